@@ -1,0 +1,95 @@
+"""SQLite the way every room uses it: one way to open, one way to write, one way to migrate.
+
+WAL, busy timeout, foreign keys on, autocommit with explicit `BEGIN IMMEDIATE`. Writes happen only
+inside `atomic()`, which nests through savepoints. Migrations are numbered functions; each is recorded in the
+transaction that applied it.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hal9.errors import DatabaseDamaged, DatabaseTooNew
+
+__all__ = ["Migration", "atomic", "migrate", "open_database"]
+
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def open_database(
+    path: Path | str,
+    migrations: Sequence[Migration] = (),
+    *,
+    check_same_thread: bool = True,
+    synchronous: str = "NORMAL",
+    busy_timeout_ms: int = 10_000,
+) -> sqlite3.Connection:
+    """Open (and create, and migrate) a database.
+
+    Args:
+        path: file, or ":memory:".
+        migrations: all migrations this program knows, oldest first.
+        check_same_thread: False when the caller serialises access itself.
+        synchronous: SQLite's setting; NORMAL survives kill -9, FULL also power loss.
+        busy_timeout_ms: how long another process's write is waited for.
+
+    Raises:
+        DatabaseTooNew: the file was written by a newer program.
+        DatabaseDamaged: the file is not a sound database.
+    """
+    connection = sqlite3.connect(str(path), isolation_level=None, check_same_thread=check_same_thread)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute(f"PRAGMA busy_timeout={int(busy_timeout_ms)}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        migrate(connection, migrations, path=str(path))
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise DatabaseDamaged(path=str(path), detail=str(error)) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def atomic(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Everything inside is committed together or not at all; nested use makes a savepoint."""
+    if connection.in_transaction:
+        connection.execute("SAVEPOINT hal9_nested")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK TO hal9_nested")
+            connection.execute("RELEASE hal9_nested")
+            raise
+        connection.execute("RELEASE hal9_nested")
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], *, path: str) -> None:
+    """Bring the schema up to date; each migration commits with its own number."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(migrations):
+        if not migrations:
+            return
+        raise DatabaseTooNew(path=path, found=version, known=len(migrations))
+    for number, step in enumerate(migrations[version:], start=version + 1):
+        with atomic(connection):
+            # Another process may have migrated while this one waited for the write lock.
+            if int(connection.execute("PRAGMA user_version").fetchone()[0]) >= number:
+                continue
+            step(connection)
+            connection.execute(f"PRAGMA user_version={number}")
