@@ -133,7 +133,7 @@ class DatabaseTooNew(DatabaseError):
     found: int
     known: int
 
-    def message(self) -> str:  # noqa: D102 - see Hal9Error.message
+    def message(self) -> str:
         return (
             f"{self.path} has schema version {self.found}, this HAL9 knows up to {self.known}. "
             "Upgrade HAL9, or use another home; nothing was changed."
@@ -147,7 +147,7 @@ class DatabaseDamaged(DatabaseError):
     path: str
     detail: str
 
-    def message(self) -> str:  # noqa: D102
+    def message(self) -> str:
         return (
             f"{self.path} is damaged ({self.detail}). Move it aside and restore a copy; "
             "HAL9 never overwrites it by itself."
