@@ -1,0 +1,194 @@
+"""YAML into strict settings: environment expansion, and mistakes named with file, line and the nearest key."""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from hal9.errors import ConfigInvalid, ConfigMissing, ConfigProblem
+from hal9.settings import Settings
+
+__all__ = ["load_model", "load_settings", "load_yaml", "settings_as_yaml"]
+
+M = TypeVar("M", bound=BaseModel)
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+@dataclass(slots=True)
+class _Document:
+    """A YAML file with the line of every key path."""
+
+    path: str
+    data: Any = None
+    lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+    problems: list[ConfigProblem] = field(default_factory=list)
+
+    def line(self, location: tuple[str | int, ...]) -> int:
+        """Line of the location, or of the nearest thing around it."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
+
+
+def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read a home's `config/hal9.yaml`.
+
+    Raises:
+        ConfigMissing: there is no such file.
+        ConfigInvalid: lists every problem at once.
+    """
+    return load_model(path, Settings, environ=environ)
+
+
+def load_model(path: Path, model: type[M], *, environ: Mapping[str, str] | None = None) -> M:
+    """Read any strict model from a YAML file, with the same care as the settings.
+
+    Raises:
+        ConfigMissing: there is no such file.
+        ConfigInvalid: lists every problem at once.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigMissing(path=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text=str(error)),)) from error
+    document = load_yaml(text, path=str(path), environ=os.environ if environ is None else environ)
+    try:
+        value = model.model_validate(document.data if document.data is not None else {})
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        document.problems.extend(_explain(document, model, detail) for detail in details)
+    if document.problems:
+        raise ConfigInvalid(problems=tuple(sorted(document.problems, key=lambda p: p.line)))
+    return value
+
+
+def load_yaml(text: str, *, path: str, environ: Mapping[str, str]) -> _Document:
+    """Parse YAML, keep line numbers, expand ${NAME} and ${NAME:-default} in scalars."""
+    document = _Document(path=path)
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is not None:
+            document.data = _build(loader, root, (), document, environ)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = ConfigProblem(path=path, line=line, text=f"not valid YAML: {error.problem}")
+        raise ConfigInvalid(problems=(problem,)) from error
+    except yaml.YAMLError as error:
+        problem = ConfigProblem(path=path, line=1, text=f"not valid YAML: {error}")
+        raise ConfigInvalid(problems=(problem,)) from error
+    finally:
+        loader.dispose()
+    return document
+
+
+def _build(
+    loader: yaml.SafeLoader,
+    node: yaml.Node,
+    location: tuple[str | int, ...],
+    document: _Document,
+    environ: Mapping[str, str],
+) -> Any:
+    document.lines.setdefault(location, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        result: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key, str):
+                key = str(key)
+            line = key_node.start_mark.line + 1
+            document.lines[(*location, key)] = line
+            if key in result:
+                document.problems.append(
+                    ConfigProblem(path=document.path, line=line, text=f"key {key!r} stands twice")
+                )
+            result[key] = _build(loader, value_node, (*location, key), document, environ)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [
+            _build(loader, item, (*location, index), document, environ)
+            for index, item in enumerate(node.value)
+        ]
+    if isinstance(node.value, str) and "${" in node.value:
+        return _expand(node, location, document, environ)
+    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+
+
+def _expand(
+    node: yaml.Node, location: tuple[str | int, ...], document: _Document, environ: Mapping[str, str]
+) -> Any:
+    def value(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        if name in environ:
+            return environ[name]
+        if default is None:
+            document.problems.append(
+                ConfigProblem(
+                    path=document.path,
+                    line=document.line(location),
+                    text=f"environment variable {name} is not set; set it or write ${{{name}:-default}}",
+                )
+            )
+        return default or ""
+
+    text = _VARIABLE.sub(value, node.value)
+    plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    return yaml.safe_load(text) if plain else text
+
+
+def _explain(document: _Document, model: type[BaseModel], detail: ErrorDetails) -> ConfigProblem:
+    location = detail["loc"]
+    line = document.line(location)
+    where = ".".join(str(part) for part in location) or "(top level)"
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(model, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known) or 'none'}"
+        return ConfigProblem(path=document.path, line=line, text=f"unknown key {where!r}; {hint}")
+    given = detail.get("input")
+    shown = f" (given {given!r})" if isinstance(given, str | int | float | bool | None) else ""
+    message = detail["msg"]
+    return ConfigProblem(
+        path=document.path, line=line, text=f"{where}: {message[:1].lower()}{message[1:]}{shown}"
+    )
+
+
+def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """Keys that would be right at a location."""
+    current: Any = model
+    for part in location:
+        if not (isinstance(current, type) and issubclass(current, BaseModel)):
+            current = _inner_model(current)
+            continue
+        info = current.model_fields.get(str(part))
+        if info is None:
+            return []
+        current = info.annotation
+    current = _inner_model(current)
+    return sorted(current.model_fields) if current is not None else []
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    """The model in `Model`, `dict[K, Model]`, `list[Model]` or `Model | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _inner_model(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def settings_as_yaml(settings: BaseModel) -> str:
+    """The settings in force, as YAML."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
