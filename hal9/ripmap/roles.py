@@ -1,0 +1,103 @@
+"""What a file is for, from its path and first bytes."""
+
+import re
+
+from hal9.ripmap.model import Role
+
+__all__ = ["head_roles", "path_roles"]
+
+_TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__", "e2e", "testdata"})
+_TEST_NAME = re.compile(
+    r"^(?:test_.*|.*_tests?|.*[.-](?:test|spec)|tests?|conftest|.*(?:Test|Tests|Spec|TestCase|IT))\.[a-z+]+$"
+)
+_VENDOR_FOLDERS = frozenset({"node_modules", "vendor", "vendored", "_vendor", "third_party", "third-party",
+                             "thirdparty", "extern", "externals", "site-packages", "bower_components",
+                             "__pypackages__", ".venv", "venv", "pods"})  # fmt: skip
+_DOCS_FOLDERS = frozenset({"doc", "docs", "documentation", "man", "wiki"})
+_EXAMPLE_FOLDERS = frozenset({"example", "examples", "demo", "demos", "sample", "samples", "tutorial",
+                              "tutorials", "benchmark", "benchmarks", "asv_bench"})  # fmt: skip
+_DEPLOY_FOLDERS = frozenset({".github", ".gitlab", ".circleci", "deploy", "deployment", "k8s", "kubernetes",
+                             "helm", "charts", "terraform", "ansible", ".buildkite", "ci"})  # fmt: skip
+_DEPLOY_NAMES = re.compile(
+    r"^(?:dockerfile.*|containerfile|docker-compose.*|compose\.ya?ml|\.gitlab-ci\.yml|\.travis\.yml|jenkinsfile|procfile"
+    r"|azure-pipelines\.yml|makefile|justfile|taskfile\.ya?ml|tox\.ini|noxfile\.py|.*\.tf|fly\.toml|render\.yaml"
+    r"|vercel\.json|netlify\.toml|\.pre-commit-config\.yaml|appveyor\.yml|setup\.py|skaffold\.yaml)$"
+)
+_LOCK_NAMES = frozenset({"package-lock.json", "yarn.lock", "pnpm-lock.yaml", "poetry.lock", "pdm.lock", "uv.lock",
+                         "pipfile.lock", "cargo.lock", "gemfile.lock", "composer.lock", "go.sum", "bun.lockb", "bun.lock",
+                         "packages.lock.json", "npm-shrinkwrap.json", "gradle.lockfile", "flake.lock",
+                         "mix.lock", "podfile.lock", "deno.lock"})  # fmt: skip
+_CONFIG_EXTENSIONS = frozenset(
+    {"toml", "ini", "cfg", "conf", "yaml", "yml", "properties", "env", "editorconfig"}
+)
+_CONFIG_NAMES = re.compile(
+    r"^(?:package\.json|tsconfig.*\.json|jsconfig\.json|composer\.json|go\.mod|gemfile|rakefile|pom\.xml|build\.gradle(?:\.kts)?"
+    r"|settings\.gradle(?:\.kts)?|cmakelists\.txt|requirements.*\.txt|\.[a-z]+rc(?:\.[a-z]+)?|.*\.config\.[cm]?[jt]s|manifest\.in"
+    r"|\.env.*|\.gitignore|\.dockerignore|biome\.json|deno\.json)$"
+)
+_DOCS_EXTENSIONS = frozenset({"md", "markdown", "rst", "adoc", "mdx", "txt"})
+_DATA_EXTENSIONS = frozenset(
+    {"csv", "tsv", "json", "jsonl", "xml", "svg", "ipynb", "po", "pot", "geojson", "log"}
+)
+_CODE_DATA = frozenset(
+    {"markdown", "restructuredtext", "json", "yaml", "toml", "ini", "xml", "text", "html", "css", ""}
+)
+_GENERATED_NAME = re.compile(
+    r"(?:[._-]min\.(?:js|css)|_pb2(?:_grpc)?\.pyi?|\.pb\.(?:go|cc|h)|\.g\.(?:dart|cs)|\.designer\.cs|\.bundle\.js"
+    r"|\.generated\.[a-z]+|_generated\.[a-z]+|\.map)$",
+    re.IGNORECASE,
+)
+_GENERATED_HEAD = re.compile(
+    rb"@generated|DO NOT EDIT|do not edit (?:this file )?(?:by hand|manually)|[Aa]uto-?generated (?:by|file|from)"
+    rb"|[Gg]enerated by the protocol buffer compiler|This file (?:is|was) (?:auto(?:matically)?[- ])?generated"
+)
+_HEAD_BYTES = 1024
+_MINIFIED_LINE = 5000
+
+
+def path_roles(path: str, language: str) -> Role:
+    """Roles that the path alone tells."""
+    folders, _, name = path.lower().rpartition("/")
+    parts = set(folders.split("/")) if folders else set()
+    original = path.rpartition("/")[2]
+    extension = name.rpartition(".")[2] if "." in name else ""
+    roles = Role.NONE if folders else Role.ROOT
+    if parts & _VENDOR_FOLDERS:
+        roles |= Role.VENDORED
+    if parts & _TEST_FOLDERS or any(part.startswith(("test_", "tests_")) for part in parts) or (
+        language not in _CODE_DATA and _TEST_NAME.match(original)
+    ):  # fmt: skip
+        roles |= Role.TEST
+    if parts & _EXAMPLE_FOLDERS:
+        roles |= Role.EXAMPLE
+    if name in _LOCK_NAMES:
+        roles |= Role.LOCK
+    if parts & _DEPLOY_FOLDERS or _DEPLOY_NAMES.match(name):
+        roles |= Role.DEPLOY
+    if extension in _CONFIG_EXTENSIONS or _CONFIG_NAMES.match(name):
+        roles |= Role.CONFIG
+    if (parts & _DOCS_FOLDERS or extension in _DOCS_EXTENSIONS) and not roles & Role.CONFIG:
+        roles |= Role.DOCS
+    if _GENERATED_NAME.search(name):
+        roles |= Role.GENERATED
+    if extension in _DATA_EXTENSIONS and not roles & (Role.CONFIG | Role.LOCK):
+        roles |= Role.DATA
+    if language not in _CODE_DATA:
+        roles |= Role.SOURCE
+    return roles
+
+
+def head_roles(source: bytes, language: str) -> Role:
+    """Roles that the contents tell: generated (marked so, or minified)."""
+    if language in {"markdown", "restructuredtext", "text"}:
+        return Role.NONE
+    if _GENERATED_HEAD.search(source, 0, _HEAD_BYTES):
+        return Role.GENERATED
+    first = source[: 4 * _MINIFIED_LINE]
+    if (
+        language in {"javascript", "css"}
+        and len(first) > _MINIFIED_LINE
+        and first.count(b"\n") * 1000 < len(first)
+    ):
+        return Role.GENERATED
+    return Role.NONE

@@ -1,0 +1,145 @@
+"""Words of code and prose: identifiers, their parts, and their stems.
+
+`Identifier` splitting knows snake_case, camelCase, PascalCase, acronyms and digits. A compound yields its
+parts and itself, so that both `display_for_field` and a sentence about displaying a field find it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+__all__ = ["STOP_WORDS", "identifier_parts", "is_code_like", "stem", "tokens_of", "words"]
+
+_WORD = re.compile(r"[^\W\d]\w*|\d+[^\W\d_]+\w*|\d{2,}", re.UNICODE)
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z](?![a-z])|\d+|[^\W\dA-Za-z_]+", re.UNICODE)
+_LONGEST_WORD = 120
+"""A longer run of letters is data (base64, minified code), not a word."""
+
+STOP_WORDS = frozenset(
+    """
+    a about above after again all also am an and any are as at be because been before being below between both
+    but by can cannot could did do does doing don done down during each etc few for from further get gets got had has
+    have having he her here hers him his how however i if in into is isn it its itself just like ll me might
+    more most must my no nor not now of off on once one only or other our ours out over own please same
+    she should so some still such than that the their theirs them then there these they this those through to
+    too under until up us use used uses using very was way we were what when where whether which while who whom
+    why will with within without would you your yours re ve doesn didn won shouldn wouldn couldn hi hello thanks thank
+    """.split(),
+)
+
+
+def words(text: str) -> list[str]:
+    """All identifier-like words of a text, in order, as written."""
+    return _WORD.findall(text)
+
+
+@lru_cache(maxsize=400_000)
+def identifier_parts(word: str) -> tuple[str, ...]:
+    """The lower-case tokens of one word: its parts (two characters or more), and the whole when compound.
+
+    >>> identifier_parts("HTTPServer_v2")
+    ('http', 'server', 'v2', 'httpserver_v2')
+    """
+    if len(word) > _LONGEST_WORD:
+        return ()
+    whole = word.strip("_").lower()
+    if not whole:
+        return ()
+    parts = [part.lower() for part in _PART.findall(word)]
+    merged: list[str] = []
+    for part in parts:
+        # `v2`, `utf8`, `axes3d`: a lone letter or a number clings to what it numbers.
+        if merged and part.isdigit() and not merged[-1].isdigit() and len(merged[-1]) == 1:
+            merged[-1] += part
+        else:
+            merged.append(part)
+    kept = tuple(part for part in merged if len(part) > 1)
+    if len(merged) > 1 and len(whole) > 1:
+        return (*kept, whole)
+    return kept or ((whole,) if len(whole) > 1 else ())
+
+
+def tokens_of(text_words: Iterable[str]) -> Iterator[str]:
+    """The tokens of many words, in order."""
+    for word in text_words:
+        yield from identifier_parts(word)
+
+
+def is_code_like(word: str) -> bool:
+    """Whether a word looks like an identifier rather than prose: snake, camel, digits or dunder."""
+    inner = word.strip("_")
+    if not inner or inner.isdigit():
+        return False
+    if "_" in inner or word.startswith("_"):
+        return True
+    if any(character.isdigit() for character in inner):
+        return True
+    return any(character.isupper() for character in inner[1:]) and not inner.isupper()
+
+
+_VOWEL = re.compile(r"[aeiouy]")
+_SUFFIXES = (
+    ("izations", "iz"),
+    ("ization", "iz"),
+    ("isation", "iz"),
+    ("ations", ""),
+    ("ation", ""),
+    ("ating", ""),
+    ("ated", ""),
+    ("ates", ""),
+    ("ate", ""),
+    ("ators", ""),
+    ("ator", ""),
+    ("izers", "iz"),
+    ("izer", "iz"),
+    ("izing", "iz"),
+    ("ized", "iz"),
+    ("izes", "iz"),
+    ("ize", "iz"),
+    ("ising", "iz"),
+    ("ions", ""),
+    ("ion", ""),
+    ("ments", ""),
+    ("ment", ""),
+    ("ings", ""),
+    ("ing", ""),
+    ("ers", ""),
+    ("er", ""),
+    ("ors", ""),
+    ("or", ""),
+    ("ies", "y"),
+    ("ied", "y"),
+    ("ed", ""),
+    ("ives", ""),
+    ("ive", ""),
+    ("able", ""),
+    ("ible", ""),
+    ("es", ""),
+    ("s", ""),
+    ("e", ""),
+)
+_SHORTEST_STEM = 3
+
+
+@lru_cache(maxsize=400_000)
+def stem(token: str) -> str:
+    """A blunt English stem that joins serialize, serializer, serializing and serialization.
+
+    It is used to *add* weaker matches beside exact ones, so it may overshoot now and then.
+    """
+    if not token.isascii() or not token.isalpha() or len(token) <= _SHORTEST_STEM or token.endswith("ss"):
+        return token
+    for suffix, replacement in _SUFFIXES:
+        if token.endswith(suffix):
+            base = token[: len(token) - len(suffix)]
+            if len(base) >= _SHORTEST_STEM and _VOWEL.search(base):
+                base += replacement
+                if (
+                    not replacement
+                    and len(base) > _SHORTEST_STEM
+                    and base[-1] == base[-2]
+                    and base[-1] not in "lsz"
+                ):
+                    base = base[:-1]
+                return base
+    return token
