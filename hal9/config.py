@@ -1,4 +1,4 @@
-"""YAML into strict settings: environment expansion, and mistakes named with file, line and the nearest key."""
+"""YAML into strict settings: environment expansion; mistakes named with file, line and nearest key."""
 
 import difflib
 import os
@@ -103,7 +103,7 @@ def _build(
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = loader.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 key = str(key)
             line = key_node.start_mark.line + 1
@@ -121,7 +121,7 @@ def _build(
         ]
     if isinstance(node.value, str) and "${" in node.value:
         return _expand(node, location, document, environ)
-    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node, deep=True)
 
 
 def _expand(

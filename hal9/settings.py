@@ -114,7 +114,10 @@ class LayerPermissions(_Section):
     network: bool = False
 
 
-def _layer_permissions() -> dict[str, LayerPermissions]:
+LayerName = Literal["L4", "L3", "L2"]
+
+
+def _layer_permissions() -> dict[LayerName, LayerPermissions]:
     return {
         "L4": LayerPermissions(),
         "L3": LayerPermissions(),
@@ -131,7 +134,7 @@ class WorkbenchSettings(_Section):
     memory_mb: Positive = 2048
     file_mb: Positive = 64
     processes: Positive = 128
-    layers: dict[Literal["L4", "L3", "L2"], LayerPermissions] = Field(default_factory=_layer_permissions)
+    layers: dict[LayerName, LayerPermissions] = Field(default_factory=_layer_permissions)
 
 
 class CapSettings(_Section):
@@ -233,12 +236,14 @@ class MemorySettings(_Section):
     sleep_every_tasks: Positive = 200
 
 
+def _map_tokens() -> dict[LayerName, int]:
+    return {"L4": 0, "L3": 1024, "L2": 1024}
+
+
 class RepositoryMapSettings(_Section):
     """The ranked map of the workspace that neurons see; 0 tokens turns it off for a layer."""
 
-    tokens: dict[Literal["L4", "L3", "L2"], Count] = Field(
-        default_factory=lambda: {"L4": 0, "L3": 1024, "L2": 1024}
-    )
+    tokens: dict[LayerName, Count] = Field(default_factory=_map_tokens)
     min_files: Count = 3
 
 

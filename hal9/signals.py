@@ -309,10 +309,12 @@ class TaskPayload(_Model):
     design: str = ""
     check: str | None = None
     workspace: str | None = None
+    targets: list[str] = Field(default_factory=list)
     files: list[InlineFile] = Field(default_factory=list)
     scope: Scope = Field(default_factory=Scope)
     grant: Grant = Field(default_factory=Grant)
     depth: int = 0
+    ancestry: list[str] = Field(default_factory=list)
     labels: dict[str, str] = Field(default_factory=dict)
 
 

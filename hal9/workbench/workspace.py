@@ -1,0 +1,161 @@
+"""A directory a task may change: paths are jailed by resolution, edits are atomic, each keeps its diff."""
+
+import difflib
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hal9.errors import FileNotText, FileTooLarge, PathOutsideWorkspace, WorkspaceMissing, WorkspaceUnwritable
+from hal9.signals import FileChange
+
+__all__ = ["FileEdit", "Workspace"]
+
+MAX_CARRIED_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """What should become of one file; `content` None deletes it."""
+
+    path: str
+    content: str | None
+
+
+@dataclass(slots=True)
+class Workspace:
+    """A jailed directory. All paths are relative, in POSIX form.
+
+    Raises:
+        WorkspaceMissing: `root` is not a directory.
+    """
+
+    root: Path
+    max_file_bytes: int = 64 * 1024 * 1024
+    _before: dict[Path, bytes | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.root.is_dir():
+            raise WorkspaceMissing(path=str(self.root))
+        self.root = self.root.resolve()
+
+    def resolve(self, path: str) -> Path:
+        """Absolute path of a file in the workspace.
+
+        Raises:
+            PathOutsideWorkspace: absolute, leaves by `..`, or leads out through a symbolic link.
+        """
+        candidate = Path(path)
+        if not path or "\0" in path or candidate.is_absolute() or ".." in candidate.parts:
+            raise PathOutsideWorkspace(path=path, root=str(self.root))
+        resolved = (self.root / candidate).resolve()
+        if resolved == self.root or not resolved.is_relative_to(self.root):
+            raise PathOutsideWorkspace(path=path, root=str(self.root))
+        return resolved
+
+    def read(self, path: str) -> str:
+        """Text of a file.
+
+        Raises:
+            PathOutsideWorkspace, FileNotFoundError, FileNotText, FileTooLarge.
+        """
+        resolved = self.resolve(path)
+        size = resolved.stat().st_size
+        if size > self.max_file_bytes:
+            raise FileTooLarge(path=path, size=size, limit=self.max_file_bytes)
+        try:
+            return resolved.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise FileNotText(path=path, detail=str(error)) from error
+
+    def apply(self, edits: Sequence[FileEdit]) -> list[FileChange]:
+        """Carry out all edits or, when one is refused or fails, none.
+
+        Raises:
+            PathOutsideWorkspace, FileTooLarge, WorkspaceUnwritable.
+        """
+        targets = [(edit, self.resolve(edit.path)) for edit in edits]
+        for edit, _ in targets:
+            size = len((edit.content or "").encode())
+            if size > self.max_file_bytes:
+                raise FileTooLarge(path=edit.path, size=size, limit=self.max_file_bytes)
+        done: list[tuple[Path, bytes | None]] = []
+        changes: list[FileChange] = []
+        try:
+            for edit, target in targets:
+                before = target.read_bytes() if target.is_file() else None
+                done.append((target, before))
+                _write(target, None if edit.content is None else edit.content.encode())
+                change = _describe(edit, before)
+                if change is not None:
+                    changes.append(change)
+        except OSError as error:
+            for target, before in reversed(done):
+                _write(target, before)
+            raise WorkspaceUnwritable(path=str(error.filename or self.root), detail=str(error)) from error
+        for target, before in done:
+            self._before.setdefault(target, before)
+        return changes
+
+    def revert(self) -> None:
+        """Put back every file as it was before the first edit made through this object."""
+        for target, before in self._before.items():
+            _write(target, before)
+        self._before.clear()
+
+    def changes(self) -> list[FileChange]:
+        """Net effect of all edits since the start (or the last revert)."""
+        found = []
+        for target, before in self._before.items():
+            content = target.read_bytes().decode("utf-8", "replace") if target.is_file() else None
+            edit = FileEdit(path=target.relative_to(self.root).as_posix(), content=content)
+            change = _describe(edit, before)
+            if change is not None:
+                found.append(change)
+        return found
+
+
+def _write(target: Path, data: bytes | None) -> None:
+    """Replace a file in one step, so that a crash leaves the old or the new one, never a mixture."""
+    if data is None:
+        target.unlink(missing_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _describe(edit: FileEdit, before: bytes | None) -> FileChange | None:
+    """The change an edit made, or None when it made none."""
+    old = before.decode("utf-8", "replace") if before is not None else ""
+    new = edit.content or ""
+    if before is not None and edit.content is not None and old == new:
+        return None
+    if before is None and edit.content is None:
+        return None
+    diff = "".join(
+        difflib.unified_diff(
+            old.splitlines(keepends=True),
+            new.splitlines(keepends=True),
+            fromfile=f"a/{edit.path}" if before is not None else "/dev/null",
+            tofile=f"b/{edit.path}" if edit.content is not None else "/dev/null",
+        )
+    )
+    carried = edit.content if edit.content is not None and len(new) <= MAX_CARRIED_BYTES else None
+    return FileChange(
+        path=edit.path,
+        action="deleted" if edit.content is None else "created" if before is None else "modified",
+        diff=diff[:MAX_CARRIED_BYTES],
+        content=carried,
+    )
