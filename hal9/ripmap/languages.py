@@ -148,6 +148,8 @@ def load_language(name: str) -> LoadedLanguage | None:
         pointer = getattr(import_module(module), function)()
     except ImportError:
         return None
+    if not files(__package__).joinpath("queries", f"{language.query}.scm").is_file():
+        return None
     grammar = tree_sitter.Language(pointer)
     source = files(__package__).joinpath("queries", f"{language.query}.scm").read_text(encoding="utf-8")
     query = tree_sitter.Query(grammar, source)
