@@ -47,6 +47,16 @@ class Promptgram:
     style: tuple[str, ...] = ()
     meta: Meta = field(default_factory=Meta)
 
+    def __post_init__(self) -> None:
+        name: Any = self.id  # TOML hands over whatever the file says
+        version: Any = self.version
+        if not isinstance(name, str) or not name.strip() or forbidden_characters(name):
+            raise PromptgramMetadataInvalid(key="id", problem="is missing or no plain text")
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise PromptgramMetadataInvalid(key="version", problem="must be a whole number from 1")
+        if self.parent is not None and not isinstance(self.parent, str):
+            raise PromptgramMetadataInvalid(key="parent", problem="must be a content hash")
+
     @classmethod
     def parse(cls, text: str, *, source: str = "<promptgram>") -> Self:
         """Read a promptgram from its text; `source` names it in errors.
@@ -64,9 +74,11 @@ class Promptgram:
             )
         front, body_line, body = _split_front_matter(text, source)
         sections = _split_sections(body, body_line, source)
-        values: dict[str, Any] = {key: front.pop(key) for key in LINEAGE_KEYS if key in front}
+        lineage = {key: front.pop(key, None) for key in LINEAGE_KEYS}
         return cls(
-            **_lineage(values),
+            id=lineage["id"] or "",
+            version=1 if lineage["version"] is None else lineage["version"],
+            parent=lineage["parent"] or None,
             role=sections["Role"],
             policy=split_items(sections["Policy"]),
             heuristics=split_items(sections["Heuristics"]),
@@ -213,17 +225,6 @@ def diff(a: Promptgram, b: Promptgram) -> str:
         f"{b.id} v{b.version}",
     )
     return "".join(rows)
-
-
-def _lineage(values: dict[str, Any]) -> dict[str, Any]:
-    name, version, parent = values.get("id"), values.get("version", 1), values.get("parent") or None
-    if not isinstance(name, str) or not name.strip():
-        raise PromptgramMetadataInvalid(key="id", problem="is missing or no text")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise PromptgramMetadataInvalid(key="version", problem="must be a whole number from 1")
-    if parent is not None and not isinstance(parent, str):
-        raise PromptgramMetadataInvalid(key="parent", problem="must be a content hash")
-    return {"id": name, "version": version, "parent": parent}
 
 
 def _split_front_matter(text: str, source: str) -> tuple[dict[str, Any], int, str]:

@@ -56,6 +56,8 @@ def dump_toml(values: Mapping[str, Any]) -> str:
 
 
 def _frozen(key: str, value: Any) -> Any:
+    if forbidden_characters(key):
+        raise PromptgramMetadataInvalid(key=repr(key), problem="is no plain text as a key")
     if isinstance(value, Mapping):
         return Meta(value)
     if isinstance(value, list | tuple):
