@@ -1,1 +1,75 @@
-"""Room memory."""
+"""What the cluster has learned, in one SQLite file.
+
+Memories, patterns, mitigations, and the tables that learning writes. Everything here is synchronous (SQLite is)
+and safe to call from any thread; an event loop uses `asyncio.to_thread`.
+"""
+
+from hal9.memory.mitigations import (
+    Admission,
+    HeldBackCase,
+    HeldBackTrial,
+    MitigationBook,
+    MitigationPolicy,
+)
+from hal9.memory.patterns import Observation, PatternBook, PatternMatch, PatternPolicy
+from hal9.memory.prompting import place, with_rules
+from hal9.memory.protocol import Embedder
+from hal9.memory.recall import Recall, RecallPolicy, recall, recall_many
+from hal9.memory.records import (
+    ANY,
+    KINDS,
+    Kind,
+    Memory,
+    Mitigation,
+    MitigationSource,
+    MitigationState,
+    NewMemory,
+    NewMitigation,
+    Occurrence,
+    Outcome,
+    Pattern,
+    Scope,
+    SolvedExample,
+)
+from hal9.memory.scope import module_of, scope_for_memory, scope_of, task_family_of
+from hal9.memory.signature import signature
+from hal9.memory.store import MemoryStore
+
+__all__ = [
+    "ANY",
+    "KINDS",
+    "Admission",
+    "Embedder",
+    "HeldBackCase",
+    "HeldBackTrial",
+    "Kind",
+    "Memory",
+    "MemoryStore",
+    "Mitigation",
+    "MitigationBook",
+    "MitigationPolicy",
+    "MitigationSource",
+    "MitigationState",
+    "NewMemory",
+    "NewMitigation",
+    "Observation",
+    "Occurrence",
+    "Outcome",
+    "Pattern",
+    "PatternBook",
+    "PatternMatch",
+    "PatternPolicy",
+    "Recall",
+    "RecallPolicy",
+    "Scope",
+    "SolvedExample",
+    "module_of",
+    "place",
+    "recall",
+    "recall_many",
+    "scope_for_memory",
+    "scope_of",
+    "signature",
+    "task_family_of",
+    "with_rules",
+]
