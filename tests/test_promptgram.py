@@ -390,12 +390,17 @@ WORDS = st.lists(
     st.sampled_from([*"ab c\n#-+=`1.>é\u2028", "## Role", "Output_schema", "\n- ", "\n\n", "```\n"]),
     max_size=10,
 ).map("".join)
-EDITS = st.builds(
-    Edit,
-    st.sampled_from([*MUTABLE_SECTIONS, "Role", "API_contract", "Output_schema", "role "]),
-    st.sampled_from(["append", "replace", "delete"]),
-    st.one_of(WORDS, st.sampled_from(["", "Be brief.", "Read the check", "Prefer"])),
-    st.one_of(WORDS, st.just("")),
+TEXTS = st.one_of(
+    WORDS, st.sampled_from(["Ask first.", "- Test it.", "Be kind.", "One.\n\nTwo.", "- x\n- y"])
+)
+TARGETS = st.sampled_from(
+    ["", "Be brief.", "Read the check", "Prefer", "one thing", "Be kind.", "Two", "1", "x"]
+)
+SECTIONS = st.sampled_from([*MUTABLE_SECTIONS * 3, "Role", "API_contract", "Output_schema", "role "])
+EDITS = st.one_of(
+    st.builds(Edit, SECTIONS, st.just("append"), st.one_of(st.just(""), TARGETS), TEXTS),
+    st.builds(Edit, SECTIONS, st.just("replace"), st.one_of(WORDS, TARGETS), TEXTS),
+    st.builds(Edit, SECTIONS, st.just("delete"), st.one_of(WORDS, TARGETS)),
 )
 
 
