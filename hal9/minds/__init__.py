@@ -1,1 +1,75 @@
-"""Room minds."""
+"""Language models behind one protocol.
+
+`open_mind("local")` gives a `Mind`; whatever is behind it, replies are validated, passing failures are retried by
+one loop, and every error names its remedy. Submodules load when their names are first used, so importing this
+room is quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hal9.minds.local import LocalMind, LocalSettings, running_servers
+    from hal9.minds.models import Model, default_model, find_model, installed, models, models_folder
+    from hal9.minds.open import MindSettings, ValidatingMind, default_spec, open_mind
+    from hal9.minds.openai_http import ChatClient, Endpoint, OpenAIMind
+    from hal9.minds.prices import Price, Quote, Quoting
+    from hal9.minds.protocol import Message, Mind, OnToken, Reply, Request, Usage
+    from hal9.minds.retries import RetryingMind, RetryPolicy
+    from hal9.minds.schema import answer, schema_instruction
+    from hal9.minds.scripted import ScriptedMind
+
+_HOMES = {
+    "local": ("LocalMind", "LocalSettings", "running_servers"),
+    "models": ("Model", "default_model", "find_model", "installed", "models", "models_folder"),
+    "open": ("MindSettings", "ValidatingMind", "default_spec", "open_mind"),
+    "openai_http": ("ChatClient", "Endpoint", "OpenAIMind"),
+    "prices": ("Price", "Quote", "Quoting"),
+    "protocol": ("Message", "Mind", "OnToken", "Reply", "Request", "Usage"),
+    "retries": ("RetryPolicy", "RetryingMind"),
+    "schema": ("answer", "schema_instruction"),
+    "scripted": ("ScriptedMind",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ChatClient",
+    "Endpoint",
+    "LocalMind",
+    "LocalSettings",
+    "Message",
+    "Mind",
+    "MindSettings",
+    "Model",
+    "OnToken",
+    "OpenAIMind",
+    "Price",
+    "Quote",
+    "Quoting",
+    "Reply",
+    "Request",
+    "RetryPolicy",
+    "RetryingMind",
+    "ScriptedMind",
+    "Usage",
+    "ValidatingMind",
+    "answer",
+    "default_model",
+    "default_spec",
+    "find_model",
+    "installed",
+    "models",
+    "models_folder",
+    "open_mind",
+    "running_servers",
+    "schema_instruction",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -40,7 +40,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call cost. `usd` is None when the provider's price is unknown."""
+    """What a call cost. `usd` is None when the provider's price is unknown.
+
+    `estimated` says that the provider reported no token counts, so these are upper bounds of our own.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -48,17 +51,32 @@ class Usage:
     usd: float | None = 0.0
     seconds: float = 0.0
     calls: int = 1
+    estimated: bool = False
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """The cost of both; the price is unknown when either one's is."""
+        known = self.usd is not None and other.usd is not None
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            usd=(self.usd or 0.0) + (other.usd or 0.0) if known else None,
+            seconds=self.seconds + other.seconds,
+            calls=self.calls + other.calls,
+            estimated=self.estimated or other.estimated,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a mind answered."""
+    """What a mind answered. `notes` names what was corrected in `parsed`, such as a clamped number."""
 
     text: str
     mind: str
     usage: Usage
     parsed: Any = None
     stop_reason: Literal["stop", "length", "other"] = "stop"
+    notes: tuple[str, ...] = ()
 
 
 class Mind(Protocol):

@@ -1,0 +1,60 @@
+"""What this machine has to spare for computing."""
+
+import os
+import time
+from pathlib import Path
+
+__all__ = ["available_memory", "free_cores", "usable_cores"]
+
+_SAMPLE_SECONDS = 0.2
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def free_cores(sample_seconds: float = _SAMPLE_SECONDS) -> int:
+    """Cores that were idle during a short sample, at least 1; all usable ones where nothing can be measured."""
+    cores = usable_cores()
+    before = _busy_seconds()
+    if before is None:
+        return cores
+    began = time.monotonic()
+    time.sleep(sample_seconds)
+    after = _busy_seconds()
+    if after is None:
+        return cores
+    busy = (after - before) / (time.monotonic() - began)
+    return max(1, min(cores, round(cores - busy)))
+
+
+def _busy_seconds(path: Path = Path("/proc/stat")) -> float | None:
+    """Core-seconds all processes have computed since the start of the machine."""
+    try:
+        fields = path.read_text(encoding="ascii").splitlines()[0].split()[1:]
+    except (OSError, IndexError):
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = (int(field) for field in fields)
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def available_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that can be taken without swapping; None where the system does not say."""
+    found: list[int] = []
+    try:
+        for line in (proc / "meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(int(line.split()[1]) * 1024)
+    except OSError:
+        return None
+    try:
+        most = (cgroup / "memory.max").read_text(encoding="ascii").strip()
+        now = (cgroup / "memory.current").read_text(encoding="ascii").strip()
+    except OSError:
+        return min(found, default=None)
+    if most != "max":
+        found.append(max(0, int(most) - int(now)))
+    return min(found, default=None)

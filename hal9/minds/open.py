@@ -1,0 +1,194 @@
+"""From a spec string to an open-able mind with retries, validation, budget and recording around it.
+
+====================================== ===============================================================
+spec                                   mind
+====================================== ===============================================================
+``local``                              the catalogue's default model, on this machine
+``local:NAME`` / ``local:/FILE.gguf``  that model, on this machine
+``openai:URL#MODEL``                   any OpenAI-compatible server; key from an environment variable
+``litellm:PROVIDER/MODEL``             a hosted model through litellm; ``PROVIDER/MODEL`` alone means this
+``scripted:MODULE:ATTRIBUTE``          a test's script: a `ScriptedMind`, a list of replies, or a function
+====================================== ===============================================================
+"""
+
+import difflib
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Self
+
+from hal9.errors import UnknownMind
+from hal9.minds.litellm_mind import LiteLLMMind
+from hal9.minds.local import LocalMind, LocalSettings
+from hal9.minds.models import find_model, models
+from hal9.minds.openai_http import Endpoint, OpenAIMind
+from hal9.minds.prices import Price
+from hal9.minds.protocol import Mind, OnToken, Reply, Request
+from hal9.minds.retries import RetryingMind, RetryPolicy
+from hal9.minds.schema import answer
+from hal9.minds.scripted import ScriptedMind
+
+__all__ = ["MindSettings", "default_spec", "open_mind"]
+
+KEYED_MODELS: tuple[tuple[str, str], ...] = (
+    ("ANTHROPIC_API_KEY", "anthropic/claude-sonnet-4-5"),
+    ("OPENAI_API_KEY", "openai/gpt-5-mini"),
+    ("GEMINI_API_KEY", "gemini/gemini-2.5-flash"),
+    ("MISTRAL_API_KEY", "mistral/mistral-small-latest"),
+    ("GROQ_API_KEY", "groq/llama-3.3-70b-versatile"),
+    ("DEEPSEEK_API_KEY", "deepseek/deepseek-chat"),
+    ("OPENROUTER_API_KEY", "openrouter/qwen/qwen3-coder"),
+)
+"""Which model a provider's key selects when the user names none; the first key found wins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MindSettings:
+    """What a spec string does not say.
+
+    Attributes:
+        environment: where keys are read from.
+        key_variable: the environment variable that holds the key of an ``openai:`` server.
+        prices: US dollars per million tokens by spec or model name, for models whose price nobody knows.
+        local: how a local model is run.
+        retries: how passing failures are waited out.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    key_variable: str = "OPENAI_API_KEY"
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    local: LocalSettings = field(default_factory=LocalSettings)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+def default_spec(environment: Mapping[str, str] = os.environ) -> str:
+    """The mind used when none is configured: HAL9_MODEL, else a provider whose key is set, else local."""
+    chosen = environment.get("HAL9_MODEL", "").strip()
+    if chosen:
+        return chosen
+    for variable, model in KEYED_MODELS:
+        if environment.get(variable, "").strip():
+            return f"litellm:{model}"
+    return "local"
+
+
+def open_mind(spec: str, *, settings: MindSettings | None = None) -> Mind:
+    """Make the mind a spec names; open it with `async with`.
+
+    From the inside out: the provider, retries,
+    validation with resampling.
+
+    Args:
+        spec: see the module's table.
+        settings: what the spec does not say.
+
+    Raises:
+        UnknownMind: the spec names nothing that exists; names the nearest.
+        ModelUnknown: the catalogue has no such local model.
+    """
+    chosen = settings if settings is not None else MindSettings()
+    mind = _provider(spec.strip(), chosen)
+    return ValidatingMind(RetryingMind(mind, chosen.retries))
+
+
+class ValidatingMind:
+    """A mind whose replies are valid, or an error."""
+
+    def __init__(self, mind: Mind) -> None:
+        self._mind = mind
+
+    @property
+    def name(self) -> str:
+        return self._mind.name
+
+    async def __aenter__(self) -> Self:
+        await self._mind.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._mind.__aexit__(exc_type, exc, traceback)
+
+    async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
+        async def once(varied: Request, listener: OnToken | None) -> Reply:
+            return await self._mind.think(varied, on_token=listener)
+
+        return await answer(once, request, on_token, name=self.name)
+
+
+def _provider(spec: str, settings: MindSettings) -> Mind:
+    kind, colon, rest = spec.partition(":")
+    makers: dict[str, Callable[[str, str, MindSettings], Mind]] = {
+        "local": _local,
+        "openai": _openai,
+        "litellm": _litellm,
+        "scripted": _scripted,
+    }
+    if kind in makers and (colon or kind == "local"):
+        return makers[kind](spec, rest, settings)
+    if "/" in kind and not kind.startswith((".", "/", "~")):
+        return _litellm(spec, spec, settings)
+    raise UnknownMind(spec=spec, why="it begins with no known kind", nearest=_nearest(spec))
+
+
+def _nearest(spec: str) -> tuple[str, ...]:
+    known = ["local", *(f"local:{model.name}" for model in models())]
+    known += [f"litellm:{model}" for _variable, model in KEYED_MODELS]
+    known += ["openai:http://HOST:PORT/v1#MODEL", "scripted:MODULE:ATTRIBUTE"]
+    return tuple(difflib.get_close_matches(spec, known, n=3, cutoff=0.4)) or (
+        "local",
+        "litellm:PROVIDER/MODEL",
+    )
+
+
+def _local(_spec: str, rest: str, settings: MindSettings) -> Mind:
+    if rest and not rest.endswith(".gguf") and "/" not in rest:
+        find_model(rest)
+    return LocalMind(replace(settings.local, model=rest) if rest else settings.local)
+
+
+def _openai(spec: str, rest: str, settings: MindSettings) -> Mind:
+    url, hash_sign, model = rest.partition("#")
+    if not url.startswith(("http://", "https://")) or not hash_sign or not model:
+        raise UnknownMind(
+            spec=spec, why="it needs an address and a model", nearest=("openai:http://HOST:PORT/v1#MODEL",)
+        )
+    return OpenAIMind(
+        Endpoint(
+            mind=spec,
+            base_url=url.rstrip("/"),
+            model=model,
+            key=settings.environment.get(settings.key_variable),
+            key_variable=settings.key_variable,
+            price=settings.prices.get(spec, settings.prices.get(model)),
+        )
+    )
+
+
+def _litellm(spec: str, rest: str, settings: MindSettings) -> Mind:
+    if not rest.strip("/"):
+        raise UnknownMind(spec=spec, why="it names no model", nearest=("litellm:PROVIDER/MODEL",))
+    return LiteLLMMind(rest, price=settings.prices.get(spec, settings.prices.get(rest)))
+
+
+def _scripted(spec: str, rest: str, _settings: MindSettings) -> Mind:
+    module_name, _colon, attribute = rest.partition(":")
+    try:
+        script: Any = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownMind(spec=spec, why=str(error), nearest=("scripted:MODULE:ATTRIBUTE",)) from error
+    if isinstance(script, ScriptedMind):
+        return script.unvalidated()
+    if callable(script) or isinstance(script, (list, tuple)):
+        return ScriptedMind(script, name=spec).unvalidated()
+    raise UnknownMind(
+        spec=spec,
+        why=f"{attribute} is a {type(script).__name__}, not a ScriptedMind, a list or a function",
+        nearest=("scripted:MODULE:ATTRIBUTE",),
+    )

@@ -1,0 +1,123 @@
+"""The one retry loop of this room: timeouts, lost connections, rate limits and server errors, nothing else.
+
+Providers' own retries are switched off, because loops within loops multiply attempts and hide the true error.
+"""
+
+import email.utils
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from hal9.errors import MindBroken, MindRateLimited, MindTimeout, MindUnreachable
+from hal9.minds.protocol import Mind, OnToken, Reply, Request
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+__all__ = ["RetryPolicy", "RetryingMind", "retry_after_seconds", "worth_retrying"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and how patiently.
+
+    Attributes:
+        attempts: calls in all, the first included.
+        first_wait_seconds: the wait before the second call; doubles each time, jittered by up to as much again.
+        longest_wait_seconds: no single wait is longer; a provider that asks for more is not waited for.
+        timeouts: calls in all when each ran into its timeout (each one already cost the whole timeout).
+    """
+
+    attempts: int = 4
+    first_wait_seconds: float = 0.5
+    longest_wait_seconds: float = 60.0
+    timeouts: int = 2
+
+
+def worth_retrying(error: BaseException) -> bool:
+    """Whether the same request may succeed a little later."""
+    return isinstance(error, (MindUnreachable, MindBroken, MindRateLimited, MindTimeout))
+
+
+def retry_after_seconds(header: str | None, *, now: float) -> float | None:
+    """Seconds from a Retry-After header: a number, or an HTTP date compared with `now` (epoch seconds)."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - now)
+    except ValueError:
+        return None
+
+
+class RetryingMind:
+    """A mind whose passing failures are waited out.
+
+    A retried call starts its text anew: pieces already given to `on_token` come again. The reply's text is what
+    counts.
+    """
+
+    def __init__(self, mind: Mind, policy: RetryPolicy | None = None) -> None:
+        self._mind = mind
+        self._policy = policy if policy is not None else RetryPolicy()
+
+    @property
+    def name(self) -> str:
+        return self._mind.name
+
+    async def __aenter__(self) -> Self:
+        await self._mind.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._mind.__aexit__(exc_type, exc, traceback)
+
+    async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
+        """Ask, and ask again while the failure is one that passes.
+
+        Raises:
+            MindError: the last attempt's failure, unchanged.
+        """
+        import tenacity  # noqa: PLC0415 - only needed once a call is made
+
+        return await tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(self._again),
+            stop=self._exhausted,
+            wait=self._wait,
+            reraise=True,
+        )(self._mind.think, request, on_token=on_token)
+
+    def _again(self, error: BaseException) -> bool:
+        asked = _asked_to_wait(error)
+        return worth_retrying(error) and (asked is None or asked <= self._policy.longest_wait_seconds)
+
+    def _exhausted(self, state: "RetryCallState") -> bool:
+        failed = state.outcome.exception() if state.outcome is not None else None
+        allowed = self._policy.timeouts if isinstance(failed, MindTimeout) else self._policy.attempts
+        return state.attempt_number >= allowed
+
+    def _wait(self, state: "RetryCallState") -> float:
+        import tenacity  # noqa: PLC0415
+
+        failed = state.outcome.exception() if state.outcome is not None else None
+        asked = _asked_to_wait(failed)
+        if asked is not None:
+            return asked
+        policy = self._policy
+        return tenacity.wait_exponential_jitter(
+            initial=policy.first_wait_seconds,
+            max=policy.longest_wait_seconds,
+            jitter=policy.first_wait_seconds,
+        )(state)
+
+
+def _asked_to_wait(error: BaseException | None) -> float | None:
+    return error.retry_after if isinstance(error, (MindRateLimited, MindBroken)) else None

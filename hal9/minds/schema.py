@@ -1,0 +1,257 @@
+"""Replies with a shape: JSON out of prose, corrections that are safe, validation, and resampling.
+
+Constrained decoding is not enough: llama.cpp enforces neither bounds of numbers nor `minProperties`, and
+hosted models differ. So every reply is validated here, whatever made it. A failed reply is sampled anew from
+the fresh prompt; showing a small model its own wrong reply was measured to repair nothing.
+"""
+
+import copy
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from hal9.errors import MindReplyInvalid
+from hal9.minds.protocol import OnToken, Reply, Request, Usage
+
+__all__ = ["answer", "constrainable", "correct", "json_values", "problems", "schema_instruction"]
+
+Once = Callable[[Request, OnToken | None], Awaitable[Reply]]
+"""One call to a model, without validation."""
+
+RESAMPLING_TEMPERATURE = 0.7
+"""A greedy model repeats its mistake, so further samples are drawn at least this warm."""
+
+_FENCE = re.compile(r"```[a-zA-Z0-9_-]*\s*\n(.*?)```", re.DOTALL)
+_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+# llama.cpp refuses grammars whose repetition counts go beyond this.
+_MAX_GRAMMAR_REPEATS = 2000
+_MAX_STARTS = 200
+
+
+def _not_json(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_not_json)
+
+
+def json_values(text: str) -> Iterator[Any]:
+    """Yield the JSON values found in a text, the most plausible first.
+
+    The whole text, then fenced blocks, then every object or array standing in prose. Raw line breaks inside
+    strings and trailing commas are tolerated; nothing else is guessed.
+    """
+    seen: set[str] = set()
+    for piece in (text, *_FENCE.findall(text)):
+        for variant in (piece.strip(), _TRAILING_COMMA.sub(r"\1", piece.strip())):
+            if variant in seen:
+                continue
+            seen.add(variant)
+            try:
+                yield _DECODER.decode(variant)
+            except (ValueError, RecursionError):
+                continue
+    position = 0
+    for _ in range(_MAX_STARTS):
+        found = re.search(r"[{\[]", text[position:])
+        if found is None:
+            return
+        start = position + found.start()
+        try:
+            value, position = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            position = start + 1
+            continue
+        yield value
+
+
+def correct(value: Any, schema: dict[str, Any], where: str = "$") -> tuple[Any, tuple[str, ...]]:
+    """Apply the corrections that cannot change a reply's meaning beyond its declared bounds.
+
+    Numbers are clamped to `minimum`/`maximum`, strings cut to `maxLength`, numbers written as strings read,
+    whole floats made integers, properties that are not allowed dropped.
+
+    Returns:
+        The corrected copy and one note for each correction.
+    """
+    kind = schema.get("type")
+    if isinstance(value, dict):
+        return _correct_object(value, schema, where)
+    if isinstance(value, list):
+        return _correct_list(value, schema, where)
+    notes: list[str] = []
+    if isinstance(value, str):
+        if kind in {"number", "integer"}:
+            number = _number(value)
+            if number is not None:
+                notes.append(f"{where}: read {value!r} as a number")
+                value = number
+        else:
+            limit = schema.get("maxLength")
+            if isinstance(limit, int) and len(value) > limit:
+                notes.append(f"{where}: cut from {len(value)} to {limit} characters")
+                value = value[:limit]
+    if isinstance(value, float) and kind == "integer" and value.is_integer():
+        value = int(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low, high = schema.get("minimum"), schema.get("maximum")
+        if isinstance(low, (int, float)) and value < low:
+            notes.append(f"{where}: clamped {value} to {low}")
+            value = math.ceil(low) if kind == "integer" else low
+        elif isinstance(high, (int, float)) and value > high:
+            notes.append(f"{where}: clamped {value} to {high}")
+            value = math.floor(high) if kind == "integer" else high
+    return value, tuple(notes)
+
+
+def _number(text: str) -> float | int | None:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _correct_object(
+    value: dict[str, Any], schema: dict[str, Any], where: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    properties = schema.get("properties")
+    known = properties if isinstance(properties, dict) else {}
+    corrected: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    for key, item in value.items():
+        if key in known and isinstance(known[key], dict):
+            corrected[key], more = correct(item, known[key], f"{where}.{key}")
+            notes += more
+        elif (
+            key not in known
+            and schema.get("additionalProperties") is False
+            and "patternProperties" not in schema
+        ):
+            notes += (f"{where}: dropped the property {key!r}",)
+        else:
+            corrected[key] = item
+    return corrected, notes
+
+
+def _correct_list(value: list[Any], schema: dict[str, Any], where: str) -> tuple[list[Any], tuple[str, ...]]:
+    prefix = schema.get("prefixItems")
+    heads = prefix if isinstance(prefix, list) else []
+    rest = schema.get("items")
+    corrected: list[Any] = []
+    notes: tuple[str, ...] = ()
+    for index, item in enumerate(value):
+        inner = heads[index] if index < len(heads) else rest
+        if isinstance(inner, dict):
+            fixed, more = correct(item, inner, f"{where}[{index}]")
+            corrected.append(fixed)
+            notes += more
+        else:
+            corrected.append(item)
+    return corrected, notes
+
+
+def problems(value: Any, schema: dict[str, Any], limit: int = 3) -> tuple[str, ...]:
+    """What is wrong with a value, as short sentences with their place; empty when it is valid."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - a tenth of a second that a start-up can spare
+    from referencing import Registry  # noqa: PLC0415
+
+    # An empty registry: a schema must never make this process fetch something.
+    validator = Draft202012Validator(schema, registry=Registry())
+    found: list[str] = []
+    for error in validator.iter_errors(value):
+        message = error.message if len(error.message) <= 200 else error.message[:200] + "…"
+        found.append(f"{error.json_path}: {message}")
+        if len(found) == limit:
+            break
+    return tuple(found)
+
+
+def constrainable(schema: dict[str, Any]) -> dict[str, Any]:
+    """The part of a schema that llama.cpp's grammar can enforce; the rest is validated afterwards.
+
+    Objects with named properties are closed (an open one invites keys until the tokens run out), `items: false`
+    is left to `maxItems`, and huge repetition counts are left out.
+    """
+    return _constrain(copy.deepcopy(schema))
+
+
+def _constrain(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_constrain(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if isinstance(node.get("properties"), dict):
+        node.setdefault("additionalProperties", False)
+    if node.get("items") is False:
+        del node["items"]
+        heads = node.get("prefixItems")
+        if isinstance(heads, list):
+            node.setdefault("minItems", len(heads))
+            node.setdefault("maxItems", len(heads))
+    for key in ("maxLength", "minLength", "maxItems"):
+        if isinstance(node.get(key), int) and node[key] > _MAX_GRAMMAR_REPEATS:
+            del node[key]
+    return {key: value if key in {"enum", "const"} else _constrain(value) for key, value in node.items()}
+
+
+def schema_instruction(schema: dict[str, Any]) -> str:
+    """The sentence that asks a model for a shape when its provider cannot enforce one."""
+    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    return f"Answer with one JSON value and nothing else. It must be valid against this JSON schema:\n{text}"
+
+
+def _judge(reply: Reply, schema: dict[str, Any] | None) -> tuple[Reply | None, str]:
+    """The reply with its parsed value, or None and the reason."""
+    if schema is None:
+        return (reply, "") if reply.text.strip() else (None, "the reply is empty")
+    reason = "there is no JSON in the reply"
+    if reply.stop_reason == "length":
+        reason += ", which was cut off at max_tokens"
+    for index, candidate in enumerate(json_values(reply.text)):
+        value, notes = correct(candidate, schema)
+        wrong = problems(value, schema)
+        if not wrong:
+            return replace(reply, parsed=value, notes=reply.notes + notes), ""
+        if index == 0:
+            reason = "; ".join(wrong)
+    return None, reason
+
+
+async def answer(once: Once, request: Request, on_token: OnToken | None, *, name: str) -> Reply:
+    """Call until the reply is valid, at most `1 + request.repairs` times.
+
+    Every attempt sees the same fresh prompt; further ones are drawn with another seed and at least
+    `RESAMPLING_TEMPERATURE`. The usage of all attempts is added up.
+
+    Raises:
+        MindReplyInvalid: no attempt was valid; carries the last raw text.
+    """
+    spent = Usage(calls=0)
+    reason, text = "", ""
+    for attempt in range(1 + request.repairs):
+        varied = request
+        if attempt:
+            varied = replace(
+                request,
+                temperature=max(request.temperature, RESAMPLING_TEMPERATURE),
+                seed=None if request.seed is None else request.seed + attempt,
+            )
+        try:
+            reply = await once(varied, on_token)
+        except MindReplyInvalid as error:
+            reason, text = error.reason, error.text
+            continue
+        spent += reply.usage
+        judged, reason = _judge(reply, request.schema)
+        if judged is not None:
+            return replace(judged, usage=spent)
+        text = reply.text
+    raise MindReplyInvalid(mind=name, reason=reason, text=text, attempts=1 + request.repairs)
