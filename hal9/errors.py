@@ -723,6 +723,16 @@ class PriceUnknown(LimitError):
 
 
 @dataclass(eq=False, kw_only=True)
+class ReservationRepeated(LimitError):
+    """A call id is reserved a second time."""
+
+    call_id: str
+
+    def message(self) -> str:
+        return f"the call {self.call_id!r} was reserved before. Every attempt needs an id of its own."
+
+
+@dataclass(eq=False, kw_only=True)
 class ReservationUnknown(LimitError):
     """A call is settled or released that was never reserved."""
 
@@ -1134,6 +1144,31 @@ class NotARepository(RipmapError):
 
 
 @dataclass(eq=False, kw_only=True)
+class RipmapConfigWrong(RipmapError):
+    """ripmap.toml, or [tool.ripmap] in pyproject.toml, is wrong."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"{self.path}: {self.detail}. Correct the file; nothing was indexed."
+
+
+@dataclass(eq=False, kw_only=True)
+class CacheUnusable(RipmapError):
+    """The cache folder cannot be created, opened or locked."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"The cache folder {self.path} cannot be used: {self.detail}. Set RIPMAP_CACHE_DIR to a folder you "
+            "can write, or use --no-cache."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
 class FileNotIndexed(RipmapError):
     """A file was asked for that the index does not hold."""
 
@@ -1447,3 +1482,166 @@ class NoOutcome(HolographError):
 
     def message(self) -> str:
         return f"No causes can be looked for: {self.problem}."
+
+
+# --- neurons ----------------------------------------------------------------------------
+
+
+@dataclass(eq=False, kw_only=True)
+class NeuronInvalid(ConfigError):
+    """A neuron's file does not describe a neuron."""
+
+    path: str
+    problem: str
+
+    def message(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+@dataclass(eq=False, kw_only=True)
+class NeuronMissing(ConfigError):
+    """A neuron or layer that is needed has no file."""
+
+    what: str
+    folder: str
+    known: tuple[str, ...]
+
+    def message(self) -> str:
+        return f"no {self.what} in {self.folder}; there are: {', '.join(self.known) or 'none'}"
+
+
+@dataclass(eq=False, kw_only=True)
+class ReplyUnusable(ClusterError):
+    """A mind's reply is not of the form that was asked for."""
+
+    detail: str
+    text: str
+
+    def message(self) -> str:
+        return f"the reply cannot be used: {self.detail}"
+
+
+@dataclass(eq=False, kw_only=True)
+class TurnFailed(ClusterError):
+    """A neuron's turn ended without a result; `reason` is one of signals.StopReason."""
+
+    reason: str
+    detail: str
+
+    def message(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+# --- cluster ----------------------------------------------------------------------------
+
+
+@dataclass(eq=False, kw_only=True)
+class HomeMissing(ConfigError):
+    """There is no HAL9 home where one was looked for."""
+
+    tried: tuple[str, ...]
+
+    def message(self) -> str:
+        return (
+            f"no HAL9 home found (looked in {', '.join(self.tried)}). "
+            "`hal9 init DIR` makes one; --home DIR or HAL9_HOME names it."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class HomeExists(ConfigError):
+    """`init` would overwrite something."""
+
+    path: str
+
+    def message(self) -> str:
+        return f"{self.path} already exists; `hal9 init` never overwrites. Choose an empty directory."
+
+
+@dataclass(eq=False, kw_only=True)
+class DaemonRunning(ClusterError):
+    """A second daemon on one home."""
+
+    home: str
+    pid: int | None
+
+    def message(self) -> str:
+        return f"a cluster already runs on {self.home} (process {self.pid or 'unknown'}); `hal9 stop` ends it."
+
+
+@dataclass(eq=False, kw_only=True)
+class DaemonNotRunning(ClusterError):
+    """The command needs a running cluster."""
+
+    home: str
+
+    def message(self) -> str:
+        return f"no cluster runs on {self.home}; start it with `hal9 up --detach`."
+
+
+@dataclass(eq=False, kw_only=True)
+class DaemonFailed(ClusterError):
+    """The detached daemon ended before it was ready."""
+
+    log: str
+    detail: str
+
+    def message(self) -> str:
+        return f"the cluster did not come up: {self.detail}. Its log: {self.log}"
+
+
+@dataclass(eq=False, kw_only=True)
+class StopTimeout(ClusterError):
+    """The daemon did not end in time."""
+
+    pid: int
+    seconds: float
+
+    def message(self) -> str:
+        return f"process {self.pid} did not end within {self.seconds:.0f} s; `hal9 stop --force` kills it."
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskUnknown(ClusterError):
+    """No task, or several, by that id."""
+
+    exit_code = 7
+    given: str
+    matches: tuple[str, ...] = ()
+
+    def message(self) -> str:
+        if self.matches:
+            return f"{self.given!r} fits several tasks: {', '.join(self.matches)}"
+        return f"no task {self.given!r}; `hal9 tasks` lists them."
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskNotQueued(ClusterError):
+    """The task was cancelled or taken up meanwhile."""
+
+    task_id: str
+
+    def message(self) -> str:
+        return f"task {self.task_id} is not queued any more"
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskFinished(ClusterError):
+    """What was asked needs a task that is still going on."""
+
+    task_id: str
+    state: str
+
+    def message(self) -> str:
+        return f"task {self.task_id} is {self.state} already"
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskInvalid(ClusterError):
+    """A task cannot be accepted as it was given."""
+
+    exit_code = 2
+    problem: str
+
+    def message(self) -> str:
+        return f"the task was not accepted: {self.problem}"

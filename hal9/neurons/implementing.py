@@ -1,0 +1,215 @@
+"""L2: implement a task, run its check, and on failure try again from a fresh prompt with the evidence."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hal9.errors import (
+    ActionNotPermitted,
+    FileNotText,
+    FileTooLarge,
+    PathOutsideWorkspace,
+    ReplyUnusable,
+    SandboxUnavailable,
+    TurnFailed,
+    WorkspaceMissing,
+)
+from hal9.minds.protocol import Message
+from hal9.neurons.prompting import compose_implementation, infer_targets
+from hal9.neurons.replies import Implementation, parse_implementation
+from hal9.neurons.turn import Turn
+from hal9.signals import CheckReport, ErrorDetail, FileChange, InlineFile, ResultPayload
+from hal9.workbench import FileEdit, Workbench
+
+__all__ = ["implement"]
+
+_REPEATS_ALLOWED = 2
+
+
+@dataclass(slots=True)
+class _Try:
+    """How one attempt ended."""
+
+    implementation: Implementation | None = None
+    changes: list[FileChange] = field(default_factory=list)
+    check: CheckReport | None = None
+    evidence: str = ""
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.reason
+
+
+async def implement(turn: Turn) -> ResultPayload:
+    """Work on the task until its check passes, attempts run out, or a limit says stop.
+
+    Raises:
+        TurnFailed: no attempt could be judged at all (budget, mind, workspace).
+    """
+    bench = _open_bench(turn)
+    targets = infer_targets(turn.task)
+    recalled = await turn.recall()
+    policy = turn.settings.neurons.implementer
+    attempts = policy.attempts if turn.task.check else 1
+    last = _Try()
+    seen: dict[str, int] = {}
+    chat: tuple[Message, ...] = ()
+    for attempt in range(1, attempts + 1):
+        if attempt > 1 and bench is not None:
+            bench.workspace.revert()
+        fresh = policy.retry_prompt == "fresh" or not chat
+        messages = (
+            compose_implementation(
+                turn.promptgram,
+                turn.task,
+                output=turn.meta.output,
+                files=_existing_files(bench, turn, targets),
+                repository_map=await _map(turn, bench),
+                recalled=recalled,
+                evidence=last.evidence if fresh else "",
+            )
+            if fresh
+            else (*chat, Message("user", f"That failed:\n{last.evidence}\nCorrect it."))
+        )
+        last, text = await _attempt(turn, bench, messages, targets=targets, attempt=attempt)
+        if last.ok:
+            break
+        chat = (*messages, Message("assistant", text))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        seen[digest] = seen.get(digest, 0) + 1
+        if seen[digest] > _REPEATS_ALLOWED:
+            last.reason = "repeated_step"
+            break
+    return _result(turn, bench, last)
+
+
+async def _attempt(
+    turn: Turn,
+    bench: Workbench | None,
+    messages: tuple[Message, ...],
+    *,
+    targets: tuple[str, ...],
+    attempt: int,
+) -> tuple[_Try, str]:
+    retry_temperature = turn.settings.neurons.implementer.retry_temperature
+    reply = await turn.think(
+        messages,
+        schema=Implementation.model_json_schema() if turn.meta.output == "json" else None,
+        temperature=None if attempt == 1 else retry_temperature,
+        seed=attempt,
+    )
+    try:
+        implementation = (
+            Implementation.model_validate(reply.parsed)
+            if turn.meta.output == "json"
+            else parse_implementation(reply.text, targets=targets, truncated=reply.stop_reason == "length")
+        )
+    except ReplyUnusable as error:
+        return _Try(evidence=str(error), reason="invalid_output"), reply.text
+    if bench is None:
+        return _Try(implementation=implementation), reply.text
+    try:
+        return await _carry_out(turn, bench, implementation), reply.text
+    except (PathOutsideWorkspace, FileTooLarge, ActionNotPermitted) as error:
+        return _Try(implementation=implementation, evidence=str(error), reason="tool_failed"), reply.text
+
+
+async def _carry_out(turn: Turn, bench: Workbench, implementation: Implementation) -> _Try:
+    """Write the files, run the commands, run the check."""
+    changes: list[FileChange] = []
+    if implementation.files:
+        edits = [FileEdit(path=file.path, content=file.content) for file in implementation.files]
+        changes = bench.apply(edits)
+    for command in implementation.commands:
+        done = await bench.run(command)
+        if not done.ok:
+            evidence = f"$ {command}\n{done.output}\n(exit code {done.exit_code})"
+            return _Try(implementation, changes, None, evidence, "tool_failed")
+    if not turn.task.check:
+        return _Try(implementation, changes)
+    started = turn.house.clock.now()
+    report = await bench.check(turn.task.check)
+    turn.record(
+        "check",
+        started,
+        outcome="ok" if report.passed else "failed",
+        evidence=report.output[-2000:],
+    )
+    if report.passed:
+        return _Try(implementation, changes, report)
+    evidence = report.output or f"the check {report.command!r} ended with exit code {report.exit_code}"
+    if report.timed_out:
+        evidence += f"\n(the check was stopped after {report.seconds:.0f} s)"
+    return _Try(implementation, changes, report, evidence, "check_failed")
+
+
+def _open_bench(turn: Turn) -> Workbench | None:
+    if turn.task.workspace is None:
+        return None
+    undo = turn.house.undo_folder / f"{turn.signal.id}.json" if turn.house.undo_folder else None
+    try:
+        return Workbench(
+            root=Path(turn.task.workspace),
+            layer=turn.definition.layer_name,
+            settings=turn.settings.workbench,
+            hidden=turn.house.hidden,
+            undo_file=undo,
+        )
+    except WorkspaceMissing as error:
+        raise TurnFailed(reason="workspace_unreachable", detail=str(error)) from error
+    except SandboxUnavailable as error:
+        raise TurnFailed(reason="tool_failed", detail=str(error)) from error
+
+
+def _existing_files(bench: Workbench | None, turn: Turn, targets: tuple[str, ...]) -> list[InlineFile]:
+    """Files given with the task, and targets that exist already."""
+    found = {file.path: file for file in turn.task.files}
+    if bench is not None and bench.permissions.read:
+        for target in targets:
+            try:
+                found.setdefault(target, InlineFile(path=target, content=bench.read(target)))
+            except (FileNotFoundError, FileNotText, FileTooLarge, PathOutsideWorkspace, IsADirectoryError):
+                continue  # nothing to show: the target is new, or no text; writing it is judged later
+    return list(found.values())
+
+
+async def _map(turn: Turn, bench: Workbench | None) -> str:
+    tokens = turn.settings.repository_map.tokens.get(turn.definition.layer_name, 0)
+    if bench is None or tokens == 0 or not bench.permissions.read:
+        return ""
+    return await turn.house.cartographer.map(bench.workspace.root, turn.task.objective, tokens=tokens)
+
+
+def _result(turn: Turn, bench: Workbench | None, last: _Try) -> ResultPayload:
+    error = None
+    changes = last.changes
+    if bench is not None:
+        changes = bench.workspace.changes()
+        if not last.ok:
+            # The diff of the best try stays in the result; the user's files are as they were.
+            bench.workspace.revert()
+    if not last.ok:
+        error = ErrorDetail(
+            reason=last.reason,  # type: ignore[arg-type] # one of StopReason by construction above
+            message=_MESSAGES.get(last.reason, last.reason),
+            neuron=turn.definition.name,
+            evidence=last.evidence[-4000:],
+        )
+    answer = last.implementation.answer if last.implementation else ""
+    return ResultPayload(
+        ok=last.ok,
+        answer=answer or "\n".join(f"{change.action} {change.path}" for change in changes),
+        changes=changes,
+        check=last.check,
+        error=error,
+        tally=turn.tally(),
+    )
+
+
+_MESSAGES = {
+    "check_failed": "the check did not pass in any attempt; files were put back, the diff is in the result",
+    "invalid_output": "the mind's replies could not be used",
+    "tool_failed": "a command or file operation failed",
+    "repeated_step": "the mind gave the same failing reply again and again",
+}

@@ -1,0 +1,308 @@
+"""A neuron: takes task, result and cancel signals, gives back what is to be sent and recorded together."""
+
+import asyncio
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hal9.bus import Outcome
+from hal9.errors import TurnFailed
+from hal9.journal import tasks, work
+from hal9.journal.work import Part, Work
+from hal9.neurons.definition import NeuronDefinition, neuron_meta
+from hal9.neurons.implementing import implement
+from hal9.neurons.splitting import failed_result, gather, plan_parts
+from hal9.neurons.turn import House, Progress, Turn
+from hal9.signals import (
+    CancelPayload,
+    ErrorGradient,
+    ResultPayload,
+    Signal,
+    StepRecord,
+    TaskPayload,
+)
+
+__all__ = ["GradientHandler", "Neuron"]
+
+GradientHandler = Callable[[Signal, ErrorGradient], Awaitable[Outcome]]
+_REMEMBERED = 4096
+
+
+class Neuron:
+    """One neuron of this node.
+
+    Args:
+        definition: what its file says.
+        house: what all neurons of the node share.
+        emit: publishes progress for a task; may lose it.
+        on_gradient: takes backward signals; None refuses to learn.
+    """
+
+    def __init__(
+        self,
+        definition: NeuronDefinition,
+        house: House,
+        *,
+        emit: Callable[[str, dict[str, Any]], None],
+        on_gradient: GradientHandler | None = None,
+    ) -> None:
+        self.definition = definition
+        self._house = house
+        self._emit = emit
+        self._on_gradient = on_gradient
+        self._running: dict[str, set[asyncio.Task[Any]]] = {}
+        self._cancelled: OrderedDict[str, str] = OrderedDict()
+        self._open: OrderedDict[str, Work] = OrderedDict()  # by the id of the task signal that was split
+        self._part_of: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        """Name, also of its inbox."""
+        return self.definition.name
+
+    async def handle(self, signal: Signal) -> Outcome:
+        """Work on one signal; what comes back is recorded and sent as one."""
+        payload = signal.payload
+        if isinstance(payload, TaskPayload):
+            return await self._guarded(signal, payload)
+        if isinstance(payload, ResultPayload):
+            return await self._take_result(signal, payload)
+        if isinstance(payload, CancelPayload):
+            return self._cancel(signal, payload)
+        if isinstance(payload, ErrorGradient) and self._on_gradient is not None:
+            return await self._on_gradient(signal, payload)
+        return Outcome()
+
+    # --- tasks ----------------------------------------------------------------------------
+
+    async def _guarded(self, signal: Signal, task: TaskPayload) -> Outcome:
+        """A task turn under its deadline, stoppable by a cancel signal."""
+        turn = self._turn(signal, task)
+        if signal.task_id in self._cancelled:
+            return self._stopped(turn, "cancelled", self._cancelled[signal.task_id])
+        current = asyncio.current_task()
+        if current is None:
+            raise RuntimeError("a turn runs in a task of the event loop")
+        running = self._running.setdefault(signal.task_id, set())
+        running.add(current)
+        deadline = task.grant.deadline
+        remaining = None if deadline is None else max(deadline - self._house.clock.now(), 0.0)
+        try:
+            async with asyncio.timeout(remaining):
+                return await self._turn_outcome(turn)
+        except TimeoutError:
+            return self._stopped(turn, "timeout", f"no time left after {turn_seconds(turn):.0f} s")
+        except asyncio.CancelledError:
+            if signal.task_id not in self._cancelled:
+                raise
+            current.uncancel()
+            return self._stopped(turn, "cancelled", self._cancelled[signal.task_id])
+        except TurnFailed as error:
+            return self._stopped(turn, error.reason, error.detail)
+        finally:
+            running.discard(current)
+            if not running:
+                self._running.pop(signal.task_id, None)
+
+    async def _turn_outcome(self, turn: Turn) -> Outcome:
+        turn.progress("turn", {"objective": turn.task.objective[:200]})
+        if turn.meta.layer == 2:
+            return self._answer(turn, await implement(turn))
+        parts = await plan_parts(turn)
+        parallel = turn.task.workspace is None
+        signals: list[Signal] = []
+        sent: list[Part] = []
+        for part in parts:
+            if part.position == 0 or parallel:
+                signal = self._part_signal(turn.signal, part)
+                signals.append(signal)
+                sent.append(
+                    Part(
+                        position=part.position, target=part.target, payload=part.payload, signal_id=signal.id
+                    )
+                )
+            else:
+                sent.append(part)
+        opened = Work(signal=turn.signal, neuron=self.name, open=True, parts=tuple(sent))
+        self._remember(opened)
+        now = self._house.clock.now()
+
+        def write(connection: sqlite3.Connection) -> None:
+            work.open_work(connection, opened.signal, self.name, opened.parts, now=now)
+            self._keep_steps(connection, turn.steps)
+
+        return Outcome(send=tuple(signals), writes=(write,))
+
+    def _part_signal(self, cause: Signal, part: Part) -> Signal:
+        layers = self._house.directory.candidates((part.target,), exclude=self.name)
+        return Signal.create(
+            part.payload,
+            task_id=cause.task_id,
+            source=self.name,
+            target=part.target,
+            now=self._house.clock.now(),
+            ttl_seconds=self._ttl(part.payload),
+            cause=cause,
+            layers=(self.definition.meta.layer, layers.get(part.target, 0)),
+        )
+
+    # --- results --------------------------------------------------------------------------
+
+    async def _take_result(self, signal: Signal, result: ResultPayload) -> Outcome:
+        part_id = signal.cause_id or ""
+        found = await self._record(part_id, result)
+        if found is None:
+            return Outcome(writes=(lambda connection: self._keep_steps(connection, result.steps),))
+        waiting = next((part for part in found.parts if part.signal_id is None), None)
+        missing = any(part.signal_id is not None and part.result is None for part in found.parts)
+        if waiting is not None and result.ok and not missing:
+            return self._send_next(found, waiting, result)
+        if missing:
+            return Outcome(writes=(lambda connection: self._keep_steps(connection, result.steps),))
+        turn = self._turn(found.signal, _task_of(found.signal))
+        turn.steps.extend(result.steps)
+        try:
+            combined = await gather(turn, found)
+        except TurnFailed as error:
+            combined = failed_result(error.reason, error.detail, neuron=self.name, tally=turn.tally())
+        return self._answer(turn, combined, closes=True)
+
+    async def _record(self, part_id: str, result: ResultPayload) -> Work | None:
+        """The work this result belongs to, with the result in it; None when nobody waits for it."""
+        known = self._open.get(self._part_of.get(part_id, ""))
+        if known is not None and len(known.parts) == 1:
+            # A single part needs no row of its own: its result is recorded by closing the work.
+            return _with_result(known, part_id, result)
+
+        def record(connection: sqlite3.Connection) -> Work | None:
+            work.record_part(connection, part_id, result)
+            return work.find_work(connection, part_id)
+
+        return await self._house.journal.write(record)
+
+    def _send_next(self, found: Work, part: Part, result: ResultPayload) -> Outcome:
+        signal = self._part_signal(found.signal, part)
+
+        def write(connection: sqlite3.Connection) -> None:
+            work.send_part(connection, found.signal.id, part.position, signal.id)
+            self._keep_steps(connection, result.steps)
+
+        return Outcome(send=(signal,), writes=(write,))
+
+    def _answer(self, turn: Turn, result: ResultPayload, *, closes: bool = False) -> Outcome:
+        """Send a result to whoever asked."""
+        asked = turn.signal
+        if self._house.carry_steps:
+            result = result.model_copy(update={"steps": turn.steps})
+        answer = Signal.create(
+            result,
+            task_id=asked.task_id,
+            source=self.name,
+            target=asked.source,
+            now=self._house.clock.now(),
+            ttl_seconds=self.settings_ttl,
+            cause=asked,
+            layers=(self.definition.meta.layer, asked.layer_from),
+        )
+
+        def write(connection: sqlite3.Connection) -> None:
+            if closes:
+                work.close_work(connection, asked.id)
+            self._keep_steps(connection, turn.steps)
+
+        self._forget(asked.id)
+        return Outcome(send=(answer,), writes=(write,))
+
+    # --- cancelling -----------------------------------------------------------------------
+
+    def _cancel(self, signal: Signal, payload: CancelPayload) -> Outcome:
+        self._cancelled[signal.task_id] = payload.reason or "cancelled"
+        while len(self._cancelled) > _REMEMBERED:
+            self._cancelled.popitem(last=False)
+        for task in self._running.get(signal.task_id, set()):
+            task.cancel()
+        for opened in [opened for opened in self._open.values() if opened.signal.task_id == signal.task_id]:
+            self._forget(opened.signal.id)
+        return Outcome(writes=(lambda connection: work.cancel_work(connection, signal.task_id),))
+
+    def _stopped(self, turn: Turn, reason: str, detail: str) -> Outcome:
+        result = failed_result(reason, detail, neuron=self.name, tally=turn.tally())
+        return self._answer(turn, result)
+
+    # --- small things ---------------------------------------------------------------------
+
+    @property
+    def settings_ttl(self) -> float:
+        """How long a signal may be on its way, seconds."""
+        return self._house.settings().cluster.signal_ttl_seconds
+
+    def _ttl(self, task: TaskPayload) -> float:
+        if task.grant.deadline is None:
+            return self.settings_ttl
+        return min(self.settings_ttl, max(task.grant.deadline - self._house.clock.now(), 1.0))
+
+    def _turn(self, signal: Signal, task: TaskPayload) -> Turn:
+        promptgram = self._house.prompts.prompt_for(self.name, task_id=signal.task_id)
+        meta = (
+            self.definition.meta
+            if promptgram is self.definition.promptgram
+            else neuron_meta(promptgram, path=self.definition.path)
+        )
+        return Turn(
+            house=self._house,
+            definition=self.definition,
+            meta=meta,
+            signal=signal,
+            task=task,
+            promptgram=promptgram,
+            progress=self._progress(signal.task_id),
+        )
+
+    def _progress(self, task_id: str) -> Progress:
+        def progress(event: str, detail: dict[str, object]) -> None:
+            self._emit(
+                task_id, {"event": event, "neuron": self.name, "layer": self.definition.meta.layer, **detail}
+            )
+
+        return progress
+
+    def _keep_steps(self, connection: sqlite3.Connection, steps: list[StepRecord]) -> None:
+        if steps:
+            tasks.insert_steps(connection, steps)
+
+    def _remember(self, opened: Work) -> None:
+        self._open[opened.signal.id] = opened
+        self._part_of.update((part.signal_id, opened.signal.id) for part in opened.parts if part.signal_id)
+        if len(self._open) > _REMEMBERED:
+            self._forget(next(iter(self._open)))
+
+    def _forget(self, work_id: str) -> None:
+        opened = self._open.pop(work_id, None)
+        for part in opened.parts if opened else ():
+            self._part_of.pop(part.signal_id or "", None)
+
+
+def turn_seconds(turn: Turn) -> float:
+    """How long a turn has been going on since its signal was made."""
+    return turn.house.clock.now() - turn.signal.created_at
+
+
+def _with_result(known: Work, part_id: str, result: ResultPayload) -> Work:
+    parts = tuple(
+        Part(
+            position=part.position,
+            target=part.target,
+            payload=part.payload,
+            signal_id=part.signal_id,
+            result=result if part.signal_id == part_id else part.result,
+        )
+        for part in known.parts
+    )
+    return Work(signal=known.signal, neuron=known.neuron, open=known.open, parts=parts)
+
+
+def _task_of(signal: Signal) -> TaskPayload:
+    if not isinstance(signal.payload, TaskPayload):
+        raise TypeError(f"signal {signal.id} is no task")
+    return signal.payload

@@ -1,0 +1,134 @@
+"""What a neuron needs from the rest of the house, as small protocols, and plain defaults for each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from hal9.memory import Recall
+from hal9.minds.protocol import OnToken, Reply, Request
+from hal9.promptgram import Promptgram
+from hal9.signals import Grant, Scope
+
+__all__ = [
+    "CallContext",
+    "Cartographer",
+    "Choice",
+    "Directory",
+    "FixedPrompts",
+    "FixedRouter",
+    "NoMap",
+    "NoRecall",
+    "PromptSource",
+    "Recaller",
+    "Router",
+    "Thinker",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """For whom a model call is made; `call_id` is stable, so that accounts count a call once."""
+
+    task_id: str
+    call_id: str
+    neuron: str
+    grant: Grant = field(default_factory=Grant)
+
+
+class Thinker(Protocol):
+    """Makes model calls within budgets."""
+
+    async def think(
+        self, model: str, request: Request, *, call: CallContext, on_token: OnToken | None = None
+    ) -> Reply:
+        """Ask the mind that `model` names ("default" is the home's default).
+
+        Raises:
+            LimitError: a budget does not allow the call.
+            MindError: the mind failed.
+        """
+        ...
+
+
+class Recaller(Protocol):
+    """Finds the memory that applies to a task, or none."""
+
+    async def recall(self, objective: str, *, scope: Scope, neuron: str, layer: int) -> Recall | None:
+        """One memory or none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A routing decision with the odds it was drawn from."""
+
+    target: str
+    odds: Mapping[str, float]
+    policy: str
+
+
+class Router(Protocol):
+    """Chooses a neuron of the next layer."""
+
+    def choose(self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str) -> Choice:
+        """Choose one of the candidates (never empty)."""
+        ...
+
+
+class Directory(Protocol):
+    """Knows which neurons can be reached now."""
+
+    def candidates(self, names: Sequence[str], *, exclude: str) -> dict[str, int]:
+        """Reachable neurons for names or layers ("L3"), with their layers; never `exclude` itself."""
+        ...
+
+
+class Cartographer(Protocol):
+    """Draws the ranked map of a workspace."""
+
+    async def map(self, workspace: Path, task: str, *, tokens: int) -> str:
+        """Text of at most `tokens` tokens; empty when there is nothing worth showing."""
+        ...
+
+
+class PromptSource(Protocol):
+    """The promptgram a neuron works with; a canary may get another one than the rest."""
+
+    def prompt_for(self, neuron: str, *, task_id: str) -> Promptgram:
+        """Promptgram in force for this neuron and task."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoRecall:
+    """Remembers nothing."""
+
+    async def recall(self, objective: str, *, scope: Scope, neuron: str, layer: int) -> Recall | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class NoMap:
+    """Draws nothing."""
+
+    async def map(self, workspace: Path, task: str, *, tokens: int) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedRouter:
+    """Always the first candidate."""
+
+    def choose(self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str) -> Choice:
+        return Choice(target=candidates[0], odds={candidates[0]: 1.0}, policy="static")
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPrompts:
+    """The promptgrams as they were loaded."""
+
+    promptgrams: Mapping[str, Promptgram]
+
+    def prompt_for(self, neuron: str, *, task_id: str) -> Promptgram:
+        return self.promptgrams[neuron]
