@@ -1,1 +1,31 @@
-"""Room bus."""
+"""Signals over MQTT: the courier (durable messaging of a node), the bus it uses, the embedded broker."""
+
+from hal9.bus.courier import Courier
+from hal9.bus.embedded import EmbeddedBroker, stop_survivor
+from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Handler, Outcome, RetryPolicy
+from hal9.bus.mqtt import MqttBus
+from hal9.bus.nats_config import StoreLimits
+from hal9.bus.permissions import BrokerUser, neuron_user, node_user, viewer_user
+from hal9.bus.protocol import BrokerAddress, Bus, Incoming, LastWill
+
+__all__ = [
+    "BrokerAddress",
+    "BrokerUser",
+    "Bus",
+    "Courier",
+    "CourierSettings",
+    "EmbeddedBroker",
+    "Failure",
+    "FailureHandler",
+    "Handler",
+    "Incoming",
+    "LastWill",
+    "MqttBus",
+    "Outcome",
+    "RetryPolicy",
+    "StoreLimits",
+    "neuron_user",
+    "node_user",
+    "stop_survivor",
+    "viewer_user",
+]

@@ -1,0 +1,456 @@
+"""The embedded broker: a nats-server of our own on this machine's loopback interface.
+
+It survives the daemon: its store lock is inherited by the server process, so a daemon that starts again finds
+the lock taken, logs in to the survivor and adopts it; one that does not answer is ended and started anew.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from hal9.bus.nats_config import Ports, StoreLimits, find_server, render
+from hal9.bus.permissions import BrokerUser
+from hal9.bus.protocol import BrokerAddress
+from hal9.clock import Clock, SystemClock
+from hal9.errors import BrokerFailed, BrokerStoreInUse, BusError
+
+__all__ = ["EmbeddedBroker", "stop_survivor"]
+
+_log = logging.getLogger("hal9.bus.embedded")
+
+ADMIN = "hal9-admin"
+_START_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+_POLL_SECONDS = 0.25
+_MESSAGE_STREAM = "$MQTT_msgs"
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    ports: Ports
+    passwords: dict[str, str]
+    users: tuple[BrokerUser, ...]
+
+
+class EmbeddedBroker:
+    """Run (or adopt) the broker for as long as the context is open.
+
+    Args:
+        directory: for store, configuration, log and locks; made with mode 0700.
+        users: logins besides the administrator's.
+        server: a nats-server of the user's; otherwise PATH, otherwise the packaged one.
+        limits: of the store.
+        websocket: also listen for MQTT over WebSocket (path /mqtt).
+        clock: what the supervisor's delays wait on.
+
+    Raises:
+        BrokerStoreInUse, BrokerBinaryUnusable, BrokerFailed: on entering.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        users: Sequence[BrokerUser] = (),
+        server: Path | None = None,
+        limits: StoreLimits | None = None,
+        websocket: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        self.directory = Path(directory)
+        self.limits = limits or StoreLimits()
+        self._wanted = {user.name: user for user in users}
+        self._server = server
+        self._websocket = websocket
+        self._clock = clock or SystemClock()
+        self._state: _State | None = None
+        self._program: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+        self._owner_lock: IO[bytes] | None = None
+        self._stack = AsyncExitStack()
+        self._watcher: asyncio.Task[None] | None = None
+        self.adopted = False
+        self.restarts = 0
+
+    # --- what others need to know ---------------------------------------------------------
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id."""
+        return self._pid
+
+    def address(self, user: str) -> BrokerAddress:
+        """How this user logs in.
+
+        Raises:
+            KeyError: there is no such user.
+        """
+        state = self._require_state()
+        return BrokerAddress(
+            host="127.0.0.1", port=state.ports.mqtt, username=user, password=state.passwords[user]
+        )
+
+    @property
+    def websocket_url(self) -> str | None:
+        """Where browsers speak MQTT; None when switched off."""
+        port = self._require_state().ports.websocket
+        return f"ws://127.0.0.1:{port}/mqtt" if port else None
+
+    @property
+    def log_path(self) -> Path:
+        """The server's own log."""
+        return self.directory / "nats-server.log"
+
+    async def add_user(self, user: BrokerUser) -> BrokerAddress:
+        """Add (or change) a login without interrupting anybody's connection."""
+        self._wanted[user.name] = user
+        self._write_config()
+        self._signal(signal.SIGHUP)
+        address = self.address(user.name)
+        await self._wait_login(address)
+        return address
+
+    async def remove_user(self, name: str) -> None:
+        """Remove a login; its connections are ended by the server."""
+        self._wanted.pop(name, None)
+        self._write_config()
+        self._signal(signal.SIGHUP)
+
+    # --- life -----------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._prepare)
+        try:
+            await self._adopt_or_start()
+            await self._cap_store()
+            group = await self._stack.enter_async_context(asyncio.TaskGroup())
+            self._watcher = group.create_task(self._watch(), name="embedded broker")
+        except BaseException:
+            await self._end_server()
+            self._release()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        try:
+            await self._stack.__aexit__(exc_type, exc, traceback)
+        finally:
+            await self._end_server()
+            self._release()
+
+    def _prepare(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.directory.chmod(0o700)
+        lock = (self.directory / "owner.lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise BrokerStoreInUse(path=str(self.directory)) from error
+        self._owner_lock = lock
+        try:
+            self._program = find_server(self._server)
+            self._state = self._load_state()
+            self._write_config()
+        except BaseException:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        if self._owner_lock is not None:
+            self._owner_lock.close()
+            self._owner_lock = None
+
+    async def _adopt_or_start(self) -> None:
+        store_lock = self._take_store_lock()
+        if store_lock is None:
+            pid = _read_pid(self.directory)
+            if pid is not None and await self._answers(2.0):
+                self._pid, self.adopted = pid, True
+                self._signal(signal.SIGHUP)  # our users may be others than those of the run before
+                await self._wait_login(self.address(ADMIN))
+                _log.info("adopted the broker that was left running (process %d)", pid)
+                return
+            await asyncio.to_thread(_end_process, pid, self.directory)
+            store_lock = self._take_store_lock()
+            if store_lock is None:
+                raise BrokerStoreInUse(path=str(self.directory))
+        try:
+            await self._start(store_lock)
+        finally:
+            store_lock.close()  # the server holds its own copy
+
+    def _take_store_lock(self) -> IO[bytes] | None:
+        lock = (self.directory / "store.lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            return None
+        return lock
+
+    async def _start(self, store_lock: IO[bytes]) -> None:
+        self._fresh_ports_if_taken()
+        self._write_config()
+        with self.log_path.open("ab") as log:
+            self._process = await asyncio.to_thread(
+                lambda: subprocess.Popen(
+                    [str(self._program), "-c", str(self.directory / "nats.conf")],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.directory,
+                    pass_fds=(store_lock.fileno(),),
+                    # Ctrl-C in a terminal is for the daemon, which then ends the broker in order.
+                    start_new_session=True,
+                )
+            )
+        self._pid = self._process.pid
+        (self.directory / "pid").write_text(f"{self._pid}\n")
+        if not await self._answers(_START_SECONDS):
+            detail = f"no answer on port {self._require_state().ports.mqtt} within {_START_SECONDS:g} s"
+            if self._process.poll() is not None:
+                detail = f"it ended at once with code {self._process.returncode}"
+            raise BrokerFailed(detail=detail, log=str(self.log_path))
+
+    async def _watch(self) -> None:
+        failures = 0
+        while True:
+            began = self._clock.monotonic()
+            while self._alive():
+                await self._clock.sleep(_POLL_SECONDS)
+            _log.warning("the embedded broker (process %s) is gone, starting it again", self._pid)
+            failures = 0 if self._clock.monotonic() - began > _START_SECONDS else failures + 1
+            await self._clock.sleep(min(10.0, 0.1 * 2**failures) if failures else 0.0)
+            self.restarts += 1
+            self.adopted = False
+            try:
+                await self._adopt_or_start()
+                await self._cap_store()
+            except BusError as error:
+                _log.error("%s", error)
+                await self._end_server()
+
+    def _alive(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return self._pid is not None and _is_our_server(self._pid, self.directory)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._pid is not None and self._alive():
+            os.kill(self._pid, number)
+
+    async def _end_server(self) -> None:
+        pid, process = self._pid, self._process
+        self._pid = self._process = None
+        if process is not None:
+            await asyncio.to_thread(_end_child, process)
+        elif pid is not None:
+            await asyncio.to_thread(_end_process, pid, self.directory)
+        with contextlib.suppress(FileNotFoundError):
+            (self.directory / "pid").unlink()
+
+    # --- configuration ----------------------------------------------------------------------
+
+    def _require_state(self) -> _State:
+        if self._state is None:
+            raise BrokerFailed(detail="it is not open, use it inside `async with`", log=str(self.log_path))
+        return self._state
+
+    def _load_state(self) -> _State:
+        """Ports and passwords stay the same over restarts, so that clients find their way back."""
+        path = self.directory / "state.json"
+        kept: dict[str, Any] = {}
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            kept = json.loads(path.read_text())
+        ports = kept.get("ports")
+        return _State(
+            Ports(**ports) if ports else Ports.free(websocket=self._websocket),
+            {str(name): str(secret) for name, secret in kept.get("passwords", {}).items()},
+            (),
+        )
+
+    def _fresh_ports_if_taken(self) -> None:
+        state = self._require_state()
+        if any(_taken(port) for port in state.ports.all()):
+            self._state = _State(Ports.free(websocket=self._websocket), state.passwords, state.users)
+
+    def _write_config(self) -> None:
+        state = self._require_state()
+        users = tuple(self._wanted.values())
+        names = [ADMIN, *(user.name for user in users)]
+        passwords = {name: state.passwords.get(name) or secrets.token_urlsafe(24) for name in names}
+        self._state = state = _State(state.ports, passwords, users)
+        text = render(
+            directory=self.directory,
+            ports=state.ports,
+            limits=self.limits,
+            admin=(ADMIN, passwords[ADMIN]),
+            users=[(user, passwords[user.name]) for user in users],
+        )
+        _write_private(self.directory / "nats.conf", text)
+        kept = {"ports": state.ports.as_dict(), "passwords": passwords}
+        _write_private(self.directory / "state.json", json.dumps(kept, indent=1))
+
+    # --- talking to the server ----------------------------------------------------------------
+
+    async def _answers(self, seconds: float) -> bool:
+        try:
+            await self._wait_login(self.address(ADMIN), seconds)
+        except BusError:
+            return False
+        return True
+
+    async def _wait_login(self, address: BrokerAddress, seconds: float = _START_SECONDS) -> None:
+        from hal9.bus.session import Session  # noqa: PLC0415 - loads the MQTT client
+
+        deadline = time.monotonic() + seconds
+        while True:
+            session = Session(
+                address,
+                client_id=f"hal9-probe-{secrets.token_hex(4)}",
+                clean=True,
+                will=None,
+                keepalive=30,
+                in_flight=1,
+                answer_timeout=2.0,
+                deliver=lambda _message: None,
+            )
+            try:
+                await session.open({})
+                await session.goodbye()
+            except BusError:
+                ended = self._process is not None and self._process.poll() is not None
+                if ended or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.02)
+            else:
+                return
+            finally:
+                session.dispose()
+
+    async def _cap_store(self) -> None:
+        """Without this the message store fills up once and then refuses everything for ever.
+
+        The stream exists from the first MQTT connection on, so it is changed rather than declared.
+        """
+        import nats  # noqa: PLC0415 - only needed here
+        from nats.js.api import DiscardPolicy  # noqa: PLC0415
+
+        state = self._require_state()
+        try:
+            client = await nats.connect(
+                f"nats://127.0.0.1:{state.ports.nats}",
+                user=ADMIN,
+                password=state.passwords[ADMIN],
+                connect_timeout=5,
+                allow_reconnect=False,
+            )
+            try:
+                context = client.jetstream(timeout=5)
+                config = (await context.stream_info(_MESSAGE_STREAM)).config
+                config.max_bytes = self.limits.max_bytes
+                config.max_age = self.limits.max_age_seconds
+                config.discard = DiscardPolicy.OLD
+                await context.update_stream(config)
+            finally:
+                await client.close()
+        except (nats.errors.Error, OSError) as error:
+            raise BrokerFailed(
+                detail=f"its store could not be capped: {error}", log=str(self.log_path)
+            ) from error
+
+
+def stop_survivor(directory: Path) -> bool:
+    """End a broker that outlived its daemon; True if there was one."""
+    pid = _read_pid(directory)
+    if pid is None or not _is_our_server(pid, directory):
+        return False
+    _end_process(pid, directory)
+    return True
+
+
+def _read_pid(directory: Path) -> int | None:
+    try:
+        return int((directory / "pid").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _is_our_server(pid: int, directory: Path) -> bool:
+    """Whether this process is a server that runs on this directory; ids of ended processes are used again."""
+    wanted = str(directory / "nats.conf")
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        if Path("/proc").is_dir():
+            return False
+        listing = subprocess.run(
+            ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
+        return wanted in listing.stdout
+    return wanted in words
+
+
+def _end_process(pid: int | None, directory: Path) -> None:
+    if pid is None:
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _STOP_SECONDS
+        if not _is_our_server(pid, directory):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        while _is_our_server(pid, directory) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _end_child(process: subprocess.Popen[bytes]) -> None:
+    endings: tuple[Callable[[], None], ...] = (process.terminate, process.kill)
+    for end in endings:
+        if process.poll() is not None:
+            return
+        end()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace a file that only its owner may read, in one step."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    temporary.replace(path)

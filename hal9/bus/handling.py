@@ -1,0 +1,108 @@
+"""What the courier and those who use it hand each other."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hal9.signals import Signal
+
+__all__ = ["CourierSettings", "Failure", "FailureHandler", "Handler", "Outcome", "RetryPolicy", "Write"]
+
+Write = Callable[[sqlite3.Connection], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a signal, recorded in one transaction together with the signal being done.
+
+    Attributes:
+        send: signals to go out; they are in the outbox once the outcome is recorded.
+        writes: further changes to the journal; each runs in the writer thread on the open transaction.
+    """
+
+    send: tuple[Signal, ...] = ()
+    writes: tuple[Write, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A signal that will not be tried any further.
+
+    Attributes:
+        signal: it.
+        stage: `send` when no receiver ever confirmed it, `handle` when its handler failed for good.
+        reason: `undeliverable`, `expired`, `crashed` (the process died in it too often), or the error's type.
+        detail: a sentence.
+        attempts: how often it was tried.
+        error: what the handler raised.
+    """
+
+    signal: Signal
+    stage: Literal["send", "handle"]
+    reason: str
+    detail: str
+    attempts: int
+    error: Exception | None = None
+
+
+Handler = Callable[[Signal], Awaitable[Outcome]]
+FailureHandler = Callable[[Failure], Awaitable[Outcome]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often a signal is handled.
+
+    Attributes:
+        attempts: handlers that raise are called so often altogether.
+        first_delay: seconds before the second call; doubles each time.
+        last_delay: upper limit of the delay.
+        crashes: a signal in whose handling the process died so often is not tried again.
+    """
+
+    attempts: int = 3
+    first_delay: float = 0.5
+    last_delay: float = 30.0
+    crashes: int = 10
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after the given attempt failed."""
+        return float(min(self.last_delay, self.first_delay * 2.0 ** min(attempt - 1, 30)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierSettings:
+    """Times and limits of a courier, in seconds unless named otherwise.
+
+    Attributes:
+        outbox_limit: signals that may await confirmation before producers have to wait.
+        producer_patience: how long `send` waits for room before it raises OutboxFull.
+        resend_first: an unconfirmed signal is sent again after this; the wait doubles each time.
+        resend_last: upper limit of that wait.
+        ack_delay: confirmations to one peer are gathered for this long.
+        lease: of work in progress; renewed at a third of it.
+        broker_max_age: how long the broker may keep a message.
+        retention: how long ids of finished signals are remembered; longer than `broker_max_age`.
+        progress_per_second: events per task and source; the latest wins.
+        drain: how long leaving the context waits for running handlers.
+    """
+
+    outbox_limit: int = 10_000
+    producer_patience: float = 30.0
+    resend_first: float = 5.0
+    resend_last: float = 300.0
+    ack_delay: float = 0.005
+    lease: float = 60.0
+    broker_max_age: float = 24 * 3600.0
+    retention: float = 72 * 3600.0
+    progress_per_second: float = 10.0
+    drain: float = 10.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        if self.retention <= self.broker_max_age:
+            # A copy that the broker still holds would be taken for a new signal.
+            raise ValueError(
+                f"retention ({self.retention:g} s) must be longer than broker_max_age ({self.broker_max_age:g} s)"
+            )

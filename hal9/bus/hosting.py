@@ -1,0 +1,266 @@
+"""One hosted inbox: takes waiting signals in order, leases them, runs the handler, records the outcome."""
+
+import asyncio
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+
+from hal9.bus.handling import CourierSettings, Failure, Handler, Outcome
+from hal9.bus.sending import Sender
+from hal9.bus.topics import inbox as inbox_topic
+from hal9.clock import Clock
+from hal9.errors import Hal9Error, JournalUnwritable
+from hal9.journal import Journal, dead_letters, inbox, outbox
+from hal9.journal.failpoints import hit
+from hal9.signals import Signal
+
+__all__ = ["HostedInbox"]
+
+_log = logging.getLogger("hal9.bus.courier")
+
+# More than this waits in the journal, not in memory.
+_IN_MEMORY = 1024
+
+
+class HostedInbox:
+    """Runs at most `concurrency` handlers of one name at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        concurrency: int,
+        cluster: str,
+        journal: Journal,
+        sender: Sender,
+        settings: CourierSettings,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self._handler = handler
+        self._concurrency = concurrency
+        self._cluster = cluster
+        self._journal = journal
+        self._sender = sender
+        self._settings = settings
+        self._clock = clock
+        self._pending: deque[Signal] = deque()
+        self._known: set[str] = set()
+        self._after = 0
+        self._more_in_journal = True
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._group: asyncio.TaskGroup | None = None
+        self.running: dict[str, asyncio.Task[None]] = {}
+        self.accepting = True
+
+    def offer(self, signals: Sequence[Signal]) -> None:
+        """New signals that are already in the journal."""
+        if self._more_in_journal or len(self._pending) + len(signals) > _IN_MEMORY:
+            self._more_in_journal = True  # order is kept by reading them back
+        else:
+            self._pending.extend(signals)
+            self._known.update(signal.id for signal in signals)
+        self._wake.set()
+
+    def look_again(self) -> None:
+        """Signals may have become available in the journal."""
+        self._after = 0
+        self._more_in_journal = True
+        self._wake.set()
+
+    async def wait_idle(self) -> None:
+        """Until no handler runs."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Dispatch for ever; handlers are tasks of this inbox's own group."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                try:
+                    await self._dispatch(group)
+                except JournalUnwritable as error:
+                    _log.error("%s", error)
+                    await self._clock.sleep(1.0)
+                    self.look_again()
+
+    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
+        while self.accepting and (free := self._concurrency - len(self.running)) > 0:
+            if not self._pending and self._more_in_journal:
+                await self._refill(group)
+            if not self._pending:
+                return
+            batch = [self._pending.popleft() for _ in range(min(free, len(self._pending)))]
+            lease_until = self._clock.now() + self._settings.lease
+            ids = [signal.id for signal in batch]
+            try:
+                claimed = await self._journal.write(
+                    lambda connection, ids=ids, lease_until=lease_until: inbox.claim(  # type: ignore[misc]
+                        connection, ids, owner=self._journal.boot_id, lease_until=lease_until
+                    )
+                )
+            except JournalUnwritable:
+                self._known.difference_update(ids)
+                raise
+            hit("handler-claimed")
+            for signal in batch:
+                attempts = claimed.get(signal.id)
+                if attempts is None:
+                    self._known.discard(signal.id)
+                    continue
+                self._idle.clear()
+                self.running[signal.id] = group.create_task(
+                    self._work(signal, attempts), name=f"{self.name} {signal.id}"
+                )
+
+    async def _refill(self, group: asyncio.TaskGroup) -> None:
+        after = self._after
+        self._more_in_journal = False  # what arrives while we read sets it again
+        rows, end = await self._journal.read(
+            lambda connection: inbox.take(connection, self.name, after=after)
+        )
+        self._after = end
+        if rows:
+            self._more_in_journal = True
+        else:
+            self._after = 0
+        now = self._clock.now()
+        for row in rows:
+            if row.id in self._known:
+                continue
+            self._known.add(row.id)
+            signal = Signal.model_validate_json(row.body)
+            if row.not_before > now:
+                group.create_task(self._later(signal, row.not_before - now), name=f"retry {row.id}")
+            else:
+                self._pending.append(signal)
+
+    async def _later(self, signal: Signal, delay: float) -> None:
+        await self._clock.sleep(delay)
+        self._pending.append(signal)
+        self._wake.set()
+
+    # --- one signal ---------------------------------------------------------------------------
+
+    async def _work(self, signal: Signal, attempts: int) -> None:
+        again: float | None = None
+        try:
+            again = await self._handle(signal, attempts)
+        except asyncio.CancelledError:
+            await self._release(signal, delay=0.0, refund=True)
+            raise
+        finally:
+            del self.running[signal.id]
+            if again is None:
+                self._known.discard(signal.id)
+            if not self.running:
+                self._idle.set()
+            if self._pending or self._more_in_journal:
+                self._wake.set()
+        if again is not None and self._group is not None:
+            self._group.create_task(self._later(signal, again), name=f"retry {signal.id}")
+
+    async def _handle(self, signal: Signal, attempts: int) -> float | None:
+        """Returns seconds after which to try again; None when this signal is finished."""
+        policy = self._settings.retry
+        if attempts > policy.crashes:
+            failure = Failure(
+                signal,
+                "handle",
+                "crashed",
+                f"the process ended {attempts - 1} times while handling it",
+                attempts,
+            )
+            await self._fail(failure)
+            return None
+        if signal.expires_at <= self._clock.now():
+            await self._fail(
+                Failure(signal, "handle", "expired", "it waited too long to be handled", attempts)
+            )
+            return None
+        hit("handler-started")
+        try:
+            outcome = await self._handler(signal)
+            hit("handler-finished")
+            await self._record(signal, outcome)
+        except JournalUnwritable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the supervisor of handlers: retried, then a dead letter
+            return await self._failed(signal, attempts, error)
+        return None
+
+    async def _failed(self, signal: Signal, attempts: int, error: Exception) -> float | None:
+        if isinstance(error, Hal9Error):
+            _log.warning("%s could not handle signal %s: %s", self.name, signal.id, error)
+        else:
+            _log.error("%s crashed on signal %s", self.name, signal.id, exc_info=error)
+        policy = self._settings.retry
+        if attempts < policy.attempts:
+            delay = policy.delay(attempts)
+            await self._release(signal, delay=delay, refund=False)
+            return delay
+        reason = type(error).__name__
+        await self._fail(Failure(signal, "handle", reason, str(error), attempts, error))
+        return None
+
+    async def _release(self, signal: Signal, *, delay: float, refund: bool) -> None:
+        not_before = self._clock.now() + delay if delay else 0.0
+        await self._journal.write(
+            lambda connection: inbox.release(
+                connection, signal.id, owner=self._journal.boot_id, not_before=not_before, refund=refund
+            )
+        )
+
+    async def _fail(self, failure: Failure) -> None:
+        signal = failure.signal
+        outcome = await self._sender.outcome_of(failure)
+        body = signal.model_dump_json().encode()
+        letter = dead_letters.DeadLetter.of(
+            body,
+            topic=inbox_topic(self._cluster, signal.target, signal.kind, signal.source),
+            stage="handle",
+            reason=failure.reason,
+            detail=failure.detail,
+            at=self._clock.now(),
+            signal_id=signal.id,
+        )
+        await self._record(signal, outcome, letter)
+        hit("dead-lettered")
+
+    async def _record(
+        self, signal: Signal, outcome: Outcome, letter: dead_letters.DeadLetter | None = None
+    ) -> None:
+        entries = self._sender.entries(outcome.send)
+        now = self._clock.now()
+
+        def record(connection: sqlite3.Connection) -> bool:
+            if not inbox.finish(connection, signal.id, owner=self._journal.boot_id, now=now):
+                return False
+            outbox.insert(connection, entries)
+            for write in outcome.writes:
+                write(connection)
+            if letter is not None:
+                dead_letters.insert(connection, [letter])
+            hit("outcome-before-commit")
+            return True
+
+        while True:
+            try:
+                recorded = await self._journal.write(record)
+                break
+            except JournalUnwritable as error:
+                # The work is done and paid for: hold on to it until it can be recorded.
+                _log.error("%s", error)
+                await self._clock.sleep(1.0)
+        if not recorded:
+            _log.warning("%s lost its lease on signal %s; its outcome is discarded", self.name, signal.id)
+            return
+        hit("outcome-committed")
+        self._sender.committed(entries)

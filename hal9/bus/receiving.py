@@ -1,0 +1,147 @@
+"""The receiving half of a courier: validate, record, and only then acknowledge."""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+
+from hal9.bus import topics
+from hal9.bus.hosting import HostedInbox
+from hal9.bus.protocol import Bus, Incoming
+from hal9.bus.sending import Sender
+from hal9.clock import Clock
+from hal9.errors import JournalUnwritable, SignalRefused, TopicInvalid
+from hal9.journal import Journal, dead_letters, inbox
+from hal9.journal.failpoints import hit
+from hal9.signals import AckPayload, Signal, decode
+
+__all__ = ["Receiver"]
+
+_log = logging.getLogger("hal9.bus.courier")
+
+
+class _Batch:
+    """What one round of receiving will record."""
+
+    def __init__(self) -> None:
+        self.messages: list[Incoming] = []
+        self.arrivals: list[inbox.Arrival] = []
+        self.signals: dict[str, Signal] = {}
+        self.letters: list[dead_letters.DeadLetter] = []
+
+
+class Receiver:
+    """Takes messages off the bus. A message is acknowledged after the commit that recorded it."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        journal: Journal,
+        sender: Sender,
+        *,
+        cluster: str,
+        clock: Clock,
+        hosted: Mapping[str, HostedInbox],
+        observe: Callable[[Incoming], None],
+    ) -> None:
+        self._bus = bus
+        self._journal = journal
+        self._sender = sender
+        self._clock = clock
+        self._hosted = hosted
+        self._observe = observe
+        self._inbox_prefix = f"hal9/{cluster}/in/"
+
+    async def run(self) -> None:
+        """Receive for ever."""
+        while True:
+            messages = await self._bus.receive()
+            hit("received")
+            batch = self._sort(messages)
+            if not batch.messages:
+                continue
+            fresh = await self._record(batch)
+            hit("inbox-committed")
+            for message in batch.messages:
+                message.ack()
+            hit("mqtt-acked")
+            self._pass_on(batch, fresh)
+
+    def _sort(self, messages: Sequence[Incoming]) -> _Batch:
+        batch = _Batch()
+        now = self._clock.now()
+        for message in messages:
+            if not message.topic.startswith(self._inbox_prefix):
+                self._observe(message)
+                message.ack()
+                continue
+            try:
+                place = topics.parse_inbox(message.topic)
+                signal = decode(
+                    message.payload, now=now, source=place.source, target=place.target, kind=place.kind
+                )
+                if place.target not in self._hosted:
+                    raise SignalRefused(signal_id=signal.id, reason="not_hosted")
+            except (SignalRefused, TopicInvalid) as error:
+                batch.messages.append(message)
+                batch.letters.append(self._letter(message, error, now))
+                continue
+            if isinstance(signal.payload, AckPayload):
+                self._sender.acknowledged(signal.payload.ids, by=signal.source)
+                message.ack()
+                continue
+            batch.messages.append(message)
+            batch.signals[signal.id] = signal
+            batch.arrivals.append(
+                inbox.Arrival(
+                    signal.id,
+                    signal.source,
+                    signal.target,
+                    signal.kind,
+                    signal.task_id,
+                    message.payload,
+                    now,
+                )
+            )
+        return batch
+
+    @staticmethod
+    def _letter(
+        message: Incoming, error: SignalRefused | TopicInvalid, now: float
+    ) -> dead_letters.DeadLetter:
+        if isinstance(error, SignalRefused):
+            reason, signal_id = error.reason, error.signal_id
+        else:
+            reason, signal_id = "bad_topic", None
+        _log.warning("dead letter on %s: %s", message.topic, error)
+        return dead_letters.DeadLetter.of(
+            message.payload,
+            topic=message.topic,
+            stage="receive",
+            reason=reason,
+            detail=str(error),
+            at=now,
+            signal_id=signal_id,
+        )
+
+    async def _record(self, batch: _Batch) -> set[str]:
+        def record(connection: sqlite3.Connection) -> set[str]:
+            if batch.letters:
+                dead_letters.insert(connection, batch.letters)
+            return inbox.insert(connection, batch.arrivals)
+
+        while True:
+            try:
+                return await self._journal.write(record)
+            except JournalUnwritable as error:
+                # Unacknowledged, so the broker keeps them; and no further ones are taken meanwhile.
+                _log.error("%s", error)
+                await self._clock.sleep(1.0)
+
+    def _pass_on(self, batch: _Batch, fresh: set[str]) -> None:
+        offered: dict[str, list[Signal]] = {}
+        for signal in batch.signals.values():
+            self._sender.confirm(signal.id, source=signal.source, target=signal.target)
+            if signal.id in fresh:
+                offered.setdefault(signal.target, []).append(signal)
+        for name, signals in offered.items():
+            self._hosted[name].offer(signals)

@@ -1,0 +1,191 @@
+"""One MQTT session: from CONNECT to whatever ends it.
+
+aiomqtt gives the connection a place in the event loop. What it lacks is reached through its inner paho client:
+acknowledging only after our commit, and messages and confirmations without a task for each. All use of private
+names is in this file.
+"""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hal9.bus.protocol import BrokerAddress, Incoming, LastWill
+from hal9.errors import BrokerRefused, BrokerUnreachable
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Session"]
+
+_FAILED = 0x80  # SUBACK return code (MQTT 3.1.1, section 3.9.3)
+
+
+class Session:
+    """Opened once, closed once. `closed` resolves with the reason when the connection has ended."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        client_id: str,
+        clean: bool,
+        will: LastWill | None,
+        keepalive: int,
+        in_flight: int,
+        answer_timeout: float,
+        deliver: Callable[[Incoming], None],
+    ) -> None:
+        import aiomqtt  # noqa: PLC0415 - 60 ms that a process without a bus need not pay
+
+        self._address = address
+        self._deliver = deliver
+        self._limit = in_flight
+        self._answer_timeout = answer_timeout
+        self._pending: dict[int, tuple[float, asyncio.Future[None] | None]] = {}
+        self._room = asyncio.Event()
+        self._room.set()
+        self._alive = False
+        self._client = aiomqtt.Client(
+            address.host,
+            address.port,
+            username=address.username,
+            password=address.password,
+            identifier=client_id,
+            clean_session=clean,
+            keepalive=keepalive,
+            timeout=answer_timeout,
+            tls_context=address.tls_context(),
+            will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True) if will else None,
+            max_inflight_messages=in_flight,
+            # Without it Nagle's algorithm and delayed ACKs add 40 ms to a round trip.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+        self._client.pending_calls_threshold = 10_000
+        self._paho = self._client._client  # noqa: SLF001
+        self._paho.manual_ack_set(True)
+        self._paho.connect_timeout = min(answer_timeout, 5.0)
+        self._paho.on_message = self._on_message
+        self._paho.on_publish = self._on_publish
+
+    async def open(self, filters: Mapping[str, int]) -> list[str]:
+        """Connect and subscribe.
+
+        Returns:
+            The filters that the broker refused.
+
+        Raises:
+            BrokerRefused, BrokerUnreachable.
+        """
+        import aiomqtt  # noqa: PLC0415
+
+        entering = asyncio.ensure_future(self._client.__aenter__())
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            # The connecting thread cannot be stopped; a socket that it opens later would be nobody's.
+            await asyncio.wait({entering})
+            raise
+        except aiomqtt.exceptions.MqttConnectError as error:
+            raise BrokerRefused(address=str(self._address), detail=str(error)) from error
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            raise BrokerUnreachable(address=str(self._address), detail=str(error)) from error
+        self._alive = True
+        return await self.subscribe(filters) if filters else []
+
+    async def subscribe(self, filters: Mapping[str, int]) -> list[str]:
+        """Subscribe in one packet; return the filters that were refused."""
+        codes = await self._call(self._client.subscribe(list(filters.items())))
+        return [
+            name
+            for name, code in zip(filters, codes, strict=True)
+            if int(getattr(code, "value", code)) >= _FAILED
+        ]
+
+    async def unsubscribe(self, topic_filter: str) -> None:
+        """End a subscription."""
+        await self._call(self._client.unsubscribe(topic_filter))
+
+    async def _call(self, call: Any) -> Any:
+        import aiomqtt  # noqa: PLC0415
+
+        try:
+            return await call
+        except aiomqtt.MqttError as error:
+            raise BrokerUnreachable(address=str(self._address), detail=str(error)) from error
+
+    async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, confirm: bool) -> None:
+        """See `Bus.publish`."""
+        while len(self._pending) >= self._limit and self._alive:
+            self._room.clear()
+            await self._room.wait()
+        if not self._alive:
+            raise BrokerUnreachable(address=str(self._address), detail="the connection was lost")
+        info = self._paho.publish(topic, payload, qos, retain)
+        if info.rc != 0:
+            raise BrokerUnreachable(address=str(self._address), detail=f"not sent, code {int(info.rc)}")
+        if qos == 0:
+            return
+        future = asyncio.get_running_loop().create_future() if confirm else None
+        self._pending[info.mid] = (time.monotonic(), future)
+        if future is not None:
+            await future
+
+    async def ended(self) -> str:
+        """Wait until the session is over; say why."""
+        closed: asyncio.Future[None] = self._client._disconnected  # noqa: SLF001
+        while True:
+            done, _ = await asyncio.wait((closed,), timeout=min(1.0, self._answer_timeout))
+            if done:
+                error = closed.exception()
+                return str(error) if error else "closed"
+            for since, _future in self._pending.values():
+                if time.monotonic() - since > self._answer_timeout:
+                    return f"no answer for {self._answer_timeout:g} s"
+                break
+
+    async def goodbye(self) -> None:
+        """Leave so that the broker does not publish the last will."""
+        import aiomqtt  # noqa: PLC0415
+
+        with contextlib.suppress(aiomqtt.MqttError):
+            await self._client.__aexit__(None, None, None)
+
+    def dispose(self) -> None:
+        """Let go of everything, whatever state it is in; waiting publishers get BrokerUnreachable."""
+        self._alive = False
+        self._paho._sock_close()  # noqa: SLF001 - aiomqtt leaves the socket open when CONNACK stays away
+        misc = self._client._misc_task  # noqa: SLF001
+        if misc is not None:
+            misc.cancel()
+        lost = BrokerUnreachable(address=str(self._address), detail="the connection was lost")
+        pending, self._pending = self._pending, {}
+        for _, future in pending.values():
+            if future is not None and not future.done():
+                future.set_exception(lost)
+        self._room.set()
+
+    # --- called by paho, in the event loop -----------------------------------------------
+
+    def _on_message(self, _client: Any, _userdata: Any, message: Any) -> None:
+        mid, qos = message.mid, message.qos
+
+        def ack() -> None:
+            # A session that is gone cannot be told; the broker will deliver again, the inbox knows the id.
+            if self._alive and qos:
+                self._paho.ack(mid, qos)
+
+        topic = message._topic.decode(errors="replace")  # noqa: SLF001 - the public property raises on bad UTF-8
+        self._deliver(Incoming(topic, message.payload, qos, message.retain, ack))
+
+    def _on_publish(self, _client: Any, _userdata: Any, mid: int, *_details: Any) -> None:
+        entry = self._pending.pop(mid, None)
+        if entry is None:
+            return
+        future = entry[1]
+        if future is not None and not future.done():
+            future.set_result(None)
+        if not self._room.is_set():
+            self._room.set()

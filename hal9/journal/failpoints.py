@@ -1,0 +1,62 @@
+"""Named places where a process can be made to die, so that tests can prove that nothing is lost.
+
+Unarmed (always, outside of tests) a failpoint costs one dictionary look-up. Armed through the environment,
+`HAL9_FAILPOINT=published:3`, the process kills itself with SIGKILL the third time it gets there: no handler
+runs, no buffer is flushed, exactly as if the machine's out-of-memory killer had struck.
+"""
+
+import os
+import signal
+from functools import cache
+
+from hal9.errors import UnknownFailpoint
+
+__all__ = ["ENVIRONMENT_VARIABLE", "FAILPOINTS", "hit"]
+
+ENVIRONMENT_VARIABLE = "HAL9_FAILPOINT"
+
+FAILPOINTS = (
+    "outbox-before-commit",  # a producer asked, nothing is durable yet
+    "outbox-committed",  # durable, not yet published
+    "published",  # handed to the broker's socket
+    "received",  # read from the socket, nothing is durable yet
+    "inbox-committed",  # durable at the receiver, broker and sender do not know
+    "mqtt-acked",  # the broker knows, the sender does not
+    "e2e-acked",  # the acknowledgement has left
+    "ack-received",  # the sender knows, its outbox row still exists
+    "outbox-cleared",  # the sender forgot the signal
+    "handler-claimed",  # the lease is written, the handler has not begun
+    "handler-started",
+    "handler-finished",  # the outcome exists in memory only
+    "outcome-before-commit",  # inside the transaction
+    "outcome-committed",  # durable, what it sends is not yet published
+    "dead-lettered",
+    "resent",
+)
+
+
+@cache
+def _armed() -> dict[str, list[int]]:
+    text = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    if not text:
+        return {}
+    armed: dict[str, list[int]] = {}
+    for item in text.split(","):
+        name, _, count = item.partition(":")
+        if name not in FAILPOINTS:
+            raise UnknownFailpoint(name=name, known=FAILPOINTS)
+        armed[name] = [int(count or 1)]
+    return armed
+
+
+def hit(name: str) -> None:
+    """Die here if the environment says so."""
+    armed = _armed()
+    if not armed:
+        return
+    left = armed.get(name)
+    if left is None:
+        return
+    left[0] -= 1
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

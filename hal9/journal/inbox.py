@@ -1,0 +1,198 @@
+"""The inbox: signals that arrived, each exactly once, with who works on them.
+
+States: `new` (waiting), `working` (leased to one run of the program), `done` (its outcome is recorded; the
+id stays until retention ends so that a late copy is recognised). Functions take the connection of a running
+transaction.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = [
+    "Arrival",
+    "Waiting",
+    "claim",
+    "counts",
+    "finish",
+    "insert",
+    "lapsed",
+    "purge",
+    "recover",
+    "release",
+    "renew",
+    "take",
+]
+
+_CHUNK = 256
+
+
+class Arrival(NamedTuple):
+    """A signal that was just received; `body` is the encoded envelope, `received_at` epoch seconds."""
+
+    id: str
+    source: str
+    target: str
+    kind: str
+    task_id: str
+    body: bytes
+    received_at: float
+
+
+class Waiting(NamedTuple):
+    """A signal that nobody works on; `attempts` counts how often somebody began."""
+
+    id: str
+    body: bytes
+    attempts: int
+    not_before: float
+
+
+_COLUMNS = ", ".join(Arrival._fields)
+
+
+def insert(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> set[str]:
+    """Record arrivals.
+
+    Returns:
+        The ids seen for the first time; the others are duplicates.
+    """
+    fresh: set[str] = set()
+    for start in range(0, len(arrivals), _CHUNK):
+        chunk = arrivals[start : start + _CHUNK]
+        marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?, 'new', 0)"] * len(chunk))
+        rows = connection.execute(
+            f"INSERT INTO inbox ({_COLUMNS}, state, attempts) VALUES {marks} "  # noqa: S608 - fixed text
+            "ON CONFLICT (id) DO NOTHING RETURNING id",
+            [value for arrival in chunk for value in arrival],
+        )
+        fresh.update(str(row[0]) for row in rows)
+    return fresh
+
+
+def claim(
+    connection: sqlite3.Connection, ids: Sequence[str], *, owner: str, lease_until: float
+) -> dict[str, int]:
+    """Lease waiting signals to one run of the program.
+
+    Returns:
+        For each id that was really waiting: how often somebody has now begun with it.
+    """
+    claimed: dict[str, int] = {}
+    for start in range(0, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
+        marks = ", ".join("?" * len(chunk))
+        rows = connection.execute(
+            "UPDATE inbox SET state = 'working', owner = ?, lease_until = ?, attempts = attempts + 1 "  # noqa: S608 - fixed text
+            f"WHERE id IN ({marks}) AND state = 'new' RETURNING id, attempts",
+            [owner, lease_until, *chunk],
+        )
+        claimed.update((str(row[0]), int(row[1])) for row in rows)
+    return claimed
+
+
+def renew(connection: sqlite3.Connection, ids: Sequence[str], *, owner: str, lease_until: float) -> None:
+    """Extend leases of work that is still going on."""
+    connection.executemany(
+        "UPDATE inbox SET lease_until = ? WHERE id = ? AND state = 'working' AND owner = ?",
+        [(lease_until, signal_id, owner) for signal_id in ids],
+    )
+
+
+def finish(connection: sqlite3.Connection, signal_id: str, *, owner: str, now: float) -> bool:
+    """Mark work as done; the body is no longer needed, the id is.
+
+    Returns:
+        False when the lease was lost meanwhile: then nothing of this work may be recorded.
+    """
+    cursor = connection.execute(
+        "UPDATE inbox SET state = 'done', owner = NULL, lease_until = NULL, body = NULL, finished_at = ? "
+        "WHERE id = ? AND state = 'working' AND owner = ?",
+        (now, signal_id, owner),
+    )
+    return cursor.rowcount == 1
+
+
+def release(
+    connection: sqlite3.Connection, signal_id: str, *, owner: str, not_before: float, refund: bool
+) -> None:
+    """Give work back, to be begun again not before a time; `refund` does not count this beginning."""
+    connection.execute(
+        "UPDATE inbox SET state = 'new', owner = NULL, lease_until = NULL, not_before = ?, "
+        "attempts = attempts - ? "
+        "WHERE id = ? AND state = 'working' AND owner = ?",
+        (not_before, int(refund), signal_id, owner),
+    )
+
+
+def recover(connection: sqlite3.Connection, *, owner: str) -> int:
+    """At start: work leased to earlier runs of the program is waiting again.
+
+    Returns:
+        How many signals were taken back.
+    """
+    cursor = connection.execute(
+        "UPDATE inbox SET state = 'new', owner = NULL, lease_until = NULL "
+        "WHERE state = 'working' AND owner IS NOT ?",
+        (owner,),
+    )
+    return cursor.rowcount
+
+
+def lapsed(connection: sqlite3.Connection, *, now: float) -> int:
+    """Take back work whose lease ran out without being renewed.
+
+    Returns:
+        How many signals were taken back.
+    """
+    cursor = connection.execute(
+        "UPDATE inbox SET state = 'new', owner = NULL, lease_until = NULL "
+        "WHERE state = 'working' AND lease_until <= ?",
+        (now,),
+    )
+    return cursor.rowcount
+
+
+def take(
+    connection: sqlite3.Connection, target: str, *, after: int = 0, limit: int = 256
+) -> tuple[list[Waiting], int]:
+    """Waiting signals of one inbox in order of arrival.
+
+    Args:
+        connection: any connection.
+        target: the inbox.
+        after: where the previous call ended.
+        limit: at most so many.
+
+    Returns:
+        The signals and where this call ended.
+    """
+    rows = connection.execute(
+        "SELECT seq, id, body, attempts, not_before FROM inbox "
+        "WHERE target = ? AND state <> 'done' AND state = 'new' AND seq > ? ORDER BY seq LIMIT ?",
+        (target, after, limit),
+    ).fetchall()
+    end = int(rows[-1][0]) if rows else after
+    return [Waiting(row[1], row[2], row[3], row[4]) for row in rows], end
+
+
+def counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many signals are in each state."""
+    found = {"new": 0, "working": 0, "done": 0}
+    for state, number in connection.execute("SELECT state, count(*) FROM inbox GROUP BY state"):
+        found[str(state)] = int(number)
+    return found
+
+
+def purge(connection: sqlite3.Connection, *, before: float, limit: int = 5000) -> int:
+    """Forget done signals that finished before a time; at most `limit`, so that no transaction gets long.
+
+    Returns:
+        How many were forgotten.
+    """
+    cursor = connection.execute(
+        "DELETE FROM inbox WHERE seq IN "
+        "(SELECT seq FROM inbox WHERE state = 'done' AND finished_at < ? LIMIT ?)",
+        (before, limit),
+    )
+    return cursor.rowcount

@@ -1,0 +1,68 @@
+"""The journal's schema, one numbered function per change; released ones are never edited."""
+
+import sqlite3
+
+from hal9.database import Migration
+from hal9.journal.task_schema import m002_tasks
+
+__all__ = ["MIGRATIONS"]
+
+
+def m001_messages(connection: sqlite3.Connection) -> None:
+    """Outbox, inbox, dead letters. Times are wall-clock seconds since the epoch."""
+    connection.execute(
+        """
+        CREATE TABLE outbox (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            source TEXT NOT NULL,
+            target TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            task_id TEXT NOT NULL,
+            body BLOB NOT NULL,
+            created_at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            attempt INTEGER NOT NULL
+        ) STRICT
+        """
+    )
+    connection.execute(
+        """
+        CREATE TABLE inbox (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            source TEXT NOT NULL,
+            target TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            task_id TEXT NOT NULL,
+            body BLOB,
+            state TEXT NOT NULL CHECK (state IN ('new', 'working', 'done')),
+            owner TEXT,
+            lease_until REAL,
+            attempts INTEGER NOT NULL,
+            not_before REAL NOT NULL DEFAULT 0,
+            received_at REAL NOT NULL,
+            finished_at REAL
+        ) STRICT
+        """
+    )
+    connection.execute("CREATE INDEX inbox_open ON inbox (target, seq) WHERE state <> 'done'")
+    connection.execute("CREATE INDEX inbox_finished ON inbox (finished_at) WHERE state = 'done'")
+    connection.execute(
+        """
+        CREATE TABLE dead_letters (
+            seq INTEGER PRIMARY KEY,
+            signal_id TEXT,
+            topic TEXT NOT NULL,
+            stage TEXT NOT NULL CHECK (stage IN ('receive', 'handle', 'send')),
+            reason TEXT NOT NULL,
+            detail TEXT NOT NULL,
+            excerpt BLOB NOT NULL,
+            size INTEGER NOT NULL,
+            at REAL NOT NULL
+        ) STRICT
+        """
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_messages, m002_tasks)
