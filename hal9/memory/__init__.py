@@ -1,9 +1,10 @@
 """What the cluster has learned, in one SQLite file.
 
-Memories, patterns, mitigations, and the tables that learning writes. Everything here is synchronous (SQLite is)
-and safe to call from any thread; an event loop uses `asyncio.to_thread`.
+Memories, patterns, mitigations, and the tables that learning writes. Everything here is synchronous (SQLite
+is) and safe to call from any thread; an event loop uses `asyncio.to_thread`.
 """
 
+from hal9.memory.embeddings import DEFAULT_EMBEDDER, EMBEDDERS, open_embedder
 from hal9.memory.mitigations import (
     Admission,
     HeldBackCase,
@@ -32,16 +33,21 @@ from hal9.memory.records import (
     SolvedExample,
 )
 from hal9.memory.scope import module_of, scope_for_memory, scope_of, task_family_of
+from hal9.memory.search import Fusion, Hit, SearchFilter, search
 from hal9.memory.signature import signature
 from hal9.memory.store import MemoryStore
 
 __all__ = [
     "ANY",
+    "DEFAULT_EMBEDDER",
+    "EMBEDDERS",
     "KINDS",
     "Admission",
     "Embedder",
+    "Fusion",
     "HeldBackCase",
     "HeldBackTrial",
+    "Hit",
     "Kind",
     "Memory",
     "MemoryStore",
@@ -62,13 +68,16 @@ __all__ = [
     "Recall",
     "RecallPolicy",
     "Scope",
+    "SearchFilter",
     "SolvedExample",
     "module_of",
+    "open_embedder",
     "place",
     "recall",
     "recall_many",
     "scope_for_memory",
     "scope_of",
+    "search",
     "signature",
     "task_family_of",
     "with_rules",
