@@ -1,7 +1,8 @@
 """Which files and symbols of a repository does a task need? Ranked without a language model, drawn within a budget."""
 
 from hal9.ripmap.history import History
-from hal9.ripmap.index import Index, open_index
+from hal9.ripmap.index import Index
+from hal9.ripmap.opening import open_index, open_revision
 from hal9.ripmap.model import Commit, Definition, FileRecord, Import, Reference, Role, StringLiteral
 from hal9.ripmap.settings import IndexSettings
 
@@ -17,4 +18,5 @@ __all__ = [
     "Role",
     "StringLiteral",
     "open_index",
+    "open_revision",
 ]

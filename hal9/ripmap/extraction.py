@@ -1,11 +1,13 @@
 """Definitions, references, imports and messages of one file, by its language's grammar and query."""
 
 import re
+import time
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from hal9.ripmap.docs import comment_above, first_paragraph, string_value
+from hal9.ripmap.headings import markdown_headings, rst_headings
 from hal9.ripmap.imports import read_imports
 from hal9.ripmap.languages import LoadedLanguage, load_language
 from hal9.ripmap.model import (
@@ -17,9 +19,11 @@ from hal9.ripmap.model import (
     ReferenceKind,
     StringLiteral,
 )
+from hal9.ripmap.roles import is_generated, is_minified
+from hal9.ripmap.textio import is_binary, utf8
 
 if TYPE_CHECKING:
-    from tree_sitter import Node
+    from tree_sitter import Node, Tree
 
 __all__ = ["EXTRACTOR_VERSION", "Extraction", "extract"]
 
@@ -27,6 +31,9 @@ EXTRACTOR_VERSION = 1
 """Raised whenever the same bytes would give other records; cached extractions of other versions are ignored."""
 
 _SIGNATURE_LIMIT = 300
+_UNTIMED_BYTES = 500_000
+_READ_BYTES = 65_536
+_PARSE_SECONDS = 30.0
 _RECEIVER_LIMIT = 80
 _CONTAINERS = frozenset({"class", "interface", "struct", "enum", "trait", "module", "type"})
 _SELF = frozenset({"self", "this", "cls", "$this", "Self", "@"})
@@ -49,6 +56,7 @@ class Extraction:
     imports: tuple[Import, ...] = ()
     strings: tuple[StringLiteral, ...] = ()
     docstring: str = ""
+    generated: bool = False
 
 
 @dataclass(slots=True)
@@ -82,33 +90,70 @@ class _Matches:
     docstring: str = ""
 
 
-def extract(language: str, source: bytes) -> Extraction:
-    """Parse `source`; a language without an installed grammar gives status "words" and its line count alone."""
+def extract(language: str, content: bytes) -> Extraction:
+    """Everything that one file's bytes give.
+
+    A language without an installed grammar gives status "words" and its line count alone, and so do generated one-line
+    bundles and files that a grammar cannot finish in time.
+    """
+    if is_binary(content):
+        return Extraction("binary")
+    source = utf8(content)
     lines = source.count(b"\n") + (1 if source and not source.endswith(b"\n") else 0)
+    generated = is_generated(source, language)
+    if language in {"markdown", "restructuredtext"}:
+        reader = markdown_headings if language == "markdown" else rst_headings
+        return Extraction("ok", lines, reader(source.decode("utf-8", "replace")))
     loaded = load_language(language)
-    if loaded is None:
-        return Extraction("words", lines)
+    if loaded is None or (generated and is_minified(source)):
+        return Extraction("words", lines, generated=generated)
     from tree_sitter import QueryCursor  # noqa: PLC0415 - a warm query never parses
 
-    tree = loaded.parser.parse(source)
+    tree = _parse(loaded, source)
+    if tree is None:
+        return Extraction("words", lines, generated=generated)
     matches = _Matches()
     for _, match in QueryCursor(loaded.query).matches(tree.root_node):
         _sort_in(loaded, source, match, matches)
     definitions, spans = _nest(matches.found)
-    references = _resolve(matches, definitions, spans)
-    strings = tuple(
-        StringLiteral(text, line)
-        for start, line, text in sorted(matches.strings)
-        if start not in matches.documented
-    )
-    status: ParseStatus = "partial" if tree.root_node.has_error else "ok"
     return Extraction(
-        status, lines, definitions, references, tuple(matches.imports), strings, matches.docstring
+        "partial" if tree.root_node.has_error else "ok",
+        lines,
+        definitions,
+        _resolve(matches, definitions, spans),
+        tuple(matches.imports),
+        tuple(
+            StringLiteral(text, line)
+            for start, line, text in sorted(matches.strings)
+            if start not in matches.documented
+        ),
+        matches.docstring,
+        generated,
     )
 
 
-def _text(node: "Node") -> str:
-    return (node.text or b"").decode("utf-8", "replace")
+def _parse(loaded: LoadedLanguage, source: bytes) -> "Tree | None":
+    """The syntax tree; None when a large file takes longer than a parse may."""
+    if len(source) < _UNTIMED_BYTES:
+        return loaded.parser.parse(source)
+    deadline = time.monotonic() + _PARSE_SECONDS
+
+    def read(offset: int, _: object) -> bytes:
+        return source[offset : offset + _READ_BYTES]
+
+    def overdue(_offset: int, _has_error: bool) -> bool:  # noqa: FBT001 - the library calls it so
+        return time.monotonic() > deadline
+
+    try:
+        tree: Tree | None = loaded.parser.parse(read, progress_callback=overdue)
+    except ValueError:
+        tree = None
+    loaded.parser.reset()
+    return tree
+
+
+def _text(source: bytes, node: "Node") -> str:
+    return source[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
 
 def _sort_in(
@@ -121,26 +166,33 @@ def _sort_in(
         reference = cast("ReferenceKind", kind[4:])
         known = matches.references.get(node.start_byte)
         if known is None or _PRIORITY[reference] < _PRIORITY[known[1]]:
-            written = _receiver(receiver[0]) if receiver else known[3] if known else ""
-            matches.references[node.start_byte] = (_text(node), reference, node.start_point.row + 1, written)
+            written = _receiver(source, receiver[0]) if receiver else known[3] if known else ""
+            matches.references[node.start_byte] = (
+                _text(source, node),
+                reference,
+                node.start_point.row + 1,
+                written,
+            )
     elif kind or "scope" in match:
         _add_definitions(loaded, source, match, kind[4:], matches)
     elif "var" in match:
-        declared = _class_name(_text(match["var.type"][0]))
+        declared = _class_name(_text(source, match["var.type"][0]))
         if declared:
-            matches.bindings.append((match["var"][0].start_byte, _text(match["var"][0]), declared))
+            matches.bindings.append((match["var"][0].start_byte, _text(source, match["var"][0]), declared))
     elif "import" in match:
         node = match["import"][0]
-        matches.imports.extend(read_imports(loaded.language.query, _text(node), node.start_point.row + 1))
+        matches.imports.extend(
+            read_imports(loaded.language.query, _text(source, node), node.start_point.row + 1)
+        )
     elif "string" in match:
         node = match["string"][0]
-        value = string_value(_text(node))
+        value = string_value(_text(source, node))
         if value:
             matches.strings.append((node.start_byte, node.start_point.row + 1, value))
     elif "doc.file" in match:
         node = match["doc.file"][0]
         matches.documented.add(node.start_byte)
-        matches.docstring = first_paragraph(_text(node))
+        matches.docstring = first_paragraph(_text(source, node))
 
 
 def _add_definitions(
@@ -156,14 +208,14 @@ def _add_definitions(
     head = source[node.start_byte : body.start_byte if body else node.end_byte]
     start_line = node.start_point.row + 1
     for name_node in match.get("name", ()):
-        name = _text(name_node)
-        outer = _class_name(_text(parent[0])) if parent else ""
+        name = _text(source, name_node)
+        outer = _class_name(_text(source, parent[0])) if parent else ""
         if "::" in name:
             outer, _, name = name.rpartition("::")
             outer = outer.replace("::", ".")
         documentation = ""
         if doc:
-            documentation = first_paragraph(_text(doc[0]))
+            documentation = first_paragraph(_text(source, doc[0]))
         elif loaded.language.docs in {"slash", "hash"} and kind not in {"variable", "field"}:
             documentation = comment_above(source, node.start_byte)
         matches.found.append(
@@ -176,7 +228,7 @@ def _add_definitions(
                 end_line=node.end_point.row + 1,
                 signature=_signature(head, whole=body is None),
                 docstring=documentation,
-                bases=_bases(bases[0]) if bases else (),
+                bases=_bases(source, bases[0]) if bases else (),
                 parent=outer,
             )
         )
@@ -191,10 +243,10 @@ def _signature(head: bytes, *, whole: bool) -> str:
     return text if len(text) <= _SIGNATURE_LIMIT else text[: _SIGNATURE_LIMIT - 1] + "…"
 
 
-def _receiver(node: "Node") -> str:
+def _receiver(source: bytes, node: "Node") -> str:
     if node.end_byte - node.start_byte > _RECEIVER_LIMIT:
         return ""
-    text = _text(node)
+    text = _text(source, node)
     return text if "\n" not in text and "(" not in text else ""
 
 
@@ -207,7 +259,7 @@ def _class_name(text: str) -> str:
     return ""
 
 
-def _bases(node: "Node") -> tuple[str, ...]:
+def _bases(source: bytes, node: "Node") -> tuple[str, ...]:
     names: list[str] = []
     for child in node.named_children:
         if child.type in {"keyword_argument", "comment", "type_parameters"}:
@@ -219,9 +271,9 @@ def _bases(node: "Node") -> tuple[str, ...]:
             "type_list",
             "interface_type_list",
         }:
-            names.extend(_bases(child))
+            names.extend(_bases(source, child))
             continue
-        name = _class_name(_text(child))
+        name = _class_name(_text(source, child))
         if name:
             names.append(name)
     return tuple(dict.fromkeys(names))

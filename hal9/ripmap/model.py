@@ -6,7 +6,7 @@ to the repository's root; lines count from 1.
 
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = [
     "Commit",
@@ -82,8 +82,7 @@ class Definition:
         return f"{self.parent}.{self.name}" if self.parent else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A name that a file uses.
 
     `scope` is the position in the file's `definitions` of the innermost function or class around it (-1: none).

@@ -4,7 +4,7 @@ import re
 
 from hal9.ripmap.model import Role
 
-__all__ = ["head_roles", "path_roles"]
+__all__ = ["is_generated", "is_minified", "path_roles"]
 
 _TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__", "e2e", "testdata"})
 _TEST_NAME = re.compile(
@@ -87,17 +87,16 @@ def path_roles(path: str, language: str) -> Role:
     return roles
 
 
-def head_roles(source: bytes, language: str) -> Role:
-    """Roles that the contents tell: generated (marked so, or minified)."""
+def is_generated(source: bytes, language: str) -> bool:
+    """Whether the contents say that a program wrote them (a mark near the top, or minified)."""
     if language in {"markdown", "restructuredtext", "text"}:
-        return Role.NONE
+        return False
     if _GENERATED_HEAD.search(source, 0, _HEAD_BYTES):
-        return Role.GENERATED
+        return True
+    return language in {"javascript", "css", "json"} and is_minified(source)
+
+
+def is_minified(source: bytes) -> bool:
+    """Whether lines are far longer than a person writes."""
     first = source[: 4 * _MINIFIED_LINE]
-    if (
-        language in {"javascript", "css"}
-        and len(first) > _MINIFIED_LINE
-        and first.count(b"\n") * 1000 < len(first)
-    ):
-        return Role.GENERATED
-    return Role.NONE
+    return len(first) > _MINIFIED_LINE and first.count(b"\n") * 1000 < len(first)

@@ -1,0 +1,265 @@
+"""Which files a tree has: an ignore-aware walk, and the cheap check of what has changed since.
+
+The first walk reads every folder. Afterwards only the folders whose modification time changed are listed
+again, and a file counts as unchanged while its size, times and inode are what they were. Stamps younger
+than the file system's clock can tell apart are never trusted ("racy", as in git's index).
+"""
+
+import os
+import re
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hal9.ripmap.settings import IndexSettings
+
+__all__ = ["Signature", "Tree", "digest_of", "glob_pattern", "recheck", "walk"]
+
+Signature = tuple[int, int, int, int]
+"""Size, modification time and change time in ns, inode. A racy one has inode -1 and equals no real one."""
+
+IGNORE_NAMES = frozenset({".gitignore", ".ignore", ".ripmapignore"})
+_INODE_MASK = (1 << 63) - 1
+_RACY_NS = 2_000_000_000
+_ALWAYS_SKIPPED = ("!.git", "!.hg", "!.svn", "!.jj", "!__pycache__/", "!node_modules/", "!.mypy_cache/",
+                   "!.ruff_cache/", "!.pytest_cache/", "!.tox/", "!.nox/", "!.hypothesis/", "!.DS_Store")  # fmt: skip
+_BINARY_EXTENSIONS = frozenset(
+    """png jpg jpeg gif bmp ico icns webp tif tiff psd pdf ps eps zip gz tgz bz2 xz zst 7z rar jar war ear whl egg so
+    dylib dll exe o a lib obj class pyc pyo pyd wasm bin dat db sqlite sqlite3 mp3 mp4 m4a ogg wav flac avi mov mkv webm
+    woff woff2 ttf otf eot mo npy npz pkl pickle parquet feather h5 hdf5 pt pth onnx gguf safetensors xls xlsx doc docx
+    ppt pptx odt ods iso img deb rpm apk keystore jks p12 der swf fla blend fbx glb gltf tfrecord avro orc""".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Files and folders as they stood. `folders` maps each walked folder ("" is the root) to its (mtime_ns, inode);
+    `watched` maps ignore files outside the tree to their signatures.
+    """
+
+    paths: tuple[str, ...]
+    signatures: tuple[Signature, ...]
+    folders: dict[str, tuple[int, int]]
+    watched: dict[str, Signature | None]
+    skipped_binary: int = 0
+
+
+def digest_of(root: Path, settings: IndexSettings) -> str:
+    """Names the cache folder of this root under these settings."""
+    import hashlib  # noqa: PLC0415 - kept beside its only use
+
+    text = repr((os.fsencode(root), settings.selection()))
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def glob_pattern(pattern: str) -> re.Pattern[str]:
+    """A gitignore-style pattern as a regular expression over relative paths."""
+    anchored = "/" in pattern.rstrip("/")
+    body = pattern.strip("/")
+    out, position = [], 0
+    while position < len(body):
+        if body.startswith("**/", position):
+            out.append("(?:.*/)?")
+            position += 3
+        elif body.startswith("**", position):
+            out.append(".*")
+            position += 2
+        else:
+            character = body[position]
+            out.append({"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character)))
+            position += 1
+    return re.compile(("^" if anchored else "(?:^|.*/)") + "".join(out) + r"(?:/.*)?$")
+
+
+def _signature(path: str) -> Signature | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK)
+
+
+class Selection:
+    """Whether a path belongs to the index, beyond what ignore files say."""
+
+    def __init__(self, settings: IndexSettings) -> None:
+        self._extensions = frozenset(extension.lstrip(".").lower() for extension in settings.extensions)
+        self._include = [glob_pattern(pattern) for pattern in settings.include]
+        self._exclude = [glob_pattern(pattern) for pattern in settings.exclude]
+
+    def __call__(self, path: str) -> bool:
+        extension = path.rpartition("/")[2].rpartition(".")[2].lower()
+        if self._extensions and extension not in self._extensions:
+            return False
+        if self._include and not any(pattern.match(path) for pattern in self._include):
+            return False
+        return not any(pattern.match(path) for pattern in self._exclude)
+
+
+@dataclass(slots=True)
+class _Walk:
+    files: dict[str, Signature]
+    folders: dict[str, tuple[int, int]]
+    racy_since: int
+    binary: set[str]
+
+
+def _scan(root: Path, folder: str, settings: IndexSettings, into: _Walk, *, depth: int | None = None) -> None:
+    """Add what lies below `folder` (relative, "" the root) to `into`."""
+    import ignore  # noqa: PLC0415 - a warm start only compares stamps
+    from ignore.overrides import OverrideBuilder  # noqa: PLC0415
+
+    start = root / folder if folder else root
+    overrides = OverrideBuilder(start)
+    for pattern in _ALWAYS_SKIPPED:
+        overrides.add(pattern)
+    builder = ignore.WalkBuilder(start)
+    on = settings.use_gitignore
+    builder.hidden(False).require_git(False).follow_links(False).overrides(overrides.build()).max_depth(depth)  # noqa: FBT003 - the library's builder takes booleans
+    builder.ignore(on).parents(on).git_ignore(on).git_global(on).git_exclude(on)
+    if on:
+        builder.add_custom_ignore_filename(".ripmapignore")
+    prefix = len(str(root)) + 1
+    entries = iter(builder.build())
+    while True:
+        try:
+            entry = next(entries)
+        except StopIteration:
+            return
+        except ignore.Error:
+            # A folder that may not be read, or vanished during the walk; what is readable still counts.
+            continue
+        full = str(entry.path())
+        _add(full, full[prefix:].replace(os.sep, "/"), into)
+
+
+def _add(full: str, path: str, into: _Walk) -> None:
+    try:
+        found = os.lstat(full)
+    except OSError:
+        return
+    if stat.S_ISDIR(found.st_mode):
+        racy = found.st_mtime_ns >= into.racy_since
+        into.folders[path] = (found.st_mtime_ns, -1 if racy else found.st_ino & _INODE_MASK)
+    elif stat.S_ISREG(found.st_mode):
+        extension = path.rpartition(".")[2].lower()
+        if extension in _BINARY_EXTENSIONS:
+            into.binary.add(path)
+            return
+        racy = found.st_mtime_ns >= into.racy_since or found.st_ctime_ns >= into.racy_since
+        inode = -1 if racy else found.st_ino & _INODE_MASK
+        into.files[path] = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, inode)
+
+
+def _outside(root: Path) -> dict[str, Signature | None]:
+    """Ignore files that count but lie outside the tree, with their signatures now."""
+    places = [root / ".git" / "info" / "exclude", Path("~/.config/git/ignore").expanduser()]
+    for parent in root.parents:
+        places.extend(parent / name for name in IGNORE_NAMES)
+    return {str(place): _signature(str(place)) for place in places}
+
+
+def _finish(into: _Walk, settings: IndexSettings, watched: dict[str, Signature | None]) -> Tree:
+    virtual_environments = [
+        path.rpartition("/")[0] + "/" for path in into.files if path.endswith("/pyvenv.cfg")
+    ]
+    keep = Selection(settings)
+    chosen = sorted(
+        path
+        for path in into.files
+        if keep(path) and not any(path.startswith(prefix) for prefix in virtual_environments)
+    )
+    signatures = tuple(into.files[path] for path in chosen)
+    folders = {
+        folder: stamp
+        for folder, stamp in into.folders.items()
+        if not any((folder + "/").startswith(prefix) for prefix in virtual_environments)
+    }
+    return Tree(tuple(chosen), signatures, folders, watched, len(into.binary))
+
+
+def walk(root: Path, settings: IndexSettings) -> Tree:
+    """Every file below `root` that ignore rules and settings leave, sorted by path."""
+    into = _Walk({}, {}, time.time_ns() - _RACY_NS, set())
+    watched = _outside(root) if settings.use_gitignore else {}
+    _scan(root, settings.subtree.strip("/"), settings, into)
+    return _finish(into, settings, watched)
+
+
+def recheck(root: Path, settings: IndexSettings, known: Tree) -> Tree:
+    """The tree now, listing again only what changed since `known`; `known` itself when nothing did.
+
+    Files whose content may have changed come back with a new signature.
+    """
+    prefix = str(root) + "/"
+    if any(_signature(place) != signature for place, signature in known.watched.items()):
+        return walk(root, settings)
+    dirty = [folder for folder, stamp in known.folders.items() if _folder_stamp(prefix + folder) != stamp]
+    signatures: list[Signature | None] = []
+    changed = False
+    for path, signature in zip(known.paths, known.signatures, strict=True):
+        try:
+            found = os.lstat(prefix + path)
+        except OSError:
+            signatures.append(None)
+            changed = True
+            continue
+        now = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK)
+        if now != signature:
+            changed = True
+            if path.rpartition("/")[2] in IGNORE_NAMES:
+                return walk(root, settings)
+        signatures.append(now)
+    if not changed and not dirty:
+        return known
+    if dirty and (settings.extensions or settings.include or settings.exclude):
+        # Ignore files may be outside the selection, so that their change shows only in a full walk.
+        return walk(root, settings)
+    return _patched(root, settings, known, signatures, dirty)
+
+
+def _folder_stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ino & _INODE_MASK) if stat.S_ISDIR(found.st_mode) else None
+
+
+def _patched(
+    root: Path, settings: IndexSettings, known: Tree, signatures: list[Signature | None], dirty: list[str]
+) -> Tree:
+    racy_since = time.time_ns() - _RACY_NS
+    into = _Walk({}, dict(known.folders), racy_since, set())
+    listed = set(dirty)
+    for path, signature in zip(known.paths, signatures, strict=True):
+        folder = path.rpartition("/")[0]
+        if signature is not None and folder not in listed:
+            racy = max(signature[1], signature[2]) >= racy_since
+            into.files[path] = (*signature[:3], -1) if racy else signature
+    for folder in sorted(dirty):
+        stamp = _folder_stamp(str(root / folder) if folder else str(root))
+        if stamp is None:
+            _drop(into, folder)
+            continue
+        before = set(into.folders)
+        _scan(root, folder, settings, into, depth=1)
+        if any(path.rpartition("/")[0] == folder and path.rpartition("/")[2] in IGNORE_NAMES
+               and path not in known.paths for path in into.files):  # fmt: skip
+            return walk(root, settings)
+        for fresh in sorted(set(into.folders) - before):
+            _scan(root, fresh, settings, into)
+    gone_ignores = [path for path in known.paths
+                    if path.rpartition("/")[2] in IGNORE_NAMES and path not in into.files]  # fmt: skip
+    if gone_ignores:
+        return walk(root, settings)
+    return _finish(into, settings, known.watched)
+
+
+def _drop(into: _Walk, folder: str) -> None:
+    inside = folder + "/"
+    for name in [name for name in into.folders if name == folder or name.startswith(inside)]:
+        del into.folders[name]
+    for path in [path for path in into.files if path.startswith(inside)]:
+        del into.files[path]
