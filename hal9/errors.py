@@ -1321,6 +1321,21 @@ class OutboxFull(BusError):
 
 
 @dataclass(eq=False, kw_only=True)
+class RetentionTooShort(BusError):
+    """Ids would be forgotten while the broker may still hold copies."""
+
+    exit_code = 3
+    retention: float
+    broker_max_age: float
+
+    def message(self) -> str:
+        return (
+            f"retention ({self.retention:g} s) must be longer than the broker keeps messages "
+            f"({self.broker_max_age:g} s); otherwise a late copy would be taken for a new signal."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
 class NotHosted(BusError):
     """A signal was to be sent in the name of somebody this node does not host."""
 
