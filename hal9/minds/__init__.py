@@ -1,31 +1,39 @@
 """Language models behind one protocol.
 
-`open_mind("local")` gives a `Mind`; whatever is behind it, replies are validated, passing failures are retried by
-one loop, and every error names its remedy. Submodules load when their names are first used, so importing this
-room is quick.
+`open_mind("local")` gives a `Mind`; whatever is behind it, replies are validated, passing failures are
+retried by one loop, and every error names its remedy. Submodules load when their names are first used, so
+importing this room is quick.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hal9.minds.agents import AGENTS, Agent, AgentMind, AgentSettings
+    from hal9.minds.budgeted import BudgetedMind
+    from hal9.minds.litellm_mind import LiteLLMMind
     from hal9.minds.local import LocalMind, LocalSettings, running_servers
     from hal9.minds.models import Model, default_model, find_model, installed, models, models_folder
     from hal9.minds.open import MindSettings, ValidatingMind, default_spec, open_mind
     from hal9.minds.openai_http import ChatClient, Endpoint, OpenAIMind
     from hal9.minds.prices import Price, Quote, Quoting
     from hal9.minds.protocol import Message, Mind, OnToken, Reply, Request, Usage
+    from hal9.minds.recording import RecordingMind, ReplayMind
     from hal9.minds.retries import RetryingMind, RetryPolicy
     from hal9.minds.schema import answer, schema_instruction
     from hal9.minds.scripted import ScriptedMind
 
 _HOMES = {
+    "agents": ("AGENTS", "Agent", "AgentMind", "AgentSettings"),
+    "budgeted": ("BudgetedMind",),
+    "litellm_mind": ("LiteLLMMind",),
     "local": ("LocalMind", "LocalSettings", "running_servers"),
     "models": ("Model", "default_model", "find_model", "installed", "models", "models_folder"),
     "open": ("MindSettings", "ValidatingMind", "default_spec", "open_mind"),
     "openai_http": ("ChatClient", "Endpoint", "OpenAIMind"),
     "prices": ("Price", "Quote", "Quoting"),
     "protocol": ("Message", "Mind", "OnToken", "Reply", "Request", "Usage"),
+    "recording": ("RecordingMind", "ReplayMind"),
     "retries": ("RetryPolicy", "RetryingMind"),
     "schema": ("answer", "schema_instruction"),
     "scripted": ("ScriptedMind",),
@@ -33,8 +41,14 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AGENTS",
+    "Agent",
+    "AgentMind",
+    "AgentSettings",
+    "BudgetedMind",
     "ChatClient",
     "Endpoint",
+    "LiteLLMMind",
     "LocalMind",
     "LocalSettings",
     "Message",
@@ -46,6 +60,8 @@ __all__ = [
     "Price",
     "Quote",
     "Quoting",
+    "RecordingMind",
+    "ReplayMind",
     "Reply",
     "Request",
     "RetryPolicy",

@@ -78,7 +78,7 @@ class LiteLLMMind:
             return self._litellm
 
     async def quote(self, request: Request) -> Quote:
-        """At most one token a byte of prompt, plus `max_tokens`; dollars by litellm's table or the given price."""
+        """One token a byte of prompt, plus `max_tokens`; dollars by the given price or litellm's table."""
         litellm = await self._library()
         prompt = bound_tokens(self._messages(litellm, request))
         return Quote(
@@ -138,8 +138,8 @@ class LiteLLMMind:
         return litellm.stream_chunk_builder(chunks, messages=arguments["messages"])
 
     def _constrains(self, litellm: Any) -> bool:
-        # For servers behind the openai/ prefix the table says no although most of them can; they ignore what they
-        # cannot, and the reply is validated anyway.
+        # For servers behind the openai/ prefix the table says no although most of them can; they ignore what
+        # they cannot, and the reply is validated anyway.
         return self._base_url is not None or bool(litellm.supports_response_schema(model=self._model))
 
     def _messages(self, litellm: Any, request: Request) -> tuple[Message, ...]:

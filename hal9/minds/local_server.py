@@ -1,8 +1,9 @@
 """The child process that holds a local model: `python -m hal9.minds.local_server`.
 
 It reads one JSON line of settings from standard input, loads the model into llama.cpp's own HTTP server on a
-free port of 127.0.0.1, and answers one JSON line: ``{"ready": address}`` or ``{"failed": kind, "detail": text}``.
-Standard input stays open as its lifeline: when it closes, or the parent is gone, the process ends at once.
+free port of 127.0.0.1, and answers one JSON line: ``{"ready": address}`` or ``{"failed": kind, "detail":
+text}``. Standard input stays open as its lifeline: when it closes, or the parent is gone, the process ends at
+once.
 """
 
 import contextlib
@@ -37,7 +38,8 @@ def main() -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
-        import xllamacpp  # type: ignore[import-untyped]  # noqa: PLC0415 - after the environment is set, and only in this process
+        # After the environment is set, and only in this process.
+        import xllamacpp  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError as error:
         return _fail(answer, "runtime", str(error))
     except MemoryError as error:

@@ -17,7 +17,7 @@ def usable_cores() -> int:
 
 
 def free_cores(sample_seconds: float = _SAMPLE_SECONDS) -> int:
-    """Cores that were idle during a short sample, at least 1; all usable ones where nothing can be measured."""
+    """Cores that were idle during a short sample, at least 1; all usable ones where nothing is measured."""
     cores = usable_cores()
     before = _busy_seconds()
     if before is None:
@@ -43,18 +43,19 @@ def _busy_seconds(path: Path = Path("/proc/stat")) -> float | None:
 
 def available_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Bytes that can be taken without swapping; None where the system does not say."""
-    found: list[int] = []
     try:
-        for line in (proc / "meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) * 1024)
+        lines = (proc / "meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     try:
         most = (cgroup / "memory.max").read_text(encoding="ascii").strip()
-        now = (cgroup / "memory.current").read_text(encoding="ascii").strip()
+        used = int((cgroup / "memory.current").read_text(encoding="ascii"))
+        stat = (cgroup / "memory.stat").read_text(encoding="ascii").splitlines()
     except OSError:
         return min(found, default=None)
     if most != "max":
-        found.append(max(0, int(most) - int(now)))
+        # File pages that nobody uses are given back when memory is asked for.
+        cached = sum(int(line.split()[1]) for line in stat if line.startswith("inactive_file "))
+        found.append(max(0, int(most) - used + cached))
     return min(found, default=None)

@@ -7,6 +7,8 @@ spec                                   mind
 ``local:NAME`` / ``local:/FILE.gguf``  that model, on this machine
 ``openai:URL#MODEL``                   any OpenAI-compatible server; key from an environment variable
 ``litellm:PROVIDER/MODEL``             a hosted model through litellm; ``PROVIDER/MODEL`` alone means this
+``agent:claude|gemini|codex``          a command-line agent
+``replay:FILE``                        answers recorded earlier
 ``scripted:MODULE:ATTRIBUTE``          a test's script: a `ScriptedMind`, a list of replies, or a function
 ====================================== ===============================================================
 """
@@ -16,16 +18,21 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from hal9.errors import UnknownMind
+from hal9.limits import BudgetBook
+from hal9.minds.agents import AGENTS, AgentMind, AgentSettings
+from hal9.minds.budgeted import BudgetedMind
 from hal9.minds.litellm_mind import LiteLLMMind
 from hal9.minds.local import LocalMind, LocalSettings
 from hal9.minds.models import find_model, models
 from hal9.minds.openai_http import Endpoint, OpenAIMind
 from hal9.minds.prices import Price
 from hal9.minds.protocol import Mind, OnToken, Reply, Request
+from hal9.minds.recording import RecordingMind, ReplayMind
 from hal9.minds.retries import RetryingMind, RetryPolicy
 from hal9.minds.schema import answer
 from hal9.minds.scripted import ScriptedMind
@@ -53,14 +60,18 @@ class MindSettings:
         key_variable: the environment variable that holds the key of an ``openai:`` server.
         prices: US dollars per million tokens by spec or model name, for models whose price nobody knows.
         local: how a local model is run.
+        agent: how a command-line agent is run.
         retries: how passing failures are waited out.
+        record_to: every exchange is appended to this file.
     """
 
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     key_variable: str = "OPENAI_API_KEY"
     prices: Mapping[str, Price] = field(default_factory=dict)
     local: LocalSettings = field(default_factory=LocalSettings)
+    agent: AgentSettings = field(default_factory=AgentSettings)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
+    record_to: Path | None = None
 
 
 def default_spec(environment: Mapping[str, str] = os.environ) -> str:
@@ -74,15 +85,16 @@ def default_spec(environment: Mapping[str, str] = os.environ) -> str:
     return "local"
 
 
-def open_mind(spec: str, *, settings: MindSettings | None = None) -> Mind:
+def open_mind(spec: str, *, settings: MindSettings | None = None, budget: BudgetBook | None = None) -> Mind:
     """Make the mind a spec names; open it with `async with`.
 
-    From the inside out: the provider, retries,
+    From the inside out: the provider, recording, budget (each attempt is reserved and settled), retries,
     validation with resampling.
 
     Args:
         spec: see the module's table.
         settings: what the spec does not say.
+        budget: the book every call is charged to; `Request.metadata["task_id"]` names the task.
 
     Raises:
         UnknownMind: the spec names nothing that exists; names the nearest.
@@ -90,7 +102,20 @@ def open_mind(spec: str, *, settings: MindSettings | None = None) -> Mind:
     """
     chosen = settings if settings is not None else MindSettings()
     mind = _provider(spec.strip(), chosen)
+    if chosen.record_to is not None:
+        mind = RecordingMind(mind, chosen.record_to, secrets=_secrets(chosen.environment))
+    if budget is not None:
+        mind = BudgetedMind(mind, budget)
     return ValidatingMind(RetryingMind(mind, chosen.retries))
+
+
+def _secrets(environment: Mapping[str, str]) -> list[str]:
+    # Shorter values are no keys, and blotting them out would garble ordinary words.
+    return [
+        value
+        for name, value in environment.items()
+        if name.upper().endswith(("KEY", "TOKEN", "SECRET", "PASSWORD")) and len(value) >= 8
+    ]
 
 
 class ValidatingMind:
@@ -128,6 +153,8 @@ def _provider(spec: str, settings: MindSettings) -> Mind:
         "local": _local,
         "openai": _openai,
         "litellm": _litellm,
+        "agent": _agent,
+        "replay": _replay,
         "scripted": _scripted,
     }
     if kind in makers and (colon or kind == "local"):
@@ -138,9 +165,9 @@ def _provider(spec: str, settings: MindSettings) -> Mind:
 
 
 def _nearest(spec: str) -> tuple[str, ...]:
-    known = ["local", *(f"local:{model.name}" for model in models())]
+    known = ["local", *(f"local:{model.name}" for model in models()), *(f"agent:{name}" for name in AGENTS)]
     known += [f"litellm:{model}" for _variable, model in KEYED_MODELS]
-    known += ["openai:http://HOST:PORT/v1#MODEL", "scripted:MODULE:ATTRIBUTE"]
+    known += ["openai:http://HOST:PORT/v1#MODEL", "replay:FILE", "scripted:MODULE:ATTRIBUTE"]
     return tuple(difflib.get_close_matches(spec, known, n=3, cutoff=0.4)) or (
         "local",
         "litellm:PROVIDER/MODEL",
@@ -175,6 +202,21 @@ def _litellm(spec: str, rest: str, settings: MindSettings) -> Mind:
     if not rest.strip("/"):
         raise UnknownMind(spec=spec, why="it names no model", nearest=("litellm:PROVIDER/MODEL",))
     return LiteLLMMind(rest, price=settings.prices.get(spec, settings.prices.get(rest)))
+
+
+def _agent(spec: str, rest: str, settings: MindSettings) -> Mind:
+    if rest not in AGENTS:
+        near = difflib.get_close_matches(rest, AGENTS, n=1, cutoff=0.0)
+        raise UnknownMind(
+            spec=spec, why="there is no such agent", nearest=tuple(f"agent:{name}" for name in near)
+        )
+    return AgentMind(AGENTS[rest], settings.agent)
+
+
+def _replay(spec: str, rest: str, _settings: MindSettings) -> Mind:
+    if not Path(rest).is_file():
+        raise UnknownMind(spec=spec, why=f"there is no file {rest!r}", nearest=("replay:FILE",))
+    return ReplayMind(Path(rest))
 
 
 def _scripted(spec: str, rest: str, _settings: MindSettings) -> Mind:

@@ -23,7 +23,8 @@ class RetryPolicy:
 
     Attributes:
         attempts: calls in all, the first included.
-        first_wait_seconds: the wait before the second call; doubles each time, jittered by up to as much again.
+        first_wait_seconds: the wait before the second call; doubles each time, jittered by up to as much
+            again.
         longest_wait_seconds: no single wait is longer; a provider that asks for more is not waited for.
         timeouts: calls in all when each ran into its timeout (each one already cost the whole timeout).
     """
@@ -56,8 +57,8 @@ def retry_after_seconds(header: str | None, *, now: float) -> float | None:
 class RetryingMind:
     """A mind whose passing failures are waited out.
 
-    A retried call starts its text anew: pieces already given to `on_token` come again. The reply's text is what
-    counts.
+    A retried call starts its text anew: pieces already given to `on_token` come again. The reply's text is
+    what counts.
     """
 
     def __init__(self, mind: Mind, policy: RetryPolicy | None = None) -> None:

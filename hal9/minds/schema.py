@@ -77,34 +77,37 @@ def correct(value: Any, schema: dict[str, Any], where: str = "$") -> tuple[Any, 
     Returns:
         The corrected copy and one note for each correction.
     """
-    kind = schema.get("type")
     if isinstance(value, dict):
         return _correct_object(value, schema, where)
     if isinstance(value, list):
         return _correct_list(value, schema, where)
     notes: list[str] = []
-    if isinstance(value, str):
-        if kind in {"number", "integer"}:
-            number = _number(value)
-            if number is not None:
-                notes.append(f"{where}: read {value!r} as a number")
-                value = number
-        else:
-            limit = schema.get("maxLength")
-            if isinstance(limit, int) and len(value) > limit:
-                notes.append(f"{where}: cut from {len(value)} to {limit} characters")
-                value = value[:limit]
-    if isinstance(value, float) and kind == "integer" and value.is_integer():
-        value = int(value)
+    numeric = schema.get("type") in {"number", "integer"}
+    if isinstance(value, str) and numeric:
+        number = _number(value)
+        if number is not None:
+            notes.append(f"{where}: read {value!r} as a number")
+            value = number
+    longest = schema.get("maxLength")
+    if isinstance(value, str) and isinstance(longest, int) and len(value) > longest:
+        notes.append(f"{where}: cut from {len(value)} to {longest} characters")
+        value = value[:longest]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        low, high = schema.get("minimum"), schema.get("maximum")
-        if isinstance(low, (int, float)) and value < low:
-            notes.append(f"{where}: clamped {value} to {low}")
-            value = math.ceil(low) if kind == "integer" else low
-        elif isinstance(high, (int, float)) and value > high:
-            notes.append(f"{where}: clamped {value} to {high}")
-            value = math.floor(high) if kind == "integer" else high
+        value, more = _correct_number(value, schema, where)
+        notes += more
     return value, tuple(notes)
+
+
+def _correct_number(value: float, schema: dict[str, Any], where: str) -> tuple[float, list[str]]:
+    whole = schema.get("type") == "integer"
+    if whole and float(value).is_integer():
+        value = int(value)
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if isinstance(low, (int, float)) and value < low:
+        return (math.ceil(low) if whole else low), [f"{where}: clamped {value} to {low}"]
+    if isinstance(high, (int, float)) and value > high:
+        return (math.floor(high) if whole else high), [f"{where}: clamped {value} to {high}"]
+    return value, []
 
 
 def _number(text: str) -> float | int | None:
@@ -160,7 +163,8 @@ def _correct_list(value: list[Any], schema: dict[str, Any], where: str) -> tuple
 
 def problems(value: Any, schema: dict[str, Any], limit: int = 3) -> tuple[str, ...]:
     """What is wrong with a value, as short sentences with their place; empty when it is valid."""
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - a tenth of a second that a start-up can spare
+    # A tenth of a second that a start-up can spare.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
     from referencing import Registry  # noqa: PLC0415
 
     # An empty registry: a schema must never make this process fetch something.
@@ -177,17 +181,23 @@ def problems(value: Any, schema: dict[str, Any], limit: int = 3) -> tuple[str, .
 def constrainable(schema: dict[str, Any]) -> dict[str, Any]:
     """The part of a schema that llama.cpp's grammar can enforce; the rest is validated afterwards.
 
-    Objects with named properties are closed (an open one invites keys until the tokens run out), `items: false`
-    is left to `maxItems`, and huge repetition counts are left out.
+    Objects with named properties are closed (an open one invites keys until the tokens run out), `items:
+    false` is left to `maxItems`, and huge repetition counts are left out.
     """
-    return _constrain(copy.deepcopy(schema))
+    return {key: _constrain_member(key, value) for key, value in _closed(copy.deepcopy(schema)).items()}
 
 
-def _constrain(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_constrain(item) for item in node]
-    if not isinstance(node, dict):
-        return node
+def _constrain_member(key: str, value: Any) -> Any:
+    if key in {"enum", "const"}:
+        return value
+    if isinstance(value, list):
+        return [_constrain_member("", item) for item in value]
+    if isinstance(value, dict):
+        return constrainable(value)
+    return value
+
+
+def _closed(node: dict[str, Any]) -> dict[str, Any]:
     if isinstance(node.get("properties"), dict):
         node.setdefault("additionalProperties", False)
     if node.get("items") is False:
@@ -199,7 +209,7 @@ def _constrain(node: Any) -> Any:
     for key in ("maxLength", "minLength", "maxItems"):
         if isinstance(node.get(key), int) and node[key] > _MAX_GRAMMAR_REPEATS:
             del node[key]
-    return {key: value if key in {"enum", "const"} else _constrain(value) for key, value in node.items()}
+    return node
 
 
 def schema_instruction(schema: dict[str, Any]) -> str:

@@ -1,0 +1,430 @@
+"""Budgets: reserved before a call, settled after it, in one SQLite file that all processes share.
+
+The promise: what is spent and reserved together never passes a limit, as long as no call costs more than it
+reserved; a call that does is recorded in full, and the next ones are refused. A process that dies between
+reserving and settling leaves its reservation standing; it is later settled at the whole reserved amount.
+
+Windows (hour, day) slide by the minute, and run on the book's own time: it moves with the machine's monotonic
+clock while the machine is up, never backward, so that setting the wall clock frees no money. Over a reboot it
+moves by the wall clock's difference, at least 0.
+"""
+
+import math
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, get_args
+
+from hal9.clock import Clock, SystemClock
+from hal9.database import atomic, open_database
+from hal9.errors import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
+
+__all__ = ["BudgetBook", "Kind", "Limit", "Reservation", "Scope", "Spend", "Standing"]
+
+Kind = Literal["tokens", "usd", "seconds", "calls"]
+Scope = Literal["task", "hour", "day"]
+
+_WINDOW_SECONDS: dict[str, float] = {"hour": 3600.0, "day": 86400.0}
+_KEEP_SECONDS = 2 * 86400.0
+# Amounts are whole numbers in the file, so that sums are exact: tokens, calls, nano-dollars, milliseconds.
+_UNITS: dict[str, int] = {"tokens": 1, "calls": 1, "usd": 1_000_000_000, "seconds": 1000}
+
+_SUMS = (
+    "SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(usd), 0) AS usd,"
+    " coalesce(sum(seconds), 0) AS seconds, coalesce(sum(calls), 0) AS calls FROM "
+)
+_ADD = (
+    "tokens = tokens + excluded.tokens, usd = usd + excluded.usd,"
+    " seconds = seconds + excluded.seconds, calls = calls + excluded.calls"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most `value` of `kind` in `scope` (any one task, any 60 minutes, any 24 hours)."""
+
+    kind: Kind
+    scope: Scope
+    value: float
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ValueError: unknown kind or scope, or a value that is negative or not finite.
+        """
+        if self.kind not in get_args(Kind) or self.scope not in get_args(Scope):
+            raise ValueError(f"no such limit: {self.kind} per {self.scope}")
+        if not (math.isfinite(self.value) and self.value >= 0):
+            raise ValueError(f"a limit must be finite and at least 0, not {self.value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What was used. `usd` None means that nobody knows the price."""
+
+    tokens: int = 0
+    usd: float | None = 0.0
+    seconds: float = 0.0
+    calls: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What one call may use at most."""
+
+    call_id: str
+    task_id: str
+    tokens: int
+    usd: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one limit stands. `task_id` is set for limits per task."""
+
+    limit: Limit
+    spent: float
+    reserved: float
+    task_id: str | None = None
+
+
+def _first_schema(connection: sqlite3.Connection) -> None:
+    amounts = (
+        "tokens INTEGER NOT NULL, usd INTEGER NOT NULL, seconds INTEGER NOT NULL, calls INTEGER NOT NULL"
+    )
+    connection.execute(
+        "CREATE TABLE calls (call_id TEXT PRIMARY KEY, task_id TEXT NOT NULL, owner TEXT NOT NULL,"
+        f" open INTEGER NOT NULL, price_known INTEGER NOT NULL, at REAL NOT NULL, {amounts}) STRICT"
+    )
+    connection.execute("CREATE INDEX calls_open ON calls (open) WHERE open")
+    connection.execute("CREATE INDEX calls_at ON calls (at)")
+    connection.execute(f"CREATE TABLE minutes (minute INTEGER PRIMARY KEY, {amounts}) STRICT")
+    connection.execute(
+        f"CREATE TABLE task_totals (task_id TEXT PRIMARY KEY, {amounts}, unpriced INTEGER NOT NULL) STRICT"
+    )
+    connection.execute(
+        "CREATE TABLE task_limits (task_id TEXT NOT NULL, kind TEXT NOT NULL, value REAL NOT NULL,"
+        " PRIMARY KEY (task_id, kind)) STRICT"
+    )
+    connection.execute(
+        "CREATE TABLE book_time (id INTEGER PRIMARY KEY CHECK (id = 1), book REAL NOT NULL,"
+        " wall REAL NOT NULL, boot TEXT NOT NULL, monotonic REAL NOT NULL) STRICT"
+    )
+
+
+class BudgetBook:
+    """The accounts of one cluster home. Any number of processes may have the same file open.
+
+    Use it as a context manager, from one thread.
+    """
+
+    def __init__(self, path: Path | str, limits: Iterable[Limit] = (), *, clock: Clock | None = None) -> None:
+        """Open the book, settle what dead processes left open, forget calls no window needs any more."""
+        self._clock: Clock = clock if clock is not None else SystemClock()
+        self._limits = tuple(limits)
+        self._boot = _boot_id()
+        self._owner = f"{os.getpid()}:{_started(os.getpid())}:{self._boot}"
+        self._connection = open_database(path, (_first_schema,))
+        self.recover()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; reservations of this process stay open until it ends."""
+        self._connection.close()
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The limits in force for every task; assign to change them."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Iterable[Limit]) -> None:
+        self._limits = tuple(limits)
+
+    def limit_task(self, task_id: str, limits: Iterable[Limit]) -> None:
+        """Give one task limits of its own, beside the general ones; they survive restarts.
+
+        Raises:
+            ValueError: a limit whose scope is not `task`.
+        """
+        with atomic(self._connection) as connection:
+            for limit in limits:
+                if limit.scope != "task":
+                    raise ValueError(f"a task's own limit has scope 'task', not {limit.scope!r}")
+                connection.execute(
+                    "INSERT INTO task_limits VALUES (?, ?, ?)"
+                    " ON CONFLICT DO UPDATE SET value = excluded.value",
+                    (task_id, limit.kind, limit.value),
+                )
+
+    def reserve(
+        self,
+        call_id: str,
+        task_id: str,
+        *,
+        tokens: int,
+        usd: float | None,
+        seconds: float = 0.0,
+        mind: str = "the model",
+    ) -> Reservation:
+        """Set aside the most that a call can cost, or refuse it.
+
+        Args:
+            call_id: unique for each attempt at a call.
+            task_id: the task it is for.
+            tokens: prompt and completion together.
+            usd: dollars; None when nobody knows the price.
+            seconds: wall time.
+            mind: named in the error.
+
+        Raises:
+            LimitExceeded: with what is spent and reserved; nothing was changed.
+            PriceUnknown: a usd limit applies and `usd` is None.
+            ReservationRepeated: the call id was used before.
+        """
+        asked = {"tokens": tokens, "usd": usd or 0.0, "seconds": seconds, "calls": 1}
+        units = {kind: _units(kind, amount) for kind, amount in asked.items()}
+        with atomic(self._connection) as connection:
+            now = self._tick(connection)
+            for limit in self._applying(connection, task_id):
+                if limit.kind == "usd" and usd is None:
+                    raise PriceUnknown(mind=mind)
+                scale = _UNITS[limit.kind]
+                spent, reserved = self._used(connection, limit, task_id, now)
+                if spent + reserved + units[limit.kind] > math.floor(round(limit.value * scale, 3)):
+                    raise LimitExceeded(
+                        kind=limit.kind,
+                        scope=limit.scope,
+                        spent=spent / scale,
+                        reserved=reserved / scale,
+                        asked=units[limit.kind] / scale,
+                        limit=limit.value,
+                    )
+            amounts = (units["tokens"], units["usd"], units["seconds"], units["calls"])
+            try:
+                connection.execute(
+                    "INSERT INTO calls VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?)",
+                    (call_id, task_id, self._owner, int(usd is not None), now, *amounts),
+                )
+            except sqlite3.IntegrityError as error:
+                raise ReservationRepeated(call_id=call_id) from error
+        return Reservation(call_id=call_id, task_id=task_id, tokens=tokens, usd=usd, seconds=seconds)
+
+    def settle(self, reservation: Reservation, spend: Spend) -> None:
+        """Replace a reservation by what the call really cost; doing it again changes nothing.
+
+        An unknown price is settled at the reserved dollars.
+
+        Raises:
+            ReservationUnknown: it was never reserved, or was released.
+        """
+        with atomic(self._connection) as connection:
+            row = self._row(connection, reservation)
+            if not row["open"]:
+                return
+            usd = int(row["usd"]) if spend.usd is None else _units("usd", spend.usd)
+            known = spend.usd is not None or bool(row["price_known"])
+            self._close(
+                connection,
+                reservation.call_id,
+                (spend.tokens, usd, _units("seconds", spend.seconds), spend.calls),
+                price_known=known,
+            )
+
+    def release(self, reservation: Reservation) -> None:
+        """Take a reservation back: the call never reached the provider.
+
+        Raises:
+            ReservationUnknown: it was never reserved, or was released.
+        """
+        with atomic(self._connection) as connection:
+            row = self._row(connection, reservation)
+            if row["open"]:
+                connection.execute("DELETE FROM calls WHERE call_id = ?", (reservation.call_id,))
+
+    def recover(self) -> int:
+        """Settle reservations of processes that are gone, at the reserved amounts; returns how many.
+
+        Runs when the book is opened.
+        """
+        settled = 0
+        with atomic(self._connection) as connection:
+            now = self._tick(connection)
+            for row in connection.execute("SELECT * FROM calls WHERE open").fetchall():
+                if row["owner"] != self._owner and not _alive(row["owner"], self._boot):
+                    amounts = (row["tokens"], row["usd"], row["seconds"], row["calls"])
+                    self._close(connection, row["call_id"], amounts, price_known=bool(row["price_known"]))
+                    settled += 1
+            connection.execute("DELETE FROM calls WHERE NOT open AND at < ?", (now - _KEEP_SECONDS,))
+            connection.execute("DELETE FROM minutes WHERE minute < ?", ((now - _KEEP_SECONDS) / 60,))
+        return settled
+
+    def spent(self, task_id: str) -> Spend:
+        """What a task's settled calls cost. `usd` is None when the price of one of them is unknown."""
+        row = self._connection.execute("SELECT * FROM task_totals WHERE task_id = ?", (task_id,)).fetchone()
+        return _spend_of(row)
+
+    def totals(self) -> Spend:
+        """What all settled calls of the book cost."""
+        row = self._connection.execute(
+            "SELECT sum(tokens) AS tokens, sum(usd) AS usd, sum(seconds) AS seconds, sum(calls) AS calls,"
+            " sum(unpriced) AS unpriced FROM task_totals HAVING count(*) > 0"
+        ).fetchone()
+        return _spend_of(row)
+
+    def standings(self, task_id: str | None = None) -> tuple[Standing, ...]:
+        """How every limit stands; limits per task only when a task is named."""
+        found = []
+        with atomic(self._connection) as connection:
+            now = self._tick(connection)
+            for limit in self._applying(connection, task_id or ""):
+                if limit.scope == "task" and task_id is None:
+                    continue
+                spent, reserved = self._used(connection, limit, task_id or "", now)
+                scale = _UNITS[limit.kind]
+                found.append(
+                    Standing(
+                        limit=limit,
+                        spent=spent / scale,
+                        reserved=reserved / scale,
+                        task_id=task_id if limit.scope == "task" else None,
+                    )
+                )
+        return tuple(found)
+
+    def _applying(self, connection: sqlite3.Connection, task_id: str) -> tuple[Limit, ...]:
+        rows = connection.execute("SELECT kind, value FROM task_limits WHERE task_id = ?", (task_id,))
+        own = tuple(Limit(kind=row["kind"], scope="task", value=row["value"]) for row in rows)
+        return self._limits + own
+
+    def _used(
+        self, connection: sqlite3.Connection, limit: Limit, task_id: str, now: float
+    ) -> tuple[int, int]:
+        if limit.scope == "task":
+            spent = connection.execute("SELECT * FROM task_totals WHERE task_id = ?", (task_id,)).fetchone()
+            held = connection.execute(_SUMS + "calls WHERE open AND task_id = ?", (task_id,)).fetchone()
+            return (spent[limit.kind] if spent is not None else 0), held[limit.kind]
+        oldest = math.floor((now - _WINDOW_SECONDS[limit.scope]) / 60)
+        spent = connection.execute(_SUMS + "minutes WHERE minute >= ?", (oldest,)).fetchone()
+        held = connection.execute(_SUMS + "calls WHERE open").fetchone()
+        return spent[limit.kind], held[limit.kind]
+
+    def _row(self, connection: sqlite3.Connection, reservation: Reservation) -> sqlite3.Row:
+        row: sqlite3.Row | None = connection.execute(
+            "SELECT * FROM calls WHERE call_id = ?", (reservation.call_id,)
+        ).fetchone()
+        if row is None:
+            raise ReservationUnknown(call_id=reservation.call_id)
+        return row
+
+    def _close(
+        self,
+        connection: sqlite3.Connection,
+        call_id: str,
+        amounts: tuple[int, int, int, int],
+        *,
+        price_known: bool,
+    ) -> None:
+        now = self._tick(connection)
+        connection.execute(
+            "UPDATE calls SET open = 0, at = ?, price_known = ?, tokens = ?, usd = ?, seconds = ?, calls = ?"
+            " WHERE call_id = ?",
+            (now, int(price_known), *amounts, call_id),
+        )
+        connection.execute(
+            "INSERT INTO minutes (minute, tokens, usd, seconds, calls) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (minute) DO UPDATE SET " + _ADD,
+            (math.floor(now / 60), *amounts),
+        )
+        connection.execute(
+            "INSERT INTO task_totals SELECT task_id, tokens, usd, seconds, calls, NOT price_known FROM calls"
+            " WHERE call_id = ? ON CONFLICT (task_id) DO UPDATE SET unpriced = unpriced + excluded.unpriced, "
+            + _ADD,
+            (call_id,),
+        )
+
+    def _tick(self, connection: sqlite3.Connection) -> float:
+        """Move the book's time on to now and return it."""
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        row = connection.execute("SELECT * FROM book_time").fetchone()
+        if row is None:
+            book = 0.0
+        elif row["boot"] == self._boot:
+            book = row["book"] + max(0.0, monotonic - row["monotonic"])
+        else:
+            book = row["book"] + max(0.0, wall - row["wall"])
+        connection.execute(
+            "INSERT OR REPLACE INTO book_time VALUES (1, ?, ?, ?, ?)", (book, wall, self._boot, monotonic)
+        )
+        return float(book)
+
+
+def _units(kind: str, amount: float) -> int:
+    """Whole units, rounded up: half a unit reserved is a unit reserved."""
+    if not (math.isfinite(amount) and amount >= 0):
+        raise ValueError(f"an amount must be finite and at least 0, not {amount} {kind}")
+    return math.ceil(round(amount * _UNITS[kind], 3))
+
+
+def _spend_of(row: sqlite3.Row | None) -> Spend:
+    if row is None:
+        return Spend(calls=0)
+    return Spend(
+        tokens=row["tokens"],
+        usd=None if row["unpriced"] else row["usd"] / _UNITS["usd"],
+        seconds=row["seconds"] / _UNITS["seconds"],
+        calls=row["calls"],
+    )
+
+
+_PROCESS_BOOT = uuid.uuid4().hex
+"""Stands for the boot where the system names none; monotonic times then compare within this process."""
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return _PROCESS_BOOT
+
+
+def _started(pid: int) -> str:
+    """When a living process started, in the kernel's ticks; "" where that cannot be read or it is dead."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    # The name in parentheses may hold spaces; the fields after it do not: state is the 3rd, start time the
+    # 22nd.
+    fields = stat.rsplit(")", 1)[1].split()
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _alive(owner: str, boot: str) -> bool:
+    pid_text, started, owner_boot = owner.split(":")
+    pid = int(pid_text)
+    if started:
+        return owner_boot == boot and _started(pid) == started
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
