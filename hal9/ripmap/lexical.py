@@ -1,10 +1,8 @@
-"""Words of a repository as sparse matrices, and BM25 over them.
+"""Words of a repository as sparse matrices.
 
 A file is cut into *chunks*: one per outermost function or method, one for the rest of each class, one for the rest of
-the file. Chunk rows sum to file rows, so one matrix serves both granularities. Beside the body every file has fields:
-names it defines, its path, what it imports, its documentation.
-
-BM25F: Robertson, Zaragoza, Taylor, "Simple BM25 extension to multiple weighted fields", CIKM 2004.
+the file. Chunk rows sum to file rows, so one matrix serves both granularities. A chunk has a head (its name and what
+encloses it); a file has fields: the names it defines, its path, what it imports, its documentation.
 """
 
 from collections import Counter
@@ -15,13 +13,17 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from hal9.ripmap.codec import Packed, pack, unpack
 from hal9.ripmap.model import Definition, FileRecord
 from hal9.ripmap.tokenize import identifier_parts, stem, words
 
-__all__ = ["FIELDS", "FileWords", "Lexicon", "assemble", "file_words", "path_words"]
+__all__ = ["FIELDS", "FileWords", "Lexicon", "assemble", "file_words", "path_words", "words_of_file"]
 
 FIELDS = ("names", "path", "imports", "docs")
-"""Fields beside the body."""
+"""A file's fields beside the body."""
+_MATRICES = ("body", "head", *FIELDS)
+_PARENT_WEIGHT = 0.5
+"""What encloses a chunk counts half of its own name."""
 
 _FUNCTIONS = frozenset({"function", "method", "macro"})
 _CONTAINERS = frozenset({"class", "interface", "struct", "enum", "trait", "type", "heading"})
@@ -33,23 +35,20 @@ Floats = NDArray[np.float32]
 class FileWords:
     """Token counts of one file, against its own vocabulary.
 
-    `chunk_of[i]`, `token[i]`, `count[i]` are the body's entries. `owner[c]` is the position of the definition that
-    chunk c belongs to (-1: the file itself). `fields[name]` are (tokens, counts).
+    `owner[c]` is the position of the definition that chunk c belongs to (-1: the file itself). Each matrix is
+    (row, token, count); rows are chunks for "body" and "head", 0 for the fields.
     """
 
-    vocabulary: tuple[str, ...]
+    vocabulary: list[str]
     owner: Ints
-    chunk_of: Ints
-    token: Ints
-    count: Floats
-    fields: dict[str, tuple[Ints, Floats]]
+    matrices: dict[str, tuple[Ints, Ints, Floats]]
 
 
 def path_words(path: str) -> list[str]:
     """Tokens of a path without its extension; the file's own name counts twice."""
     folder, _, name = path.rpartition("/")
     base = name.rpartition(".")[0] or name
-    found = [token for word in words(folder.replace(".", "/")) for token in identifier_parts(word)]
+    found = [token for word in words(folder) for token in identifier_parts(word)]
     own = [token for word in words(base) for token in identifier_parts(word)]
     return found + own + own
 
@@ -62,65 +61,81 @@ def chunk_lines(record: FileRecord) -> tuple[list[int], list[int]]:
     """
     of_line = [0] * (record.lines + 1)
     owners = [-1]
-    taken: list[tuple[int, int]] = []
-    order = sorted(
-        range(len(record.definitions)),
-        key=lambda i: (record.definitions[i].line, -record.definitions[i].end_line),
-    )
+    function_end = 0
+    definitions = record.definitions
+    order = sorted(range(len(definitions)), key=lambda i: (definitions[i].line, -definitions[i].end_line))
     for position in order:
-        definition = record.definitions[position]
-        if not _owns_chunk(definition):
+        definition = definitions[position]
+        if definition.kind not in _FUNCTIONS and definition.kind not in _CONTAINERS:
             continue
-        inside_function = any(start <= definition.line and definition.end_line <= end for start, end in taken)
-        if inside_function:
+        if definition.end_line <= function_end:
             continue
-        chunk = len(owners)
-        owners.append(position)
         first, last = max(1, definition.line), min(record.lines, definition.end_line)
-        of_line[first - 1 : last] = [chunk] * max(0, last - first + 1)
+        of_line[first - 1 : last] = [len(owners)] * max(0, last - first + 1)
+        owners.append(position)
         if definition.kind in _FUNCTIONS:
-            taken.append((first, last))
-            taken = [span for span in taken if span[1] >= first]
+            function_end = max(function_end, last)
     return of_line, owners
-
-
-def _owns_chunk(definition: Definition) -> bool:
-    return definition.kind in _FUNCTIONS or definition.kind in _CONTAINERS
 
 
 def file_words(record: FileRecord, text: str) -> FileWords:
     """Count the tokens of one file."""
     of_line, owners = chunk_lines(record)
     vocabulary: dict[str, int] = {}
-    chunk_of: list[int] = []
-    token: list[int] = []
-    count: list[float] = []
-    for chunk, body in _chunk_texts(text, of_line, len(owners)):
-        totals: Counter[str] = Counter()
-        for word, times in Counter(words(body)).items():
-            for part in identifier_parts(word):
-                totals[part] += times
-        chunk_of += [chunk] * len(totals)
-        count += totals.values()
-        token += [vocabulary.setdefault(part, len(vocabulary)) for part in totals]
-    fields = {}
+
+    def coded(rows: list[tuple[int, Counter[str]]]) -> tuple[Ints, Ints, Floats]:
+        row = [number for number, counts in rows for _ in counts]
+        token = [vocabulary.setdefault(part, len(vocabulary)) for _, counts in rows for part in counts]
+        count = [times for _, counts in rows for times in counts.values()]
+        return np.array(row, np.int32), np.array(token, np.int32), np.array(count, np.float32)
+
+    body = [(chunk, _count(part)) for chunk, part in _chunk_texts(text, of_line, len(owners))]
+    heads = [(chunk, _head(record.definitions[owner])) for chunk, owner in enumerate(owners) if owner >= 0]
+    matrices = {"body": coded(body), "head": coded(heads)}
     for name, counts in _fields(record).items():
-        ids = [vocabulary.setdefault(part, len(vocabulary)) for part in counts]
-        fields[name] = (np.array(ids, np.int32), np.array(list(counts.values()), np.float32))
-    return FileWords(
-        tuple(vocabulary),
-        np.array(owners, np.int32),
-        np.array(chunk_of, np.int32),
-        np.array(token, np.int32),
-        np.array(count, np.float32),
-        fields,
-    )
+        matrices[name] = coded([(0, counts)])
+    return FileWords(list(vocabulary), np.array(owners, np.int32), matrices)
+
+
+def words_of_file(record: FileRecord, text: str) -> bytes:
+    """`file_words` as bytes, for the index's per-file cache."""
+    counted = file_words(record, text)
+    values: dict[str, NDArray[np.generic] | list[str]] = {
+        "vocabulary": counted.vocabulary,
+        "owner": counted.owner,
+    }
+    for name, (row, token, count) in counted.matrices.items():
+        values |= {f"{name}.row": row, f"{name}.token": token, f"{name}.count": count}
+    return pack(values)
+
+
+def _read_file(blob: bytes) -> FileWords:
+    found = unpack(blob)
+    matrices = {
+        name: (found[f"{name}.row"], found[f"{name}.token"], found[f"{name}.count"]) for name in _MATRICES
+    }
+    return FileWords(found["vocabulary"], found["owner"], matrices)  # type: ignore[arg-type]
+
+
+def _count(text: str) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for word, times in Counter(words(text)).items():
+        for part in identifier_parts(word):
+            totals[part] += times
+    return totals
+
+
+def _head(definition: Definition) -> Counter[str]:
+    totals: Counter[str] = Counter(identifier_parts(definition.name))
+    for word in words(definition.parent.replace(".", " ")):
+        for part in identifier_parts(word):
+            totals[part] += _PARENT_WEIGHT  # type: ignore[assignment]
+    return totals
 
 
 def _chunk_texts(text: str, of_line: list[int], chunks: int) -> list[tuple[int, str]]:
-    lines = text.split("\n")
     parts: list[list[str]] = [[] for _ in range(chunks)]
-    for number, line in enumerate(lines):
+    for number, line in enumerate(text.split("\n")):
         parts[of_line[number] if number < len(of_line) else 0].append(line)
     return [(chunk, "\n".join(part)) for chunk, part in enumerate(parts)]
 
@@ -130,13 +145,12 @@ def _fields(record: FileRecord) -> dict[str, Counter[str]]:
     docs = Counter[str]()
     for definition in record.definitions:
         names.update(identifier_parts(definition.name))
-        if definition.docstring:
-            docs.update(token for word in words(definition.docstring) for token in identifier_parts(word))
+        docs.update(token for word in words(definition.docstring) for token in identifier_parts(word))
     docs.update(token for word in words(record.docstring) for token in identifier_parts(word))
     imports = Counter[str]()
     for item in record.imports:
-        for word in (*item.module.split("."), *item.names):
-            imports.update(identifier_parts(word))
+        for part in (item.module, *item.names):
+            imports.update(token for word in words(part) for token in identifier_parts(word))
     return {"names": names, "path": Counter(path_words(record.path)), "imports": imports, "docs": docs}
 
 
@@ -146,37 +160,98 @@ class Lexicon:
 
     Attributes:
         vocabulary: token to column.
-        body: (chunks × tokens) counts, CSC.
-        fields: name to (files × tokens) counts, CSC.
-        chunk_file: file of each chunk.
+        matrices: "body" and "head" (chunks × tokens), the fields (files × tokens); counts, CSC.
+        chunk_file: file of each chunk, ascending.
         chunk_owner: definition position of each chunk within its file, -1 for the file's own.
-        chunk_length, file_length: sums of counts.
-        field_length: name to sums of counts.
-        document_count: files of role source that hold each token in any field.
+        lengths: per matrix, row sums; "file" is the body's by file.
+        document_count: files of role source that hold each token anywhere.
         documents: how many files have role source.
-        stems: stem to the columns that share it.
+        stem_of: stem number of each column.
+        stem_columns, stem_start: columns sorted by stem, and where each stem's begin.
+        stems: stem to its number.
     """
 
     vocabulary: dict[str, int]
-    body: sp.csc_matrix
-    fields: dict[str, sp.csc_matrix]
+    matrices: dict[str, sp.csc_matrix]
     chunk_file: Ints
     chunk_owner: Ints
-    chunk_length: Floats
-    file_length: Floats
-    field_length: dict[str, Floats]
+    lengths: dict[str, Floats]
     document_count: Floats
     documents: int
-    stems: dict[str, list[int]]
+    stem_of: Ints
+    stem_columns: Ints
+    stem_start: Ints
+    stems: dict[str, int]
+
+    def relatives(self, token: str) -> Ints:
+        """Columns of other tokens with the same stem."""
+        number = self.stems.get(stem(token))
+        if number is None:
+            return np.zeros(0, np.int32)
+        columns = self.stem_columns[self.stem_start[number] : self.stem_start[number + 1]]
+        own = self.vocabulary.get(token, -1)
+        return columns[columns != own]
+
+    def packed(self) -> Packed:
+        """Arrays for `codec.pack`."""
+        values: Packed = {
+            "vocabulary": list(self.vocabulary),
+            "chunk_file": self.chunk_file,
+            "chunk_owner": self.chunk_owner,
+            "document_count": self.document_count,
+            "documents": np.array([self.documents], np.int64),
+            "stem_of": self.stem_of,
+            "stem_columns": self.stem_columns,
+            "stem_start": self.stem_start,
+            "stems": list(self.stems),
+        }
+        for name, matrix in self.matrices.items():
+            values |= {
+                f"{name}.data": matrix.data,
+                f"{name}.indices": matrix.indices,
+                f"{name}.indptr": matrix.indptr,
+                f"{name}.shape": np.array(matrix.shape, np.int64),
+            }
+        for name, length in self.lengths.items():
+            values[f"length.{name}"] = length
+        return values
+
+    @classmethod
+    def unpacked(cls, found: Packed) -> "Lexicon":
+        """The inverse of `packed`."""
+        matrices = {}
+        for name in _MATRICES:
+            rows, columns = (int(size) for size in found[f"{name}.shape"])
+            matrix = sp.csc_matrix((rows, columns), dtype=np.float32)
+            # Set directly: the constructor would validate and copy megabytes on every start.
+            matrix.data, matrix.indices, matrix.indptr = (
+                found[f"{name}.{part}"] for part in ("data", "indices", "indptr")
+            )
+            matrix.has_sorted_indices = True
+            matrices[name] = matrix
+        return cls(
+            vocabulary={word: column for column, word in enumerate(found["vocabulary"])},  # type: ignore[misc]
+            matrices=matrices,
+            chunk_file=found["chunk_file"],  # type: ignore[arg-type]
+            chunk_owner=found["chunk_owner"],  # type: ignore[arg-type]
+            lengths={name[7:]: value for name, value in found.items() if name.startswith("length.")},  # type: ignore[misc]
+            document_count=found["document_count"],  # type: ignore[arg-type]
+            documents=int(found["documents"][0]),
+            stem_of=found["stem_of"],  # type: ignore[arg-type]
+            stem_columns=found["stem_columns"],  # type: ignore[arg-type]
+            stem_start=found["stem_start"],  # type: ignore[arg-type]
+            stems={word: number for number, word in enumerate(found["stems"])},  # type: ignore[misc]
+        )
 
 
-def assemble(files: Sequence[FileWords], primary: NDArray[np.bool_]) -> Lexicon:
+def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
     """Join the files' counts into matrices.
 
     Args:
-        files: one per file of the index, in its order.
+        blobs: `words_of_file` of every file of the index, in its order.
         primary: which files are source code; document frequencies are theirs.
     """
+    files = [_read_file(blob) for blob in blobs]
     vocabulary: dict[str, int] = {}
     columns = [
         np.fromiter(
@@ -186,62 +261,55 @@ def assemble(files: Sequence[FileWords], primary: NDArray[np.bool_]) -> Lexicon:
         )
         for item in files
     ]
-    starts = np.cumsum([0, *(len(item.owner) for item in files)])
-    size = len(vocabulary)
-    body = _csc(
-        [item.chunk_of + start for item, start in zip(files, starts, strict=False)],
-        [mapping[item.token] for item, mapping in zip(files, columns, strict=True)],
-        [item.count for item in files],
-        (int(starts[-1]), size),
+    chunks = [len(item.owner) for item in files]
+    starts = np.concatenate([[0], np.cumsum(chunks)]).astype(np.int64)
+    matrices = {}
+    for name in _MATRICES:
+        by_chunk = name in ("body", "head")
+        height = int(starts[-1]) if by_chunk else len(files)
+        offsets = starts if by_chunk else np.arange(len(files))
+        matrices[name] = _joined(name, files, columns, offsets, (height, len(vocabulary)))
+    chunk_file = np.repeat(np.arange(len(files), dtype=np.int32), chunks)
+    lengths = {name: np.asarray(matrix.sum(axis=1), np.float32).ravel() for name, matrix in matrices.items()}
+    lengths["file"] = np.bincount(chunk_file, lengths["body"], len(files)).astype(np.float32)
+    counted = np.zeros(len(vocabulary), np.float32)
+    for row in np.flatnonzero(primary):
+        counted[columns[row]] += 1.0
+    stems: dict[str, int] = {}
+    stem_of = np.fromiter(
+        (stems.setdefault(stem(word), len(stems)) for word in vocabulary), np.int32, len(vocabulary)
     )
-    fields = {
-        name: _csc(
-            [np.full(len(item.fields[name][0]), row, np.int32) for row, item in enumerate(files)],
-            [mapping[item.fields[name][0]] for item, mapping in zip(files, columns, strict=True)],
-            [item.fields[name][1] for item in files],
-            (len(files), size),
-        )
-        for name in FIELDS
-    }
-    chunk_file = np.repeat(np.arange(len(files), dtype=np.int32), [len(item.owner) for item in files])
-    chunk_length = np.asarray(body.sum(axis=1), np.float32).ravel()
-    stems: dict[str, list[int]] = {}
-    for word, column in vocabulary.items():
-        stems.setdefault(stem(word), []).append(column)
     return Lexicon(
         vocabulary=vocabulary,
-        body=body,
-        fields=fields,
+        matrices=matrices,
         chunk_file=chunk_file,
         chunk_owner=np.concatenate([item.owner for item in files]) if files else np.zeros(0, np.int32),
-        chunk_length=chunk_length,
-        file_length=np.bincount(chunk_file, chunk_length, len(files)).astype(np.float32),
-        field_length={
-            name: np.asarray(matrix.sum(axis=1), np.float32).ravel() for name, matrix in fields.items()
-        },
-        document_count=_document_count(files, columns, primary, size),
+        lengths=lengths,
+        document_count=counted,
         documents=int(primary.sum()),
-        stems={key: members for key, members in stems.items() if len(members) > 1},
+        stem_of=stem_of,
+        stem_columns=np.argsort(stem_of, kind="stable").astype(np.int32),
+        stem_start=np.concatenate([[0], np.cumsum(np.bincount(stem_of, minlength=len(stems)))]).astype(
+            np.int32
+        ),
+        stems=stems,
     )
 
 
-def _csc(
-    rows: list[Ints], columns: list[Ints], values: list[Floats], shape: tuple[int, int]
+def _joined(
+    name: str, files: list[FileWords], columns: list[Ints], offsets: NDArray[np.int64], shape: tuple[int, int]
 ) -> sp.csc_matrix:
-    if not rows:
+    if not files:
         return sp.csc_matrix(shape, dtype=np.float32)
-    return sp.csc_matrix(
-        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
-        shape=shape,
-        dtype=np.float32,
+    rows = np.concatenate(
+        [item.matrices[name][0] + start for item, start in zip(files, offsets, strict=False)]
     )
-
-
-def _document_count(
-    files: Sequence[FileWords], columns: list[Ints], primary: NDArray[np.bool_], size: int
-) -> Floats:
-    counted = np.zeros(size, np.float32)
-    for row, mapping in enumerate(columns):
-        if primary[row]:
-            counted[mapping] += 1.0
-    return counted
+    tokens = np.concatenate(
+        [mapping[item.matrices[name][1]] for item, mapping in zip(files, columns, strict=True)]
+    )
+    counts = np.concatenate([item.matrices[name][2] for item in files])
+    matrix = sp.coo_matrix((counts, (rows, tokens)), shape=shape, dtype=np.float32).tocsc()
+    matrix.sort_indices()
+    matrix.indices = matrix.indices.astype(np.int32)
+    matrix.indptr = matrix.indptr.astype(np.int64 if matrix.nnz > 2**31 - 1 else np.int32)
+    return matrix

@@ -1,0 +1,244 @@
+"""What a task says about a repository, before any parameter weighs it.
+
+A `Case` is made once per task; `signals` and `ranking` then weigh it under as many parameter sets as wanted.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from hal9.ripmap.graph import shingles_of
+from hal9.ripmap.model import Role
+from hal9.ripmap.query import Mention, Part, Query, parse_task
+from hal9.ripmap.signals_lexical import Slice, TaskWords, chunk_slice, file_slice, task_words
+from hal9.ripmap.terrain import Terrain
+from hal9.ripmap.tokenize import STOP_WORDS, identifier_parts, is_code_like, words
+
+__all__ = ["Case", "Task", "prepare"]
+
+Array = NDArray[np.float64]
+_PART_STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 0.8, "code": 0.4, "traceback": 0.3}
+_MARKED, _PLAIN = 1.0, 0.6
+_MOST_NAMED = 3
+"""A path tail that fits more files than this names none of them."""
+_MOST_FRAMES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked of the ranker.
+
+    Attributes:
+        text: the task in words; may be empty.
+        focus: words whose matches, and what lies near them in the graph, should lead.
+        chat: files already in the conversation (paths of the index).
+        mentions: further names or paths that matter, as if the text named them.
+        time: only history before this moment counts (seconds since the epoch); None is all of it.
+    """
+
+    text: str = ""
+    focus: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A task's evidence in one repository.
+
+    Attributes:
+        words: the task's words; `files` and `chunks` their counts.
+        mentioned: per file, strength of names it defines.
+        mentioned_symbols: symbol to strength.
+        named: per file, 1 where the task names it.
+        frames: (file, share) per stack frame in the repository, innermost first.
+        errors: per file, matched error texts and quotations, rare ones more.
+        chat: positions of chat files.
+        focus: per file, how well it matches the focus words.
+    """
+
+    terrain: Terrain
+    task: Task
+    query: Query
+    words: TaskWords
+    files: Slice
+    chunks: Slice
+    mentioned: Array
+    mentioned_symbols: dict[int, float]
+    named: Array
+    frames: tuple[tuple[tuple[int, float], ...], ...]
+    errors: Array
+    chat: NDArray[np.intp]
+    focus: Array
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is any evidence to rank by beyond structure."""
+        return bool(len(self.words.columns) or self.named.any() or self.frames or self.focus.any())
+
+
+def prepare(terrain: Terrain, task: Task) -> Case:
+    """Collect a task's evidence."""
+    text = (
+        task.text if not task.mentions else f"{task.text}\n" + " ".join(f"`{name}`" for name in task.mentions)
+    )
+    query = parse_task(text)
+    found = task_words(terrain, query, _identifier_tokens(query))
+    mentioned, symbols = _mentioned(terrain, query)
+    return Case(
+        terrain=terrain,
+        task=task,
+        query=query,
+        words=found,
+        files=file_slice(terrain, found),
+        chunks=chunk_slice(terrain, found),
+        mentioned=mentioned,
+        mentioned_symbols=symbols,
+        named=_named(terrain, query),
+        frames=_frames(terrain, query),
+        errors=_errors(terrain, query),
+        chat=_positions(terrain, task.chat),
+        focus=_focus(terrain, task.focus),
+    )
+
+
+def _identifier_tokens(query: Query) -> frozenset[str]:
+    names: set[str] = set()
+    for mention in query.identifiers:
+        if mention.marked or is_code_like(mention.text):
+            names.update(identifier_parts(mention.text))
+    for mention in query.dotted:
+        names.update(_tokens(mention.text))
+    return frozenset(names - STOP_WORDS)
+
+
+def _tokens(text: str) -> Iterable[str]:
+    for word in words(text):
+        yield from identifier_parts(word)
+
+
+def _mentioned(terrain: Terrain, query: Query) -> tuple[Array, dict[int, float]]:
+    """Files and symbols whose names the task writes exactly; a name that many define tells less of each."""
+    by_file = np.zeros(len(terrain.paths))
+    by_symbol: dict[int, float] = {}
+    primary = terrain.primary
+    for mention in query.identifiers:
+        symbols = terrain.definers.get(mention.text)
+        if symbols is None or not _speaks(mention):
+            continue
+        symbols = symbols[primary[terrain.symbols.file[symbols]]]
+        files = np.unique(terrain.symbols.file[symbols])
+        strength = _PART_STRENGTH[mention.part] * (_MARKED if mention.marked else _PLAIN)
+        by_file[files] += strength / max(1, len(files))
+        for symbol in symbols.tolist():
+            by_symbol[symbol] = max(by_symbol.get(symbol, 0.0), strength / max(1, len(symbols)) ** 0.5)
+    for mention in query.dotted:
+        for symbol in _dotted_symbols(terrain, mention.text):
+            by_symbol[symbol] = max(by_symbol.get(symbol, 0.0), _PART_STRENGTH[mention.part])
+            by_file[terrain.symbols.file[symbol]] += 0.5 * _PART_STRENGTH[mention.part]
+    return by_file, by_symbol
+
+
+def _speaks(mention: Mention) -> bool:
+    return mention.marked or is_code_like(mention.text) or mention.text[:1].isupper()
+
+
+def _dotted_symbols(terrain: Terrain, dotted: str) -> list[int]:
+    """Definitions that `Class.method` or `module.function` means, when that is not more than three."""
+    head, _, name = dotted.rpartition(".")
+    symbols = terrain.definers.get(name)
+    if symbols is None:
+        return []
+    owner = head.rpartition(".")[2]
+    table = terrain.symbols
+    modules = set(_modules(terrain, head))
+    found = [
+        symbol
+        for symbol in symbols.tolist()
+        if table.names[table.parent[symbol]].rpartition(".")[2] == owner or int(table.file[symbol]) in modules
+    ]
+    found = [symbol for symbol in found if terrain.primary[table.file[symbol]]]
+    return found if len(found) <= _MOST_NAMED else []
+
+
+def _modules(terrain: Terrain, dotted: str) -> list[int]:
+    """Files of the longest leading part of a dotted name that is a module."""
+    parts = dotted.split(".")
+    for end in range(len(parts), 0, -1):
+        found = terrain.modules.module(".".join(parts[:end]))
+        if found:
+            return found
+    return []
+
+
+def _named(terrain: Terrain, query: Query) -> Array:
+    named = np.zeros(len(terrain.paths))
+    for mention in query.paths:
+        _name(named, terrain.modules.tail(mention.text), terrain.primary)
+    for mention in query.dotted:
+        parts = mention.text.split(".")
+        for end in range(len(parts), 1, -1):
+            found = terrain.modules.module(".".join(parts[:end]))
+            if found:
+                _name(named, found, terrain.primary)
+                break
+    return named
+
+
+def _name(named: Array, found: list[int], primary: NDArray[np.bool_]) -> None:
+    first = [position for position in found if primary[position]] or found
+    if len(first) <= _MOST_NAMED:
+        named[first] = 1.0
+
+
+def _frames(terrain: Terrain, query: Query) -> tuple[tuple[tuple[int, float], ...], ...]:
+    """Frames that lie in this repository; a frame that fits several files is shared among them."""
+    found: list[tuple[tuple[int, float], ...]] = []
+    tests = terrain.role(Role.TEST)
+    for frame in query.frames[:_MOST_FRAMES]:
+        files = [position for position in terrain.modules.longest_tail(frame.path) if not tests[position]]
+        if files and ("/" in frame.path or len(files) == 1):
+            found.append(tuple((position, 1.0 / len(files)) for position in files))
+    return tuple(found)
+
+
+def _errors(terrain: Terrain, query: Query) -> Array:
+    """Shared word triples between the task's messages and the source's strings, each over the files that hold it."""
+    score = np.zeros(len(terrain.paths))
+    texts = [message for _, message in query.errors if message] + list(query.phrases)
+    for shingle in {one for text in texts for one in shingles_of(text)}:
+        start, end = np.searchsorted(terrain.shingles, [np.uint64(shingle), np.uint64(shingle)], side="left")
+        end = np.searchsorted(terrain.shingles, np.uint64(shingle), side="right")
+        files = np.unique(terrain.shingle_file[start:end])
+        files = files[terrain.primary[files]]
+        if len(files):
+            score[files] += 1.0 / len(files)
+    return score
+
+
+def _positions(terrain: Terrain, paths: Iterable[str]) -> NDArray[np.intp]:
+    known = {path: position for position, path in enumerate(terrain.paths)}
+    return np.array([known[path] for path in paths if path in known], np.intp)
+
+
+def _focus(terrain: Terrain, focus: Iterable[str]) -> Array:
+    """Files whose path or names match the focus words: whole name 1, part of a name or path less."""
+    match = np.zeros(len(terrain.paths))
+    for text in focus:
+        wanted = [token for token in _tokens(text) if token not in STOP_WORDS]
+        for token in wanted:
+            column = terrain.lexicon.vocabulary.get(token)
+            columns = [] if column is None else [column]
+            for strength, chosen in ((1.0, columns), (0.5, terrain.lexicon.relatives(token).tolist())):
+                for place in chosen:
+                    for name, worth in (("path", 1.0), ("names", 0.7)):
+                        matrix: sp.csc_matrix = terrain.lexicon.matrices[name]
+                        rows = matrix.indices[matrix.indptr[place] : matrix.indptr[place + 1]]
+                        match[rows] = np.maximum(match[rows], strength * worth / max(1, len(wanted)) ** 0.5)
+        for position in terrain.modules.tail(text) + terrain.modules.folder(text):
+            match[position] = 1.0
+    return match

@@ -1,0 +1,279 @@
+"""Which definition each reference means: candidates with reasons, and two passes that weigh them.
+
+For every reference all definitions of the same name are candidates, each with the reasons for it: same file,
+the receiver's known class, an import of the defining file, or the bare name. A pass (`strategy`) turns reasons into
+confidence, accepts softly and chooses softly. The *shadow* pass is tuned for recall and feeds spreading;
+the *final* pass is tuned for precision and feeds PageRank and call relations.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from hal9.ripmap.codec import pack, unpack
+from hal9.ripmap.model import FileRecord
+from hal9.ripmap.parameters import Parameters
+
+__all__ = [
+    "Candidates",
+    "Symbols",
+    "find_candidates",
+    "join_shingles",
+    "names_of_file",
+    "resolve",
+    "shingles_of",
+]
+
+Pass = Literal["shadow", "final"]
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+_SAME_FILE, _TYPE_HINT, _IMPORT, _NAME = 1, 2, 4, 8
+_NEAR = 16
+_WORD = re.compile(r"\w+")
+_CONFIDENCE = {
+    "same_file": (0.9, _SAME_FILE),
+    "type_hint": (0.85, _TYPE_HINT),
+    "import": (0.8, _IMPORT),
+    "name_match": (0.5, _NAME),
+}
+_MOST_NAMESAKES = 12
+"""A name defined more often than this is only resolved within its file, by type or by import."""
+
+
+def names_of_file(record: FileRecord, text: str) -> bytes:
+    """A file's definitions and references as arrays, for the index's per-file cache."""
+    del text  # the cache hands it to every builder
+    names: dict[str, int] = {}
+
+    def number(name: str) -> int:
+        return names.setdefault(name, len(names))
+
+    definitions = [
+        (number(item.name), number(item.parent), number(item.kind), item.line, item.end_line)
+        for item in record.definitions
+    ]
+    uses: dict[tuple[int, int, int], int] = {}
+    for item in record.references:
+        key = (item.scope, number(item.name), number(item.receiver_type.rpartition(".")[2]))
+        uses[key] = uses.get(key, 0) + 1
+    return pack(
+        {
+            "names": list(names),
+            "definitions": np.array(definitions, np.int32).reshape(-1, 5),
+            "uses": np.array([(*key, times) for key, times in uses.items()], np.int32).reshape(-1, 4),
+            "shingles": np.array(
+                sorted({one for item in record.strings for one in shingles_of(item.text)}), np.uint64
+            ),
+        },
+    )
+
+
+def shingles_of(text: str) -> list[int]:
+    """Hashes of each three words in a row, lower case; of the two when there are no more."""
+    found = [word.lower() for word in _WORD.findall(text)]
+    if len(found) == 2:
+        found.append("")
+    return [_hash(" ".join(found[start : start + 3])) for start in range(len(found) - 2)]
+
+
+def _hash(text: str) -> int:
+    """Equal in every process, unlike `hash`."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def join_shingles(blobs: Sequence[bytes]) -> tuple[NDArray[np.uint64], Ints]:
+    """All files' shingles in ascending order, and the file of each."""
+    parts = [unpack(blob)["shingles"] for blob in blobs]
+    if not parts:
+        return np.zeros(0, np.uint64), np.zeros(0, np.int32)
+    every = np.concatenate(parts).astype(np.uint64)  # type: ignore[arg-type]
+    file = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
+    order = np.argsort(every, kind="stable")
+    return every[order], file[order]
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """Every definition of the repository; node i is definition i, node count + f is file f's own code.
+
+    Attributes:
+        names: distinct texts (names, parents, kinds).
+        name, parent, kind: positions in `names`, one per definition.
+        line, end_line: where, counted from 1.
+        file: file of each definition, ascending.
+        start: first definition of each file; one more entry than files.
+    """
+
+    names: list[str]
+    name: Ints
+    parent: Ints
+    kind: Ints
+    line: Ints
+    end_line: Ints
+    file: Ints
+    start: Ints
+
+    def qualified(self, symbol: int) -> str:
+        """Dotted name within the file."""
+        parent = self.names[self.parent[symbol]]
+        name = self.names[self.name[symbol]]
+        return f"{parent}.{name}" if parent else name
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Possible meanings of references, one row each.
+
+    Attributes:
+        source: node that refers.
+        target: definition that may be meant.
+        reasons: bits: same file, type, import, name, near.
+        times: how often the reference occurs.
+        group: rows of one reference are adjacent and share this number, ascending.
+    """
+
+    source: Ints
+    target: Ints
+    reasons: NDArray[np.uint8]
+    times: Floats
+    group: Ints
+
+
+def find_candidates(
+    blobs: Sequence[bytes], imports: sp.csr_matrix, folders: Ints
+) -> tuple[Symbols, Candidates]:
+    """Join the files' names and list every reference's candidates.
+
+    Args:
+        blobs: `names_of_file` of every file.
+        imports: files × files, positive where one reaches the other by import.
+        folders: number of each file's folder.
+    """
+    table: dict[str, int] = {"": 0}
+    definitions: list[Ints] = []
+    uses: list[Ints] = []
+    for file, blob in enumerate(blobs):
+        found = unpack(blob)
+        words: list[str] = found["names"]  # type: ignore[assignment]
+        mapping = np.fromiter((table.setdefault(word, len(table)) for word in words), np.int32, len(words))
+        rows, used = np.array(found["definitions"]), np.array(found["uses"])
+        rows[:, :3] = mapping[rows[:, :3]] if len(rows) else rows[:, :3]
+        used[:, 1:3] = mapping[used[:, 1:3]] if len(used) else used[:, 1:3]
+        definitions.append(rows)
+        uses.append(np.column_stack([used, np.full(len(used), file, np.int32)]))
+    symbols = _symbols(list(table), definitions)
+    every = np.concatenate(uses) if uses else np.zeros((0, 5), np.int32)
+    return symbols, _candidates(symbols, every.astype(np.int32), imports, folders)
+
+
+def _symbols(names: list[str], definitions: list[Ints]) -> Symbols:
+    sizes = [len(rows) for rows in definitions]
+    rows = np.concatenate(definitions) if definitions else np.zeros((0, 5), np.int32)
+    name, parent, kind, line, end_line = (
+        np.ascontiguousarray(rows[:, column], np.int32) for column in range(5)
+    )
+    file = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return Symbols(names, name, parent, kind, line, end_line, file, start)
+
+
+def _candidates(symbols: Symbols, uses: Ints, imports: sp.csr_matrix, folders: Ints) -> Candidates:
+    """Pair each use with the definitions of its name; columns of `uses`: scope, name, type, times, file."""
+    by_name = np.argsort(symbols.name, kind="stable").astype(np.int32)
+    counts = np.bincount(symbols.name, minlength=len(symbols.names))
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    uses = uses[counts[uses[:, 1]] > 0]
+    repeat = counts[uses[:, 1]]
+    group = np.repeat(np.arange(len(uses), dtype=np.int32), repeat)
+    within = np.arange(len(group)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
+    target = by_name[starts[uses[group, 1]] + within] if len(group) else np.zeros(0, np.int32)
+    scope, kind_of_receiver, times, file = (uses[group, column] for column in (0, 2, 3, 4))
+    target_file = symbols.file[target]
+    reasons = np.zeros(len(group), np.uint8)
+    reasons[target_file == file] |= _SAME_FILE
+    last_parent = _last_part(symbols)
+    reasons[(kind_of_receiver != 0) & (last_parent[symbols.parent[target]] == kind_of_receiver)] |= _TYPE_HINT
+    reasons[_pairs_in(imports, file, target_file)] |= _IMPORT
+    reasons[np.repeat(repeat <= _MOST_NAMESAKES, repeat)] |= _NAME
+    reasons[folders[file] == folders[target_file]] |= _NEAR
+    source = np.where(scope >= 0, symbols.start[file] + scope, len(symbols.name) + file).astype(np.int32)
+    keep = ((reasons & (_SAME_FILE | _TYPE_HINT | _IMPORT | _NAME)) > 0) & (source != target)
+    return Candidates(
+        source[keep],
+        target[keep],
+        reasons[keep],
+        times[keep].astype(np.float32),
+        group[keep].astype(np.int32),
+    )
+
+
+def _last_part(symbols: Symbols) -> Ints:
+    """For each name, the number of what follows its last dot."""
+    numbers = {name: number for number, name in enumerate(symbols.names)}
+    own = np.arange(len(symbols.names), dtype=np.int32)
+    for number in np.unique(symbols.parent):
+        own[number] = numbers.get(symbols.names[number].rpartition(".")[2], number)
+    return own
+
+
+def _pairs_in(matrix: sp.csr_matrix, rows: Ints, columns: Ints) -> NDArray[np.bool_]:
+    size = np.int64(matrix.shape[0])
+    known = matrix.tocoo()
+    keys = np.unique(known.row.astype(np.int64) * size + known.col)
+    if not len(keys):
+        return np.zeros(len(rows), np.bool_)
+    wanted = rows.astype(np.int64) * size + columns
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    found: NDArray[np.bool_] = keys[place] == wanted
+    return found
+
+
+def resolve(candidates: Candidates, parameters: Parameters, which: Pass) -> tuple[Floats, Floats]:
+    """Confidence of each candidate, and the weight of its edge after acceptance and choice.
+
+    Confidence is the best reason's (or, as `evidence_accumulation` rises, the noisy-or of all); acceptance is a sigmoid
+    around `acceptance_bias`; choice is a softmax within the reference at `selection_temperature`.
+    """
+    at = {name: parameters[f"{which}_{name}"] for name in _STRATEGY_NAMES}
+    best = np.zeros(len(candidates.group), np.float32)
+    none = np.ones(len(candidates.group), np.float32)
+    for reason, (confidence, bit) in _CONFIDENCE.items():
+        value = np.where(candidates.reasons & bit, min(0.99, confidence * at[f"weight_{reason}"]), 0.0)
+        np.maximum(best, value, out=best)
+        none *= 1.0 - value
+    confidence = best + at["evidence_accumulation"] * ((1.0 - none) - best)
+    confidence = confidence + np.where(candidates.reasons & _NEAR, at["proximity_boost"], 0.0)
+    accepted = 1.0 / (1.0 + np.exp(-at["acceptance_slope"] * (confidence - at["acceptance_bias"])))
+    chosen = _softmax(confidence, candidates.group, at["selection_temperature"])
+    return confidence.astype(np.float32), (candidates.times**0.5 * accepted * chosen).astype(np.float32)
+
+
+_STRATEGY_NAMES = (
+    "weight_same_file",
+    "weight_type_hint",
+    "weight_import",
+    "weight_name_match",
+    "acceptance_bias",
+    "acceptance_slope",
+    "selection_temperature",
+    "evidence_accumulation",
+    "proximity_boost",
+)
+
+
+def _softmax(values: NDArray[np.floating], group: Ints, temperature: float) -> NDArray[np.floating]:
+    """Softmax within runs of equal, ascending `group`."""
+    if not len(group):
+        return values
+    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    sizes = np.diff(np.r_[starts, len(group)])
+    high = np.repeat(np.maximum.reduceat(values, starts), sizes)
+    raised = np.exp((values - high) / temperature)
+    return raised / np.repeat(np.add.reduceat(raised, starts), sizes)

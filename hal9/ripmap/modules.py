@@ -1,0 +1,181 @@
+"""Which file an import, a module name or a path in a text means.
+
+Names are matched by suffix: `b.c` means any file whose path, without extension and with dots for slashes, ends in
+`b.c`. That serves Python packages, JavaScript paths, Java and Kotlin packages, Rust crates, and C includes
+alike, wherever the source root lies.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hal9.ripmap.model import Import, Role
+
+__all__ = ["ModuleMap", "Names", "module_name"]
+
+
+class Names(NamedTuple):
+    """The files' paths and role bits, in the index's order."""
+
+    paths: Sequence[str]
+    roles: Any
+
+
+_SEPARATORS = re.compile(r"[./:\\]+")
+_PACKAGE_FILES = frozenset({"__init__", "index", "mod", "lib", "main", "package-info"})
+_MOST_TARGETS = 8
+"""A module name that fits more files than this tells nothing."""
+_REEXPORT_HOPS = 3
+
+
+def module_name(path: str) -> str:
+    """Dotted name of a file; a package file is named like its folder."""
+    folder, _, name = path.rpartition("/")
+    base = name.split(".")[0] if not name.startswith(".") else name
+    if base in _PACKAGE_FILES and folder:
+        return folder.replace("/", ".")
+    return f"{folder}/{base}".strip("/").replace("/", ".")
+
+
+class ModuleMap:
+    """Finds files by module name and by path."""
+
+    def __init__(self, files: Names, imports: Sequence[tuple[Import, ...]] = ()) -> None:
+        """Index the names; `imports` of every file are needed for `targets` only."""
+        self.paths = files.paths
+        self.imports = imports
+        self.names = [module_name(path) for path in files.paths]
+        self._suffixes: defaultdict[str, list[int]] = defaultdict(list)
+        self._tails: defaultdict[str, list[int]] = defaultdict(list)
+        self._folders: defaultdict[str, list[int]] = defaultdict(list)
+        for position, name in enumerate(self.names):
+            parts = name.split(".")
+            if files.roles[position] & Role.SOURCE:
+                for start in range(len(parts)):
+                    self._suffixes[".".join(parts[start:])].append(position)
+            segments = files.paths[position].lower().split("/")
+            for start in range(len(segments)):
+                self._tails["/".join(segments[start:])].append(position)
+            folder = segments[:-1]
+            for start in range(len(folder)):
+                self._folders["/".join(folder[start:])].append(position)
+        self._exports: dict[int, dict[str, Import]] = {}
+
+    def module(self, name: str) -> list[int]:
+        """Files that a dotted module name can mean, at most eight; empty when none or too many."""
+        found = self._suffixes.get(name, [])
+        return found if len(found) <= _MOST_TARGETS else []
+
+    def tail(self, path: str) -> list[int]:
+        """Files whose path ends in these segments (case ignored)."""
+        return self._tails.get(path.lower().strip("/"), [])
+
+    def folder(self, path: str) -> list[int]:
+        """Files directly in folders whose path ends in these segments."""
+        return self._folders.get(path.lower().strip("/"), [])
+
+    def longest_tail(self, path: str) -> list[int]:
+        """Files that share the longest path tail with a path from another machine."""
+        segments = path.lower().strip("/").split("/")
+        for start in range(len(segments)):
+            found = self._tails.get("/".join(segments[start:]))
+            if found:
+                return found if len(found) <= _MOST_TARGETS else []
+        return []
+
+    def targets(self, source: int, item: Import) -> dict[int, float]:
+        """Files that an import reaches.
+
+        Returns:
+            File to how directly: 1 where it defines or is the named thing, 0.5 for a package it came through.
+        """
+        base = self._base(source, item)
+        if base is None:
+            return {}
+        found: dict[int, float] = {}
+        for name in item.names:
+            dotted = f"{base}.{name}" if base else name
+            direct = self._near(source, dotted)
+            for target in direct:
+                found[target] = 1.0
+            if not direct:
+                for module in self._near(source, base):
+                    origin = self._follow(module, name, _REEXPORT_HOPS)
+                    found[origin] = 1.0
+                    found.setdefault(module, 0.5)
+        if not item.names:
+            for target in self._near(source, base):
+                found[target] = 1.0
+            if not found and "." in base:
+                for target in self._near(source, base.rpartition(".")[0]):
+                    found[target] = 1.0
+        found.pop(source, None)
+        return found
+
+    def _base(self, source: int, item: Import) -> str | None:
+        if item.level:
+            folder = self.paths[source].split("/")[:-1]
+            if item.level - 1 > len(folder):
+                return None
+            kept = folder[: len(folder) - (item.level - 1)]
+            return ".".join([*kept, *([item.module] if item.module else [])])
+        module = item.module
+        if module.startswith("."):
+            return self._relative_path(source, module)
+        module = module.removeprefix("crate::").removeprefix("self::").removeprefix("super::")
+        if "/" in module or "\\" in module:
+            head, _, last = module.rpartition("/")
+            module = f"{head}/{last.split('.')[0]}" if head else last
+        elif module.endswith((".h", ".hpp", ".hh")):
+            module = module.rpartition(".")[0]
+        return ".".join(part for part in _SEPARATORS.split(module) if part) or None
+
+    def _relative_path(self, source: int, module: str) -> str:
+        folder = self.paths[source].split("/")[:-1]
+        for part in module.split("/"):
+            if part == "..":
+                folder = folder[:-1]
+            elif part not in ("", "."):
+                folder = [*folder, re.sub(r"\.(?:m?[jt]sx?|c[jt]s)$", "", part)]
+        return ".".join(folder)
+
+    def _near(self, source: int, name: str) -> list[int]:
+        """Candidates for a module name; where several fit, those that share the longest path with the importer."""
+        found = self._suffixes.get(name, [])
+        if len(found) <= 1:
+            return list(found)
+        here = self.names[source].split(".")
+        shared = [_common_prefix(here, self.names[target].split(".")) for target in found]
+        best = max(shared)
+        nearest = [target for target, length in zip(found, shared, strict=True) if length == best]
+        shortest = min(len(self.names[target]) for target in nearest)
+        nearest = [target for target in nearest if len(self.names[target]) == shortest] or nearest
+        return nearest if len(nearest) <= _MOST_TARGETS else []
+
+    def _follow(self, module: int, name: str, hops: int) -> int:
+        """The file that a re-exported name comes from."""
+        exports = self._exports.get(module)
+        if exports is None:
+            exports = {given: item for item in self.imports[module] for given in item.names}
+            self._exports[module] = exports
+        item = exports.get(name)
+        if item is None or hops == 0:
+            return module
+        base = self._base(module, item)
+        if base is None:
+            return module
+        submodule = self._near(module, f"{base}.{name}")
+        if submodule:
+            return submodule[0]
+        targets = [target for target in self._near(module, base) if target != module]
+        return self._follow(targets[0], name, hops - 1) if targets else module
+
+
+def _common_prefix(left: list[str], right: list[str]) -> int:
+    shared = 0
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            break
+        shared += 1
+    return shared

@@ -1,0 +1,258 @@
+"""The signals: per file, how strongly each kind of evidence speaks for it, under one set of parameters.
+
+Every signal is scaled to at most 1 over the primary source files, so that weights compare.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from hal9.passing import Graph, personalized_pagerank
+from hal9.ripmap.evidence import Case
+from hal9.ripmap.graph import resolve
+from hal9.ripmap.model import Role
+from hal9.ripmap.parameters import Parameters
+from hal9.ripmap.signals_lexical import best_per_file
+from hal9.ripmap.terrain import Terrain
+
+__all__ = ["Evidence", "file_graph", "importance", "scaled", "weigh"]
+
+Array = NDArray[np.float64]
+_BEST_TESTS = 12
+_BEST_TEST_CHUNKS = 20
+_BEST_SOURCES = 10
+_TOLERANCE = 1e-6
+
+
+class Evidence:
+    """Signals of one case under one parameter set; each is computed when first asked for."""
+
+    def __init__(self, case: Case, parameters: Parameters) -> None:
+        self.case = case
+        self.terrain = case.terrain
+        self.parameters = parameters
+        self.size = len(case.terrain.paths)
+        self._task_weights = case.words.idf * case.words.weights(parameters)
+        self.chunk_scores = self._chunk_scores(self._task_weights)
+
+    def _file_terms(self) -> Array:
+        at = self.parameters
+        fields = {
+            "body": 1.0,
+            "names": at["field_names"],
+            "path": at["field_path"],
+            "imports": at["field_imports"],
+            "docs": at["field_docs"],
+        }
+        return self.case.files.saturated(fields, at["stem_weight"], at["words_k"], at["words_b"])
+
+    def _chunk_scores(self, weights: Array) -> Array:
+        at = self.parameters
+        fields = {"body": 1.0, "head": at["chunk_head"], "path": at["chunk_path"]}
+        self._chunk_terms = self.case.chunks.saturated(
+            fields, at["stem_weight"], at["chunk_k"], at["chunk_b"]
+        )
+        return self.case.chunks.scores(self._chunk_terms, weights)
+
+    def words(self) -> tuple[Array, Array]:
+        """Files by all words, and by the title's."""
+        terms = self._file_terms()
+        title = self.case.words.idf * self.case.words.title_weights(self.parameters)
+        return self.case.files.scores(terms, self._task_weights), self.case.files.scores(terms, title)
+
+    def chunks(self) -> Array:
+        """Files by their best definitions."""
+        return best_per_file(
+            self.chunk_scores, self.terrain.lexicon.chunk_file, self.size, self.parameters["chunk_decay"]
+        )
+
+    def identifiers(self) -> Array:
+        """Files by their best definition for the task's names alone."""
+        weights = np.where(self.case.words.identifiers, self._task_weights, 0.0)
+        if not weights.any():
+            return np.zeros(self.size)
+        scores = self.case.chunks.scores(self._chunk_terms, weights)
+        return best_per_file(scores, self.terrain.lexicon.chunk_file, self.size, 0.0, 1)
+
+    def path(self) -> Array:
+        """Files by the words of their path."""
+        at = self.parameters
+        terms = self.case.files.saturated({"path": 1.0}, at["stem_weight"], at["path_k"], at["path_b"])
+        return self.case.files.scores(terms, self._task_weights)
+
+    def traceback(self) -> Array:
+        """Files of the task's stack frames, inner frames first."""
+        found = np.zeros(self.size)
+        for depth, frame in enumerate(self.case.frames):
+            for position, share in frame:
+                found[position] = max(found[position], self.parameters["traceback_decay"] ** depth * share)
+        return found
+
+    def tests(self, words: Array) -> Array:
+        """What the best matching tests import."""
+        scores = np.where(self.terrain.tests, words, 0.0)
+        if not scores.any():
+            return np.zeros(self.size)
+        best = np.argsort(-scores, kind="stable")[:_BEST_TESTS]
+        strength = (scores[best] / scores[best[0]]) ** self.parameters["test_sharpness"]
+        return np.asarray(strength @ _test_spread(self.terrain)[best]).ravel()
+
+    def test_names(self) -> Array:
+        """Definers of the names that the best matching test functions use."""
+        terrain = self.terrain
+        scores = np.where(terrain.tests[terrain.lexicon.chunk_file], self.chunk_scores, 0.0)
+        if not scores.any():
+            return np.zeros(self.size)
+        best = np.argpartition(-scores, min(_BEST_TEST_CHUNKS, len(scores) - 1))[:_BEST_TEST_CHUNKS]
+        strength = (scores[best] / scores[best].max()) ** (0.5 * self.parameters["test_sharpness"])
+        matrix, definers = terrain.definer_matrix
+        used = terrain.body_rows[best]
+        weight = np.repeat(strength, np.diff(used.indptr)) * _rarity(terrain)[used.indices]
+        weight /= np.sqrt(np.maximum(definers[used.indices], 1.0))
+        columns, inverse = np.unique(used.indices, return_inverse=True)
+        return np.asarray(np.bincount(inverse, weight, len(columns)) @ matrix[columns]).ravel()
+
+    def imported(self, base: Array) -> Array:
+        """What the files leading so far import."""
+        lead = np.where(self.terrain.primary, base, 0.0)
+        if lead.max() <= 0:
+            return np.zeros(self.size)
+        best = np.argsort(-lead, kind="stable")[:_BEST_SOURCES]
+        strength = (lead[best] / lead[best[0]]) ** 3
+        return np.asarray(strength @ _source_spread(self.terrain)[best]).ravel()
+
+
+def scaled(values: Array, primary: NDArray[np.bool_]) -> Array:
+    """Divided by the largest value of a primary file; others are held to 1."""
+    highest = float(values[primary].max()) if primary.any() else 0.0
+    return np.minimum(values / highest, 1.0) if highest > 0 else np.zeros(len(values))
+
+
+def weigh(case: Case, parameters: Parameters) -> dict[str, Array]:
+    """Every signal times its weight, by the name of its weight."""
+    at = parameters
+    terrain = case.terrain
+    evidence = Evidence(case, parameters)
+    found: dict[str, Array] = {}
+
+    def add(name: str, weight: float, make: Callable[[], Array], *, scale: bool = True) -> None:
+        if weight > 0.0:
+            values = make()
+            if values.any():
+                found[name] = weight * (scaled(values, terrain.primary) if scale else values)
+
+    if len(case.words.columns):
+        words, title = evidence.words()
+        add("words", at["weight_words"], lambda: words)
+        add("title", at["weight_title"], lambda: title)
+        add("chunks", at["weight_chunks"], evidence.chunks)
+        add("path", at["weight_path"], evidence.path)
+        add("identifiers", at["weight_identifiers"], evidence.identifiers)
+        add("tests", at["weight_tests"], lambda: evidence.tests(words))
+        add("test_names", at["weight_test_names"], evidence.test_names)
+    add("traceback", at["weight_traceback"], evidence.traceback, scale=False)
+    add(
+        "named_files",
+        at["weight_named_files"] * np.log(at["boost_mentioned_file"]),
+        lambda: case.named,
+        scale=False,
+    )
+    add("mentions", at["weight_mentions"] * np.log(at["boost_mentioned_ident"]), lambda: case.mentioned)
+    add("errors", at["weight_errors"], lambda: case.errors)
+    if found:
+        total = np.sum(list(found.values()), axis=0)
+        add("imported", at["weight_imported"], lambda: evidence.imported(total))
+    return found
+
+
+def _rarity(terrain: Terrain) -> Array:
+    def build() -> Array:
+        counts = terrain.lexicon.document_count.astype(np.float64)
+        return np.log1p((terrain.lexicon.documents - counts + 0.5) / (counts + 0.5))
+
+    found: Array = terrain.cached("rarity", build)
+    return found
+
+
+def _spread(terrain: Terrain, readers: NDArray[np.bool_] | None) -> sp.csr_matrix:
+    """Imports, each importer's share divided by the root of its imports, and by log of how many import the target."""
+    links = terrain.imports > 0
+    outgoing = np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)
+    incoming = np.asarray((links if readers is None else links[readers]).sum(axis=0)).ravel()
+    return (
+        sp.diags(1.0 / np.sqrt(outgoing)) @ terrain.imports @ sp.diags(1.0 / np.log(2.0 + incoming))
+    ).tocsr()
+
+
+def _test_spread(terrain: Terrain) -> sp.csr_matrix:
+    return terrain.cached("test_spread", lambda: _spread(terrain, terrain.tests))
+
+
+def _source_spread(terrain: Terrain) -> sp.csr_matrix:
+    return terrain.cached("source_spread", lambda: _spread(terrain, None))
+
+
+def file_graph(terrain: Terrain, parameters: Parameters) -> Graph:
+    """Files linked by the final pass over their references, and by imports."""
+    strategy = tuple(value for name, value in parameters.items() if name.startswith("final_"))
+
+    def build() -> Graph:
+        candidates, symbols = terrain.candidates, terrain.symbols
+        _, weight = resolve(candidates, parameters, "final")
+        own = np.maximum(candidates.source - len(symbols.name), 0)
+        inside = candidates.source < len(symbols.name)
+        source = (
+            np.where(inside, symbols.file[np.where(inside, candidates.source, 0)], own)
+            if len(symbols.name)
+            else own
+        )
+        target = symbols.file[candidates.target]
+        matrix = sp.coo_matrix((weight, (source, target)), shape=terrain.imports.shape).tocsr()
+        matrix.setdiag(0)
+        joined = (matrix + terrain.imports).tocoo()
+        live = joined.data > 1e-4
+        return Graph(
+            joined.row[live],
+            joined.col[live],
+            len(terrain.paths),
+            weight=joined.data[live].astype(np.float64),
+        )
+
+    graph: Graph = terrain.cached(("file_graph", strategy), build)
+    return graph
+
+
+def importance(case: Case, parameters: Parameters) -> Array:
+    """PageRank over files, scaled to at most 1 over primary files; hubs damped."""
+    at, terrain = parameters, case.terrain
+    if not len(terrain.paths):
+        return np.zeros(0)
+    names = (
+        "pagerank_alpha",
+        "depth_weight_root",
+        "depth_weight_moderate",
+        "depth_weight_deep",
+        "depth_weight_vendor",
+    )
+    key = ("pagerank", *(at[name] for name in names), tuple(case.chat), at["pagerank_chat_multiplier"] if len(case.chat) else 0.0,
+           tuple(value for name, value in at.items() if name.startswith("final_")))  # fmt: skip
+
+    def build() -> Array:
+        depth = terrain.depth
+        restart = np.where(
+            depth <= 2,
+            at["depth_weight_root"],
+            np.where(depth <= 4, at["depth_weight_moderate"], at["depth_weight_deep"]),
+        )
+        restart = np.where(terrain.role(Role.VENDORED), at["depth_weight_vendor"], restart)
+        restart[case.chat] *= at["pagerank_chat_multiplier"]
+        graph = file_graph(terrain, at)
+        return personalized_pagerank(graph, restart, alpha=at["pagerank_alpha"], tol=_TOLERANCE).scores
+
+    rank: Array = terrain.cached(key, build)
+    if at["hub_damping"] > 0:
+        incoming = 1.0 + np.asarray(file_graph(terrain, at).in_degree, np.float64)
+        rank = rank / incoming ** (0.5 * at["hub_damping"])
+    return scaled(rank, terrain.primary)
