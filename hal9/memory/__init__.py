@@ -4,6 +4,8 @@ Memories, patterns, mitigations, and the tables that learning writes. Everything
 is) and safe to call from any thread; an event loop uses `asyncio.to_thread`.
 """
 
+from hal9.memory.audit import AuditReport, audit
+from hal9.memory.consolidate import SleepPolicy, SleepReport, sleep
 from hal9.memory.embeddings import DEFAULT_EMBEDDER, EMBEDDERS, open_embedder
 from hal9.memory.mitigations import (
     Admission,
@@ -12,6 +14,7 @@ from hal9.memory.mitigations import (
     MitigationBook,
     MitigationPolicy,
 )
+from hal9.memory.packs import ImportReport, Pack, PackEntry, export_pack, import_pack, parse_pack, suggest
 from hal9.memory.patterns import Observation, PatternBook, PatternMatch, PatternPolicy
 from hal9.memory.prompting import place, with_rules
 from hal9.memory.protocol import Embedder
@@ -36,6 +39,9 @@ from hal9.memory.scope import module_of, scope_for_memory, scope_of, task_family
 from hal9.memory.search import Fusion, Hit, SearchFilter, search
 from hal9.memory.signature import signature
 from hal9.memory.store import MemoryStore
+from hal9.memory.templating import facts_of_correction, template_rule
+from hal9.memory.weights import fetch as fetch_weights
+from hal9.memory.weights import weights_folder
 
 __all__ = [
     "ANY",
@@ -43,11 +49,13 @@ __all__ = [
     "EMBEDDERS",
     "KINDS",
     "Admission",
+    "AuditReport",
     "Embedder",
     "Fusion",
     "HeldBackCase",
     "HeldBackTrial",
     "Hit",
+    "ImportReport",
     "Kind",
     "Memory",
     "MemoryStore",
@@ -61,6 +69,8 @@ __all__ = [
     "Observation",
     "Occurrence",
     "Outcome",
+    "Pack",
+    "PackEntry",
     "Pattern",
     "PatternBook",
     "PatternMatch",
@@ -69,9 +79,17 @@ __all__ = [
     "RecallPolicy",
     "Scope",
     "SearchFilter",
+    "SleepPolicy",
+    "SleepReport",
     "SolvedExample",
+    "audit",
+    "export_pack",
+    "facts_of_correction",
+    "fetch_weights",
+    "import_pack",
     "module_of",
     "open_embedder",
+    "parse_pack",
     "place",
     "recall",
     "recall_many",
@@ -79,6 +97,10 @@ __all__ = [
     "scope_of",
     "search",
     "signature",
+    "sleep",
+    "suggest",
     "task_family_of",
+    "template_rule",
+    "weights_folder",
     "with_rules",
 ]

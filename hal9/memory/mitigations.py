@@ -22,6 +22,7 @@ from hal9.memory.records import (
     Scope,
     SolvedExample,
     clean_text,
+    defused,
     dump_json,
 )
 from hal9.memory.statistics import wilson_lower
@@ -103,16 +104,22 @@ class MitigationBook:
         self.store = store
         self.policy = policy or MitigationPolicy()
 
-    def propose(self, new: NewMitigation) -> int:
+    def propose(self, new: NewMitigation, *, vector: NDArray[np.float32] | None = None) -> int:
         """Store a candidate and return its number; an equal one in the same scope is returned instead.
+
+        Args:
+            new: the mitigation.
+            vector: what `embed` gave for its example's task (or its rule without one), when known already.
 
         Raises:
             MemoryInvalid: the rule is empty or too long, or it covers nothing.
         """
-        rule, scope = clean_text(new.rule).strip(), new.scope.cleaned()
+        rule, scope = defused(clean_text(new.rule)).strip(), new.scope.cleaned()
         example = _clean_example(new.example)
         self._check(rule, example, scope)
-        vector = self.store.embed([example.task if example else rule])
+        if vector is None:
+            made = self.store.embed([example.task if example else rule])
+            vector = None if made is None else made[0]
         identity = mitigation_hash(rule, example, scope)
         with self.store.writing() as tables:
             known = tables.conn.execute(
@@ -134,7 +141,7 @@ class MitigationBook:
                 "created": self.store.clock.now(),
                 "content_hash": identity,
                 "provenance": dump_json(new.provenance),
-            } | self.store.vector_columns(None if vector is None else vector[0])
+            } | self.store.vector_columns(vector)
             return self.store.insert("mitigations", row)
 
     def _check(self, rule: str, example: SolvedExample | None, scope: Scope) -> None:
@@ -304,7 +311,7 @@ class MitigationBook:
 def _clean_example(example: SolvedExample | None) -> SolvedExample | None:
     if example is None:
         return None
-    return SolvedExample(clean_text(example.task), clean_text(example.answer))
+    return SolvedExample(defused(clean_text(example.task)), defused(clean_text(example.answer)))
 
 
 def _mitigation(row: sqlite3.Row) -> Mitigation:

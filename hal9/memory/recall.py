@@ -29,6 +29,7 @@ class RecallPolicy:
         states: which mitigations may be shown.
         min_similarity: least cosine between the task and the mitigation's example when the task names no
             module or the mitigation covers every module. A module named exactly needs no similarity.
+        wide_similarity: the same for a mitigation that covers every module and every family.
         success_weight: worth of the success rate's lower bound beside the cosine in the order.
     """
 
@@ -36,6 +37,7 @@ class RecallPolicy:
     scope_gate: bool = True
     states: tuple[MitigationState, ...] = ("admitted",)
     min_similarity: float = 0.35
+    wide_similarity: float = 0.6
     success_weight: float = 0.25
 
 
@@ -85,16 +87,22 @@ def recall_many(
     ranked = list[Recall]()
     for one in candidates:
         similarity = similarities.get(one.id)
-        exact_module = bool(scope.module) and one.scope.module == scope.module
-        if similarity is not None and not exact_module and similarity < policy.min_similarity:
-            continue
-        if similarity is None and one.scope.module == ANY and one.scope.task_family == ANY:
-            # Nothing but the workspace would tie such a rule to the task.
+        if not _near_enough(one.scope, scope, similarity, policy):
             continue
         bound = book.lower_bound(one)
         ranked.append(_explained(one, similarity, bound, policy, len(candidates)))
     ranked.sort(key=lambda r: (-r.score, -r.mitigation_id))
     return ranked[: policy.limit]
+
+
+def _near_enough(own: Scope, task: Scope, similarity: float | None, policy: RecallPolicy) -> bool:
+    wide = own.module == ANY and own.task_family == ANY
+    if similarity is None:
+        # Nothing but the workspace would tie a wide rule to the task.
+        return not wide
+    if wide:
+        return similarity >= policy.wide_similarity
+    return (bool(task.module) and own.module == task.module) or similarity >= policy.min_similarity
 
 
 def _similarities(

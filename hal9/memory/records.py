@@ -1,6 +1,7 @@
 """What is stored: plain frozen records, and the closed sets of words in their columns."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -21,6 +22,7 @@ __all__ = [
     "Scope",
     "SolvedExample",
     "clean_text",
+    "defused",
 ]
 
 Kind = Literal["error", "learning", "pattern", "task", "result"]
@@ -31,13 +33,19 @@ MitigationState = Literal["candidate", "admitted", "retired", "quarantined"]
 MitigationSource = Literal["user", "retry", "mind", "pack"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_CONTROL = re.compile(r"<\|([^|<>\n]{1,40})\|>")
 ANY = "*"
 """A scope field that deliberately covers everything; an empty one covers only tasks whose field is empty."""
 
 
 def clean_text(text: str) -> str:
-    """Make any user text storable: SQLite's UTF-8 has no lone surrogates, and C strings end at NUL."""
+    """Any text as storable text: UTF-8 has no lone surrogates, and C strings end at NUL."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "�")
+
+
+def defused(text: str) -> str:
+    """Break control tokens of chat templates (``<|im_start|>``), so that stored text stays inside its turn."""
+    return _CONTROL.sub(r"< |\1| >", text)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -11,8 +11,6 @@ development texts of `benchmarks/memory`; its README has the figures.
 import json
 import re
 import sqlite3
-import threading
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -45,7 +43,7 @@ class Fusion:
     """
 
     word_weight: float = 1.0
-    half_bm25: float = 2.0
+    half_bm25: float = 1.0
     pool: int = 50
 
 
@@ -74,7 +72,7 @@ class SearchFilter:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One found memory. `cosine` is None without a vector; `words` is the BM25 that counted, 0 without one."""
+    """One found memory; `cosine` is None without a vector, `words` is the BM25 that counted."""
 
     memory: Memory
     score: float
@@ -82,20 +80,16 @@ class Hit:
     words: float
 
 
-_MATRICES: "weakref.WeakKeyDictionary[MemoryStore, VectorMatrix]" = weakref.WeakKeyDictionary()
-_MATRICES_LOCK = threading.Lock()
-
-
 def _matrix(store: MemoryStore) -> VectorMatrix:
-    with _MATRICES_LOCK:
-        if store not in _MATRICES:
-            _MATRICES[store] = VectorMatrix(store)
-        return _MATRICES[store]
+    # Two threads may both make one at first; either is right, and the one kept last stays.
+    held = store.caches.get("vectors")
+    if not isinstance(held, VectorMatrix):
+        held = store.caches["vectors"] = VectorMatrix(store)
+    return held
 
 
 def telling_words(text: str) -> list[str]:
-    """The words that identify rather than describe: ``E042``, ``parse_total``, ``MaxRetries``, ``ENOENT``,
-    ``137``.
+    """The words that identify rather than describe, such as ``E042``, ``parse_total``, ``ENOENT``.
 
     Lower case, each once, in order.
     """

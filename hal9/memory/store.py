@@ -5,7 +5,6 @@ serialises them), so an event loop calls them through `asyncio.to_thread`. Other
 file open; SQLite's WAL lets them read while one writes, and each write waits for its turn.
 """
 
-import hashlib
 import json
 import sqlite3
 import threading
@@ -23,7 +22,8 @@ from hal9.database import atomic, open_database
 from hal9.errors import DatabaseDamaged, MemoryClosed, MemoryInvalid, MemoryMissing, MemoryUnwritable
 from hal9.memory.migrations import MIGRATIONS
 from hal9.memory.protocol import Embedder
-from hal9.memory.records import KINDS, Memory, NewMemory, Outcome, Scope, clean_text, dump_json
+from hal9.memory.records import KINDS, Memory, NewMemory, Outcome, clean_text
+from hal9.memory.rows import COLUMNS, content_hash, to_memory, to_row
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -32,16 +32,6 @@ __all__ = ["MemoryStore", "content_hash"]
 
 _OUTCOME_COLUMN = {"helped": "helped", "failed": "hurt", "hurt": "hurt", "neutral": "neutral"}
 _EMBED_BATCH = 64
-
-
-def content_hash(*parts: str) -> str:
-    """SHA-256 over parts, length-prefixed so that no two different part lists collide."""
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "replace")
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.hexdigest()
 
 
 class MemoryStore:
@@ -69,6 +59,8 @@ class MemoryStore:
         self._connection: sqlite3.Connection | None = None
         self._tables: Database | None = None
         self._lock = threading.RLock()
+        self.caches: dict[str, object] = {}
+        """What search keeps between calls; emptied on closing."""
 
     def __enter__(self) -> Self:
         """Open the file.
@@ -99,6 +91,7 @@ class MemoryStore:
                 self._connection.close()
             self._connection = None
             self._tables = None
+            self.caches.clear()
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -178,7 +171,7 @@ class MemoryStore:
         ids: list[int] = []
         with self.writing():
             for index, memory in enumerate(memories):
-                row = _row(memory, now) | self.vector_columns(None if vectors is None else vectors[index])
+                row = to_row(memory, now) | self.vector_columns(None if vectors is None else vectors[index])
                 ids.append(self.insert("memories", row))
         return ids
 
@@ -219,10 +212,10 @@ class MemoryStore:
         """The memories that exist, in the order asked."""
         with self.reading() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM memories WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608
+                f"SELECT {COLUMNS} FROM memories WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608
                 (json.dumps([int(one) for one in ids]),),
             ).fetchall()
-        by_id = {int(row["id"]): _memory(row) for row in rows}
+        by_id = {int(row["id"]): to_memory(row) for row in rows}
         return [by_id[one] for one in ids if one in by_id]
 
     def touch(self, ids: Iterable[int]) -> None:
@@ -348,54 +341,3 @@ class MemoryStore:
                     self.bump_epoch()
                 done += len(rows)
         return done
-
-
-_COLUMNS = (
-    "id, kind, content, neuron, layer, workspace, module, task_family, importance, task_id, source, meta, "
-    "created, accessed, access_count, helped, hurt, neutral, quarantined, quarantine_reason, embedding_model"
-)
-
-
-def _row(memory: NewMemory, now: float) -> dict[str, Any]:
-    scope = memory.scope.cleaned()
-    content = clean_text(memory.content)
-    return {
-        "kind": memory.kind,
-        "neuron": clean_text(memory.neuron),
-        "layer": memory.layer,
-        "content": content,
-        "workspace": scope.workspace,
-        "module": scope.module,
-        "task_family": scope.task_family,
-        "importance": memory.importance,
-        "task_id": clean_text(memory.task_id),
-        "source": clean_text(memory.source),
-        "meta": dump_json(memory.meta),
-        "content_hash": content_hash(memory.kind, content, scope.workspace, scope.module, scope.task_family),
-        "created": now,
-        "accessed": now,
-    }
-
-
-def _memory(row: sqlite3.Row) -> Memory:
-    return Memory(
-        id=int(row["id"]),
-        kind=row["kind"],
-        content=row["content"],
-        neuron=row["neuron"],
-        layer=int(row["layer"]),
-        scope=Scope(row["workspace"], row["module"], row["task_family"]),
-        importance=float(row["importance"]),
-        task_id=row["task_id"],
-        source=row["source"],
-        meta=json.loads(row["meta"]),
-        created=float(row["created"]),
-        accessed=float(row["accessed"]),
-        access_count=int(row["access_count"]),
-        helped=int(row["helped"]),
-        hurt=int(row["hurt"]),
-        neutral=int(row["neutral"]),
-        quarantined=bool(row["quarantined"]),
-        quarantine_reason=row["quarantine_reason"],
-        embedding_model=row["embedding_model"],
-    )

