@@ -6,19 +6,20 @@ What was accepted is in the journal before anything is said about it to anybody:
     receive   inbox row committed → broker told → sender told → handler runs
     outcome   inbox row done + new outbox rows + the handler's own writes, one transaction
 
-A copy of a signal that is already in the inbox is confirmed again and otherwise ignored. Handlers may run more
-than once (the process may die in the middle of one); what they return is recorded once.
+A copy of a signal that is already in the inbox is confirmed again and otherwise ignored. Handlers may run
+more than once (the process may die in the middle of one); what they return is recorded once.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from hal9.bus import topics
+from hal9.bus.crew import Crew
 from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Handler, Outcome, Write
 from hal9.bus.hosting import HostedInbox
 from hal9.bus.protocol import Bus
@@ -107,8 +108,7 @@ class Courier:
             neurons=lambda: dict(self._layers),
         )
         self._stack = AsyncExitStack()
-        self._group: asyncio.TaskGroup | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._crew: Crew | None = None
         self._inbox_tasks: dict[str, asyncio.Task[None]] = {}
 
     # --- life -------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ class Courier:
                 # Before the connection: a persistent session delivers at once what it kept for us.
                 await self._bus.subscribe(topics.inbox_filter(self.cluster, name))
             await stack.enter_async_context(self._bus)
-            self._group = group = await stack.enter_async_context(asyncio.TaskGroup())
+            self._crew = crew = await stack.enter_async_context(Crew())
             loops = [
                 *self._sender.loops(),
                 ("receive", self._receiver.run),
@@ -132,7 +132,8 @@ class Courier:
                 ("leases", self._lease_loop),
                 ("retention", self._retention_loop),
             ]
-            self._tasks = [group.create_task(run(), name=f"courier {name}") for name, run in loops]
+            for name, run in loops:
+                crew.start(run(), name=f"courier {name}")
             for hosted in self._hosted.values():
                 self._start_inbox(hosted)
             self._stack = stack.pop_all()
@@ -151,9 +152,7 @@ class Courier:
             await self._sender.flush_receipts()
             await self._status.set("offline", {"reason": "stopped"})
         finally:
-            self._group = None
-            for task in self._tasks:
-                task.cancel()
+            self._crew = None
             await self._stack.__aexit__(exc_type, exc, traceback)
 
     async def drain(self, seconds: float) -> bool:
@@ -216,13 +215,13 @@ class Courier:
         await self._status.publish()
 
     def _start_inbox(self, hosted: HostedInbox) -> None:
-        group = self._require_open()
-        self._inbox_tasks[hosted.name] = group.create_task(hosted.run(), name=f"inbox {hosted.name}")
+        crew = self._require_open()
+        self._inbox_tasks[hosted.name] = crew.start(hosted.run(), name=f"inbox {hosted.name}")
 
-    def _require_open(self) -> asyncio.TaskGroup:
-        if self._group is None:
+    def _require_open(self) -> Crew:
+        if self._crew is None:
             raise CourierClosed(node=self.node)
-        return self._group
+        return self._crew
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -267,7 +266,7 @@ class Courier:
 
     def watch(
         self, *, task_id: str | None = None, progress: bool = True, status: bool = True
-    ) -> AsyncIterator[Signal]:
+    ) -> AsyncGenerator[Signal, None]:
         """Progress (of one task or all) and status of all nodes, as they happen. Use with `aclosing`."""
         return self._watchers.watch(task_id=task_id, progress=progress, status=status)
 

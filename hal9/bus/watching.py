@@ -1,7 +1,7 @@
 """Progress and status: what a cluster shows of itself while it works. May be lost, never blocks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from hal9.bus import topics
@@ -138,7 +138,9 @@ class Watchers:
         self._uses: dict[str, int] = {}
         self._status: dict[str, Signal] = {}
 
-    async def watch(self, *, task_id: str | None, progress: bool, status: bool) -> AsyncIterator[Signal]:
+    async def watch(
+        self, *, task_id: str | None, progress: bool, status: bool
+    ) -> AsyncGenerator[Signal, None]:
         """Iterate over events; the retained status of every node comes first."""
         kinds = frozenset(kind for kind, wanted in (("progress", progress), ("status", status)) if wanted)
         queue: asyncio.Queue[Signal] = asyncio.Queue(_QUEUE_LIMIT)

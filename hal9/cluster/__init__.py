@@ -1,1 +1,26 @@
-"""Room cluster."""
+"""The cluster: the daemon, its task book, and the Python client.
+
+async with hal9.connect(home) as cluster:
+    task_id = await cluster.submit("…", workspace=folder, check="pytest -q")
+    task = await cluster.wait(task_id)
+"""
+
+from hal9.cluster.client import Cluster, Submission, connect, task_as_json
+from hal9.cluster.daemon import Daemon
+from hal9.cluster.home import Home, find_home, init_home
+from hal9.cluster.process import daemon_pid, read_status, start_detached, stop_daemon
+
+__all__ = [
+    "Cluster",
+    "Daemon",
+    "Home",
+    "Submission",
+    "connect",
+    "daemon_pid",
+    "find_home",
+    "init_home",
+    "read_status",
+    "start_detached",
+    "stop_daemon",
+    "task_as_json",
+]

@@ -44,7 +44,7 @@ class NeuronDefinition(BaseModel):
     @property
     def layer_name(self) -> Literal["L4", "L3", "L2"]:
         """Layer as it is written in settings."""
-        return ("L4", "L3", "L2")[LAYERS.index(self.meta.layer)]  # type: ignore[return-value]
+        return ("L4", "L3", "L2")[LAYERS.index(self.meta.layer)]
 
 
 def neuron_meta(promptgram: Promptgram, *, path: str) -> NeuronMeta:

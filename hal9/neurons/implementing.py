@@ -58,20 +58,18 @@ async def implement(turn: Turn) -> ResultPayload:
     for attempt in range(1, attempts + 1):
         if attempt > 1 and bench is not None:
             bench.workspace.revert()
-        fresh = policy.retry_prompt == "fresh" or not chat
-        messages = (
-            compose_implementation(
+        if chat and policy.retry_prompt == "append":
+            messages = (*chat, Message("user", f"That failed:\n{last.evidence}\nCorrect it."))
+        else:
+            messages = compose_implementation(
                 turn.promptgram,
                 turn.task,
                 output=turn.meta.output,
                 files=_existing_files(bench, turn, targets),
                 repository_map=await _map(turn, bench),
                 recalled=recalled,
-                evidence=last.evidence if fresh else "",
+                evidence=last.evidence,
             )
-            if fresh
-            else (*chat, Message("user", f"That failed:\n{last.evidence}\nCorrect it."))
-        )
         last, text = await _attempt(turn, bench, messages, targets=targets, attempt=attempt)
         if last.ok:
             break

@@ -1,4 +1,4 @@
-"""From a task to the messages a mind reads. With nothing recalled, the prompt is the bare one, byte for byte."""
+"""From a task to the messages a mind reads; with nothing recalled, byte for byte the bare ones."""
 
 import re
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _SPLIT_CONTRACT = "You are given an objective; there may be a map of the reposit
 _MAX_FILE_CHARS = 6000
 _MAX_EVIDENCE_CHARS = 1500
 _PATH_TOKEN = re.compile(
-    r"(?<![\w/.-])((?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.(?:[A-Za-z][A-Za-z0-9]{0,5}))(?![\w/])"
+    r"(?<![\w/.-])((?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.[A-Za-z][A-Za-z0-9]{0,5})(?![\w/])"
 )
 _NOT_PATHS = re.compile(r"^(?:e\.g|i\.e|\d.*|[A-Z]\.[A-Z])$")
 

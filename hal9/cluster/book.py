@@ -1,0 +1,269 @@
+"""The task book: sends tasks on their way, receives their results, watches deadlines, answers requests."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+
+from hal9.bus import Courier, Failure, Outcome
+from hal9.clock import Clock
+from hal9.cluster.directory import NeuronDirectory
+from hal9.errors import TaskNotQueued
+from hal9.journal import Journal, tasks
+from hal9.journal.tasks import RequestRow, TaskRow, TaskState
+from hal9.neurons import Router, failed_result, task_class
+from hal9.settings import Settings
+from hal9.signals import (
+    CancelPayload,
+    Grant,
+    ResultPayload,
+    Signal,
+    Tally,
+    TaskPayload,
+    new_id,
+)
+
+__all__ = ["BOOK", "RequestHandler", "TaskBook", "new_task"]
+
+_log = logging.getLogger("hal9.cluster.book")
+
+BOOK = "book"
+RequestHandler = Callable[[RequestRow], Awaitable[str]]
+_POLL_SECONDS = 0.05
+_DEADLINE_SECONDS = 0.5
+
+
+def new_task(
+    payload: TaskPayload, *, now: float, timeout_seconds: float, workload: str = "neurons"
+) -> TaskRow:
+    """A task as it enters the book: queued, with its deadline fixed."""
+    deadline = now + timeout_seconds
+    grant = payload.grant
+    if grant.deadline is not None:
+        deadline = min(deadline, grant.deadline)
+    payload = payload.model_copy(
+        update={"grant": Grant(tokens=grant.tokens, usd=grant.usd, deadline=deadline)}
+    )
+    return TaskRow(
+        id=new_id(now=now),
+        payload=payload,
+        state="queued",
+        created_at=now,
+        deadline=deadline,
+        workload=workload,
+    )
+
+
+class TaskBook:
+    """The inbox "book" of the daemon.
+
+    Args:
+        courier: carries its signals.
+        journal: where tasks are.
+        directory: knows where tasks can enter.
+        router: chooses among entry neurons.
+        settings: in force now.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        courier: Courier,
+        journal: Journal,
+        *,
+        directory: NeuronDirectory,
+        router: Router,
+        settings: Callable[[], Settings],
+        clock: Clock,
+    ) -> None:
+        self._courier = courier
+        self._journal = journal
+        self._directory = directory
+        self._router = router
+        self._settings = settings
+        self._clock = clock
+        self._waiters: dict[str, asyncio.Event] = {}
+        self._nudge = asyncio.Event()
+        self._handlers: dict[str, RequestHandler] = {"cancel": self._cancel_request}
+        self.on_finished: list[Callable[[str], None]] = []
+        self.accepting = True
+
+    def answer_requests(self, kind: str, handler: RequestHandler) -> None:
+        """Have requests of a kind answered; each is answered once, also after a restart."""
+        self._handlers[kind] = handler
+
+    # --- tasks in -------------------------------------------------------------------------
+
+    async def submit(self, task: TaskRow) -> TaskRow:
+        """Accept a task and send it on its way in one transaction."""
+        signal = self._root_signal(task)
+        if signal is None:
+            await self._journal.write(lambda connection: tasks.insert_task(connection, task))
+            return task
+        now = self._clock.now()
+
+        def write(connection: sqlite3.Connection) -> None:
+            tasks.insert_task(connection, task)
+            tasks.start_task(connection, task.id, root_signal=signal.id, now=now)
+
+        await self._courier.send((signal,), writes=(write,))
+        return task
+
+    async def wait(self, task_id: str) -> TaskRow:
+        """Wait until a task has its result."""
+        event = self._waiters.setdefault(task_id, asyncio.Event())
+        try:
+            while True:
+                task = await self._journal.read(lambda connection: tasks.get_task(connection, task_id))
+                if task is not None and task.state in tasks.TERMINAL:
+                    return task
+                await event.wait()
+                event.clear()
+        finally:
+            self._waiters.pop(task_id, None)
+
+    async def intake(self) -> None:
+        """Take up tasks and requests that other processes put into the journal; runs for ever."""
+        while True:
+            if self.accepting:
+                for task in await self._journal.read(tasks.queued_tasks):
+                    await self._start(task)
+            for request in await self._journal.read(tasks.open_requests):
+                await self._answer(request)
+            self._nudge.clear()
+            try:
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._nudge.wait()
+            except TimeoutError:
+                continue
+
+    async def _start(self, task: TaskRow) -> None:
+        signal = self._root_signal(task)
+        if signal is None:
+            return  # no neuron is reachable yet; the deadline ends the wait
+        now = self._clock.now()
+
+        def write(connection: sqlite3.Connection) -> None:
+            if not tasks.start_task(connection, task.id, root_signal=signal.id, now=now):
+                raise TaskNotQueued(task_id=task.id)
+
+        try:
+            await self._courier.send((signal,), writes=(write,))
+        except TaskNotQueued:
+            _log.info("task %s was cancelled before it began", task.id)
+
+    def _root_signal(self, task: TaskRow) -> Signal | None:
+        entries = self._directory.top_layer()
+        if not entries:
+            return None
+        choice = self._router.choose(
+            BOOK, tuple(sorted(entries)), task_class=task_class(task.payload), task_id=task.id
+        )
+        now = self._clock.now()
+        return Signal.create(
+            task.payload,
+            task_id=task.id,
+            source=BOOK,
+            target=choice.target,
+            now=now,
+            ttl_seconds=max(min(self._settings().cluster.signal_ttl_seconds, task.deadline - now), 1.0),
+            layers=(0, entries[choice.target]),
+        )
+
+    # --- results back -----------------------------------------------------------------------
+
+    async def handle(self, signal: Signal) -> Outcome:
+        """Take a result; the first one ends the task, later ones change nothing."""
+        result = signal.payload
+        if not isinstance(result, ResultPayload):
+            return Outcome()
+        state: TaskState = "done" if result.ok else "failed"
+        if result.error is not None and result.error.reason == "cancelled":
+            state = "cancelled"
+        return Outcome(writes=(self._finish(signal.task_id, state, result),))
+
+    async def give_up(self, failure: Failure) -> Outcome:
+        """A signal was never confirmed, or its handler failed for good: its task must not hang."""
+        signal = failure.signal
+        _log.warning("signal %s (%s) given up: %s", signal.id, signal.kind, failure.detail)
+        if not isinstance(signal.payload, TaskPayload | ResultPayload):
+            return Outcome()
+        reason = "undeliverable" if failure.stage == "send" else "internal_error"
+        result = failed_result(reason, failure.detail, neuron=signal.target, tally=Tally())
+        return Outcome(writes=(self._finish(signal.task_id, "failed", result),))
+
+    def _finish(
+        self, task_id: str, state: TaskState, result: ResultPayload
+    ) -> Callable[[sqlite3.Connection], None]:
+        now = self._clock.now()
+        loop = asyncio.get_running_loop()
+
+        def write(connection: sqlite3.Connection) -> None:
+            first = tasks.finish_task(connection, task_id, state=state, result=_lean(result), now=now)
+            if result.steps:
+                tasks.insert_steps(connection, result.steps)
+            if first:
+                loop.call_soon_threadsafe(self._announce, task_id)
+
+        return write
+
+    def _announce(self, task_id: str) -> None:
+        """Wake who waits for this task (in this process)."""
+        event = self._waiters.get(task_id)
+        if event is not None:
+            event.set()
+        for listener in self.on_finished:
+            listener(task_id)
+
+    # --- deadlines and requests -----------------------------------------------------------------
+
+    async def watch_deadlines(self) -> None:
+        """Fail tasks whose time is up and stop the neurons that work on them; runs for ever."""
+        while True:
+            now = self._clock.now()
+            late = await self._journal.read(
+                lambda connection: tasks.running_past_deadline(connection, now=now)  # noqa: B023 - used at once
+            )
+            for task_id in late:
+                result = failed_result("timeout", "the task's deadline passed", neuron=BOOK, tally=Tally())
+                await self._stop(task_id, "failed", result)
+            await self._clock.sleep(_DEADLINE_SECONDS)
+
+    async def cancel(self, task_id: str, reason: str) -> None:
+        """End a task now; what neurons still do for it is stopped and its results ignored."""
+        result = failed_result("cancelled", reason or "cancelled", neuron=BOOK, tally=Tally())
+        await self._stop(task_id, "cancelled", result)
+
+    async def _stop(self, task_id: str, state: TaskState, result: ResultPayload) -> None:
+        reason = result.error.message if result.error else ""
+        now = self._clock.now()
+        signals = [
+            Signal.create(
+                CancelPayload(reason=reason),
+                task_id=task_id,
+                source=BOOK,
+                target=name,
+                now=now,
+                ttl_seconds=300.0,
+                layers=(0, layer),
+            )
+            for name, layer in self._directory.reachable().items()
+        ]
+        await self._courier.send(signals, writes=(self._finish(task_id, state, result),))
+
+    async def _cancel_request(self, request: RequestRow) -> str:
+        await self.cancel(request.task_id or "", str(request.body.get("reason", "")))
+        return "cancelled"
+
+    async def _answer(self, request: RequestRow) -> None:
+        handler = self._handlers.get(request.kind)
+        outcome = f"unknown request {request.kind!r}" if handler is None else await handler(request)
+        now = self._clock.now()
+        await self._journal.write(
+            lambda connection: tasks.close_request(connection, request.seq, outcome=outcome, now=now)
+        )
+
+
+def _lean(result: ResultPayload) -> ResultPayload:
+    """Steps have a table of their own."""
+    return result.model_copy(update={"steps": []}) if result.steps else result

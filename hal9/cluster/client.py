@@ -1,0 +1,293 @@
+"""The Python face of a cluster: submit, wait, read, cancel, from any process that can read the home.
+
+Accepting a task means: it is committed in the home's journal. No running daemon is needed for that; what
+was accepted while the cluster was down begins when it comes up.
+"""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from hal9.clock import Clock, SystemClock
+from hal9.cluster.book import new_task
+from hal9.cluster.home import Home, find_home
+from hal9.cluster.process import read_status
+from hal9.database import atomic, open_database
+from hal9.errors import TaskFinished, TaskInvalid, TaskUnknown
+from hal9.journal import MIGRATIONS, tasks
+from hal9.journal.tasks import TERMINAL, TaskRow, TaskState
+from hal9.settings import Settings
+from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, Scope, StepRecord, TaskPayload
+
+__all__ = ["Cluster", "Submission", "connect", "task_as_json"]
+
+T = TypeVar("T")
+_POLL_SECONDS = 0.05
+
+
+def connect(home: Path | str | None = None, *, clock: Clock | None = None) -> "Cluster":
+    """Open a cluster's home; use it with `async with`.
+
+    Raises:
+        HomeMissing: there is no home at (or above) the given place.
+    """
+    return Cluster(find_home(Path(home) if home is not None else None), clock=clock)
+
+
+@dataclass(slots=True)
+class Submission:
+    """Everything a task may be given besides its objective."""
+
+    workspace: Path | None = None
+    check: str | None = None
+    files: tuple[Path, ...] = ()
+    targets: tuple[str, ...] = ()
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    timeout_seconds: float | None = None
+    scope: Scope | None = None
+    workload: str = "neurons"
+    labels: dict[str, str] | None = None
+
+
+class Cluster:
+    """One home, seen from a client."""
+
+    def __init__(self, home: Home, *, clock: Clock | None = None) -> None:
+        self.home = home
+        self._clock = clock or SystemClock()
+        self._connection: sqlite3.Connection | None = None
+        self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        self.settings: Settings = self.home.settings()
+        self.home.make_state()
+        self._connection = await asyncio.to_thread(
+            open_database, self.home.journal, MIGRATIONS, check_same_thread=False
+        )
+        self.home.journal.chmod(0o600)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # --- tasks --------------------------------------------------------------------------------
+
+    async def submit(self, objective: str, **options: Any) -> str:
+        """Accept a task; returns its id once it cannot be lost any more.
+
+        Args:
+            objective: what is to be done.
+            options: fields of `Submission` (workspace, check, files, budget_tokens, …).
+
+        Raises:
+            TaskInvalid: nothing was accepted; says why.
+        """
+        payload, submission = self._payload(objective, Submission(**options))
+        task = new_task(
+            payload,
+            now=self._clock.now(),
+            timeout_seconds=submission.timeout_seconds or self.settings.cluster.task_timeout_seconds,
+            workload=submission.workload,
+        )
+        await self._write(lambda connection: tasks.insert_task(connection, task))
+        return task.id
+
+    async def wait(self, task_id: str, *, timeout_seconds: float | None = None) -> TaskRow:
+        """Wait for a task's result.
+
+        Raises:
+            TimeoutError: it is still going on; it goes on.
+        """
+        full = await self.resolve(task_id)
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                task = await self.task(full)
+                if task.state in TERMINAL:
+                    return task
+                await self._clock.sleep(_POLL_SECONDS)
+
+    async def cancel(self, task_id: str, *, reason: str = "cancelled by the user") -> None:
+        """End a task.
+
+        Raises:
+            TaskFinished: it has its result already.
+        """
+        task = await self.task(task_id)
+        if task.state in TERMINAL:
+            raise TaskFinished(task_id=task.id, state=task.state)
+        now = self._clock.now()
+        await self._write(
+            lambda connection: tasks.add_request(
+                connection, "cancel", {"reason": reason}, now=now, task_id=task.id
+            )
+        )
+
+    async def request(self, kind: str, body: dict[str, Any], *, task_id: str | None = None) -> int:
+        """Ask something of the daemon; it is answered once, also after a restart."""
+        now = self._clock.now()
+        return await self._write(
+            lambda connection: tasks.add_request(connection, kind, body, now=now, task_id=task_id)
+        )
+
+    async def answer(self, request: int, *, timeout_seconds: float | None = None) -> str:
+        """Wait for the answer to a request.
+
+        Raises:
+            TimeoutError: nobody has answered yet (is the cluster up?); the request stays.
+        """
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                outcome = await self._read(lambda connection: tasks.request_outcome(connection, request))
+                if outcome is not None:
+                    return outcome
+                await self._clock.sleep(_POLL_SECONDS)
+
+    async def task(self, task_id: str) -> TaskRow:
+        """One task.
+
+        Raises:
+            TaskUnknown: no such id, or not unique.
+        """
+        full = await self.resolve(task_id)
+        task = await self._read(lambda connection: tasks.get_task(connection, full))
+        if task is None:
+            raise TaskUnknown(given=task_id)
+        return task
+
+    async def tasks(self, *, limit: int = 20, state: TaskState | None = None) -> list[TaskRow]:
+        """Newest first."""
+        return await self._read(lambda connection: tasks.list_tasks(connection, limit=limit, state=state))
+
+    async def steps(self, task_id: str) -> list[StepRecord]:
+        """What neurons did for a task, in order."""
+        full = await self.resolve(task_id)
+        return await self._read(lambda connection: tasks.steps_of(connection, full))
+
+    async def watch(self, task_id: str) -> AsyncIterator[StepRecord | TaskRow]:
+        """Steps of a task as they are recorded; last comes the finished task itself."""
+        full = await self.resolve(task_id)
+        seen = 0
+        while True:
+            task = await self.task(full)
+            steps = await self.steps(full)
+            for step in steps[seen:]:
+                yield step
+            seen = len(steps)
+            if task.state in TERMINAL:
+                yield task
+                return
+            await self._clock.sleep(_POLL_SECONDS)
+
+    async def resolve(self, given: str) -> str:
+        """The full id for an id, its beginning, its end, or "last".
+
+        Raises:
+            TaskUnknown: none, or several.
+        """
+        matches = await self._read(lambda connection: tasks.resolve_task_id(connection, given))
+        if len(matches) != 1:
+            raise TaskUnknown(given=given, matches=tuple(matches))
+        return matches[0]
+
+    # --- the cluster itself -----------------------------------------------------------------------
+
+    async def status(self) -> dict[str, Any]:
+        """What the daemon says of itself, and how many tasks are in which state."""
+        counts = await self._read(tasks.task_counts)
+        return {**read_status(self.home), "home": str(self.home.root), "tasks": counts}
+
+    # --- small things -----------------------------------------------------------------------------
+
+    def _payload(self, objective: str, submission: Submission) -> tuple[TaskPayload, Submission]:
+        if not objective.strip():
+            raise TaskInvalid(problem="it has no text")
+        workspace = submission.workspace.expanduser().absolute() if submission.workspace else None
+        if workspace is not None and not workspace.is_dir():
+            raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
+        if submission.check and workspace is None:
+            raise TaskInvalid(problem="a check needs a workspace to run in (--workspace DIR)")
+        files, targets = _files(submission, workspace)
+        payload = TaskPayload(
+            objective=objective,
+            check=submission.check,
+            workspace=str(workspace) if workspace else None,
+            targets=targets,
+            files=files,
+            scope=submission.scope or Scope(workspace=str(workspace or "")),
+            grant=Grant(tokens=submission.budget_tokens, usd=submission.budget_usd),
+            labels=submission.labels or {},
+        )
+        size = len(payload.model_dump_json())
+        if size > MAX_SIGNAL_BYTES // 2:
+            raise TaskInvalid(
+                problem=f"it has {size} bytes, the limit is {MAX_SIGNAL_BYTES // 2}; "
+                "put large files into the workspace instead of --file"
+            )
+        return payload, submission
+
+    async def _read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        async with self._lock:
+            return await asyncio.to_thread(fn, self._open())
+
+    async def _write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        def run() -> T:
+            with atomic(self._open()) as connection:
+                return fn(connection)
+
+        async with self._lock:
+            return await asyncio.to_thread(run)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise RuntimeError("use the cluster inside `async with`")
+        return self._connection
+
+
+def _files(submission: Submission, workspace: Path | None) -> tuple[list[InlineFile], list[str]]:
+    """Given files travel with the task; those inside the workspace are what the task is to change."""
+    files, targets = [], list(submission.targets)
+    for given in submission.files:
+        path = given.expanduser().absolute()
+        try:
+            content = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TaskInvalid(problem=f"file {given}: {error}") from error
+        inside = workspace is not None and path.resolve().is_relative_to(workspace.resolve())
+        name = (
+            path.resolve().relative_to(workspace.resolve()).as_posix() if inside and workspace else path.name
+        )
+        files.append(InlineFile(path=name, content=content))
+        if inside:
+            targets.append(name)
+    return files, targets
+
+
+def task_as_json(task: TaskRow) -> dict[str, Any]:
+    """A task for `--json` and scripts."""
+    return {
+        "id": task.id,
+        "state": task.state,
+        "workload": task.workload,
+        "objective": task.payload.objective,
+        "workspace": task.payload.workspace,
+        "check": task.payload.check,
+        "created_at": task.created_at,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        "deadline": task.deadline,
+        "stop_reason": task.stop_reason,
+        "result": json.loads(task.result.model_dump_json()) if task.result else None,
+    }

@@ -1,0 +1,74 @@
+"""Which neurons can be reached: those of this process, and those other processes announce."""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hal9.clock import Clock
+from hal9.signals import Signal, StatusPayload
+
+__all__ = ["NeuronDirectory", "NodeState"]
+
+
+@dataclass(slots=True)
+class NodeState:
+    """What a node last said of itself."""
+
+    state: str
+    boot_id: str
+    neurons: dict[str, int]
+    seen: float
+
+
+@dataclass(slots=True)
+class NeuronDirectory:
+    """Local neurons by name with their layers, and remote nodes as their retained status tells."""
+
+    clock: Clock
+    node: str
+    local: dict[str, int] = field(default_factory=dict)
+    nodes: dict[str, NodeState] = field(default_factory=dict)
+
+    def observe(self, signal: Signal) -> None:
+        """Take in a node's status."""
+        payload = signal.payload
+        if not isinstance(payload, StatusPayload) or signal.source == self.node:
+            return
+        self.nodes[signal.source] = NodeState(
+            state=payload.state,
+            boot_id=payload.boot_id,
+            neurons=dict(payload.neurons),
+            seen=self.clock.now(),
+        )
+
+    def reachable(self) -> dict[str, int]:
+        """All reachable neurons with their layers; a local neuron wins over a remote one of its name."""
+        found: dict[str, int] = {}
+        for node in self.nodes.values():
+            if node.state == "ready":
+                found.update({name: layer for name, layer in node.neurons.items() if layer > 0})
+        found.update(self.local)
+        return found
+
+    def candidates(self, names: Sequence[str], *, exclude: str) -> dict[str, int]:
+        """Reachable neurons for names, patterns or layers ("L3"); never `exclude` itself."""
+        reachable = self.reachable()
+        reachable.pop(exclude, None)
+        found: dict[str, int] = {}
+        for wanted in names:
+            if len(wanted) == 2 and wanted[0] == "L" and wanted[1].isdigit():
+                layer = int(wanted[1])
+                found.update({name: at for name, at in reachable.items() if at == layer})
+            else:
+                found.update({name: reachable[name] for name in fnmatch.filter(reachable, wanted)})
+        return found
+
+    def top_layer(self) -> dict[str, int]:
+        """Neurons of the highest layer there is: where tasks enter."""
+        reachable = self.reachable()
+        highest = max(reachable.values(), default=0)
+        return {name: layer for name, layer in reachable.items() if layer == highest}
+
+    def remote(self) -> Mapping[str, NodeState]:
+        """Other nodes by name."""
+        return self.nodes

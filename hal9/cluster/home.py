@@ -1,0 +1,145 @@
+"""A cluster's home: where its settings, neurons, packs and state lie, how it is found and made."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from hal9.config import load_settings
+from hal9.errors import HomeExists, HomeMissing
+from hal9.settings import Settings
+
+__all__ = ["Home", "find_home", "init_home"]
+
+_DATA_FOLDERS = ("config", "neurons", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths of one home. Nothing is created by making this object."""
+
+    root: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """The home's `hal9.yaml`."""
+        return self.root / "config" / "hal9.yaml"
+
+    @property
+    def neurons(self) -> Path:
+        """One promptgram file per neuron."""
+        return self.root / "neurons"
+
+    @property
+    def packs(self) -> Path:
+        """Pattern packs as YAML."""
+        return self.root / "memory"
+
+    @property
+    def state(self) -> Path:
+        """Everything the cluster writes."""
+        return self.root / ".hal9"
+
+    @property
+    def journal(self) -> Path:
+        """Signals, tasks, steps."""
+        return self.state / "journal.db"
+
+    @property
+    def memory(self) -> Path:
+        """Everything learned."""
+        return self.state / "memory.db"
+
+    @property
+    def budgets(self) -> Path:
+        """The accounts."""
+        return self.state / "budgets.db"
+
+    @property
+    def broker(self) -> Path:
+        """The embedded broker's folder."""
+        return self.state / "broker"
+
+    @property
+    def undo(self) -> Path:
+        """What workspace files were before a turn touched them."""
+        return self.state / "undo"
+
+    @property
+    def log(self) -> Path:
+        """The daemon's log."""
+        return self.state / "hal9.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running daemon; holds its process id."""
+        return self.state / "daemon.pid"
+
+    @property
+    def status(self) -> Path:
+        """What the running daemon says of itself."""
+        return self.state / "status.json"
+
+    @property
+    def access(self) -> Path:
+        """Addresses and passwords for local clients of the broker; mode 0600."""
+        return self.state / "access.json"
+
+    def settings(self) -> Settings:
+        """Read the settings.
+
+        Raises:
+            ConfigMissing, ConfigInvalid.
+        """
+        return load_settings(self.settings_file)
+
+    def make_state(self) -> None:
+        """Create the state folder, readable by its owner only."""
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        self.undo.mkdir(mode=0o700, exist_ok=True)
+
+
+def find_home(given: Path | None = None, *, environ: os._Environ[str] | dict[str, str] = os.environ) -> Home:
+    """The home named by the caller or HAL9_HOME, else the nearest one from here upwards.
+
+    Raises:
+        HomeMissing: with every place that was tried.
+    """
+    named = given or (Path(environ["HAL9_HOME"]) if environ.get("HAL9_HOME") else None)
+    if named is not None:
+        home = Home(named.expanduser().absolute())
+        if not home.settings_file.is_file():
+            raise HomeMissing(tried=(str(home.root),))
+        return home
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        home = Home(folder)
+        if home.settings_file.is_file() and home.neurons.is_dir():
+            return home
+    raise HomeMissing(tried=(str(here), "its parent folders"))
+
+
+def init_home(target: Path) -> Home:
+    """Write a fresh home: config/, neurons/, memory/ as shipped.
+
+    Raises:
+        HomeExists: the target already holds one of these folders.
+    """
+    target = target.expanduser().absolute()
+    for name in _DATA_FOLDERS:
+        if (target / name).exists():
+            raise HomeExists(path=str(target / name))
+    target.mkdir(parents=True, exist_ok=True)
+    source = shipped_data()
+    for name in _DATA_FOLDERS:
+        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (target / ".gitignore").write_text(".hal9/\n", encoding="utf-8")
+    return Home(target)
+
+
+def shipped_data() -> Path:
+    """The folder with the shipped config/, neurons/, memory/: inside the wheel, or the checkout."""
+    package = Path(str(resources.files("hal9")))
+    inside = package / "_home"
+    return inside if inside.is_dir() else package.parent

@@ -1,0 +1,231 @@
+"""The task book's rows: every function takes the connection of a running transaction (or a reader)."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hal9.signals import ResultPayload, StepRecord, TaskPayload
+
+__all__ = [
+    "TERMINAL",
+    "RequestRow",
+    "TaskRow",
+    "TaskState",
+    "add_request",
+    "close_request",
+    "finish_task",
+    "get_task",
+    "insert_steps",
+    "insert_task",
+    "list_tasks",
+    "open_requests",
+    "queued_tasks",
+    "request_outcome",
+    "resolve_task_id",
+    "running_past_deadline",
+    "start_task",
+    "steps_of",
+    "task_counts",
+]
+
+TaskState = Literal["queued", "running", "done", "failed", "cancelled"]
+TERMINAL: tuple[TaskState, ...] = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """One task. `payload` is what was asked, `result` what came of it."""
+
+    id: str
+    payload: TaskPayload
+    state: TaskState
+    created_at: float
+    deadline: float
+    workload: str = "neurons"
+    started_at: float | None = None
+    finished_at: float | None = None
+    root_signal: str | None = None
+    result: ResultPayload | None = None
+    stop_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """Something a client asks of the daemon: cancel, feedback, …"""
+
+    seq: int
+    kind: str
+    task_id: str | None
+    body: dict[str, Any]
+    at: float
+
+
+def _task(row: sqlite3.Row) -> TaskRow:
+    return TaskRow(
+        id=row["id"],
+        workload=row["workload"],
+        payload=TaskPayload.model_validate_json(row["payload"]),
+        state=row["state"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        deadline=row["deadline"],
+        root_signal=row["root_signal"],
+        result=ResultPayload.model_validate_json(row["result"]) if row["result"] else None,
+        stop_reason=row["stop_reason"],
+    )
+
+
+def insert_task(connection: sqlite3.Connection, task: TaskRow) -> None:
+    """Accept a task; from this commit on it is not lost."""
+    connection.execute(
+        "INSERT INTO tasks (id, workload, payload, state, created_at, started_at, deadline, root_signal) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            task.id,
+            task.workload,
+            task.payload.model_dump_json(),
+            task.state,
+            task.created_at,
+            task.started_at,
+            task.deadline,
+            task.root_signal,
+        ),
+    )
+
+
+def get_task(connection: sqlite3.Connection, task_id: str) -> TaskRow | None:
+    """One task by its full id."""
+    row = connection.execute("SELECT * FROM tasks WHERE id = ?", (task_id,)).fetchone()
+    return _task(row) if row else None
+
+
+def resolve_task_id(connection: sqlite3.Connection, prefix: str) -> list[str]:
+    """Ids that begin or end with the given text; the text "last" names the newest task."""
+    if prefix == "last":
+        rows = connection.execute("SELECT id FROM tasks ORDER BY seq DESC LIMIT 1")
+    else:
+        safe = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        rows = connection.execute(
+            "SELECT id FROM tasks WHERE id LIKE ? ESCAPE '\\' OR id LIKE ? ESCAPE '\\' "
+            "ORDER BY seq DESC LIMIT 10",
+            (f"{safe}%", f"%{safe}"),
+        )
+    return [row[0] for row in rows]
+
+
+def list_tasks(
+    connection: sqlite3.Connection, *, limit: int = 20, state: TaskState | None = None
+) -> list[TaskRow]:
+    """Newest first."""
+    rows = connection.execute(
+        "SELECT * FROM tasks WHERE ? IS NULL OR state = ? ORDER BY seq DESC LIMIT ?", (state, state, limit)
+    )
+    return [_task(row) for row in rows]
+
+
+def queued_tasks(connection: sqlite3.Connection, *, limit: int = 64) -> list[TaskRow]:
+    """Accepted, but not sent to a neuron yet; oldest first."""
+    rows = connection.execute("SELECT * FROM tasks WHERE state = 'queued' ORDER BY seq LIMIT ?", (limit,))
+    return [_task(row) for row in rows]
+
+
+def start_task(connection: sqlite3.Connection, task_id: str, *, root_signal: str, now: float) -> bool:
+    """Mark a queued task as on its way; False when it is not queued any more."""
+    done = connection.execute(
+        "UPDATE tasks SET state = 'running', started_at = ?, root_signal = ? "
+        "WHERE id = ? AND state = 'queued'",
+        (now, root_signal, task_id),
+    )
+    return done.rowcount == 1
+
+
+def finish_task(
+    connection: sqlite3.Connection,
+    task_id: str,
+    *,
+    state: TaskState,
+    result: ResultPayload,
+    now: float,
+) -> bool:
+    """Record the one terminal result; False when the task already has one."""
+    done = connection.execute(
+        "UPDATE tasks SET state = ?, result = ?, stop_reason = ?, finished_at = ? "
+        "WHERE id = ? AND state IN ('queued', 'running')",
+        (state, result.model_dump_json(), result.error.reason if result.error else "done", now, task_id),
+    )
+    return done.rowcount == 1
+
+
+def running_past_deadline(connection: sqlite3.Connection, *, now: float) -> list[str]:
+    """Ids of unfinished tasks whose time is up."""
+    rows = connection.execute(
+        "SELECT id FROM tasks WHERE state IN ('queued', 'running') AND deadline < ? ORDER BY seq", (now,)
+    )
+    return [row[0] for row in rows]
+
+
+def task_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many tasks are in which state."""
+    return dict(connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall())
+
+
+# --- steps --------------------------------------------------------------------------------
+
+
+def insert_steps(connection: sqlite3.Connection, steps: list[StepRecord]) -> None:
+    """Record what neurons did; a step that is already there is left alone."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO steps (id, task_id, signal_id, neuron, body) VALUES (?, ?, ?, ?, ?)",
+        [(step.id, step.task_id, step.signal_id, step.neuron, step.model_dump_json()) for step in steps],
+    )
+
+
+def steps_of(connection: sqlite3.Connection, task_id: str) -> list[StepRecord]:
+    """All steps of a task in the order they were recorded."""
+    rows = connection.execute("SELECT body FROM steps WHERE task_id = ? ORDER BY seq", (task_id,))
+    return [StepRecord.model_validate_json(row[0]) for row in rows]
+
+
+# --- requests -----------------------------------------------------------------------------
+
+
+def add_request(
+    connection: sqlite3.Connection, kind: str, body: dict[str, Any], *, now: float, task_id: str | None = None
+) -> int:
+    """Ask something of the daemon; it is taken up exactly once, also after a restart."""
+    done = connection.execute(
+        "INSERT INTO requests (kind, task_id, body, at) VALUES (?, ?, ?, ?)",
+        (kind, task_id, json.dumps(body), now),
+    )
+    return int(done.lastrowid or 0)
+
+
+def open_requests(connection: sqlite3.Connection) -> list[RequestRow]:
+    """Requests nobody has answered yet, oldest first."""
+    rows = connection.execute("SELECT * FROM requests WHERE done_at IS NULL ORDER BY seq")
+    return [
+        RequestRow(
+            seq=row["seq"],
+            kind=row["kind"],
+            task_id=row["task_id"],
+            body=json.loads(row["body"]),
+            at=row["at"],
+        )
+        for row in rows
+    ]
+
+
+def close_request(connection: sqlite3.Connection, seq: int, *, outcome: str, now: float) -> bool:
+    """Answer a request; False when it already has an answer."""
+    done = connection.execute(
+        "UPDATE requests SET done_at = ?, outcome = ? WHERE seq = ? AND done_at IS NULL", (now, outcome, seq)
+    )
+    return done.rowcount == 1
+
+
+def request_outcome(connection: sqlite3.Connection, seq: int) -> str | None:
+    """The answer to a request, or None while there is none."""
+    row = connection.execute("SELECT outcome FROM requests WHERE seq = ?", (seq,)).fetchone()
+    return None if row is None else row["outcome"]
