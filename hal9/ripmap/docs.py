@@ -12,6 +12,7 @@ _HOLE = re.compile(r"\$?\{[^{}]*\}|%\([a-z_]+\)[a-z]|%[a-z]")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _LEADER = re.compile(r"^\s*(?:///?!?|//!|/\*\*?|\*/?|#+|--)\s?")
+_TAG = re.compile(r"</?[a-z][^<>\n]*>")
 _SKIPPED = (b"@", b"#[", b"#!", b"[")
 
 
@@ -39,6 +40,8 @@ def comment_above(source: bytes, start: int) -> str:
     """First paragraph of the comment lines directly above the definition that starts at byte `start`."""
     collected: list[str] = []
     end = source.rfind(b"\n", 0, start)
+    if any(mark in source[end + 1 : start] for mark in (b"{", b";", b"(")):
+        return ""
     in_block = False
     while end > 0:
         begin = source.rfind(b"\n", 0, end) + 1
@@ -58,5 +61,5 @@ def comment_above(source: bytes, start: int) -> str:
             collected.append(line.decode("utf-8", "replace").removesuffix("*/").strip())
         elif not (collected == [] and line.startswith(_SKIPPED)):
             break
-    text = "\n".join(reversed(collected)).strip()
+    text = _TAG.sub("", "\n".join(reversed(collected))).strip()
     return first_paragraph(text) if text else ""

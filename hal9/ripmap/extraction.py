@@ -42,6 +42,9 @@ _WRAPPERS = frozenset({"Optional", "Union", "Annotated", "Final", "ClassVar", "c
                        "unique_ptr", "std", "new"})  # fmt: skip
 _TYPE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|::)[A-Za-z_][A-Za-z0-9_]*)*")
 _SPACE = re.compile(r"\s+")
+_ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
+_VAGUE = frozenset({"variable", "type"})
+_BRACED = frozenset({"function", "method", "macro", "class", "field"})
 _PRIORITY: dict[str, int] = {"call": 0, "type": 1, "attribute": 2, "name": 3}
 
 
@@ -182,7 +185,7 @@ def _sort_in(
     elif "import" in match:
         node = match["import"][0]
         matches.imports.extend(
-            read_imports(loaded.language.query, _text(source, node), node.start_point.row + 1)
+            read_imports(loaded.language.query.partition("+")[0], _text(source, node), node.start_point.row + 1)
         )
     elif "string" in match:
         node = match["string"][0]
@@ -208,7 +211,7 @@ def _add_definitions(
     head = source[node.start_byte : body.start_byte if body else node.end_byte]
     start_line = node.start_point.row + 1
     for name_node in match.get("name", ()):
-        name = _text(source, name_node)
+        name = _text(source, name_node).removeprefix(":")
         outer = _class_name(_text(source, parent[0])) if parent else ""
         if "::" in name:
             outer, _, name = name.rpartition("::")
@@ -225,22 +228,37 @@ def _add_definitions(
                 start=node.start_byte,
                 end=node.end_byte,
                 line=start_line,
-                end_line=node.end_point.row + 1,
-                signature=_signature(head, whole=body is None),
+                end_line=max(start_line, node.end_point.row + (1 if node.end_point.column else 0)),
+                signature=_signature(head, kind, loaded.language.docs, whole=body is None),
                 docstring=documentation,
-                bases=_bases(source, bases[0]) if bases else (),
+                bases=tuple(dict.fromkeys(name for node in bases for name in _bases(source, node))) if bases else (),
                 parent=outer,
             )
         )
 
 
-def _signature(head: bytes, *, whole: bool) -> str:
+def _signature(head: bytes, kind: str, docs: str, *, whole: bool) -> str:
     """The head on one line; of a definition without a body (`whole`) only its first line is taken."""
     text = head[: 4 * _SIGNATURE_LIMIT].decode("utf-8", "replace")
-    if whole and "\n" in text:
+    if whole and kind in _BRACED:
+        text = _before_body(text)
+    if whole or docs == "hash":
         text = text.partition("\n")[0]
-    text = _SPACE.sub(" ", text).strip().rstrip("{:=;").rstrip()
+    text = _SPACE.sub(" ", _ANNOTATIONS.sub("", text)).strip().rstrip("{:=;").rstrip()
     return text if len(text) <= _SIGNATURE_LIMIT else text[: _SIGNATURE_LIMIT - 1] + "…"
+
+
+def _before_body(text: str) -> str:
+    """Up to the first brace outside parentheses; everything when that would leave nothing."""
+    depth = 0
+    for position, character in enumerate(text):
+        if character in "([":
+            depth += 1
+        elif character in ")]":
+            depth -= 1
+        elif character == "{" and depth <= 0:
+            return text[:position] if text[:position].strip() else text
+    return text
 
 
 def _receiver(source: bytes, node: "Node") -> str:
@@ -262,7 +280,7 @@ def _class_name(text: str) -> str:
 def _bases(source: bytes, node: "Node") -> tuple[str, ...]:
     names: list[str] = []
     for child in node.named_children:
-        if child.type in {"keyword_argument", "comment", "type_parameters"}:
+        if child.type in {"keyword_argument", "comment", "type_parameters", "access_specifier"}:
             continue
         if child.type in {
             "class_heritage",
@@ -285,7 +303,7 @@ def _nest(found: list[_Found]) -> tuple[tuple[Definition, ...], list[tuple[int, 
     stack: list[_Found] = []
     definitions: list[Definition] = []
     spans: list[tuple[int, int, int]] = []
-    for item in sorted(found, key=lambda item: (item.start, -item.end, item.kind == "variable")):
+    for item in sorted(found, key=lambda item: (item.start, -item.end, item.kind in _VAGUE)):
         if (item.start, item.name) in seen or not item.name:
             continue
         seen.add((item.start, item.name))

@@ -35,11 +35,11 @@ class Language:
 _PARSED = (
     Language("python", ("py", "pyi", "pyw"), "tree_sitter_python:language", "python", "string",
              interpreters=("python", "python3", "python2")),
-    Language("javascript", ("js", "jsx", "mjs", "cjs"), "tree_sitter_javascript:language", "javascript",
+    Language("javascript", ("js", "jsx", "mjs", "cjs"), "tree_sitter_javascript:language", "javascript+jsx",
              interpreters=("node",)),
     Language("typescript", ("ts", "mts", "cts"), "tree_sitter_typescript:language_typescript", "typescript",
              interpreters=("deno", "bun")),
-    Language("tsx", ("tsx",), "tree_sitter_typescript:language_tsx", "typescript"),
+    Language("tsx", ("tsx",), "tree_sitter_typescript:language_tsx", "typescript+jsx"),
     Language("rust", ("rs",), "tree_sitter_rust:language", "rust"),
     Language("go", ("go",), "tree_sitter_go:language", "go"),
     Language("java", ("java",), "tree_sitter_java:language", "java"),
@@ -148,10 +148,10 @@ def load_language(name: str) -> LoadedLanguage | None:
         pointer = getattr(import_module(module), function)()
     except ImportError:
         return None
-    if not files(__package__).joinpath("queries", f"{language.query}.scm").is_file():
-        return None
     grammar = tree_sitter.Language(pointer)
-    source = files(__package__).joinpath("queries", f"{language.query}.scm").read_text(encoding="utf-8")
+    folder = files(__package__).joinpath("queries")
+    parts = [folder.joinpath(f"{part}.scm").read_text(encoding="utf-8") for part in language.query.split("+")]
+    source = "\n".join(parts)
     query = tree_sitter.Query(grammar, source)
     captures = tuple(query.capture_name(position) for position in range(query.capture_count))
     return LoadedLanguage(language, grammar, tree_sitter.Parser(grammar), query, captures)

@@ -79,7 +79,8 @@ class Definition:
     @property
     def qualified(self) -> str:
         """Dotted name within the file, such as ``Session.commit``."""
-        return f"{self.parent}.{self.name}" if self.parent else self.name
+        separator = " > " if self.kind == "heading" else "."
+        return f"{self.parent}{separator}{self.name}" if self.parent else self.name
 
 
 class Reference(NamedTuple):
