@@ -348,14 +348,14 @@ class BudgetBook:
             (now, int(price_known), *amounts, call_id),
         )
         connection.execute(
-            "INSERT INTO minutes (minute, tokens, usd, seconds, calls) VALUES (?, ?, ?, ?, ?)"
+            "INSERT INTO minutes (minute, tokens, usd, seconds, calls) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
             " ON CONFLICT (minute) DO UPDATE SET " + _ADD,
             (math.floor(now / 60), *amounts),
         )
         connection.execute(
-            "INSERT INTO task_totals SELECT task_id, tokens, usd, seconds, calls, NOT price_known FROM calls"
-            " WHERE call_id = ? ON CONFLICT (task_id) DO UPDATE SET unpriced = unpriced + excluded.unpriced, "
-            + _ADD,
+            "INSERT INTO task_totals SELECT task_id, tokens, usd, seconds, calls, NOT price_known"  # noqa: S608
+            " FROM calls WHERE call_id = ? ON CONFLICT (task_id) DO UPDATE SET"
+            " unpriced = unpriced + excluded.unpriced, " + _ADD,
             (call_id,),
         )
 

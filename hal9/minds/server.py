@@ -26,6 +26,13 @@ _DEATH_SECONDS = 0.5
 _BASE_BYTES = 250_000_000
 """What the runtime takes besides the model file, from the resident sizes measured in docs/models.md."""
 
+_MEMORY_SIGNS = (
+    "bad_alloc",
+    "allocate",
+    "out of memory",
+    "resource temporarily unavailable",  # no room for a thread's stack
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSettings:
@@ -120,6 +127,7 @@ class LocalServer:
         key = secrets.token_urlsafe(24)
         settings = self._settings
         threads = settings.threads or max(1, min(free_cores() - 1, 8))
+        self._log.clear()
         process = _spawn()
         self._process = process
         threading.Thread(target=self._drain, args=(process,), name="local-model-log", daemon=True).start()
@@ -161,17 +169,23 @@ class LocalServer:
         detail = f"{message['detail']}{self._log_tail()}"
         if message["failed"] == "runtime":
             raise RuntimeMissing(mind=self._name, library="xllamacpp", extra="local")
-        if message["failed"] == "memory" or _tells_of_memory(detail):
-            raise LocalMemoryShort(mind=self._name, needed=None, free=available_memory(), detail=detail)
+        self._raise_for_memory(certain=message["failed"] == "memory")
         raise LocalStartFailed(mind=self._name, detail=detail)
 
     def _raise_for_exit(self, process: "subprocess.Popen[str]") -> None:
         status = process.wait(_STOP_SECONDS)
         detail = f"it ended with status {status} while loading{self._log_tail()}"
-        # The kernel's out-of-memory killer uses SIGKILL; an allocation that fails inside C++ ends in SIGABRT.
-        if status == -9 or _tells_of_memory(detail):
-            raise LocalMemoryShort(mind=self._name, needed=None, free=available_memory(), detail=detail)
+        # The kernel's out-of-memory killer uses SIGKILL.
+        self._raise_for_memory(certain=status == -9)
         raise LocalStartFailed(mind=self._name, detail=detail)
+
+    def _raise_for_memory(self, *, certain: bool) -> None:
+        """Raise LocalMemoryShort when the child's log tells of memory, or when it is certain anyway."""
+        told = [line for line in self._log if any(sign in line.lower() for sign in _MEMORY_SIGNS)]
+        if told or certain:
+            free = self._settings.memory_limit_bytes or available_memory()
+            detail = told[0].strip() if told else "it was killed or could not allocate while loading"
+            raise LocalMemoryShort(mind=self._name, needed=None, free=free, detail=detail)
 
     def _reap(self) -> None:
         process, self._process, self._address = self._process, None, None
@@ -196,13 +210,6 @@ class LocalServer:
     def _log_tail(self) -> str:
         lines = [line for line in self._log if line.strip()][-4:]
         return "; it said: " + " | ".join(lines) if lines else ""
-
-
-def _tells_of_memory(text: str) -> bool:
-    lowered = text.lower()
-    return any(
-        sign in lowered for sign in ("bad_alloc", "cannot allocate", "out of memory", "failed to allocate")
-    )
 
 
 def _read_line(process: "subprocess.Popen[str]", seconds: float) -> str | None:
