@@ -1155,6 +1155,66 @@ class RipmapConfigWrong(RipmapError):
 
 
 @dataclass(eq=False, kw_only=True)
+class TokenizerUnusable(RipmapError):
+    """The tokenizer asked for cannot count."""
+
+    name: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"The tokenizer {self.name!r} cannot be used: {self.detail}. Name 'estimate', 'tiktoken:o200k_base' "
+            "(with tiktoken and its vocabulary on this machine) or the path of a tokenizer.json."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class BudgetTooSmall(RipmapError):
+    """Not even one line of a map fits the budget."""
+
+    tokens: int
+    least: int
+
+    def message(self) -> str:
+        return f"A map needs at least {self.least} tokens; {self.tokens} were allowed. Raise --tokens."
+
+
+@dataclass(eq=False, kw_only=True)
+class RipmapExtraMissing(RipmapError):
+    """A package that an optional part needs is not installed."""
+
+    package: str
+    extra: str
+
+    def message(self) -> str:
+        return f"The package {self.package} is not installed. Install it with: pip install 'hal9[{self.extra}]'."
+
+
+@dataclass(eq=False, kw_only=True)
+class SymbolUnknown(RipmapError):
+    """No file and no definition is called so."""
+
+    name: str
+    root: str
+    near: tuple[str, ...]
+
+    def message(self) -> str:
+        hint = f" Near: {', '.join(self.near)}." if self.near else ""
+        return f"{self.root} has no file and no definition called {self.name!r}.{hint}"
+
+
+@dataclass(eq=False, kw_only=True)
+class OutsideRoots(RipmapError):
+    """A path was asked for that the server may not read."""
+
+    path: str
+    roots: tuple[str, ...]
+
+    def message(self) -> str:
+        return f"{self.path} is outside the allowed roots: {', '.join(self.roots)}. Start the server with that root."
+
+
+@dataclass(eq=False, kw_only=True)
 class CacheUnusable(RipmapError):
     """The cache folder cannot be created, opened or locked."""
 
@@ -1208,6 +1268,17 @@ class ParameterInvalid(RipmapError):
     def message(self) -> str:
         hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
         return f"Ranking parameter {self.name!r}: {self.detail}.{hint} The parameters are listed in docs/ripmap-ranking.md."
+
+
+@dataclass(eq=False, kw_only=True)
+class CasesInvalid(RipmapError):
+    """Ranking cases cannot be used."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"Ranking cases {self.path}: {self.detail}. Make cases with `ripmap cases`, or check the file and its tree."
 
 
 # --- bus --------------------------------------------------------------------------------
