@@ -1682,6 +1682,20 @@ class DaemonNotRunning(ClusterError):
 
 
 @dataclass(eq=False, kw_only=True)
+class NeuronHostedElsewhere(ClusterError):
+    """Another process serves this neuron's inbox already."""
+
+    name: str
+    node: str
+
+    def message(self) -> str:
+        return (
+            f"neuron {self.name!r} is already served by {self.node!r}. Take it out of neurons.enabled there "
+            "(and restart), or stop that process."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
 class DaemonFailed(ClusterError):
     """The detached daemon ended before it was ready."""
 

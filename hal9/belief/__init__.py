@@ -1,1 +1,52 @@
-"""Room belief."""
+"""The promptgram population: nodes with beliefs that pass signals, fork, merge and come to rest.
+
+bench = Bench(space=PromptgramSpace(), evaluator=..., proposer=..., policy=Policy())
+population = Population(bench.space, bench.evaluator.items, LocalHost(bench), budget=4000, seed=1)
+population.add("l1", promptgram)
+outcome = await population.run()
+outcome.reason, outcome.winner.belief, population.log
+"""
+
+from hal9.belief.evidence import Evaluator, Evidence, Paired, Proposer, sign_test
+from hal9.belief.genealogy import Birth, Genealogy, LogEntry
+from hal9.belief.node import NodeState
+from hal9.belief.outcome import Outcome, Standing
+from hal9.belief.policy import Policy, StopReason
+from hal9.belief.population import Population
+from hal9.belief.signals import Signal
+from hal9.belief.space import BeliefSpace, Choice, Config, ConfigSpace, PromptgramSpace
+from hal9.belief.transport import LocalHost, NodeHost, PipeHost, ReplayHost, answer_line, serve_lines
+from hal9.belief.turn import Bench, TurnReply, TurnRequest, take_turn
+
+__all__ = [
+    "BeliefSpace",
+    "Bench",
+    "Birth",
+    "Choice",
+    "Config",
+    "ConfigSpace",
+    "Evaluator",
+    "Evidence",
+    "Genealogy",
+    "LocalHost",
+    "LogEntry",
+    "NodeHost",
+    "NodeState",
+    "Outcome",
+    "Paired",
+    "PipeHost",
+    "Policy",
+    "Population",
+    "PromptgramSpace",
+    "Proposer",
+    "ReplayHost",
+    "Signal",
+    "Standing",
+    "StopReason",
+    "TurnReply",
+    "TurnRequest",
+    "answer_line",
+    "serve_lines",
+    "sign_test",
+    "take_turn",
+]

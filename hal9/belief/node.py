@@ -1,0 +1,211 @@
+"""A node's state, and how signals become ideas with odds.
+
+The state is plain data: it can be written down, sent to another process and taken up there. Messages only
+change what a node *considers*; its belief changes by measurement alone (see `turn`).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from hal9.belief.evidence import Evidence
+from hal9.belief.signals import Signal
+from hal9.errors import BeliefSignalInvalid
+
+__all__ = ["Idea", "NodeState", "Role"]
+
+Role = Literal["learner", "advisor"]
+
+
+@dataclass(slots=True)
+class Idea:
+    """A pending edit: its log-odds of helping, its expected gain, who spoke for it."""
+
+    edit: dict[str, Any]
+    section: str
+    log_odds: float = 0.0
+    gain: float = 0.0
+    senders: list[str] = field(default_factory=list)
+    hops: int = 0
+    cause: str | None = None
+    origin: str = ""
+
+    @property
+    def worth(self) -> float:
+        """Expected gain of trying it: probability of helping times size. A trial costs the same for all."""
+        return max(self.gain, 1e-3) / (1.0 + math.exp(-self.log_odds))
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeState:
+    """Everything one node knows.
+
+    Attributes:
+        belief: encoded belief.
+        niche: the items this node answers for; a lone node answers for all.
+        evidence: measurements of the present belief.
+        before: per section, encoded evidence of the belief before the last commit there.
+        ideas: pending edits by hash.
+        refused: hashes of edits refused for the present belief, with the edit (for the similarity test).
+        seen: keys of signals taken in for the present belief.
+        record: per sender, ideas of theirs that helped and that were tried.
+        committed: the last edits that helped, to answer a neighbour's need.
+        attempts: trials since the last commit; exhausted: proposer has no more ideas.
+        draws: measurements so far (numbers the random draws); sent: signals so far (numbers their ids).
+        wins: commits in all. visited: hashes of earlier beliefs; going back there is refused.
+        asked: a need is out and unanswered.
+    """
+
+    id: str
+    belief: Any
+    belief_hash: str
+    role: Role = "learner"
+    version: int = 1
+    niche: list[str] = field(default_factory=list)
+    evidence: Evidence = field(default_factory=Evidence)
+    before: dict[str, Evidence] = field(default_factory=dict)
+    ideas: dict[str, Idea] = field(default_factory=dict)
+    refused: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: list[tuple[str, str, str]] = field(default_factory=list)
+    record: dict[str, tuple[int, int]] = field(default_factory=dict)
+    committed: list[dict[str, Any]] = field(default_factory=list)
+    attempts: int = 0
+    exhausted: bool = False
+    asked: bool = False
+    draws: int = 0
+    sent: int = 0
+    wins: int = 0
+    visited: list[str] = field(default_factory=list)
+
+    def precision(self, sender: str) -> float:
+        """How often the sender's ideas helped: mean of Beta(1 + hits, 1 + misses)."""
+        hits, tried = self.record.get(sender, (0, 0))
+        return (hits + 1) / (tried + 2)
+
+    def credit(self, idea: Idea, helped: bool) -> None:
+        """Count a trial for everyone who spoke for the idea."""
+        for sender in idea.senders:
+            hits, tried = self.record.get(sender, (0, 0))
+            self.record[sender] = (hits + helped, tried + 1)
+
+    def consider(self, edit_hash: str, idea: Idea, sender: str, damping: float) -> None:
+        """Let a sender's voice for an edit count: damped log-odds of the sender's precision."""
+        held = self.ideas.setdefault(edit_hash, idea)
+        odds = self.precision(sender)
+        held.log_odds += (1 - damping) * math.log(odds / (1 - odds))
+        held.gain = max(held.gain, idea.gain)
+        if sender not in held.senders:
+            held.senders.append(sender)
+
+    def hear(self, signal: Signal, damping: float) -> str | None:
+        """Take in a suggestion or veto.
+
+        Returns:
+            None if it counted, else why it was dropped.
+        """
+        if signal.version not in (0, self.version):
+            return "stale version"
+        key = (signal.kind, signal.section, f"{signal.edit_hash}<{signal.origin or signal.source}")
+        if key in self.seen:
+            return "heard before"
+        self.seen.append(key)
+        if signal.kind == "veto":
+            if signal.edit_hash in self.ideas:
+                odds = self.precision(signal.source)
+                self.ideas[signal.edit_hash].log_odds -= (1 - damping) * math.log((1 + odds) / (1 - odds))
+            return None
+        if signal.edit is None:
+            return "no edit"
+        if signal.edit_hash in self.refused:
+            return "refused before"
+        idea = Idea(
+            edit=signal.edit,
+            section=signal.section,
+            gain=signal.gain,
+            hops=signal.hops,
+            cause=signal.id,
+            origin=signal.origin or signal.source,
+        )
+        self.consider(signal.edit_hash, idea, signal.source, damping)
+        return None
+
+    def best_idea(self) -> str | None:
+        """Hash of the idea with the largest expected gain; ties go to the smaller hash."""
+        return min(self.ideas, key=lambda h: (-self.ideas[h].worth, h), default=None)
+
+    def move_to(self, belief: Any, belief_hash: str, evidence: Evidence, section: str) -> None:
+        """Commit a new belief: what was refused before may help now, and gets another chance."""
+        self.before[section] = self.evidence
+        self.visited.append(self.belief_hash)
+        self.belief, self.belief_hash, self.evidence = belief, belief_hash, evidence
+        self.version += 1
+        self.wins += 1
+        self.reconsider()
+
+    def reconsider(self) -> None:
+        """Begin a new round: the belief or the niche has changed."""
+        self.refused.clear()
+        self.seen.clear()
+        self.attempts, self.exhausted, self.asked = 0, False, False
+        for idea in self.ideas.values():
+            idea.log_odds /= 2
+
+    def next_id(self) -> str:
+        """A fresh signal id."""
+        self.sent += 1
+        return f"{self.id}:{self.sent}"
+
+    def next_draw(self) -> int:
+        """A fresh number for a measurement."""
+        self.draws += 1
+        return self.draws
+
+    def copy(self) -> "NodeState":
+        """An independent copy; a turn works on one, so that a failed turn leaves no trace."""
+        return replace(
+            self,
+            niche=list(self.niche),
+            evidence=self.evidence.copy(),
+            before=dict(self.before),
+            ideas={key: replace(idea, senders=list(idea.senders)) for key, idea in self.ideas.items()},
+            refused=dict(self.refused),
+            seen=list(self.seen),
+            record=dict(self.record),
+            committed=list(self.committed),
+            visited=list(self.visited),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON."""
+        data = {name: getattr(self, name) for name in self.__slots__}
+        data["evidence"] = self.evidence.to_json()
+        data["before"] = {section: evidence.to_json() for section, evidence in self.before.items()}
+        data["ideas"] = {
+            key: {name: getattr(idea, name) for name in Idea.__slots__} for key, idea in self.ideas.items()
+        }
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "NodeState":
+        """The inverse of `to_json`, also after a trip through text.
+
+        Raises:
+            BeliefSignalInvalid: the data is no node state.
+        """
+        try:
+            held = dict(data)
+            held["evidence"] = Evidence.from_json(held["evidence"])
+            held["before"] = {section: Evidence.from_json(entry) for section, entry in held["before"].items()}
+            held["ideas"] = {
+                key: Idea(**{**entry, "senders": list(entry["senders"])})
+                for key, entry in held["ideas"].items()
+            }
+            held["seen"] = [(a, b, c) for a, b, c in held["seen"]]
+            held["record"] = {sender: (int(a), int(b)) for sender, (a, b) in held["record"].items()}
+            for name in ("niche", "committed", "visited"):
+                held[name] = list(held[name])
+            held["refused"] = dict(held["refused"])
+            return cls(**held)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BeliefSignalInvalid(what="node state", detail=repr(error)) from error
