@@ -24,13 +24,13 @@ def node_user(cluster: str, name: str) -> BrokerUser:
 
 
 def neuron_user(cluster: str, name: str) -> BrokerUser:
-    """One neuron in a process of its own: speaks only in its own name, hears only its own inbox."""
+    """One neuron in a process of its own: speaks only in its own name, hears its own inbox and all status."""
     check_name(cluster)
     check_name(name)
     return BrokerUser(
         name,
         (f"hal9.{cluster}.in.*.*.{name}", f"hal9.{cluster}.ev.{name}.*", f"hal9.{cluster}.st.{name}"),
-        (f"hal9.{cluster}.in.{name}.*.*",),
+        (f"hal9.{cluster}.in.{name}.*.*", f"hal9.{cluster}.st.*"),
     )
 
 

@@ -148,9 +148,7 @@ class Daemon:
         self.definitions = load_neurons(self.home.neurons, enabled=settings.neurons.enabled)
         self.journal = await stack.enter_async_context(Journal(self.home.journal))
         book = stack.enter_context(BudgetBook(self.home.budgets, budget_limits(settings), clock=self._clock))
-        self.minds = await stack.enter_async_context(
-            MindPool(lambda: self.settings, book, boot_id=self.journal.boot_id)
-        )
+        self.minds = await stack.enter_async_context(MindPool(lambda: self.settings, book))
         self.address = await self._open_broker(stack)
         self.directory = NeuronDirectory(clock=self._clock, node=NODE)
         self.house = self._furnish()
@@ -196,7 +194,9 @@ class Daemon:
         name = self.settings.cluster.name
         broker = self.settings.broker
         users = [node_user(name, NODE), viewer_user(name, VIEWER)]
-        users += [neuron_user(name, neuron) for neuron in self.definitions]
+        # Also for neurons that are not enabled here: they may run as processes of their own.
+        neurons = sorted(path.stem for path in self.home.neurons.glob("*.md") if path.stem != "README")
+        users += [neuron_user(name, neuron) for neuron in neurons]
         self.broker = await stack.enter_async_context(
             EmbeddedBroker(
                 self.home.broker,
@@ -204,12 +204,12 @@ class Daemon:
                 server=Path(broker.server_path) if broker.server_path else None,
                 limits=StoreLimits(
                     max_bytes=broker.store_max_mb * 1024 * 1024,
-                    max_age_seconds=broker.store_max_age_hours * 3600,
+                    max_age_seconds=int(broker.store_max_age_hours * 3600),
                 ),
                 clock=self._clock,
             )
         )
-        self._write_access([VIEWER, *self.definitions])
+        self._write_access([VIEWER, *neurons])
         return self.broker.address(NODE)
 
     async def _give_up(self, failure: Failure) -> Outcome:

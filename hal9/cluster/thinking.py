@@ -1,18 +1,17 @@
 """Model calls for all neurons of a process: one open mind per spec, a shared limit, every call budgeted."""
 
 import asyncio
-import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from hal9.limits import BudgetBook, Limit, Reservation, Spend
+from hal9.limits import BudgetBook, Limit
 from hal9.minds import MindSettings as OpenSettings
 from hal9.minds import default_spec, open_mind
 from hal9.minds.local import LocalSettings
-from hal9.minds.prices import Quote, Quoting, bound_tokens
-from hal9.minds.protocol import Mind, OnToken, Reply, Request, Usage
+from hal9.minds.protocol import Mind, OnToken, Reply, Request
 from hal9.minds.retries import RetryPolicy
 from hal9.neurons.seams import CallContext
 from hal9.settings import CapSettings, MindSettings, Settings
@@ -50,12 +49,10 @@ class MindPool:
         self,
         settings: Callable[[], Settings],
         book: BudgetBook,
-        *,
-        boot_id: str | None = None,
     ) -> None:
         self._settings = settings
         self._book = book
-        self._boot = (boot_id or uuid.uuid4().hex)[-8:]
+        self._granted: set[str] = set()
         self._stack = AsyncExitStack()
         self._minds: dict[str, Mind] = {}
         self._opening: dict[str, asyncio.Lock] = {}
@@ -86,27 +83,32 @@ class MindPool:
             return found
         async with self._opening.setdefault(resolved, asyncio.Lock()):
             if resolved not in self._minds:
-                mind = open_mind(resolved, settings=self._open_settings())
+                mind = open_mind(resolved, settings=self._open_settings(), budget=self._book)
                 self._minds[resolved] = await self._stack.enter_async_context(mind)
         return self._minds[resolved]
 
     async def think(
         self, model: str, request: Request, *, call: CallContext, on_token: OnToken | None = None
     ) -> Reply:
-        """Ask, within the budgets: reserved before, settled after, whatever happens in between."""
+        """Ask, within the budgets of the home and of the task.
+
+        Raises:
+            LimitError: a budget does not allow the call.
+            MindError: the mind failed.
+        """
         mind = await self.mind(model)
+        self.grant(call.task_id, call.grant)
+        charged = replace(
+            request, metadata={**request.metadata, "task_id": call.task_id, "neuron": call.neuron}
+        )
         async with self._calls:
-            reservation = await self._reserve(mind, request, call)
-            try:
-                reply = await mind.think(request, on_token=on_token)
-            except BaseException as error:
-                self._settle_failed(reservation, error)
-                raise
-            self._book.settle(reservation, _spend(reply.usage))
-        return reply
+            return await mind.think(charged, on_token=on_token)
 
     def grant(self, task_id: str, grant: Grant) -> None:
-        """Put a task's own caps on the books."""
+        """Put a task's own caps on the books, once."""
+        if task_id in self._granted:
+            return
+        self._granted.add(task_id)
         limits = []
         if grant.tokens is not None:
             limits.append(Limit(kind="tokens", scope="task", value=float(grant.tokens)))
@@ -115,40 +117,9 @@ class MindPool:
         if limits:
             self._book.limit_task(task_id, limits)
 
-    async def _reserve(self, mind: Mind, request: Request, call: CallContext) -> Reservation:
-        self.grant(call.task_id, call.grant)
-        if isinstance(mind, Quoting):
-            quote = await mind.quote(request)
-        else:
-            quote = Quote(tokens=bound_tokens(request.messages) + request.max_tokens, usd=0.0)
-        return self._book.reserve(
-            f"{call.call_id}#{self._boot}",
-            call.task_id,
-            tokens=quote.tokens,
-            usd=quote.usd,
-            mind=mind.name,
-        )
-
-    def _settle_failed(self, reservation: Reservation, error: BaseException) -> None:
-        """What a failed call cost, as far as its error knows; else the whole reservation counts."""
-        usage = getattr(error, "usage", None)
-        if isinstance(usage, Usage):
-            self._book.settle(reservation, _spend(usage))
-            return
-        self._book.settle(reservation, Spend(tokens=reservation.tokens, usd=reservation.usd))
-
     def _open_settings(self) -> OpenSettings:
         minds = self._settings().minds
         return OpenSettings(
             local=LocalSettings(threads=minds.threads, context_tokens=minds.context_tokens),
             retries=RetryPolicy(attempts=minds.attempts),
         )
-
-
-def _spend(usage: Usage) -> Spend:
-    return Spend(
-        tokens=usage.prompt_tokens + usage.completion_tokens,
-        usd=usage.usd,
-        seconds=usage.seconds,
-        calls=usage.calls,
-    )

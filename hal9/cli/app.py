@@ -1,0 +1,129 @@
+"""The command table, the way errors are shown, and the options every command shares.
+
+Exit codes: 0 fine; 1 an error; 2 wrong usage or a task that was not accepted; 3 configuration; 4 broker;
+5 language model; 6 a limit said no; 7 no such task; 8 the task itself failed; 130 interrupted.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["TASK_FAILED", "LazyGroup", "cli", "main"]
+
+TASK_FAILED = 8
+_INTERRUPTED = 130
+
+# name: (module, attribute, one line for the overview)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("hal9.cli.home", "init", "Write a fresh home: config/, neurons/, memory/."),
+    "up": ("hal9.cli.daemon", "up", "Start the cluster."),
+    "stop": ("hal9.cli.daemon", "stop", "Stop the cluster in order."),
+    "status": ("hal9.cli.daemon", "status", "Show the cluster, its neurons and tasks."),
+    "logs": ("hal9.cli.daemon", "logs", "Show the daemon's log."),
+    "doctor": ("hal9.cli.doctor", "doctor", "Check everything a cluster needs; show dead letters."),
+    "submit": ("hal9.cli.tasks", "submit", "Give the cluster a task."),
+    "tasks": ("hal9.cli.tasks", "tasks", "List tasks."),
+    "show": ("hal9.cli.tasks", "show", "Show one task."),
+    "trace": ("hal9.cli.tasks", "trace", "Show a task's path with time, tokens and cost."),
+    "watch": ("hal9.cli.tasks", "watch", "Follow a task, or the whole cluster, live."),
+    "result": ("hal9.cli.tasks", "result", "Print a task's answer."),
+    "cancel": ("hal9.cli.tasks", "cancel", "End a task."),
+    "neuron": ("hal9.cli.neuron", "neuron", "Run one neuron as a process of its own."),
+    "model": ("hal9.cli.models", "model", "List, pull and find local models."),
+    "config": ("hal9.cli.home", "config", "Check or show the settings."),
+    "completion": ("hal9.cli.completion", "completion", "Print shell completion for bash, zsh or fish."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, so that `--help` is quick."""
+
+    table: dict[str, tuple[str, str, str]] = COMMANDS
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self.table.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(entry[0]), entry[1])
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.table:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.table, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry[2]) for name, entry in self.table.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--home", type=click.Path(path_type=Path), help="The cluster's home (default: HAL9_HOME, or here)."
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(None, "--version", package_name="hal9", prog_name="hal9")
+@click.pass_context
+def cli(ctx: click.Context, home: Path | None, debug: bool) -> None:
+    """HAL9: a cluster of language-model neurons that learns from its errors."""
+    ctx.obj = {"home": home, "debug": debug}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; ends the process with a documented exit code."""
+    sys.exit(run(cli, arguments))
+
+
+def run(command: click.Command, arguments: list[str] | None = None) -> int:
+    """Run a command and turn every error into a sentence and an exit code."""
+    try:
+        value: Any = command.main(args=arguments, standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return int(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; nothing is wrong.
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the one place where anything becomes a sentence
+        return _explain(error, arguments)
+    return value if isinstance(value, int) else 0
+
+
+def _explain(error: Exception, arguments: list[str] | None) -> int:
+    from hal9.errors import Hal9Error
+
+    given = sys.argv[1:] if arguments is None else arguments
+    if "--debug" in given:
+        raise error
+    inner: BaseException = error
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    if isinstance(inner, Hal9Error):
+        click.echo(f"hal9: {inner}", err=True)
+        return inner.exit_code
+    if isinstance(inner, TimeoutError):
+        click.echo("hal9: no answer in time; the task goes on, `hal9 watch` follows it", err=True)
+        return 1
+    click.echo(
+        f"hal9: unexpected {type(inner).__name__}: {inner}\nRun again with --debug for the traceback.",
+        err=True,
+    )
+    return 1

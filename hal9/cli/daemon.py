@@ -1,0 +1,150 @@
+"""`hal9 up`, `stop`, `status`, `logs`."""
+
+import logging
+import logging.handlers
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
+
+if TYPE_CHECKING:
+    from hal9.cluster import Home
+
+__all__ = ["logs", "status", "stop", "up"]
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@click.command()
+@click.option("--detach", "-d", is_flag=True, help="Run in the background.")
+@click.option("--log-to-stderr", is_flag=True, hidden=True)
+@click.pass_context
+def up(ctx: click.Context, detach: bool, log_to_stderr: bool) -> None:
+    """Start the cluster: broker, neurons, task book."""
+    home = home_of(ctx)
+    home.settings()
+    if detach:
+        from hal9.cluster.process import start_detached
+
+        pid = start_detached(home)
+        click.echo(f"cluster is up (process {pid}); `hal9 status` shows it, `hal9 stop` ends it.")
+        return
+    _log(home, to_stderr=log_to_stderr)
+    run(_serve(home, quiet=log_to_stderr))
+
+
+async def _serve(home: "Home", *, quiet: bool) -> None:
+    from hal9.cluster.daemon import Daemon
+
+    async with Daemon(home) as daemon:
+        if not quiet:
+            click.echo(f"cluster {home.root} is up; Ctrl-C stops it.")
+        await daemon.serve()
+        if not quiet:
+            click.echo("stopping: running turns are finished first, Ctrl-C again ends them.")
+
+
+def _log(home: "Home", *, to_stderr: bool) -> None:
+    home.make_state()
+    settings = home.settings().logging
+    handler: logging.Handler
+    if to_stderr:
+        handler = logging.StreamHandler()
+    else:
+        handler = logging.handlers.RotatingFileHandler(
+            home.log, maxBytes=settings.max_mb * 1024 * 1024, backupCount=settings.keep
+        )
+    logging.basicConfig(level=settings.level, format=_FORMAT, handlers=[handler], force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Kill it; accepted tasks are taken up at the next start.")
+@click.option(
+    "--timeout", "seconds", type=float, help="Seconds to wait (default: cluster.drain_seconds + 15)."
+)
+@click.pass_context
+def stop(ctx: click.Context, force: bool, seconds: float | None) -> None:
+    """Stop the cluster: running turns are finished first, up to cluster.drain_seconds."""
+    from hal9.cluster.process import stop_daemon
+
+    home = home_of(ctx)
+    limit = seconds if seconds is not None else home.settings().cluster.drain_seconds + 15.0
+    started = time.monotonic()
+    pid = stop_daemon(home, seconds=limit, force=force)
+    click.echo(f"process {pid} has ended after {time.monotonic() - started:.1f} s.")
+
+
+@click.command()
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> int:
+    """Show the cluster, its neurons and tasks. Exit code 1 when it is down."""
+
+    async def read() -> dict[str, object]:
+        async with open_cluster(ctx) as cluster:
+            return await cluster.status()
+
+    said = run(read())
+    if as_json:
+        print_json(said)
+    else:
+        _print_status(said)
+    return 0 if said["state"] == "ready" else 1
+
+
+def _print_status(said: dict[str, object]) -> None:
+    from rich.table import Table
+
+    out = console()
+    colour = {"ready": "green", "down": "red"}.get(str(said["state"]), "yellow")
+    out.print(f"[{colour}]●[/] [bold]{said['state']}[/]  {said['home']}")
+    if said["state"] == "ready":
+        age = time.time() - float(str(said["started_at"]))
+        out.print(f"  process {said['pid']}, up {_age(age)}, broker {said['broker']}, mind {said['mind']}")
+    counts = said["tasks"]
+    if isinstance(counts, dict) and counts:
+        out.print("  tasks: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
+    if said["state"] == "ready":
+        table = Table(box=None, padding=(0, 2), header_style="dim")
+        for column in ("layer", "neuron", "where"):
+            table.add_column(column)
+        rows = [(layer, name, "daemon") for name, layer in dict(said["neurons"]).items()]  # type: ignore[call-overload]
+        for node, state in dict(said["nodes"]).items():  # type: ignore[call-overload]
+            rows += [(layer, name, f"{node} ({state['state']})") for name, layer in state["neurons"].items()]
+        for layer, name, where in sorted(rows, key=lambda row: (-row[0], row[1])):
+            table.add_row(f"L{layer}", name, where)
+        out.print(table)
+    alerts = said.get("alerts")
+    for alert in alerts if isinstance(alerts, list) else []:
+        out.print(f"  [yellow]![/] {alert}")
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@click.command()
+@click.option("--lines", "-n", default=50, show_default=True, help="How many lines.")
+@click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
+@click.pass_context
+def logs(ctx: click.Context, lines: int, follow: bool) -> None:
+    """Show the daemon's log."""
+    path = home_of(ctx).log
+    if not path.exists():
+        click.echo(f"{path}: nothing has been logged yet")
+        return
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for line in stream.readlines()[-lines:]:
+            click.echo(line, nl=False)
+        while follow:
+            line = stream.readline()
+            if line:
+                click.echo(line, nl=False)
+            else:
+                time.sleep(0.2)

@@ -1,0 +1,151 @@
+"""Tasks, steps and answers as rich text."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from hal9.journal.tasks import TaskRow
+from hal9.signals import StepRecord, Tally
+
+__all__ = ["answer_panel", "short_id", "state_mark", "task_line", "task_table", "trace_tree"]
+
+_MARKS = {"queued": "[dim]…[/]", "running": "[cyan]▶[/]", "done": "[green]✔[/]", "failed": "[red]✘[/]",
+          "cancelled": "[yellow]■[/]"}  # fmt: skip
+_STEP_MARKS = {"ok": "[green]✔[/]", "failed": "[red]✘[/]", "cancelled": "[yellow]■[/]"}
+_LAYER_NAMES = {4: "strategy", 3: "design", 2: "implementation"}
+
+
+def short_id(task_id: str) -> str:
+    """The part of an id that is unique enough for a person: its random end."""
+    return task_id[-12:]
+
+
+def state_mark(state: str) -> str:
+    """A coloured sign for a state."""
+    return _MARKS.get(state, state)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value >= 0.1 else f"{value * 1000:.0f} ms"
+
+
+def _cost(tally: Tally) -> str:
+    tokens = tally.prompt_tokens + tally.completion_tokens
+    text = f"{tokens} tokens" if tokens else ""
+    return f"{text}, ${tally.usd:.4f}" if tally.usd else text
+
+
+def task_line(task: TaskRow) -> str:
+    """State, id and the beginning of the objective."""
+    objective = " ".join(task.payload.objective.split())
+    return f"{state_mark(task.state)} [bold]{short_id(task.id)}[/]  {escape(objective[:90])}"
+
+
+def task_table(rows: Sequence[TaskRow]) -> Table:
+    """A list of tasks."""
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for column in ("", "id", "age", "took", "tokens", "reason", "objective"):
+        table.add_column(column, no_wrap=column != "objective")
+    now = time.time()
+    for task in rows:
+        end = task.finished_at or now
+        took = _seconds(end - task.started_at) if task.started_at else ""
+        tally = task.result.tally if task.result else Tally()
+        reason = task.stop_reason if task.stop_reason not in (None, "done") else ""
+        objective = " ".join(task.payload.objective.split())
+        table.add_row(
+            state_mark(task.state),
+            short_id(task.id),
+            _seconds(now - task.created_at),
+            took,
+            str(tally.prompt_tokens + tally.completion_tokens or ""),
+            reason or "",
+            escape(objective[:80]),
+        )
+    return table
+
+
+def trace_tree(task: TaskRow, steps: Sequence[StepRecord], *, live: dict[str, str] | None = None) -> Tree:
+    """The path of a task, layers nested, each step with its cost; `live` adds what goes on now."""
+    tree = Tree(task_line(task), guide_style="dim")
+    branches: dict[int, Tree] = {}
+    by_signal: dict[str, Tree] = {}
+    for step in steps:
+        branch = by_signal.get(step.signal_id)
+        if branch is None:
+            parent = next((branches[layer] for layer in sorted(branches) if layer > step.layer), tree)
+            label = _LAYER_NAMES.get(step.layer, "")
+            branch = parent.add(f"[bold]L{step.layer}[/] {escape(step.neuron)} [dim]{label}[/]")
+            by_signal[step.signal_id] = branch
+            branches[step.layer] = branch
+        branch.add(_step_line(step))
+    for neuron, text in (live or {}).items():
+        tree.add(Text.from_markup(f"[cyan]●[/] {escape(neuron)}: ") + Text(text, style="dim"))
+    return tree
+
+
+def _step_line(step: StepRecord) -> RenderableType:
+    mark = _STEP_MARKS.get(step.outcome, step.outcome)
+    details = [_seconds(step.ended_at - step.started_at)]
+    if step.kind == "pass":
+        target = step.route.get("to") or ", ".join(part["to"] for part in step.route.get("parts", []))
+        return f"{mark} passed on to {escape(str(target))} [dim]({step.route.get('policy', 'split')})[/]"
+    if cost := _cost(step.tally):
+        details.append(cost)
+    if step.recalled:
+        details.append(f"recalled {', '.join(step.recalled)}")
+    line = f"{mark} {step.kind} [dim]{'; '.join(details)}[/]"
+    if step.outcome == "failed" and step.evidence:
+        last = step.evidence.strip().splitlines()[-1] if step.evidence.strip() else ""
+        line += f"\n  [red]{escape(last[:120])}[/]"
+    return line
+
+
+def answer_panel(task: TaskRow, *, diff: bool = True) -> RenderableType:
+    """The answer, the check, the changes, what it cost."""
+    result = task.result
+    if result is None:
+        return Text(f"{task.state}: no result yet")
+    parts: list[RenderableType] = []
+    if result.answer.strip():
+        parts.append(Text(result.answer.strip()))
+    for change in result.changes if diff else []:
+        if change.diff:
+            parts.append(Syntax(change.diff.rstrip(), "diff", background_color="default", word_wrap=True))
+        else:
+            parts.append(Text(f"{change.action} {change.path}"))
+    if result.check is not None:
+        mark = "[green]passed[/]" if result.check.passed else "[red]failed[/]"
+        parts.append(Text.from_markup(f"check {mark}: {escape(result.check.command)}"))
+    if result.error is not None:
+        parts.append(Text(f"{result.error.reason}: {result.error.message}", style="red"))
+        if result.error.evidence.strip():
+            parts.append(Text(result.error.evidence.strip()[-1500:], style="dim"))
+    took = (task.finished_at or 0) - task.created_at
+    tally = result.tally
+    parts.append(
+        Text(
+            f"{took:.1f} s, {tally.calls} model calls, "
+            f"{tally.prompt_tokens} + {tally.completion_tokens} tokens, ${tally.usd:.4f}",
+            style="dim",
+        )
+    )
+    colour = {"done": "green", "failed": "red"}.get(task.state, "yellow")
+    return Panel(Group(*parts), title=f"{short_id(task.id)} {task.state}", border_style=colour)
+
+
+def event_line(task_id: str, source: str, detail: dict[str, Any]) -> str:
+    """One progress event of the whole cluster."""
+    rest = ", ".join(
+        f"{key} {value}" for key, value in detail.items() if key not in ("event", "neuron", "layer")
+    )
+    event = escape(str(detail.get("event", "")))
+    return f"[dim]{short_id(task_id)}[/] {escape(source)} {event} [dim]{escape(rest[:120])}[/]"

@@ -1,0 +1,221 @@
+"""`hal9 submit`, `tasks`, `show`, `trace`, `watch`, `result`, `cancel`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hal9.cli.app import TASK_FAILED
+from hal9.cli.common import console, json_option, open_cluster, print_json, run
+
+if TYPE_CHECKING:
+    from hal9.journal.tasks import TaskRow
+
+__all__ = ["cancel", "result", "show", "submit", "tasks", "trace", "watch"]
+
+_STATES = click.Choice(["queued", "running", "done", "failed", "cancelled"])
+
+
+@click.command()
+@click.argument("objective", required=False)
+@click.option(
+    "--file", "files", multiple=True, type=click.Path(path_type=Path), help="A file the task is about."
+)
+@click.option("--workspace", type=click.Path(path_type=Path), help="Directory the task may change.")
+@click.option("--check", help="Command that must end with 0 in the workspace, e.g. 'pytest -q'.")
+@click.option("--wait", is_flag=True, help="Show progress and wait for the answer.")
+@click.option("--budget-tokens", type=click.IntRange(min=1), help="Most tokens the task may use.")
+@click.option("--budget-usd", type=click.FloatRange(min=0), help="Most dollars the task may cost.")
+@click.option(
+    "--timeout", "timeout_seconds", type=click.FloatRange(min=0.1), help="Seconds the task may take."
+)
+@click.option("--family", default="", help="Task family, for memory and routing.")
+@click.option("--workload", default="neurons", show_default=True, help="Who does it.")
+@json_option
+@click.pass_context
+def submit(ctx: click.Context, /, objective: str | None, wait: bool, as_json: bool, **options: Any) -> int:
+    """Give the cluster a task. OBJECTIVE "-" (or none) is read from standard input.
+
+    A task that was accepted is not lost: it waits for the cluster when that is down.
+    """
+    if objective in (None, "-"):
+        objective = sys.stdin.read()
+    family = options.pop("family")
+
+    async def go() -> "TaskRow":
+        from hal9.signals import Scope
+
+        async with open_cluster(ctx) as cluster:
+            workspace = options["workspace"]
+            options["scope"] = Scope(
+                workspace=str(workspace.absolute()) if workspace else "", task_family=family
+            )
+            task_id = await cluster.submit(objective or "", **options)
+            if not wait:
+                return await cluster.task(task_id)
+            if not as_json:
+                from hal9.cli.live import follow
+
+                await follow(cluster, task_id)
+            return await cluster.wait(task_id)
+
+    task = run(go())
+    if wait:
+        return _finish(task, as_json=as_json)
+    if as_json:
+        _print_task(task)
+    else:
+        short = task.id[-12:]
+        click.echo(f"{task.id}\n`hal9 watch {short}` follows it, `hal9 result {short}` prints the answer.")
+    return 0
+
+
+def _print_task(task: "TaskRow") -> None:
+    from hal9.cluster.client import task_as_json
+
+    print_json(task_as_json(task))
+
+
+def _finish(task: "TaskRow", *, as_json: bool) -> int:
+    if as_json:
+        _print_task(task)
+    else:
+        from hal9.cli.render import answer_panel
+
+        console().print(answer_panel(task))
+    return 0 if task.state == "done" else TASK_FAILED
+
+
+@click.command()
+@click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(min=1))
+@click.option("--state", type=_STATES)
+@json_option
+@click.pass_context
+def tasks(ctx: click.Context, limit: int, state: Any, as_json: bool) -> None:
+    """List tasks, newest first."""
+
+    async def read() -> "list[TaskRow]":
+        async with open_cluster(ctx) as cluster:
+            return await cluster.tasks(limit=limit, state=state)
+
+    rows = run(read())
+    if as_json:
+        from hal9.cluster.client import task_as_json
+
+        print_json([task_as_json(task) for task in rows])
+    elif rows:
+        from hal9.cli.render import task_table
+
+        console().print(task_table(rows))
+    else:
+        click.echo('no tasks yet; `hal9 submit "…"` gives one.')
+
+
+@click.command()
+@click.argument("task_id")
+@json_option
+@click.pass_context
+def show(ctx: click.Context, task_id: str, as_json: bool) -> None:
+    """Show one task. TASK_ID is an id, its beginning, its end, or "last"."""
+
+    async def read() -> "TaskRow":
+        async with open_cluster(ctx) as cluster:
+            return await cluster.task(task_id)
+
+    task = run(read())
+    if as_json:
+        _print_task(task)
+        return
+    from hal9.cli.render import answer_panel, task_line
+
+    out = console()
+    out.print(task_line(task))
+    out.print(task.payload.objective, markup=False)
+    for label, value in (("workspace", task.payload.workspace), ("check", task.payload.check)):
+        if value:
+            out.print(f"[dim]{label}[/] {value}")
+    out.print(answer_panel(task))
+
+
+@click.command()
+@click.argument("task_id")
+@json_option
+@click.pass_context
+def trace(ctx: click.Context, task_id: str, as_json: bool) -> None:
+    """Show a task's path through the neurons, with time, tokens and cost per step."""
+
+    async def read() -> "tuple[TaskRow, list[Any]]":
+        async with open_cluster(ctx) as cluster:
+            return await cluster.task(task_id), await cluster.steps(task_id)
+
+    task, steps = run(read())
+    if as_json:
+        print_json([step.model_dump(mode="json") for step in steps])
+        return
+    from hal9.cli.render import trace_tree
+
+    console().print(trace_tree(task, steps))
+
+
+@click.command()
+@click.argument("task_id", required=False)
+@click.pass_context
+def watch(ctx: click.Context, task_id: str | None) -> int:
+    """Follow a task until it ends, or (without TASK_ID) everything the cluster does."""
+    from hal9.cli.live import follow, follow_all
+
+    if task_id is None:
+        from hal9.cli.common import home_of
+
+        run(follow_all(home_of(ctx)))
+        return 0
+
+    async def go() -> "TaskRow":
+        async with open_cluster(ctx) as cluster:
+            full = await cluster.resolve(task_id)
+            await follow(cluster, full)
+            return await cluster.wait(full)
+
+    return _finish(run(go()), as_json=False)
+
+
+@click.command()
+@click.argument("task_id")
+@click.option("--wait", is_flag=True, help="Wait until there is one.")
+@json_option
+@click.pass_context
+def result(ctx: click.Context, task_id: str, wait: bool, as_json: bool) -> int:
+    """Print a task's answer, nothing else. Exit code 8 when the task failed."""
+
+    async def read() -> "TaskRow":
+        async with open_cluster(ctx) as cluster:
+            return await cluster.wait(task_id) if wait else await cluster.task(task_id)
+
+    task = run(read())
+    if as_json:
+        _print_task(task)
+    elif task.result is None:
+        click.echo(f"task {task.id} is {task.state}; `hal9 result {task_id} --wait` waits for it.", err=True)
+        return 1
+    else:
+        click.echo(task.result.answer)
+        if task.result.error is not None:
+            click.echo(f"{task.result.error.reason}: {task.result.error.message}", err=True)
+    return 0 if task.state == "done" else TASK_FAILED
+
+
+@click.command()
+@click.argument("task_id")
+@click.option("--reason", default="cancelled by the user", help="Kept with the task.")
+@click.pass_context
+def cancel(ctx: click.Context, task_id: str, reason: str) -> None:
+    """End a task. While the cluster is down, it is cancelled at the next start."""
+
+    async def go() -> str:
+        async with open_cluster(ctx) as cluster:
+            full = await cluster.resolve(task_id)
+            await cluster.cancel(full, reason=reason)
+            return full
+
+    click.echo(f"{run(go())} is being cancelled.")
