@@ -30,11 +30,14 @@ class Workbench:
     layer: LayerName
     settings: WorkbenchSettings = field(default_factory=WorkbenchSettings)
     hidden: tuple[Path, ...] = ()
+    undo_file: Path | None = None
     workspace: Workspace = field(init=False)
     sandbox: Sandbox = field(init=False)
 
     def __post_init__(self) -> None:
-        self.workspace = Workspace(root=self.root, max_file_bytes=self.settings.file_mb * 1024 * 1024)
+        self.workspace = Workspace(
+            root=self.root, max_file_bytes=self.settings.file_mb * 1024 * 1024, undo_file=self.undo_file
+        )
         self.sandbox = choose_sandbox(self.settings.isolation)
 
     @property

@@ -1,6 +1,8 @@
 """A directory a task may change: paths are jailed by resolution, edits are atomic, each keeps its diff."""
 
+import base64
 import difflib
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -27,18 +29,27 @@ class FileEdit:
 class Workspace:
     """A jailed directory. All paths are relative, in POSIX form.
 
+    With `undo_file`, what each file was before is on disk before the file is touched. A new object
+    on the same undo file (after a crash) first puts everything back.
+
     Raises:
         WorkspaceMissing: `root` is not a directory.
     """
 
     root: Path
     max_file_bytes: int = 64 * 1024 * 1024
+    undo_file: Path | None = None
     _before: dict[Path, bytes | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.root.is_dir():
             raise WorkspaceMissing(path=str(self.root))
         self.root = self.root.resolve()
+        if self.undo_file is not None and self.undo_file.exists():
+            stored = json.loads(self.undo_file.read_text(encoding="utf-8"))
+            for path, data in stored.items():
+                self._before[self.resolve(path)] = None if data is None else base64.b64decode(data)
+            self.revert()
 
     def resolve(self, path: str) -> Path:
         """Absolute path of a file in the workspace.
@@ -83,6 +94,10 @@ class Workspace:
         done: list[tuple[Path, bytes | None]] = []
         changes: list[FileChange] = []
         try:
+            for _, target in targets:
+                if target not in self._before:
+                    self._before[target] = target.read_bytes() if target.is_file() else None
+            self._save_undo()
             for edit, target in targets:
                 before = target.read_bytes() if target.is_file() else None
                 done.append((target, before))
@@ -94,8 +109,6 @@ class Workspace:
             for target, before in reversed(done):
                 _write(target, before)
             raise WorkspaceUnwritable(path=str(error.filename or self.root), detail=str(error)) from error
-        for target, before in done:
-            self._before.setdefault(target, before)
         return changes
 
     def revert(self) -> None:
@@ -103,6 +116,7 @@ class Workspace:
         for target, before in self._before.items():
             _write(target, before)
         self._before.clear()
+        self._save_undo()
 
     def changes(self) -> list[FileChange]:
         """Net effect of all edits since the start (or the last revert)."""
@@ -114,6 +128,18 @@ class Workspace:
             if change is not None:
                 found.append(change)
         return found
+
+    def _save_undo(self) -> None:
+        if self.undo_file is None:
+            return
+        if not self._before:
+            self.undo_file.unlink(missing_ok=True)
+            return
+        stored = {
+            target.relative_to(self.root).as_posix(): None if data is None else base64.b64encode(data).decode()
+            for target, data in self._before.items()
+        }
+        _write(self.undo_file, json.dumps(stored).encode())
 
 
 def _write(target: Path, data: bytes | None) -> None:

@@ -1,0 +1,81 @@
+"""Tables of the task book: tasks, what neurons did for them, and requests to the daemon."""
+
+import sqlite3
+
+__all__ = ["m002_tasks"]
+
+
+def m002_tasks(connection: sqlite3.Connection) -> None:
+    """Tasks, steps, open work with its parts, requests. Times are wall-clock seconds since the epoch."""
+    connection.execute(
+        """
+        CREATE TABLE tasks (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            workload TEXT NOT NULL,
+            payload TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+            created_at REAL NOT NULL,
+            started_at REAL,
+            finished_at REAL,
+            deadline REAL NOT NULL,
+            root_signal TEXT,
+            result TEXT,
+            stop_reason TEXT
+        ) STRICT
+        """
+    )
+    connection.execute("CREATE INDEX tasks_open ON tasks (state, seq) WHERE state IN ('queued', 'running')")
+    connection.execute(
+        """
+        CREATE TABLE steps (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            task_id TEXT NOT NULL,
+            signal_id TEXT NOT NULL,
+            neuron TEXT NOT NULL,
+            body TEXT NOT NULL
+        ) STRICT
+        """
+    )
+    connection.execute("CREATE INDEX steps_by_task ON steps (task_id, seq)")
+    connection.execute(
+        """
+        CREATE TABLE work (
+            signal_id TEXT PRIMARY KEY,
+            task_id TEXT NOT NULL,
+            neuron TEXT NOT NULL,
+            signal TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('open', 'closed')),
+            opened_at REAL NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    connection.execute("CREATE INDEX work_by_task ON work (task_id)")
+    connection.execute(
+        """
+        CREATE TABLE parts (
+            work_id TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            signal_id TEXT UNIQUE,
+            target TEXT NOT NULL,
+            payload TEXT NOT NULL,
+            result TEXT,
+            PRIMARY KEY (work_id, position)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    connection.execute(
+        """
+        CREATE TABLE requests (
+            seq INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            task_id TEXT,
+            body TEXT NOT NULL,
+            at REAL NOT NULL,
+            done_at REAL,
+            outcome TEXT
+        ) STRICT
+        """
+    )
+    connection.execute("CREATE INDEX requests_open ON requests (seq) WHERE done_at IS NULL")
