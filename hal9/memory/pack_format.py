@@ -36,7 +36,7 @@ _PACK_KEYS = {"hal9_pack", "name", "version", "description", "origin", "licence"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackEntry:
-    """One rule of a pack; `errors` are texts of what it answers, `check` is Python that verifies the example."""
+    """One rule of a pack; `errors` are texts that it answers, `check` is Python that verifies its example."""
 
     id: str
     error_type: str

@@ -44,7 +44,7 @@ def clean_text(text: str) -> str:
 
 
 def defused(text: str) -> str:
-    """Break control tokens of chat templates (``<|im_start|>``), so that stored text stays inside its turn."""
+    """Break control tokens of chat templates (``<|im_start|>``): stored text stays inside its turn."""
     return _CONTROL.sub(r"< |\1| >", text)
 
 

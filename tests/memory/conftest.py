@@ -1,0 +1,32 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hal9.clock import ManualClock
+from hal9.errors import EmbedderUnavailable
+from hal9.memory import Embedder, MemoryStore, Scope, open_embedder
+from hal9.memory.hashing import HashingEmbedder
+
+LEDGER = Scope("home", "ledger", "*")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
+    with MemoryStore(tmp_path / "memory.db", embedder=HashingEmbedder(), clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Embedder:
+    try:
+        made = open_embedder("onnx-minilm")
+    except EmbedderUnavailable as missing:
+        pytest.skip(str(missing))
+    assert made is not None
+    return made
