@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hal9.errors import ScriptExhausted
+from hal9.minds.prices import Quote, bound_tokens
 from hal9.minds.protocol import OnToken, Reply, Request, Usage
 from hal9.minds.schema import answer
 
@@ -57,6 +58,10 @@ class ScriptedMind:
         traceback: TracebackType | None,
     ) -> None:
         return None
+
+    async def quote(self, request: Request) -> Quote:
+        """Costs nothing but tokens."""
+        return Quote(tokens=bound_tokens(request.messages) + request.max_tokens, usd=0.0)
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         """Give the next scripted reply.
@@ -120,6 +125,10 @@ class UnvalidatedScript:
         traceback: TracebackType | None,
     ) -> None:
         return None
+
+    async def quote(self, request: Request) -> Quote:
+        """Costs nothing but tokens."""
+        return await self._script.quote(request)
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         return await self._script.sample(request, on_token)
