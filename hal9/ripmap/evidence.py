@@ -3,13 +3,14 @@
 A `Case` is made once per task; `signals` and `ranking` then weigh it under as many parameter sets as wanted.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from hal9.ripmap.chronicle import Chronicle
 from hal9.ripmap.graph import shingles_of
 from hal9.ripmap.model import Role
 from hal9.ripmap.query import Mention, Part, Query, parse_task
@@ -59,6 +60,8 @@ class Case:
         errors: per file, matched error texts and quotations, rare ones more.
         chat: positions of chat files.
         focus: per file, how well it matches the focus words.
+        chronicle: the history; None without git.
+        memory: what is worth keeping between parameter sets.
     """
 
     terrain: Terrain
@@ -74,6 +77,8 @@ class Case:
     errors: Array
     chat: NDArray[np.intp]
     focus: Array
+    chronicle: Chronicle | None = None
+    memory: dict[Hashable, Array] = field(default_factory=dict)
 
     @property
     def asks(self) -> bool:
@@ -81,8 +86,8 @@ class Case:
         return bool(len(self.words.columns) or self.named.any() or self.frames or self.focus.any())
 
 
-def prepare(terrain: Terrain, task: Task) -> Case:
-    """Collect a task's evidence."""
+def prepare(terrain: Terrain, task: Task, chronicle: Chronicle | None = None) -> Case:
+    """Collect a task's evidence; without a chronicle history has no say."""
     text = (
         task.text if not task.mentions else f"{task.text}\n" + " ".join(f"`{name}`" for name in task.mentions)
     )
@@ -103,6 +108,7 @@ def prepare(terrain: Terrain, task: Task) -> Case:
         errors=_errors(terrain, query),
         chat=_positions(terrain, task.chat),
         focus=_focus(terrain, task.focus),
+        chronicle=chronicle,
     )
 
 

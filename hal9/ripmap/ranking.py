@@ -7,14 +7,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.ripmap.chronicle import chronicle_of
 from hal9.ripmap.evidence import Case, Task, prepare
 from hal9.ripmap.index import Index
 from hal9.ripmap.model import Role
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.signals import Evidence, importance, weigh
+from hal9.ripmap.signals import Evidence, importance, scaled, weigh
 from hal9.ripmap.terrain import Terrain, terrain_of
 
-__all__ = ["RankedFile", "RankedSymbol", "Ranking", "Task", "rank", "rank_case"]
+__all__ = ["RankedFile", "RankedSymbol", "Ranking", "Task", "prepare_task", "rank", "rank_case"]
 
 Array = NDArray[np.float64]
 _FLOOR = 0.02
@@ -56,7 +57,7 @@ class Ranking:
         self.terrain = case.terrain
         self.parameters = parameters
         self._signals = weigh(case, parameters)
-        self._signals |= _structure(case, parameters, alone=not self._signals)
+        self._signals |= _structure(case, parameters, alone=not case.asks)
         self._sum = (
             np.sum(list(self._signals.values()), axis=0)
             if self._signals
@@ -135,7 +136,15 @@ class Ranking:
 def rank(index: Index, task: Task | str, parameters: Parameters | None = None) -> Ranking:
     """Rank an index's files and symbols for a task."""
     task = Task(task) if isinstance(task, str) else task
-    return rank_case(prepare(terrain_of(index), task), parameters or Parameters())
+    return rank_case(prepare_task(index, task), parameters or Parameters())
+
+
+def prepare_task(index: Index, task: Task) -> Case:
+    """A task's evidence in an index, history included when there is any."""
+    chronicle = chronicle_of(index) if index.settings.use_git else None
+    return prepare(
+        terrain_of(index), task, chronicle if chronicle is not None and len(chronicle.times) else None
+    )
 
 
 def rank_case(case: Case, parameters: Parameters) -> Ranking:
@@ -144,15 +153,28 @@ def rank_case(case: Case, parameters: Parameters) -> Ranking:
 
 
 def _structure(case: Case, parameters: Parameters, *, alone: bool) -> dict[str, Array]:
-    """Importance in the graph: all there is without a task, a tie-breaker with one."""
-    weight = 1.0 if alone else parameters["weight_structure"]
+    """Importance in the graph and life in the history: all there is without a task, tie-breakers with one.
+
+    Alone they multiply, as odds do; beside evidence each adds its share.
+    """
     found: dict[str, Array] = {}
-    if weight > 0 and len(case.terrain.paths):
-        found["structure"] = weight * importance(case, parameters)
-    if len(case.chat):
-        chat = np.zeros(len(case.terrain.paths))
-        chat[case.chat] = np.log(parameters["boost_chat_file"])
-        found["chat"] = chat
+    if not len(case.terrain.paths):
+        return found
+    with_structure = alone or parameters["weight_structure"] > 0
+    with_history = case.chronicle is not None and (alone or parameters["weight_history"] > 0)
+    rank = importance(case, parameters) if with_structure else np.zeros(0)
+    life = np.zeros(len(case.terrain.paths))
+    if with_history and case.chronicle is not None:
+        recency, churn = case.chronicle.boosts(parameters, case.task.time)
+        life = recency + churn
+    if alone:
+        product = rank * np.exp(life)
+        found["structure"] = scaled(product, case.terrain.primary)
+        return found
+    if with_structure:
+        found["structure"] = parameters["weight_structure"] * rank
+    if with_history:
+        found["history"] = parameters["weight_history"] * scaled(life, case.terrain.primary)
     return found
 
 

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from hal9.passing import Graph, personalized_pagerank
 from hal9.ripmap.evidence import Case
+from hal9.ripmap.focus import spread_focus
 from hal9.ripmap.graph import resolve
 from hal9.ripmap.model import Role
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.signals_lexical import best_per_file
 from hal9.ripmap.terrain import Terrain
 
-__all__ = ["Evidence", "file_graph", "importance", "scaled", "weigh"]
+__all__ = ["Evidence", "file_graph", "importance", "kin", "scaled", "weigh"]
 
 Array = NDArray[np.float64]
 _BEST_TESTS = 12
@@ -161,9 +162,44 @@ def weigh(case: Case, parameters: Parameters) -> dict[str, Array]:
     )
     add("mentions", at["weight_mentions"] * np.log(at["boost_mentioned_ident"]), lambda: case.mentioned)
     add("errors", at["weight_errors"], lambda: case.errors)
+    if case.chronicle is not None:
+        add("commits", at["weight_commits"], lambda: kin(case, at))
     if found:
         total = np.sum(list(found.values()), axis=0)
         add("imported", at["weight_imported"], lambda: evidence.imported(total))
+    if case.focus.any():
+        add(
+            "focus",
+            float(np.log(at["boost_focus_expansion"])),
+            lambda: spread_focus(terrain, case.focus, at),
+            scale=False,
+        )
+    return found | _conversation(case, at)
+
+
+def kin(case: Case, parameters: Parameters) -> Array:
+    """Files of past commits like the task; kept while the query's weights stay the same."""
+    if case.chronicle is None:
+        return np.zeros(len(case.terrain.paths))
+    key = tuple(value for name, value in parameters.items() if name.startswith("query_"))
+    if key not in case.memory:
+        case.memory.clear()
+        case.memory[key] = case.chronicle.kin(case.query, parameters, case.task.time)
+    return case.memory[key]
+
+
+def _conversation(case: Case, parameters: Parameters) -> dict[str, Array]:
+    """Chat files, and what used to change together with them and with named files."""
+    found: dict[str, Array] = {}
+    if len(case.chat):
+        chat = np.zeros(len(case.terrain.paths))
+        chat[case.chat] = np.log(parameters["boost_chat_file"])
+        found["chat"] = chat
+    anchors = np.union1d(case.chat, np.flatnonzero(case.named > 0)).astype(np.intp)
+    if case.chronicle is not None and len(anchors):
+        coupled = case.chronicle.coupled(anchors, case.task.time)
+        if coupled.any() and parameters["boost_temporal_coupling"] > 1.0:
+            found["temporal"] = np.log(parameters["boost_temporal_coupling"]) * coupled
     return found
 
 
@@ -201,13 +237,7 @@ def file_graph(terrain: Terrain, parameters: Parameters) -> Graph:
     def build() -> Graph:
         candidates, symbols = terrain.candidates, terrain.symbols
         _, weight = resolve(candidates, parameters, "final")
-        own = np.maximum(candidates.source - len(symbols.name), 0)
-        inside = candidates.source < len(symbols.name)
-        source = (
-            np.where(inside, symbols.file[np.where(inside, candidates.source, 0)], own)
-            if len(symbols.name)
-            else own
-        )
+        source = terrain.file_of_node(candidates.source)
         target = symbols.file[candidates.target]
         matrix = sp.coo_matrix((weight, (source, target)), shape=terrain.imports.shape).tocsr()
         matrix.setdiag(0)

@@ -76,6 +76,15 @@ class Terrain:
         """Folders above each file."""
         return np.array([path.count("/") for path in self.paths], np.int32)
 
+    def file_of_node(self, nodes: Ints) -> Ints:
+        """File of each node of the symbol graph (definitions first, then one node per file)."""
+        count = len(self.symbols.name)
+        if not count:
+            return nodes
+        return np.where(nodes < count, self.symbols.file[np.minimum(nodes, count - 1)], nodes - count).astype(
+            np.int32
+        )
+
     @cached_property
     def definers(self) -> dict[str, Ints]:
         """Symbols by exact name."""
