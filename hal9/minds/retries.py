@@ -4,10 +4,12 @@ Providers' own retries are switched off, because loops within loops multiply att
 """
 
 import email.utils
+import random
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from hal9.clock import Clock, SystemClock
 from hal9.errors import MindBroken, MindRateLimited, MindTimeout, MindUnreachable
 from hal9.minds.protocol import Mind, OnToken, Reply, Request
 
@@ -61,9 +63,26 @@ class RetryingMind:
     what counts.
     """
 
-    def __init__(self, mind: Mind, policy: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        mind: Mind,
+        policy: RetryPolicy | None = None,
+        *,
+        clock: Clock | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Wrap a mind.
+
+        Args:
+            mind: the mind whose calls are repeated.
+            policy: how often and how patiently.
+            clock: what waits between the calls.
+            seed: makes the jitter of the waits repeatable.
+        """
         self._mind = mind
         self._policy = policy if policy is not None else RetryPolicy()
+        self._clock: Clock = clock if clock is not None else SystemClock()
+        self._jitter = random.Random(seed)  # noqa: S311 - spreads the waits of many callers, no secret
 
     @property
     def name(self) -> str:
@@ -93,6 +112,7 @@ class RetryingMind:
             retry=tenacity.retry_if_exception(self._again),
             stop=self._exhausted,
             wait=self._wait,
+            sleep=self._clock.sleep,
             reraise=True,
         )(self._mind.think, request, on_token=on_token)
 
@@ -106,18 +126,13 @@ class RetryingMind:
         return state.attempt_number >= allowed
 
     def _wait(self, state: "RetryCallState") -> float:
-        import tenacity  # noqa: PLC0415
-
         failed = state.outcome.exception() if state.outcome is not None else None
         asked = _asked_to_wait(failed)
         if asked is not None:
             return asked
         policy = self._policy
-        return tenacity.wait_exponential_jitter(
-            initial=policy.first_wait_seconds,
-            max=policy.longest_wait_seconds,
-            jitter=policy.first_wait_seconds,
-        )(state)
+        wait = policy.first_wait_seconds * 2.0 ** (state.attempt_number - 1)
+        return min(wait + self._jitter.uniform(0, policy.first_wait_seconds), policy.longest_wait_seconds)
 
 
 def _asked_to_wait(error: BaseException | None) -> float | None:
