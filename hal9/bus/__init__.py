@@ -1,12 +1,14 @@
 """Signals over MQTT: the courier (durable messaging of a node), the bus it uses, the embedded broker."""
 
 from hal9.bus.courier import Courier
-from hal9.bus.embedded import EmbeddedBroker, stop_survivor
+from hal9.bus.embedded import EmbeddedBroker
 from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Handler, Outcome, RetryPolicy
+from hal9.bus.loopback import LoopbackBroker, LoopbackBus
 from hal9.bus.mqtt import MqttBus
 from hal9.bus.nats_config import StoreLimits
 from hal9.bus.permissions import BrokerUser, neuron_user, node_user, viewer_user
 from hal9.bus.protocol import BrokerAddress, Bus, Incoming, LastWill
+from hal9.bus.server_process import stop_survivor
 
 __all__ = [
     "BrokerAddress",
@@ -20,6 +22,8 @@ __all__ = [
     "Handler",
     "Incoming",
     "LastWill",
+    "LoopbackBroker",
+    "LoopbackBus",
     "MqttBus",
     "Outcome",
     "RetryPolicy",

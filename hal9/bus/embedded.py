@@ -12,29 +12,28 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from hal9.bus.crew import Crew
 from hal9.bus.nats_config import Ports, StoreLimits, find_server, render
 from hal9.bus.permissions import BrokerUser
 from hal9.bus.protocol import BrokerAddress
+from hal9.bus.server_process import end_child, end_process, is_our_server, read_pid, taken, write_private
 from hal9.clock import Clock, SystemClock
 from hal9.errors import BrokerFailed, BrokerStoreInUse, BusError
 
-__all__ = ["EmbeddedBroker", "stop_survivor"]
+__all__ = ["EmbeddedBroker"]
 
 _log = logging.getLogger("hal9.bus.embedded")
 
 ADMIN = "hal9-admin"
 _START_SECONDS = 10.0
-_STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.25
 _MESSAGE_STREAM = "$MQTT_msgs"
 
@@ -82,8 +81,7 @@ class EmbeddedBroker:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
         self._owner_lock: IO[bytes] | None = None
-        self._stack = AsyncExitStack()
-        self._watcher: asyncio.Task[None] | None = None
+        self._crew = Crew()
         self.adopted = False
         self.restarts = 0
 
@@ -138,8 +136,8 @@ class EmbeddedBroker:
         try:
             await self._adopt_or_start()
             await self._cap_store()
-            group = await self._stack.enter_async_context(asyncio.TaskGroup())
-            self._watcher = group.create_task(self._watch(), name="embedded broker")
+            await self._crew.__aenter__()
+            self._crew.start(self._watch(), name="embedded broker")
         except BaseException:
             await self._end_server()
             self._release()
@@ -152,10 +150,8 @@ class EmbeddedBroker:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel()
         try:
-            await self._stack.__aexit__(exc_type, exc, traceback)
+            await self._crew.__aexit__(exc_type, exc, traceback)
         finally:
             await self._end_server()
             self._release()
@@ -186,14 +182,14 @@ class EmbeddedBroker:
     async def _adopt_or_start(self) -> None:
         store_lock = self._take_store_lock()
         if store_lock is None:
-            pid = _read_pid(self.directory)
+            pid = read_pid(self.directory)
             if pid is not None and await self._answers(2.0):
                 self._pid, self.adopted = pid, True
                 self._signal(signal.SIGHUP)  # our users may be others than those of the run before
                 await self._wait_login(self.address(ADMIN))
                 _log.info("adopted the broker that was left running (process %d)", pid)
                 return
-            await asyncio.to_thread(_end_process, pid, self.directory)
+            await asyncio.to_thread(end_process, pid, self.directory)
             store_lock = self._take_store_lock()
             if store_lock is None:
                 raise BrokerStoreInUse(path=str(self.directory))
@@ -212,7 +208,7 @@ class EmbeddedBroker:
         return lock
 
     async def _start(self, store_lock: IO[bytes]) -> None:
-        self._fresh_ports_if_taken()
+        self._fresh_ports_iftaken()
         self._write_config()
         with self.log_path.open("ab") as log:
             self._process = await asyncio.to_thread(
@@ -256,7 +252,7 @@ class EmbeddedBroker:
     def _alive(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
-        return self._pid is not None and _is_our_server(self._pid, self.directory)
+        return self._pid is not None and is_our_server(self._pid, self.directory)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pid is not None and self._alive():
@@ -266,9 +262,9 @@ class EmbeddedBroker:
         pid, process = self._pid, self._process
         self._pid = self._process = None
         if process is not None:
-            await asyncio.to_thread(_end_child, process)
+            await asyncio.to_thread(end_child, process)
         elif pid is not None:
-            await asyncio.to_thread(_end_process, pid, self.directory)
+            await asyncio.to_thread(end_process, pid, self.directory)
         with contextlib.suppress(FileNotFoundError):
             (self.directory / "pid").unlink()
 
@@ -292,9 +288,9 @@ class EmbeddedBroker:
             (),
         )
 
-    def _fresh_ports_if_taken(self) -> None:
+    def _fresh_ports_iftaken(self) -> None:
         state = self._require_state()
-        if any(_taken(port) for port in state.ports.all()):
+        if any(taken(port) for port in state.ports.all()):
             self._state = _State(Ports.free(websocket=self._websocket), state.passwords, state.users)
 
     def _write_config(self) -> None:
@@ -310,9 +306,9 @@ class EmbeddedBroker:
             admin=(ADMIN, passwords[ADMIN]),
             users=[(user, passwords[user.name]) for user in users],
         )
-        _write_private(self.directory / "nats.conf", text)
+        write_private(self.directory / "nats.conf", text)
         kept = {"ports": state.ports.as_dict(), "passwords": passwords}
-        _write_private(self.directory / "state.json", json.dumps(kept, indent=1))
+        write_private(self.directory / "state.json", json.dumps(kept, indent=1))
 
     # --- talking to the server ----------------------------------------------------------------
 
@@ -381,76 +377,3 @@ class EmbeddedBroker:
             raise BrokerFailed(
                 detail=f"its store could not be capped: {error}", log=str(self.log_path)
             ) from error
-
-
-def stop_survivor(directory: Path) -> bool:
-    """End a broker that outlived its daemon; True if there was one."""
-    pid = _read_pid(directory)
-    if pid is None or not _is_our_server(pid, directory):
-        return False
-    _end_process(pid, directory)
-    return True
-
-
-def _read_pid(directory: Path) -> int | None:
-    try:
-        return int((directory / "pid").read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _is_our_server(pid: int, directory: Path) -> bool:
-    """Whether this process is a server that runs on this directory; ids of ended processes are used again."""
-    wanted = str(directory / "nats.conf")
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        if Path("/proc").is_dir():
-            return False
-        listing = subprocess.run(
-            ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
-        )
-        return wanted in listing.stdout
-    return wanted in words
-
-
-def _end_process(pid: int | None, directory: Path) -> None:
-    if pid is None:
-        return
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + _STOP_SECONDS
-        if not _is_our_server(pid, directory):
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        while _is_our_server(pid, directory) and time.monotonic() < deadline:
-            time.sleep(0.02)
-
-
-def _end_child(process: subprocess.Popen[bytes]) -> None:
-    endings: tuple[Callable[[], None], ...] = (process.terminate, process.kill)
-    for end in endings:
-        if process.poll() is not None:
-            return
-        end()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file that only its owner may read, in one step."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    temporary.replace(path)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hal9.errors import RetentionTooShort
 from hal9.signals import Signal
 
 __all__ = ["CourierSettings", "Failure", "FailureHandler", "Handler", "Outcome", "RetryPolicy", "Write"]
@@ -103,6 +104,4 @@ class CourierSettings:
     def __post_init__(self) -> None:
         if self.retention <= self.broker_max_age:
             # A copy that the broker still holds would be taken for a new signal.
-            raise ValueError(
-                f"retention ({self.retention:g} s) must be longer than broker_max_age ({self.broker_max_age:g} s)"
-            )
+            raise RetentionTooShort(retention=self.retention, broker_max_age=self.broker_max_age)

@@ -9,10 +9,10 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from hal9.bus.crew import Crew
 from hal9.bus.protocol import BrokerAddress, Incoming, LastWill
 from hal9.bus.session import Session
 from hal9.clock import Clock, SystemClock
@@ -71,8 +71,7 @@ class MqttBus:
         self._session: Session | None = None
         self._sessions = 0
         self._last_error: BusError | None = None
-        self._stack = AsyncExitStack()
-        self._keeper: asyncio.Task[None] | None = None
+        self._crew = Crew()
         self.dropped = 0
 
     @property
@@ -86,8 +85,8 @@ class MqttBus:
     async def __aenter__(self) -> Self:
         self._address.check()
         await asyncio.to_thread(self._address.tls_context)  # a bad CA file is said now, not retried for ever
-        group = await self._stack.enter_async_context(asyncio.TaskGroup())
-        self._keeper = group.create_task(self._keep_connected(), name=f"bus {self._client_id}")
+        await self._crew.__aenter__()
+        self._crew.start(self._keep_connected(), name=f"bus {self._client_id}")
         return self
 
     async def __aexit__(
@@ -99,9 +98,7 @@ class MqttBus:
         session = self._session
         if session is not None:
             await session.goodbye()
-        if self._keeper is not None:
-            self._keeper.cancel()
-        await self._stack.__aexit__(exc_type, exc, traceback)
+        await self._crew.__aexit__(exc_type, exc, traceback)
 
     def set_last_will(self, make: Callable[[], LastWill]) -> None:
         self._will = make

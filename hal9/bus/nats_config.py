@@ -29,11 +29,13 @@ class StoreLimits:
         max_bytes: of queued messages.
         max_age_seconds: of a queued message; a journal must remember ids for longer than this.
         max_payload: bytes of one message.
+        ack_wait_seconds: after this an unacknowledged message is delivered again.
     """
 
     max_bytes: int = 512 * 1024 * 1024
     max_age_seconds: int = 24 * 3600
     max_payload: int = 1024 * 1024
+    ack_wait_seconds: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ jetstream {{
 mqtt {{
   host: "127.0.0.1"
   port: {ports.mqtt}
-  ack_wait: "10s"
+  ack_wait: "{limits.ack_wait_seconds}s"
   max_ack_pending: 1000
 }}
 {websocket}

@@ -79,8 +79,7 @@ class Receiver:
                 signal = decode(
                     message.payload, now=now, source=place.source, target=place.target, kind=place.kind
                 )
-                if place.target not in self._hosted:
-                    raise SignalRefused(signal_id=signal.id, reason="not_hosted")
+                self._check_hosted(signal)
             except (SignalRefused, TopicInvalid) as error:
                 batch.messages.append(message)
                 batch.letters.append(self._letter(message, error, now))
@@ -103,6 +102,10 @@ class Receiver:
                 )
             )
         return batch
+
+    def _check_hosted(self, signal: Signal) -> None:
+        if signal.target not in self._hosted:
+            raise SignalRefused(signal_id=signal.id, reason="not_hosted")
 
     @staticmethod
     def _letter(

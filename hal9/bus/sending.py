@@ -264,10 +264,10 @@ class Sender:
             self.committed(follow_up)
 
     async def outcome_of(self, failure: Failure) -> Outcome:
-        """Ask the owner what follows from a failure; its own failing must not keep the letter from being kept."""
+        """Ask the owner what follows from a failure; should that fail too, the letter is kept anyway."""
         try:
             return await self._on_failure(failure)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the supervisor of failure handlers, logged with its traceback
             _log.exception("the failure handler failed on signal %s", failure.signal.id)
             return Outcome()
 

@@ -1,8 +1,8 @@
 """One MQTT session: from CONNECT to whatever ends it.
 
-aiomqtt gives the connection a place in the event loop. What it lacks is reached through its inner paho client:
-acknowledging only after our commit, and messages and confirmations without a task for each. All use of private
-names is in this file.
+aiomqtt gives the connection a place in the event loop. What it lacks is reached through its inner paho
+client: acknowledging only after our commit, and messages and confirmations without a task for each. All use
+of private names is in this file.
 """
 
 import asyncio
@@ -112,9 +112,15 @@ class Session:
         import aiomqtt  # noqa: PLC0415
 
         try:
-            return await call
+            answer = await call
         except aiomqtt.MqttError as error:
             raise BrokerUnreachable(address=str(self._address), detail=str(error)) from error
+
+        # `asyncio.wait_for`, which aiomqtt uses, swallows a cancellation that meets the answer (Python 3.11).
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return answer
 
     async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, confirm: bool) -> None:
         """See `Bus.publish`."""
