@@ -2,7 +2,7 @@
 
 import click
 
-from hal9.cli.common import console, json_option, print_json
+from hal9.cli.common import console, home_of, json_option, print_json
 
 __all__ = ["model"]
 
@@ -55,15 +55,22 @@ def path(name: str | None, as_json: bool) -> None:
 
 @model.command()
 @click.argument("name", required=False)
-def pull(name: str | None) -> None:
-    """Download a model (default: the default model); resumes, and checks size and SHA-256."""
+@click.option("--if-needed", is_flag=True, help="Only when the cluster's mind is that local model.")
+@click.pass_context
+def pull(ctx: click.Context, name: str | None, if_needed: bool) -> None:
+    """Download a model (default: the one the cluster uses); resumes, and checks size and SHA-256."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from hal9.minds.models import default_model
+    from hal9.minds.models import default_model, find_model, installed
     from hal9.minds.pull import Progress as PullProgress
     from hal9.minds.pull import pull as pull_model
 
-    chosen = name or default_model()
+    chosen = name or _configured(ctx) or default_model()
+    if if_needed and name is None and _configured(ctx) is None:
+        return
+    if find_model(chosen).path.is_file():
+        click.echo(str(installed(chosen)))
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console(stderr=True)) as progress:
         bar = progress.add_task(chosen, total=None)
@@ -76,3 +83,20 @@ def pull(name: str | None) -> None:
 
         found = pull_model(chosen, on_progress=on_progress, on_notice=on_notice)
     click.echo(str(found))
+
+
+def _configured(ctx: click.Context) -> str | None:
+    """The catalogue model this home's neurons use, or None when they use something else."""
+    from hal9.cluster.thinking import resolve_spec
+    from hal9.errors import HomeMissing
+    from hal9.minds.models import default_model
+    from hal9.settings import MindSettings
+
+    try:
+        minds = home_of(ctx).settings().minds
+    except HomeMissing:
+        minds = MindSettings()
+    kind, _, rest = resolve_spec("default", minds).partition(":")
+    if kind != "local" or rest.endswith(".gguf"):
+        return None
+    return rest or default_model()
