@@ -3,32 +3,67 @@
     h_i' = UPDATE(h_i, AGGREGATE(MESSAGE(h_j, h_i, e_ji)))
 
 numpy at import, scipy on first use; nothing else is needed.
+
+Engine: `Graph`, `aggregate`, `propagate` (states on nodes), `propagate_edges` (states on edges, nothing told
+back to where it came from). On it: `FactorGraph` and `BayesNet` (belief propagation, exact when it can be),
+`GaussianGraph`, `PredictiveCoding`, `GapJunctions`, `attention`, `personalized_pagerank`, relevance gates.
 """
 
+from hal9.passing.attention import attention, edge_scores, multi_head_attention
+from hal9.passing.bayes import BayesNet, load_bif
+from hal9.passing.bioelectric import GapJunctions, VoltageGate, turing_pattern
 from hal9.passing.factors import FactorGraph
+from hal9.passing.gaussian import GaussianBeliefs, GaussianGraph
 from hal9.passing.graph import Graph
 from hal9.passing.inference import Inference, Marginals
 from hal9.passing.loopy import Loopy
 from hal9.passing.pagerank import PageRank, forward_push, personalized_pagerank
+from hal9.passing.predictive import PredictiveCoding, Relaxation
 from hal9.passing.propagate import aggregate, cavity, node_sum, propagate, propagate_edges
+from hal9.passing.relevance import (
+    Hierarchy,
+    Routes,
+    hierarchical_attention,
+    relevance_gate,
+    relevance_passing,
+    sparse_routes,
+)
 from hal9.passing.result import ConvergenceWarning, Passing
 from hal9.passing.segments import Segments
 
 __all__ = [
+    "BayesNet",
     "ConvergenceWarning",
     "FactorGraph",
+    "GapJunctions",
+    "GaussianBeliefs",
+    "GaussianGraph",
     "Graph",
+    "Hierarchy",
     "Inference",
     "Loopy",
     "Marginals",
     "PageRank",
     "Passing",
+    "PredictiveCoding",
+    "Relaxation",
+    "Routes",
     "Segments",
+    "VoltageGate",
     "aggregate",
+    "attention",
     "cavity",
+    "edge_scores",
     "forward_push",
+    "hierarchical_attention",
+    "load_bif",
+    "multi_head_attention",
     "node_sum",
     "personalized_pagerank",
     "propagate",
     "propagate_edges",
+    "relevance_gate",
+    "relevance_passing",
+    "sparse_routes",
+    "turing_pattern",
 ]

@@ -187,6 +187,21 @@ class Graph:
         out[self.order] = values
         return out
 
+    def keep(self, edges: Any) -> "Graph":
+        """The same nodes with only the edges where the mask (sorted edge order, shape (m,)) is true."""
+        mask = np.asarray(edges)
+        if mask.dtype != bool or mask.shape != (self.m,):
+            raise GraphInvalid(
+                what="mask", detail=f"expected {self.m} booleans, found {mask.dtype} {mask.shape}"
+            )
+        return Graph(
+            self.src[mask],
+            self.dst[mask],
+            self.n,
+            weight=None if self.weight is None else self.weight[mask],
+            attr=None if self.attr is None else self.attr[mask],
+        )
+
     def matrix(self, values: Any = None, *, dtype: Any = np.float64) -> Any:
         """Receivers x senders as a `scipy.sparse.csr_array`; `A @ h` sums what each node receives.
 

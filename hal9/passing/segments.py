@@ -142,3 +142,31 @@ class Segments:
         if how == "logsumexp":
             return self.logsumexp(values)
         return self.extreme(values, largest=how == "max", empty=empty)
+
+    def descending(self, scores: Array) -> tuple[Array, Array]:
+        """Edges sorted by falling score within each run, and each sorted edge's rank in its run."""
+        receiver = np.repeat(np.arange(self.count), self.sizes)
+        order = np.lexsort((-scores, receiver))
+        return order, np.arange(self.edges) - np.repeat(self.indptr[:-1], self.sizes)
+
+    def top(self, scores: Array, k: int) -> Array:
+        """Whether each edge is among the `k` best of its run (ties: the first given), shape (edges,)."""
+        order, rank = self.descending(scores)
+        keep: Array = np.zeros(self.edges, dtype=bool)
+        keep[order] = rank < k
+        return keep
+
+    def top_mass(self, scores: Array, mass: float) -> Array:
+        """Whether each edge is among the fewest best that hold `mass` of their run's total, shape (edges,).
+
+        The best edge of a run is always kept, also where the total is 0.
+        """
+        order, rank = self.descending(scores)
+        best = scores[order]
+        before = np.cumsum(best) - best
+        first = np.minimum(self.indptr[:-1], max(self.edges - 1, 0))
+        before -= np.repeat(before[first] if self.edges else np.zeros(self.count), self.sizes)
+        total = np.repeat(self.sum(scores.astype(np.float64)), self.sizes)
+        keep: Array = np.zeros(self.edges, dtype=bool)
+        keep[order] = (rank == 0) | ((before < mass * total) & (best > 0))
+        return keep
