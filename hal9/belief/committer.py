@@ -68,7 +68,13 @@ class Committer(Generic[B, E]):
             return False
         if self.policy.round_attempts and state.attempts >= self.policy.round_attempts:
             return True
+        if state.home is not None or (state.explores and state.trips < self.policy.trips):
+            return False
         return not state.ideas and (state.exhausted or state.asked)
+
+    def settled(self) -> list[str]:
+        """Learners that are not exploring: what they hold is what they stand for."""
+        return [node for node in self.learners() if self.nodes[node].home is None]
 
     def has_job(self, node: str) -> bool:
         """Whether the committer waits for this node."""
@@ -224,7 +230,7 @@ class Committer(Generic[B, E]):
     def converge(self) -> None:
         """Nodes that came to the same belief become one, the older."""
         first: dict[str, str] = {}
-        for node in self.learners():
+        for node in self.settled():
             older = first.setdefault(self.nodes[node].belief_hash, node)
             if older != node:
                 self.retire(node, older, "converged")
@@ -233,7 +239,7 @@ class Committer(Generic[B, E]):
 
     def issue_job(self, *, duels: bool) -> None:
         """Ask one node to race a three-way merge with another, or to show that it is still needed."""
-        for a, b in permutations(self.learners(), 2):
+        for a, b in permutations(self.settled(), 2):
             job = self._merge_job(a, b) if a < b else None
             if job is None and duels:
                 job = self._duel_job(a, b)

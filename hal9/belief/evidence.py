@@ -1,4 +1,4 @@
-"""What was measured: per-item score vectors, paired comparison, and the seams that produce scores and ideas."""
+"""What was measured: per-item scores, paired comparison, and the seams that produce scores and ideas."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +10,7 @@ from hal9.errors import EvaluationIncomplete
 __all__ = ["Evaluator", "Evidence", "Paired", "Proposer", "sign_test"]
 
 B_contra = TypeVar("B_contra", contravariant=True)
-B = TypeVar("B")
-E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
 
 
 class Evaluator(Protocol[B_contra]):
@@ -39,13 +38,13 @@ class Evaluator(Protocol[B_contra]):
         ...
 
 
-class Proposer(Protocol[B, E]):
+class Proposer(Protocol[B_contra, E_co]):
     """Has ideas for edits: a language model, a heuristic, a random mutation."""
 
     async def propose(
-        self, belief: B, evidence: "Evidence", tried: frozenset[str], count: int, seed: int
-    ) -> Sequence[E]:
-        """Up to `count` edits of `belief` whose hashes are not in `tried`; an empty answer means: no more ideas."""
+        self, belief: B_contra, evidence: "Evidence", tried: frozenset[str], count: int, seed: int
+    ) -> Sequence[E_co]:
+        """Up to `count` edits of `belief` whose hashes are not in `tried`; none at all means: no more ideas."""
         ...
 
 
@@ -139,4 +138,4 @@ def sign_test(won: int, lost: int) -> float:
     """Two-sided exact sign test: the probability of a split at least this uneven between equals."""
     total, few = won + lost, min(won, lost)
     tail = sum(math.comb(total, k) for k in range(few + 1)) / 2**total
-    return min(1.0, 2 * tail)
+    return float(min(1.0, 2 * tail))

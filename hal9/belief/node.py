@@ -55,6 +55,8 @@ class NodeState:
         draws: measurements so far (numbers the random draws); sent: signals so far (numbers their ids).
         wins: commits in all. visited: hashes of earlier beliefs; going back there is refused.
         asked: a need is out and unanswered.
+        home: while the node explores, the belief it stands for (JSON: belief, hash, evidence, refused).
+        trips: explorations in a row that found nothing better; explores: it has a proposer to explore with.
     """
 
     id: str
@@ -77,6 +79,9 @@ class NodeState:
     sent: int = 0
     wins: int = 0
     visited: list[str] = field(default_factory=list)
+    home: dict[str, Any] | None = None
+    trips: int = 0
+    explores: bool = False
 
     def precision(self, sender: str) -> float:
         """How often the sender's ideas helped: mean of Beta(1 + hits, 1 + misses)."""
@@ -134,6 +139,37 @@ class NodeState:
         """Hash of the idea with the largest expected gain; ties go to the smaller hash."""
         return min(self.ideas, key=lambda h: (-self.ideas[h].worth, h), default=None)
 
+    @property
+    def standing(self) -> tuple[Any, str, Evidence]:
+        """Belief, hash and evidence that the node stands for, also while it explores."""
+        if self.home is None:
+            return self.belief, self.belief_hash, self.evidence
+        return self.home["belief"], self.home["hash"], Evidence.from_json(self.home["evidence"])
+
+    def leave(self, belief: Any, belief_hash: str) -> None:
+        """Go exploring from another belief; nothing is committed until it has beaten home."""
+        self.home = {
+            "belief": self.belief,
+            "hash": self.belief_hash,
+            "evidence": self.evidence.to_json(),
+            "refused": dict(self.refused),
+        }
+        self.belief, self.belief_hash, self.evidence = belief, belief_hash, Evidence()
+        self.before.clear()
+        self.ideas.clear()
+        self.reconsider()
+
+    def come_home(self) -> None:
+        """Return empty-handed: all is as it was before, but for one trip more."""
+        self.belief, self.belief_hash, self.evidence = self.standing
+        home, self.home = self.home or {}, None
+        self.before.clear()
+        self.ideas.clear()
+        self.reconsider()
+        self.refused = dict(home.get("refused", {}))
+        self.exhausted = True
+        self.trips += 1
+
     def move_to(self, belief: Any, belief_hash: str, evidence: Evidence, section: str) -> None:
         """Commit a new belief: what was refused before may help now, and gets another chance."""
         self.before[section] = self.evidence
@@ -174,6 +210,7 @@ class NodeState:
             record=dict(self.record),
             committed=list(self.committed),
             visited=list(self.visited),
+            home=dict(self.home) if self.home else None,
         )
 
     def to_json(self) -> dict[str, Any]:

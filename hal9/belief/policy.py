@@ -32,12 +32,14 @@ class Policy:
         survival: a node stays only if it beats the others on its own items by this many standard errors.
         patience: proposals without an improvement until stagnation; 0 stands for 3 * cap.
         round_attempts: attempts that make a full round; 0 stands for "until the proposer has no more ideas".
+        trips: explorations in place, without success, before a node comes to rest.
+        leap: edits made at once, unmeasured, when a node goes exploring.
     """
 
     cap: int = 16
     damping: float = 0.3
     stages: tuple[int, ...] = (6, 18, 36)
-    drop: float = 1.0
+    drop: float = 0.0
     certainty: float = 1.0
     replicates: int = 3
     proposals: int = 4
@@ -52,6 +54,8 @@ class Policy:
     survival: float = 1.64
     patience: int = 0
     round_attempts: int = 0
+    trips: int = 3
+    leap: int = 2
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -66,6 +70,8 @@ class Policy:
             ("alpha", 0, 1),
             ("patience", 0, 10**9),
             ("round_attempts", 0, 10**9),
+            ("trips", 0, 10**6),
+            ("leap", 1, 100),
         ):
             if not low <= getattr(self, name) <= high:
                 raise PolicyInvalid(name=name, value=getattr(self, name), allowed=f"within {low}..{high}")

@@ -73,9 +73,7 @@ class Population(Committer[B, E], Generic[B, E]):
     # --- building ---
 
     def add(self, node: str, belief: B, *, role: Role = "learner", neighbours: Iterable[str] = ()) -> None:
-        """Put a node in before the run. Learners share items and tokens equally: the first gets all
-        items; each further learner must be given to it by `share`.
-        """
+        """Put a node in before the run; learners share items and tokens equally."""
         state = NodeState(
             id=node, belief=self.space.encode(belief), belief_hash=self.space.hash(belief), role=role
         )
@@ -244,7 +242,7 @@ class Population(Committer[B, E], Generic[B, E]):
         node, state = request.state.id, reply.state
         self._reserved -= request.allowance
         self.spent += reply.spent
-        facts = {
+        facts: dict[str, Any] = {
             "seed": request.seed,
             "trial": list(reply.trial) if reply.trial else None,
             "spent": reply.spent,
@@ -260,7 +258,7 @@ class Population(Committer[B, E], Generic[B, E]):
             # The committer changed this node's items while the turn was under way.
             state.niche = list(self.niches[node])
             state.reconsider()
-        improved = state.version > request.state.version
+        improved = state.version > request.state.version and state.home is None
         self.nodes[node] = state
         if improved:
             self.trace.append((self.spent, node, state.evidence.average(state.niche)))
@@ -316,15 +314,16 @@ class Population(Committer[B, E], Generic[B, E]):
         standings = []
         for node in self.learners():
             state = self.nodes[node]
+            belief, _, evidence = state.standing
             standings.append(
                 Standing(
                     node=node,
-                    belief=self.space.decode(state.belief),
+                    belief=self.space.decode(belief),
                     niche=tuple(state.niche),
-                    score=state.evidence.average(self.items),
-                    own_score=state.evidence.average(state.niche),
+                    score=evidence.average(self.items),
+                    own_score=evidence.average(state.niche),
                     token=self.tokens[node],
-                    measured=sum(item in state.evidence.scores for item in self.items),
+                    measured=sum(item in evidence.scores for item in self.items),
                 )
             )
         standings.sort(

@@ -78,25 +78,27 @@ class Judge(Generic[B]):
         items: list[str],
         seed: int,
         *,
-        fresh: Evidence | None = None,
+        torn: bool = False,
     ) -> Race:
-        """Candidate against base on `items`; `known` is the base's evidence and grows."""
+        """Candidate against base on `items`; `known` is the base's evidence and grows.
+
+        `torn` keeps a candidate in the race that loses on average but seems to split the items in two.
+        """
         order = [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
-        evidence = fresh or Evidence()
+        evidence = Evidence()
         reached = 0
         paired: Paired | None = None
         for stage in [s for s in self.policy.stages if s < len(order)] + [len(order)]:
             batch = order[reached:stage]
-            lacking = [item for item in batch if evidence.count(item) == 0]
             if not (
-                await self.prepare(base, known, batch) and await self.measure(candidate, evidence, lacking)
+                await self.prepare(base, known, batch) and await self.measure(candidate, evidence, batch)
             ):
                 return Race("unpaid", evidence, paired)
             reached = stage
             paired = Paired.of(evidence, known, order[:reached])
-            if paired.gain + self.policy.drop * paired.error <= 0 or (
-                reached == len(order) and paired.gain <= 0
-            ):
+            behind = paired.gain + self.policy.drop * paired.error <= 0
+            kept = torn and reached < len(order) and self._torn(paired, known)
+            if (behind and not kept) or (reached == len(order) and paired.gain <= 0):
                 return Race("lost", evidence, paired, self._noise_error(evidence, known, order[:reached]))
         return await self._confirm(candidate, evidence, known, order)
 
@@ -111,6 +113,15 @@ class Judge(Generic[B]):
             error = self._noise_error(evidence, known, order)
         won = paired.gain > max(1e-12, self.policy.certainty * error)
         return Race("won" if won else "lost", evidence, paired, error)
+
+    def _torn(self, paired: Paired, base: Evidence) -> bool:
+        """Whether the differences spread so much beyond noise that a split would gain `min_split`.
+
+        For differences of standard deviation s around 0, the positive half averages s / sqrt(2 pi).
+        """
+        noise = 0.0 if self.evaluator.deterministic else float(np.nan_to_num(base.noise_variance()))
+        spread = paired.error**2 * len(paired.differences) - 2 * noise
+        return math.sqrt(max(0.0, spread) / (2 * math.pi)) >= self.policy.min_split
 
     def _noise_error(self, candidate: Evidence, base: Evidence, items: list[str]) -> float:
         """Standard error of the gain that is due to measurement noise alone."""

@@ -67,6 +67,7 @@ async def take_turn(request: TurnRequest, bench: Bench[B, E]) -> TurnReply:
     """Run one turn on a copy of the state."""
     state = request.state.copy()
     judge = Judge(bench.evaluator, bench.policy, request.allowance, state.draws)
+    state.explores = state.role == "learner" and bench.proposer is not None
     turn = _Turn(state, bench, judge, request.neighbours, request.seed)
     await turn.run(sorted(request.inbox, key=lambda s: (KINDS.index(s.kind), s.source, s.id)))
     state.draws = judge.draw
@@ -144,6 +145,9 @@ class _Turn(Generic[B, E]):
         state, space = self.state, self.bench.space
         if not state.ideas:
             await self.look_for_ideas()
+        if not state.ideas and state.exhausted and self.bench.proposer is not None:
+            await self.explore()
+            return
         while (chosen := state.best_idea()) is not None:
             idea = state.ideas.pop(chosen)
             edit = space.decode_edit(idea.edit)
@@ -194,7 +198,8 @@ class _Turn(Generic[B, E]):
     async def trial_of(self, chosen: str, idea: Idea, candidate: B, base: B) -> None:
         state = self.state
         items = list(state.niche)
-        race = await self.judge.race(candidate, base, state.evidence, items, self.seed)
+        torn = self.bench.policy.forks and idea.section in state.before and state.home is None
+        race = await self.judge.race(candidate, base, state.evidence, items, self.seed, torn=torn)
         self.trial = (chosen, race.outcome, race.gain)
         if race.outcome == "unpaid":
             state.ideas[chosen] = idea
@@ -213,14 +218,48 @@ class _Turn(Generic[B, E]):
         for sender in idea.senders:
             if sender != state.id:
                 self.answer(sender, idea.cause, chosen, accepted=True, reason="helped")
-        self.tell(idea, race)
+        if state.home is None:
+            self.tell(idea, race)
+        elif state.belief_hash == state.home["hash"]:
+            state.come_home()
+
+    async def explore(self) -> None:
+        """At rest with ideas spent: leap away, climb there, and move only if that beats home."""
+        state, space, policy = self.state, self.bench.space, self.bench.policy
+        if state.home is not None:
+            belief, digest, known = state.standing
+            away = space.decode(state.belief)
+            race = await self.judge.race(away, space.decode(belief), known, list(state.niche), self.seed)
+            self.trial = (state.belief_hash, race.outcome, race.gain)
+            if race.outcome == "won":
+                state.home, state.trips = None, 0
+                state.evidence = race.candidate
+                state.visited.append(digest)
+                state.version += 1
+                state.reconsider()
+            elif race.outcome == "lost":
+                state.come_home()
+            return
+        if state.trips >= policy.trips or self.bench.proposer is None:
+            return
+        belief = space.decode(state.belief)
+        for turn in range(policy.leap):
+            for edit in await self.bench.proposer.propose(
+                belief, state.evidence, frozenset(), 1, self.seed + turn
+            ):
+                belief = space.apply(belief, edit)
+        digest = space.hash(belief)
+        if digest in (state.belief_hash, *state.visited):
+            state.trips += 1
+            return
+        state.leave(space.encode(belief), digest)
 
     async def maybe_fork(self, idea: Idea, race: Race, candidate: B, base: B, *, won: bool) -> None:
         """Ask for a second node when two edits of one section both help, on different items."""
         state, policy = self.state, self.bench.policy
         before = state.before.get(idea.section)
         full = race.paired is not None and len(race.paired.differences) == len(state.niche)
-        if not policy.forks or before is None or not full:
+        if not policy.forks or before is None or not full or state.home is not None:
             return
         gains = await self.judge.disagreement(race, candidate, base, before)
         if gains is None:
