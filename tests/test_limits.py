@@ -360,9 +360,9 @@ def test_old_calls_are_forgotten_but_the_tasks_sums_stay(tmp_path: Path) -> None
 
 
 def test_the_error_tells_all_and_survives_pickling(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db", [Limit(kind="tokens", scope="hour", value=5)]) as book:
-        with pytest.raises(LimitExceeded) as refused:
-            _reserve(book, "a", 10)
+    limits = [Limit(kind="tokens", scope="hour", value=5)]
+    with BudgetBook(tmp_path / "b.db", limits) as book, pytest.raises(LimitExceeded) as refused:
+        _reserve(book, "a", 10)
     again = pickle.loads(pickle.dumps(refused.value))
     assert str(again) == str(refused.value)
     assert "tokens budget per hour is 5" in str(again)

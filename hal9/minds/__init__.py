@@ -3,6 +3,7 @@
 `open_mind("local")` gives a `Mind`; whatever is behind it, replies are validated, passing failures are
 retried by one loop, and every error names its remedy. Submodules load when their names are first used, so
 importing this room is quick.
+The functions `models()` and `pull()` stay in the modules whose names they bear.
 """
 
 import importlib
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
     from hal9.minds.budgeted import BudgetedMind
     from hal9.minds.litellm_mind import LiteLLMMind
     from hal9.minds.local import LocalMind, LocalSettings, running_servers
-    from hal9.minds.models import Model, default_model, find_model, installed, models, models_folder
+    from hal9.minds.models import Model, default_model, find_model, installed, is_installed, models_folder
     from hal9.minds.open import MindSettings, ValidatingMind, default_spec, open_mind
     from hal9.minds.openai_http import ChatClient, Endpoint, OpenAIMind
     from hal9.minds.prices import Price, Quote, Quoting
     from hal9.minds.protocol import Message, Mind, OnToken, Reply, Request, Usage
+    from hal9.minds.pull import OnNotice, OnProgress, Progress
     from hal9.minds.recording import RecordingMind, ReplayMind
     from hal9.minds.retries import RetryingMind, RetryPolicy
     from hal9.minds.schema import answer, schema_instruction
@@ -28,7 +30,8 @@ _HOMES = {
     "budgeted": ("BudgetedMind",),
     "litellm_mind": ("LiteLLMMind",),
     "local": ("LocalMind", "LocalSettings", "running_servers"),
-    "models": ("Model", "default_model", "find_model", "installed", "models", "models_folder"),
+    "models": ("Model", "default_model", "find_model", "installed", "is_installed", "models_folder"),
+    "pull": ("OnNotice", "OnProgress", "Progress"),
     "open": ("MindSettings", "ValidatingMind", "default_spec", "open_mind"),
     "openai_http": ("ChatClient", "Endpoint", "OpenAIMind"),
     "prices": ("Price", "Quote", "Quoting"),
@@ -55,9 +58,12 @@ __all__ = [
     "Mind",
     "MindSettings",
     "Model",
+    "OnNotice",
+    "OnProgress",
     "OnToken",
     "OpenAIMind",
     "Price",
+    "Progress",
     "Quote",
     "Quoting",
     "RecordingMind",
@@ -74,7 +80,7 @@ __all__ = [
     "default_spec",
     "find_model",
     "installed",
-    "models",
+    "is_installed",
     "models_folder",
     "open_mind",
     "running_servers",

@@ -37,7 +37,7 @@ from hal9.minds.retries import RetryingMind, RetryPolicy
 from hal9.minds.schema import answer
 from hal9.minds.scripted import ScriptedMind
 
-__all__ = ["MindSettings", "default_spec", "open_mind"]
+__all__ = ["MindSettings", "ValidatingMind", "default_spec", "open_mind"]
 
 KEYED_MODELS: tuple[tuple[str, str], ...] = (
     ("ANTHROPIC_API_KEY", "anthropic/claude-sonnet-4-5"),

@@ -25,8 +25,8 @@ class RetryPolicy:
 
     Attributes:
         attempts: calls in all, the first included.
-        first_wait_seconds: the wait before the second call; doubles each time, jittered by up to as much
-            again.
+        first_wait_seconds: the wait before the second call; doubles each time; up to one more
+            of them is added by chance.
         longest_wait_seconds: no single wait is longer; a provider that asks for more is not waited for.
         timeouts: calls in all when each ran into its timeout (each one already cost the whole timeout).
     """

@@ -1,6 +1,7 @@
 """A real HTTP server on loopback that speaks the OpenAI chat protocol, and fails in every way one can."""
 
 import json
+import re
 import socket
 import struct
 import threading
@@ -8,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 Behaviour = Callable[["Handler"], None]
 
@@ -37,7 +38,7 @@ class FakeOpenAI(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
-    def __enter__(self) -> "FakeOpenAI":
+    def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
@@ -54,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
     server: FakeOpenAI
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Keep quiet."""
 
     def do_POST(self) -> None:
@@ -103,9 +104,8 @@ def says(text: str, *, finish: str = "stop", usage: dict[str, Any] | None = USAG
             handler.send(200, json.dumps({**answer, **({"usage": usage} if usage else {})}))
             return
         handler.start_stream()
-        for piece in text.split(" "):
-            shown = piece if piece == text.split(" ")[-1] else piece + " "
-            handler.event(_chunk({"content": shown}, None))
+        for piece in re.findall(r"\S+\s*", text):
+            handler.event(_chunk({"content": piece}, None))
         handler.event(_chunk({}, finish))
         if usage:
             handler.event({**_chunk({}, None), "choices": [], "usage": usage})

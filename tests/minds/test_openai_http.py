@@ -107,9 +107,8 @@ async def test_every_failure_has_its_type_and_remedy(
     behaviour: Behaviour, expected: type[MindError], stream: str
 ) -> None:
     request = Request(ASK.messages, timeout_seconds=0.3, repairs=0, metadata={"stream": stream})
-    with FakeOpenAI(behaviour) as server:
-        with pytest.raises(expected) as failed:
-            await ask(server, request)
+    with FakeOpenAI(behaviour) as server, pytest.raises(expected) as failed:
+        await ask(server, request)
     assert str(failed.value).count(".") >= 2, "it says what happened and what to do"
     assert "sk-test" not in str(failed.value)
 
@@ -126,18 +125,16 @@ async def test_every_failure_has_its_type_and_remedy(
     ],
 )
 async def test_garbage_is_not_an_answer(behaviour: Behaviour, expected: type[MindError]) -> None:
-    with FakeOpenAI(behaviour) as server:
-        with pytest.raises(expected):
-            await ask(server)
+    with FakeOpenAI(behaviour) as server, pytest.raises(expected):
+        await ask(server)
 
 
 @pytest.mark.parametrize(
     ("behaviour", "expected"), [(cuts_the_stream, MindUnreachable), (errs_in_the_stream, MindBroken)]
 )
 async def test_half_a_stream_is_not_an_answer(behaviour: Behaviour, expected: type[MindError]) -> None:
-    with FakeOpenAI(behaviour) as server:
-        with pytest.raises(expected):
-            await ask(server, Request(ASK.messages, repairs=0, metadata={"stream": "yes"}))
+    with FakeOpenAI(behaviour) as server, pytest.raises(expected):
+        await ask(server, Request(ASK.messages, repairs=0, metadata={"stream": "yes"}))
 
 
 @pytest.mark.parametrize("first", [fails(500), fails(429), resets, truncates])
@@ -149,24 +146,24 @@ async def test_a_passing_failure_is_waited_out(first: Behaviour) -> None:
 
 
 async def test_a_timeout_is_tried_once_more() -> None:
-    with FakeOpenAI(hangs) as server:
-        with pytest.raises(MindTimeout):
-            await ask(server, Request(ASK.messages, timeout_seconds=0.2), QUICK)
+    with FakeOpenAI(hangs) as server, pytest.raises(MindTimeout):
+        await ask(server, Request(ASK.messages, timeout_seconds=0.2), QUICK)
     assert len(server.seen) == 2
 
 
 async def test_attempts_are_bounded_and_the_true_error_is_told() -> None:
-    with FakeOpenAI(fails(500, "the disk is full")) as server:
-        with pytest.raises(MindBroken, match="the disk is full"):
-            await ask(server, retries=QUICK)
+    with (
+        FakeOpenAI(fails(500, "the disk is full")) as server,
+        pytest.raises(MindBroken, match="the disk is full"),
+    ):
+        await ask(server, retries=QUICK)
     assert len(server.seen) == 3
 
 
 @pytest.mark.parametrize("behaviour", [fails(400), fails(401), fails(404)])
 async def test_what_cannot_pass_is_not_repeated(behaviour: Behaviour) -> None:
-    with FakeOpenAI(behaviour) as server:
-        with pytest.raises(MindError):
-            await ask(server, retries=QUICK)
+    with FakeOpenAI(behaviour) as server, pytest.raises(MindError):
+        await ask(server, retries=QUICK)
     assert len(server.seen) == 1
 
 
@@ -177,9 +174,11 @@ async def test_retry_after_is_honoured() -> None:
 
 
 async def test_a_provider_that_asks_for_too_much_patience_is_not_waited_for() -> None:
-    with FakeOpenAI(fails(429, headers={"Retry-After": "3600"})) as server:
-        with pytest.raises(MindRateLimited) as failed:
-            await ask(server, retries=QUICK)
+    with (
+        FakeOpenAI(fails(429, headers={"Retry-After": "3600"})) as server,
+        pytest.raises(MindRateLimited) as failed,
+    ):
+        await ask(server, retries=QUICK)
     assert failed.value.retry_after == 3600
     assert len(server.seen) == 1
 
