@@ -1,0 +1,150 @@
+import asyncio
+import multiprocessing
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from hal9.errors import JournalClosed, JournalInUse, JournalUnwritable
+from hal9.journal import Journal
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with Journal(tmp_path / "journal.db") as opened:
+        await opened.write(lambda c: c.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
+        yield opened
+
+
+def adding(number: int) -> Callable[[sqlite3.Connection], None]:
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (?)", (number,))
+
+    return write
+
+
+async def numbers(journal: Journal) -> list[int]:
+    return await journal.read(lambda c: [row[0] for row in c.execute("SELECT n FROM t ORDER BY n")])
+
+
+async def test_a_write_returns_its_value_and_is_readable(journal: Journal) -> None:
+    def write(connection: sqlite3.Connection) -> str:
+        connection.execute("INSERT INTO t VALUES (1)")
+        return "value"
+
+    assert await journal.write(write) == "value"
+    assert await numbers(journal) == [1]
+
+
+async def test_writes_that_wait_are_committed_together(journal: Journal) -> None:
+    before = journal.commits
+    await asyncio.gather(*(journal.write(adding(n)) for n in range(500)))
+    assert len(await numbers(journal)) == 500
+    assert journal.commits - before < 250
+
+
+async def test_a_failing_write_takes_back_only_itself(journal: Journal) -> None:
+    def bad(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (1000)")
+        raise RuntimeError("on purpose")
+
+    results = await asyncio.gather(
+        *(journal.write(bad if n % 10 == 3 else adding(n)) for n in range(100)),
+        return_exceptions=True,
+    )
+    assert [n for n, result in enumerate(results) if isinstance(result, RuntimeError)] == list(
+        range(3, 100, 10)
+    )
+    assert await numbers(journal) == [n for n in range(100) if n % 10 != 3]
+
+
+async def test_a_lone_failing_write_is_taken_back_too(journal: Journal) -> None:
+    def bad(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (1)")
+        raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError):
+        await journal.write(bad)
+    assert await numbers(journal) == []
+
+
+async def test_a_caller_that_gave_up_does_not_disturb_the_others(journal: Journal) -> None:
+    task = asyncio.ensure_future(journal.write(lambda c: c.execute("INSERT INTO t VALUES (1)")))
+    await asyncio.sleep(0)
+    task.cancel()
+    await journal.write(lambda c: c.execute("INSERT INTO t VALUES (2)"))
+    assert 2 in await numbers(journal)
+
+
+async def test_the_read_connection_cannot_write(journal: Journal) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await journal.read(lambda c: c.execute("INSERT INTO t VALUES (1)"))
+
+
+async def test_what_waits_at_closing_time_is_still_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with Journal(path) as journal:
+        await journal.write(lambda c: c.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
+        waiting = [asyncio.ensure_future(journal.write(adding(n))) for n in range(50)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    async with Journal(path) as journal:
+        assert len(await numbers(journal)) == 50
+
+
+async def test_outside_its_context_it_says_so(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    with pytest.raises(JournalClosed):
+        await journal.write(lambda c: None)
+    with pytest.raises(JournalClosed):
+        await journal.read(lambda c: None)
+
+
+async def test_a_full_disk_is_a_typed_error_and_writing_goes_on_afterwards(tmp_path: Path) -> None:
+    async with Journal(tmp_path / "journal.db", max_pages=60) as journal:
+        await journal.write(lambda c: c.execute("CREATE TABLE big (n INTEGER PRIMARY KEY, data BLOB)"))
+
+        def fill(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO big (data) VALUES (zeroblob(20000))")
+
+        results = await asyncio.gather(*(journal.write(fill) for _ in range(40)), return_exceptions=True)
+        refused = [result for result in results if result is not None]
+        assert refused
+        assert all(isinstance(error, JournalUnwritable) for error in refused), refused
+        kept = await journal.read(lambda c: c.execute("SELECT count(*) FROM big").fetchone()[0])
+        assert kept == 40 - len(refused)
+        assert "SQLITE_FULL" in str(refused[0])
+        await journal.write(lambda c: c.execute("DELETE FROM big"))
+        await journal.write(fill)
+
+
+def _open_elsewhere(path: str, answers: "multiprocessing.Queue[str]") -> None:
+    async def attempt() -> None:
+        try:
+            async with Journal(path):
+                answers.put("opened")
+        except JournalInUse as error:
+            answers.put(str(error))
+
+    asyncio.run(attempt())
+
+
+async def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with Journal(path):
+        context = multiprocessing.get_context("spawn")
+        answers: multiprocessing.Queue[str] = context.Queue()
+        process = context.Process(target=_open_elsewhere, args=(str(path), answers))
+        process.start()
+        answer = await asyncio.to_thread(answers.get, True, 30)
+        process.join()
+        answers.close()
+        answers.join_thread()
+    assert "another running process" in answer
+
+
+async def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with Journal(path):
+        assert path.stat().st_mode & 0o077 == 0

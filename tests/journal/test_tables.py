@@ -1,0 +1,146 @@
+"""Outbox, inbox and dead letters over a real database."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from hal9.database import atomic, open_database
+from hal9.journal import MIGRATIONS, dead_letters, inbox, outbox
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite3.Connection]:
+    connection = open_database(":memory:", MIGRATIONS)
+    yield connection
+    connection.close()
+
+
+def entry(number: int, *, target: str = "l2", expires_at: float = 100.0) -> outbox.Entry:
+    return outbox.Entry(f"id{number}", "book", target, "task", "t1", b"{}", 1.0, expires_at, 1)
+
+
+def arrival(number: int, *, target: str = "l2") -> inbox.Arrival:
+    return inbox.Arrival(f"id{number}", "book", target, "task", "t1", b"body%d" % number, 1.0)
+
+
+def test_the_outbox_takes_a_signal_once(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        outbox.insert(db, [entry(n) for n in range(600)])
+        outbox.insert(db, [entry(5)._replace(body=b"other")])
+        outbox.insert(db, [])
+    assert outbox.count(db) == 600
+    assert outbox.load(db, ["id5", "gone", "id2"]) == [entry(2), entry(5)]
+    assert outbox.oldest(db) == 1.0
+
+
+def test_only_the_target_can_confirm(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        outbox.insert(db, [entry(1), entry(2), entry(3, target="l3")])
+        assert set(outbox.clear(db, [("id1", "l3"), ("id2", "l2"), ("id3", "l3"), ("id9", "l2")])) == {
+            "id2",
+            "id3",
+        }
+    assert [row[0] for row in outbox.due(db)] == ["id1"]
+
+
+def test_a_confirmed_signal_cannot_expire(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        outbox.insert(db, [entry(1)])
+        assert outbox.remove(db, "id1")
+        assert not outbox.remove(db, "id1")
+    assert outbox.oldest(db) is None
+
+
+def test_attempts_are_kept(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        outbox.insert(db, [entry(1)])
+        outbox.set_attempts(db, [("id1", 2, b"again")])
+    assert outbox.load(db, ["id1"])[0][5:] == (b"again", 1.0, 100.0, 2)
+
+
+def test_the_inbox_tells_new_from_known(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        assert inbox.insert(db, [arrival(n) for n in range(300)]) == {f"id{n}" for n in range(300)}
+        assert inbox.insert(db, [arrival(1), arrival(300)]) == {"id300"}
+        assert inbox.insert(db, []) == set()
+
+
+def test_work_is_leased_to_one_run_only(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        inbox.insert(db, [arrival(1), arrival(2)])
+        assert inbox.claim(db, ["id1", "id2"], owner="a", lease_until=50.0) == {"id1": 1, "id2": 1}
+        assert inbox.claim(db, ["id1"], owner="b", lease_until=50.0) == {}
+        assert not inbox.finish(db, "id1", owner="b", now=10.0)
+        assert inbox.finish(db, "id1", owner="a", now=10.0)
+        assert not inbox.finish(db, "id1", owner="a", now=11.0)
+        inbox.release(db, "id2", owner="a", not_before=20.0, refund=True)
+    waiting, _ = inbox.take(db, "l2")
+    assert waiting == [inbox.Waiting("id2", b"body2", 0, 20.0)]
+    assert inbox.counts(db) == {"new": 1, "working": 0, "done": 1}
+
+
+def test_a_new_run_takes_back_what_the_last_one_left(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        inbox.insert(db, [arrival(1), arrival(2)])
+        inbox.claim(db, ["id1"], owner="first", lease_until=1e12)
+        inbox.claim(db, ["id2"], owner="second", lease_until=1e12)
+        assert inbox.recover(db, owner="second") == 1
+    assert [row.id for row in inbox.take(db, "l2")[0]] == ["id1"]
+    assert inbox.take(db, "l2")[0][0].attempts == 1
+
+
+def test_a_lease_that_is_not_renewed_lapses(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        inbox.insert(db, [arrival(1), arrival(2)])
+        inbox.claim(db, ["id1", "id2"], owner="a", lease_until=50.0)
+        inbox.renew(db, ["id1"], owner="a", lease_until=90.0)
+        inbox.renew(db, ["id2"], owner="someone else", lease_until=90.0)
+        assert inbox.lapsed(db, now=60.0) == 1
+    assert [row.id for row in inbox.take(db, "l2")[0]] == ["id2"]
+
+
+def test_taking_goes_on_where_it_ended(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        inbox.insert(db, [arrival(n, target="l2" if n % 2 else "l3") for n in range(10)])
+    first, end = inbox.take(db, "l2", limit=3)
+    second, _ = inbox.take(db, "l2", after=end)
+    assert [row.id for row in first + second] == ["id1", "id3", "id5", "id7", "id9"]
+
+
+def test_ids_are_forgotten_only_after_retention(db: sqlite3.Connection) -> None:
+    with atomic(db):
+        inbox.insert(db, [arrival(n) for n in range(4)])
+        inbox.claim(db, ["id0", "id1", "id2"], owner="a", lease_until=50.0)
+        for number, at in ((0, 10.0), (1, 20.0), (2, 30.0)):
+            inbox.finish(db, f"id{number}", owner="a", now=at)
+        assert inbox.purge(db, before=25.0, limit=1) == 1
+        assert inbox.purge(db, before=25.0) == 1
+        assert inbox.purge(db, before=25.0) == 0
+        assert inbox.insert(db, [arrival(2), arrival(0)]) == {"id0"}
+
+
+def test_open_work_is_found_through_an_index(db: sqlite3.Connection) -> None:
+    plan = db.execute(
+        "EXPLAIN QUERY PLAN SELECT seq, id, body, attempts, not_before FROM inbox "
+        "WHERE target = ? AND state <> 'done' AND state = 'new' AND seq > ? ORDER BY seq LIMIT ?",
+        ("l2", 0, 10),
+    ).fetchall()
+    assert "inbox_open" in str([tuple(row) for row in plan])
+
+
+def test_dead_letters_are_bounded(db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "KEEP", 5)
+    letters = [
+        dead_letters.DeadLetter.of(
+            b"x" * 5000, topic="t", stage="receive", reason="bad_json", detail=str(n), at=float(n)
+        )
+        for n in range(8)
+    ]
+    with atomic(db):
+        dead_letters.insert(db, letters)
+    assert dead_letters.count(db) == 5
+    latest = dead_letters.latest(db, limit=2)
+    assert [letter.detail for letter in latest] == ["7", "6"]
+    assert (len(latest[0].excerpt), latest[0].size) == (2048, 5000)
+    assert dead_letters.by_reason(db) == {"bad_json": 5}
