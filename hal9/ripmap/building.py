@@ -109,7 +109,7 @@ def build_chunk(
     fresh: dict[str, bytes] = {}
     for key, (path, signature, digest, language, content) in zip(keys, loaded, strict=True):
         packed = known.get(key) or fresh.get(key)
-        extraction = unpack_extraction(packed) if packed is not None else None
+        extraction = unpack_extraction(packed, outline=True) if packed is not None else None
         if extraction is None:
             extraction = extract(language, content)
             fresh[key] = pack_extraction(extraction)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXTRACTOR_VERSION", "Extraction", "extract"]
 
-EXTRACTOR_VERSION = 1
+EXTRACTOR_VERSION = 3
 """Raised whenever the same bytes would give other records; cached extractions of other versions are ignored."""
 
 _SIGNATURE_LIMIT = 300

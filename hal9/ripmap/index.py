@@ -235,20 +235,28 @@ class Index:
             found.update(self._store.read(rest))
         return found
 
-    def records(self, positions: Sequence[int]) -> list[FileRecord]:
+    def outline(self, path: str) -> FileRecord:
+        """The record of one file without references, imports and strings (far quicker for large files).
+
+        Raises:
+            FileNotIndexed: it is not there.
+        """
+        return self.records([self.position(path)], outline=True)[0]
+
+    def records(self, positions: Sequence[int], *, outline: bool = False) -> list[FileRecord]:
         """Records of several files at once (quicker than one by one)."""
         chosen = [self.entries[position] for position in positions]
         keys = [extraction_key(entry.language, entry.content_hash) for entry in chosen]
         stored = self._stored(keys)
         return [
-            _record(entry, self._extraction(entry, stored.get(key)))
+            _record(entry, self._extraction(entry, stored.get(key), outline=outline))
             for entry, key in zip(chosen, keys, strict=True)
         ]
 
-    def _extraction(self, entry: Entry, packed: bytes | None) -> Extraction:
+    def _extraction(self, entry: Entry, packed: bytes | None, *, outline: bool) -> Extraction:
         if entry.status in {"oversized", "unreadable"}:
             return Extraction(entry.status)
-        found = unpack_extraction(packed) if packed is not None else None
+        found = unpack_extraction(packed, outline=outline) if packed is not None else None
         if found is not None:
             return found
         content = self._content(entry)

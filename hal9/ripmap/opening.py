@@ -235,7 +235,7 @@ def _blob_entry(
         language = language_of(path, content[:4096])
     key = extraction_key(language, blob)
     packed = opening.packed.get(key) or (store.read([key]).get(key) if store is not None else None)
-    found = unpack_extraction(packed) if packed is not None else None
+    found = unpack_extraction(packed, outline=True) if packed is not None else None
     if found is None:
         content = content if content is not None else blobs.read(blob) or b""
         found = extract(language, content)

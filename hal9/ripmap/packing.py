@@ -33,48 +33,54 @@ def checked(data: bytes | memoryview) -> bytes | memoryview | None:
 
 
 def pack_extraction(found: Extraction) -> bytes:
-    """Bytes of one extraction, compressed; equal names are stored once."""
+    """Bytes of one extraction, compressed; equal names are stored once.
+
+    Two parts, so that a map can read the outline (definitions) without the far larger rest (references).
+    """
     seen: dict[str, str] = {}
 
     def once(text: str) -> str:
         return seen.setdefault(text, text)
 
-    rows: tuple[Any, ...] = (
+    outline = (
         found.status,
         found.lines,
         [
-            (
-                once(d.name),
-                once(d.kind),
-                d.line,
-                d.end_line,
-                d.signature,
-                once(d.parent),
-                d.docstring,
-                d.bases,
-            )
+            (once(d.name), once(d.kind), d.line, d.end_line, d.signature, once(d.parent), d.docstring, d.bases)
             for d in found.definitions
         ],
+        found.docstring,
+        found.generated,
+    )
+    rest = (
         [
             (once(r.name), r.line, once(r.kind), r.scope, once(r.receiver), once(r.receiver_type))
             for r in found.references
         ],
         [(once(i.module), i.names, i.alias, i.line, i.level) for i in found.imports],
         [(s.text, s.line) for s in found.strings],
-        found.docstring,
-        found.generated,
     )
-    return sealed(zlib.compress(marshal.dumps(rows), 1))
+    first = zlib.compress(marshal.dumps(outline), 1)
+    return sealed(len(first).to_bytes(4, "little") + first + zlib.compress(marshal.dumps(rest), 1))
 
 
-def unpack_extraction(data: bytes) -> Extraction | None:
-    """The extraction that was packed; None when the bytes are damaged."""
+def unpack_extraction(data: bytes, *, outline: bool = False) -> Extraction | None:
+    """The extraction that was packed, without references, imports and strings if only its `outline` is wanted.
+
+    None when the bytes are damaged.
+    """
     payload = checked(data)
     if payload is None:
         return None
-    status, lines, definitions, references, imports, strings, docstring, generated = marshal.loads(  # noqa: S302 - checked above
-        zlib.decompress(payload)
+    length = int.from_bytes(payload[:4], "little")
+    status, lines, definitions, docstring, generated = marshal.loads(  # noqa: S302 - checked above
+        zlib.decompress(payload[4 : 4 + length])
     )
+    references: tuple[Any, ...] = ()
+    imports: tuple[Any, ...] = ()
+    strings: tuple[Any, ...] = ()
+    if not outline:
+        references, imports, strings = marshal.loads(zlib.decompress(payload[4 + length :]))  # noqa: S302 - checked
     return Extraction(
         status,
         lines,
