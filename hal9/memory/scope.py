@@ -20,11 +20,11 @@ _MODULE_PATTERNS = (
     ),
     re.compile(rf"[`'\"]({_NAME})[`'\"]\s+(?:module|package|component|service|subsystem)\b", re.IGNORECASE),
     re.compile(
-        rf"\b(?:module|package|component|service|subsystem)\s+(?:named\s+|called\s+)?({_NAME})", re.IGNORECASE
-    ),
-    re.compile(
         rf"\b(?:in|for|of|to)\s+(?:the\s+|our\s+)?({_NAME})\s+(?:module|package|component|service|subsystem)\b",
         re.IGNORECASE,
+    ),
+    re.compile(
+        rf"\b(?:module|package|component|service|subsystem)\s+(?:named\s+|called\s+)?({_NAME})", re.IGNORECASE
     ),
     re.compile(r"[`'\"\s(](?:[\w.-]+/)*([A-Za-z_]\w*)\.(?:py|rs|go|ts|js|java|rb|c|cpp|h)\b"),
 )

@@ -129,7 +129,12 @@ class MemoryStore:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if "decode to UTF-8" in str(error):
+                raise DatabaseDamaged(path=self.path, detail=str(error)) from error
             raise MemoryUnwritable(path=self.path, detail=str(error)) from error
+        except UnicodeDecodeError as error:
+            # A damaged schema gives SQLite's own message bytes that are no text.
+            raise DatabaseDamaged(path=self.path, detail="its schema or a text is not UTF-8") from error
         except sqlite3.IntegrityError:
             raise
         except sqlite3.DatabaseError as error:

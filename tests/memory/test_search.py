@@ -22,7 +22,7 @@ def test_no_text_breaks_the_query(store: MemoryStore, text: str) -> None:
     if store.count() == 0:
         store.remember(NewMemory(kind="task", content="NEAR OR AND a b 1 c++"))
     for mode in ("words", "fused"):
-        search(store, text, mode=mode, limit=3)  # type: ignore[arg-type]
+        search(store, text, mode=mode, limit=3)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -35,7 +35,9 @@ def test_a_stored_word_is_found_whatever_stands_around_it(store: MemoryStore, wo
     store.forget([one])
 
 
-@pytest.mark.parametrize("text", ["web-app", "C++", "don't", 'say "hi"', "a AND b OR", "col:umn", "x*", "^y", ""])
+@pytest.mark.parametrize(
+    "text", ["web-app", "C++", "don't", 'say "hi"', "a AND b OR", "col:umn", "x*", "^y", ""]
+)
 def test_user_texts_that_are_fts_syntax(store: MemoryStore, text: str) -> None:
     one = store.remember(NewMemory(kind="task", content=f"about {text} here"))
     found = {hit.memory.id for hit in search(store, text, mode="words")}
@@ -95,7 +97,7 @@ def test_filters(store: MemoryStore, clock: ManualClock) -> None:
 
     def found(where: SearchFilter) -> set[int]:
         sets = [
-            {hit.memory.id for hit in search(store, "same words", where=where, mode=mode)}  # type: ignore[arg-type]
+            {hit.memory.id for hit in search(store, "same words", where=where, mode=mode)}
             for mode in ("words", "vectors", "fused")
         ]
         assert sets[0] == sets[1] == sets[2]
@@ -140,7 +142,10 @@ def test_the_matrix_agrees_with_brute_force(store: MemoryStore) -> None:
 
 def test_the_matrix_sees_what_another_connection_writes(tmp_path: Path) -> None:
     path = tmp_path / "memory.db"
-    with MemoryStore(path, embedder=HashingEmbedder()) as mine, MemoryStore(path, embedder=HashingEmbedder()) as other:
+    with (
+        MemoryStore(path, embedder=HashingEmbedder()) as mine,
+        MemoryStore(path, embedder=HashingEmbedder()) as other,
+    ):
         first = other.remember(NewMemory(kind="task", content="first thing"))
         assert [hit.memory.id for hit in search(mine, "first thing")] == [first]
         second = other.remember(NewMemory(kind="task", content="second thing"))

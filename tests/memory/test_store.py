@@ -49,9 +49,13 @@ def test_many_are_stored_together_or_not_at_all(store: MemoryStore) -> None:
 
 
 def test_an_error_inside_a_write_undoes_all_of_it(store: MemoryStore) -> None:
-    with pytest.raises(RuntimeError), store.writing():
-        store.remember(NewMemory(kind="task", content="one"))
-        raise RuntimeError
+    def half() -> None:
+        with store.writing():
+            store.remember(NewMemory(kind="task", content="one"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     assert store.count() == 0
 
 
@@ -82,7 +86,7 @@ def test_use_outside_with_says_so(tmp_path: Path) -> None:
 def test_outcomes_are_counted_per_memory(store: MemoryStore) -> None:
     one = store.remember(NewMemory(kind="learning", content="x"))
     for outcome in ("helped", "helped", "failed", "hurt", "neutral"):
-        store.record_outcome(one, outcome)  # type: ignore[arg-type]
+        store.record_outcome(one, outcome)
     found = store.get(one)
     assert (found.helped, found.hurt, found.neutral) == (2, 2, 1)
 
@@ -93,7 +97,7 @@ def test_quarantine_hides_and_release_shows(store: MemoryStore) -> None:
     assert store.quarantine([one], "again") == 0
     assert store.get(one).quarantine_reason == "test"
     for mode in ("words", "vectors", "fused"):
-        assert search(store, "poisoned rule", mode=mode) == []  # type: ignore[arg-type]
+        assert search(store, "poisoned rule", mode=mode) == []
     found = search(store, "poisoned rule", mode="words", where=SearchFilter(quarantined=True))
     assert [hit.memory.id for hit in found] == [one]
     assert store.release([one]) == 1

@@ -1,0 +1,88 @@
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from hal9.errors import DatabaseTooNew
+from hal9.memory import MemoryStore, MitigationBook, Scope, audit, recall, search
+from hal9.memory.hashing import HashingEmbedder
+from hal9.memory.migrations import MIGRATIONS
+
+DATA = Path(__file__).parent / "data"
+TABLES = {
+    "memories",
+    "memory_meta",
+    "patterns",
+    "occurrences",
+    "mitigations",
+    "weights",
+    "gradients",
+    "adjustments",
+    "tasks",
+    "packs",
+}
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_old_files_open_with_all_they_held(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "memory.db"
+    shutil.copy(DATA / f"memory_v{version}.db", path)
+    with MemoryStore(path, embedder=HashingEmbedder(64)) as store:
+        assert store.connection.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+        assert set(store.tables.table_names()) >= TABLES
+        assert store.count() == 3
+        assert search(store, "E042", mode="words")[0].memory.content == "E042 negative reading"
+        assert search(store, "dates DD.MM.YYYY", mode="vectors")[0].memory.id == 2
+        assert (store.stale_vectors(), audit(store).tampered) == (0, ())
+        if version >= 2:
+            found = recall(store, "In module billing, write x.", Scope("w", "billing", "x"))
+            assert found is not None
+            assert MitigationBook(store).get(found.mitigation_id).helped == 2
+
+
+def test_a_fresh_and_a_migrated_file_have_one_schema(tmp_path: Path) -> None:
+    def schema(path: Path) -> list[tuple[str, str]]:
+        with MemoryStore(path) as store:
+            rows = store.connection.execute(
+                "SELECT name, sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name"
+            )
+            return [(row["name"], row["sql"]) for row in rows]
+
+    shutil.copy(DATA / "memory_v1.db", tmp_path / "old.db")
+    assert schema(tmp_path / "old.db") == schema(tmp_path / "new.db")
+
+
+def test_a_file_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    with MemoryStore(path):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(DatabaseTooNew, match="99"), MemoryStore(path):
+        pass
+
+
+def test_the_ledgers_columns_are_there(tmp_path: Path) -> None:
+    with MemoryStore(tmp_path / "memory.db") as store:
+        columns = [column.name for column in store.tables.table("adjustments").columns]
+        edge = {"from_neuron": "a", "to_neuron": "b", "task_class": "x"}
+        store.tables.table("weights").insert(edge)
+        with pytest.raises(sqlite3.IntegrityError):
+            store.tables.table("weights").insert(edge)
+    assert columns == [
+        "id",
+        "time",
+        "actor",
+        "cause",
+        "kind",
+        "target",
+        "before",
+        "after",
+        "evidence",
+        "figures",
+        "content_hash",
+        "state",
+        "reverts",
+    ]
