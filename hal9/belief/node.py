@@ -20,12 +20,14 @@ Role = Literal["learner", "advisor"]
 
 @dataclass(slots=True)
 class Idea:
-    """A pending edit: its log-odds of helping, its expected gain, who spoke for it."""
+    """A pending edit: who spoke for it (as log-odds), and what is believed of its gain (a normal)."""
 
     edit: dict[str, Any]
     section: str
     log_odds: float = 0.0
     gain: float = 0.0
+    deviation: float = 0.05
+    fresh: bool = True
     senders: list[str] = field(default_factory=list)
     hops: int = 0
     cause: str | None = None
@@ -33,8 +35,22 @@ class Idea:
 
     @property
     def worth(self) -> float:
-        """Expected gain of trying it: probability of helping times size. A trial costs the same for all."""
-        return max(self.gain, 1e-3) / (1.0 + math.exp(-self.log_odds))
+        """Expected improvement of a trial (Mockus 1978) times the odds; a trial costs the same for all."""
+        ratio = self.gain / self.deviation
+        density = math.exp(-ratio * ratio / 2) / math.sqrt(2 * math.pi)
+        improvement = self.deviation * density + self.gain * self.chance
+        return improvement / (1.0 + math.exp(-self.log_odds))
+
+    @property
+    def chance(self) -> float:
+        """Probability that the gain is positive, as far as measurements tell."""
+        return 0.5 * math.erfc(-self.gain / self.deviation / math.sqrt(2))
+
+    def learn(self, gain: float, error: float) -> None:
+        """Update the belief about the gain by a measurement with this standard error."""
+        precision, weight = self.deviation**-2, max(error, 1e-3) ** -2
+        self.gain = (self.gain * precision + gain * weight) / (precision + weight)
+        self.deviation = (precision + weight) ** -0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +64,7 @@ class NodeState:
         before: per section, encoded evidence of the belief before the last commit there.
         ideas: pending edits by hash.
         refused: hashes of edits refused for the present belief, with the edit (for the similarity test).
+        memory: what trials told about refused edits; the promising ones return after a commit.
         seen: keys of signals taken in for the present belief.
         record: per sender, ideas of theirs that helped and that were tried.
         committed: the last edits that helped, to answer a neighbour's need.
@@ -69,6 +86,7 @@ class NodeState:
     before: dict[str, Evidence] = field(default_factory=dict)
     ideas: dict[str, Idea] = field(default_factory=dict)
     refused: dict[str, dict[str, Any]] = field(default_factory=dict)
+    memory: dict[str, Idea] = field(default_factory=dict)
     seen: list[tuple[str, str, str]] = field(default_factory=list)
     record: dict[str, tuple[int, int]] = field(default_factory=dict)
     committed: list[dict[str, Any]] = field(default_factory=list)
@@ -99,11 +117,12 @@ class NodeState:
         held = self.ideas.setdefault(edit_hash, idea)
         odds = self.precision(sender)
         held.log_odds += (1 - damping) * math.log(odds / (1 - odds))
-        held.gain = max(held.gain, idea.gain)
+        if held.fresh:
+            held.gain = max(held.gain, idea.gain)
         if sender not in held.senders:
             held.senders.append(sender)
 
-    def hear(self, signal: Signal, damping: float) -> str | None:
+    def hear(self, signal: Signal, damping: float, expected: float) -> str | None:
         """Take in a suggestion or veto.
 
         Returns:
@@ -127,7 +146,8 @@ class NodeState:
         idea = Idea(
             edit=signal.edit,
             section=signal.section,
-            gain=signal.gain,
+            gain=signal.gain * self.precision(signal.source),
+            deviation=expected,
             hops=signal.hops,
             cause=signal.id,
             origin=signal.origin or signal.source,
@@ -187,6 +207,17 @@ class NodeState:
         for idea in self.ideas.values():
             idea.log_odds /= 2
 
+    def remember(self, *, drift: float, chance: float, damping: float) -> None:
+        """Bring refused edits back that have at least this `chance` to help now.
+
+        A commit elsewhere may have changed what they do, so their deviation grows by `drift`.
+        """
+        for key, idea in self.memory.items():
+            idea.deviation = math.hypot(idea.deviation, drift)
+            if key not in self.ideas and idea.chance >= chance:
+                again = replace(idea, senders=[], log_odds=0.0, fresh=False)
+                self.consider(key, again, self.id, damping)
+
     def next_id(self) -> str:
         """A fresh signal id."""
         self.sent += 1
@@ -206,6 +237,7 @@ class NodeState:
             before=dict(self.before),
             ideas={key: replace(idea, senders=list(idea.senders)) for key, idea in self.ideas.items()},
             refused=dict(self.refused),
+            memory={key: replace(idea) for key, idea in self.memory.items()},
             seen=list(self.seen),
             record=dict(self.record),
             committed=list(self.committed),
@@ -218,9 +250,9 @@ class NodeState:
         data = {name: getattr(self, name) for name in self.__slots__}
         data["evidence"] = self.evidence.to_json()
         data["before"] = {section: evidence.to_json() for section, evidence in self.before.items()}
-        data["ideas"] = {
-            key: {name: getattr(idea, name) for name in Idea.__slots__} for key, idea in self.ideas.items()
-        }
+        for name in ("ideas", "memory"):
+            held = getattr(self, name)
+            data[name] = {key: {f: getattr(idea, f) for f in Idea.__slots__} for key, idea in held.items()}
         return data
 
     @classmethod
@@ -234,10 +266,10 @@ class NodeState:
             held = dict(data)
             held["evidence"] = Evidence.from_json(held["evidence"])
             held["before"] = {section: Evidence.from_json(entry) for section, entry in held["before"].items()}
-            held["ideas"] = {
-                key: Idea(**{**entry, "senders": list(entry["senders"])})
-                for key, entry in held["ideas"].items()
-            }
+            for name in ("ideas", "memory"):
+                held[name] = {
+                    k: Idea(**{**idea, "senders": list(idea["senders"])}) for k, idea in held[name].items()
+                }
             held["seen"] = [(a, b, c) for a, b, c in held["seen"]]
             held["record"] = {sender: (int(a), int(b)) for sender, (a, b) in held["record"].items()}
             for name in ("niche", "committed", "visited"):

@@ -20,6 +20,8 @@ class Policy:
         stages: race stages, in items; the last stage is always all of the node's items.
         drop: a race ends when gain + drop * standard error <= 0.
         certainty: a commit needs gain > certainty * standard error of the measurement noise (and > 0).
+        expected: standard deviation of an untried edit's gain, on the score scale.
+        retry: least chance to help at which a refused edit is tried again after a commit.
         replicates: how often a node's own belief is measured per item when scores are noisy.
         proposals: ideas asked of the proposer at once.
         hops: how far a suggestion travels.
@@ -39,8 +41,10 @@ class Policy:
     cap: int = 16
     damping: float = 0.3
     stages: tuple[int, ...] = (6, 18, 36)
-    drop: float = 0.0
-    certainty: float = 1.0
+    drop: float = 0.5
+    certainty: float = 1.5
+    expected: float = 0.05
+    retry: float = 0.05
     replicates: int = 3
     proposals: int = 4
     hops: int = 3
@@ -65,6 +69,8 @@ class Policy:
             ("proposals", 1, 1000),
             ("hops", 0, 64),
             ("similarity", 0, 1),
+            ("expected", 1e-9, 1e9),
+            ("retry", 0, 1),
             ("merge_every", 1, 10**6),
             ("min_share", 0, 0.5),
             ("alpha", 0, 1),

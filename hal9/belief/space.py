@@ -59,6 +59,10 @@ class BeliefSpace(Protocol[B, E]):
         """How alike two edits are, 0..1; above the policy's limit the second is not worth measuring."""
         ...
 
+    def rivals(self, a: E, b: E) -> bool:
+        """Whether one edit takes the other's place, so that their gains don't add up."""
+        ...
+
     def encode(self, belief: B) -> Any:
         """The belief as JSON."""
         ...
@@ -111,6 +115,9 @@ class PromptgramSpace:
         # 1 - distance/2 is the share of tokens that both have, for texts of one length.
         text_a, text_b = (tokenize(f"{edit.target}\n{edit.content}".lower()) for edit in (a, b))
         return max(0.0, 1.0 - sequence_distance(text_a, text_b) / 2)
+
+    def rivals(self, a: Edit, b: Edit) -> bool:
+        return bool(a.target) and (a.section, a.target) == (b.section, b.target)
 
     def encode(self, belief: Promptgram) -> Any:
         return belief.dump()
@@ -183,6 +190,9 @@ class ConfigSpace:
 
     def similarity(self, a: Choice, b: Choice) -> float:
         return 1.0 if a == b else 0.0
+
+    def rivals(self, a: Choice, b: Choice) -> bool:
+        return a.name == b.name
 
     def encode(self, belief: Config) -> Any:
         return dict(belief.values)

@@ -104,7 +104,7 @@ class _Turn(Generic[B, E]):
             if signal.kind == "need":
                 await self.advise(signal)
         elif signal.kind in ("suggestion", "veto"):
-            dropped = state.hear(signal, self.bench.policy.damping)
+            dropped = state.hear(signal, self.bench.policy.damping, self.bench.policy.expected)
             if dropped is None and signal.kind == "suggestion":
                 state.asked = False
             elif dropped and signal.kind == "suggestion":
@@ -143,7 +143,7 @@ class _Turn(Generic[B, E]):
 
     async def try_one(self) -> None:
         state, space = self.state, self.bench.space
-        if not state.ideas:
+        if not any(idea.fresh for idea in state.ideas.values()):
             await self.look_for_ideas()
         if not state.ideas and state.exhausted and self.bench.proposer is not None:
             await self.explore()
@@ -175,13 +175,17 @@ class _Turn(Generic[B, E]):
     async def look_for_ideas(self) -> None:
         state, bench = self.state, self.bench
         if bench.proposer is not None and not state.exhausted:
-            tried = frozenset(state.refused)
+            tried = frozenset({*state.refused, *state.ideas, *state.memory})
             belief = bench.space.decode(state.belief)
             edits = await bench.proposer.propose(
                 belief, state.evidence, tried, bench.policy.proposals, self.seed
             )
             for edit in edits:
-                idea = Idea(edit=bench.space.encode_edit(edit), section=bench.space.section_of(edit))
+                idea = Idea(
+                    edit=bench.space.encode_edit(edit),
+                    section=bench.space.section_of(edit),
+                    deviation=bench.policy.expected,
+                )
                 state.consider(bench.space.edit_hash(edit), idea, state.id, bench.policy.damping)
             state.exhausted = not edits
         if not state.ideas and not state.asked:
@@ -209,10 +213,14 @@ class _Turn(Generic[B, E]):
         state.credit(idea, won)
         if not won:
             state.attempts += 1
+            if race.paired is not None:
+                idea.learn(race.gain, race.paired.error)
+                state.memory[chosen] = idea
             self.refuse(chosen, idea, "did not help", race)
             return
         encoded = self.bench.space.encode(candidate)
         state.move_to(encoded, self.bench.space.hash(candidate), race.candidate, idea.section)
+        self.look_back(idea, race.gain)
         state.committed = [*state.committed, {"edit": idea.edit, "gain": race.gain, "origin": idea.origin}]
         state.committed = state.committed[-_REMEMBERED:]
         for sender in idea.senders:
@@ -222,6 +230,16 @@ class _Turn(Generic[B, E]):
             self.tell(idea, race)
         elif state.belief_hash == state.home["hash"]:
             state.come_home()
+
+    def look_back(self, idea: Idea, gain: float) -> None:
+        """After a commit: rivals of the edit have that much less to give; the promising come back."""
+        state, space, policy = self.state, self.bench.space, self.bench.policy
+        committed = space.decode_edit(idea.edit)
+        for other in (*state.memory.values(), *state.ideas.values()):
+            if space.rivals(committed, space.decode_edit(other.edit)):
+                other.gain -= gain
+        state.memory.pop(space.edit_hash(committed), None)
+        state.remember(drift=policy.expected / 2, chance=policy.retry, damping=policy.damping)
 
     async def explore(self) -> None:
         """At rest with ideas spent: leap away, climb there, and move only if that beats home."""
