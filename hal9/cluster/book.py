@@ -199,9 +199,14 @@ class TaskBook:
         loop = asyncio.get_running_loop()
 
         def write(connection: sqlite3.Connection) -> None:
-            first = tasks.finish_task(connection, task_id, state=state, result=_lean(result), now=now)
             if result.steps:
                 tasks.insert_steps(connection, result.steps)
+            # The recorded steps are the account: each is there once, whatever was sent twice.
+            total = Tally()
+            for step in tasks.steps_of(connection, task_id):
+                total = total.plus(step.tally)
+            final = result.model_copy(update={"steps": [], "tally": total})
+            first = tasks.finish_task(connection, task_id, state=state, result=final, now=now)
             if first:
                 loop.call_soon_threadsafe(self._announce, task_id)
 
@@ -263,7 +268,3 @@ class TaskBook:
             lambda connection: tasks.close_request(connection, request.seq, outcome=outcome, now=now)
         )
 
-
-def _lean(result: ResultPayload) -> ResultPayload:
-    """Steps have a table of their own."""
-    return result.model_copy(update={"steps": []}) if result.steps else result

@@ -95,7 +95,7 @@ async def _attempt(
         messages,
         schema=Implementation.model_json_schema() if turn.meta.output == "json" else None,
         temperature=None if attempt == 1 else retry_temperature,
-        seed=attempt,
+        seed=_seed(turn.signal.task_id, attempt),
     )
     try:
         implementation = (
@@ -111,6 +111,11 @@ async def _attempt(
         return await _carry_out(turn, bench, implementation), reply.text
     except (PathOutsideWorkspace, FileTooLarge, ActionNotPermitted) as error:
         return _Try(implementation=implementation, evidence=str(error), reason="tool_failed"), reply.text
+
+
+def _seed(task_id: str, attempt: int) -> int:
+    """The same for the same task and attempt, different for every other: samples must not be copies."""
+    return int.from_bytes(hashlib.sha256(f"{task_id}/{attempt}".encode()).digest()[:4])
 
 
 async def _carry_out(turn: Turn, bench: Workbench, implementation: Implementation) -> _Try:

@@ -92,22 +92,27 @@ class Workspace:
             if size > self.max_file_bytes:
                 raise FileTooLarge(path=edit.path, size=size, limit=self.max_file_bytes)
         done: list[tuple[Path, bytes | None]] = []
+        fresh: list[Path] = []
         changes: list[FileChange] = []
         try:
             for _, target in targets:
                 if target not in self._before:
                     self._before[target] = target.read_bytes() if target.is_file() else None
+                    fresh.append(target)
             self._save_undo()
             for edit, target in targets:
                 before = target.read_bytes() if target.is_file() else None
-                done.append((target, before))
                 _write(target, None if edit.content is None else edit.content.encode())
+                done.append((target, before))
                 change = _describe(edit, before)
                 if change is not None:
                     changes.append(change)
         except OSError as error:
             for target, before in reversed(done):
                 _write(target, before)
+            for target in fresh:
+                del self._before[target]
+            self._save_undo()
             raise WorkspaceUnwritable(path=str(error.filename or self.root), detail=str(error)) from error
         return changes
 

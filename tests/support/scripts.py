@@ -19,7 +19,9 @@ BROKEN = FIXED.replace("a + b", "a - b")
 def adder(request: Request) -> str:
     """Splits into one part when asked to split, else writes the right file."""
     if request.schema is not None:
-        return json.dumps({"approach": "one file", "parts": [{"title": "all", "objective": "write adder.py"}]})
+        return json.dumps(
+            {"approach": "one file", "parts": [{"title": "all", "objective": "write adder.py"}]}
+        )
     return FIXED
 
 
