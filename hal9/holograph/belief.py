@@ -17,7 +17,9 @@ from hal9.holograph.state import FloatArray
 __all__ = ["NoiseModel", "PairBelief", "StructurePrior", "relation_of"]
 
 _CEILING = 0.999
-"""Answers are never taken as certain; a contradiction must stay recoverable."""
+"""Answers of unknown accuracy are never taken as certain; a contradiction must stay recoverable."""
+_KNOWN_CEILING = 1.0 - 1e-6
+"""The same for answers whose accuracy is stated; it only keeps the logarithm finite."""
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class NoiseModel:
     def accuracy(self, kind: Kind) -> float:
         """Posterior mean accuracy of a kind of question, below one."""
         right, wrong = self.right[kind], self.wrong[kind]
-        return min(_CEILING, max(0.05, right / (right + wrong)))
+        return min(_KNOWN_CEILING if self.fixed else _CEILING, max(0.05, right / (right + wrong)))
 
     def observe(self, kind: Kind, probability_right: float) -> None:
         """Count one answer as right with the given probability."""

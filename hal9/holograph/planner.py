@@ -59,6 +59,8 @@ class Planner:
         names: variables. contexts: variables per context; empty means one context without a name.
         costs: nats per kind of question.
         descent_weight: nats that removing the whole residual of the worst pair is worth.
+        check_value: nats that asking a second context about a believed edge is worth: contexts may disagree, and
+            only a context that was asked can.
     """
 
     names: tuple[str, ...]
@@ -67,6 +69,7 @@ class Planner:
         default_factory=lambda: {"direction": 0.02, "mechanism": 0.02, "confounder": 0.02}
     )
     descent_weight: float = 0.3
+    check_value: float = 0.3
     _asked: NDArray[np.bool_] = field(init=False)
     _inside: NDArray[np.bool_] = field(init=False)
     _labels: tuple[str, ...] = field(init=False)
@@ -107,7 +110,9 @@ class Planner:
         # Asking the same thing again in other words or another context shares the answerer's mistakes.
         repeats = counts.sum(axis=0)
         fresh = gains / (1.0 + 0.5 * repeats)
+        checks = self._checks(posterior)
         value = fresh[:, None, None, :] + pragmatic[None, None] - cost[:, None, None, None]
+        value[0, 0] += checks
         value = value - 1e-6 * counts[None, None] - np.array([0.0, 1e-7])[None, :, None, None]
         value = np.where(self._asked | ~self._inside[None, None], -np.inf, value)
         best = int(np.argmax(value))
@@ -121,7 +126,16 @@ class Planner:
             self._labels[context],
             bool(swapped),
         )
-        return Choice(question, float(fresh[kind, row]), float(pragmatic[context, row]), float(cost[kind]))
+        worth = float(pragmatic[context, row])
+        if kind == 0 and not swapped:
+            worth += float(checks[context, row])
+        return Choice(question, float(fresh[kind, row]), worth, float(cost[kind]))
+
+    def _checks(self, posterior: FloatArray) -> FloatArray:
+        """Worth of a first direction question to a context when another context was asked; (contexts, pairs)."""
+        direct = self._asked[0].any(axis=0)
+        elsewhere = direct.any(axis=0)[None] & ~direct
+        return np.asarray(self.check_value * elsewhere * (posterior[:, 0] + posterior[:, 1])[None])
 
     def _pragmatic(self, posterior: FloatArray, residual: Mapping[str, FloatArray] | None) -> FloatArray:
         value = np.zeros(self._inside.shape)

@@ -1,0 +1,231 @@
+"""The best graph of a table and a belief together: hill climbing with restarts over additions, removals, reversals.
+
+The total is the data score plus, per pair, the log-likelihood of the answers about it. A pair that the answers call
+confounded may be adjacent for the data's sake in either direction; it is drawn as a bidirected edge.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.holograph.belief import PairBelief
+from hal9.holograph.graph import MixedGraph, acyclic_edges
+from hal9.holograph.score import DiscreteScore, GaussianScore, LocalScore
+from hal9.holograph.state import FloatArray
+from hal9.holograph.table import Table
+
+__all__ = ["Climbed", "best_graph", "climb", "language_terms", "score_of"]
+
+_GAIN = 1e-4
+"""Smallest gain in nats that is a move; below it lies rounding, which could send the climb in circles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """A local optimum: adjacency [source, target] and its total score in nats."""
+
+    adjacency: NDArray[np.bool_]
+    total: float
+
+
+def score_of(table: Table) -> LocalScore:
+    """The score that suits a table's scale."""
+    return DiscreteScore(table) if table.discrete else GaussianScore(table)
+
+
+def language_terms(belief: PairBelief) -> FloatArray:
+    """Gain in nats of drawing source→target over drawing nothing, from answers; shape (n, n), [source, target]."""
+    size = len(belief.names)
+    terms = np.zeros((size, size))
+    evidence = belief.evidence
+    for column, (source, target) in enumerate(((belief.first, belief.second), (belief.second, belief.first))):
+        best = np.maximum(evidence[:, column], evidence[:, 3])
+        terms[source, target] = best - evidence[:, 2]
+    return terms
+
+
+def _reach(adjacency: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    size = adjacency.shape[0]
+    reach = (adjacency | np.eye(size, dtype=bool)).astype(np.float64)
+    for _ in range(int(np.ceil(np.log2(max(2, size))))):
+        reach = np.minimum(reach @ reach, 1.0)
+    return np.asarray(reach > 0)
+
+
+class _Climber:
+    """Keeps, per node, its local term and the terms after every single addition or removal of a parent."""
+
+    def __init__(self, scorer: LocalScore, start: NDArray[np.bool_], language: FloatArray) -> None:
+        self.scorer = scorer
+        self.adjacency = start.copy()
+        self.language = language
+        size = start.shape[0]
+        self.base = np.zeros(size)
+        # toggled[p, i]: local term of i with the edge p→i toggled.
+        self.toggled = np.zeros((size, size))
+        for node in range(size):
+            self._refresh(node)
+
+    def _refresh(self, node: int) -> None:
+        parents = np.flatnonzero(self.adjacency[:, node])
+        terms = self.scorer.additions(node, parents)
+        self.base[node] = terms[node]
+        self.toggled[:, node] = terms
+        for parent in parents:
+            self.toggled[parent, node] = self.scorer.local(node, parents[parents != parent])
+
+    def total(self) -> float:
+        """Score of the present graph."""
+        return float(self.base.sum() + self.language[self.adjacency].sum())
+
+    def best_move(self) -> tuple[float, str, int, int]:
+        """The move that gains most: (gain, kind, source, target)."""
+        gain = self.toggled - self.base[None, :]
+        adjacency = self.adjacency
+        adding = gain + self.language
+        reach = _reach(adjacency)
+        blocked = adjacency | adjacency.T | reach.T
+        adding = np.where(blocked, -np.inf, adding)
+        removing = np.where(adjacency, gain - self.language, -np.inf)
+        turning = np.full_like(gain, -np.inf)
+        for source, target in zip(*np.nonzero(adjacency), strict=True):
+            others = adjacency[source] & reach[:, target]
+            others[target] = False
+            if others.any():
+                continue
+            turning[source, target] = (
+                gain[source, target]
+                - self.language[source, target]
+                + gain[target, source]
+                + self.language[target, source]
+            )
+        best = (0.0, "stop", 0, 0)
+        for kind, table in (("add", adding), ("remove", removing), ("turn", turning)):
+            spot = int(np.argmax(table))
+            value = float(table.flat[spot])
+            if value > best[0] + _GAIN:
+                source, target = divmod(spot, adjacency.shape[0])
+                best = (value, kind, source, target)
+        return best
+
+    def apply(self, kind: str, source: int, target: int) -> None:
+        """Make a move."""
+        self.adjacency[source, target] = kind == "add"
+        self._refresh(target)
+        if kind == "turn":
+            self.adjacency[target, source] = True
+            self._refresh(source)
+
+    def climb(self) -> Climbed:
+        """Moves until none gains."""
+        while True:
+            gain, kind, source, target = self.best_move()
+            if kind == "stop" or gain <= _GAIN:
+                return Climbed(self.adjacency, self.total())
+            self.apply(kind, source, target)
+
+
+def climb(
+    scorer: LocalScore,
+    size: int,
+    *,
+    language: FloatArray | None = None,
+    starts: tuple[NDArray[np.bool_], ...] = (),
+    restarts: int = 3,
+    seed: int = 0,
+) -> Climbed:
+    """The best local optimum from the empty graph, the given starts, and perturbations of the best so far."""
+    terms = np.zeros((size, size)) if language is None else language
+    rng = np.random.default_rng(seed)
+    best = _Climber(scorer, np.zeros((size, size), dtype=bool), terms).climb()
+    for start in starts:
+        found = _Climber(scorer, start, terms).climb()
+        best = found if found.total > best.total + _GAIN else best
+    for _ in range(restarts):
+        found = _Climber(scorer, _shaken(best.adjacency, rng), terms).climb()
+        best = found if found.total > best.total + _GAIN else best
+    return best
+
+
+def _shaken(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Drop, turn or add a few random edges, staying acyclic."""
+    size = adjacency.shape[0]
+    scores = rng.random((size, size))
+    kept = adjacency & (scores > 0.3)
+    turned = adjacency.T & (scores > 0.85)
+    extra = scores > 1.0 - 1.0 / size**1.5
+    edges = [(float(scores[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(kept | turned | extra), strict=True)]
+    return acyclic_edges(size, [(s, i, j) for s, i, j in edges if i != j])
+
+
+def _equal_variance(table: Table, language: FloatArray, seed: int) -> Climbed | None:
+    """A graph found under equal error variances, if that model explains the table better than free variances do.
+
+    Alternates the two steps of its likelihood: weights 1/σ² for all residual sums, then the common σ².
+    """
+    size, rows = len(table.names), float(table.rows)
+    scorer = GaussianScore(table)
+    best: Climbed | None = None
+    sigma = float(np.median([scorer.variances(i, np.zeros(0, dtype=np.intp))[i] for i in range(size)]))
+    for _ in range(6):
+        fixed = _FixedVariance(table, sigma)
+        best = climb(fixed, size, language=language, seed=seed)
+        left = [
+            scorer.variances(i, np.flatnonzero(best.adjacency[:, i]))[i] for i in range(size)
+        ]
+        new = float(np.mean(left))
+        if abs(new - sigma) < 1e-3 * sigma:
+            break
+        sigma = new
+    if best is None:
+        return None
+    edges = float(best.adjacency.sum())
+    equal_total = -0.5 * rows * size * np.log(sigma) - 0.5 * np.log(rows) * (edges + 1)
+    return Climbed(best.adjacency, float(equal_total + language[best.adjacency].sum()))
+
+
+class _FixedVariance(GaussianScore):
+    """Gaussian score with one known error variance, which makes the equal-variance score decomposable."""
+
+    def __init__(self, table: Table, sigma: float) -> None:
+        super().__init__(table)
+        self.sigma = sigma
+
+    def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
+        """Local term with each other variable added; entry [node] is the term of the parents alone."""
+        found = self.variances(node, parents)
+        count = self.counts[node]
+        added = np.full(found.size, parents.size + 1.0)
+        added[node] = parents.size
+        return np.asarray(-0.5 * count * found / self.sigma - 0.5 * np.log(count) * added)
+
+
+def best_graph(table: Table, belief: PairBelief | None = None, *, seed: int = 0) -> MixedGraph:
+    """The most probable graph given a table and, when there is one, what was answered.
+
+    Args:
+        table: data. belief: posterior over the same variables in the same order; None uses the data alone.
+        seed: of the restarts.
+    """
+    size = len(table.names)
+    language = np.zeros((size, size)) if belief is None else language_terms(belief)
+    starts: tuple[NDArray[np.bool_], ...] = ()
+    if belief is not None:
+        spoken = [(float(language[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(language > 0), strict=True)]
+        starts = (acyclic_edges(size, spoken),)
+    best = climb(score_of(table), size, language=language, starts=starts, seed=seed)
+    if not table.discrete:
+        equal = _equal_variance(table, language, seed)
+        free_total = best.total - 0.5 * np.log(table.rows) * size
+        if equal is not None and equal.total > free_total:
+            best = equal
+    bidirected: list[tuple[str, str]] = []
+    adjacency = best.adjacency.copy()
+    if belief is not None:
+        for row, (i, j) in enumerate(zip(belief.first, belief.second, strict=True)):
+            direct = belief.evidence[row, 0] if adjacency[i, j] else belief.evidence[row, 1]
+            if (adjacency[i, j] or adjacency[j, i]) and belief.evidence[row, 3] > direct + 1.0:
+                adjacency[i, j] = adjacency[j, i] = False
+                bidirected.append((table.names[i], table.names[j]))
+    return MixedGraph.from_adjacency(table.names, adjacency, bidirected)
