@@ -49,7 +49,7 @@ def agrum_model(data):
         values = np.array(t["values"])
         scope = [t["child"], *t["parents"]]
         order = [scope.index(n) for n in reversed(net.cpt(t["child"]).names)]
-        net.cpt(t["child"])[:] = values.transpose(order)
+        net.cpt(t["child"])[:] = np.ascontiguousarray(values.transpose(order))
     return net
 
 

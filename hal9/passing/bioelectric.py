@@ -239,7 +239,7 @@ def turing_pattern(
     """A morphogenetic pattern from noise: voltage excites itself nearby and its inhibitor spreads further.
 
     FitzHugh-Nagumo kinetics in the regime where the uniform state is unstable to one wavelength only
-    (Turing 1952): dV = spread_0 L V + V - V^3 - W + bias, 10 dW = spread_1 L W + V - W.
+    (Turing 1952): dV = spread_0 L V + V - V^3 - W + bias, dW / 2 = spread_1 L W + 3/2 V - W.
 
     Args:
         graph: Which cells are joined.
@@ -255,11 +255,11 @@ def turing_pattern(
     rng = np.random.default_rng(seed)
     v, w = 0.05 * rng.normal(size=(2, graph.n))
     own = graph.edge_weight()
-    fast = GapJunctions(Graph(graph.src, graph.dst, graph.n, weight=own * spread[0]))
-    slow = GapJunctions(
+    near = GapJunctions(Graph(graph.src, graph.dst, graph.n, weight=own * spread[0]))
+    wide = GapJunctions(
         Graph(graph.src, graph.dst, graph.n, weight=own * spread[1]), capacitance=10.0, leak=1.0
     )
     for _ in range(steps):
         excitation = v - v**3 - w + bias
-        v, w = fast.step(v, dt, current=excitation), slow.step(w, dt, current=v)
+        v, w = near.step(v, dt, current=excitation), wide.step(w, dt, current=1.5 * v)
     return v, w

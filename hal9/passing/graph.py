@@ -86,10 +86,15 @@ class Graph:
 
     @classmethod
     def undirected(cls, src: Any, dst: Any, n: int, *, weight: Any = None, attr: Any = None) -> "Graph":
-        """Every edge in both directions; a self-loop is kept once."""
+        """Every edge in both directions; a self-loop is kept once.
+
+        Edge i comes first from its lower to its higher end, at position i of the given order, then back, so
+        that `reverse` pairs parallel edges with their own copies.
+        """
         tails, heads = _indices("src", src, n), _indices("dst", dst, n)
         if len(tails) != len(heads):
             raise GraphInvalid(what="src and dst", detail=f"lengths differ: {len(tails)} and {len(heads)}")
+        tails, heads = np.minimum(tails, heads), np.maximum(tails, heads)
         back = np.flatnonzero(tails != heads)
 
         def both(values: Any) -> Array | None:

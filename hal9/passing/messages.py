@@ -79,7 +79,7 @@ def make_rule(group: Group, slot: int, factors: Array, *, mode: Mode, zero: floa
     table = np.ascontiguousarray(table - np.where(np.isfinite(top), top, 0.0))
     plain = bool(np.isfinite(table).all()) and float(-table.min(initial=0.0)) <= _SPAN
     if mode == "max":
-        rule = _largest(table, zero)
+        rule = _largest_binary(table) if plain and table.shape[:-1] == (2, 2) else _largest(table, zero)
     elif not plain:
         rule = _log_domain(table, zero)
     elif table.shape[:-1] == (2, 2):
@@ -158,6 +158,22 @@ def _log_domain(table: Array, zero: float) -> Rule:
         return fold(logsumexp(joint(part, [*incoming, None]), axes), zero)
 
     return lambda incoming: _in_chunks(table, incoming, reduce)
+
+
+def _largest_binary(table: Array) -> Rule:
+    """Max-product for two binary variables, on log odds throughout."""
+    w00, w01, w10, w11 = table[0, 0], table[0, 1], table[1, 0], table[1, 1]
+
+    def rule(incoming: list[Array]) -> Array:
+        odds = incoming[0]
+        above = odds + w11
+        np.maximum(above, w01, out=above)
+        odds += w10
+        np.maximum(odds, w00, out=odds)
+        above -= odds
+        return above
+
+    return rule
 
 
 def _largest(table: Array, zero: float) -> Rule:
