@@ -24,6 +24,7 @@ _log = logging.getLogger("hal9.bus.courier")
 
 _ROUND = 256
 _TICK_SECONDS = 0.25
+_NOTICE_SECONDS = 0.02
 _IDS_PER_ACK = 500
 
 
@@ -165,7 +166,9 @@ class Sender:
             try:
                 await self._bus.publish(topic, entry.body, qos=1, confirm=False)
             except BrokerUnreachable:
-                await self._bus.wait_session(self._bus.sessions if not self._bus.connected else 0)
+                # The bus may not have noticed yet that its session is dead: never spin on it.
+                await self._clock.sleep(_NOTICE_SECONDS)
+                await self._bus.wait_session(0)
                 continue
             hit("published")
             self._ready.popleft()
