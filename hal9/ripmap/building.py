@@ -3,9 +3,8 @@
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +14,22 @@ from hal9.ripmap.cache import ContentStore
 from hal9.ripmap.discovery import Signature
 from hal9.ripmap.extraction import Extraction, extract
 from hal9.ripmap.languages import language_of
-from hal9.ripmap.model import ParseStatus, Role
+from hal9.ripmap.model import FileRecord, ParseStatus, Role
 from hal9.ripmap.packing import pack_extraction, unpack_extraction
 from hal9.ripmap.roles import path_roles
 
-__all__ = ["Built", "Entry", "blob_id", "build_entries", "entry_of", "extraction_key", "spread"]
+__all__ = [
+    "Built",
+    "Entry",
+    "blob_id",
+    "build_entries",
+    "entry_fingerprint",
+    "entry_of",
+    "extraction_key",
+    "pool",
+    "record_of",
+    "worker_store",
+]
 
 _CHUNK_BYTES = 2_000_000
 _CHUNK_FILES = 200
@@ -67,6 +77,19 @@ def entry_of(path: str, signature: Signature, content_hash: str, language: str, 
     return Entry(path, signature, content_hash, language, int(roles), found.status, found.lines)
 
 
+def entry_fingerprint(entry: Entry) -> str:
+    """Changes when path or content do."""
+    return f"{entry.content_hash}:{entry.path}"
+
+
+def record_of(entry: Entry, found: Extraction) -> FileRecord:
+    """The record of a file."""
+    return FileRecord(
+        entry.path, entry.language, max(entry.signature[0], 0), entry.content_hash, Role(entry.roles), found.status,
+        entry.lines, found.definitions, found.references, found.imports, found.strings, found.docstring,
+    )  # fmt: skip
+
+
 def _read(full: str, signature: Signature, limit: int) -> tuple[Signature, bytes | None]:
     """Contents with the signature they belong to; None when too large or unreadable. Retried while it changes."""
     for _ in range(3):
@@ -109,7 +132,7 @@ def build_chunk(
     fresh: dict[str, bytes] = {}
     for key, (path, signature, digest, language, content) in zip(keys, loaded, strict=True):
         packed = known.get(key) or fresh.get(key)
-        extraction = unpack_extraction(packed, outline=True) if packed is not None else None
+        extraction = unpack_extraction(packed) if packed is not None else None
         if extraction is None:
             extraction = extract(language, content)
             fresh[key] = pack_extraction(extraction)
@@ -123,6 +146,11 @@ _worker_store: ContentStore | None = None
 def _start_worker(folder: Path | None) -> None:
     global _worker_store  # noqa: PLW0603 - a process pool has no other place for what each process opens once
     _worker_store = ContentStore(folder, _unheard) if folder is not None else None
+
+
+def worker_store() -> ContentStore | None:
+    """The store of this worker process."""
+    return _worker_store
 
 
 def _unheard(_: str) -> None:
@@ -150,8 +178,8 @@ def build_entries(
         for chunk in chunks:
             yield build_chunk(chunk, str(root), limit, store)
         return
-    with _pool(count, partial(_start_worker, folder)) as pool:
-        yield from pool.map(partial(_work, root=str(root), limit=limit), chunks)
+    with pool(count, folder) as executor:
+        yield from executor.map(partial(_work, root=str(root), limit=limit), chunks)
 
 
 def _chunks(files: Sequence[tuple[str, Signature]]) -> Iterator[list[tuple[str, Signature]]]:
@@ -167,19 +195,11 @@ def _chunks(files: Sequence[tuple[str, Signature]]) -> Iterator[list[tuple[str, 
         yield chunk
 
 
-def _pool(count: int, initializer: Callable[[], None]) -> ProcessPoolExecutor:
+def pool(count: int, folder: Path | None) -> ProcessPoolExecutor:
+    """Processes that each have the content store of `folder` open (`worker_store`)."""
     import multiprocessing  # noqa: PLC0415 - a warm start needs none
 
     # Forking is quickest, and safe only while no other thread may hold a lock.
     methods = multiprocessing.get_all_start_methods()
     method = "fork" if "fork" in methods and threading.active_count() == 1 else "spawn"
-    return ProcessPoolExecutor(count, multiprocessing.get_context(method), initializer)
-
-
-def spread(count: int, *, heavy: bool) -> "Executor | nullcontext[None]":
-    """A pool of `count` processes when the work is heavy, otherwise nothing (work in this process)."""
-    return _pool(count, _nothing) if heavy and count > 1 else nullcontext()
-
-
-def _nothing() -> None:
-    """Processes of `spread` need no preparation."""
+    return ProcessPoolExecutor(count, multiprocessing.get_context(method), _start_worker, (folder,))

@@ -11,6 +11,7 @@ from hal9.ripmap.ranking import Ranking
 __all__ = ["CallTable"]
 
 Rows = NDArray[Any]
+Relations = tuple[tuple[str, ...], tuple[str, ...]]
 _LEAST_CONFIDENCE = 0.3
 
 
@@ -21,16 +22,23 @@ class CallTable:
         terrain = ranking.terrain
         self._terrain = terrain
         self._confidence, self._weight = resolve(terrain.candidates, ranking.parameters, "final")
+        self._known: dict[tuple[int, int, int], Relations] = {}
         self._by_target = np.argsort(terrain.candidates.target, kind="stable")
         self._targets = terrain.candidates.target[self._by_target]
         self._by_source = np.argsort(terrain.candidates.source, kind="stable")
         self._sources = terrain.candidates.source[self._by_source]
 
-    def around(self, file: int, definition: int, limit: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def around(self, file: int, definition: int, limit: int) -> Relations:
         """Names of callers and callees of one definition, given as file position and place in that file.
 
-        A callee that is less certain than not is left out; each comes as ``name confidence``.
+        Guesses are left out; each comes as ``name confidence``.
         """
+        key = (file, definition, limit)
+        if key not in self._known:
+            self._known[key] = self._find(file, definition, limit)
+        return self._known[key]
+
+    def _find(self, file: int, definition: int, limit: int) -> Relations:
         symbols, candidates = self._terrain.symbols, self._terrain.candidates
         node = int(symbols.start[file]) + definition
         return (
@@ -40,7 +48,9 @@ class CallTable:
 
     @staticmethod
     def _rows(order: Rows, ends: Rows, node: int) -> Rows:
-        return order[np.searchsorted(ends, node) : np.searchsorted(ends, node, "right")]
+        # The key has the array's own type, or numpy would convert the whole array first.
+        key = ends.dtype.type(node)
+        return order[np.searchsorted(ends, key) : np.searchsorted(ends, key, "right")]
 
     def _named(self, rows: Rows, ends: Rows, limit: int) -> tuple[str, ...]:
         nodes = ends[rows]

@@ -2,7 +2,8 @@
 
 import re
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["EXTRACTOR_VERSION", "Extraction", "extract"]
 
-EXTRACTOR_VERSION = 3
+EXTRACTOR_VERSION = 4
 """Raised whenever the same bytes would give other records; cached extractions of other versions are ignored."""
 
 _SIGNATURE_LIMIT = 300
+_LEAST_MESSAGE = 8
 _UNTIMED_BYTES = 500_000
 _READ_BYTES = 65_536
 _PARSE_SECONDS = 30.0
@@ -54,10 +56,10 @@ class Extraction:
 
     status: ParseStatus
     lines: int = 0
-    definitions: tuple[Definition, ...] = ()
-    references: tuple[Reference, ...] = ()
-    imports: tuple[Import, ...] = ()
-    strings: tuple[StringLiteral, ...] = ()
+    definitions: Sequence[Definition] = ()
+    references: Sequence[Reference] = ()
+    imports: Sequence[Import] = ()
+    strings: Sequence[StringLiteral] = ()
     docstring: str = ""
     generated: bool = False
 
@@ -85,7 +87,7 @@ class _Matches:
     """What the query found, by what it is."""
 
     found: list[_Found] = field(default_factory=list)
-    references: dict[int, tuple[str, ReferenceKind, int, str]] = field(default_factory=dict)
+    references: dict[int, tuple[str, ReferenceKind, str]] = field(default_factory=dict)
     bindings: list[tuple[int, str, str]] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     strings: list[tuple[int, int, str]] = field(default_factory=list)
@@ -116,14 +118,15 @@ def extract(language: str, content: bytes) -> Extraction:
     if tree is None:
         return Extraction("words", lines, generated=generated)
     matches = _Matches()
-    for _, match in QueryCursor(loaded.query).matches(tree.root_node):
-        _sort_in(loaded, source, match, matches)
+    kinds = loaded.kinds
+    for pattern, match in QueryCursor(loaded.query).matches(tree.root_node):
+        _sort_in(loaded, source, kinds[pattern], match, matches)
     definitions, spans = _nest(matches.found)
     return Extraction(
         "partial" if tree.root_node.has_error else "ok",
         lines,
         definitions,
-        _resolve(matches, definitions, spans),
+        _resolve(matches, definitions, spans, _line_starts(source)),
         tuple(matches.imports),
         tuple(
             StringLiteral(text, line)
@@ -160,48 +163,53 @@ def _text(source: bytes, node: "Node") -> str:
 
 
 def _sort_in(
-    loaded: LoadedLanguage, source: bytes, match: "dict[str, list[Node]]", matches: _Matches
+    loaded: LoadedLanguage, source: bytes, kind: str, match: "dict[str, list[Node]]", matches: _Matches
 ) -> None:
-    kind = next((name for name in match if name.startswith(("def.", "ref."))), "")
+    """Put one match where it belongs; `kind` is what its pattern is for."""
     if kind.startswith("ref."):
-        node = match[kind][0]
-        receiver = match.get("receiver")
-        reference = cast("ReferenceKind", kind[4:])
-        known = matches.references.get(node.start_byte)
-        if known is None or _PRIORITY[reference] < _PRIORITY[known[1]]:
-            written = _receiver(source, receiver[0]) if receiver else known[3] if known else ""
-            matches.references[node.start_byte] = (
-                _text(source, node),
-                reference,
-                node.start_point.row + 1,
-                written,
-            )
-    elif kind or "scope" in match:
-        _add_definitions(loaded, source, match, kind[4:], matches)
-    elif "var" in match:
+        _add_reference(source, match[kind][0], match.get("receiver"), cast("ReferenceKind", kind[4:]), matches)
+    elif kind.startswith("def.") or kind == "scope":
+        _add_definitions(loaded, source, match, kind, matches)
+    elif kind == "var":
         declared = _class_name(_text(source, match["var.type"][0]))
         if declared:
-            matches.bindings.append((match["var"][0].start_byte, _text(source, match["var"][0]), declared))
-    elif "import" in match:
+            variable = match["var"][0]
+            matches.bindings.append((variable.start_byte, _text(source, variable), declared))
+    elif kind == "import":
         node = match["import"][0]
-        matches.imports.extend(
-            read_imports(loaded.language.query.partition("+")[0], _text(source, node), node.start_point.row + 1)
-        )
-    elif "string" in match:
+        language = loaded.language.query.partition("+")[0]
+        matches.imports.extend(read_imports(language, _text(source, node), node.start_point.row + 1))
+    elif kind == "string":
         node = match["string"][0]
+        if node.end_byte - node.start_byte < _LEAST_MESSAGE:
+            return
         value = string_value(_text(source, node))
         if value:
             matches.strings.append((node.start_byte, node.start_point.row + 1, value))
-    elif "doc.file" in match:
+    elif kind == "doc.file":
         node = match["doc.file"][0]
         matches.documented.add(node.start_byte)
         matches.docstring = first_paragraph(_text(source, node))
 
 
+def _add_reference(
+    source: bytes, node: "Node", receiver: "list[Node] | None", kind: ReferenceKind, matches: _Matches
+) -> None:
+    start = node.start_byte
+    known = matches.references.get(start)
+    if known is None:
+        written = _receiver(source, receiver[0]) if receiver else ""
+        matches.references[start] = (source[start : node.end_byte].decode("utf-8", "replace"), kind, written)
+    elif _PRIORITY[kind] < _PRIORITY[known[1]]:
+        written = known[2] or (_receiver(source, receiver[0]) if receiver else "")
+        matches.references[start] = (known[0], kind, written)
+
+
 def _add_definitions(
     loaded: LoadedLanguage, source: bytes, match: "dict[str, list[Node]]", kind: str, matches: _Matches
 ) -> None:
-    node = match[f"def.{kind}"][0] if kind else match["scope"][0]
+    node = match[kind][0]
+    kind = kind.removeprefix("def.").replace("scope", "")
     doc = match.get("doc")
     if doc:
         matches.documented.add(doc[0].start_byte)
@@ -336,8 +344,20 @@ def _nest(found: list[_Found]) -> tuple[tuple[Definition, ...], list[tuple[int, 
     return tuple(definitions), spans
 
 
+def _line_starts(source: bytes) -> list[int]:
+    starts = [0]
+    position = source.find(b"\n")
+    while position >= 0:
+        starts.append(position + 1)
+        position = source.find(b"\n", position + 1)
+    return starts
+
+
 def _resolve(
-    matches: _Matches, definitions: tuple[Definition, ...], spans: list[tuple[int, int, int]]
+    matches: _Matches,
+    definitions: tuple[Definition, ...],
+    spans: list[tuple[int, int, int]],
+    line_starts: list[int],
 ) -> tuple[Reference, ...]:
     """Put each reference into its scope and find its receiver's class from bindings before it."""
     events = sorted([(start, 0, None) for start in matches.references] + [(b[0], 1, b) for b in matches.bindings],
@@ -368,7 +388,8 @@ def _resolve(
             else:
                 (stack[-1][2] if stack else outermost)[variable] = declared
             continue
-        name, kind, line, receiver = matches.references[start]
+        name, kind, receiver = matches.references[start]
+        line = bisect_right(line_starts, start)
         scope = stack[-1][1] if stack else -1
         # A class's own bases and decorators stand within its span but are used by what is around it.
         if start in name_starts and len(stack) > 1:

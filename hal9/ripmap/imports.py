@@ -61,14 +61,14 @@ def _javascript(text: str, line: int) -> Iterator[Import]:
             elif name:
                 names.append(name)
     rest = _BRACES.sub("", head)
-    alias = re.search(r"\*\s+as\s+([\w$]+)|(?:import|const|let|var)\s+(?:type\s+(?!,))?(?!type\s*$)([\w$]+)", rest)
-    if alias:
-        whole = alias.group(1) or alias.group(2)
-        if alias.group(2) and "require" not in text:
+    found = re.search(r"\*\s+as\s+([\w$]+)|(?:import|const|let|var)\s+(?:type\s+(?!,))?(?!type\s*$)([\w$]+)", rest)
+    if found:
+        whole = found.group(1) or found.group(2)
+        if found.group(2) and "require" not in text:
             yield Import(module, ("default",), whole, line)
         else:
             yield Import(module, (), whole, line)
-    if names or not (braces or alias):
+    if names or not (braces or found):
         yield Import(module, tuple(names), "", line)
 
 

@@ -1,20 +1,21 @@
 """The index of a repository: every file with what was extracted from it, its text and its history."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
-from pathlib import Path
 
 from hal9.errors import FileNotIndexed
-from hal9.ripmap.building import Entry, blob_id, extraction_key
+from hal9.ripmap.artifacts import Builder, make_artifacts, work_artifacts
+from hal9.ripmap.building import Entry, blob_id, entry_fingerprint, extraction_key, pool, record_of
 from hal9.ripmap.cache import ContentStore, read_sealed_file, remove_stale, write_sealed_file
 from hal9.ripmap.extraction import Extraction, extract
 from hal9.ripmap.history import History
 from hal9.ripmap.model import FileRecord, Role
 from hal9.ripmap.packing import pack_extraction, unpack_extraction
 from hal9.ripmap.settings import IndexSettings
-from hal9.ripmap.source import IndexStats, Origin
+from hal9.ripmap.source import IndexStats, Origin, WorkingTree
 from hal9.ripmap.textio import decode
 
 __all__ = ["Index", "Patch"]
@@ -22,7 +23,8 @@ __all__ = ["Index", "Patch"]
 Patch = Callable[[memoryview, list[int]], bytes | None]
 """Makes a new artifact from an older one: gets its bytes and, for every file now, its position then (-1: changed)."""
 
-_BATCH = 256
+_BATCH = 100
+_POOL_BYTES = 2_000_000
 _KEPT_ARTIFACTS = 4
 _STAMP = 8
 
@@ -170,7 +172,7 @@ class Index:
     def _members(self) -> bytes:
         return b"".join(
             hashlib.blake2b(
-                _fingerprint(entry).encode("utf-8", "surrogateescape"), digest_size=_STAMP
+                entry_fingerprint(entry).encode("utf-8", "surrogateescape"), digest_size=_STAMP
             ).digest()
             for entry in self.entries
         )
@@ -198,29 +200,54 @@ class Index:
         return None
 
     def file_artifacts(
-        self, name: str, version: int, build: Callable[[FileRecord, str], bytes]
+        self, name: str, version: int, build: Builder
     ) -> list[bytes]:
         """Bytes made from each file alone, in the order of `files`; only files that changed are built again.
 
-        `build` gets the record and its text, and must depend on nothing else.
+        `build` gets the record and its text, must depend on nothing else, and be a function at the top of a module:
+        it may run in another process.
         """
-        out: list[bytes] = []
-        for start in range(0, len(self.entries), _BATCH):
-            batch = self.entries[start : start + _BATCH]
-            keys = [f"a/{name}/{version}/{_fingerprint(entry)}" for entry in batch]
-            known = self._stored(keys)
-            missing = [position for position, key in enumerate(keys) if key not in known]
-            records = self.records([start + position for position in missing])
+        keys = [f"a/{name}/{version}/{entry_fingerprint(entry)}" for entry in self.entries]
+        known: dict[str, bytes] = {}
+        for start in range(0, len(keys), _BATCH):
+            known.update(self._stored(keys[start : start + _BATCH]))
+        missing = [position for position, key in enumerate(keys) if key not in known]
+        for positions, made in self._made(build, missing):
             fresh: list[tuple[str, bytes]] = []
-            for position, record in zip(missing, records, strict=True):
-                made = build(record, self.text(record.path))
-                known[keys[position]] = made
-                if record.path not in self._stale:
-                    fresh.append((keys[position], made))
+            for position, payload in zip(positions, made, strict=True):
+                if payload is None:
+                    # It changed under this index: what it gives now is used, and not kept.
+                    self._stale.add(self.paths[position])
+                    record = self.records([position])[0]
+                    known[keys[position]] = build(record, self.text(record.path))
+                else:
+                    known[keys[position]] = payload
+                    fresh.append((keys[position], payload))
             if fresh and self._store is not None:
                 self._store.write(fresh)
-            out.extend(known[key] for key in keys)
-        return out
+        return [known[key] for key in keys]
+
+    def _made(
+        self, build: Builder, missing: list[int]
+    ) -> Iterator[tuple[list[int], list[bytes | None]]]:
+        """Artifacts of the missing files, batch by batch, in several processes when there is much to do."""
+        batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
+        tasks = ([self._task(position) for position in batch] for batch in batches)
+        size = sum(max(self.entries[position].signature[0], 0) for position in missing)
+        workers = self.settings.workers or os.cpu_count() or 1
+        folder = self.settings.folder if self.folder is not None else None
+        heavy = size > _POOL_BYTES and workers > 1 and len(batches) > 1
+        if not heavy or not isinstance(self._origin, WorkingTree):
+            for batch, task in zip(batches, tasks, strict=True):
+                yield batch, make_artifacts(task, build, self._origin, self._store)
+            return
+        with pool(workers, folder) as executor:
+            run = partial(work_artifacts, build=build, origin=self._origin)
+            yield from zip(batches, executor.map(run, tasks), strict=True)
+
+    def _task(self, position: int) -> tuple[Entry, bytes | None]:
+        entry = self.entries[position]
+        return entry, self._packed.get(extraction_key(entry.language, entry.content_hash))
 
     # --- records ---
 
@@ -235,28 +262,20 @@ class Index:
             found.update(self._store.read(rest))
         return found
 
-    def outline(self, path: str) -> FileRecord:
-        """The record of one file without references, imports and strings (far quicker for large files).
-
-        Raises:
-            FileNotIndexed: it is not there.
-        """
-        return self.records([self.position(path)], outline=True)[0]
-
-    def records(self, positions: Sequence[int], *, outline: bool = False) -> list[FileRecord]:
+    def records(self, positions: Sequence[int]) -> list[FileRecord]:
         """Records of several files at once (quicker than one by one)."""
         chosen = [self.entries[position] for position in positions]
         keys = [extraction_key(entry.language, entry.content_hash) for entry in chosen]
         stored = self._stored(keys)
         return [
-            _record(entry, self._extraction(entry, stored.get(key), outline=outline))
+            record_of(entry, self._extraction(entry, stored.get(key)))
             for entry, key in zip(chosen, keys, strict=True)
         ]
 
-    def _extraction(self, entry: Entry, packed: bytes | None, *, outline: bool) -> Extraction:
+    def _extraction(self, entry: Entry, packed: bytes | None) -> Extraction:
         if entry.status in {"oversized", "unreadable"}:
             return Extraction(entry.status)
-        found = unpack_extraction(packed, outline=outline) if packed is not None else None
+        found = unpack_extraction(packed) if packed is not None else None
         if found is not None:
             return found
         content = self._content(entry)
@@ -266,17 +285,6 @@ class Index:
         if self._store is not None:
             self._store.write([(extraction_key(entry.language, entry.content_hash), pack_extraction(found))])
         return found
-
-
-def _fingerprint(entry: Entry) -> str:
-    return f"{entry.content_hash}:{entry.path}"
-
-
-def _record(entry: Entry, found: Extraction) -> FileRecord:
-    return FileRecord(
-        entry.path, entry.language, max(entry.signature[0], 0), entry.content_hash, Role(entry.roles), found.status,
-        entry.lines, found.definitions, found.references, found.imports, found.strings, found.docstring,
-    )  # fmt: skip
 
 
 class _Files(Sequence[FileRecord]):

@@ -1,5 +1,6 @@
 """Which language a file is in, and how its grammar is loaded."""
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -32,6 +33,7 @@ class Language:
     interpreters: tuple[str, ...] = ()
 
 
+_CAPTURE = re.compile(r"@([a-z][a-z._]*)")
 _PARSED = (
     Language("python", ("py", "pyi", "pyw"), "tree_sitter_python:language", "python", "string",
              interpreters=("python", "python3", "python2")),
@@ -127,13 +129,13 @@ def _looks_like_cpp(head: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LoadedLanguage:
-    """A grammar ready to parse, with its query compiled."""
+    """A grammar ready to parse, with its query compiled; `kinds` names each pattern's leading capture."""
 
     language: Language
     grammar: "Grammar"
     parser: "Parser"
     query: "Query"
-    captures: tuple[str, ...]
+    kinds: tuple[str, ...]
 
 
 @cache
@@ -153,5 +155,18 @@ def load_language(name: str) -> LoadedLanguage | None:
     parts = [folder.joinpath(f"{part}.scm").read_text(encoding="utf-8") for part in language.query.split("+")]
     source = "\n".join(parts)
     query = tree_sitter.Query(grammar, source)
-    captures = tuple(query.capture_name(position) for position in range(query.capture_count))
-    return LoadedLanguage(language, grammar, tree_sitter.Parser(grammar), query, captures)
+    kinds = tuple(
+        _leading(source.encode()[query.start_byte_for_pattern(n) : query.end_byte_for_pattern(n)].decode())
+        for n in range(query.pattern_count)
+    )
+    return LoadedLanguage(language, grammar, tree_sitter.Parser(grammar), query, kinds)
+
+
+def _leading(pattern: str) -> str:
+    """The capture that says what a pattern is for."""
+    names = _CAPTURE.findall(pattern)
+    for prefix in ("def.", "ref.", "scope", "var", "import", "string", "doc.file"):
+        for name in names:
+            if name == prefix or (prefix.endswith(".") and name.startswith(prefix)):
+                return str(name)
+    return ""

@@ -4,6 +4,7 @@ Everything here is immutable and free of behaviour that touches the disk. Paths 
 to the repository's root; lines count from 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Literal, NamedTuple
@@ -137,10 +138,10 @@ class FileRecord:
     roles: Role
     parse_status: ParseStatus
     lines: int = 0
-    definitions: tuple[Definition, ...] = ()
-    references: tuple[Reference, ...] = ()
-    imports: tuple[Import, ...] = ()
-    strings: tuple[StringLiteral, ...] = ()
+    definitions: Sequence[Definition] = ()
+    references: Sequence[Reference] = ()
+    imports: Sequence[Import] = ()
+    strings: Sequence[StringLiteral] = ()
     docstring: str = ""
 
     @property

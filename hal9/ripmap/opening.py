@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hal9.errors import CacheUnusable, NotARepository
-from hal9.ripmap.building import Entry, blob_id, build_entries, entry_of, extraction_key
+from hal9.ripmap.building import Entry, build_entries, entry_of, extraction_key
 from hal9.ripmap.cache import ContentStore
 from hal9.ripmap.discovery import Signature, Tree, Selection, digest_of, recheck, walk
 from hal9.ripmap.extraction import EXTRACTOR_VERSION, Extraction, extract
@@ -235,7 +235,7 @@ def _blob_entry(
         language = language_of(path, content[:4096])
     key = extraction_key(language, blob)
     packed = opening.packed.get(key) or (store.read([key]).get(key) if store is not None else None)
-    found = unpack_extraction(packed, outline=True) if packed is not None else None
+    found = unpack_extraction(packed) if packed is not None else None
     if found is None:
         content = content if content is not None else blobs.read(blob) or b""
         found = extract(language, content)

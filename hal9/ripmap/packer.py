@@ -26,6 +26,7 @@ _FILE_SHARE = 0.12
 _LEAST_SHARE = 48
 _LEAST_ROOM = 24
 _LEAST_LINE = 4
+_MOST_MISSES = 8
 _SYMBOLS = {3: 24, 2: 12, 1: 8}
 _TOKENS_PER_SYMBOL = {3: 30, 2: 16, 1: 6}
 _RELATIONS = 3
@@ -126,12 +127,15 @@ def compose(
     detailed = left * (_DETAIL_SHARE if options.detail == "auto" else 1.0)
     spent = 0
     chosen: dict[int, FileView] = {}
+    misses = 0
     for position, file in enumerate(ranked):
         room = detailed - spent
-        if room < _LEAST_ROOM:
+        if room < _LEAST_ROOM or misses > _MOST_MISSES:
             break
         fitting = maker.best(position, file, min(room, max(_FILE_SHARE * room, _LEAST_SHARE)), draw, count)
-        if fitting is not None:
+        if fitting is None:
+            misses += 1
+        else:
             chosen[position] = fitting[0]
             spent += fitting[1]
     for position, file in enumerate(ranked):
@@ -226,7 +230,7 @@ class _Maker:
     def _outline(self, path: str) -> "_Outline":
         if path not in self._outlines:
             file = self._index.position(path)
-            record = self._index.outline(path)
+            record = self._index.file(path)
             start = int(self._ranking.terrain.symbols.start[file])
             scores = self._scores[start : start + len(record.definitions)]
             self._outlines[path] = _Outline.of(file, record, np.asarray(scores))

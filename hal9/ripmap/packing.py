@@ -7,17 +7,19 @@ a checksum over every payload is verified first, and the Python version is part 
 import marshal
 import sys
 import zlib
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, overload
 
 from hal9.ripmap.extraction import EXTRACTOR_VERSION, Extraction
 from hal9.ripmap.model import Definition, Import, Reference, StringLiteral
 
-__all__ = ["FORMAT", "checked", "pack_extraction", "sealed", "unpack_extraction"]
+__all__ = ["FORMAT", "LazyRows", "checked", "pack_extraction", "sealed", "unpack_extraction"]
 
 FORMAT = f"ripmap-{EXTRACTOR_VERSION}-{marshal.version}-{sys.version_info[0]}.{sys.version_info[1]}"
 """What a cached payload must have been written with to be read."""
 
 _SEAL = 4
+_T = TypeVar("_T")
 
 
 def sealed(payload: bytes) -> bytes:
@@ -35,7 +37,7 @@ def checked(data: bytes | memoryview) -> bytes | memoryview | None:
 def pack_extraction(found: Extraction) -> bytes:
     """Bytes of one extraction, compressed; equal names are stored once.
 
-    Two parts, so that a map can read the outline (definitions) without the far larger rest (references).
+    Three parts, so that a map can read the outline (definitions) without the far larger references.
     """
     seen: dict[str, str] = {}
 
@@ -52,42 +54,83 @@ def pack_extraction(found: Extraction) -> bytes:
         found.docstring,
         found.generated,
     )
-    rest = (
-        [
-            (once(r.name), r.line, once(r.kind), r.scope, once(r.receiver), once(r.receiver_type))
-            for r in found.references
-        ],
+    references = [
+        (once(r.name), r.line, once(r.kind), r.scope, once(r.receiver), once(r.receiver_type))
+        for r in found.references
+    ]
+    lists = (
         [(once(i.module), i.names, i.alias, i.line, i.level) for i in found.imports],
         [(s.text, s.line) for s in found.strings],
     )
-    first = zlib.compress(marshal.dumps(outline), 1)
-    return sealed(len(first).to_bytes(4, "little") + first + zlib.compress(marshal.dumps(rest), 1))
+    return sealed(b"".join(_framed(part) for part in (outline, lists, references)))
 
 
-def unpack_extraction(data: bytes, *, outline: bool = False) -> Extraction | None:
-    """The extraction that was packed, without references, imports and strings if only its `outline` is wanted.
+def _framed(rows: Any) -> bytes:
+    data = zlib.compress(marshal.dumps(rows), 1)
+    return len(data).to_bytes(4, "little") + data
 
-    None when the bytes are damaged.
+
+def _part(payload: bytes | memoryview, number: int) -> Any:
+    start = 0
+    for _ in range(number):
+        start += 4 + int.from_bytes(payload[start : start + 4], "little")
+    length = int.from_bytes(payload[start : start + 4], "little")
+    return marshal.loads(zlib.decompress(payload[start + 4 : start + 4 + length]))  # noqa: S302 - checked before
+
+
+class LazyRows(Sequence[_T]):
+    """Rows that are decoded when first looked at."""
+
+    __slots__ = ("_load", "_rows")
+
+    def __init__(self, load: Callable[[], tuple[_T, ...]]) -> None:
+        self._load = load
+        self._rows: tuple[_T, ...] | None = None
+
+    def _all(self) -> tuple[_T, ...]:
+        if self._rows is None:
+            self._rows = self._load()
+        return self._rows
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    @overload
+    def __getitem__(self, position: int) -> _T: ...
+    @overload
+    def __getitem__(self, position: slice) -> tuple[_T, ...]: ...
+    def __getitem__(self, position: int | slice) -> _T | tuple[_T, ...]:
+        return self._all()[position]
+
+    def __iter__(self) -> Iterator[_T]:
+        return iter(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == (other._all() if isinstance(other, LazyRows) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+
+def unpack_extraction(data: bytes) -> Extraction | None:
+    """The extraction that was packed; None when the bytes are damaged.
+
+    References, imports and strings are decoded when first looked at: most uses need only some of them.
     """
     payload = checked(data)
     if payload is None:
         return None
-    length = int.from_bytes(payload[:4], "little")
-    status, lines, definitions, docstring, generated = marshal.loads(  # noqa: S302 - checked above
-        zlib.decompress(payload[4 : 4 + length])
-    )
-    references: tuple[Any, ...] = ()
-    imports: tuple[Any, ...] = ()
-    strings: tuple[Any, ...] = ()
-    if not outline:
-        references, imports, strings = marshal.loads(zlib.decompress(payload[4 + length :]))  # noqa: S302 - checked
+    status, lines, definitions, docstring, generated = _part(payload, 0)
     return Extraction(
         status,
         lines,
-        tuple(Definition(*row) for row in definitions),
-        tuple(map(Reference._make, references)),
-        tuple(Import(*row) for row in imports),
-        tuple(StringLiteral(*row) for row in strings),
+        LazyRows(lambda: tuple(Definition(*row) for row in definitions)),
+        LazyRows(lambda: tuple(map(Reference._make, _part(payload, 2)))),
+        LazyRows(lambda: tuple(Import(*row) for row in _part(payload, 1)[0])),
+        LazyRows(lambda: tuple(StringLiteral(*row) for row in _part(payload, 1)[1])),
         docstring,
         generated,
     )
