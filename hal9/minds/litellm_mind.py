@@ -194,8 +194,7 @@ class LiteLLMMind:
         known = litellm.exceptions
         detail = str(error).strip()[:300]
         status = int(getattr(error, "status_code", 0) or 0)
-        response = getattr(error, "response", None)
-        headers = getattr(response, "headers", None)
+        headers = getattr(error, "litellm_response_headers", None)
         wait = (
             retry_after_seconds(headers.get("retry-after"), now=time.time()) if headers is not None else None
         )
