@@ -257,7 +257,7 @@ def turing_pattern(
     own = graph.edge_weight()
     near = GapJunctions(Graph(graph.src, graph.dst, graph.n, weight=own * spread[0]))
     wide = GapJunctions(
-        Graph(graph.src, graph.dst, graph.n, weight=own * spread[1]), capacitance=10.0, leak=1.0
+        Graph(graph.src, graph.dst, graph.n, weight=own * spread[1]), capacitance=0.5, leak=1.0
     )
     for _ in range(steps):
         excitation = v - v**3 - w + bias

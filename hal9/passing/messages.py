@@ -166,7 +166,7 @@ def _largest_binary(table: Array) -> Rule:
 
     def rule(incoming: list[Array]) -> Array:
         odds = incoming[0]
-        above = odds + w11
+        above: Array = odds + w11
         np.maximum(above, w01, out=above)
         odds += w10
         np.maximum(odds, w00, out=odds)

@@ -6,6 +6,7 @@ same edge: the non-backtracking rule that belief propagation needs and that no u
 can express.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -68,7 +69,7 @@ class _Receivers:
             whole = graph.matrix("ones" if message == "copy" else None, dtype=state.dtype)
             self._matrices[key] = whole if self.nodes is None else whole[self.nodes]
         matrix = self._matrices[key]
-        flat = state.reshape(len(state), -1)
+        flat = state.reshape(len(state), math.prod(state.shape[1:]))
         total = matrix @ (flat[:, 0] if flat.shape[1] == 1 else flat)
         out: Array = total.reshape(matrix.shape[0], *state.shape[1:])
         return out
@@ -244,7 +245,7 @@ def _by_residual(
 
     def some(h: Array) -> Array:
         new = step(h)
-        gap = np.abs(new - h).reshape(len(h), -1).max(axis=1, initial=0.0)
+        gap = np.abs(new - h).reshape(len(h), math.prod(h.shape[1:])).max(axis=1, initial=0.0)
         changes.append(float(gap.max(initial=0.0)))
         if len(gap) == 0:
             return new
@@ -352,6 +353,6 @@ def propagate_edges(  # noqa: PLR0913 - the same formula with state on the edges
 def node_sum(graph: Graph, messages: Array, local: Array | float = 0.0) -> Array:
     """`local` plus everything that arrives, shape (..., m) → (..., n)."""
     segments: Segments = graph.cached("segments", lambda: Segments(graph.indptr))
-    rows = messages.reshape(-1, graph.m)
+    rows = messages.reshape(math.prod(messages.shape[:-1]), graph.m)
     out: Array = np.stack([segments.sum(row) for row in rows]).reshape(*messages.shape[:-1], graph.n) + local
     return out

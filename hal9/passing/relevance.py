@@ -5,6 +5,7 @@ compare against an absolute threshold: a softmax over N senders averages 1/N, so
 every edge as soon as there are more than a few.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -109,7 +110,7 @@ def relevance_passing(  # noqa: PLR0913 - the gate's two forms and the iteration
         mask = relevance_gate(graph, segments.softmax(raw) if mass is not None else raw, k=k, mass=mass)
         used.append(mask)
         share = segments.softmax(np.where(mask, raw, -np.inf))
-        flat = h.reshape(len(h), -1)
+        flat = h.reshape(len(h), math.prod(h.shape[1:]))
         received = (graph.matrix(share, dtype=h.dtype) @ flat).reshape(h.shape)
         return received if update is None else update(h, received)
 

@@ -5,6 +5,7 @@ block of nodes at once (nodes sorted by degree), which keeps the working set in 
 (edges x features) array.
 """
 
+import math
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -52,7 +53,7 @@ class Segments:
 
     def sum(self, values: Array) -> Array:
         """Sum over each run of `values`, shape (edges, ...) → (receivers, ...); 0 for an empty run."""
-        flat = values.reshape(self.edges, -1)
+        flat = values.reshape(self.edges, math.prod(values.shape[1:]))
         dtype = flat.dtype if flat.dtype.kind == "f" else np.dtype(np.float64)
         matrix = self._sum_matrix(dtype)
         if flat.shape[1] == 1:
@@ -73,7 +74,7 @@ class Segments:
             index: Row of `values` for each edge, shape (edges,): a gather that is never materialised.
             empty: What an empty run yields; None for the identity (-inf, or +inf for a minimum).
         """
-        width = int(np.prod(values.shape[1:], dtype=int))
+        width = math.prod(values.shape[1:])
         flat = np.ascontiguousarray(values).reshape(len(values), width)
         if flat.dtype.kind != "f":
             flat = flat.astype(np.float64)

@@ -38,8 +38,9 @@ def reverse_edges(src: Array, dst: Array, n: int) -> Array:
     first = np.searchsorted(forward, backward)
     # Among parallel edges the k-th one pairs with the k-th one back.
     repeat = np.arange(m) - np.searchsorted(forward, forward)
-    partner = np.minimum(first + repeat, m - 1)
-    return np.where(forward[partner] == backward, partner, -1)
+    partner = first + repeat
+    inside = np.minimum(partner, m - 1)
+    return np.where((partner < m) & (forward[inside] == backward), partner, -1)
 
 
 def _neighbours(src: Array, dst: Array, n: int) -> Any:

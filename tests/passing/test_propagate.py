@@ -271,6 +271,20 @@ def test_senseless_arguments_are_refused(call: Callable[[Graph], Any], message: 
         call(Graph.grid(2, 2))
 
 
+@pytest.mark.parametrize("n", [0, 3])
+@pytest.mark.parametrize("schedule", ["parallel", "colour", "residual"])
+def test_graphs_without_edges_or_nodes_still_pass(n: int, schedule: Any) -> None:
+    g = Graph([], [], n)
+    found = propagate(g, np.ones((n, 2)), update=lambda own, got: own + got, schedule=schedule)
+    assert found.converged
+    assert found.state.tolist() == [[1.0, 1.0]] * n
+    for how in (*HOWS, "softmax"):
+        assert aggregate(g, np.ones((n, 2)), how=how).shape == (n, 2)
+    edges = propagate_edges(g, np.zeros((2, 0)), lambda c: c, local=1.0, schedule=schedule)
+    assert edges.converged
+    assert node_sum(g, edges.state, 1.0).shape == (2, n)
+
+
 def test_import_loads_neither_scipy_nor_anything_heavier() -> None:
     heavy = "('scipy', 'matplotlib', 'pyagrum', 'pandas')"
     code = f"import sys, hal9.passing; print([m for m in {heavy} if m in sys.modules])"
