@@ -1316,7 +1316,7 @@ class BrokerInsecure(BusError):
     def message(self) -> str:
         return (
             f"The broker at {self.host!r} is not on this machine and the connection would not be encrypted. "
-            "Use mqtts://, or allow it explicitly (broker.allow_insecure)."
+            "TLS is needed: use mqtts://, or allow it explicitly (broker.allow_plaintext)."
         )
 
 

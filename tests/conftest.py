@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -36,12 +36,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may spend money or be steered by the user's environment."""
     for name in list(os.environ):
         if name.endswith("_API_KEY") or name in ("HAL9_MODEL", "HAL9_HOME"):
             monkeypatch.delenv(name, raising=False)
-    yield
 
 
 @pytest.fixture
@@ -70,9 +69,6 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
         monkeypatch.setenv("HAL9_MODEL", f"scripted:tests.support.scripts:{name}")
 
     return choose
-
-
-Running = Callable[[str], "AsyncIterator[Cluster]"]
 
 
 @asynccontextmanager

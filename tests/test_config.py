@@ -66,7 +66,10 @@ def test_the_seeds_learning_keys_have_the_seeds_defaults() -> None:
 
 
 def test_all_mistakes_at_once_with_line_and_nearest_key(tmp_path: Path) -> None:
-    text = "cluster:\n  nam: x\n  lease_seconds: -2\nbakward_propagation: {}\nworkbench:\n  layers:\n    L2: {wrte: true}\n"
+    text = (
+        "cluster:\n  nam: x\n  lease_seconds: -2\nbakward_propagation: {}\n"
+        "workbench:\n  layers:\n    L2: {wrte: true}\n"
+    )
     found = problems(tmp_path, text)
     assert found == [
         "2: unknown key 'cluster.nam'; did you mean 'name'?",

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from hal9.bus import stop_survivor
 from hal9.cluster.home import Home
 from hal9.errors import DaemonFailed, DaemonNotRunning, DaemonRunning, StopTimeout
 
@@ -89,6 +90,9 @@ def stop_daemon(home: Home, *, seconds: float, force: bool = False) -> int:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if daemon_pid(home) is None:
+            if force:
+                # The embedded broker survives its daemon on purpose; who stops by force wants it gone too.
+                stop_survivor(home.broker)
             return pid
         time.sleep(_POLL_SECONDS)
     raise StopTimeout(pid=pid, seconds=seconds)

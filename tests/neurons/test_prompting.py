@@ -1,4 +1,4 @@
-"""Prompts: byte-identical to the bare one without a memory; rule and example at their measured places with one."""
+"""Prompts: byte for byte the bare one without a memory; rule and example in their places with one."""
 
 from pathlib import Path
 

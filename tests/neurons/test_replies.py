@@ -54,7 +54,10 @@ def test_shell_transcripts_are_no_files() -> None:
 
 
 def test_several_files_and_commands_and_words() -> None:
-    text = f"Two files.\n`a.py`\n{FENCE}python\n1\n{FENCE}\n`b/c.txt`\n~~~\n2\n~~~\n{FENCE}run\n# first\npytest -q\n{FENCE}\nDone."
+    text = (
+        f"Two files.\n`a.py`\n{FENCE}python\n1\n{FENCE}\n`b/c.txt`\n~~~\n2\n~~~\n"
+        f"{FENCE}run\n# first\npytest -q\n{FENCE}\nDone."
+    )
     found = parse_implementation(text, targets=())
     assert [file.path for file in found.files] == ["a.py", "b/c.txt"]
     assert found.commands == ["pytest -q"]

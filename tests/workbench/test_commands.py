@@ -115,7 +115,7 @@ async def test_the_sandbox_has_no_network_and_a_read_only_outside(tmp_path: Path
     root = tmp_path / "root"
     root.mkdir()
     server = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+    threading.Thread(target=_accept_one, args=(server,), daemon=True).start()
     port = server.getsockname()[1]
     probe = f"import socket; socket.create_connection(('127.0.0.1', {port}), 3)"
     limits = Limits(timeout_seconds=20)
@@ -168,3 +168,7 @@ async def test_layers_may_do_what_the_settings_say(tmp_path: Path) -> None:
     implementer.apply([FileEdit("a", "x")])
     assert (await implementer.check("test -f a")).passed
     assert strategist.read("a") == "x"
+
+
+def _accept_one(server: socket.socket) -> None:
+    server.accept()[0].close()

@@ -1,6 +1,5 @@
 """The jail, atomic edits, diffs, undo."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ def test_an_edit_keeps_its_diff_and_the_files_mode(tmp_path: Path) -> None:
     assert "-echo a\n+echo b\n" in changes[0].diff
     assert script.stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "new/deep.txt").read_text() == "hi\n"
-    assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".part")]
 
 
 def test_an_edit_that_changes_nothing_is_no_change(tmp_path: Path) -> None:

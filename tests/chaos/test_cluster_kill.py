@@ -1,0 +1,176 @@
+"""kill -9 of the daemon at every enumerated journal transition while a task is under way.
+
+After a restart the accepted task must have exactly one terminal result, its workspace must hold the answer, and
+what was spent must be on the books once.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hal9.cluster import Home, connect, daemon_pid, init_home
+from hal9.cluster.process import read_status
+from hal9.journal.failpoints import ENVIRONMENT_VARIABLE, FAILPOINTS
+from hal9.limits import BudgetBook
+
+ROOT = Path(__file__).parents[2]
+# These need a refused or a lost signal; the courier's own kill matrix makes them happen.
+ELSEWHERE = {"dead-lettered", "resent"}
+# Only the task book sends outside of an outcome, once per task.
+ONCE = {"outbox-before-commit", "outbox-committed"}
+# The first and a later passage: on the way down, in the middle, on the way up.
+PASSAGES = (1, 3, 5)
+
+
+def start(home: Home, **environ: str) -> subprocess.Popen[bytes]:
+    """The daemon as a child of this test."""
+    log = home.root.joinpath("daemon.log").open("ab")
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "hal9", "--home", str(home.root), "up", "--log-to-stderr"],
+            cwd=ROOT,
+            env={**os.environ, "HAL9_MODEL": "scripted:tests.support.scripts:adder", **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    finally:
+        log.close()
+
+
+def wait_ready(home: Home, process: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends and process.poll() is None:
+        if read_status(home).get("state") == "ready" and daemon_pid(home) == process.pid:
+            return
+        time.sleep(0.02)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    process.wait(timeout=60)
+
+
+async def one_task(home: Home, workspace: Path) -> str:
+    async with connect(home.root) as cluster:
+        return await cluster.submit(
+            "Write add(a, b) in adder.py", workspace=workspace, check="python check.py"
+        )
+
+
+async def finished(home: Home, task_id: str) -> str:
+    async with connect(home.root) as cluster:
+        return (await cluster.wait(task_id, timeout_seconds=90)).state
+
+
+def assert_exactly_once(home: Home, task_id: str, workspace: Path) -> None:
+    journal = sqlite3.connect(home.journal)
+    try:
+        row = journal.execute("SELECT state, stop_reason FROM tasks WHERE id = ?", (task_id,)).fetchone()
+        assert row == ("done", "done")
+        kinds = [
+            json.loads(body)["kind"] for (body,) in journal.execute("SELECT body FROM steps ORDER BY seq")
+        ]
+        assert sorted(kinds) == ["check", "pass", "pass", "think"], kinds
+        assert journal.execute("SELECT count(*) FROM work").fetchone() == (0,)
+        assert journal.execute("SELECT count(*) FROM parts").fetchone() == (0,)
+        assert journal.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)
+        assert journal.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    finally:
+        journal.close()
+    assert "a + b" in (workspace / "adder.py").read_text()
+    with BudgetBook(home.budgets) as book:
+        spent = book.spent(task_id)
+    # One call, or two when the process died after the first and before its outcome was recorded.
+    assert spent.calls in (1, 2)
+
+
+def kill_once(tmp_path: Path, failpoint: str, passage: int) -> bool:
+    """Run one cell of the matrix; False when the failpoint was never reached so often."""
+    home = init_home(tmp_path / "home")
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "check.py").write_text("from adder import add\nassert add(2, 3) == 5\n")
+    task_id = asyncio.run(one_task(home, workspace))
+    first = start(home, **{ENVIRONMENT_VARIABLE: f"{failpoint}:{passage}"})
+    ends = time.monotonic() + 60
+    killed = False
+    while time.monotonic() < ends:
+        if first.poll() is not None:
+            killed = first.returncode == -signal.SIGKILL
+            assert killed, home.root.joinpath("daemon.log").read_text()[-2000:]
+            break
+        if _done(home, task_id):
+            break
+        time.sleep(0.02)
+    if not killed:
+        stop(first)
+    second = start(home)
+    try:
+        wait_ready(home, second)
+        assert asyncio.run(finished(home, task_id)) == "done"
+    finally:
+        stop(second)
+    assert_exactly_once(home, task_id, workspace)
+    return killed
+
+
+def _done(home: Home, task_id: str) -> bool:
+    if not home.journal.exists():
+        return False
+    connection = sqlite3.connect(f"file:{home.journal}?mode=ro", uri=True)
+    try:
+        row = connection.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
+        return row is not None and row[0] in ("done", "failed", "cancelled")
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("failpoint", [name for name in FAILPOINTS if name not in ELSEWHERE])
+def test_the_daemon_may_die_anywhere(tmp_path: Path, failpoint: str) -> None:
+    assert kill_once(tmp_path, failpoint, 1 if failpoint in ONCE else 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("failpoint", [name for name in FAILPOINTS if name not in ELSEWHERE])
+def test_the_daemon_may_die_anywhere_at_any_passage_again_and_again(tmp_path: Path, failpoint: str) -> None:
+    reached = 0
+    for repetition in range(20):
+        folder = tmp_path / str(repetition)
+        folder.mkdir()
+        passage = 1 if failpoint in ONCE else PASSAGES[repetition % len(PASSAGES)]
+        reached += kill_once(folder, failpoint, passage)
+    assert reached >= 10
+
+
+def test_the_broker_may_die_at_any_moment(tmp_path: Path) -> None:
+    home = init_home(tmp_path / "home")
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "check.py").write_text("from adder import add\nassert add(2, 3) == 5\n")
+    process = start(home)
+    try:
+        wait_ready(home, process)
+        ids = []
+        for _ in range(6):
+            ids.append(asyncio.run(one_task(home, workspace)))
+            # It may be between two lives just now; then this round kills nobody.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int((home.broker / "pid").read_text()), signal.SIGKILL)
+            time.sleep(0.2)
+        states = [asyncio.run(finished(home, task_id)) for task_id in ids]
+    finally:
+        stop(process)
+    assert states == ["done"] * 6
