@@ -22,7 +22,9 @@ Detail = Literal["auto", "low", "medium", "high"]
 _LEAST_TOKENS = 48
 _RESERVED = 40
 _DETAIL_SHARE = 0.75
-_FILE_SHARE = 0.12
+_FIRST_FILE_SHARE = 0.25
+_LEAST_FILE_SHARE = 0.1
+_LEAST_REASON = 0.01
 _LEAST_SHARE = 48
 _LEAST_ROOM = 24
 _LEAST_LINE = 4
@@ -132,7 +134,7 @@ def compose(
         room = detailed - spent
         if room < _LEAST_ROOM or misses > _MOST_MISSES:
             break
-        fitting = maker.best(position, file, min(room, max(_FILE_SHARE * room, _LEAST_SHARE)), draw, count)
+        fitting = maker.best(position, file, min(room, max(_file_share(position) * room, _LEAST_SHARE)), draw, count)
         if fitting is None:
             misses += 1
         else:
@@ -150,6 +152,11 @@ def compose(
     view.files = [chosen[position] for position in sorted(chosen)]
     view.scores = sum(file.score for file in ranked)
     return view
+
+
+def _file_share(position: int) -> float:
+    """How much of what is left one file may take: the first ones more."""
+    return max(_LEAST_FILE_SHARE, _FIRST_FILE_SHARE * 0.8**position)
 
 
 def _worth_showing(definition: Definition) -> bool:
@@ -202,7 +209,7 @@ class _Maker:
             level=0,
             language=self._index.entries[self._index.position(file.path)].language,
             badges=badges_of(life, self._options.now) if life is not None else (),
-            why=tuple((name, share / whole) for name, share in shares if whole > 0),
+            why=tuple((name, share / whole) for name, share in shares if whole > 0 and share / whole >= _LEAST_REASON),
         )
 
     def view(self, position: int, file: RankedFile, level: int, wanted: int) -> FileView:

@@ -1,0 +1,203 @@
+"""Maps of repositories, kept warm: what the command line, the server and HAL9's neurons share."""
+
+import difflib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hal9.errors import SymbolUnknown
+from hal9.ripmap.index import Index
+from hal9.ripmap.opening import open_index
+from hal9.ripmap.settings import IndexSettings, load_settings
+
+if TYPE_CHECKING:
+    from hal9.ripmap.packer import MapOptions
+    from hal9.ripmap.parameters import Parameters
+    from hal9.ripmap.ranking import Ranking
+    from hal9.ripmap.render import Format
+    from hal9.ripmap.tokens import TokenCounter
+
+__all__ = ["Mapper", "Question", "explain_text", "find_symbol", "render_map"]
+
+_DEFAULT_TOKENS = 8192
+_MOST_FOUND = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a map is asked for; see `ranking.Task` for the fields."""
+
+    task: str = ""
+    focus: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    parameters: "Parameters | None" = None
+
+
+@dataclass(slots=True)
+class Mapper:
+    """Opens indexes and keeps the latest of each root, so that a second question costs only its ranking."""
+
+    settings: IndexSettings | None = None
+    notify: Callable[[str], None] | None = None
+    _kept: dict[tuple[Path, IndexSettings], Index] = field(default_factory=dict)
+
+    def index(self, root: Path, **overrides: Any) -> Index:
+        """The index of `root` as it is now.
+
+        Raises:
+            NotARepository: it is missing or no folder.
+            RipmapConfigWrong: its settings file is wrong.
+        """
+        settings = load_settings(root, self.settings, **overrides)
+        fresh = open_index(root, settings, notify=self.notify)
+        key = (fresh.root, settings)
+        known = self._kept.get(key)
+        if known is not None and known.fingerprint == fresh.fingerprint and not known.stale \
+                and known.history.fingerprint == fresh.history.fingerprint:  # fmt: skip
+            return known
+        self._kept[key] = fresh
+        return fresh
+
+    def ranking(self, index: Index, question: Question) -> "Ranking":
+        """Files and symbols of `index` in order of their use for the question."""
+        from hal9.ripmap.evidence import Task  # noqa: PLC0415 - ranking brings numpy; help and errors do without
+        from hal9.ripmap.ranking import rank  # noqa: PLC0415
+
+        chat = tuple(_relative(index.root, path) for path in question.chat)
+        return rank(index, Task(question.task, question.focus, chat, question.mentions), question.parameters)
+
+    def draw(
+        self,
+        index: Index,
+        ranking: "Ranking",
+        options: "MapOptions",
+        *,
+        form: "Format" = "map",
+        counter: "TokenCounter | None" = None,
+    ) -> str:
+        """The ranking as text within the options' budget.
+
+        Raises:
+            BudgetTooSmall: not even one line fits.
+        """
+        from hal9.ripmap.render import draw_map  # noqa: PLC0415 - kept with what brings numpy
+
+        if not options.now:
+            options = replace(options, now=time.time())
+        return draw_map(index, ranking, options, form=form, counter=counter)
+
+
+def _relative(root: Path, path: str) -> str:
+    given = Path(path)
+    absolute = given if given.is_absolute() else root / given
+    try:
+        return absolute.resolve().relative_to(root).as_posix()
+    except ValueError:
+        return given.as_posix()
+
+
+def render_map(
+    workspace: Path | str,
+    task: str,
+    tokens: int = _DEFAULT_TOKENS,
+    *,
+    chat: Sequence[str] = (),
+    settings: IndexSettings | None = None,
+) -> str:
+    """The map of a workspace for a task, as HAL9's coding neurons put it into their prompts.
+
+    Raises:
+        NotARepository: the workspace is missing or no folder.
+        BudgetTooSmall: `tokens` does not hold a single line.
+    """
+    from hal9.ripmap.packer import MapOptions  # noqa: PLC0415 - brings numpy
+
+    mapper = Mapper(settings)
+    index = mapper.index(Path(workspace))
+    ranking = mapper.ranking(index, Question(task, chat=tuple(chat)))
+    return mapper.draw(index, ranking, MapOptions(tokens=tokens, badges=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A definition that a name means."""
+
+    path: str
+    name: str
+    kind: str
+    line: int
+    end_line: int
+    signature: str
+    docstring: str
+    position: int
+
+
+def find_symbol(index: Index, name: str) -> list[Found]:
+    """Definitions called `name`: ``path::Class.method``, ``Class.method`` or ``method``; exact case first.
+
+    Raises:
+        SymbolUnknown: there is none; near names are told.
+    """
+    path, separator, wanted = name.rpartition("::")
+    last = wanted.rpartition(".")[2]
+    exact: list[Found] = []
+    loose: list[Found] = []
+    names: set[str] = set()
+    records = [index.file(path)] if separator and path in index else index.files
+    for record in records:
+        for position, definition in enumerate(record.definitions):
+            names.add(definition.name)
+            if definition.name.lower() != last.lower():
+                continue
+            if wanted != last and not f".{definition.qualified}".lower().endswith(f".{wanted}".lower()):
+                continue
+            found = Found(record.path, definition.qualified, definition.kind, definition.line,
+                          definition.end_line, definition.signature, definition.docstring, position)  # fmt: skip
+            (exact if definition.name == last else loose).append(found)
+    if not exact and not loose:
+        near = tuple(difflib.get_close_matches(last, sorted(names), 3))
+        raise SymbolUnknown(name=name, root=str(index.root), near=near)
+    return (exact or loose)[:_MOST_FOUND]
+
+
+def explain_text(index: Index, ranking: "Ranking", target: str) -> str:
+    """Each signal's share of a file's or symbol's score, in words and figures.
+
+    Raises:
+        SymbolUnknown: the target is neither a file nor a definition.
+    """
+    from hal9.ripmap.parameters import PARAMETERS  # noqa: PLC0415 - brings numpy
+
+    path = _relative(index.root, target)
+    lines: list[str] = []
+    if path not in index:
+        found = find_symbol(index, target)
+        chosen = found[0]
+        path = chosen.path
+        lines.append(f"{chosen.kind} {chosen.name}, {path}:{chosen.line}-{chosen.end_line}")
+        places = {(symbol.path, symbol.definition): place for place, symbol in enumerate(ranking.symbols(), 1)}
+        place = places.get((path, chosen.position))
+        lines.append(f"symbol rank {place} of {len(places)}" if place else "the task gives this symbol no score")
+        lines.extend(f"also: {other.path}:{other.line} {other.name}" for other in found[1:6])
+    position = index.position(path)
+    file = ranking.file(position)
+    rank = int((ranking.order == position).nonzero()[0][0]) + 1
+    lines.append(f"{path}: rank {rank} of {len(index)}, score {file.score:.4f}")
+    whole = sum(file.shares.values())
+    for name, share in sorted(file.shares.items(), key=lambda item: -item[1]):
+        entry = PARAMETERS.get(f"weight_{name}")
+        meaning = entry.meaning if entry is not None else name.replace("_", " ")
+        best = float(ranking.signal(name).max())
+        own = float(ranking.signal(name)[position])
+        lines.append(
+            f"  {share / whole:6.1%}  {name:<12} {own:.3f} (best file {best:.3f})  {meaning}"
+        )
+    factor = ranking.role_factor(position)
+    roles = str(index.roles[position]).removeprefix("Role.") or "no special role"
+    lines.append(f"  × {factor:.2f}  for what the file is: {roles.lower().replace('|', ', ')}")
+    if not file.shares:
+        lines.append("  nothing in the task speaks for this file")
+    return "\n".join(lines)
