@@ -87,8 +87,7 @@ def pull_model(
         damaged: ModelDamaged | None = None
         for source in model.sources:
             try:
-                job.fetch(source)
-                job.verify(source)
+                job.obtain(source, notify)
             except _SourceFailed as error:
                 attempts.append(f"{source.label}: {error}")
             except ModelDamaged as error:
@@ -125,6 +124,22 @@ class _Job:
         free = shutil.disk_usage(self.part.parent).free
         if free < needed:
             raise ModelDiskFull(name=self.model.name, folder=str(self.part.parent), needed=needed, free=free)
+
+    def obtain(self, source: Source, notify: OnNotice) -> None:
+        """Fetch and verify; a wrong file that began with an earlier attempt's bytes is fetched once more."""
+        resumed = self.have > 0
+        try:
+            self.fetch(source)
+            self.verify(source)
+        except ModelDamaged as error:
+            if not resumed:
+                raise
+            notify(
+                f"what an earlier attempt had left of {self.model.name} is spoilt ({error.found}); starting anew"
+            )
+            self._furthest = 0
+            self.fetch(source)
+            self.verify(source)
 
     def fetch(self, source: Source) -> None:
         """Bring the ``.part`` file to its full size from one source."""
@@ -176,7 +191,7 @@ class _Job:
 
     def _stream(self, http: "httpx.Client", source: Source) -> None:
         start = self.have
-        headers = {"range": f"bytes={start}-"} if start else {}
+        headers = {"accept-encoding": "identity", **({"range": f"bytes={start}-"} if start else {})}
         with http.stream("GET", source.url, headers=headers) as response:
             if response.status_code == 206 and response.headers.get("content-range", "").startswith(
                 f"bytes {start}-"
@@ -186,8 +201,9 @@ class _Job:
                 mode = "wb"
             else:
                 raise _SourceFailed(f"it answered with status {response.status_code}")
-            with self.part.open(mode) as file:
-                for chunk in response.iter_bytes(_CHUNK):
+            # Unbuffered, in the pieces that arrive: whatever was received is kept when the connection breaks.
+            with self.part.open(mode, buffering=0) as file:
+                for chunk in response.iter_raw():
                     file.write(chunk)
                     if file.tell() > self.model.bytes:
                         return  # verify() refuses it by its size
