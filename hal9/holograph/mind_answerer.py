@@ -1,0 +1,120 @@
+"""Asking a language model: prompts in plain words, answers constrained to a schema, replies kept for replay."""
+
+from dataclasses import dataclass
+
+from hal9.errors import MindReplyInvalid
+from hal9.holograph.asking import Asked
+from hal9.holograph.questions import Question, parse_answer, schema_for
+from hal9.holograph.spec import Problem
+from hal9.holograph.store import RunStore
+from hal9.minds.protocol import Message, Mind, Request
+
+__all__ = ["MindAnswerer", "prompt_for"]
+
+_SYSTEM = (
+    "You judge causal relations between variables from general knowledge. A direct cause is one whose deliberate "
+    "change would change the other while all other listed variables are held fixed. Most pairs have no direct "
+    "effect. Say unknown when you do not know. Answer in JSON only."
+)
+
+
+def prompt_for(question: Question, problem: Problem) -> str:
+    """The question in words; the names come in the question's shown order."""
+    first, second = question.first, question.second
+    if question.swapped:
+        first, second = second, first
+    lines = [f"Domain: {problem.domain}." if problem.domain else ""]
+    others = [name for name in problem.names if name not in (first, second)]
+    for label in question.context.split("|") if question.context else []:
+        for context in problem.contexts:
+            if context.name == label:
+                lines.append(f"Setting {label}: {context.description or 'no further description'}.")
+    lines.append(f"First variable: {first} ({problem.describe(first)}).")
+    lines.append(f"Second variable: {second} ({problem.describe(second)}).")
+    lines.append(f"Other listed variables: {', '.join(others[:40]) or 'none'}.")
+    lines.append(_ASK[question.kind].format(first=first, second=second, claims=" ".join(_claims(question))))
+    return "\n".join(line for line in lines if line)
+
+
+def _claims(question: Question) -> list[str]:
+    labels = question.context.split("|")
+    return [f"In {label}, {claim}." for label, claim in zip(labels, question.claims, strict=False)]
+
+
+_ASK = {
+    "direction": (
+        "Which holds: {first} directly causes {second} (first_causes_second); {second} directly causes {first} "
+        "(second_causes_first); neither directly affects the other (no_direct_effect); both are driven by a common "
+        "cause that is not listed (common_cause); or unknown? If there is an effect, does it raise or lower?"
+    ),
+    "mechanism": (
+        "If either of {first} and {second} affects the other: is the effect direct, or does it only act through "
+        "other listed variables (mediated; name them), or is there no_effect, or is it unknown?"
+    ),
+    "confounder": (
+        "Is there a common cause of {first} and {second} that is not among the listed variables "
+        "(hidden_common_cause; name it), or no_hidden_common_cause, or unknown?"
+    ),
+    "discriminator": (
+        "{claims} Both cannot hold. Which explains the contradiction: a latent variable that drives both "
+        "(latent_cause; name it); first_causes_second, {first} causes {second}; second_causes_first, {second} causes "
+        "{first}; neither; or unknown?"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MindAnswerer:
+    """Puts questions to an opened mind.
+
+    Attributes:
+        cache: where replies are looked up before a call and kept after it; None always calls.
+    """
+
+    mind: Mind
+    problem: Problem
+    cache: RunStore | None = None
+    temperature: float = 0.0
+    max_tokens: int = 200
+
+    @property
+    def name(self) -> str:
+        return self.mind.name
+
+    async def ask(self, question: Question) -> Asked:
+        """Ask, or take the reply that the mind gave to the same prompt before.
+
+        Raises:
+            MindError: the mind cannot be reached or refuses. A reply that does not fit the schema is no error:
+                it is returned as failed.
+        """
+        prompt = prompt_for(question, self.problem)
+        if self.cache is not None:
+            known = self.cache.cached_exchange(self.mind.name, prompt)
+            if known is not None:
+                return Asked(parse_answer(question, known[1], known[0]), "cached", prompt, known[0])
+        request = Request(
+            messages=(Message("system", _SYSTEM), Message("user", prompt)),
+            schema=schema_for(question.kind),
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            metadata={"purpose": "holograph", "question": question.key},
+        )
+        try:
+            reply = await self.mind.think(request)
+        except MindReplyInvalid as error:
+            return Asked(None, "failed", prompt, error.text)
+        answer = parse_answer(question, reply.parsed, reply.text)
+        usage = reply.usage
+        if answer is not None and self.cache is not None:
+            self.cache.keep_exchange(self.mind.name, prompt, reply.text, reply.parsed)
+        return Asked(
+            answer,
+            "issued" if answer is not None else "failed",
+            prompt,
+            reply.text,
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.usd,
+            usage.seconds,
+        )
