@@ -1,5 +1,6 @@
 """Personalised PageRank: how much of a walk that keeps returning to `restart` is spent at each node."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -79,13 +80,21 @@ def _transition(graph: Graph) -> tuple[Any, Array]:
     return found
 
 
+def _enough(alpha: float, tol: float) -> int:
+    """Rounds that bring the error bound below `tol`: each shrinks the first change, at most 2, by alpha."""
+    if alpha == 0.0:
+        return 2
+    slack = 2.0 * alpha / (1.0 - alpha)
+    return 2 + max(0, math.ceil(math.log(max(tol, 1e-300) / slack) / math.log(alpha)))
+
+
 def personalized_pagerank(
     graph: Graph,
     restart: Any = None,
     *,
     alpha: float = 0.85,
     tol: float = 1e-10,
-    max_iter: int = 1000,
+    max_iter: int | None = None,
     init: Any = None,
     method: Method = "power",
     on_failure: OnFailure = "warn",
@@ -101,7 +110,7 @@ def personalized_pagerank(
         restart: Mapping from node to mass, array of shape (n,) or (n, batch), or None for uniform.
         alpha: Probability to go on walking, in [0, 1).
         tol: Bound on the L1 error of the scores.
-        max_iter: Most products with the transition matrix.
+        max_iter: Most products with the transition matrix; None for as many as suffice for any graph.
         init: Scores to start from (warm start), shape of `restart`.
         method: "power", or "direct" (at most 4096 nodes).
         on_failure: What to do when `tol` was not reached.
@@ -124,7 +133,8 @@ def personalized_pagerank(
         raise PassingInvalid(what="init", detail=f"expected shape {start.shape}, found {x.shape}")
     slack = alpha / (1.0 - alpha)
     bound, rounds = float("inf"), 0
-    while rounds < max_iter and bound > tol:
+    most = _enough(alpha, tol) if max_iter is None else max_iter
+    while rounds < most and bound > tol:
         new = matrix @ x
         new *= alpha
         lost = (alpha * x[dangling].sum(axis=0) if len(dangling) else 0.0) + (1.0 - alpha)

@@ -74,6 +74,16 @@ def test_error_bound_is_honest_for_loose_tolerances() -> None:
         assert np.abs(loose.scores - exact).sum() <= loose.error_bound <= tol
 
 
+def test_long_walks_are_given_the_rounds_they_need() -> None:
+    ring = Graph(np.arange(50), (np.arange(50) + 1) % 50, 50)
+    slow = personalized_pagerank(ring, {0: 1.0}, alpha=0.99)
+    assert slow.converged
+    assert slow.iterations > 1000
+    wanted = 0.99 ** np.arange(50)
+    np.testing.assert_allclose(slow.scores, wanted / wanted.sum(), atol=1e-10)
+    assert personalized_pagerank(ring, {0: 1.0}, alpha=0.0).scores[0] == 1.0
+
+
 def test_a_batch_equals_its_columns_and_warm_start_saves_rounds() -> None:
     g = random_graph(1)
     columns = np.random.default_rng(2).random((g.n, 5))

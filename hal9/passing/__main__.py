@@ -1,0 +1,42 @@
+"""`python -m hal9.passing demo NAME`: run one example, print its figures, draw its picture."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hal9.errors import Hal9Error
+from hal9.passing.demos import DEMOS
+from hal9.passing.pictures import save
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run, print; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m hal9.passing", description="Message passing on graphs.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="run one example, or all of them")
+    demo.add_argument("name", choices=[*DEMOS, "all"], help="which one")
+    demo.add_argument(
+        "--picture", type=Path, metavar="FILE", help="draw into FILE (.png); with 'all' a folder"
+    )
+    chosen = parser.parse_args(arguments)
+    names = list(DEMOS) if chosen.name == "all" else [chosen.name]
+    try:
+        for name in names:
+            made = DEMOS[name]()
+            print(f"{name}: {(DEMOS[name].__doc__ or '').splitlines()[0]}")
+            for line in made.lines:
+                print(f"  {line}")
+            if chosen.picture is not None:
+                target = chosen.picture / f"{name}.png" if chosen.name == "all" else chosen.picture
+                target.parent.mkdir(parents=True, exist_ok=True)
+                save(made, target)
+                print(f"  picture: {target}")
+    except Hal9Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
