@@ -134,9 +134,7 @@ class _Job:
         except ModelDamaged as error:
             if not resumed:
                 raise
-            notify(
-                f"what an earlier attempt had left of {self.model.name} is spoilt ({error.found}); starting anew"
-            )
+            notify(f"an earlier attempt's part of {self.model.name} is spoilt ({error.found}); starting anew")
             self._furthest = 0
             self.fetch(source)
             self.verify(source)

@@ -59,10 +59,6 @@ class ScriptedMind:
     ) -> None:
         return None
 
-    async def quote(self, request: Request) -> Quote:
-        """Costs nothing but tokens."""
-        return Quote(tokens=bound_tokens(request.messages) + request.max_tokens, usd=0.0)
-
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         """Give the next scripted reply.
 
@@ -71,6 +67,10 @@ class ScriptedMind:
             MindReplyInvalid: the scripted replies do not fit the request's schema.
         """
         return await answer(self.sample, request, on_token, name=self._name)
+
+    async def quote(self, request: Request) -> Quote:
+        """One token a byte plus `max_tokens`, at the price of the scripted usage."""
+        return Quote(tokens=bound_tokens(request.messages) + request.max_tokens, usd=self._usage.usd)
 
     def unvalidated(self) -> "UnvalidatedScript":
         """The same script without validation, for a stack that validates (see `open_mind`)."""
@@ -127,7 +127,7 @@ class UnvalidatedScript:
         return None
 
     async def quote(self, request: Request) -> Quote:
-        """Costs nothing but tokens."""
+        """The script's quote."""
         return await self._script.quote(request)
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:

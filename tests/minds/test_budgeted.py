@@ -62,6 +62,14 @@ async def test_an_unknown_price_is_refused_when_money_is_limited(tmp_path: Path)
     assert server.seen == []
 
 
+async def test_scripts_cost_no_money(tmp_path: Path) -> None:
+    limits = [Limit(kind="usd", scope="day", value=0)]
+    with BudgetBook(tmp_path / "b.db", limits) as book:
+        async with open_mind("scripted:tests.minds.scripts:echo", budget=book) as mind:
+            assert (await mind.think(ASK)).text == "HELLO"
+        assert book.spent("t").usd == 0
+
+
 async def test_retries_and_repairs_are_each_charged(tmp_path: Path) -> None:
     request = Request(
         ASK.messages, max_tokens=50, metadata=ASK.metadata, schema={"type": "object"}, repairs=2
