@@ -42,7 +42,7 @@ class Corpus:
         return [hit.memory.id for hit in hits if hit.memory.id != self.ids[index]]
 
     def equal_ranks(self, index: int) -> list[int]:
-        """What is usually done: reciprocal rank fusion with equal weights (Cormack et al., SIGIR 2009; k = 60)."""
+        """What is usually done: reciprocal ranks, equal weights (Cormack et al., SIGIR 2009; k = 60)."""
         scores: dict[int, float] = {}
         for mode in ("words", "vectors"):
             for rank, one in enumerate(self.ranking(index, mode), start=1):

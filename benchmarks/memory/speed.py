@@ -126,7 +126,8 @@ def sqlite_vec(vectors: Vectors, queries: Vectors, folder: Path) -> Engine | str
     connection.enable_load_extension(True)
     sqlite_vec.load(connection)
     connection.execute(
-        f"CREATE VIRTUAL TABLE v USING vec0(id INTEGER PRIMARY KEY, e FLOAT[{DIMENSION}] distance_metric=cosine)"
+        "CREATE VIRTUAL TABLE v USING vec0("
+        f"id INTEGER PRIMARY KEY, e FLOAT[{DIMENSION}] distance_metric=cosine)"
     )
     connection.executemany(
         "INSERT INTO v(id, e) VALUES (?, ?)", ((i, row.tobytes()) for i, row in enumerate(vectors))
@@ -205,9 +206,8 @@ def main() -> None:
         base = found["brute force"]["p50_ms"]
         for engine, row in found.items():
             recall = "-" if row["recall_at_10"] is None else f"{row['recall_at_10']:.3f}"
-            print(
-                f"{engine:<30} {row['p50_ms']:9.3f} {row['p95_ms']:9.3f} {row['p50_ms'] / base:8.1f} {recall:>10}"
-            )
+            p50, p95 = row["p50_ms"], row["p95_ms"]
+            print(f"{engine:<30} {p50:9.3f} {p95:9.3f} {p50 / base:8.1f} {recall:>10}")
         for peer, why in absent.items():
             print(f"{peer:<30} {why}")
         figures.append(

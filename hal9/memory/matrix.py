@@ -4,8 +4,6 @@ The rows in SQLite are the truth. An epoch in the file, raised whenever a vector
 quarantined by any process, tells this cache to start again; rows that were only added are appended.
 """
 
-import threading
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +24,6 @@ class VectorMatrix:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._lock = threading.Lock()
         self._epoch = -1
         self._model = ""
         self._ids: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
@@ -49,7 +46,8 @@ class VectorMatrix:
         Returns:
             Ids and cosines, best first; equal cosines by id.
         """
-        with self._lock:
+        # The store's lock serves here too: a second one could be taken in the other order, for ever.
+        with self._store.reading():
             self.refresh()
             ids, rows = self._ids[: self._used], self._rows[: self._used]
             if among is not None:
@@ -69,7 +67,7 @@ class VectorMatrix:
 
     def cosines(self, query: NDArray[np.float32], ids: NDArray[np.int64]) -> dict[int, float]:
         """Cosines of given memories; those without a vector are left out."""
-        with self._lock:
+        with self._store.reading():
             self.refresh()
             held = self._ids[: self._used]
             keep = self._positions(held, ids)

@@ -115,8 +115,14 @@ class MemoryStore:
             MemoryUnwritable: SQLite refused (read-only, full disk, locked); nothing was written.
             DatabaseDamaged: the file is not sound any more.
         """
-        with self._lock, self._translated(), atomic(self.connection):
-            yield self.tables
+        with self._lock, self._translated():
+            try:
+                with atomic(self.connection):
+                    yield self.tables
+            except BaseException:
+                # What was searched meanwhile may have seen rows that never came to be.
+                self.caches.clear()
+                raise
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

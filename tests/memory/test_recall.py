@@ -260,7 +260,7 @@ def test_minilm_keeps_unrelated_tasks_free_of_wide_rules(minilm: Embedder) -> No
             store,
             "Handle the empty list first.",
             Scope(ANY, ANY, ANY),
-            task="Write a Python function mean(numbers) that returns the average of a list, 0.0 for an empty one.",
+            task="Write a Python function mean(numbers) that returns the average of a list, else 0.0.",
         )
         scope = Scope("home", "x", "y")
         assert recall(store, "Write a Python function average(values) returning the mean of a list.", scope)

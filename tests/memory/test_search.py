@@ -1,4 +1,5 @@
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,42 @@ def test_a_damaged_vector_does_not_stop_search(store: MemoryStore) -> None:
         tables.table("memories").update(nan, {"embedding": np.full(256, np.nan, dtype="<f4").tobytes()})
         store.bump_epoch()
     assert [hit.memory.id for hit in search(store, "good one", mode="vectors")] == [good]
+
+
+def test_rows_of_an_undone_write_leave_no_ghost(store: MemoryStore) -> None:
+    store.remember(NewMemory(kind="task", content="kept"))
+
+    def undone() -> None:
+        with store.writing():
+            store.remember(NewMemory(kind="task", content="ghost"))
+            assert search(store, "ghost", limit=1)[0].memory.content == "ghost"
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        undone()
+    again = store.remember(NewMemory(kind="task", content="real"))
+    hits = {hit.memory.id: hit.score for hit in search(store, "real")}
+    assert hits[again] > 0.99
+
+
+def test_searching_while_writing_in_other_threads_never_stands_still(store: MemoryStore) -> None:
+    def write() -> None:
+        for number in range(20):
+            with store.writing():
+                store.remember(NewMemory(kind="task", content=f"written {number}"))
+                search(store, f"written {number}")
+
+    def read() -> None:
+        for number in range(40):
+            search(store, f"written {number}")
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (write, read, write, read)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert store.count() == 40
 
 
 def test_minilm_finds_by_meaning(tmp_path: Path, minilm: Embedder) -> None:
