@@ -1,1 +1,94 @@
-"""Room holograph."""
+"""Causal structure from language and data, consistent across contexts.
+
+`discover` asks a mind (or a scripted oracle) about pairs of variables, chosen by expected free energy, and
+keeps a belief that is discrete (a posterior over relations) and continuous (a linear model over an acyclic
+directed mixed graph, with local sections per context that must agree). `causes` does so for a table of
+failures. Submodules load when their names are first used, so importing this room is quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hal9.holograph.asking import Answerer, Asked, ScriptedOracle
+    from hal9.holograph.discovery import Discovery, Run, discover
+    from hal9.holograph.drawing import Drawn, DrawnEdge, dot, svg
+    from hal9.holograph.embedding import HashedEmbedder
+    from hal9.holograph.failures import Cause, Causes, causes
+    from hal9.holograph.graph import MixedGraph
+    from hal9.holograph.inquiry import Inquiry, Settings
+    from hal9.holograph.metrics import Scores, score
+    from hal9.holograph.mind_answerer import MindAnswerer
+    from hal9.holograph.questions import Answer, Question
+    from hal9.holograph.sheaf import Cover, GluingMeasures, descent, gluing_measures
+    from hal9.holograph.spec import Context, Problem, Variable, load_problem
+    from hal9.holograph.state import State, covariance, project
+    from hal9.holograph.store import RunStore
+    from hal9.holograph.table import Table, read_table
+
+_HOMES = {
+    "asking": ("Answerer", "Asked", "ScriptedOracle"),
+    "failures": ("Cause", "Causes", "causes"),
+    "discovery": ("Discovery", "Run", "discover"),
+    "drawing": ("Drawn", "DrawnEdge", "dot", "svg"),
+    "embedding": ("HashedEmbedder",),
+    "graph": ("MixedGraph",),
+    "inquiry": ("Inquiry", "Settings"),
+    "metrics": ("Scores", "score"),
+    "mind_answerer": ("MindAnswerer",),
+    "questions": ("Answer", "Question"),
+    "sheaf": ("Cover", "GluingMeasures", "descent", "gluing_measures"),
+    "spec": ("Context", "Problem", "Variable", "load_problem"),
+    "state": ("State", "covariance", "project"),
+    "store": ("RunStore",),
+    "table": ("Table", "read_table"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Answer",
+    "Answerer",
+    "Asked",
+    "Cause",
+    "Causes",
+    "Context",
+    "Cover",
+    "Discovery",
+    "Drawn",
+    "DrawnEdge",
+    "GluingMeasures",
+    "HashedEmbedder",
+    "Inquiry",
+    "MindAnswerer",
+    "MixedGraph",
+    "Problem",
+    "Question",
+    "Run",
+    "RunStore",
+    "Scores",
+    "ScriptedOracle",
+    "Settings",
+    "State",
+    "Table",
+    "Variable",
+    "causes",
+    "covariance",
+    "descent",
+    "discover",
+    "dot",
+    "gluing_measures",
+    "load_problem",
+    "project",
+    "read_table",
+    "score",
+    "svg",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -58,7 +58,8 @@ class ScriptedOracle:
     Attributes:
         truth: the graph. A latent of `truth.latents` is a hidden common cause of its children.
         accuracy: probability of a right answer among those given. abstention: probability of "unknown".
-        local: per context, what is claimed there about a pair (relation 0..3) in place of the truth; it models
+        local: per context, what is claimed there about a pair (relation 0..3) in place of the truth; it
+        models
             contexts that see a projection artefact.
     """
 
@@ -116,7 +117,9 @@ class ScriptedOracle:
         hidden = self._true_relation(first, second) == 3
         if question.kind == "confounder":
             verdict = "hidden_common_cause" if hidden else "no_hidden_common_cause"
-            return Answer("confounder", verdict, names=self._latent(first, second) if hidden else (), confidence=0.9)
+            return Answer(
+                "confounder", verdict, names=self._latent(first, second) if hidden else (), confidence=0.9
+            )
         if hidden:
             return Answer("discriminator", "latent_cause", names=self._latent(first, second), confidence=0.9)
         verdicts = ("first_causes_second", "second_causes_first", "neither")

@@ -1,8 +1,9 @@
 """The discrete belief: a posterior over {→, ←, none, confounded} for every pair, fed by answers and data.
 
-Each pair has independent evidence (log-likelihoods of answers, and of data when given). The prior couples pairs:
-an edge is likelier between variables that have shown edges (degree), likelier when two variables share neighbours
-(closure), and a direction is less likely when the other way round is already believed as a path (acyclicity).
+Each pair has independent evidence (log-likelihoods of answers, and of data when given). The prior couples
+pairs: an edge is likelier between variables that have shown edges (degree), likelier when two variables
+share neighbours (closure), and a direction is less likely when the other way round is already believed as a
+path (acyclicity).
 """
 
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ _KNOWN_CEILING = 1.0 - 1e-6
 class NoiseModel:
     """How answers relate to the truth: a Beta belief over accuracy per kind, and the abstention rate.
 
-    `right` and `wrong` are pseudo-counts. `observe` adds expected counts, so the accuracy is calibrated by answers
-    that can be checked against other evidence, not by the confidence that the answerer claims.
+    `right` and `wrong` are pseudo-counts. `observe` adds expected counts, so the accuracy is calibrated by
+    answers that can be checked against other evidence, not by the confidence that the answerer claims.
     """
 
     right: dict[Kind, float]
@@ -40,8 +41,8 @@ class NoiseModel:
         """A model centred on an accuracy, worth `strength` checked answers; `fixed` when it is known."""
         kinds: tuple[Kind, ...] = ("direction", "mechanism", "confounder", "discriminator")
         return cls(
-            {kind: strength * accuracy for kind in kinds},
-            {kind: strength * (1 - accuracy) for kind in kinds},
+            dict.fromkeys(kinds, strength * accuracy),
+            dict.fromkeys(kinds, strength * (1 - accuracy)),
             fixed=fixed,
         )
 
@@ -93,7 +94,8 @@ class StructurePrior:
         closure: odds factor per shared neighbour. apart: per variable that neighbours only one of the two.
         confounded: prior share of confounded among all pairs.
         acyclic: how strongly a believed path the other way speaks against a direction, 0..1.
-        connected: probability that a listed variable has an edge at all; the fewer of its pairs are left without an
+        connected: probability that a listed variable has an edge at all; the fewer of its pairs are left
+        without an
             answer, the more each of them is expected to be that edge.
         affinity: log-odds of an edge per standard deviation of the descriptions' similarity.
     """
@@ -180,18 +182,28 @@ class PairBelief:
 
     def _add_mediators(self, question: Question, answer: Answer, noise: NoiseModel, weight: float) -> None:
         """A named mediator is half as telling as an answer about its two links."""
-        strength = 0.5 * weight * float(np.log(3 * noise.accuracy("mechanism") / (1 - noise.accuracy("mechanism"))))
+        strength = (
+            0.5 * weight * float(np.log(3 * noise.accuracy("mechanism") / (1 - noise.accuracy("mechanism"))))
+        )
         for name in answer.names:
             if name in self.names and name not in (question.first, question.second):
                 row, flipped = self.pair(question.first, question.second)
                 forward = self.evidence[row, 1 if flipped else 0] >= self.evidence[row, 0 if flipped else 1]
-                cause, effect = (question.first, question.second) if forward else (question.second, question.first)
+                cause, effect = (
+                    (question.first, question.second) if forward else (question.second, question.first)
+                )
                 self._nudge(cause, name, strength)
                 self._nudge(name, effect, strength)
 
-    def _add_common_causes(self, question: Question, answer: Answer, noise: NoiseModel, weight: float) -> None:
+    def _add_common_causes(
+        self, question: Question, answer: Answer, noise: NoiseModel, weight: float
+    ) -> None:
         """A "hidden" common cause that is on the list says that it causes both."""
-        strength = 0.5 * weight * float(np.log(3 * noise.accuracy("confounder") / (1 - noise.accuracy("confounder"))))
+        strength = (
+            0.5
+            * weight
+            * float(np.log(3 * noise.accuracy("confounder") / (1 - noise.accuracy("confounder"))))
+        )
         for name in answer.names:
             if name in self.names:
                 self._nudge(name, question.first, strength)
@@ -260,7 +272,9 @@ class PairBelief:
         return np.maximum(floor[self.first], floor[self.second])
 
     def _reach(self, alone: FloatArray, known: FloatArray) -> FloatArray:
-        """Probability-like score in 0..1 that a directed path leads from row to column, by repeated squaring."""
+        """Probability-like score in 0..1 that a directed path leads from row to column, by repeated
+        squaring.
+        """
         size = len(self.names)
         step = np.zeros((size, size))
         step[self.first, self.second] = known * alone[:, 0]
@@ -273,8 +287,8 @@ class PairBelief:
     def calibrate(self, asked: Sequence[tuple[Question, Answer]], noise: NoiseModel) -> None:
         """Re-estimate accuracies from answers to pairs that have other evidence too (one expectation step).
 
-        An answer is checked only against what the rest says, so agreement between independent questions or with
-        the data raises the accuracy, and contradiction lowers it.
+        An answer is checked only against what the rest says, so agreement between independent questions or
+        with the data raises the accuracy, and contradiction lowers it.
         """
         fresh = NoiseModel.assumed()
         right = dict.fromkeys(fresh.right, 0.0)

@@ -1,4 +1,6 @@
-"""A deterministic embedder of hashed words and character n-grams, and what the belief takes from embeddings."""
+"""A deterministic embedder of hashed words and character n-grams, and what the belief takes from
+embeddings.
+"""
 
 import re
 import zlib
@@ -63,8 +65,8 @@ def statements(first: str, second: str) -> tuple[str, str, str, str]:
 def statement_gram(embedder: Embedder, first: str, second: str) -> FloatArray:
     """Inner products of the four statements' embeddings, shape (4, 4).
 
-    A small multiple of the identity is added: an embedder may map two statements to nearly one vector, and then a
-    wrong belief would cost nothing.
+    A small multiple of the identity is added: an embedder may map two statements to nearly one vector, and
+    then a wrong belief would cost nothing.
     """
     vectors = embedder.embed(statements(first, second)).astype(np.float64)
     return np.asarray(vectors @ vectors.T + 0.25 * np.eye(4))

@@ -1,10 +1,11 @@
 """The interventional metric: Gaussian Fisher information summed over all atomic interventions.
 
-Under do(X_k) the parents of X_k are cut and X_k gets unit variance of its own: row k of W is zero, row and column k
-of M are zero but for M_kk = 1. With T = (I - W)⁻¹ and whitening, ½ tr(Σ⁻¹ dΣ Σ⁻¹ dΣ) = ½ ‖Y‖² where
+Under do(X_k) the parents of X_k are cut and X_k gets unit variance of its own: row k of W is zero, row and
+column k of M are zero but for M_kk = 1. With T = (I - W)⁻¹ and whitening, ½ tr(Σ⁻¹ dΣ Σ⁻¹ dΣ) = ½ ‖Y‖² where
 Y = P + Pᵀ + L⁻¹ dM L⁻ᵀ and P = L⁻¹ dW T L, all of the intervened system. The metric is the sum over k.
 
-Parameters are ordered: the n(n-1) off-diagonal entries of W by row, then the n(n+1)/2 lower entries of L by row.
+Parameters are ordered: the n(n-1) off-diagonal entries of W by row, then the n(n+1)/2 lower entries of L by
+row.
 """
 
 from dataclasses import dataclass
@@ -69,7 +70,12 @@ class SolveReport:
 
 
 def conjugate_gradient(
-    fisher: "InterventionalFisher", vector: FloatArray, *, damping: float, tolerance: float = 1e-3, limit: int = 200
+    fisher: "InterventionalFisher",
+    vector: FloatArray,
+    *,
+    damping: float,
+    tolerance: float = 1e-3,
+    limit: int = 200,
 ) -> tuple[FloatArray, SolveReport]:
     """Solve (G + damping·I) x = vector by conjugate gradients with the block preconditioner.
 
@@ -159,13 +165,14 @@ class InterventionalFisher:
         return np.block([[block_ww, block_lw.T], [block_lw, block_ll]])
 
     def diagonal(self) -> FloatArray:
-        """diag G, shape (p,)."""
+        """Diag G, shape (p,)."""
         keep, layout = self.keep, self.layout
         rows, columns = layout.off_diagonal
         precision = np.einsum("kaa->ka", self.precision) * keep
         spread = np.einsum("kbb->kb", self.spread)
         diag_w = precision.T @ spread + np.einsum("ka,kba->ab", keep, self.total**2)
-        # dM for L_ab is E_ab Lᵀ + L E_ba; ½ tr(M⁻¹ dM M⁻¹ dM) = (M⁻¹)_aa (Lᵀ M⁻¹ L)_bb + (M⁻¹ L)_ab², masked by do(X_k).
+        # dM for L_ab is E_ab Lᵀ + L E_ba; ½ tr(M⁻¹ dM M⁻¹ dM) = (M⁻¹)_aa (Lᵀ M⁻¹ L)_bb + (M⁻¹ L)_ab²,
+        # masked by do(X_k).
         masked = self.precision * keep[:, :, None] * keep[:, None, :]
         product = masked @ self.factor
         inner = np.einsum("kab,ab->kb", product, self.factor)

@@ -77,8 +77,8 @@ def graph_from_belief(
 ) -> MixedGraph:
     """The acyclic graph that the posterior supports.
 
-    A pair is adjacent when P(edge) reaches the threshold, directed the likelier way unless that closes a cycle
-    with more probable edges; then the other way if it is not negligible, else not at all.
+    A pair is adjacent when P(edge) reaches the threshold, directed the likelier way unless that closes a
+    cycle with more probable edges; then the other way if it is not negligible, else not at all.
     """
     posterior = belief.posterior()
     names = belief.names
@@ -102,7 +102,9 @@ def graph_from_belief(
     matrix = acyclic_edges(size, candidates)
     left_out = [edge for edge in spare if not matrix[edge[2], edge[1]] and edge[0] >= 0.1]
     if left_out:
-        kept = [(2.0 + score, source, target) for score, source, target in candidates if matrix[source, target]]
+        kept = [
+            (2.0 + score, source, target) for score, source, target in candidates if matrix[source, target]
+        ]
         matrix = acyclic_edges(size, kept + left_out)
     graph = MixedGraph.from_adjacency(names, matrix, bidirected)
     return MixedGraph(names, graph.directed, graph.bidirected, dict(latents or {}))

@@ -1,7 +1,7 @@
 """The state of a discovery between questions: what is believed, what to ask next, what to do with an answer.
 
-It is deterministic: the same problem, settings and answers give the same next question, so a run is resumed by
-giving it its recorded answers again.
+It is deterministic: the same problem, settings and answers give the same next question, so a run is resumed
+by giving it its recorded answers again.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from hal9.holograph.obstruction import pair_residuals
 from hal9.holograph.optimise import Method, Optimiser, StepReport
 from hal9.holograph.planner import Choice, Planner
 from hal9.holograph.questions import Answer, Question
-from hal9.holograph.score import data_evidence
+from hal9.holograph.scoring import data_evidence
 from hal9.holograph.sheaf import Cover, descent
 from hal9.holograph.spec import Problem
 from hal9.holograph.state import FloatArray, State, initial_state
@@ -34,8 +34,8 @@ class Settings:
 
     Attributes:
         budget_queries: most questions, discriminators and checks included.
-        accuracy: assumed accuracy of answers. known_accuracy: whether it is known and must not be re-estimated.
-        abstain: assumed share of "unknown".
+        accuracy: assumed accuracy of answers. known_accuracy: whether it is known and must not be
+        re-estimated. abstain: assumed share of "unknown".
         fit_every: answers between fits of the continuous belief; 0 fits only at the end.
         fit_steps: optimiser steps per fit. method: the optimiser.
         resolve: whether obstructions are resolved. threshold: P(edge) at which an edge is drawn.
@@ -207,8 +207,8 @@ class Inquiry:
         """Weights of the final graph: the global belief fitted again on the graph's edges alone.
 
         Returns:
-            A state over the observed variables in which every other entry of W, and every covariance that is not
-            a bidirected edge, is zero.
+            A state over the observed variables in which every other entry of W, and every covariance that
+            is not a bidirected edge, is zero.
         """
         graph, names = self.graph(), self.problem.names
         size = len(names)

@@ -1,4 +1,6 @@
-"""Asking a language model: prompts in plain words, answers constrained to a schema, replies kept for replay."""
+"""Asking a language model: prompts in plain words, answers constrained to a schema, replies kept for
+replay.
+"""
 
 from dataclasses import dataclass
 
@@ -85,7 +87,8 @@ class MindAnswerer:
         """Ask, or take the reply that the mind gave to the same prompt before.
 
         Raises:
-            MindError: the mind cannot be reached or refuses. A reply that does not fit the schema is no error:
+            MindError: the mind cannot be reached or refuses. A reply that does not fit the schema is no
+            error:
                 it is returned as failed.
         """
         prompt = prompt_for(question, self.problem)

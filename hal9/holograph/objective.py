@@ -111,7 +111,9 @@ class Objective:
         local = {name: section for name, section in sections.items() if name != WHOLE}
         if local and self.overlaps:
             found = descent(local, self.overlaps)
-            self._collect("descent", self.weights.descent, found.value, found.gradients, terms, (grad_w, grad_m))
+            self._collect(
+                "descent", self.weights.descent, found.value, found.gradients, terms, (grad_w, grad_m)
+            )
         if local and WHOLE in sections:
             value, gradients = glue(sections[WHOLE], local)
             self._collect("glue", self.weights.glue, value, gradients, terms, (grad_w, grad_m))
@@ -154,8 +156,8 @@ class Objective:
         terms["spectral"] += weights.spectral * value
         grad_w += weights.spectral * part_w
         offset = section.factor - np.eye(section.size)
-        terms["ridge"] += 0.5 * weights.ridge * float(
-            np.vdot(section.weights, section.weights) + np.vdot(offset, offset)
+        terms["ridge"] += (
+            0.5 * weights.ridge * float(np.vdot(section.weights, section.weights) + np.vdot(offset, offset))
         )
         grad_w += weights.ridge * section.weights
         if name == WHOLE and self.sample is not None:
@@ -173,4 +175,6 @@ class Objective:
 
 def moved(section: State, d_weights: FloatArray, d_factor: FloatArray, rate: float) -> State:
     """The section after a step."""
-    return replace(section, weights=section.weights + rate * d_weights, factor=section.factor + rate * d_factor)
+    return replace(
+        section, weights=section.weights + rate * d_weights, factor=section.factor + rate * d_factor
+    )

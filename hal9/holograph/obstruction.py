@@ -1,4 +1,6 @@
-"""When contexts cannot be glued: noticing it, naming the edge, and enlarging the belief by a latent variable."""
+"""When contexts cannot be glued: noticing it, naming the edge, and enlarging the belief by a latent
+variable.
+"""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -88,7 +90,9 @@ def conflicts(
         sides = []
         for name in (overlap.first, overlap.second):
             section = sections[name]
-            sides.append(project_arrays(section.weights, section.noise, section.indices(overlap.shared)).weights)
+            sides.append(
+                project_arrays(section.weights, section.noise, section.indices(overlap.shared)).weights
+            )
         for a in range(len(overlap.shared)):
             for b in range(a + 1, len(overlap.shared)):
                 kind = _opposed(sides[0], sides[1], a, b, least)
@@ -107,9 +111,10 @@ def _opposed(one: FloatArray, two: FloatArray, a: int, b: int, least: float) -> 
         if ahead and behind:
             return "direction"
     for target, source in ((a, b), (b, a)):
-        if min(abs(one[target, source]), abs(two[target, source])) > least and one[target, source] * two[
-            target, source
-        ] < 0:
+        if (
+            min(abs(one[target, source]), abs(two[target, source])) > least
+            and one[target, source] * two[target, source] < 0
+        ):
             return "sign"
     return None
 
@@ -129,7 +134,9 @@ def pair_residuals(found: Descent, order: Sequence[str]) -> dict[str, FloatArray
     return totals
 
 
-def local_posterior(answers: Sequence[tuple[Question, Answer]], noise: NoiseModel, base: float = 0.25) -> FloatArray:
+def local_posterior(
+    answers: Sequence[tuple[Question, Answer]], noise: NoiseModel, base: float = 0.25
+) -> FloatArray:
     """What some answers about one pair, all in one order, say by themselves; P(relation), shape (4,)."""
     logs = np.log([base / 2, base / 2, 1 - base - 0.01, 0.01])
     for question, answer in answers:
@@ -141,8 +148,8 @@ def local_posterior(answers: Sequence[tuple[Question, Answer]], noise: NoiseMode
 def surgery(section: State, latent: str, first: str, second: str, *, least: float = 0.3) -> State:
     """Add a latent common cause Z of two variables, moving their noise covariance into its loadings.
 
-    W gains Z→first and Z→second with loadings a, b such that a·b = M_XY; a², b² and a·b leave M; the direct edges
-    between the two are dropped. When nothing else stood between them the marginal covariance is unchanged as long
+    W gains Z→first and Z→second with loadings a, b such that a·b = M_XY; a², b² and a·b leave M; the direct
+    edges between the two are dropped. When nothing else stood between them the marginal covariance is unchanged as long
     as |a·b| needs no lifting to `least`².
 
     Args:
@@ -182,7 +189,7 @@ def _factor(noise: FloatArray) -> FloatArray:
     values, vectors = np.linalg.eigh(noise)
     if values[0] < 0.01:
         noise = (vectors * np.maximum(values, 0.01)) @ vectors.T
-    return np.linalg.cholesky(noise)
+    return np.asarray(np.linalg.cholesky(noise), dtype=np.float64)
 
 
 def heldout_energy(

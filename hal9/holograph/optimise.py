@@ -30,8 +30,8 @@ class StepReport:
     """What a step did.
 
     Attributes:
-        before, after: loss. accepted: whether anything moved. damping: used for the step (0 for plain methods).
-        iterations: conjugate-gradient iterations over all sections.
+        before, after: loss. accepted: whether anything moved. damping: used for the step (0 for plain
+        methods). iterations: conjugate-gradient iterations over all sections.
     """
 
     before: float
@@ -79,7 +79,9 @@ class Optimiser:
     def minimise(
         self, sections: dict[str, State], objective: Objective, *, steps: int, tolerance: float = 1e-7
     ) -> tuple[dict[str, State], list[StepReport]]:
-        """Steps until the relative decrease falls below the tolerance, none is accepted, or `steps` are done."""
+        """Steps until the relative decrease falls below the tolerance, none is accepted, or `steps` are
+        done.
+        """
         reports: list[StepReport] = []
         for _ in range(steps):
             sections, report = self.step(sections, objective)
@@ -113,7 +115,9 @@ class Optimiser:
         return Layout(section.size).pack(mask_w.astype(float), mask_l.astype(float))
 
     @staticmethod
-    def _moved(sections: Mapping[str, State], directions: Mapping[str, FloatArray], rate: float) -> dict[str, State]:
+    def _moved(
+        sections: Mapping[str, State], directions: Mapping[str, FloatArray], rate: float
+    ) -> dict[str, State]:
         moved_sections = {}
         for name, section in sections.items():
             d_weights, d_factor = Layout(section.size).unpack(directions[name])
@@ -161,6 +165,6 @@ class Optimiser:
             used = self.damping
             if value <= start.value:
                 self.damping = max(1e-6, 0.4 * self.damping)
-                return tried, StepReport(start.value, value, True, used, iterations)  # noqa: FBT003
+                return tried, StepReport(start.value, value, True, used, iterations)
             self.damping = min(1e6, 4.0 * self.damping)
-        return sections, StepReport(start.value, start.value, False, self.damping, iterations)  # noqa: FBT003
+        return sections, StepReport(start.value, start.value, False, self.damping, iterations)

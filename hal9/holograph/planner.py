@@ -1,8 +1,9 @@
 """Which question to ask next: the one with the least expected free energy.
 
-G = -epistemic - pragmatic + cost, per (kind, pair, context). Epistemic value is the mutual information, in nats,
-between the pair's relation and the answer under the noise model. Pragmatic value is what the answer is expected to
-take off the descent residual between contexts. Everything is computed for all candidates at once.
+G = -epistemic - pragmatic + cost, per (kind, pair, context). Epistemic value is the mutual information, in
+nats, between the pair's relation and the answer under the noise model. Pragmatic value is what the answer
+is expected to take off the descent residual between contexts. Everything is computed for all candidates at
+once.
 """
 
 from collections.abc import Mapping
@@ -59,7 +60,8 @@ class Planner:
         names: variables. contexts: variables per context; empty means one context without a name.
         costs: nats per kind of question.
         descent_weight: nats that removing the whole residual of the worst pair is worth.
-        check_value: nats that asking a second context about a believed edge is worth: contexts may disagree, and
+        check_value: nats that asking a second context about a believed edge is worth: contexts may
+        disagree, and
             only a context that was asked can.
     """
 
@@ -132,7 +134,9 @@ class Planner:
         return Choice(question, float(fresh[kind, row]), worth, float(cost[kind]))
 
     def _checks(self, posterior: FloatArray) -> FloatArray:
-        """Worth of a first direction question to a context when another context was asked; (contexts, pairs)."""
+        """Worth of a first direction question to a context when another context was asked; (contexts,
+        pairs).
+        """
         direct = self._asked[0].any(axis=0)
         elsewhere = direct.any(axis=0)[None] & ~direct
         return np.asarray(self.check_value * elsewhere * (posterior[:, 0] + posterior[:, 1])[None])

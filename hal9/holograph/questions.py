@@ -23,7 +23,13 @@ KINDS: tuple[Kind, ...] = ("direction", "mechanism", "confounder")
 """The kinds that the planner chooses from; discriminators come only from obstructions."""
 RELATIONS = ("->", "<-", "none", "<->")
 ANSWERS: dict[Kind, tuple[str, ...]] = {
-    "direction": ("first_causes_second", "second_causes_first", "no_direct_effect", "common_cause", "unknown"),
+    "direction": (
+        "first_causes_second",
+        "second_causes_first",
+        "no_direct_effect",
+        "common_cause",
+        "unknown",
+    ),
     "mechanism": ("direct", "mediated", "no_effect", "unknown"),
     "confounder": ("hidden_common_cause", "no_hidden_common_cause", "unknown"),
     "discriminator": ("latent_cause", "first_causes_second", "second_causes_first", "neither", "unknown"),

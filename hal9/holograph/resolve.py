@@ -1,9 +1,9 @@
 """Resolving a topological obstruction: confirm it, ask for what explains it, operate, keep only what helps.
 
 The order of questions is fixed, so a resumed run repeats it: the pair again with the names swapped in both
-contexts (does the contradiction persist?), the discriminator, then whether there is a hidden common cause, in both
-contexts. The last answers are held out: the enlarged belief is accepted only if, refitted without them, it lowers
-the descent loss plus the energy of those answers; else everything is rolled back.
+contexts (does the contradiction persist?), the discriminator, then whether there is a hidden common cause,
+in both contexts. The last answers are held out: the enlarged belief is accepted only if, refitted without
+them, it lowers the descent loss plus the energy of those answers; else everything is rolled back.
 """
 
 from collections.abc import Awaitable, Callable
@@ -122,10 +122,16 @@ class Resolver:
             self.inquiry.fit(_REFIT_STEPS)
             return Resolution(conflict, "noise")
         claims = (self._claim(conflict, sides[0]), self._claim(conflict, sides[1]))
-        discriminator = Question("discriminator", conflict.first, conflict.second, "|".join(sides), claims=claims)
+        discriminator = Question(
+            "discriminator", conflict.first, conflict.second, "|".join(sides), claims=claims
+        )
         answer = await ask(discriminator)
         if answer is None or answer.verdict == "unknown":
             return Resolution(conflict, "open")
+        hidden = None if answer.verdict == "latent_cause" else await self._hidden(conflict, ask)
+        if hidden is not None:
+            # Both contexts speak for a latent; one discriminator answer against two is the likelier mistake.
+            answer = replace(hidden, kind="discriminator", verdict="latent_cause")
         if answer.verdict != "latent_cause":
             # The answer decides between the claims; those it contradicts are taken back, not averaged.
             self.inquiry.drop_claims(conflict.first, conflict.second)
@@ -157,25 +163,40 @@ class Resolver:
         return local_posterior(self._answers(conflict, context), self.inquiry.noise)
 
     async def _confirmed(self, conflict: Conflict, ask: AskOne) -> bool:
-        """Whether the contexts' answers still oppose each other; a doubtful case is settled by asking for a cause."""
+        """Whether the contexts' answers still oppose each other; a doubtful case is settled by asking for a
+        cause.
+        """
         if conflict.kind == "sign":
-            return True
+            effects = [{a.effect for _, a in self._answers(conflict, c)} for c in self._sides(conflict)]
+            return any("raises" in effects[k] and "lowers" in effects[1 - k] for k in (0, 1))
         one = self._side(conflict, conflict.overlap.first)
         two = self._side(conflict, conflict.overlap.second)
         opposed = float(one[0] * two[1] + one[1] * two[0])
         if opposed > 0.6 or opposed < 0.02:
             return opposed > 0.6
-        verdicts = []
-        for context in (conflict.overlap.first, conflict.overlap.second):
+        return bool(await self._hidden(conflict, ask))
+
+    @staticmethod
+    def _sides(conflict: Conflict) -> tuple[str, str]:
+        return conflict.overlap.first, conflict.overlap.second
+
+    async def _hidden(self, conflict: Conflict, ask: AskOne) -> Answer | None:
+        """An answer that names a hidden common cause, when both contexts say that there is one."""
+        found: list[Answer] = []
+        for context in self._sides(conflict):
             question = Question("confounder", conflict.first, conflict.second, context)
             await self._ask_and_take(question, ask)
-            verdicts += [a.verdict for q, a in self.inquiry.answered if q.key == question.key]
-        return bool(verdicts) and all(verdict == "hidden_common_cause" for verdict in verdicts)
+            found += [a for q, a in self.inquiry.answered if q.key == question.key]
+        if not found or any(answer.verdict != "hidden_common_cause" for answer in found):
+            return None
+        return max(found, key=lambda answer: len(answer.names))
 
     def _claim(self, conflict: Conflict, context: str) -> str:
         forward = self._side(conflict, context)
         cause, effect = (
-            (conflict.first, conflict.second) if forward[0] >= forward[1] else (conflict.second, conflict.first)
+            (conflict.first, conflict.second)
+            if forward[0] >= forward[1]
+            else (conflict.second, conflict.first)
         )
         return f"{cause} causes {effect}"
 

@@ -1,4 +1,6 @@
-"""Multi-context scenarios for the obstruction experiment: clean ones, and ones that contradict by a known latent."""
+"""Multi-context scenarios for the obstruction experiment: clean ones, and ones that contradict by a known
+latent.
+"""
 
 from dataclasses import dataclass
 
@@ -27,8 +29,8 @@ def make_scenario(seed: int, *, contradictory: bool, accuracy: float = 0.9, size
     """A random sparse DAG seen through three overlapping contexts.
 
     In a contradictory scenario a latent drives two variables that two contexts share; the first context takes
-    their association for first→second, the second for second→first. The oracle answers with the accuracy given,
-    so that clean scenarios contain chance contradictions.
+    their association for first→second, the second for second→first. The oracle answers with the accuracy
+    given, so that clean scenarios contain chance contradictions.
     """
     rng = np.random.default_rng([seed, int(contradictory)])
     names = tuple(f"X{k}" for k in range(size))
@@ -42,11 +44,15 @@ def make_scenario(seed: int, *, contradictory: bool, accuracy: float = 0.9, size
     if contradictory:
         pair = tuple(sorted(str(name) for name in rng.choice(shared, size=2, replace=False)))
         latents = {"Z": pair}
-        dag = MixedGraph(names, frozenset(e for e in dag.directed if set(e) != set(pair)), frozenset({frozenset(pair)}))
+        dag = MixedGraph(
+            names, frozenset(e for e in dag.directed if set(e) != set(pair)), frozenset({frozenset(pair)})
+        )
         local = {"A": {(pair[0], pair[1]): 0}, "B": {(pair[0], pair[1]): 1}}
     truth = MixedGraph(names, dag.directed, dag.bidirected, latents)
     problem = Problem(
         tuple(Variable(name=name) for name in names),
         tuple(Context(name=label, variables=group) for label, group in zip("ABC", thirds, strict=True)),
     )
-    return Scenario(problem, truth, ScriptedOracle(truth, accuracy, 0.02, seed, local), pair, next(iter(latents), ""))
+    return Scenario(
+        problem, truth, ScriptedOracle(truth, accuracy, 0.02, seed, local), pair, next(iter(latents), "")
+    )

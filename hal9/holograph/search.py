@@ -1,7 +1,9 @@
-"""The best graph of a table and a belief together: hill climbing with restarts over additions, removals, reversals.
+"""The best graph of a table and a belief together: hill climbing with restarts over additions, removals,
+reversals.
 
-The total is the data score plus, per pair, the log-likelihood of the answers about it. A pair that the answers call
-confounded may be adjacent for the data's sake in either direction; it is drawn as a bidirected edge.
+The total is the data score plus, per pair, the log-likelihood of the answers about it. A pair that the
+answers call confounded may be adjacent for the data's sake in either direction; it is drawn as a bidirected
+edge.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from hal9.holograph.belief import PairBelief
 from hal9.holograph.graph import MixedGraph, acyclic_edges
-from hal9.holograph.score import DiscreteScore, GaussianScore, LocalScore
+from hal9.holograph.scoring import DiscreteScore, GaussianScore, LocalScore
 from hal9.holograph.state import FloatArray
 from hal9.holograph.table import Table
 
@@ -35,7 +37,9 @@ def score_of(table: Table) -> LocalScore:
 
 
 def language_terms(belief: PairBelief) -> FloatArray:
-    """Gain in nats of drawing source→target over drawing nothing, from answers; shape (n, n), [source, target]."""
+    """Gain in nats of drawing source→target over drawing nothing, from answers; shape (n, n), [source,
+    target].
+    """
     size = len(belief.names)
     terms = np.zeros((size, size))
     evidence = belief.evidence
@@ -155,12 +159,15 @@ def _shaken(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
     kept = adjacency & (scores > 0.3)
     turned = adjacency.T & (scores > 0.85)
     extra = scores > 1.0 - 1.0 / size**1.5
-    edges = [(float(scores[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(kept | turned | extra), strict=True)]
+    edges = [
+        (float(scores[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(kept | turned | extra), strict=True)
+    ]
     return acyclic_edges(size, [(s, i, j) for s, i, j in edges if i != j])
 
 
 def _equal_variance(table: Table, language: FloatArray, seed: int) -> Climbed | None:
-    """A graph found under equal error variances, if that model explains the table better than free variances do.
+    """A graph found under equal error variances, if that model explains the table better than free
+    variances do.
 
     Alternates the two steps of its likelihood: weights 1/σ² for all residual sums, then the common σ².
     """
@@ -171,9 +178,7 @@ def _equal_variance(table: Table, language: FloatArray, seed: int) -> Climbed | 
     for _ in range(6):
         fixed = _FixedVariance(table, sigma)
         best = climb(fixed, size, language=language, seed=seed)
-        left = [
-            scorer.variances(i, np.flatnonzero(best.adjacency[:, i]))[i] for i in range(size)
-        ]
+        left = [scorer.variances(i, np.flatnonzero(best.adjacency[:, i]))[i] for i in range(size)]
         new = float(np.mean(left))
         if abs(new - sigma) < 1e-3 * sigma:
             break
@@ -212,7 +217,9 @@ def best_graph(table: Table, belief: PairBelief | None = None, *, seed: int = 0)
     language = np.zeros((size, size)) if belief is None else language_terms(belief)
     starts: tuple[NDArray[np.bool_], ...] = ()
     if belief is not None:
-        spoken = [(float(language[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(language > 0), strict=True)]
+        spoken = [
+            (float(language[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(language > 0), strict=True)
+        ]
         starts = (acyclic_edges(size, spoken),)
     best = climb(score_of(table), size, language=language, starts=starts, seed=seed)
     if not table.discrete:

@@ -89,7 +89,9 @@ def descent(sections: Mapping[str, State], overlaps: Sequence[Overlap]) -> Desce
     return Descent(total, gradients, residuals)
 
 
-def glue(whole: State, sections: Mapping[str, State]) -> tuple[float, dict[str, tuple[FloatArray, FloatArray]]]:
+def glue(
+    whole: State, sections: Mapping[str, State]
+) -> tuple[float, dict[str, tuple[FloatArray, FloatArray]]]:
     """Glue loss Σ_i ‖ρ_i(θ) - θ_i‖² over weights and noise.
 
     Args:
@@ -121,9 +123,9 @@ class GluingMeasures:
 
     Attributes:
         h0: dim ker δ⁰, the families of local tangents that agree on all overlaps.
-        h1: dim ker δ¹ / im δ⁰, the disagreements consistent on triple overlaps that no change of sections removes.
-        invisible: dim ker of global → sections, the global directions that no context can see (failure of locality).
-        unglued: h0 minus the rank of global → sections, agreeing families that come from no global tangent.
+        h1: dim ker δ¹ / im δ⁰, the disagreements consistent on triple overlaps that no change of sections
+        removes. invisible: dim ker of global → sections, the global directions that no context can see
+        (failure of locality). unglued: h0 minus the rank of global → sections, agreeing families that come from no global tangent.
         residual: ‖r‖ of the given sections' disagreement.
         obstruction: ‖(1 - P) r‖ with P the projector onto im δ⁰, the part that no averaging can remove.
     """
@@ -192,8 +194,8 @@ def _coordinates(size: int) -> int:
 def gluing_measures(whole: State, cover: Cover, sections: Mapping[str, State]) -> GluingMeasures:
     """Dimensions of the linearised Čech complex of a cover, and how far given sections are from gluing.
 
-    The maps are linearised at the restrictions of `whole`, where they compose exactly. Cost grows with the sixth
-    power of the context size; meant for contexts of up to about 12 variables.
+    The maps are linearised at the restrictions of `whole`, where they compose exactly. Cost grows with the
+    sixth power of the context size; meant for contexts of up to about 12 variables.
     """
     contexts = list(cover.contexts)
     overlaps = cover.overlaps()
@@ -231,7 +233,7 @@ def gluing_measures(whole: State, cover: Cover, sections: Mapping[str, State]) -
 
 def _project_state(state: State, names: Sequence[str]) -> State:
     side = project_arrays(state.weights, state.noise, state.indices(names))
-    return State(tuple(names), side.weights, np.linalg.cholesky(side.noise))
+    return State(tuple(names), side.weights, np.asarray(np.linalg.cholesky(side.noise), dtype=np.float64))
 
 
 def _delta1(whole: State, cover: Cover, overlaps: Sequence[Overlap]) -> FloatArray:

@@ -264,7 +264,7 @@ def _bare_ring(members: Mapping[str, set[str]]) -> tuple[str, ...]:
 def _ring_through(edge: tuple[str, str], edges: list[tuple[str, str]]) -> tuple[str, ...]:
     """A shortest cycle through an edge, by breadth-first search without it."""
     start, goal = edge
-    paths = {start: (start,)}
+    paths: dict[str, tuple[str, ...]] = {start: (start,)}
     frontier = [start]
     while frontier:
         node = frontier.pop(0)

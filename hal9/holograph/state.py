@@ -1,7 +1,7 @@
 """The continuous belief θ = (W, L) over an acyclic directed mixed graph, and its latent projection.
 
-One orientation everywhere: the structural equations are ``x = W x + ε`` with ``ε ~ N(0, M)`` and ``M = L Lᵀ``,
-so ``weights[target, source]`` is the effect of *source* on *target*. Under it the covariance is
+One orientation everywhere: the structural equations are ``x = W x + ε`` with ``ε ~ N(0, M)`` and ``M = L
+Lᵀ``, so ``weights[target, source]`` is the effect of *source* on *target*. Under it the covariance is
 ``Σ = (I - W)⁻¹ M (I - W)⁻ᵀ`` and the projection of Richardson & Spirtes (2002) reads
 ``A = W_OH (I - W_HH)⁻¹``, ``W̃ = W_OO + A W_HO``, ``M̃ = M_OO + A M_HH Aᵀ + M_OH Aᵀ + A M_HO``.
 """
@@ -61,7 +61,9 @@ class State:
         return np.array([self.index(name) for name in names], dtype=np.intp)
 
 
-def initial_state(names: Sequence[str], *, rng: np.random.Generator | None = None, scale: float = 0.0) -> State:
+def initial_state(
+    names: Sequence[str], *, rng: np.random.Generator | None = None, scale: float = 0.0
+) -> State:
     """A belief with no edges and unit noise, optionally jittered to break ties.
 
     Args:
@@ -173,12 +175,12 @@ def project_arrays(weights: FloatArray, noise: FloatArray, keep: NDArray[np.intp
     mask[keep] = False
     hide = np.flatnonzero(mask)
     row, column = keep[:, None], hide[:, None]
-    projected_w = weights[row, keep]
-    projected_m = noise[row, keep]
-    absorb = np.zeros((keep.size, hide.size))
+    projected_w: FloatArray = weights[row, keep]
+    projected_m: FloatArray = noise[row, keep]
+    absorb: FloatArray = np.zeros((keep.size, hide.size))
     if hide.size:
         system = np.eye(hide.size) - weights[column, hide]
-        absorb = np.linalg.solve(system.T, weights[row, hide].T).T
+        absorb = np.asarray(np.linalg.solve(system.T, weights[row, hide].T).T, dtype=np.float64)
         projected_w = projected_w + absorb @ weights[column, keep]
         half = noise[row, hide] + 0.5 * absorb @ noise[column, hide]
         cross = half @ absorb.T
@@ -195,7 +197,7 @@ def project(state: State, names: Sequence[str]) -> State:
     """
     try:
         projection = project_arrays(state.weights, state.noise, state.indices(names))
-        factor = np.linalg.cholesky(projection.noise)
+        factor: FloatArray = np.asarray(np.linalg.cholesky(projection.noise), dtype=np.float64)
     except np.linalg.LinAlgError:
         raise NotStable(what="latent projection", variables=tuple(names)) from None
     return State(tuple(names), projection.weights, factor)

@@ -116,7 +116,13 @@ class RunStore:
             raise RunNotFound(run=run, store=str(self.path), known=self.names())
         result = json.loads(row["result"]) if row["result"] else None
         return RunRow(
-            row["name"], row["created_at"], json.loads(row["inputs"]), row["mind"], row["status"], row["elapsed"], result
+            row["name"],
+            row["created_at"],
+            json.loads(row["inputs"]),
+            row["mind"],
+            row["status"],
+            row["elapsed"],
+            result,
         )
 
     def set_status(self, run: str, status: str, result: dict[str, Any] | None = None) -> None:
@@ -148,12 +154,21 @@ class RunStore:
                 ensure_ascii=False,
             )
         with atomic(self._db):
-            last = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM queries WHERE run = ?", (run,)).fetchone()[0]
+            last = self._db.execute(
+                "SELECT COALESCE(MAX(seq), 0) FROM queries WHERE run = ?", (run,)
+            ).fetchone()[0]
             self._db.execute(
                 "INSERT INTO queries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
                 (
                     *(run, last + 1, question.key, question.kind, question.first, question.second),
-                    *(question.context, int(question.swapped), asked.status, asked.prompt, asked.reply, answer),
+                    *(
+                        question.context,
+                        int(question.swapped),
+                        asked.status,
+                        asked.prompt,
+                        asked.reply,
+                        answer,
+                    ),
                     *(asked.prompt_tokens, asked.completion_tokens, asked.usd, asked.seconds, now),
                 ),
             )
@@ -201,7 +216,9 @@ class RunStore:
         ).fetchone()
         known = not row[6]
         return Counters(
-            *(int(row[k] or 0) for k in range(5)), usd=float(row[5] or 0) if known else None, seconds=row[7] or 0.0
+            *(int(row[k] or 0) for k in range(5)),
+            usd=float(row[5] or 0) if known else None,
+            seconds=row[7] or 0.0,
         )
 
     def cached_exchange(self, mind: str, prompt: str) -> tuple[str, Any] | None:
@@ -215,5 +232,6 @@ class RunStore:
         """Remember a reply for other runs."""
         with atomic(self._db):
             self._db.execute(
-                "INSERT OR REPLACE INTO exchanges VALUES (?, ?, ?, ?)", (mind, prompt, reply, json.dumps(parsed))
+                "INSERT OR REPLACE INTO exchanges VALUES (?, ?, ?, ?)",
+                (mind, prompt, reply, json.dumps(parsed)),
             )

@@ -75,8 +75,8 @@ def read_table(path: Path, names: Sequence[str], *, scale: Scale = "auto") -> Ta
     """Read a CSV whose header names exactly the variables (in any order), optionally with `intervened`.
 
     Raises:
-        TableInvalid: unreadable, a missing, unknown or repeated column, or a cell that is not a finite number.
-        TooFewRows: fewer rows than twice the variables, or than ten.
+        TableInvalid: unreadable, a missing, unknown or repeated column, or a cell that is not a finite
+        number. TooFewRows: fewer rows than twice the variables, or than ten.
     """
 
     def bad(problem: str, remedy: str, *, line: int = 0, column: str = "") -> TableInvalid:
@@ -116,7 +116,9 @@ def read_table(path: Path, names: Sequence[str], *, scale: Scale = "auto") -> Ta
         values.append(row)
         target = cells[marks].strip() if marks >= 0 else ""
         if target and target not in names:
-            raise bad(f"it intervenes on the unknown {target!r}", "Name a variable", line=number, column=INTERVENED)
+            raise bad(
+                f"it intervenes on the unknown {target!r}", "Name a variable", line=number, column=INTERVENED
+            )
         targets.append(list(names).index(target) if target else -1)
     needed = max(10, 2 * len(names))
     if len(values) < needed:
@@ -138,4 +140,6 @@ def _check_header(header: list[str], names: Sequence[str], bad: Callable[..., Ta
             raise bad(f"there is no column {name!r}", hint, line=1)
     for name in header:
         if name not in names and name != INTERVENED:
-            raise bad("it is not a listed variable", "Remove the column or list the variable", line=1, column=name)
+            raise bad(
+                "it is not a listed variable", "Remove the column or list the variable", line=1, column=name
+            )

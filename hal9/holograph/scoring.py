@@ -1,8 +1,8 @@
 """How well a table is explained by a graph: decomposable scores, and what they say about single pairs.
 
-Gaussian tables are scored by the Bayesian information criterion of linear regressions, with equal error variances
-(Peters & Bühlmann 2014) when that fits better; categorical tables by the criterion of conditional frequencies.
-Rows in which a variable was set by intervention do not count towards that variable's own term.
+Gaussian tables are scored by the Bayesian information criterion of linear regressions, with equal error
+variances (Peters & Bühlmann 2014) when that fits better; categorical tables by the criterion of conditional
+frequencies. Rows in which a variable was set by intervention do not count towards that variable's own term.
 """
 
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ class GaussianScore:
         found = own - spread[node] ** 2 / other
         found[node] = own
         found[parents] = own
-        return np.maximum(found, _FLOOR)
+        return np.asarray(np.maximum(found, _FLOOR), dtype=np.float64)
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
         """Local term with each other variable added; entry [node] is the term of the parents alone."""
@@ -63,7 +63,7 @@ class GaussianScore:
         count = self.counts[node]
         added = np.full(found.size, parents.size + 1.0)
         added[node] = parents.size
-        return -0.5 * count * np.log(found) - 0.5 * np.log(count) * added
+        return np.asarray(-0.5 * count * np.log(found) - 0.5 * np.log(count) * added)
 
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
         """Local term in nats."""
@@ -104,8 +104,8 @@ class DiscreteScore:
         totals = counts.sum(axis=1, keepdims=True)
         logs = np.log(np.where(counts > 0, counts / np.maximum(totals, 1.0), 1.0))
         value = float((counts * logs).sum()) - 0.5 * np.log(max(2, joint.size)) * (levels - 1) * cells
-        self._known[key] = value
-        return value
+        self._known[key] = float(value)
+        return float(value)
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
         """Local term with each other variable added; entry [node] is the term of the parents alone."""
@@ -136,7 +136,7 @@ def data_evidence(table: Table, *, ceiling: float = 6.0) -> FloatArray:
     adjacency = climb(scorer, len(table.names)).adjacency
     first, second = np.triu_indices(len(table.names), 1)
     evidence = np.zeros((first.size, 4))
-    for row, (i, j) in enumerate(zip(first, second, strict=True)):
+    for row, (i, j) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
         without = adjacency.copy()
         without[i, j] = without[j, i] = False
         pa_i, pa_j = np.flatnonzero(without[:, i]), np.flatnonzero(without[:, j])

@@ -5,8 +5,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from hal9.clock import Clock, SystemClock
 from hal9.errors import RunDiffers, RunNotFound
 from hal9.holograph.asking import Answerer, Asked
@@ -15,6 +13,7 @@ from hal9.holograph.planner import Choice
 from hal9.holograph.questions import RELATIONS, Answer, Question
 from hal9.holograph.resolve import Resolution, Resolver
 from hal9.holograph.spec import Problem
+from hal9.holograph.state import FloatArray
 from hal9.holograph.store import RunStore
 from hal9.holograph.table import Table
 
@@ -113,7 +112,11 @@ class _Loop:
         if self.run is not None:
             after = inquiry.belief.posterior()[row]
             parts = {"epistemic": choice.epistemic, "pragmatic": choice.pragmatic, "cost": choice.cost}
-            note = {"before": _shown(before), "after": _shown(after), "efe": {k: round(v, 4) for k, v in parts.items()}}
+            note = {
+                "before": _shown(before),
+                "after": _shown(after),
+                "efe": {k: round(v, 4) for k, v in parts.items()},
+            }
             self.run.store.note_belief(self.run.name, question.key, note)
 
     async def work(self) -> None:
@@ -155,7 +158,7 @@ def _with_seconds(asked: Asked, seconds: float) -> Asked:
     )
 
 
-def _shown(posterior: np.ndarray) -> dict[str, float]:  # type: ignore[type-arg]
+def _shown(posterior: FloatArray) -> dict[str, float]:
     return {relation: round(float(p), 4) for relation, p in zip(RELATIONS, posterior, strict=True)}
 
 
@@ -216,7 +219,9 @@ def result_of(found: Discovery) -> dict[str, Any]:
         row, flipped = inquiry.belief.pair(cause, effect)
         chance = float(posterior[row, 1 if flipped else 0])
         weight = float(fitted.weights[names.index(effect), names.index(cause)])
-        directed.append({"cause": cause, "effect": effect, "weight": round(weight, 4), "probability": round(chance, 4)})
+        directed.append(
+            {"cause": cause, "effect": effect, "weight": round(weight, 4), "probability": round(chance, 4)}
+        )
     bidirected = []
     for pair in sorted(graph.bidirected, key=sorted):
         first, second = sorted(pair)

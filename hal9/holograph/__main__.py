@@ -1,0 +1,250 @@
+# ruff: noqa: PLC0415 -- each command imports what it needs, so that --help is quick
+"""`holograph`: find causal structure by asking a language model, with or without data."""
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hal9.errors import Hal9Error
+
+if TYPE_CHECKING:
+    from hal9.holograph.inquiry import Inquiry
+    from hal9.holograph.store import RunStore
+
+__all__ = ["main"]
+
+_STORE = click.option(
+    "--store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path(".hal9/holograph.db"),
+    show_default=True,
+    help="SQLite file that holds the runs.",
+)
+
+
+class _Group(click.Group):
+    """Prints HAL9's own errors as one line and exits with their code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Hal9Error as error:
+            click.echo(f"holograph: {error}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(cls=_Group)
+def main() -> None:
+    """Causal structure from language, consistent across contexts."""
+
+
+@main.command()
+@click.option(
+    "--variables", type=click.Path(path_type=Path), required=True, help="YAML: variables and domain."
+)
+@click.option("--contexts", type=click.Path(path_type=Path), help="YAML: overlapping contexts.")
+@click.option("--data", type=click.Path(path_type=Path), help="CSV: one column per variable.")
+@click.option(
+    "--mind", "mind_spec", help="claude, gemini, codex, local, or any model spec.  [default: configured]"
+)
+@click.option("--budget-queries", type=click.IntRange(0, 100_000), default=100, show_default=True)
+@click.option(
+    "--accuracy", type=click.FloatRange(0.3, 1.0), default=0.8, show_default=True, help="Assumed at first."
+)
+@click.option("--method", type=click.Choice(["natural", "diagonal", "adam", "sgd"]), default="natural")
+@click.option(
+    "--scale", type=click.Choice(["auto", "gaussian", "discrete"]), default="auto", help="Of the data."
+)
+@click.option("--run", "run_name", help="Name of the run; an existing one is resumed.")
+@click.option("--fresh-answers", is_flag=True, help="Do not reuse answers of earlier runs in the store.")
+@click.option("--allow-cyclic", is_flag=True, help="Accept contexts that overlap in a bare ring.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write the graph as a picture.")
+@_STORE
+def discover(variables: Path, contexts: Path | None, data: Path | None, **options: Any) -> None:
+    """Ask a mind which variables cause which, and draw the graph."""
+    from hal9.holograph.inquiry import Inquiry, Settings
+    from hal9.holograph.spec import load_problem
+    from hal9.holograph.store import RunStore
+    from hal9.holograph.table import read_table
+
+    problem = load_problem(variables, contexts, allow_cyclic=options["allow_cyclic"])
+    table = read_table(data, problem.names, scale=options["scale"]) if data else None
+    settings = Settings(
+        budget_queries=options["budget_queries"], accuracy=options["accuracy"], method=options["method"]
+    )
+    name = options["run_name"] or time.strftime(f"{variables.stem}-%Y%m%d-%H%M%S")
+    with RunStore(options["store"]) as store:
+        click.echo(f"run {name}", err=True)
+        inquiry = Inquiry(problem, settings, table)
+        asyncio.run(
+            _discover(inquiry, store, name, options["mind_spec"], cached=not options["fresh_answers"])
+        )
+        _print_run(store, name)
+        if options["svg"]:
+            options["svg"].write_text(_picture(store, name), encoding="utf-8")
+
+
+async def _discover(
+    inquiry: "Inquiry", store: "RunStore", name: str, spec: str | None, *, cached: bool
+) -> None:
+    from hal9.holograph.discovery import Run, discover
+    from hal9.holograph.mind_answerer import MindAnswerer
+    from hal9.minds import default_spec, open_mind
+
+    chosen = spec or default_spec()
+    chosen = f"agent:{chosen}" if chosen in ("claude", "gemini", "codex") else chosen
+    async with open_mind(chosen) as mind:
+        answerer = MindAnswerer(mind, inquiry.problem, store if cached else None)
+        await discover(inquiry, answerer, run=Run(store, name))
+
+
+@main.command()
+@click.argument("run")
+@click.option("--dot", "form", flag_value="dot", help="Graphviz source.")
+@click.option("--svg", "form", flag_value="svg", help="A picture.")
+@click.option("--json", "form", flag_value="json", help="Everything about the run.")
+@_STORE
+def show(run: str, form: str | None, store: Path) -> None:
+    """Print a run's graph with its uncertainty."""
+    from hal9.holograph.drawing import dot
+
+    with _open_existing(store) as runs:
+        if form == "json":
+            row = runs.get(run)
+            counters = runs.counters(run)
+            shown = {
+                "run": row.name,
+                "status": row.status,
+                "mind": row.mind,
+                "elapsed_seconds": row.elapsed,
+                "counters": {key: getattr(counters, key) for key in counters.__slots__},
+                "inputs": row.inputs,
+                "result": row.result,
+            }
+            click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        elif form == "svg":
+            click.echo(_picture(runs, run), nl=False)
+        elif form == "dot":
+            click.echo(dot(_drawn(runs, run)), nl=False)
+        else:
+            _print_run(runs, run)
+
+
+@main.command()
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per query.")
+@click.option("--full", is_flag=True, help="Prompts and replies too.")
+@_STORE
+def trace(run: str, as_json: bool, full: bool, store: Path) -> None:
+    """Print every query with its answer, cost, and what it changed."""
+    with _open_existing(store) as runs:
+        for query in runs.queries(run):
+            if as_json:
+                click.echo(json.dumps(query, ensure_ascii=False))
+                continue
+            answer = query["answer"]["verdict"] if query["answer"] else "no usable answer"
+            where = f" in {query['context']}" if query["context"] else ""
+            click.echo(
+                f"{query['seq']:4d} {query['kind']:<13} {query['first']} ? {query['second']}{where}: {answer} "
+                f"[{query['status']}, {query['seconds']:.2f} s, {query['prompt_tokens']}+{query['completion_tokens']} tok]"
+            )
+            if query["belief"]:
+                before, after = query["belief"]["before"], query["belief"]["after"]
+                moved = "  ".join(f"{key} {before[key]:.2f}→{after[key]:.2f}" for key in before)
+                click.echo(f"       {moved}")
+            if full:
+                click.echo(f"       asked: {query['prompt']}\n       reply: {query['reply']}")
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="Asia and Sachs only, one ordering.")
+@click.option("--json", "as_json", is_flag=True)
+def bench(quick: bool, as_json: bool) -> None:
+    """Query curves of scripted oracles of stated accuracy, beside chance and the empty graph."""
+    from hal9.holograph.curves import bench_rows
+
+    rows = bench_rows(quick=quick)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    click.echo(
+        f"{'graph':8}{'accuracy':>9}{'queries':>9}{'F1':>7}{'SHD':>6}{'SID':>6}{'chance F1':>11}{'empty SHD':>11}"
+    )
+    for row in rows:
+        click.echo(
+            f"{row['graph']:8}{row['accuracy']:9.2f}{row['queries']:9d}{row['f1']:7.3f}{row['shd']:6.1f}"
+            f"{row['sid']:6.0f}{row['chance_f1']:11.3f}{row['empty_shd']:11d}"
+        )
+
+
+def _open_existing(path: Path) -> "RunStore":
+    from hal9.errors import RunNotFound
+    from hal9.holograph.store import RunStore
+
+    if not path.is_file():
+        raise RunNotFound(run="(any)", store=str(path), known=())
+    return RunStore(path)
+
+
+def _drawn(store: "RunStore", run: str) -> Any:
+    from hal9.holograph.drawing import Drawn, DrawnEdge
+
+    result = _result(store, run)
+    edges = [
+        DrawnEdge(e["cause"], e["effect"], e["probability"], label=f"{e['weight']:+.2f}")
+        for e in result["directed"]
+    ]
+    covered = [set(children) for children in result["latents"].values()]
+    for edge in result["bidirected"]:
+        if set(edge["between"]) not in covered:
+            first, second = edge["between"]
+            edges.append(DrawnEdge(first, second, edge["probability"], kind="<->"))
+    return Drawn(result["variables"], edges, result["latents"], title=run)
+
+
+def _picture(store: "RunStore", run: str) -> str:
+    from hal9.holograph.drawing import svg
+
+    return svg(_drawn(store, run))
+
+
+def _result(store: "RunStore", run: str) -> dict[str, Any]:
+    """The stored result, or for an unfinished run an error that says how to finish it."""
+    row = store.get(run)
+    if row.result is None:
+        asked = len(store.queries(run))
+        raise click.ClickException(
+            f"run {run!r} is {row.status} after {asked} queries; finish it with `holograph discover --run {run} …`"
+        )
+    return row.result
+
+
+def _print_run(store: "RunStore", run: str) -> None:
+    result, counters, row = _result(store, run), store.counters(run), store.get(run)
+    cost = "price unknown" if counters.usd is None else f"{counters.usd:.4f} USD"
+    click.echo(
+        f"{run}: {len(result['directed'])} causes, {len(result['bidirected'])} confounded pairs, "
+        f"{counters.issued} issued, {counters.cached} cached, {counters.failed} failed queries, "
+        f"{counters.prompt_tokens}+{counters.completion_tokens} tokens, {cost}, {row.elapsed:.1f} s"
+    )
+    for edge in sorted(result["directed"], key=lambda e: -e["probability"]):
+        click.echo(
+            f"  {edge['cause']} -> {edge['effect']}  p={edge['probability']:.2f}  weight={edge['weight']:+.2f}"
+        )
+    for edge in result["bidirected"]:
+        click.echo(f"  {edge['between'][0]} <-> {edge['between'][1]}  p={edge['probability']:.2f}")
+    for name, children in result["latents"].items():
+        click.echo(f"  latent {name} -> {', '.join(children)}")
+    for found in result["obstructions"]:
+        click.echo(
+            f"  contexts {' / '.join(found['contexts'])} on {' ? '.join(found['edge'])}: {found['outcome']} {found['latent']}"
+        )
+
+
+if __name__ == "__main__":
+    main()

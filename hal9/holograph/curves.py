@@ -1,0 +1,103 @@
+"""Query curves: how good the graph is after so many answers of an oracle of stated accuracy."""
+
+import asyncio
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from hal9.holograph.asking import ScriptedOracle
+from hal9.holograph.graph import MixedGraph
+from hal9.holograph.inquiry import Inquiry, Settings
+from hal9.holograph.metrics import Scores, chance_scores, score
+from hal9.holograph.spec import Problem, Variable
+
+__all__ = ["bench_rows", "curve", "known_graph", "known_names", "problem_of"]
+
+
+def known_names() -> tuple[str, ...]:
+    """The networks that are shipped."""
+    return ("asia", "sachs", "child", "alarm")
+
+
+def known_graph(name: str) -> tuple[MixedGraph, dict[str, Any]]:
+    """A shipped network: its graph, and the file with its conditional probabilities and descriptions."""
+    stored = json.loads(files("hal9.holograph").joinpath(f"data/{name}.json").read_text(encoding="utf-8"))
+    edges = frozenset((str(cause), str(effect)) for cause, effect in stored["edges"])
+    return MixedGraph(tuple(stored["nodes"]), edges), stored
+
+
+def problem_of(truth: MixedGraph, stored: dict[str, Any], *, seed: int = 0) -> Problem:
+    """The network's variables in a random order, with descriptions where it has any."""
+    order = list(truth.names)
+    np.random.default_rng(seed).shuffle(order)
+    texts = stored.get("descriptions", {})
+    return Problem(tuple(Variable(name=name, description=texts.get(name, "")) for name in order))
+
+
+def curve(
+    truth: MixedGraph, problem: Problem, *, accuracy: float, checkpoints: tuple[int, ...], seed: int
+) -> dict[int, Scores]:
+    """Figures after so many queries; when no question is worth asking any more, the last figures stay.
+
+    Args:
+        truth: scored against. problem: variables as they are presented.
+        accuracy: the oracle's, stated to the planner. checkpoints: ascending numbers of queries.
+        seed: of the oracle.
+    """
+    settings = Settings(
+        budget_queries=checkpoints[-1], accuracy=accuracy, known_accuracy=True, abstain=0.01, fit_every=0
+    )
+    inquiry = Inquiry(problem, settings)
+    oracle = ScriptedOracle(truth, accuracy, seed=seed)
+
+    async def walk() -> dict[int, Scores]:
+        found: dict[int, Scores] = {}
+        for asked in range(1, checkpoints[-1] + 1):
+            choice = inquiry.choose()
+            if choice is None:
+                break
+            reply = await oracle.ask(choice.question)
+            if reply.answer is not None:
+                inquiry.take(choice.question, reply.answer)
+            if asked in checkpoints:
+                found[asked] = score(inquiry.graph(), truth)
+        last = score(inquiry.graph(), truth)
+        return {point: found.get(point, last) for point in checkpoints}
+
+    return asyncio.run(walk())
+
+
+def bench_rows(*, quick: bool = False) -> list[dict[str, Any]]:
+    """Rows of the table that `holograph bench` prints; means over orderings."""
+    rows: list[dict[str, Any]] = []
+    names = ("asia", "sachs") if quick else known_names()
+    for name in names:
+        truth, stored = known_graph(name)
+        pairs = len(truth.names) * (len(truth.names) - 1) // 2
+        points = tuple(
+            sorted({round(pairs * 0.4), 36 if name == "sachs" else round(pairs * 0.65), pairs, 2 * pairs})
+        )
+        seeds = range(1 if quick else 5 if pairs < 300 else 2)
+        for accuracy in (1.0, 0.8, 0.65):
+            runs = [
+                curve(truth, problem_of(truth, stored, seed=s), accuracy=accuracy, checkpoints=points, seed=s)
+                for s in seeds
+            ]
+            for point in points:
+                at = [run[point] for run in runs]
+                chance = chance_scores(truth, len(truth.directed), np.random.default_rng(0))
+                rows.append(
+                    {
+                        "graph": name,
+                        "accuracy": accuracy,
+                        "queries": point,
+                        "f1": float(np.mean([s.f1 for s in at])),
+                        "shd": float(np.mean([s.shd for s in at])),
+                        "sid": float(np.mean([s.sid for s in at])),
+                        "chance_f1": chance.f1,
+                        "empty_shd": len(truth.directed),
+                    }
+                )
+    return rows

@@ -1,0 +1,187 @@
+"""Mixed graphs as SVG and DOT, with the uncertainty of every edge visible.
+
+Causes are drawn above their effects in layers. A solid arrow is a direct cause, a dashed double arrow a
+hidden common cause, a rounded dashed box a latent variable; the darker and thicker a line, the more
+probable, and the probability stands beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+
+from hal9.holograph.graph import topological_order
+
+__all__ = ["Drawn", "DrawnEdge", "dot", "svg"]
+
+_WIDTH_PER_LETTER, _BOX_HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 8.2, 34, 46, 96, 40
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnEdge:
+    """One edge; `kind` is "->" or "<->"."""
+
+    source: str
+    target: str
+    probability: float
+    kind: str = "->"
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is drawn: variables, edges, latents (drawn as boxes with arrows to their children), a title."""
+
+    names: Sequence[str]
+    edges: Sequence[DrawnEdge]
+    latents: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    title: str = ""
+
+
+def dot(graph: Drawn) -> str:
+    """Graphviz source."""
+    lines = ["digraph causes {", "  rankdir=TB;", '  node [shape=box, style=rounded, fontname="sans-serif"];']
+    lines += [f"  {_quoted(name)};" for name in graph.names]
+    lines += [f"  {_quoted(name)} [style=dashed];" for name in graph.latents if name not in graph.names]
+    for edge in graph.edges:
+        options = [f"label={_quoted(_label(edge))}", f"penwidth={0.6 + 2 * edge.probability:.2f}"]
+        if edge.kind == "<->":
+            options += ["dir=both", "style=dashed", "constraint=false"]
+        lines.append(f"  {_quoted(edge.source)} -> {_quoted(edge.target)} [{', '.join(options)}];")
+    for latent, children in graph.latents.items():
+        lines += [f"  {_quoted(latent)} -> {_quoted(child)} [style=dotted];" for child in children]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _label(edge: DrawnEdge) -> str:
+    chance = f"{edge.probability:.2f}"
+    return f"{edge.label} ({chance})" if edge.label else chance
+
+
+def _layers(names: Sequence[str], arrows: Sequence[tuple[str, str]]) -> list[list[str]]:
+    """Longest-path layering, each layer ordered by the mean position of its causes; isolated variables come
+    last.
+    """
+    row = {name: k for k, name in enumerate(names)}
+    matrix = np.zeros((len(names), len(names)), dtype=bool)
+    for source, target in arrows:
+        matrix[row[source], row[target]] = True
+    order = topological_order(matrix)
+    level = [0] * len(names)
+    for node in order or []:
+        for child in np.flatnonzero(matrix[node, :]):
+            level[child] = max(level[child], level[node] + 1)
+    touched = np.asarray(matrix.any(axis=0) | matrix.any(axis=1), dtype=bool)
+    depth = max(level, default=0)
+    layers: list[list[str]] = [[] for _ in range(depth + 2)]
+    for k, name in enumerate(names):
+        layers[level[k] if touched[k] else depth + 1].append(name)
+    layers = [layer for layer in layers if layer]
+    for _ in range(4):
+        for above, below in zip(layers, layers[1:], strict=False):
+            place = {name: (k + 0.5) / len(above) for k, name in enumerate(above)}
+            below.sort(key=lambda name: _mean([place[s] for s, t in arrows if t == name and s in place]))
+    return layers
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.5
+
+
+def _width(name: str) -> float:
+    return max(46.0, len(name) * _WIDTH_PER_LETTER + 20)
+
+
+def _positions(layers: Sequence[Sequence[str]]) -> tuple[dict[str, tuple[float, float]], float, float]:
+    widths = [sum(_width(name) for name in layer) + _GAP_X * (len(layer) - 1) for layer in layers]
+    full = max(widths, default=0.0)
+    spots: dict[str, tuple[float, float]] = {}
+    for depth, (layer, width) in enumerate(zip(layers, widths, strict=True)):
+        # Odd layers are shifted a little, so that arrows across a layer miss its boxes.
+        x = _MARGIN + (full - width) / 2 + (18 if depth % 2 else 0)
+        for name in layer:
+            spots[name] = (x + _width(name) / 2, _MARGIN + 30 + depth * _GAP_Y)
+            x += _width(name) + _GAP_X
+    return spots, full + 2 * _MARGIN + 18, 2 * _MARGIN + 30 + max(0, len(layers) - 1) * _GAP_Y + _BOX_HEIGHT
+
+
+def svg(graph: Drawn) -> str:
+    """A self-contained SVG picture."""
+    latents = {name: children for name, children in graph.latents.items() if name not in graph.names}
+    names = [*graph.names, *latents]
+    arrows = [(e.source, e.target) for e in graph.edges if e.kind == "->"]
+    arrows += [(latent, child) for latent, children in latents.items() for child in children]
+    spots, width, height = _positions(_layers(names, arrows))
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
+        f'height="{height:.0f}" font-family="sans-serif" font-size="13">',
+        f"<title>{escape(graph.title or 'causal graph')}</title>",
+        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" '
+        'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path d="M0 0L10 5L0 10z" fill="#334"/></marker></defs>',
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
+        f'<text x="{_MARGIN}" y="26" font-weight="bold" fill="#223">{escape(graph.title)}</text>',
+    ]
+    for edge in graph.edges:
+        parts.append(_line(edge, spots))
+    for latent, children in latents.items():
+        parts += [_line(DrawnEdge(latent, child, 0.5, "latent"), spots) for child in children]
+    for name in names:
+        parts.append(_box(name, spots[name], hidden=name in latents))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _box(name: str, spot: tuple[float, float], *, hidden: bool) -> str:
+    x, y = spot
+    width = _width(name)
+    style = (
+        'fill="#fff7e6" stroke="#b8860b" stroke-dasharray="5 3"' if hidden else 'fill="#eef3fb" stroke="#456"'
+    )
+    return (
+        f'<rect x="{x - width / 2:.1f}" y="{y - _BOX_HEIGHT / 2:.1f}" width="{width:.1f}" height="{_BOX_HEIGHT}" '
+        f'rx="8" {style}/><text x="{x:.1f}" y="{y + 4.5:.1f}" text-anchor="middle" fill="#112">{escape(name)}</text>'
+    )
+
+
+def _edge_point(spot: tuple[float, float], towards: tuple[float, float], width: float) -> tuple[float, float]:
+    """Where the line between two boxes' centres leaves the first box."""
+    dx, dy = towards[0] - spot[0], towards[1] - spot[1]
+    scale = min(
+        (width / 2 + 3) / abs(dx) if abs(dx) > 1e-9 else np.inf,
+        (_BOX_HEIGHT / 2 + 3) / abs(dy) if abs(dy) > 1e-9 else np.inf,
+    )
+    return spot[0] + dx * scale, spot[1] + dy * scale
+
+
+def _line(edge: DrawnEdge, spots: Mapping[str, tuple[float, float]]) -> str:
+    start, end = spots[edge.source], spots[edge.target]
+    span = abs(end[1] - start[1]) / _GAP_Y
+    # Arrows over several layers, and those within one, are bent around what lies between.
+    bend = 0.0 if 0.5 < span < 1.5 else 34.0 * max(1.0, span - 0.5)
+    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+    side = 1.0 if (start[0] + end[0]) / 2 >= _MARGIN + 60 else -1.0
+    length = max(1.0, float(np.hypot(end[0] - start[0], end[1] - start[1])))
+    normal = (-(end[1] - start[1]) / length, (end[0] - start[0]) / length)
+    control = (middle[0] + side * bend * normal[0], middle[1] + side * bend * normal[1])
+    a = _edge_point(start, control if bend else end, _width(edge.source))
+    b = _edge_point(end, control if bend else start, _width(edge.target))
+    path = f"M{a[0]:.1f} {a[1]:.1f}Q{control[0]:.1f} {control[1]:.1f} {b[0]:.1f} {b[1]:.1f}"
+    shade = round(190 - 150 * edge.probability)
+    stroke = f"rgb({shade},{shade},{min(255, shade + 25)})"
+    style = f'fill="none" stroke="{stroke}" stroke-width="{0.8 + 1.8 * edge.probability:.2f}"'
+    if edge.kind == "latent":
+        return f'<path d="{path}" {style} stroke-dasharray="2 4" marker-end="url(#tip)"/>'
+    both = ' stroke-dasharray="7 4" marker-start="url(#tip)"' if edge.kind == "<->" else ""
+    spot = ((a[0] + 2 * control[0] + b[0]) / 4, (a[1] + 2 * control[1] + b[1]) / 4)
+    label = escape(_label(edge))
+    wide = len(label) * 6.2 + 6
+    return (
+        f'<path d="{path}" {style}{both} marker-end="url(#tip)"/>'
+        f'<rect x="{spot[0] - wide / 2:.1f}" y="{spot[1] - 8:.1f}" width="{wide:.1f}" height="15" fill="#fff" '
+        f'fill-opacity="0.85"/><text x="{spot[0]:.1f}" y="{spot[1] + 3.5:.1f}" text-anchor="middle" font-size="11" '
+        f'fill="#445">{label}</text>'
+    )
