@@ -16,7 +16,7 @@ from hal9.ripmap.model import Role
 from hal9.ripmap.query import Mention, Part, Query, parse_task
 from hal9.ripmap.signals_lexical import Slice, TaskWords, chunk_slice, file_slice, task_words
 from hal9.ripmap.terrain import Terrain
-from hal9.ripmap.tokenize import STOP_WORDS, identifier_parts, is_code_like, words
+from hal9.ripmap.tokenize import STOP_WORDS, identifier_parts, is_code_like, pair_codes, words
 
 __all__ = ["Case", "Task", "prepare"]
 
@@ -58,6 +58,7 @@ class Case:
         named: per file, 1 where the task names it.
         frames: (file, share) per stack frame in the repository, innermost first.
         errors: per file, matched error texts and quotations, rare ones more.
+        pairs: per file, summed rarity of the title's word pairs it holds, and of the prose's others.
         chat: positions of chat files.
         focus: per file, how well it matches the focus words.
         chronicle: the history; None without git.
@@ -75,6 +76,7 @@ class Case:
     named: Array
     frames: tuple[tuple[tuple[int, float], ...], ...]
     errors: Array
+    pairs: tuple[Array, Array]
     chat: NDArray[np.intp]
     focus: Array
     chronicle: Chronicle | None = None
@@ -106,6 +108,7 @@ def prepare(terrain: Terrain, task: Task, chronicle: Chronicle | None = None) ->
         named=_named(terrain, query),
         frames=_frames(terrain, query),
         errors=_errors(terrain, query),
+        pairs=_pairs(terrain, query),
         chat=_positions(terrain, task.chat),
         focus=_focus(terrain, task.focus),
         chronicle=chronicle,
@@ -223,6 +226,25 @@ def _errors(terrain: Terrain, query: Query) -> Array:
         files = files[terrain.primary[files]]
         if len(files):
             score[files] += 1.0 / len(files)
+    return score
+
+
+def _pairs(terrain: Terrain, query: Query) -> tuple[Array, Array]:
+    """Two words in a row that also stand in a row in a file say more than the two apart."""
+    title = np.unique(pair_codes(query.title))
+    prose = np.unique(np.concatenate([pair_codes(line) for line in query.prose.split("\n")]))
+    return _pair_score(terrain, title), _pair_score(terrain, np.setdiff1d(prose, title))
+
+
+def _pair_score(terrain: Terrain, codes: NDArray[np.uint32]) -> Array:
+    score = np.zeros(len(terrain.paths))
+    starts = np.searchsorted(terrain.pairs, codes, side="left")
+    ends = np.searchsorted(terrain.pairs, codes, side="right")
+    documents = terrain.lexicon.documents
+    for start, end in zip(starts, ends, strict=True):
+        if end > start:
+            files = terrain.pair_file[start:end]
+            score[files] += np.log1p((documents - (end - start) + 0.5) / (end - start + 0.5))
     return score
 
 

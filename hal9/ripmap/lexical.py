@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 
 from hal9.ripmap.codec import Packed, pack, unpack
 from hal9.ripmap.model import Definition, FileRecord
-from hal9.ripmap.tokenize import identifier_parts, stem, words
+from hal9.ripmap.tokenize import identifier_parts, pair_codes, stem, words
 
-__all__ = ["FIELDS", "FileWords", "Lexicon", "assemble", "file_words", "path_words", "words_of_file"]
+__all__ = [
+    "FIELDS",
+    "FileWords",
+    "Lexicon",
+    "assemble",
+    "file_words",
+    "join_pairs",
+    "path_words",
+    "words_of_file",
+]
 
 FIELDS = ("names", "path", "imports", "docs")
 """A file's fields beside the body."""
@@ -100,13 +109,23 @@ def file_words(record: FileRecord, text: str) -> FileWords:
 def words_of_file(record: FileRecord, text: str) -> bytes:
     """`file_words` as bytes, for the index's per-file cache."""
     counted = file_words(record, text)
-    values: dict[str, NDArray[np.generic] | list[str]] = {
-        "vocabulary": counted.vocabulary,
-        "owner": counted.owner,
-    }
+    values: Packed = {"vocabulary": counted.vocabulary, "owner": counted.owner}
+    values["pairs"] = np.unique(pair_codes(text))
     for name, (row, token, count) in counted.matrices.items():
         values |= {f"{name}.row": row, f"{name}.token": token, f"{name}.count": count}
     return pack(values)
+
+
+def join_pairs(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], Ints]:
+    """Word pairs of the primary files in ascending order, and the file of each."""
+    chosen = np.flatnonzero(primary)
+    parts = [np.asarray(unpack(blobs[position])["pairs"]) for position in chosen]
+    if not parts:
+        return np.zeros(0, np.uint32), np.zeros(0, np.int32)
+    every = np.concatenate(parts)
+    file = np.repeat(chosen.astype(np.int32), [len(part) for part in parts])
+    order = np.argsort(every, kind="stable")
+    return every[order], file[order]
 
 
 def _read_file(blob: bytes) -> FileWords:

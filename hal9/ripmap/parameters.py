@@ -116,6 +116,9 @@ _QUERY = (
     _extra("query_traceback", 0.4, 0.05, 5.0, "log", "weight of words in stack traces"),
     _extra("query_saturation", 1.2, 0.1, 10.0, "log", "how soon repeating a word stops adding"),
     _extra(
+        "query_boilerplate", 0.0, 0.0, 1.0, "linear", "weight of words that speak of the change, not the code"
+    ),
+    _extra(
         "stem_weight", 0.3, 0.0, 1.0, "linear", "worth of a word with the same stem beside the word itself"
     ),
 )
@@ -143,10 +146,13 @@ _WEIGHTS = (
     _extra("weight_chunks", 1.0, 0.0, 3.0, "linear", "words of the task in the file's best definitions"),
     _extra("weight_title", 1.0, 0.0, 3.0, "linear", "words of the title alone"),
     _extra("weight_path", 1.0, 0.0, 3.0, "linear", "words of the task in the path"),
+    _extra("weight_heads", 0.7, 0.0, 3.0, "linear", "definitions whose name the task's words cover"),
+    _extra("weight_pairs", 1.0, 0.0, 3.0, "linear", "two words of the task in a row, in a row in the file"),
+    _extra("weight_callees", 0.0, 0.0, 2.0, "linear", "what the best matching definitions refer to"),
     _extra("weight_identifiers", 1.0, 0.0, 3.0, "linear", "names of the task in the file's best definition"),
     _extra(
         "weight_mentions",
-        0.45,
+        0.35,
         0.0,
         2.0,
         "linear",
@@ -157,8 +163,8 @@ _WEIGHTS = (
     ),
     _extra("weight_traceback", 1.0, 0.0, 3.0, "linear", "files in the task's stack traces"),
     _extra("traceback_decay", 0.8, 0.2, 1.0, "linear", "worth of each frame further out"),
-    _extra("weight_tests", 1.0, 0.0, 3.0, "linear", "files imported by tests that match the task"),
-    _extra("weight_test_names", 1.0, 0.0, 3.0, "linear", "files that define what the matching tests use"),
+    _extra("weight_tests", 0.7, 0.0, 3.0, "linear", "files imported by tests that match the task"),
+    _extra("weight_test_names", 0.7, 0.0, 3.0, "linear", "files that define what the matching tests use"),
     _extra("test_sharpness", 4.0, 1.0, 8.0, "linear", "how much the best matching tests outweigh the others"),
     _extra("weight_imported", 0.4, 0.0, 2.0, "linear", "files imported by the best matches so far"),
     _extra(
@@ -170,7 +176,7 @@ _WEIGHTS = (
         "files whose strings hold the task's error messages and quotations",
     ),
     _extra("weight_commits", 1.0, 0.0, 3.0, "linear", "files of past commits whose messages match the task"),
-    _extra("weight_structure", 0.1, 0.0, 1.0, "linear", "importance in the reference graph, with a task"),
+    _extra("weight_structure", 0.0, 0.0, 1.0, "linear", "importance in the reference graph, with a task"),
     _extra("weight_history", 0.0, 0.0, 1.0, "linear", "recency and churn, with a task"),
     _extra(
         "hub_damping",

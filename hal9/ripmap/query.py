@@ -45,6 +45,13 @@ _FOLDER = re.compile(r"(?<![\w/.@-])((?:[\w.+-]+/){1,10}[\w.+-]*)(?![\w/])")
 _DOTTED = re.compile(r"(?<![\w/.@])([^\W\d]\w*(?:\.[^\W\d]\w*)+)(?![\w/])", re.UNICODE)
 _DOUBLE_COLON = re.compile(r"(?<![\w:])([^\W\d]\w*(?:::[^\W\d]\w*)+)", re.UNICODE)
 _RST_ROLE = re.compile(r":(?:[a-z]+:)?([a-z]+):`~?\.?(?:[^`<]*<)?!?([\w./ :-]+?)>?`")
+_CREDIT = re.compile(
+    r"(?:--|—)?\s*(?:[Bb]y|[Cc]ontributed by|[Pp]atch by|[Tt]hanks to)?\s*:user:`[^`]*`\.?|(?<![\w`])@[A-Za-z][\w-]+(?=[\s,.)])(?!\()"
+)
+_BACKPORT = re.compile(
+    r"^\W*(?:This is a backport of|\(?cherry[- ]picked from|Backport of|Merge pull request|Merge branch).*$",
+    re.I | re.M,
+)
 _RST_TAG = re.compile(r"^:(?:tags|tickets|versions):.*$", re.MULTILINE)
 _CALL = re.compile(r"(?<![\w.])([^\W\d]\w+)\(", re.UNICODE)
 _QUOTED = re.compile(r"(?<!\w)(?:\"([^\"\n]{6,200})\"|'([^'\n]{6,200})'(?!\w))")
@@ -109,6 +116,7 @@ class Query:
         errors: exception types and messages; (type, message), either may be "".
         phrases: quoted texts of several words.
         operations: how much the task speaks of configuration and deployment, 0 to 1.
+        title, prose: these parts as text.
     """
 
     text: str
@@ -121,6 +129,8 @@ class Query:
     errors: tuple[tuple[str, str], ...] = ()
     phrases: tuple[str, ...] = ()
     operations: float = 0.0
+    title: str = ""
+    prose: str = ""
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -164,6 +174,8 @@ def parse_task(text: str) -> Query:
         errors=_errors(everything),
         phrases=_phrases(texts.title + "\n" + texts.of("prose")),
         operations=_operations(counts),
+        title=texts.title,
+        prose=texts.of("prose"),
     )
 
 
@@ -171,7 +183,7 @@ def _clean(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _HTML_COMMENT.sub(" ", text)
     text = _DETAILS_TAG.sub(" ", text)
-    text = _RST_TAG.sub("", text)
+    text = _CREDIT.sub(" ", _BACKPORT.sub("", _RST_TAG.sub("", text)))
     return _URL.sub(" ", text)
 
 

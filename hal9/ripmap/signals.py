@@ -77,6 +77,36 @@ class Evidence:
         scores = self.case.chunks.scores(self._chunk_terms, weights)
         return best_per_file(scores, self.terrain.lexicon.chunk_file, self.size, 0.0, 1)
 
+    def heads(self) -> Array:
+        """Files by the definition whose own name the task's words cover best, rare words counting more."""
+        terrain, chunks, words = self.terrain, self.case.chunks, self.case.words
+        matched = np.minimum(
+            1.0, chunks.exact["head"] + self.parameters["stem_weight"] * chunks.related["head"]
+        )
+        scores = chunks.scores(matched, np.where(words.spoken, words.idf, 0.0))
+        scores = scores * np.minimum(1.0, scores / np.maximum(terrain.head_rarity, 1e-9))
+        return best_per_file(scores, terrain.lexicon.chunk_file, self.size, 0.0, 1)
+
+    def pairs(self) -> Array:
+        """Files that hold the task's word pairs."""
+        title, prose = self.case.pairs
+        return self.parameters["query_title"] * title + self.parameters["query_prose"] * prose
+
+    def callees(self) -> Array:
+        """Files of the definitions that the best matching definitions refer to (shadow pass)."""
+        terrain, lexicon = self.terrain, self.terrain.lexicon
+        scores = np.where(terrain.primary[lexicon.chunk_file], self.chunk_scores, 0.0)
+        if not scores.any():
+            return np.zeros(self.size)
+        best = np.argsort(-scores, kind="stable")[:_BEST_SOURCES]
+        strength = (scores[best] / scores[best[0]]) ** 3
+        links = symbol_links(terrain, self.parameters)
+        owner, file = lexicon.chunk_owner[best], lexicon.chunk_file[best]
+        count = len(terrain.symbols.name)
+        rows = links[np.where(owner >= 0, terrain.symbols.start[file] + owner, count + file)]
+        reached = np.asarray((strength / np.sqrt(np.maximum(1, np.diff(rows.indptr)))) @ rows).ravel()
+        return np.bincount(terrain.symbols.file, reached[:count], self.size)
+
     def path(self) -> Array:
         """Files by the words of their path."""
         at = self.parameters
@@ -110,7 +140,7 @@ class Evidence:
         strength = (scores[best] / scores[best].max()) ** (0.5 * self.parameters["test_sharpness"])
         matrix, definers = terrain.definer_matrix
         used = terrain.body_rows[best]
-        weight = np.repeat(strength, np.diff(used.indptr)) * _rarity(terrain)[used.indices]
+        weight = np.repeat(strength, np.diff(used.indptr)) * terrain.rarity[used.indices]
         weight /= np.sqrt(np.maximum(definers[used.indices], 1.0))
         columns, inverse = np.unique(used.indices, return_inverse=True)
         return np.asarray(np.bincount(inverse, weight, len(columns)) @ matrix[columns]).ravel()
@@ -150,6 +180,9 @@ def weigh(case: Case, parameters: Parameters) -> dict[str, Array]:
         add("title", at["weight_title"], lambda: title)
         add("chunks", at["weight_chunks"], evidence.chunks)
         add("path", at["weight_path"], evidence.path)
+        add("heads", at["weight_heads"], evidence.heads)
+        add("pairs", at["weight_pairs"], evidence.pairs)
+        add("callees", at["weight_callees"], evidence.callees)
         add("identifiers", at["weight_identifiers"], evidence.identifiers)
         add("tests", at["weight_tests"], lambda: evidence.tests(words))
         add("test_names", at["weight_test_names"], evidence.test_names)
@@ -203,15 +236,6 @@ def _conversation(case: Case, parameters: Parameters) -> dict[str, Array]:
     return found
 
 
-def _rarity(terrain: Terrain) -> Array:
-    def build() -> Array:
-        counts = terrain.lexicon.document_count.astype(np.float64)
-        return np.log1p((terrain.lexicon.documents - counts + 0.5) / (counts + 0.5))
-
-    found: Array = terrain.cached("rarity", build)
-    return found
-
-
 def _spread(terrain: Terrain, readers: NDArray[np.bool_] | None) -> sp.csr_matrix:
     """Imports, each importer's share divided by the root of its imports, and by log of how many import the target."""
     links = terrain.imports > 0
@@ -228,6 +252,26 @@ def _test_spread(terrain: Terrain) -> sp.csr_matrix:
 
 def _source_spread(terrain: Terrain) -> sp.csr_matrix:
     return terrain.cached("source_spread", lambda: _spread(terrain, None))
+
+
+def symbol_links(terrain: Terrain, parameters: Parameters) -> sp.csr_matrix:
+    """Nodes × nodes by the shadow pass, divided by the log of how many refer to the target."""
+    strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
+
+    def build() -> sp.csr_matrix:
+        candidates = terrain.candidates
+        _, weight = resolve(candidates, parameters, "shadow")
+        size = len(terrain.symbols.name) + len(terrain.paths)
+        links = sp.csr_matrix(
+            (np.minimum(weight, 1.0), (candidates.source, candidates.target)), shape=(size, size)
+        )
+        links.data = np.minimum(links.data, 1.0)
+        incoming = np.bincount(links.indices, links.data > 0.1, size)
+        links.data /= np.log(2.0 + incoming[links.indices])
+        return links
+
+    found: sp.csr_matrix = terrain.cached(("symbol_links", strategy), build)
+    return found
 
 
 def file_graph(terrain: Terrain, parameters: Parameters) -> Graph:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.query import PARTS, Query
 from hal9.ripmap.terrain import Terrain
+from hal9.ripmap.tokenize import BOILERPLATE
 
 __all__ = ["Slice", "TaskWords", "best_per_file", "chunk_slice", "file_slice", "task_words"]
 
@@ -34,6 +35,7 @@ class TaskWords:
         parts: (parts × words) counts.
         idf: inverse document frequency among source files.
         identifiers: which words belong to names of the task.
+        boilerplate: which words speak of the change rather than of the code.
     """
 
     tokens: tuple[str, ...]
@@ -43,21 +45,28 @@ class TaskWords:
     parts: Array
     idf: Array
     identifiers: NDArray[np.bool_]
+    boilerplate: NDArray[np.bool_]
 
     def weights(self, parameters: Parameters) -> Array:
         """How much each word counts, by the part it stands in."""
         soft = parameters["query_saturation"]
         counted = self.parts * (soft + 1.0) / (self.parts + soft)
         factors = np.array([parameters[f"query_{part}"] for part in PARTS])
-        weights: Array = factors @ counted
-        return weights
+        return self._damped(factors @ counted, parameters)
 
     def title_weights(self, parameters: Parameters) -> Array:
         """The same for the title alone."""
         soft = parameters["query_saturation"]
         title = self.parts[0]
-        weights: Array = title * (soft + 1.0) / (title + soft)
-        return weights
+        return self._damped(title * (soft + 1.0) / (title + soft), parameters)
+
+    def _damped(self, weights: Array, parameters: Parameters) -> Array:
+        return np.where(self.boilerplate, weights * parameters["query_boilerplate"], weights)
+
+    @property
+    def spoken(self) -> NDArray[np.bool_]:
+        """Words of title and prose that speak of the code."""
+        return (self.parts[:2] > 0).any(axis=0) & ~self.boilerplate
 
 
 def task_words(terrain: Terrain, query: Query, names: frozenset[str]) -> TaskWords:
@@ -101,6 +110,7 @@ def task_words(terrain: Terrain, query: Query, names: frozenset[str]) -> TaskWor
         parts=parts[:, kept],
         idf=idf[kept],
         identifiers=np.array([tokens[position] in names for position in kept], np.bool_),
+        boilerplate=np.array([tokens[position] in BOILERPLATE for position in kept], np.bool_),
     )
 
 

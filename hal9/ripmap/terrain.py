@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from hal9.ripmap.codec import Packed, pack, unpack
 from hal9.ripmap.graph import Candidates, Symbols, find_candidates, join_shingles, names_of_file
 from hal9.ripmap.index import Index
-from hal9.ripmap.lexical import Lexicon, assemble, words_of_file
+from hal9.ripmap.lexical import Lexicon, assemble, join_pairs, words_of_file
 from hal9.ripmap.model import Role
 from hal9.ripmap.modules import ModuleMap, Names
 
 __all__ = ["TERRAIN_VERSION", "Terrain", "build_terrain", "terrain_of"]
 
-TERRAIN_VERSION = 1
+TERRAIN_VERSION = 2
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Array = NDArray[np.float64]
 
 _KEPT: "WeakKeyDictionary[Index, Terrain]" = WeakKeyDictionary()
 
@@ -41,6 +42,7 @@ class Terrain:
         symbols: definitions; candidates: what references may mean.
         imports: files × files; 1 where the import names something the file defines, 0.5 for a package on the way.
         shingles, shingle_file: hashes of three words in a row in message-like strings, ascending, and their files.
+        pairs, pair_file: codes of two word stems in a row, of primary files, ascending, and their files.
     """
 
     paths: tuple[str, ...]
@@ -51,6 +53,8 @@ class Terrain:
     imports: sp.csr_matrix
     shingles: NDArray[np.uint64]
     shingle_file: Ints
+    pairs: NDArray[np.uint32]
+    pair_file: Ints
 
     def role(self, role: Role) -> Bools:
         """Which files have any of these roles."""
@@ -111,6 +115,19 @@ class Terrain:
         return matrix, definers
 
     @cached_property
+    def rarity(self) -> Array:
+        """Inverse document frequency of every word among primary files."""
+        counts = self.lexicon.document_count.astype(np.float64)
+        return np.log1p((self.lexicon.documents - counts + 0.5) / (counts + 0.5))
+
+    @cached_property
+    def head_rarity(self) -> Array:
+        """Per chunk, the summed rarity of the distinct words in its head."""
+        head = self.lexicon.matrices["head"]
+        ones = sp.csc_matrix((np.ones(len(head.data)), head.indices, head.indptr), shape=head.shape)
+        return np.asarray(ones @ self.rarity).ravel()
+
+    @cached_property
     def body_rows(self) -> sp.csr_matrix:
         """The chunks × tokens matrix by rows."""
         return self.lexicon.matrices["body"].tocsr()
@@ -165,14 +182,22 @@ def build_terrain(index: Index) -> Terrain:
 
 def _packed(index: Index) -> Packed:
     roles = np.array([int(record.roles) for record in index.files], np.int32)
-    lexicon = assemble(index.file_artifacts("words", TERRAIN_VERSION, words_of_file), primary_files(roles))
+    word_blobs = index.file_artifacts("words", TERRAIN_VERSION, words_of_file)
+    lexicon = assemble(word_blobs, primary_files(roles))
+    pairs, pair_file = join_pairs(word_blobs, primary_files(roles))
     imports = _imports(index)
     folders: dict[str, int] = {}
     folder = [folders.setdefault(path.rpartition("/")[0], len(folders)) for path in index.paths]
     blobs = index.file_artifacts("names", TERRAIN_VERSION, names_of_file)
     symbols, candidates = find_candidates(blobs, imports, np.array(folder, np.int32))
     shingles, shingle_file = join_shingles(blobs)
-    values: Packed = {"roles": roles, "shingles": shingles, "shingle_file": shingle_file}
+    values: Packed = {
+        "roles": roles,
+        "shingles": shingles,
+        "shingle_file": shingle_file,
+        "pairs": pairs,
+        "pair_file": pair_file,
+    }
     values |= {f"lexicon.{name}": value for name, value in lexicon.packed().items()}
     for label, record in (("symbols", symbols), ("candidates", candidates)):
         values |= {f"{label}.{name}": getattr(record, name) for name in record.__slots__}
@@ -201,6 +226,8 @@ def _unpacked(paths: tuple[str, ...], found: Packed) -> Terrain:
         imports=imports,
         shingles=found["shingles"],  # type: ignore[arg-type]
         shingle_file=found["shingle_file"],  # type: ignore[arg-type]
+        pairs=found["pairs"],  # type: ignore[arg-type]
+        pair_file=found["pair_file"],  # type: ignore[arg-type]
     )
 
 

@@ -7,8 +7,22 @@ parts and itself, so that both `display_for_field` and a sentence about displayi
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from zlib import crc32
 
-__all__ = ["STOP_WORDS", "identifier_parts", "is_code_like", "stem", "tokens_of", "words"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "BOILERPLATE",
+    "STOP_WORDS",
+    "pair_codes",
+    "stem_codes",
+    "identifier_parts",
+    "is_code_like",
+    "stem",
+    "tokens_of",
+    "words",
+]
 
 _WORD = re.compile(r"[^\W\d]\w*|\d+[^\W\d_]+\w*|\d{2,}", re.UNICODE)
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z](?![a-z])|\d+|[^\W\dA-Za-z_]+", re.UNICODE)
@@ -75,6 +89,38 @@ def is_code_like(word: str) -> bool:
     if any(character.isdigit() for character in inner):
         return True
     return any(character.isupper() for character in inner[1:]) and not inner.isupper()
+
+
+BOILERPLATE = frozenset(
+    """
+    fix fixes fixed fixing bug bugs issue issues problem problems add added adds adding support supports supported
+    update updated updates updating remove removed removes removing change changed changes changing improve improved
+    improves improvement improvements make makes made making allow allows allowed ensure ensures ensured avoid avoids
+    prevent prevents correctly properly incorrect incorrectly wrong wrongly instead longer new merge merged
+    ticket tickets reported report reports feature regression behavior behaviour unexpected unexpectedly expected backport released
+    release minor pr enhancement refactor refactored cleanup
+    """.split(),
+)
+"""Words of every commit message and issue: they speak of the change, not of the code."""
+
+
+@lru_cache(maxsize=400_000)
+def stem_codes(word: str) -> tuple[int, ...]:
+    """Stable 32-bit codes of the stems of a word's parts; stop words are left out."""
+    parts = identifier_parts(word)
+    return tuple(
+        crc32(stem(part).encode("utf-8", "surrogatepass"))
+        for part in (parts[:-1] if len(parts) > 1 else parts)
+        if part not in STOP_WORDS
+    )
+
+
+def pair_codes(text: str) -> NDArray[np.uint32]:
+    """A 32-bit code of each two stems in a row, in order of the text."""
+    codes = np.array([code for word in words(text) for code in stem_codes(word)], np.uint32)
+    if len(codes) < 2:
+        return np.zeros(0, np.uint32)
+    return codes[:-1] * np.uint32(0x9E3779B1) ^ codes[1:]
 
 
 _VOWEL = re.compile(r"[aeiouy]")
