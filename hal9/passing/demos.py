@@ -284,7 +284,7 @@ def relevance() -> Demo:
     return Demo(
         lines=[
             f"edges per receiver of {sizes[-1]}: threshold 0.1 keeps {fixed[-1]:.2f}, top-4 {ranked[-1]:.2f}",
-            f"{n} tokens in chunks of {chunk}: reading 1 chunk errs by {errors[0]:.4f}, 12 of 16 by {errors[-1]:.4f}",
+            f"{n} tokens in chunks of {chunk}: reading 1 errs by {errors[0]:.4f}, 12 by {errors[-1]:.4f}",
         ],
         panels={
             "edges kept per receiver": lines(

@@ -31,7 +31,7 @@ class _Receivers:
 
     def __init__(self, graph: Graph, nodes: Array | None) -> None:
         self.nodes = nodes
-        self._matrices: dict[tuple[str, str], Any] = {}
+        self._matrices: dict[tuple[str, str, bool], Any] = {}
         if nodes is None:
             self.edges: Array | None = None
             self.segments: Segments = graph.cached("segments", lambda: Segments(graph.indptr))
@@ -62,11 +62,15 @@ class _Receivers:
     def pick(self, per_edge: Array) -> Array:
         return per_edge if self.edges is None else per_edge[self.edges]
 
-    def product(self, graph: Graph, state: Array, message: str) -> Array:
-        """Sum of copied or weighted senders as one sparse product."""
-        key = (message, state.dtype.str)
+    def product(self, graph: Graph, state: Array, message: str, *, mean: bool) -> Array:
+        """Sum or mean of copied or weighted senders as one sparse product."""
+        key = (message, state.dtype.str, mean)
         if key not in self._matrices:
             whole = graph.matrix("ones" if message == "copy" else None, dtype=state.dtype)
+            if mean:
+                # Dividing the entries once saves a pass over the result in every round.
+                share = whole.data / np.repeat(np.maximum(graph.in_degree, 1), graph.in_degree)
+                whole = graph.matrix(share, dtype=state.dtype)
             self._matrices[key] = whole if self.nodes is None else whole[self.nodes]
         matrix = self._matrices[key]
         flat = state.reshape(len(state), math.prod(state.shape[1:]))
@@ -111,8 +115,7 @@ def _receive_named(
             what="message", detail=f"{message!r} is unknown", remedy="Use 'copy', 'weight' or a function"
         )
     if how in ("sum", "mean"):
-        total = part.product(graph, state, message)
-        return total if how == "sum" else total / _column(np.maximum(segments.sizes, 1), total)
+        return part.product(graph, state, message, mean=how == "mean")
     src = part.pick(graph.src)
     if message == "copy" and how in ("max", "min"):
         return segments.extreme(state, largest=how == "max", index=src, empty=empty)
