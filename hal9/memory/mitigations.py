@@ -48,6 +48,8 @@ class MitigationPolicy:
         quarantine_hurt: harmful uses, when they outnumber the helpful, that quarantine it.
         max_rule_chars: longest rule that is stored.
         max_example_chars: longest example task, and longest answer.
+        trusted_minds: minds whose rules are taken at all; none by default, since small models write useless
+            ones.
     """
 
     retire_after: int = 2
@@ -55,6 +57,7 @@ class MitigationPolicy:
     quarantine_hurt: int = 2
     max_rule_chars: int = 2_000
     max_example_chars: int = 20_000
+    trusted_minds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,14 @@ class MitigationBook:
             vector: what `embed` gave for its example's task (or its rule without one), when known already.
 
         Raises:
-            MemoryInvalid: the rule is empty or too long, or it covers nothing.
+            MemoryInvalid: the rule is empty or too long, it covers nothing, or a mind wrote it that is not
+                trusted.
         """
+        if new.source == "mind" and new.trusted_by not in self.policy.trusted_minds:
+            raise MemoryInvalid(
+                what="mitigation",
+                why=f"the mind {new.trusted_by!r} is not among those trusted to write rules",
+            )
         rule, scope = defused(clean_text(new.rule)).strip(), new.scope.cleaned()
         example = _clean_example(new.example)
         self._check(rule, example, scope)

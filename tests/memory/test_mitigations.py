@@ -8,6 +8,7 @@ from hal9.memory import (
     MemoryStore,
     Mitigation,
     MitigationBook,
+    MitigationPolicy,
     NewMitigation,
     Outcome,
     Scope,
@@ -62,6 +63,14 @@ def test_unusable_ones_are_refused(book: MitigationBook, new: NewMitigation, why
     with pytest.raises(MemoryInvalid, match=why):
         book.propose(new)
     assert book.all() == []
+
+
+def test_only_minds_trusted_by_name_may_write_rules(store: MemoryStore) -> None:
+    new = NewMitigation(rule="be careful", scope=LEDGER, source="mind", trusted_by="local:tiny")
+    with pytest.raises(MemoryInvalid, match="local:tiny"):
+        MitigationBook(store).propose(new)
+    trusting = MitigationBook(store, MitigationPolicy(trusted_minds=("local:tiny",)))
+    assert trusting.get(trusting.propose(new)).source == "mind"
 
 
 def test_control_tokens_of_chat_templates_are_broken(book: MitigationBook) -> None:
