@@ -44,7 +44,7 @@ class Proposer(Protocol[B_contra, E_co]):
     async def propose(
         self, belief: B_contra, evidence: "Evidence", tried: frozenset[str], count: int, seed: int
     ) -> Sequence[E_co]:
-        """Up to `count` edits of `belief` whose hashes are not in `tried`; none at all means: no more ideas."""
+        """Up to `count` edits of `belief` whose hashes are not in `tried`; none at all: no more ideas."""
         ...
 
 

@@ -72,8 +72,9 @@ class NodeState:
         draws: measurements so far (numbers the random draws); sent: signals so far (numbers their ids).
         wins: commits in all. visited: hashes of earlier beliefs; going back there is refused.
         asked: a need is out and unanswered.
-        home: while the node explores, the belief it stands for (JSON: belief, hash, evidence, refused).
-        trips: explorations in a row that found nothing better; explores: it has a proposer to explore with.
+        home: while the node explores, the belief it stands for, and what was known there (JSON).
+        trips: explorations in a row that found nothing better; leapt: where they began.
+        explores: it has a proposer to explore with.
     """
 
     id: str
@@ -99,6 +100,7 @@ class NodeState:
     visited: list[str] = field(default_factory=list)
     home: dict[str, Any] | None = None
     trips: int = 0
+    leapt: list[str] = field(default_factory=list)
     explores: bool = False
 
     def precision(self, sender: str) -> float:
@@ -166,13 +168,16 @@ class NodeState:
             return self.belief, self.belief_hash, self.evidence
         return self.home["belief"], self.home["hash"], Evidence.from_json(self.home["evidence"])
 
-    def leave(self, belief: Any, belief_hash: str) -> None:
+    def leave(self, belief: Any, belief_hash: str, leap: dict[str, Any]) -> None:
         """Go exploring from another belief; nothing is committed until it has beaten home."""
         self.home = {
             "belief": self.belief,
             "hash": self.belief_hash,
             "evidence": self.evidence.to_json(),
             "refused": dict(self.refused),
+            "memory": _ideas_to_json(self.memory),
+            "version": self.version,
+            "leap": leap,
         }
         self.belief, self.belief_hash, self.evidence = belief, belief_hash, Evidence()
         self.before.clear()
@@ -186,9 +191,18 @@ class NodeState:
         self.before.clear()
         self.ideas.clear()
         self.reconsider()
-        self.refused = dict(home.get("refused", {}))
+        self.refused, self.memory = dict(home["refused"]), _ideas_from_json(home["memory"])
         self.exhausted = True
         self.trips += 1
+
+    def settle(self, evidence: Evidence) -> None:
+        """Make the place that a trip led to the new home."""
+        self.visited.append(self.standing[1])
+        self.home, self.trips, self.evidence = None, 0, evidence
+        self.leapt.clear()
+        self.version += 1
+        self.wins += 1
+        self.reconsider()
 
     def move_to(self, belief: Any, belief_hash: str, evidence: Evidence, section: str) -> None:
         """Commit a new belief: what was refused before may help now, and gets another chance."""
@@ -196,7 +210,10 @@ class NodeState:
         self.visited.append(self.belief_hash)
         self.belief, self.belief_hash, self.evidence = belief, belief_hash, evidence
         self.version += 1
-        self.wins += 1
+        if self.home is None:
+            self.wins += 1
+            self.trips = 0
+            self.leapt.clear()
         self.reconsider()
 
     def reconsider(self) -> None:
@@ -242,6 +259,7 @@ class NodeState:
             record=dict(self.record),
             committed=list(self.committed),
             visited=list(self.visited),
+            leapt=list(self.leapt),
             home=dict(self.home) if self.home else None,
         )
 
@@ -250,9 +268,7 @@ class NodeState:
         data = {name: getattr(self, name) for name in self.__slots__}
         data["evidence"] = self.evidence.to_json()
         data["before"] = {section: evidence.to_json() for section, evidence in self.before.items()}
-        for name in ("ideas", "memory"):
-            held = getattr(self, name)
-            data[name] = {key: {f: getattr(idea, f) for f in Idea.__slots__} for key, idea in held.items()}
+        data["ideas"], data["memory"] = _ideas_to_json(self.ideas), _ideas_to_json(self.memory)
         return data
 
     @classmethod
@@ -266,15 +282,20 @@ class NodeState:
             held = dict(data)
             held["evidence"] = Evidence.from_json(held["evidence"])
             held["before"] = {section: Evidence.from_json(entry) for section, entry in held["before"].items()}
-            for name in ("ideas", "memory"):
-                held[name] = {
-                    k: Idea(**{**idea, "senders": list(idea["senders"])}) for k, idea in held[name].items()
-                }
+            held["ideas"], held["memory"] = _ideas_from_json(held["ideas"]), _ideas_from_json(held["memory"])
             held["seen"] = [(a, b, c) for a, b, c in held["seen"]]
             held["record"] = {sender: (int(a), int(b)) for sender, (a, b) in held["record"].items()}
-            for name in ("niche", "committed", "visited"):
+            for name in ("niche", "committed", "visited", "leapt"):
                 held[name] = list(held[name])
             held["refused"] = dict(held["refused"])
             return cls(**held)
         except (KeyError, TypeError, ValueError) as error:
             raise BeliefSignalInvalid(what="node state", detail=repr(error)) from error
+
+
+def _ideas_to_json(ideas: Mapping[str, Idea]) -> dict[str, dict[str, Any]]:
+    return {key: {name: getattr(idea, name) for name in Idea.__slots__} for key, idea in ideas.items()}
+
+
+def _ideas_from_json(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Idea]:
+    return {key: Idea(**{**idea, "senders": list(idea["senders"])}) for key, idea in data.items()}

@@ -18,7 +18,7 @@ class Policy:
         cap: most nodes alive at any moment.
         damping: share of new evidence about an edit that is held back, 0..1.
         stages: race stages, in items; the last stage is always all of the node's items.
-        drop: a race ends when gain + drop * standard error <= 0.
+        drop: a race ends when gain + drop * standard error <= 0; it shrinks with the share of items seen.
         certainty: a commit needs gain > certainty * standard error of the measurement noise (and > 0).
         expected: standard deviation of an untried edit's gain, on the score scale.
         retry: least chance to help at which a refused edit is tried again after a commit.
@@ -32,10 +32,10 @@ class Policy:
         alpha: a fork needs a sign test above this (neither side simply better).
         min_split: what two specialists together must gain over the better one, on the score scale.
         survival: a node stays only if it beats the others on its own items by this many standard errors.
-        patience: proposals without an improvement until stagnation; 0 stands for 3 * cap.
+        patience: learners' turns without an improvement until stagnation; 0 stands for 3 * cap.
         round_attempts: attempts that make a full round; 0 stands for "until the proposer has no more ideas".
         trips: explorations in place, without success, before a node comes to rest.
-        leap: edits made at once, unmeasured, when a node goes exploring.
+        reach: refused trials in a row after which an exploration is brought to its end.
     """
 
     cap: int = 16
@@ -58,8 +58,8 @@ class Policy:
     survival: float = 1.64
     patience: int = 0
     round_attempts: int = 0
-    trips: int = 3
-    leap: int = 2
+    trips: int = 6
+    reach: int = 12
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -77,7 +77,7 @@ class Policy:
             ("patience", 0, 10**9),
             ("round_attempts", 0, 10**9),
             ("trips", 0, 10**6),
-            ("leap", 1, 100),
+            ("reach", 1, 10**6),
         ):
             if not low <= getattr(self, name) <= high:
                 raise PolicyInvalid(name=name, value=getattr(self, name), allowed=f"within {low}..{high}")
@@ -86,7 +86,7 @@ class Policy:
 
     @property
     def stagnation(self) -> int:
-        """Proposals without improvement that end a run."""
+        """Turns without improvement that end a run."""
         return self.patience or 3 * self.cap
 
     def to_json(self) -> dict[str, Any]:

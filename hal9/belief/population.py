@@ -154,7 +154,7 @@ class Population(Committer[B, E], Generic[B, E]):
                     node = self._draw(busy) if len(flying) < concurrency else None
                     if node is not None:
                         self.step_number += 1
-                        request = self._requests([node])[node]
+                        request = self._requests([node], concurrency - len(flying))[node]
                         turn = self._host(node).turn(request)
                         flying.append((request, group.create_task(turn, name=f"belief turn {node}")))
                         continue
@@ -218,13 +218,13 @@ class Population(Committer[B, E], Generic[B, E]):
         shares = np.array([float(self.tokens[node]) for node in idle])
         return idle[int(self._rng.choice(len(idle), p=shares / shares.sum()))]
 
-    def _requests(self, acting: Sequence[str]) -> dict[str, TurnRequest]:
-        """Build requests and reserve what they may spend."""
+    def _requests(self, acting: Sequence[str], lanes: int = 0) -> dict[str, TurnRequest]:
+        """Build requests and reserve what they may spend: an equal part for each of `lanes` turns."""
         free = max(0, self.budget - self.spent - self._reserved - self.final_reserve())
         learners = [node for node in acting if self.nodes[node].role == "learner"]
         requests = {}
         for node in acting:
-            allowance = free // len(learners) if node in learners else 0
+            allowance = free // (lanes or len(learners)) if node in learners else 0
             self._reserved += allowance
             turn = self._turns[node] = self._turns.get(node, 0) + 1
             digest = hashlib.sha256(f"{self.seed}:{node}:{turn}".encode()).digest()
@@ -263,7 +263,7 @@ class Population(Committer[B, E], Generic[B, E]):
         if improved:
             self.trace.append((self.spent, node, state.evidence.average(state.niche)))
             self.genealogy.births[node].trace.append(self.trace[-1][::2])
-        self._dull = 0 if improved else self._dull + (reply.trial is not None)
+        self._dull = 0 if improved else self._dull + (state.role == "learner")
         (self._starved.add if reply.trial and reply.trial[1] == "unpaid" else self._starved.discard)(node)
         for signal in reply.outbox:
             self.note_signal(signal)

@@ -96,7 +96,8 @@ class Judge(Generic[B]):
                 return Race("unpaid", evidence, paired)
             reached = stage
             paired = Paired.of(evidence, known, order[:reached])
-            behind = paired.gain + self.policy.drop * paired.error <= 0
+            mercy = self.policy.drop * (1 - reached / len(order))
+            behind = paired.gain + mercy * paired.error <= 0
             kept = torn and reached < len(order) and self._torn(paired, known)
             if (behind and not kept) or (reached == len(order) and paired.gain <= 0):
                 return Race("lost", evidence, paired, self._noise_error(evidence, known, order[:reached]))
@@ -106,7 +107,7 @@ class Judge(Generic[B]):
         """Measure a narrow winner once more: the best of many noisy numbers is too good to be true."""
         paired = Paired.of(evidence, known, order)
         error = self._noise_error(evidence, known, order)
-        if error > 0 and paired.gain < 2 * error:
+        if error > 0 and self.policy.certainty / 2 * error < paired.gain < 2 * error:
             if not await self.measure(candidate, evidence, order):
                 return Race("unpaid", evidence, paired, error)
             paired = Paired.of(evidence, known, order)

@@ -104,23 +104,32 @@ class _Turn(Generic[B, E]):
             if signal.kind == "need":
                 await self.advise(signal)
         elif signal.kind in ("suggestion", "veto"):
-            dropped = state.hear(signal, self.bench.policy.damping, self.bench.policy.expected)
-            if dropped is None and signal.kind == "suggestion":
-                state.asked = False
-            elif dropped and signal.kind == "suggestion":
-                self.answer(signal.source, signal.id, signal.edit_hash, accepted=False, reason=dropped)
+            self.weigh(signal)
         elif signal.kind == "need":
             for edit in state.committed:
                 if signal.source != edit["origin"]:
                     self.suggest(signal.source, edit["edit"], edit["gain"], cause=signal.id)
         elif signal.kind == "metric":
-            theirs = [signal.scores[item] - state.evidence.mean(item) for item in self.shared(signal)]
-            if len(theirs) * 2 >= len(state.niche) > 0 and sum(theirs) > 0:
-                self.send(
-                    Signal(**self.envelope("need", signal.source), cause=signal.id, scores=self.scores())
-                )
+            self.compare(signal)
         elif signal.kind == "ack" and signal.reason == _NO_IDEAS:
             state.exhausted = True
+
+    def weigh(self, signal: Signal) -> None:
+        policy = self.bench.policy
+        dropped = self.state.hear(signal, policy.damping, policy.expected)
+        if signal.kind == "veto":
+            return
+        if dropped is None:
+            self.state.asked = False
+        else:
+            self.answer(signal.source, signal.id, signal.edit_hash, accepted=False, reason=dropped)
+
+    def compare(self, signal: Signal) -> None:
+        """A neighbour that does better on this node's items is asked how."""
+        state = self.state
+        theirs = [signal.scores[item] - state.evidence.mean(item) for item in self.shared(signal)]
+        if len(theirs) * 2 >= len(state.niche) > 0 and sum(theirs) > 0:
+            self.send(Signal(**self.envelope("need", signal.source), cause=signal.id, scores=self.scores()))
 
     def shared(self, signal: Signal) -> list[str]:
         return [i for i in self.state.niche if i in signal.scores and i in self.state.evidence.scores]
@@ -143,6 +152,9 @@ class _Turn(Generic[B, E]):
 
     async def try_one(self) -> None:
         state, space = self.state, self.bench.space
+        if state.home is not None and state.attempts >= self.bench.policy.reach:
+            await self.explore()
+            return
         if not any(idea.fresh for idea in state.ideas.values()):
             await self.look_for_ideas()
         if not state.ideas and state.exhausted and self.bench.proposer is not None:
@@ -167,6 +179,9 @@ class _Turn(Generic[B, E]):
 
     def not_new(self, edit: E) -> str | None:
         space, limit = self.bench.space, self.bench.policy.similarity
+        home = self.state.home
+        if home is not None and space.rivals(space.decode_edit(home["leap"]), edit):
+            return "would undo what this exploration supposes"
         for other in self.state.refused.values():
             if space.similarity(edit, space.decode_edit(other)) > limit:
                 return "like one refused before"
@@ -228,49 +243,59 @@ class _Turn(Generic[B, E]):
                 self.answer(sender, idea.cause, chosen, accepted=True, reason="helped")
         if state.home is None:
             self.tell(idea, race)
-        elif state.belief_hash == state.home["hash"]:
-            state.come_home()
 
     def look_back(self, idea: Idea, gain: float) -> None:
         """After a commit: rivals of the edit have that much less to give; the promising come back."""
-        state, space, policy = self.state, self.bench.space, self.bench.policy
+        state, space = self.state, self.bench.space
         committed = space.decode_edit(idea.edit)
         for other in (*state.memory.values(), *state.ideas.values()):
             if space.rivals(committed, space.decode_edit(other.edit)):
                 other.gain -= gain
         state.memory.pop(space.edit_hash(committed), None)
-        state.remember(drift=policy.expected / 2, chance=policy.retry, damping=policy.damping)
+        self.recall()
 
     async def explore(self) -> None:
-        """At rest with ideas spent: leap away, climb there, and move only if that beats home."""
-        state, space, policy = self.state, self.bench.space, self.bench.policy
+        """At rest: suppose a near miss, adapt the rest to it, and move only if the whole beats home.
+
+        The nearest miss is supposed first; while the node is away its section's rivals are left alone.
+        """
+        state, space = self.state, self.bench.space
         if state.home is not None:
-            belief, digest, known = state.standing
-            away = space.decode(state.belief)
-            race = await self.judge.race(away, space.decode(belief), known, list(state.niche), self.seed)
-            self.trial = (state.belief_hash, race.outcome, race.gain)
-            if race.outcome == "won":
-                state.home, state.trips = None, 0
-                state.evidence = race.candidate
-                state.visited.append(digest)
-                state.version += 1
-                state.reconsider()
-            elif race.outcome == "lost":
-                state.come_home()
+            await self.end_trip(space.decode(state.home["belief"]))
             return
-        if state.trips >= policy.trips or self.bench.proposer is None:
+        misses = [key for key in state.memory if key not in state.leapt]
+        if state.trips >= self.bench.policy.trips or not misses:
+            state.trips = self.bench.policy.trips
             return
-        belief = space.decode(state.belief)
-        for turn in range(policy.leap):
-            for edit in await self.bench.proposer.propose(
-                belief, state.evidence, frozenset(), 1, self.seed + turn
-            ):
-                belief = space.apply(belief, edit)
-        digest = space.hash(belief)
-        if digest in (state.belief_hash, *state.visited):
-            state.trips += 1
+        nearest = min(misses, key=lambda key: (-state.memory[key].gain, key))
+        state.leapt.append(nearest)
+        leap = state.memory[nearest].edit
+        try:
+            belief = space.apply(space.decode(state.belief), space.decode_edit(leap))
+        except BeliefEditRefused:
             return
-        state.leave(space.encode(belief), digest)
+        state.leave(space.encode(belief), space.hash(belief), leap)
+        self.recall()
+
+    async def end_trip(self, home: B) -> None:
+        """Where the trip led against home, unless it led nowhere."""
+        state, space = self.state, self.bench.space
+        _, digest, known = state.standing
+        if state.home is None or state.home["version"] == state.version or state.belief_hash == digest:
+            state.come_home()
+            return
+        race = await self.judge.race(space.decode(state.belief), home, known, list(state.niche), self.seed)
+        self.trial = (state.belief_hash, race.outcome, race.gain)
+        if race.outcome == "won":
+            state.settle(race.candidate)
+            self.recall()
+        elif race.outcome == "lost":
+            state.come_home()
+
+    def recall(self) -> None:
+        """Bring promising refused edits back."""
+        policy = self.bench.policy
+        self.state.remember(drift=policy.expected / 2, chance=policy.retry, damping=policy.damping)
 
     async def maybe_fork(self, idea: Idea, race: Race, candidate: B, base: B, *, won: bool) -> None:
         """Ask for a second node when two edits of one section both help, on different items."""

@@ -1,0 +1,35 @@
+"""Small worlds for the population's tests."""
+
+import json
+from typing import Any
+
+from hal9.belief import Bench, Config, ConfigSpace, LocalHost, Outcome, Policy, Population
+from hal9.belief.landscapes import Landscape, RandomMutation
+from hal9.belief.space import Choice
+
+
+def bench_of(land: Landscape, policy: Policy) -> Bench[Config, Choice]:
+    return Bench(
+        space=ConfigSpace(), evaluator=land, policy=policy, proposer=RandomMutation(land.pairs.shape[1])
+    )
+
+
+def population_on(
+    land: Landscape, *, policy: Policy | None = None, **options: Any
+) -> Population[Config, Choice]:
+    bench = bench_of(land, policy or Policy(patience=300))
+    host = options.pop("host", None) or LocalHost(bench)
+    population = Population(bench.space, land.items, host, policy=bench.policy, **options)
+    population.add("root", land.start)
+    return population
+
+
+async def run_on(
+    land: Landscape, *, policy: Policy | None = None, stepping: Any = "synchronous", **options: Any
+) -> tuple[Population[Config, Choice], Outcome[Config]]:
+    population = population_on(land, policy=policy, **options)
+    return population, await population.run(stepping=stepping, max_steps=5000)
+
+
+def log_of(population: Population[Any, Any]) -> list[str]:
+    return [json.dumps(entry.to_json(), sort_keys=True, default=str) for entry in population.log]
