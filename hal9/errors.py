@@ -191,6 +191,7 @@ class DatabaseDamaged(DatabaseError):
             "HAL9 never overwrites it by itself."
         )
 
+
 # --- workbench --------------------------------------------------------------------------
 
 
@@ -212,7 +213,9 @@ class PathOutsideWorkspace(WorkbenchError):
     root: str
 
     def message(self) -> str:
-        return f"{self.path!r} is not a path inside the workspace {self.root}; use a relative path without '..'."
+        return (
+            f"{self.path!r} is not a path inside the workspace {self.root}; use a relative path without '..'."
+        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -282,6 +285,7 @@ class SandboxUnavailable(WorkbenchError):
             f"workbench.isolation is 'bubblewrap', but {self.detail}. "
             "Install it, or set workbench.isolation to 'auto'."
         )
+
 
 # --- signals ----------------------------------------------------------------------------
 
@@ -456,6 +460,16 @@ class MindRefusedRequest(MindError):
         return (
             f"{self.mind} refused the request with status {self.status}: {self.detail}. Change the request."
         )
+
+
+@dataclass(eq=False, kw_only=True)
+class GrammarUnsupported(MindError):
+    """A request with a grammar went to a mind that cannot follow one."""
+
+    mind: str
+
+    def message(self) -> str:
+        return f"{self.mind} cannot follow a grammar; only local models can. Use a JSON schema instead."
 
 
 @dataclass(eq=False, kw_only=True)
@@ -1187,7 +1201,9 @@ class RipmapExtraMissing(RipmapError):
     extra: str
 
     def message(self) -> str:
-        return f"The package {self.package} is not installed. Install it with: pip install 'hal9[{self.extra}]'."
+        return (
+            f"The package {self.package} is not installed. Install it with: pip install 'hal9[{self.extra}]'."
+        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -1374,7 +1390,9 @@ class BrokerStoreInUse(BusError):
     path: str
 
     def message(self) -> str:
-        return f"The broker store {self.path} belongs to another running process. Stop it, or use another home."
+        return (
+            f"The broker store {self.path} belongs to another running process. Stop it, or use another home."
+        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -1668,7 +1686,9 @@ class DaemonRunning(ClusterError):
     pid: int | None
 
     def message(self) -> str:
-        return f"a cluster already runs on {self.home} (process {self.pid or 'unknown'}); `hal9 stop` ends it."
+        return (
+            f"a cluster already runs on {self.home} (process {self.pid or 'unknown'}); `hal9 stop` ends it."
+        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -1833,7 +1853,9 @@ class NodeHostFailed(BeliefError):
     detail: str
 
     def message(self) -> str:
-        return f"Node host {self.host} failed: {self.detail}. Restart it; turns are repeatable, nothing is lost."
+        return (
+            f"Node host {self.host} failed: {self.detail}. Restart it; turns are repeatable, nothing is lost."
+        )
 
 
 @dataclass(eq=False, kw_only=True)

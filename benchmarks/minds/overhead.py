@@ -1,4 +1,4 @@
-"""What a call costs beyond the model: our client, our whole stack, litellm, the openai SDK; one instant server.
+"""What a call costs beyond the model: our client, our stack, litellm, the openai SDK; one instant server.
 
     python -m benchmarks.minds.overhead [--calls 200]
 
@@ -138,9 +138,7 @@ def main() -> None:
         pairs = books(chosen.pairs, Path(scratch))
     server.shutdown()
     for name, milliseconds in calls.items():
-        print(
-            f"{name:28} {milliseconds:7.2f} ms a call   {milliseconds / calls['bare httpx']:5.2f} x bare httpx"
-        )
+        print(f"{name:28} {milliseconds:7.2f} ms a call   {milliseconds / calls['bare httpx']:5.2f} x httpx")
     for name, rate in pairs.items():
         print(f"{name:28} {rate:7.0f} reserve+settle a second")
     RESULTS.mkdir(exist_ok=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
-from hal9.errors import AgentFailed, AgentMissing, MindReplyInvalid, MindTimeout
+from hal9.errors import AgentFailed, AgentMissing, GrammarUnsupported, MindReplyInvalid, MindTimeout
 from hal9.minds.prices import Quote, bound_tokens
 from hal9.minds.protocol import Message, OnToken, Reply, Request, Usage
 from hal9.minds.schema import schema_instruction
@@ -225,6 +225,8 @@ class AgentMind:
             MindTimeout: it did not end in time; its process group was killed.
             MindReplyInvalid: it ended well but its output is not what it should be.
         """
+        if request.grammar is not None:
+            raise GrammarUnsupported(mind=self.name)
         prompt = _prompt(request)
         began = time.monotonic()
         status, output, complaint = await self._run(

@@ -7,6 +7,7 @@ from typing import Self
 
 from hal9.errors import (
     AgentMissing,
+    GrammarUnsupported,
     MindClosed,
     MindContextExceeded,
     MindRateLimited,
@@ -30,6 +31,7 @@ NO_TASK = "none"
 # connection) it may have, and nobody will ever say how much: the whole reservation counts as spent.
 _FREE_FAILURES = (
     AgentMissing,
+    GrammarUnsupported,
     MindClosed,
     MindContextExceeded,
     MindRateLimited,

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from hal9.errors import (
+    GrammarUnsupported,
     MindBroken,
     MindContextExceeded,
     MindError,
@@ -91,6 +92,8 @@ class LiteLLMMind:
         Raises:
             MindError: a typed subclass.
         """
+        if request.grammar is not None:
+            raise GrammarUnsupported(mind=self.name)
         litellm = await self._library()
         began = time.monotonic()
         try:

@@ -128,6 +128,7 @@ class LocalMind:
                     price=Price(0.0, 0.0),
                     adapt_schema=constrainable,
                     extra={"cache_prompt": True},
+                    grammars=True,
                 )
                 client = await self._exits.enter_async_context(ChatClient(endpoint))
                 self._clients[address] = client

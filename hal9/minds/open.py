@@ -40,13 +40,12 @@ from hal9.minds.scripted import ScriptedMind
 __all__ = ["MindSettings", "ValidatingMind", "default_spec", "open_mind"]
 
 KEYED_MODELS: tuple[tuple[str, str], ...] = (
-    ("ANTHROPIC_API_KEY", "anthropic/claude-sonnet-4-5"),
-    ("OPENAI_API_KEY", "openai/gpt-5-mini"),
-    ("GEMINI_API_KEY", "gemini/gemini-2.5-flash"),
-    ("MISTRAL_API_KEY", "mistral/mistral-small-latest"),
-    ("GROQ_API_KEY", "groq/llama-3.3-70b-versatile"),
-    ("DEEPSEEK_API_KEY", "deepseek/deepseek-chat"),
-    ("OPENROUTER_API_KEY", "openrouter/qwen/qwen3-coder"),
+    ("ANTHROPIC_API_KEY", "anthropic/claude-sonnet-5"),
+    ("OPENAI_API_KEY", "openai/gpt-5.4-mini"),
+    ("GEMINI_API_KEY", "gemini/gemini-flash-latest"),
+    ("MISTRAL_API_KEY", "mistral/mistral-medium-latest"),
+    ("GROQ_API_KEY", "groq/openai/gpt-oss-120b"),
+    ("DEEPSEEK_API_KEY", "deepseek/deepseek-v4-flash"),
 )
 """Which model a provider's key selects when the user names none; the first key found wins."""
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from hal9.errors import (
+    GrammarUnsupported,
     MindBroken,
     MindClosed,
     MindContextExceeded,
@@ -49,6 +50,7 @@ class Endpoint:
         price: what tokens cost; None when unknown.
         adapt_schema: applied to a schema before it is sent.
         extra: further fields of the request body.
+        grammars: whether the server takes a GBNF grammar.
     """
 
     mind: str
@@ -59,6 +61,7 @@ class Endpoint:
     price: Price | None = None
     adapt_schema: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    grammars: bool = False
 
 
 class ChatClient:
@@ -158,6 +161,10 @@ class ChatClient:
                 "type": "json_schema",
                 "json_schema": {"name": "reply", "schema": schema},
             }
+        if request.grammar is not None:
+            if not self.endpoint.grammars:
+                raise GrammarUnsupported(mind=self.endpoint.mind)
+            body["grammar"] = request.grammar
         if stream:
             body["stream"] = True
             body["stream_options"] = {"include_usage": True}

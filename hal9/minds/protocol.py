@@ -25,6 +25,7 @@ class Request:
 
     `schema` is a JSON schema: the reply is constrained to it where the provider can, always validated
     client-side and repaired within `repairs` further attempts, and delivered as `Reply.parsed`.
+    `grammar` (GBNF) constrains a local model's text instead; minds that cannot do so refuse it.
     """
 
     messages: tuple[Message, ...]
@@ -36,6 +37,16 @@ class Request:
     timeout_seconds: float = 120.0
     repairs: int = 2
     metadata: dict[str, str] = field(default_factory=dict)
+    grammar: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two constraints at once.
+
+        Raises:
+            ValueError: both `schema` and `grammar` are given.
+        """
+        if self.schema is not None and self.grammar is not None:
+            raise ValueError("a request has a schema or a grammar, not both")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,10 @@ _USERINFO = re.compile(r"//[^/@#]*@")
 
 
 def _content(request: Request) -> dict[str, Any]:
+    # A grammar stands in the key only where there is one, so that recordings without any stay valid.
+    grammar = {} if request.grammar is None else {"grammar": request.grammar}
     return {
+        **grammar,
         "messages": [{"role": item.role, "content": item.content} for item in request.messages],
         "schema": request.schema,
         "temperature": request.temperature,
@@ -38,7 +41,7 @@ def _content(request: Request) -> dict[str, Any]:
 
 
 def request_key(request: Request) -> str:
-    """SHA-256 over what shapes the answer: messages, schema, temperature, max_tokens, stop, seed."""
+    """SHA-256 over what shapes the answer: messages, constraint, temperature, max_tokens, stop, seed."""
     text = json.dumps(_content(request), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -15,6 +15,7 @@ from hal9.errors import (
     MindUnreachable,
 )
 from hal9.minds import LiteLLMMind, Message, Price, Request, RetryingMind, RetryPolicy
+from hal9.minds.open import KEYED_MODELS
 from tests.minds.fake_openai import Behaviour, FakeOpenAI, fails, hangs, resets, says
 
 pytest.importorskip("litellm", reason="pip install 'hal9[litellm]'")
@@ -61,6 +62,13 @@ async def test_known_models_have_a_price_and_unknown_ones_have_none() -> None:
     assert quote.usd is not None
     assert reply.usage.usd is not None
     assert 0 < reply.usage.usd < quote.usd
+
+
+async def test_every_default_model_has_a_price() -> None:
+    for _variable, model in KEYED_MODELS:
+        async with LiteLLMMind(model) as mind:
+            quote = await mind.quote(ASK)
+        assert quote.usd, model
 
 
 async def test_a_stream_gives_its_pieces() -> None:

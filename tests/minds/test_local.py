@@ -97,6 +97,9 @@ async def test_it_answers_with_tokens_a_shape_and_its_cost(local_model: Path) ->
         assert set(shaped.parsed) == {"colour", "count"}
         assert shaped.parsed["count"] <= 9
 
+        chosen = await mind.think(Request(ASK.messages, grammar='root ::= "yes" | "no"', max_tokens=20))
+        assert chosen.text in {"yes", "no"}
+
         cut = await mind.think(Request(ASK.messages, max_tokens=3))
         assert cut.stop_reason == "length"
         assert cut.usage.completion_tokens == 3
@@ -257,7 +260,12 @@ def _server_process(environment: dict[str, str] | None = None) -> "subprocess.Po
 def test_the_child_says_when_its_runtime_is_missing(tmp_path: Path) -> None:
     (tmp_path / "xllamacpp.py").write_text("raise ImportError('not here')\n")
     with _server_process({"PYTHONPATH": str(tmp_path)}) as process:
-        output, _ = process.communicate(json.dumps({"parent": os.getpid()}) + "\n", timeout=30)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # Its input stays open: closing it is the order to end.
+        process.stdin.write(json.dumps({"parent": os.getpid()}) + "\n")
+        process.stdin.flush()
+        output = process.stdout.readline()
     assert json.loads(output) == {"failed": "runtime", "detail": "not here"}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hal9.errors import (
+    GrammarUnsupported,
     MindBroken,
     MindClosed,
     MindContextExceeded,
@@ -231,6 +232,14 @@ async def test_cancelling_closes_the_connection() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+
+
+async def test_a_grammar_is_refused_where_it_cannot_be_followed() -> None:
+    with FakeOpenAI(says("x")) as server, pytest.raises(GrammarUnsupported, match="schema"):
+        await ask(server, Request(ASK.messages, grammar='root ::= "a"'))
+    assert server.seen == []
+    with pytest.raises(ValueError, match="not both"):
+        Request(ASK.messages, grammar="x", schema={})
 
 
 async def test_a_mind_is_used_inside_its_block() -> None:

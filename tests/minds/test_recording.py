@@ -67,6 +67,7 @@ async def test_the_whole_stack_is_replayed_repairs_included(tmp_path: Path) -> N
         {"max_tokens": 3},
         {"stop": ("x",)},
         {"seed": 2},
+        {"grammar": 'root ::= "a"'},
     ],
 )
 async def test_whatever_shapes_the_answer_is_in_the_key(tmp_path: Path, change: dict[str, object]) -> None:
