@@ -38,8 +38,8 @@ class Chronicle:
         times: seconds since the epoch.
         widths: files each commit touched, those now gone included.
         vocabulary: message words.
-        messages: (commits × words) counts, CSC.
-        touched: (commits × files) ones.
+        messages: (commits x words) counts, CSC.
+        touched: (commits x files) ones.
     """
 
     files: int

@@ -1,6 +1,7 @@
 """Arrays and texts as one block of bytes, read back without copying and without running anything.
 
-Layout: eight bytes of header length (little endian), a JSON header, then the arrays, each aligned to sixteen bytes.
+Layout: eight bytes of header length (little endian), a JSON header, then the arrays, each aligned to sixteen
+bytes.
 """
 
 import json

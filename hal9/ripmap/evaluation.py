@@ -1,6 +1,7 @@
 """How well parameters rank: prepared cases, scored again and again under different parameters.
 
-Extraction and evidence are made once per case; `Evaluator.evaluate` then only weighs, so that a whole corpus takes
+Extraction and evidence are made once per case; `Evaluator.evaluate` then only weighs, so that a whole corpus
+takes
 a few seconds per parameter set.
 """
 
@@ -114,7 +115,8 @@ class Figures:
 
     def __str__(self) -> str:
         cuts = "/".join(f"{100 * self.accuracy[k]:.1f}" for k in CUTS)
-        return f"Acc@{'/'.join(map(str, CUTS))} {cuts}  MRR {self.mrr:.3f}  NDCG@10 {self.ndcg:.3f}  n={self.cases}"
+        names = "/".join(map(str, CUTS))
+        return f"Acc@{names} {cuts}  MRR {self.mrr:.3f}  NDCG@10 {self.ndcg:.3f}  n={self.cases}"
 
 
 @dataclass(frozen=True, slots=True)

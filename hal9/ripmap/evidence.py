@@ -216,7 +216,7 @@ def _frames(terrain: Terrain, query: Query) -> tuple[tuple[tuple[int, float], ..
 
 
 def _errors(terrain: Terrain, query: Query) -> Array:
-    """Shared word triples between the task's messages and the source's strings, each over the files that hold it."""
+    """Shared word triples between the task's messages and the source's strings, shared among holders."""
     score = np.zeros(len(terrain.paths))
     texts = [message for _, message in query.errors if message] + list(query.phrases)
     for shingle in {one for text in texts for one in shingles_of(text)}:

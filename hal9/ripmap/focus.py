@@ -15,7 +15,7 @@ _WEAK = 0.05
 
 
 def adjacency(terrain: Terrain, parameters: Parameters) -> sp.coo_matrix:
-    """Files × files, both ways: how surely they are linked, by the shadow pass over references and by imports; at most 1."""
+    """Files x files, both ways: how surely references (shadow pass) or imports link them, at most 1."""
     strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
 
     def build() -> sp.coo_matrix:

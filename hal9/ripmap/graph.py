@@ -1,7 +1,8 @@
 """Which definition each reference means: candidates with reasons, and two passes that weigh them.
 
 For every reference all definitions of the same name are candidates, each with the reasons for it: same file,
-the receiver's known class, an import of the defining file, or the bare name. A pass (`strategy`) turns reasons into
+the receiver's known class, an import of the defining file, or the bare name. A pass (`strategy`) turns
+reasons into
 confidence, accepts softly and chooses softly. The *shadow* pass is tuned for recall and feeds spreading;
 the *final* pass is tuned for precision and feeds PageRank and call relations.
 """
@@ -93,7 +94,7 @@ def join_shingles(blobs: Sequence[bytes]) -> tuple[NDArray[np.uint64], Ints]:
     parts = [unpack(blob)["shingles"] for blob in blobs]
     if not parts:
         return np.zeros(0, np.uint64), np.zeros(0, np.int32)
-    every = np.concatenate(parts).astype(np.uint64)  # type: ignore[arg-type]
+    every = np.concatenate(parts).astype(np.uint64)
     file = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
     order = np.argsort(every, kind="stable")
     return every[order], file[order]
@@ -153,7 +154,7 @@ def find_candidates(
 
     Args:
         blobs: `names_of_file` of every file.
-        imports: files × files, positive where one reaches the other by import.
+        imports: files x files, positive where one reaches the other by import.
         folders: number of each file's folder.
     """
     table: dict[str, int] = {"": 0}
@@ -238,21 +239,21 @@ def _pairs_in(matrix: sp.csr_matrix, rows: Ints, columns: Ints) -> NDArray[np.bo
 def resolve(candidates: Candidates, parameters: Parameters, which: Pass) -> tuple[Floats, Floats]:
     """Confidence of each candidate, and the weight of its edge after acceptance and choice.
 
-    Confidence is the best reason's (or, as `evidence_accumulation` rises, the noisy-or of all); acceptance is a sigmoid
-    around `acceptance_bias`; choice is a softmax within the reference at `selection_temperature`.
+    Confidence is the best reason's (or, as `evidence_accumulation` rises, the noisy-or of all); acceptance is
+    a sigmoid around `acceptance_bias`; choice is a softmax within the reference at `selection_temperature`.
     """
     at = {name: parameters[f"{which}_{name}"] for name in _STRATEGY_NAMES}
-    best = np.zeros(len(candidates.group), np.float32)
-    none = np.ones(len(candidates.group), np.float32)
+    best: Floats = np.zeros(len(candidates.group), np.float32)
+    none: Floats = np.ones(len(candidates.group), np.float32)
     for reason, (confidence, bit) in _CONFIDENCE.items():
         value = np.where(candidates.reasons & bit, min(0.99, confidence * at[f"weight_{reason}"]), 0.0)
         np.maximum(best, value, out=best)
-        none *= 1.0 - value
-    confidence = best + at["evidence_accumulation"] * ((1.0 - none) - best)
-    confidence = confidence + np.where(candidates.reasons & _NEAR, at["proximity_boost"], 0.0)
-    accepted = 1.0 / (1.0 + np.exp(-at["acceptance_slope"] * (confidence - at["acceptance_bias"])))
-    chosen = _softmax(confidence, candidates.group, at["selection_temperature"])
-    return confidence.astype(np.float32), (candidates.times**0.5 * accepted * chosen).astype(np.float32)
+        none *= (1.0 - value).astype(np.float32)
+    trust = best + at["evidence_accumulation"] * ((1.0 - none) - best)
+    trust = trust + np.where(candidates.reasons & _NEAR, at["proximity_boost"], 0.0)
+    accepted = 1.0 / (1.0 + np.exp(-at["acceptance_slope"] * (trust - at["acceptance_bias"])))
+    chosen = _softmax(trust, candidates.group, at["selection_temperature"])
+    return trust.astype(np.float32), (candidates.times**0.5 * accepted * chosen).astype(np.float32)
 
 
 _STRATEGY_NAMES = (
@@ -276,4 +277,5 @@ def _softmax(values: NDArray[np.floating], group: Ints, temperature: float) -> N
     sizes = np.diff(np.r_[starts, len(group)])
     high = np.repeat(np.maximum.reduceat(values, starts), sizes)
     raised = np.exp((values - high) / temperature)
-    return raised / np.repeat(np.add.reduceat(raised, starts), sizes)
+    shares: NDArray[np.floating] = raised / np.repeat(np.add.reduceat(raised, starts), sizes)
+    return shares

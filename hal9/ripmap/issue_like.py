@@ -1,9 +1,11 @@
 """Queries that read like users' issues, made from cases that read like commit messages.
 
 Commit messages are written by who knows the fix. A user pastes a script, a stack trace and a list of versions
-instead. For each case this adds lines of a related test as the reproduction, a synthetic trace whose frames come from
+instead. For each case this adds lines of a related test as the reproduction, a synthetic trace whose frames
+come from
 files around the fix, and version noise. Where the fixed file stands in the trace follows what is known of
-real reports: innermost in 40 % of the traces, somewhere in 60 % (after Schröter, Bettenburg, Premraj, "Do stack traces help
+real reports: innermost in 40 % of the traces, somewhere in 60 % (after Schröter, Bettenburg, Premraj, "Do
+stack traces help
 developers fix bugs?", MSR 2010).
 """
 
@@ -15,7 +17,6 @@ import numpy as np
 
 from hal9.ripmap.evaluation import RankingCase
 from hal9.ripmap.index import Index
-from hal9.ripmap.model import Role
 from hal9.ripmap.terrain import Terrain, terrain_of
 
 __all__ = ["issue_like"]

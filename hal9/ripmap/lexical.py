@@ -1,7 +1,9 @@
 """Words of a repository as sparse matrices.
 
-A file is cut into *chunks*: one per outermost function or method, one for the rest of each class, one for the rest of
-the file. Chunk rows sum to file rows, so one matrix serves both granularities. A chunk has a head (its name and what
+A file is cut into *chunks*: one per outermost function or method, one for the rest of each class, one for
+the rest of
+the file. Chunk rows sum to file rows, so one matrix serves both granularities. A chunk has a head (its name
+and what
 encloses it); a file has fields: the names it defines, its path, what it imports, its documentation.
 """
 
@@ -119,7 +121,7 @@ def words_of_file(record: FileRecord, text: str) -> bytes:
 def join_pairs(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], Ints]:
     """Word pairs of the primary files in ascending order, and the file of each."""
     chosen = np.flatnonzero(primary)
-    parts = [np.asarray(unpack(blobs[position])["pairs"]) for position in chosen]
+    parts = [np.asarray(unpack(blobs[int(position)])["pairs"]) for position in chosen]
     if not parts:
         return np.zeros(0, np.uint32), np.zeros(0, np.int32)
     every = np.concatenate(parts)
@@ -179,7 +181,7 @@ class Lexicon:
 
     Attributes:
         vocabulary: token to column.
-        matrices: "body" and "head" (chunks × tokens), the fields (files × tokens); counts, CSC.
+        matrices: "body" and "head" (chunks x tokens), the fields (files x tokens); counts, CSC.
         chunk_file: file of each chunk, ascending.
         chunk_owner: definition position of each chunk within its file, -1 for the file's own.
         lengths: per matrix, row sums; "file" is the body's by file.
@@ -209,7 +211,8 @@ class Lexicon:
             return np.zeros(0, np.int32)
         columns = self.stem_columns[self.stem_start[number] : self.stem_start[number + 1]]
         own = self.vocabulary.get(token, -1)
-        return columns[columns != own]
+        others: Ints = columns[columns != own]
+        return others
 
     def packed(self) -> Packed:
         """Arrays for `codec.pack`."""
@@ -249,7 +252,7 @@ class Lexicon:
             matrix.has_sorted_indices = True
             matrices[name] = matrix
         return cls(
-            vocabulary={word: column for column, word in enumerate(found["vocabulary"])},  # type: ignore[misc]
+            vocabulary={word: column for column, word in enumerate(found["vocabulary"])},
             matrices=matrices,
             chunk_file=found["chunk_file"],  # type: ignore[arg-type]
             chunk_owner=found["chunk_owner"],  # type: ignore[arg-type]
@@ -259,7 +262,7 @@ class Lexicon:
             stem_of=found["stem_of"],  # type: ignore[arg-type]
             stem_columns=found["stem_columns"],  # type: ignore[arg-type]
             stem_start=found["stem_start"],  # type: ignore[arg-type]
-            stems={word: number for number, word in enumerate(found["stems"])},  # type: ignore[misc]
+            stems={word: number for number, word in enumerate(found["stems"])},
         )
 
 

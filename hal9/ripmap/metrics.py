@@ -75,8 +75,8 @@ def mcnemar(wins: int, losses: int) -> float:
     total = wins + losses
     if total == 0:
         return 1.0
-    tail = sum(comb(total, i) for i in range(min(wins, losses) + 1)) / 2**total
-    return min(1.0, 2.0 * tail)
+    tail: int = sum(comb(total, i) for i in range(min(wins, losses) + 1))
+    return min(1.0, float(2 * tail / 2**total))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Which file an import, a module name or a path in a text means.
 
-Names are matched by suffix: `b.c` means any file whose path, without extension and with dots for slashes, ends in
+Names are matched by suffix: `b.c` means any file whose path, without extension and with dots for slashes,
+ends in
 `b.c`. That serves Python packages, JavaScript paths, Java and Kotlin packages, Rust crates, and C includes
 alike, wherever the source root lies.
 """
@@ -41,7 +42,7 @@ def module_name(path: str) -> str:
 class ModuleMap:
     """Finds files by module name and by path."""
 
-    def __init__(self, files: Names, imports: Sequence[tuple[Import, ...]] = ()) -> None:
+    def __init__(self, files: Names, imports: Sequence[Sequence[Import]] = ()) -> None:
         """Index the names; `imports` of every file are needed for `targets` only."""
         self.paths = files.paths
         self.imports = imports
@@ -141,7 +142,7 @@ class ModuleMap:
         return ".".join(folder)
 
     def _near(self, source: int, name: str) -> list[int]:
-        """Candidates for a module name; where several fit, those that share the longest path with the importer."""
+        """Candidates for a module name; of several, those nearest to the importer."""
         found = self._suffixes.get(name, [])
         if len(found) <= 1:
             return list(found)

@@ -1,7 +1,9 @@
-"""Every coordinate of the ranker: one table from which validation, documentation and the trainer's schema are made.
+"""Every coordinate of the ranker: one table for validation, documentation and the trainer's schema.
 
-There are no branches to learn, only coordinates: each decision is a number on a linear or a logarithmic scale.
-`origin` "seed" marks the seventeen names that every ripmap has had, "strategy" the two passes over the symbol graph,
+There are no branches to learn, only coordinates: each decision is a number on a linear or a logarithmic
+scale.
+`origin` "seed" marks the seventeen names that every ripmap has had, "strategy" the two passes over the
+symbol graph,
 "extra" what this ranker adds.
 """
 
@@ -22,7 +24,7 @@ Origin = Literal["seed", "strategy", "extra"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One coordinate. `whole` ones are rounded where they are used; `with_` names companions it needs to act."""
+    """One coordinate. `with_` holds values of other coordinates without which it does not act."""
 
     name: str
     default: float

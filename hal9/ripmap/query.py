@@ -1,16 +1,17 @@
 """What a task text says: its parts by weight, and the strong evidence named in it.
 
-A task is a sentence, a user's issue or a commit message. It is cut into title, prose, code and traceback; version
+A task is a sentence, a user's issue or a commit message. It is cut into title, prose, code and traceback;
+version
 blocks, links, HTML comments and template headings are dropped. Paths, dotted names, identifiers, stack frames
 and error messages are collected as mentions, which rank by exact match rather than by words.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hal9.ripmap import query_patterns as patterns
 from hal9.ripmap.tokenize import STOP_WORDS, identifier_parts, is_code_like, words
 
 __all__ = ["PARTS", "Frame", "Mention", "Part", "Query", "parse_task"]
@@ -18,65 +19,7 @@ __all__ = ["PARTS", "Frame", "Mention", "Part", "Query", "parse_task"]
 Part = Literal["title", "prose", "code", "traceback"]
 PARTS: tuple[Part, ...] = ("title", "prose", "code", "traceback")
 
-_HTML_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_DETAILS_TAG = re.compile(r"</?(?:details|summary|br|p|b|i|img|kbd|sub|sup)\b[^>]*>", re.IGNORECASE)
-_URL = re.compile(r"(?:https?|ftp)://[^\s<>()\[\]`'\"]+")
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n]*\n(.*?)(?:^[ \t]*\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
-_INLINE = re.compile(r"(`+)([^`\n]{1,200}?)\1")
-_PYTHON_FRAME = re.compile(r'File "([^"\n]+)", line (\d+)(?:, in ([^\s]+))?')
-_PYTEST_FRAME = re.compile(r"^([\w./\\-]+\.\w{1,4}):(\d+): (?:in )?([\w<>.]*)", re.MULTILINE)
-_JS_FRAME = re.compile(
-    r"^\s*at (?:(?:async )?([\w$.<>\[\] ]+) )?\(?((?:file://)?[\w./\\@:-]+?\.\w{1,5}):(\d+)(?::\d+)?\)?", re.M
-)
-_GO_FRAME = re.compile(r"^\s+([\w./\\-]+\.go):(\d+)(?: \+0x[0-9a-f]+)?", re.MULTILINE)
-_RUST_FRAME = re.compile(r"(?:^|\s)(?:at |--> )([\w./\\-]+\.rs):(\d+)")
-_JAVA_FRAME = re.compile(r"^\s*at ([\w$.]+)\.([\w$<>]+)\(([\w$]+\.(?:java|kt|scala)):(\d+)\)", re.MULTILINE)
-_TRACE_START = re.compile(
-    r"^\s*(?:Traceback \(most recent call last\)|panicked at |goroutine \d+ |Caused by:)"
-)
-_TRACE_LINE = re.compile(r'^\s*(?:File "|at .*[(:]\d+|[\w./-]+\.py:\d+: |\.\.\. \d+ more|\^+\s*$|~+\^)')
-_ERROR = re.compile(
-    r"^\s*(?:E\s+)?((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Warning|Failure|Exit|Interrupt)\w*)(?:: +(.{4,300}))?$",
-    re.M,
-)
-_INLINE_ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning))\b(?:[:(] ?['\"]?([^\n`'\")]{8,200}))?")
-_PATH = re.compile(r"(?<![\w/.@-])((?:[\w.@+-]+/)*[\w.@+-]+\.[A-Za-z][A-Za-z0-9]{0,9})(?![\w/-])")
-_FOLDER = re.compile(r"(?<![\w/.@-])((?:[\w.+-]+/){1,10}[\w.+-]*)(?![\w/])")
-_DOTTED = re.compile(r"(?<![\w/.@])([^\W\d]\w*(?:\.[^\W\d]\w*)+)(?![\w/])", re.UNICODE)
-_DOUBLE_COLON = re.compile(r"(?<![\w:])([^\W\d]\w*(?:::[^\W\d]\w*)+)", re.UNICODE)
-_RST_ROLE = re.compile(r":(?:[a-z]+:)?([a-z]+):`~?\.?(?:[^`<]*<)?!?([\w./ :-]+?)>?`")
-_CREDIT = re.compile(
-    r"(?:--|—)?\s*(?:[Bb]y|[Cc]ontributed by|[Pp]atch by|[Tt]hanks to)?\s*:user:`[^`]*`\.?|(?<![\w`])@[A-Za-z][\w-]+(?=[\s,.)])(?!\()"
-)
-_BACKPORT = re.compile(
-    r"^\W*(?:This is a backport of|\(?cherry[- ]picked from|Backport of|Merge pull request|Merge branch).*$",
-    re.I | re.M,
-)
-_RST_TAG = re.compile(r"^:(?:tags|tickets|versions):.*$", re.MULTILINE)
-_CALL = re.compile(r"(?<![\w.])([^\W\d]\w+)\(", re.UNICODE)
-_QUOTED = re.compile(r"(?<!\w)(?:\"([^\"\n]{6,200})\"|'([^'\n]{6,200})'(?!\w))")
-_VERSION_LINE = re.compile(
-    r"^[\s*>|#-]*(?:`{0,3})?(?:python|pip|os|platform|system|windows|linux|macos|darwin|ubuntu|debian|version|versions|commit|"
-    r"installed|arch\w*|machine|processor|byteorder|lc_all|lang|locale|libhdf5|libnetcdf|executable|node|npm|rustc|cargo|go|"
-    r"[\w.-]{2,30})(?: version)?\s*(?::|=|==|\s)\s*[~^=<>v]*\d+(?:\.\d+)+[\w.+-]*.{0,60}$",
-    re.IGNORECASE,
-)
-_TEMPLATE = re.compile(
-    r"^\s*(?:#+\s*|\*\*)?(?:description|expected (?:behaviou?r|results?|output)|actual (?:behaviou?r|results?|outcome|output)|"
-    r"steps/?(?: code)? to reproduce|steps to reproduce|to reproduce|how to reproduce|reproduc\w+(?: steps)?|versions?(?: info\w*)?|environment|"
-    r"additional (?:context|information)|system (?:info\w*|details)|screenshots?|checklist|bug report|bug summary|summary|"
-    r"code for reproduction|minimal (?:complete )?(?:verifiable )?example.*|what happened|what you expected to happen|your environment|os|"
-    r"anything else.*|minimal reproducible example|problem description|configuration|command used|pylint output|desktop)\s*(?:\*\*)?[:?]?\s*$",
-    re.IGNORECASE,
-)
-_VERSION_HEADING = re.compile(
-    r"^\s*(?:#+\s*|\*\*)?(?:output of .*show_versions.*|versions?|environment|system info\w*|.*version info\w*|your environment)\b.{0,20}$",
-    re.I,
-)
-_CODE_LINE = re.compile(
-    r"^(?: {4}|\t)\s*\S|^\s*(?:>>> |\.\.\. |In \[\d+\]: |\$ |def |class |import |from \S+ import |@\w+|return\b|#include|fn |func |const |let |var |async def )"
-)
-_EXTENSION_WORDS = frozenset("com org net io dev html htm".split())
+_EXTENSION_WORDS = frozenset({"com", "org", "net", "io", "dev", "html", "htm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +124,14 @@ def parse_task(text: str) -> Query:
 
 def _clean(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _HTML_COMMENT.sub(" ", text)
-    text = _DETAILS_TAG.sub(" ", text)
-    text = _CREDIT.sub(" ", _BACKPORT.sub("", _RST_TAG.sub("", text)))
-    return _URL.sub(" ", text)
+    text = patterns.HTML_COMMENT.sub(" ", text)
+    text = patterns.DETAILS_TAG.sub(" ", text)
+    text = patterns.CREDIT.sub(" ", patterns.BACKPORT.sub("", patterns.RST_TAG.sub("", text)))
+    return patterns.URL.sub(" ", text)
 
 
 def _cut(text: str) -> _Texts:
-    """Title is the first line that says something; fences and indented blocks are code unless they are traces."""
+    """Title is the first line that says something; fenced and indented blocks are code or traces."""
     texts = _Texts()
     lead = text.lstrip()
     first, _, rest = lead.partition("\n")
@@ -197,7 +140,7 @@ def _cut(text: str) -> _Texts:
     else:
         texts.title = first.strip().lstrip("#").strip()[:400]
     position = 0
-    for match in _FENCE.finditer(rest):
+    for match in patterns.FENCE.finditer(rest):
         _cut_plain(rest[position : match.start()], texts)
         _cut_block(match.group(2), texts)
         position = match.end()
@@ -208,12 +151,12 @@ def _cut(text: str) -> _Texts:
 def _cut_block(block: str, texts: _Texts) -> None:
     """A fenced block: stack traces leave it line by line, version lists are dropped."""
     lines = block.split("\n")
-    versions = sum(1 for line in lines if _VERSION_LINE.match(line))
+    versions = sum(1 for line in lines if patterns.VERSION_LINE.match(line))
     if versions >= 3 and versions * 2 >= len([line for line in lines if line.strip()]):
         return
     in_trace = False
     for line in lines:
-        if _TRACE_START.match(line) or _TRACE_LINE.match(line):
+        if patterns.TRACE_START.match(line) or patterns.TRACE_LINE.match(line):
             in_trace = True
         elif in_trace and line.strip() and not line.startswith((" ", "\t")):
             texts.traceback.append(line)
@@ -228,32 +171,36 @@ def _cut_plain(text: str, texts: _Texts) -> None:
     for line in text.split("\n"):
         if not line.strip():
             continue
-        if _VERSION_HEADING.match(line):
+        if patterns.VERSION_HEADING.match(line):
             in_versions = True
             continue
-        if _TEMPLATE.match(line):
+        if patterns.TEMPLATE.match(line):
             in_versions = False
             continue
-        if _VERSION_LINE.match(line) or (in_versions and len(line) < 60 and any(c.isdigit() for c in line)):
+        if patterns.VERSION_LINE.match(line) or (
+            in_versions and len(line) < 60 and any(c.isdigit() for c in line)
+        ):
             continue
-        if _TRACE_START.match(line) or _TRACE_LINE.match(line):
+        if patterns.TRACE_START.match(line) or patterns.TRACE_LINE.match(line):
             in_trace = True
             texts.traceback.append(line)
         elif in_trace and line.startswith((" ", "\t")):
             texts.traceback.append(line)
-        elif in_trace or _ERROR.match(line):
+        elif in_trace or patterns.ERROR.match(line):
             texts.traceback.append(line)
             in_trace = False
-        elif _CODE_LINE.match(line):
+        elif patterns.CODE_LINE.match(line):
             texts.code.append(line)
         else:
             texts.prose.append(line)
 
 
 def _plain_trace(text: str) -> str:
-    """Stack frames reduced to the tail of their path and the function: the rest is the same in every trace."""
+    """Stack frames reduced to the tail of their path and the function: the rest is the same everywhere."""
     text = text.replace("Traceback (most recent call last):", "")
-    return _PYTHON_FRAME.sub(lambda frame: " ".join((*frame[1].split("/")[-3:], frame[3] or "")), text)
+    return patterns.PYTHON_FRAME.sub(
+        lambda frame: " ".join((*frame[1].split("/")[-3:], frame[3] or "")), text
+    )
 
 
 def _query_tokens(text: str) -> Iterable[str]:
@@ -280,18 +227,18 @@ class _Mentions:
     def read(self, part: Part, text: str) -> None:
         if not text:
             return
-        spans = {match.group(2).strip("~!.") for match in _INLINE.finditer(text)}
-        spans.update(match.group(2).split(".")[-1].strip("~!") for match in _RST_ROLE.finditer(text))
+        spans = {match.group(2).strip("~!.") for match in patterns.INLINE.finditer(text)}
+        spans.update(match.group(2).split(".")[-1].strip("~!") for match in patterns.RST_ROLE.finditer(text))
         in_prose = part in ("title", "prose")
-        for match in _PATH.finditer(text):
+        for match in patterns.PATH.finditer(text):
             self._add_path(match.group(1), part, spans)
-        for match in _FOLDER.finditer(text):
+        for match in patterns.FOLDER.finditer(text):
             self._add("folders", match.group(1).strip("/."), part, marked=True)
-        for match in _DOTTED.finditer(text):
+        for match in patterns.DOTTED.finditer(text):
             self._add("dotted", match.group(1), part, marked=in_prose)
-        for match in _DOUBLE_COLON.finditer(text):
+        for match in patterns.DOUBLE_COLON.finditer(text):
             self._add("dotted", match.group(1).replace("::", "."), part, marked=in_prose)
-        called = {match.group(1) for match in _CALL.finditer(text)} if in_prose else set()
+        called = {match.group(1) for match in patterns.CALL.finditer(text)} if in_prose else set()
         marked_words = {word for span in spans for word in words(span)} | called
         for word in words(text):
             if word in marked_words:
@@ -322,17 +269,20 @@ class _Mentions:
 def _frames(text: str) -> tuple[Frame, ...]:
     """Frames innermost first: Python and Rust print the innermost last, JavaScript, Java and Go first."""
     python: list[tuple[str, int, str]] = [
-        (match.group(1), int(match.group(2)), match.group(3) or "") for match in _PYTHON_FRAME.finditer(text)
+        (match.group(1), int(match.group(2)), match.group(3) or "")
+        for match in patterns.PYTHON_FRAME.finditer(text)
     ]
     if not python:
-        python = [(m.group(1), int(m.group(2)), m.group(3)) for m in _PYTEST_FRAME.finditer(text)]
+        python = [(m.group(1), int(m.group(2)), m.group(3)) for m in patterns.PYTEST_FRAME.finditer(text)]
     found = python[::-1]
-    found += [(m.group(2), int(m.group(3)), (m.group(1) or "").strip()) for m in _JS_FRAME.finditer(text)]
-    for match in _JAVA_FRAME.finditer(text):
+    found += [
+        (m.group(2), int(m.group(3)), (m.group(1) or "").strip()) for m in patterns.JS_FRAME.finditer(text)
+    ]
+    for match in patterns.JAVA_FRAME.finditer(text):
         package = match.group(1).rpartition(".")[0].replace(".", "/")
         found.append((f"{package}/{match.group(3)}".strip("/"), int(match.group(4)), match.group(2)))
-    found += [(match.group(1), int(match.group(2)), "") for match in _GO_FRAME.finditer(text)]
-    found += [(match.group(1), int(match.group(2)), "") for match in _RUST_FRAME.finditer(text)]
+    found += [(match.group(1), int(match.group(2)), "") for match in patterns.GO_FRAME.finditer(text)]
+    found += [(match.group(1), int(match.group(2)), "") for match in patterns.RUST_FRAME.finditer(text)]
     return tuple(
         Frame(path.replace("\\", "/"), line, function, depth)
         for depth, (path, line, function) in enumerate(found)
@@ -341,7 +291,7 @@ def _frames(text: str) -> tuple[Frame, ...]:
 
 def _errors(text: str) -> tuple[tuple[str, str], ...]:
     found: dict[tuple[str, str], None] = {}
-    for pattern in (_ERROR, _INLINE_ERROR):
+    for pattern in (patterns.ERROR, patterns.INLINE_ERROR):
         for match in pattern.finditer(text):
             found[(match.group(1).rpartition(".")[2], (match.group(2) or "").strip())] = None
     told = {kind for kind, message in found if message}
@@ -350,20 +300,55 @@ def _errors(text: str) -> tuple[tuple[str, str], ...]:
 
 def _phrases(text: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
-    for match in _QUOTED.finditer(text):
+    for match in patterns.QUOTED.finditer(text):
         phrase = match.group(1) or match.group(2)
         if len(phrase.split()) >= 2:
             found[phrase] = None
-    for match in _INLINE.finditer(text):
+    for match in patterns.INLINE.finditer(text):
         if len(match.group(2).split()) >= 3:
             found[match.group(2)] = None
     return tuple(found)
 
 
 _OPERATIONS = frozenset(
-    """deploy deployment docker dockerfile compose kubernetes k8s helm ci pipeline workflow workflows actions
-    release publish packaging package install installation setup build makefile dependency dependencies pin bump
-    requirements lockfile config configuration environment env ansible terraform nginx systemd""".split(),
+    {
+        "deploy",
+        "deployment",
+        "docker",
+        "dockerfile",
+        "compose",
+        "kubernetes",
+        "k8s",
+        "helm",
+        "ci",
+        "pipeline",
+        "workflow",
+        "workflows",
+        "actions",
+        "release",
+        "publish",
+        "packaging",
+        "package",
+        "install",
+        "installation",
+        "setup",
+        "build",
+        "makefile",
+        "dependency",
+        "dependencies",
+        "pin",
+        "bump",
+        "requirements",
+        "lockfile",
+        "config",
+        "configuration",
+        "environment",
+        "env",
+        "ansible",
+        "terraform",
+        "nginx",
+        "systemd",
+    }
 )
 
 

@@ -13,7 +13,7 @@ from hal9.ripmap.index import Index
 from hal9.ripmap.model import Role
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.signals import Evidence, importance, scaled, weigh
-from hal9.ripmap.terrain import Terrain, terrain_of
+from hal9.ripmap.terrain import terrain_of
 
 __all__ = ["RankedFile", "RankedSymbol", "Ranking", "Task", "prepare_task", "rank", "rank_case"]
 

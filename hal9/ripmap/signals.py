@@ -105,7 +105,8 @@ class Evidence:
         count = len(terrain.symbols.name)
         rows = links[np.where(owner >= 0, terrain.symbols.start[file] + owner, count + file)]
         reached = np.asarray((strength / np.sqrt(np.maximum(1, np.diff(rows.indptr)))) @ rows).ravel()
-        return np.bincount(terrain.symbols.file, reached[:count], self.size)
+        by_file: Array = np.bincount(terrain.symbols.file, reached[:count], self.size).astype(np.float64)
+        return by_file
 
     def path(self) -> Array:
         """Files by the words of their path."""
@@ -237,7 +238,7 @@ def _conversation(case: Case, parameters: Parameters) -> dict[str, Array]:
 
 
 def _spread(terrain: Terrain, readers: NDArray[np.bool_] | None) -> sp.csr_matrix:
-    """Imports, each importer's share divided by the root of its imports, and by log of how many import the target."""
+    """Imports, divided by the root of the importer's imports and the log of the target's importers."""
     links = terrain.imports > 0
     outgoing = np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)
     incoming = np.asarray((links if readers is None else links[readers]).sum(axis=0)).ravel()
@@ -255,7 +256,7 @@ def _source_spread(terrain: Terrain) -> sp.csr_matrix:
 
 
 def symbol_links(terrain: Terrain, parameters: Parameters) -> sp.csr_matrix:
-    """Nodes × nodes by the shadow pass, divided by the log of how many refer to the target."""
+    """Nodes x nodes by the shadow pass, divided by the log of how many refer to the target."""
     strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
 
     def build() -> sp.csr_matrix:
@@ -310,8 +311,9 @@ def importance(case: Case, parameters: Parameters) -> Array:
         "depth_weight_deep",
         "depth_weight_vendor",
     )
-    key = ("pagerank", *(at[name] for name in names), tuple(case.chat), at["pagerank_chat_multiplier"] if len(case.chat) else 0.0,
-           tuple(value for name, value in at.items() if name.startswith("final_")))  # fmt: skip
+    pull = at["pagerank_chat_multiplier"] if len(case.chat) else 0.0
+    strategy = tuple(value for name, value in at.items() if name.startswith("final_"))
+    key = ("pagerank", *(at[name] for name in names), tuple(case.chat), pull, strategy)
 
     def build() -> Array:
         depth = terrain.depth

@@ -1,7 +1,9 @@
 """Word evidence: BM25F over files and over definitions, for the words of one task.
 
-A `Slice` holds the counts of the task's words alone, so that scoring it under new parameters costs a fraction of a
-millisecond. BM25F: Robertson, Zaragoza, Taylor, "Simple BM25 extension to multiple weighted fields", CIKM 2004.
+A `Slice` holds the counts of the task's words alone, so that scoring it under new parameters costs a
+fraction of a
+millisecond. BM25F: Robertson, Zaragoza, Taylor, "Simple BM25 extension to multiple weighted fields", CIKM
+2004.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,8 +33,9 @@ class TaskWords:
     Attributes:
         tokens: the words.
         columns: their columns in the lexicon, -1 where only relatives by stem are known.
-        relatives, relative_of: columns of words with the same stem, and the position of the word they stand for.
-        parts: (parts × words) counts.
+        relatives, relative_of: columns of words with the same stem, and the position of the word they stand
+        for.
+        parts: (parts x words) counts.
         idf: inverse document frequency among source files.
         identifiers: which words belong to names of the task.
         boilerplate: which words speak of the change rather than of the code.
@@ -72,7 +75,10 @@ class TaskWords:
 def task_words(terrain: Terrain, query: Query, names: frozenset[str]) -> TaskWords:
     """Look the task's words up; `names` are the tokens of the task's identifiers."""
     lexicon = terrain.lexicon
-    tokens, columns, relatives, relative_of = [], [], [], []
+    tokens: list[str] = []
+    columns: list[int] = []
+    relatives: list[int] = []
+    relative_of: list[int] = []
     for token in query.tokens:
         column = lexicon.vocabulary.get(token, -1)
         kin = lexicon.relatives(token)
@@ -121,7 +127,8 @@ class Slice:
     Attributes:
         rows, words: the places where any field counts a word.
         exact, related: field to counts there; of the word itself, and of words with its stem.
-        relative_length: field to row length over the mean of primary rows; fields without it are not discounted.
+        relative_length: field to row length over the mean of primary rows; fields without it are not
+        discounted.
         height: how many rows there are.
     """
 
@@ -146,7 +153,10 @@ class Slice:
 
     def scores(self, saturated: Array, weights: Array) -> Array:
         """Sum over words, shape (height,)."""
-        return np.bincount(self.rows, saturated * weights[self.words], self.height)
+        summed: Array = np.bincount(self.rows, saturated * weights[self.words], self.height).astype(
+            np.float64
+        )
+        return summed
 
 
 def _slice(
@@ -172,7 +182,7 @@ def _slice(
     start = 0
     for name, related, counts in values:
         end = start + len(counts)
-        tables[related][name] = np.bincount(inverse[start:end], counts, len(union))
+        tables[related][name] = np.bincount(inverse[start:end], counts, len(union)).astype(np.float64)
         start = end
     return Slice(union // width, union % width, tables[0], tables[1], relative_length, height)
 
@@ -251,4 +261,5 @@ def best_per_file(
     places = np.arange(len(owner))
     nth = places - np.maximum.accumulate(np.where(first, places, 0))
     kept = nth < most
-    return np.bincount(owner[kept], value[kept] * decay ** nth[kept], files)
+    summed: Array = np.bincount(owner[kept], value[kept] * decay ** nth[kept], files).astype(np.float64)
+    return summed

@@ -1,4 +1,4 @@
-"""A repository as the ranker sees it: words, names, imports and roles as arrays, independent of task and parameters.
+"""A repository as the ranker sees it: words, names, imports and roles, before any task or parameter.
 
 Made once per state of the tree and kept through the index's artifact cache; a query never touches the files.
 """
@@ -40,8 +40,10 @@ class Terrain:
         roles: their `Role` bits.
         lexicon: words.
         symbols: definitions; candidates: what references may mean.
-        imports: files × files; 1 where the import names something the file defines, 0.5 for a package on the way.
-        shingles, shingle_file: hashes of three words in a row in message-like strings, ascending, and their files.
+        imports: files x files; 1 where the import names something the file defines, 0.5 for a package on the
+        way.
+        shingles, shingle_file: hashes of three words in a row in message-like strings, ascending, and their
+        files.
         pairs, pair_file: codes of two word stems in a row, of primary files, ascending, and their files.
     """
 
@@ -100,7 +102,7 @@ class Terrain:
 
     @cached_property
     def definer_matrix(self) -> tuple[sp.csr_matrix, Floats]:
-        """(tokens × files) 1/definers where the file defines that whole name, and the number of defining files."""
+        """(tokens x files) 1/definers where a file defines that whole name, and how many files do."""
         lexicon, symbols = self.lexicon, self.symbols
         column = np.array(
             [lexicon.vocabulary.get(name.strip("_").lower(), -1) for name in symbols.names], np.int64
@@ -129,12 +131,12 @@ class Terrain:
 
     @cached_property
     def body_rows(self) -> sp.csr_matrix:
-        """The chunks × tokens matrix by rows."""
+        """The chunks x tokens matrix by rows."""
         return self.lexicon.matrices["body"].tocsr()
 
     @cached_property
     def file_body(self) -> sp.csc_matrix:
-        """Files × tokens counts of the bodies."""
+        """Files x tokens counts of the bodies."""
         lexicon = self.lexicon
         chunks = len(lexicon.chunk_file)
         join = sp.csr_matrix(

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 __all__ = [
     "BOILERPLATE",
     "STOP_WORDS",
-    "pair_codes",
-    "stem_codes",
     "identifier_parts",
     "is_code_like",
+    "pair_codes",
     "stem",
+    "stem_codes",
     "tokens_of",
     "words",
 ]
@@ -29,16 +29,24 @@ _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z](?![a-z])|\d+|[^\W\dA-
 _LONGEST_WORD = 120
 """A longer run of letters is data (base64, minified code), not a word."""
 
-STOP_WORDS = frozenset(
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+STOP_WORDS = _set(
     """
     a about above after again all also am an and any are as at be because been before being below between both
-    but by can cannot could did do does doing don done down during each etc few for from further get gets got had has
+    but by can cannot could did do does doing don done down during each etc few for from further get gets got
+    had has
     have having he her here hers him his how however i if in into is isn it its itself just like ll me might
     more most must my no nor not now of off on once one only or other our ours out over own please same
     she should so some still such than that the their theirs them then there these they this those through to
-    too under until up us use used uses using very was way we were what when where whether which while who whom
-    why will with within without would you your yours re ve doesn didn won shouldn wouldn couldn hi hello thanks thank
-    """.split(),
+    too under until up us use used uses using very was way we were what when where whether which while who
+    whom
+    why will with within without would you your yours re ve doesn didn won shouldn wouldn couldn hi hello
+    thanks thank
+    """
 )
 
 
@@ -91,15 +99,19 @@ def is_code_like(word: str) -> bool:
     return any(character.isupper() for character in inner[1:]) and not inner.isupper()
 
 
-BOILERPLATE = frozenset(
+BOILERPLATE = _set(
     """
-    fix fixes fixed fixing bug bugs issue issues problem problems add added adds adding support supports supported
-    update updated updates updating remove removed removes removing change changed changes changing improve improved
-    improves improvement improvements make makes made making allow allows allowed ensure ensures ensured avoid avoids
+    fix fixes fixed fixing bug bugs issue issues problem problems add added adds adding support supports
+    supported
+    update updated updates updating remove removed removes removing change changed changes changing improve
+    improved
+    improves improvement improvements make makes made making allow allows allowed ensure ensures ensured
+    avoid avoids
     prevent prevents correctly properly incorrect incorrectly wrong wrongly instead longer new merge merged
-    ticket tickets reported report reports feature regression behavior behaviour unexpected unexpectedly expected backport released
+    ticket tickets reported report reports feature regression behavior behaviour unexpected unexpectedly
+    expected backport released
     release minor pr enhancement refactor refactored cleanup
-    """.split(),
+    """
 )
 """Words of every commit message and issue: they speak of the change, not of the code."""
 
