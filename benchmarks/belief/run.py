@@ -65,7 +65,8 @@ async def compare(landscapes: int, budget: int) -> list[dict[str, Any]]:
             row = {"noise": noise, "policy": name, "score": float(np.mean(values)), "difference": mean}
             rows.append({**row, "low": low, "high": high})
         print(
-            f"\nnoise {noise}, {landscapes} landscapes, {budget} evaluations ({time.perf_counter() - started:.0f} s)"
+            f"\nnoise {noise}, {landscapes} landscapes, {budget} evaluations "
+            f"({time.perf_counter() - started:.0f} s)"
         )
         print(f"{'policy':28s} {'score':>7s}   population minus it [95%]")
         for row in rows:
@@ -114,7 +115,8 @@ async def cap(runs: int) -> dict[str, Any]:
 
     most = [await unruly_run(seed) for seed in range(runs)]
     print(
-        f"\n{runs} random runs with caps 1 to 19: cap, tokens and items never broken; largest population {max(most)}"
+        f"\n{runs} random runs with caps 1 to 19: cap, tokens and items never broken; "
+        f"largest population {max(most)}"
     )
     return {"runs": runs, "largest": max(most), "broken": 0}
 

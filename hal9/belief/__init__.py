@@ -15,8 +15,9 @@ from hal9.belief.policy import Policy, StopReason
 from hal9.belief.population import Population
 from hal9.belief.signals import Signal
 from hal9.belief.space import BeliefSpace, Choice, Config, ConfigSpace, PromptgramSpace
+from hal9.belief.speaker import Bench
 from hal9.belief.transport import LocalHost, NodeHost, PipeHost, ReplayHost, answer_line, serve_lines
-from hal9.belief.turn import Bench, TurnReply, TurnRequest, take_turn
+from hal9.belief.turn import TurnReply, TurnRequest, take_turn
 
 __all__ = [
     "BeliefSpace",

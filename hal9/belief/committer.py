@@ -11,7 +11,7 @@ from hal9.belief.node import NodeState
 from hal9.belief.policy import Policy
 from hal9.belief.signals import Signal
 from hal9.belief.space import BeliefSpace
-from hal9.belief.turn import POPULATION
+from hal9.belief.speaker import POPULATION
 from hal9.errors import BeliefMergeConflict
 
 __all__ = ["Committer"]

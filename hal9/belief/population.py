@@ -21,8 +21,9 @@ from hal9.belief.outcome import Outcome, Standing
 from hal9.belief.policy import Policy, StopReason
 from hal9.belief.signals import Signal
 from hal9.belief.space import BeliefSpace
+from hal9.belief.speaker import POPULATION
 from hal9.belief.transport import NodeHost, reply_to_json
-from hal9.belief.turn import POPULATION, TurnReply, TurnRequest
+from hal9.belief.turn import TurnReply, TurnRequest
 from hal9.errors import Hal9Error
 
 __all__ = ["Population"]

@@ -12,7 +12,8 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from hal9.belief.node import NodeState
 from hal9.belief.signals import Signal
-from hal9.belief.turn import Bench, TurnReply, TurnRequest, take_turn
+from hal9.belief.speaker import Bench
+from hal9.belief.turn import TurnReply, TurnRequest, take_turn
 from hal9.errors import BeliefSignalInvalid, NodeHostFailed, ReplayDiverged
 
 __all__ = [

@@ -4,42 +4,23 @@ A turn is a function of (state, inbox, seed, allowance): it may run in any proce
 does no harm. Nothing but a won race changes the belief.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from hal9.belief.evidence import Evaluator, Evidence, Paired, Proposer
+from hal9.belief.evidence import Evidence, Paired
 from hal9.belief.node import Idea, NodeState
-from hal9.belief.policy import Policy
 from hal9.belief.race import Judge, Race
-from hal9.belief.signals import KINDS, Kind, Signal
-from hal9.belief.space import BeliefSpace
+from hal9.belief.signals import KINDS, Signal
+from hal9.belief.speaker import POPULATION, Bench, Speaker
 from hal9.errors import BeliefEditRefused
 
-__all__ = ["POPULATION", "Bench", "TurnReply", "TurnRequest", "take_turn"]
-
-POPULATION = "population"
-"""The address of the single committer."""
+__all__ = ["TurnReply", "TurnRequest", "take_turn"]
 
 _REMEMBERED = 3
 _NO_IDEAS = "no more ideas"
 
 B = TypeVar("B")
 E = TypeVar("E")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench(Generic[B, E]):
-    """What a turn works with; lives where the turn runs.
-
-    `proposer` serves learners (None: they live on suggestions alone), `advice` the advisor nodes by id.
-    """
-
-    space: BeliefSpace[B, E]
-    evaluator: Evaluator[B]
-    policy: Policy
-    proposer: Proposer[B, E] | None = None
-    advice: Mapping[str, Proposer[B, E]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +49,17 @@ async def take_turn(request: TurnRequest, bench: Bench[B, E]) -> TurnReply:
     state = request.state.copy()
     judge = Judge(bench.evaluator, bench.policy, request.allowance, state.draws)
     state.explores = state.role == "learner" and bench.proposer is not None
-    turn = _Turn(state, bench, judge, request.neighbours, request.seed)
+    turn = _Turn(state=state, bench=bench, judge=judge, neighbours=request.neighbours, seed=request.seed)
     await turn.run(sorted(request.inbox, key=lambda s: (KINDS.index(s.kind), s.source, s.id)))
     state.draws = judge.draw
     return TurnReply(state=state, outbox=tuple(turn.out), spent=judge.spent, trial=turn.trial)
 
 
 @dataclass(slots=True)
-class _Turn(Generic[B, E]):
-    state: NodeState
-    bench: Bench[B, E]
+class _Turn(Speaker[B, E], Generic[B, E]):
     judge: Judge[B]
     neighbours: tuple[str, ...]
     seed: int
-    out: list[Signal] = field(default_factory=list)
     trial: tuple[str, str, float] | None = None
 
     async def run(self, inbox: list[Signal]) -> None:
@@ -403,54 +381,3 @@ class _Turn(Generic[B, E]):
         if won:
             state.move_to(job.belief, job.edit_hash, race.candidate, "")
         self.answer(POPULATION, job.id, job.edit_hash, accepted=won, reason=race.outcome, gain=race.gain)
-
-    # --- speaking ---
-
-    def envelope(self, kind: Kind, target: str) -> dict[str, Any]:
-        state = self.state
-        return {
-            "id": state.next_id(),
-            "kind": kind,
-            "source": state.id,
-            "target": target,
-            "version": state.version,
-        }
-
-    def send(self, signal: Signal) -> None:
-        self.out.append(signal)
-
-    def scores(self) -> dict[str, float]:
-        return {item: entry[1] for item, entry in self.state.evidence.scores.items()}
-
-    def answer(
-        self,
-        target: str,
-        cause: str | None,
-        edit_hash: str,
-        *,
-        accepted: bool,
-        reason: str,
-        gain: float = 0.0,
-    ) -> None:
-        envelope = self.envelope("ack", target)
-        self.send(
-            Signal(**envelope, cause=cause, edit_hash=edit_hash, accepted=accepted, reason=reason, gain=gain)
-        )
-
-    def suggest(self, target: str, edit: dict[str, Any], gain: float, **more: Any) -> None:
-        """Pass an edit on; `more` may set hops, origin, cause and the version it was made for (0: any)."""
-        space = self.bench.space
-        typed = space.decode_edit(edit)
-        envelope = {**self.envelope("suggestion", target), "version": more.get("version", 0)}
-        signal = Signal(
-            **envelope,
-            cause=more.get("cause"),
-            hops=more.get("hops", 0),
-            origin=more.get("origin", ""),
-            section=space.section_of(typed),
-            edit_hash=space.edit_hash(typed),
-            edit=edit,
-            scores=more.get("gains", {}),
-            gain=gain,
-        )
-        self.send(signal)
