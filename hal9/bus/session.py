@@ -7,7 +7,9 @@ of private names is in this file.
 
 import asyncio
 import contextlib
+import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     pass
 
 __all__ = ["Session"]
+
+# Every end of a session is logged by whoever owns it, once and with its reason.
+_quiet = logging.getLogger("hal9.bus.client")
+_quiet.setLevel(logging.CRITICAL)
 
 _FAILED = 0x80  # SUBACK return code (MQTT 3.1.1, section 3.9.3)
 
@@ -58,6 +64,7 @@ class Session:
             keepalive=keepalive,
             timeout=answer_timeout,
             tls_context=address.tls_context(),
+            logger=_quiet,
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True) if will else None,
             max_inflight_messages=in_flight,
             # Without it Nagle's algorithm and delayed ACKs add 40 ms to a round trip.
@@ -69,6 +76,11 @@ class Session:
         self._paho.connect_timeout = min(answer_timeout, 5.0)
         self._paho.on_message = self._on_message
         self._paho.on_publish = self._on_publish
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._writing: int | None = None
+        self._paho.on_socket_register_write = self._on_wants_write
+        self._paho.on_socket_unregister_write = self._on_wrote_all
 
     async def open(self, filters: Mapping[str, int]) -> list[str]:
         """Connect and subscribe.
@@ -162,6 +174,7 @@ class Session:
     def dispose(self) -> None:
         """Let go of everything, whatever state it is in; waiting publishers get BrokerUnreachable."""
         self._alive = False
+        self._on_wrote_all()
         self._paho._sock_close()  # noqa: SLF001 - aiomqtt leaves the socket open when CONNACK stays away
         misc = self._client._misc_task  # noqa: SLF001
         if misc is not None:
@@ -173,7 +186,33 @@ class Session:
                 future.set_exception(lost)
         self._room.set()
 
-    # --- called by paho, in the event loop -----------------------------------------------
+    # --- called by paho, in the event loop (while connecting: in its thread) ----------------
+
+    def _on_wants_write(self, *_details: Any) -> None:
+        # What is queued in one turn of the loop goes out together, mostly without asking the selector. And a
+        # selector is never told about a socket that was closed meanwhile: its number may be somebody else's.
+        if threading.get_ident() == self._thread:
+            self._loop.call_soon(self._write)
+        else:
+            self._loop.call_soon_threadsafe(self._write)
+
+    def _on_wrote_all(self, *_details: Any) -> None:
+        if self._writing is not None:
+            self._loop.remove_writer(self._writing)
+            self._writing = None
+
+    def _write(self) -> None:
+        try:
+            self._paho.loop_write()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this session
+            closed = self._client._disconnected  # noqa: SLF001
+            if not closed.done():
+                closed.set_exception(error)
+            return
+        raw = self._paho.socket()
+        if raw is not None and self._paho.want_write() and self._writing is None:
+            self._writing = raw.fileno()
+            self._loop.add_writer(self._writing, self._write)
 
     def _on_message(self, _client: Any, _userdata: Any, message: Any) -> None:
         mid, qos = message.mid, message.qos
