@@ -1,5 +1,6 @@
 """Pictures of a run as SVG, written without any library: who descended from whom, and score over budget."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -88,7 +89,7 @@ def _frame(height: int, title: str, spent: int) -> list[str]:
         f"<title>{escape(title)}</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
         f'<text x="{_LEFT}" y="28" font-family="sans-serif" font-size="16">{escape(title)}</text>',
-        f'<text x="{_WIDTH - _RIGHT}" y="28" text-anchor="end" {_FONT} fill="#555">{total}</text>',
+        f'<text x="{_WIDTH - 12}" y="28" text-anchor="end" {_FONT} fill="#555">{total}</text>',
     ]
 
 
@@ -113,7 +114,8 @@ def _curve(x: float, y_from: float, y_to: float, colour: str, *, dashed: bool = 
 
 
 def _last_score(birth: Birth) -> str:
-    return f"alive, {birth.trace[-1][1]:.3f}" if birth.trace else "alive"
+    known = birth.trace and not math.isnan(birth.trace[-1][1])
+    return f"alive, {birth.trace[-1][1]:.3f}" if known else "alive"
 
 
 def _spread(wanted: Sequence[tuple[float, str]], gap: float = 15.0) -> dict[str, float]:
