@@ -99,6 +99,10 @@ class _Loop:
             )
         self.mark = now
 
+    def since_mark(self) -> float:
+        """Seconds worked that no recorded query accounts for yet."""
+        return self.clock.monotonic() - self.mark
+
     async def turn(self, choice: Choice) -> None:
         """Ask one planned question and let the answer change the belief."""
         inquiry, question = self.inquiry, choice.question
@@ -187,10 +191,10 @@ async def discover(
         try:
             await loop.work()
         except BaseException:
-            run.store.set_status(run.name, "paused")
+            run.store.set_status(run.name, "paused", elapsed=loop.since_mark())
             raise
         found = Discovery(inquiry, tuple(loop.resolver.log), loop.asked)
-        run.store.set_status(run.name, "finished", result_of(found))
+        run.store.set_status(run.name, "finished", result_of(found), elapsed=loop.since_mark())
     return found
 
 

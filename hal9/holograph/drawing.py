@@ -15,7 +15,7 @@ from hal9.holograph.graph import topological_order
 
 __all__ = ["Drawn", "DrawnEdge", "dot", "svg"]
 
-_WIDTH_PER_LETTER, _BOX_HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 8.2, 34, 46, 96, 40
+_WIDTH_PER_LETTER, _BOX_HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 8.2, 34, 84, 104, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _positions(layers: Sequence[Sequence[str]]) -> tuple[dict[str, tuple[float, 
         for name in layer:
             spots[name] = (x + _width(name) / 2, _MARGIN + 30 + depth * _GAP_Y)
             x += _width(name) + _GAP_X
-    return spots, full + 2 * _MARGIN + 18, 2 * _MARGIN + 30 + max(0, len(layers) - 1) * _GAP_Y + _BOX_HEIGHT
+    return spots, full + 2 * _MARGIN + 18, 2 * _MARGIN + 30 + max(0, len(layers) - 1) * _GAP_Y
 
 
 def svg(graph: Drawn) -> str:
@@ -176,7 +176,9 @@ def _line(edge: DrawnEdge, spots: Mapping[str, tuple[float, float]]) -> str:
     if edge.kind == "latent":
         return f'<path d="{path}" {style} stroke-dasharray="2 4" marker-end="url(#tip)"/>'
     both = ' stroke-dasharray="7 4" marker-start="url(#tip)"' if edge.kind == "<->" else ""
-    spot = ((a[0] + 2 * control[0] + b[0]) / 4, (a[1] + 2 * control[1] + b[1]) / 4)
+    # Labels of arrows that leave one box stand at different heights, so that neighbours do not cover each other.
+    at = 0.36 if start[0] <= end[0] else 0.6
+    spot = tuple((1 - at) ** 2 * a[k] + 2 * at * (1 - at) * control[k] + at**2 * b[k] for k in (0, 1))
     label = escape(_label(edge))
     wide = len(label) * 6.2 + 6
     return (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hal9.holograph.belief import PairBelief
 from hal9.holograph.state import FloatArray
 
-__all__ = ["MixedGraph", "acyclic_edges", "graph_from_belief", "topological_order"]
+__all__ = ["MixedGraph", "acyclic_edges", "equivalence_class", "graph_from_belief", "topological_order"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +108,41 @@ def graph_from_belief(
         matrix = acyclic_edges(size, kept + left_out)
     graph = MixedGraph.from_adjacency(names, matrix, bidirected)
     return MixedGraph(names, graph.directed, graph.bidirected, dict(latents or {}))
+
+
+def equivalence_class(matrix: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The Markov equivalence class of a DAG: both entries are set where the direction is not determined.
+
+    Colliders first, then the three orientation rules of Meek (1995) that a DAG without other knowledge needs.
+
+    Args:
+        matrix: DAG [source, target], shape (n, n).
+    """
+    size = matrix.shape[0]
+    adjacent = matrix | matrix.T
+    fixed = np.zeros_like(matrix)
+    for target in range(size):
+        parents = np.flatnonzero(matrix[:, target])
+        for a in parents:
+            if any(b != a and not adjacent[a, b] for b in parents):
+                fixed[a, target] = True
+    changed = True
+    while changed:
+        changed = False
+        for a, b in zip(*np.nonzero(adjacent & ~fixed & ~fixed.T), strict=True):
+            if _meek(a, b, fixed, adjacent):
+                fixed[a, b] = True
+                changed = True
+    undecided = adjacent & ~fixed & ~fixed.T
+    return np.asarray(fixed | undecided)
+
+
+def _meek(a: int, b: int, fixed: NDArray[np.bool_], adjacent: NDArray[np.bool_]) -> bool:
+    """Whether a - b must be a → b."""
+    if (fixed[:, a] & ~adjacent[:, b] & (np.arange(fixed.shape[0]) != b)).any():
+        return True
+    if (fixed[a] & fixed[:, b]).any():
+        return True
+    loose = adjacent & ~fixed & ~fixed.T
+    middles = np.flatnonzero(loose[a] & fixed[:, b])
+    return any(not adjacent[c, d] for k, c in enumerate(middles) for d in middles[k + 1 :])

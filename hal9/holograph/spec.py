@@ -128,7 +128,8 @@ def _load(path: Path, model: type[FileModel]) -> tuple[FileModel, yaml.Node | No
     try:
         return model.model_validate(raw), node
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key also makes the right one missing; the misspelling is what helps.
+        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         where = first["loc"]
         line = _locate(node, where)
         if first["type"] == "extra_forbidden":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hal9.database import atomic, open_database
 from hal9.errors import RunBusy, RunNotFound
@@ -70,7 +70,7 @@ class RunStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = open_database(path, [_m001])
 
-    def __enter__(self) -> "RunStore":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -125,10 +125,14 @@ class RunStore:
             result,
         )
 
-    def set_status(self, run: str, status: str, result: dict[str, Any] | None = None) -> None:
-        """Change a run's status, and its result when given."""
+    def set_status(
+        self, run: str, status: str, result: dict[str, Any] | None = None, *, elapsed: float = 0.0
+    ) -> None:
+        """Change a run's status, and its result when given; `elapsed` seconds are added to those worked."""
         with atomic(self._db):
-            self._db.execute("UPDATE runs SET status = ? WHERE name = ?", (status, run))
+            self._db.execute(
+                "UPDATE runs SET status = ?, elapsed = elapsed + ? WHERE name = ?", (status, elapsed, run)
+            )
             if result is not None:
                 self._db.execute(
                     "UPDATE runs SET result = ? WHERE name = ?", (json.dumps(result, ensure_ascii=False), run)
@@ -215,11 +219,9 @@ class RunStore:
             (run,),
         ).fetchone()
         known = not row[6]
-        return Counters(
-            *(int(row[k] or 0) for k in range(5)),
-            usd=float(row[5] or 0) if known else None,
-            seconds=row[7] or 0.0,
-        )
+        issued, cached, failed, prompt_tokens, completion_tokens = (int(row[k] or 0) for k in range(5))
+        usd = float(row[5] or 0.0) if known else None
+        return Counters(issued, cached, failed, prompt_tokens, completion_tokens, usd, float(row[7] or 0.0))
 
     def cached_exchange(self, mind: str, prompt: str) -> tuple[str, Any] | None:
         """A mind's earlier reply to the very same prompt, in any run of this store."""

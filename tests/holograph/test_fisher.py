@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from hal9.holograph.fisher import InterventionalFisher, Layout, conjugate_gradient
+from hal9.holograph.objective import WHOLE, Objective, Weights
+from hal9.holograph.optimise import METHODS, Method, Optimiser
+from hal9.holograph.state import State
+from tests.holograph.helpers import random_state
+
+
+def intervened_covariance(weights: np.ndarray, factor: np.ndarray, k: int) -> np.ndarray:
+    weights, noise = weights.copy(), factor @ factor.T
+    weights[k] = 0.0
+    noise[k, :] = noise[:, k] = 0.0
+    noise[k, k] = 1.0
+    total = np.linalg.inv(np.eye(len(weights)) - weights)
+    return np.asarray(total @ noise @ total.T)
+
+
+def divergence(one: np.ndarray, two: np.ndarray) -> float:
+    ratio = np.linalg.solve(two, one)
+    return 0.5 * float(np.trace(ratio) - len(one) - np.linalg.slogdet(ratio)[1])
+
+
+def test_the_metric_is_the_curvature_of_the_divergence_summed_over_interventions() -> None:
+    state = random_state(5, 1, acyclic=False)
+    fisher = InterventionalFisher(state)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        vector = rng.normal(size=fisher.layout.count)
+        d_weights, d_factor = fisher.layout.unpack(vector)
+        step = 1e-4
+        total = 0.0
+        for k in range(5):
+            here = intervened_covariance(state.weights, state.factor, k)
+            for sign in (step, -step):
+                there = intervened_covariance(state.weights + sign * d_weights, state.factor + sign * d_factor, k)
+                total += divergence(there, here) / step**2
+        assert float(vector @ fisher.product(vector)) == pytest.approx(total, rel=1e-4)
+
+
+def test_dense_matrix_diagonal_and_products_agree() -> None:
+    fisher = InterventionalFisher(random_state(6, 2, acyclic=False))
+    dense = fisher.dense()
+    vector = np.random.default_rng(0).normal(size=fisher.layout.count)
+    assert np.abs(dense - dense.T).max() < 1e-10
+    assert np.abs(dense @ vector - fisher.product(vector)).max() < 1e-9
+    assert np.abs(np.diag(dense) - fisher.diagonal()).max() < 1e-9
+    assert np.linalg.eigvalsh(dense)[0] > 0
+
+
+@pytest.mark.parametrize("size", [12, pytest.param(50, marks=pytest.mark.slow)])
+def test_preconditioned_conjugate_gradients_converge(size: int) -> None:
+    rng = np.random.default_rng(1)
+    state = random_state(size, 3)
+    sparse = np.diag(np.diag(state.factor)) + state.factor * (rng.random((size, size)) < 1 / size)
+    fisher = InterventionalFisher(State(state.names, state.weights, np.tril(sparse)))
+    vector = rng.normal(size=fisher.layout.count)
+    solution, report = conjugate_gradient(fisher, vector, damping=0.01)
+    assert report.converged
+    assert np.linalg.norm(fisher.product(solution) + 0.01 * solution - vector) < 2e-3 * np.linalg.norm(vector)
+
+
+def likelihood(size: int) -> tuple[Objective, State]:
+    truth = random_state(size, 11)
+    total = np.linalg.inv(np.eye(size) - truth.weights)
+    sample = total @ truth.noise @ total.T
+    return Objective({}, (), Weights(acyclic=0.1), sample=sample), State(truth.names, np.zeros((size, size)), np.eye(size))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_loss_never_rises_whatever_the_method(method: Method) -> None:
+    objective, start = likelihood(6)
+    optimiser = Optimiser(method, rate=1.0 if method in ("natural", "diagonal") else 0.5)
+    _, reports = optimiser.minimise({WHOLE: start}, objective, steps=25, tolerance=0.0)
+    losses = [reports[0].before, *(report.after for report in reports)]
+    assert all(after <= before for before, after in zip(losses, losses[1:], strict=False))
+    assert losses[-1] < losses[0] - 1e-3
+
+
+def test_natural_steps_get_further_than_plain_ones_in_as_many_steps() -> None:
+    objective, start = likelihood(6)
+    ends = {}
+    for method in METHODS:
+        optimiser = Optimiser(method, rate=1.0 if method in ("natural", "diagonal") else 0.1)
+        _, reports = optimiser.minimise({WHOLE: start}, objective, steps=15, tolerance=0.0)
+        ends[method] = reports[-1].after
+    assert ends["natural"] == min(ends.values())
+
+
+def test_the_matrix_free_path_takes_accepted_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hal9.holograph.optimise.DENSE_LIMIT", 3)
+    objective, start = likelihood(6)
+    _, reports = Optimiser("natural").minimise({WHOLE: start}, objective, steps=8)
+    assert all(report.accepted and report.iterations > 0 for report in reports)
+
+
+def test_moments_follow_a_section_that_grows() -> None:
+    objective, start = likelihood(4)
+    optimiser = Optimiser("adam", rate=0.1)
+    sections, _ = optimiser.step({WHOLE: start}, objective)
+    before = Layout(4).unpack(optimiser._moments[WHOLE][0])[0]
+    wide = State((*start.names, "z"), np.zeros((5, 5)), np.eye(5))
+    optimiser.resize(WHOLE, sections[WHOLE], wide)
+    after = Layout(5).unpack(optimiser._moments[WHOLE][0])[0]
+    assert np.array_equal(after[:4, :4], before)
+    assert not after[4].any()
+    optimiser.step({WHOLE: wide}, Objective({}, ()))
