@@ -26,7 +26,7 @@ from hal9.bus.permissions import BrokerUser
 from hal9.bus.protocol import BrokerAddress
 from hal9.bus.server_process import end_child, end_process, is_our_server, read_pid, taken, write_private
 from hal9.clock import Clock, SystemClock
-from hal9.errors import BrokerFailed, BrokerStoreInUse, BusError
+from hal9.errors import BrokerFailed, BrokerRefused, BrokerStoreInUse, BusError
 
 __all__ = ["EmbeddedBroker"]
 
@@ -120,7 +120,7 @@ class EmbeddedBroker:
         self._write_config()
         self._signal(signal.SIGHUP)
         address = self.address(user.name)
-        await self._wait_login(address)
+        await self._wait_login(address, until_allowed=True)
         return address
 
     async def remove_user(self, name: str) -> None:
@@ -186,7 +186,7 @@ class EmbeddedBroker:
             if pid is not None and await self._answers(2.0):
                 self._pid, self.adopted = pid, True
                 self._signal(signal.SIGHUP)  # our users may be others than those of the run before
-                await self._wait_login(self.address(ADMIN))
+                await self._wait_login(self.address(ADMIN), until_allowed=True)
                 _log.info("adopted the broker that was left running (process %d)", pid)
                 return
             await asyncio.to_thread(end_process, pid, self.directory)
@@ -319,7 +319,9 @@ class EmbeddedBroker:
             return False
         return True
 
-    async def _wait_login(self, address: BrokerAddress, seconds: float = _START_SECONDS) -> None:
+    async def _wait_login(
+        self, address: BrokerAddress, seconds: float = _START_SECONDS, *, until_allowed: bool = False
+    ) -> None:
         from hal9.bus.session import Session  # noqa: PLC0415 - loads the MQTT client
 
         deadline = time.monotonic() + seconds
@@ -337,9 +339,10 @@ class EmbeddedBroker:
             try:
                 await session.open({})
                 await session.goodbye()
-            except BusError:
+            except BusError as error:
                 ended = self._process is not None and self._process.poll() is not None
-                if ended or time.monotonic() > deadline:
+                final = isinstance(error, BrokerRefused) and not until_allowed
+                if ended or final or time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.02)
             else:

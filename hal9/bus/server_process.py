@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["end_child", "end_process", "is_our_server", "read_pid", "stop_survivor", "taken", "write_private"]
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = 4.0
 
 
 def stop_survivor(directory: Path) -> bool:

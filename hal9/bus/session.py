@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -50,6 +51,7 @@ class Session:
         self._deliver = deliver
         self._limit = in_flight
         self._answer_timeout = answer_timeout
+        self._tls_sockets: list[ssl.SSLSocket] = []
         self._pending: dict[int, tuple[float, asyncio.Future[None] | None]] = {}
         self._room = asyncio.Event()
         self._room.set()
@@ -63,7 +65,7 @@ class Session:
             clean_session=clean,
             keepalive=keepalive,
             timeout=answer_timeout,
-            tls_context=address.tls_context(),
+            tls_context=self._remembering(address.tls_context()),
             logger=_quiet,
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True) if will else None,
             max_inflight_messages=in_flight,
@@ -81,6 +83,20 @@ class Session:
         self._writing: int | None = None
         self._paho.on_socket_register_write = self._on_wants_write
         self._paho.on_socket_unregister_write = self._on_wrote_all
+
+    def _remembering(self, context: ssl.SSLContext | None) -> ssl.SSLContext | None:
+        """Note each socket that is wrapped: paho forgets to close the one whose handshake failed."""
+        if context is None:
+            return None
+        wrap = context.wrap_socket
+
+        def remember(*args: Any, **options: Any) -> ssl.SSLSocket:
+            wrapped = wrap(*args, **options)
+            self._tls_sockets.append(wrapped)
+            return wrapped
+
+        context.wrap_socket = remember  # type: ignore[method-assign]
+        return context
 
     async def open(self, filters: Mapping[str, int]) -> list[str]:
         """Connect and subscribe.
@@ -176,6 +192,8 @@ class Session:
         self._alive = False
         self._on_wrote_all()
         self._paho._sock_close()  # noqa: SLF001 - aiomqtt leaves the socket open when CONNACK stays away
+        for wrapped in self._tls_sockets:
+            wrapped.close()
         misc = self._client._misc_task  # noqa: SLF001
         if misc is not None:
             misc.cancel()
