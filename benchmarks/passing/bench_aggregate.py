@@ -1,9 +1,8 @@
 """Mean and max aggregation, 100,000 nodes, 1,000,000 edges, 64 float32 features, against PyG and torch."""
 
-from paired import paired, report
-
 import numpy as np
 import torch
+from paired import paired, report
 from torch_geometric.nn import MessagePassing
 
 from hal9.passing import Graph, aggregate

@@ -1,13 +1,12 @@
-"""Building a graph of 100,000 nodes and 1,000,000 edges: time and memory, beside scipy, networkx and igraph."""
+"""Building a graph of 100,000 nodes, 1,000,000 edges: time and memory, beside scipy, networkx, igraph."""
 
 import subprocess
 import sys
 import tracemalloc
 from importlib.util import find_spec
 
-from paired import paired, report
-
 import numpy as np
+from paired import paired, report
 from scipy.sparse import coo_array
 
 from hal9.passing import Graph
@@ -31,10 +30,10 @@ def main() -> None:
         pairs = np.stack([src, dst], 1)
         runs["igraph (numpy edge list)"] = lambda: igraph.Graph(n=NODES, edges=pairs, directed=True)
     if find_spec("networkx"):
-        import networkx
+        import networkx as nx
 
         listed = np.stack([src, dst], 1).tolist()
-        runs["networkx (list of pairs)"] = lambda: networkx.MultiDiGraph(listed) and None
+        runs["networkx (list of pairs)"] = lambda: nx.MultiDiGraph(listed) and None
     tables = {"build": paired(runs, rounds=5)}
     graph = Graph(src, dst, NODES)
     notes = {"bytes held per edge": graph.nbytes / EDGES, "MiB held": graph.nbytes / 2**20}

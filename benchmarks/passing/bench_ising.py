@@ -1,9 +1,8 @@
 """Sum- and max-product on a 100 x 100 binary Ising grid, 50 parallel rounds, against PGMax."""
 
-from paired import paired, report
-
 import jax
 import numpy as np
+from paired import paired, report
 from pgmax import fgraph, fgroup, infer, vgroup
 
 from hal9.passing import FactorGraph, Loopy
@@ -65,8 +64,8 @@ def main() -> None:
         tables_out[f"{mode}-product, {ROUNDS} rounds"] = paired(
             {
                 "hal9": lambda mode=mode: ours.infer(method="bp", mode=mode, loopy=settings),
-                "PGMax + jax.jit (user's)": lambda: jax.block_until_ready(fast(start)),
-                "PGMax as it comes": lambda: jax.block_until_ready(slow(start_slow)),
+                "PGMax + jax.jit (user's)": lambda fast=fast, start=start: jax.block_until_ready(fast(start)),
+                "PGMax as it comes": lambda slow=slow, start=start_slow: jax.block_until_ready(slow(start)),
             },
             rounds=15,
             warm=2,

@@ -9,16 +9,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-# XLA takes its thread pool from its flags, not from the environment above.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+if os.environ.get("OMP_NUM_THREADS") != "1":
+    raise SystemExit("Thread counts are read when libraries load: start the benchmarks with ./run.")
 
 
 def paired(
     contestants: dict[str, Callable[[], Any]], *, rounds: int, warm: int = 1
 ) -> dict[str, dict[str, float]]:
-    """Run every contestant once per round, in turn; medians of CPU ms and of the per-round ratio to the first.
+    """Run every contestant once per round, in turn; medians of CPU ms and of the ratio to the first.
 
     CPU time covers all threads of the process, so a contestant that runs several pays for them.
     """
