@@ -1297,6 +1297,17 @@ class CasesInvalid(RipmapError):
         return f"Ranking cases {self.path}: {self.detail}. Make cases with `ripmap cases`, or check the file and its tree."
 
 
+@dataclass(eq=False, kw_only=True)
+class PresetInvalid(RipmapError):
+    """A ranking preset is missing or wrong."""
+
+    name: str
+    detail: str
+
+    def message(self) -> str:
+        return f"Preset {self.name}: {self.detail}. A preset is a JSON file; docs/ripmap-ranking.md shows its form."
+
+
 # --- bus --------------------------------------------------------------------------------
 
 

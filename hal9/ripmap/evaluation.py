@@ -44,7 +44,8 @@ __all__ = [
     "read_cases",
 ]
 
-_NOT_SYMBOLS = frozenset({"constant", "variable", "field", "heading"})
+_RELEVANT = 0.5
+"""Accuracy asks for the files of at least this grade."""
 
 
 def is_candidate(path: str) -> bool:
@@ -99,9 +100,8 @@ class CaseResult:
 
     @property
     def places(self) -> list[int]:
-        """Ranks of fully relevant files."""
-        best = max(self.case.gold.values())
-        return [rank for path, rank in self.ranks.items() if self.case.gold[path] >= best]
+        """Ranks of the gold files, those graded below one half left out."""
+        return [rank for path, rank in self.ranks.items() if self.case.gold[path] >= _RELEVANT]
 
 
 @dataclass(frozen=True, slots=True)
