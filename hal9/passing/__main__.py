@@ -29,7 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"  {line}")
             if chosen.picture is not None:
                 target = chosen.picture / f"{name}.png" if chosen.name == "all" else chosen.picture
-                target.parent.mkdir(parents=True, exist_ok=True)
                 save(made, target)
                 print(f"  picture: {target}")
     except Hal9Error as error:

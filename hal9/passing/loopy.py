@@ -10,6 +10,7 @@ Sources: Pearl 1988; Yedidia, Freeman and Weiss 2005 (Bethe free energy); Wainwr
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -195,6 +196,7 @@ class LoopyPlan:
             ]
         return self._rules[key]
 
+    @cached_property
     def zero(self) -> float:
         """What stands for log 0: below anything that the finite tables can add up to locally."""
         spread = 0.0
@@ -240,7 +242,7 @@ class LoopyState:
         self.rho = rho
         self.damping = loopy.damping
         self.at_once = loopy.schedule == "parallel"
-        self.zero = plan.zero()
+        self.zero = plan.zero
         self.rules = plan.rules(mode, rho, loopy.seed, self.zero)
         self.theta: dict[int, Array] = {}
         for k, block in plan.blocks.items():

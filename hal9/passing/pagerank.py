@@ -103,7 +103,7 @@ def personalized_pagerank(
 
     A walk that reaches a node without outgoing weight starts again from `restart`. The transition matrix is
     kept with the graph, so further calls cost the iteration alone. Several restarts as columns of one call
-    save what a call costs by itself: much on graphs of hundreds of nodes, nothing on graphs of many thousands.
+    save what a call costs by itself: much on graphs of hundreds of nodes, nothing on graphs of thousands.
     For many calls on a small graph `method="direct"` keeps the dense resolvent instead.
 
     Args:

@@ -27,9 +27,10 @@ class Demo:
 
 
 def save(demo: Demo, path: Path) -> None:
-    """Draw all panels side by side into an image file (format by its suffix).
+    """Draw all panels side by side into an image file (format by its suffix; folders are made).
 
     Raises:
+        PassingInvalid: The file cannot be written.
         PassingExtraMissing: matplotlib is not installed (extra "pictures").
     """
     try:
@@ -47,6 +48,7 @@ def save(demo: Demo, path: Path) -> None:
         draw(axes)
         axes.set_title(title, fontsize=10)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
         raise PassingInvalid(what="picture", detail=f"{path} cannot be written ({error})") from error

@@ -65,6 +65,9 @@ def test_wrong_uses_of_the_command_are_explained(
     pytest.importorskip("matplotlib")
     assert main(["demo", "relevance", "--picture", str(tmp_path / "picture.unknown")]) == 1
     assert "cannot be written" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["demo", "relevance", "--picture", str(tmp_path / "file" / "picture.png")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     assert main(["demo", "relevance", "--picture", str(tmp_path / "picture.png")]) == 1
     assert "hal9[pictures]" in capsys.readouterr().err
