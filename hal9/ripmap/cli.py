@@ -83,7 +83,7 @@ def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> 
     chosen = chosen_of(options)
     mapper = mapper_of()
     index = mapper.index(path, **chosen.index)
-    ranking = mapper.ranking(index, chosen.question(parameters_of(options, index.settings)))
+    ranking = mapper.ranking(index, chosen.question(parameters_of(options, index.settings, index)))
     text = mapper.draw(
         index,
         ranking,

@@ -100,8 +100,12 @@ def mapper_of() -> Mapper:
     return Mapper(notify=lambda text: click.echo(f"ripmap: {text}", err=True))
 
 
-def parameters_of(options: dict[str, Any], settings: IndexSettings) -> "Parameters | None":
+def parameters_of(
+    options: dict[str, Any], settings: IndexSettings, index: "Index | None" = None
+) -> "Parameters | None":
     """Parameters of --params, of --preset, or of the repository's preset; None for the defaults.
+
+    A preset's heuristics look at `index`, and its warnings are told on standard error.
 
     Raises:
         ParameterInvalid: the file is no JSON object of known parameters.
@@ -123,9 +127,14 @@ def parameters_of(options: dict[str, Any], settings: IndexSettings) -> "Paramete
         return Parameters(values)
     name = options.get("preset") or settings.preset
     if name:
-        from hal9.ripmap.presets import load_preset  # noqa: PLC0415
+        from hal9.ripmap.presets import features_of, load_preset  # noqa: PLC0415
+        from hal9.ripmap.terrain import terrain_of  # noqa: PLC0415
 
-        return load_preset(name).parameters
+        preset = load_preset(name, index.root if index is not None else None)
+        chosen = preset.parameters_for(features_of(terrain_of(index))) if index is not None else preset.parameters
+        for text in preset.warnings_for(chosen):
+            click.echo(f"ripmap: {text}", err=True)
+        return chosen
     return None
 
 

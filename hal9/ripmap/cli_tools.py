@@ -21,7 +21,7 @@ def explain_command(target: str, root: Path, **options: Any) -> None:
     chosen = chosen_of(options)
     mapper = mapper_of()
     index = mapper.index(root, **chosen.index)
-    ranking = mapper.ranking(index, chosen.question(parameters_of(options, index.settings)))
+    ranking = mapper.ranking(index, chosen.question(parameters_of(options, index.settings, index)))
     click.echo(explain_text(index, ranking, target))
 
 

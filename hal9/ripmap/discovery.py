@@ -22,8 +22,8 @@ Signature = tuple[int, int, int, int]
 IGNORE_NAMES = frozenset({".gitignore", ".ignore", ".ripmapignore"})
 _INODE_MASK = (1 << 63) - 1
 _RACY_NS = 2_000_000_000
-_ALWAYS_SKIPPED = ("!.git", "!.hg", "!.svn", "!.jj", "!__pycache__/", "!node_modules/", "!.mypy_cache/",
-                   "!.ruff_cache/", "!.pytest_cache/", "!.tox/", "!.nox/", "!.hypothesis/", "!.DS_Store")  # fmt: skip
+_SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".jj", "__pycache__", "node_modules", ".mypy_cache",
+                              ".ruff_cache", ".pytest_cache", ".tox", ".nox", ".hypothesis"})  # fmt: skip
 _BINARY_EXTENSIONS = frozenset(
     """png jpg jpeg gif bmp ico icns webp tif tiff psd pdf ps eps zip gz tgz bz2 xz zst 7z rar jar war ear whl egg so
     dylib dll exe o a lib obj class pyc pyo pyd wasm bin dat db sqlite sqlite3 mp3 mp4 m4a ogg wav flac avi mov mkv webm
@@ -90,6 +90,8 @@ class Selection:
 
     def __call__(self, path: str) -> bool:
         extension = path.rpartition("/")[2].rpartition(".")[2].lower()
+        if extension in _BINARY_EXTENSIONS or not _SKIPPED_FOLDERS.isdisjoint(path.split("/")[:-1]):
+            return False
         if self._extensions and extension not in self._extensions:
             return False
         if self._include and not any(pattern.match(path) for pattern in self._include):
@@ -112,8 +114,8 @@ def _scan(root: Path, folder: str, settings: IndexSettings, into: _Walk, *, dept
 
     start = root / folder if folder else root
     overrides = OverrideBuilder(start)
-    for pattern in _ALWAYS_SKIPPED:
-        overrides.add(pattern)
+    for name in sorted(_SKIPPED_FOLDERS):
+        overrides.add(f"!{name}")
     builder = ignore.WalkBuilder(start)
     on = settings.use_gitignore
     builder.hidden(False).require_git(False).follow_links(False).overrides(overrides.build()).max_depth(depth)  # noqa: FBT003 - the library's builder takes booleans

@@ -37,7 +37,7 @@ _UNTIMED_BYTES = 500_000
 _READ_BYTES = 65_536
 _PARSE_SECONDS = 30.0
 _RECEIVER_LIMIT = 80
-_CONTAINERS = frozenset({"class", "interface", "struct", "enum", "trait", "module", "type"})
+_CONTAINERS = frozenset({"class", "interface", "struct", "enum", "trait", "type"})
 _SELF = frozenset({"self", "this", "cls", "$this", "Self", "@"})
 _WRAPPERS = frozenset({"Optional", "Union", "Annotated", "Final", "ClassVar", "const", "mut", "ref", "dyn", "impl",
                        "Promise", "Awaitable", "struct", "unsigned", "Box", "Rc", "Arc", "shared_ptr",

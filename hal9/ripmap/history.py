@@ -183,7 +183,7 @@ def read_history(
         GitFailed: no such revision, no repository, or git is missing.
     """
     arguments = ["log", revision, *([f"^{exclude}"] if exclude else []), f"--max-count={limit}", "--name-only", "-z",
-                 "--relative", "--no-renames", "--encoding=UTF-8", f"--format={_FORMAT}", "--", "."]  # fmt: skip
+                 "--relative", "--no-renames", "--full-history", "--encoding=UTF-8", f"--format={_FORMAT}", "--", "."]  # fmt: skip
     text = run_git(root, *arguments).decode("utf-8", "surrogateescape")
     return tuple(_commit(record) for record in text.split(_RECORD)[1:])
 

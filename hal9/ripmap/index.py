@@ -67,6 +67,12 @@ class Index:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def close(self) -> None:
+        """Close the cache's database; a later use opens it again."""
+        store = self.__dict__.pop("_store", None)
+        if store is not None:
+            store.close()
+
     @cached_property
     def _positions(self) -> dict[str, int]:
         return {path: position for position, path in enumerate(self.paths)}
