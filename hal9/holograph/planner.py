@@ -139,7 +139,7 @@ class Planner:
         """
         direct = self._asked[0].any(axis=0)
         elsewhere = direct.any(axis=0)[None] & ~direct
-        return np.asarray(self.check_value * elsewhere * (posterior[:, 0] + posterior[:, 1])[None])
+        return np.asarray(self.check_value * elsewhere * (1.0 - posterior[:, 2])[None])
 
     def _pragmatic(self, posterior: FloatArray, residual: Mapping[str, FloatArray] | None) -> FloatArray:
         value = np.zeros(self._inside.shape)

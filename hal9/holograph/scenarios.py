@@ -41,8 +41,11 @@ def make_scenario(seed: int, *, contradictory: bool, accuracy: float = 0.9, size
     pair: tuple[str, ...] = ()
     latents: dict[str, tuple[str, ...]] = {}
     local: dict[str, dict[tuple[str, str], int]] = {}
+    chosen = tuple(sorted(str(name) for name in rng.choice(shared, size=2, replace=False)))
+    # The third context never sees the two together, in clean scenarios neither, so that all are of one kind.
+    thirds[2] = tuple(name for name in thirds[2] if name != chosen[1])
     if contradictory:
-        pair = tuple(sorted(str(name) for name in rng.choice(shared, size=2, replace=False)))
+        pair = chosen
         latents = {"Z": pair}
         dag = MixedGraph(
             names, frozenset(e for e in dag.directed if set(e) != set(pair)), frozenset({frozenset(pair)})

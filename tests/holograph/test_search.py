@@ -1,0 +1,118 @@
+import asyncio
+
+import numpy as np
+import pytest
+
+from hal9.holograph import Inquiry, MixedGraph, Problem, ScriptedOracle, Settings, Table, Variable, discover, score
+from hal9.holograph.belief import PairBelief
+from hal9.holograph.curves import known_graph
+from hal9.holograph.graph import equivalence_class, topological_order
+from hal9.holograph.metrics import random_dag
+from hal9.holograph.scoring import DiscreteScore, GaussianScore, data_evidence
+from hal9.holograph.search import best_graph
+
+
+def simulate(truth: MixedGraph, rows: int, seed: int, *, standardised: bool = False) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    matrix = truth.adjacency()
+    weights = np.where(matrix, rng.uniform(0.5, 2.0, matrix.shape) * rng.choice([-1, 1], matrix.shape), 0.0)
+    values = np.zeros((rows, len(truth.names)))
+    for node in topological_order(matrix) or []:
+        values[:, node] = values @ weights[:, node] + rng.normal(size=rows)
+    return (values - values.mean(axis=0)) / values.std(axis=0) if standardised else values
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_raw_linear_data_gives_the_graph_and_standardised_data_its_class(seed: int) -> None:
+    truth, _ = known_graph("asia")
+    raw = best_graph(Table.of(truth.names, simulate(truth, 1000, seed)))
+    assert score(raw, truth).f1 > 0.9
+    scaled = best_graph(Table.of(truth.names, simulate(truth, 2000, seed, standardised=True)))
+    assert score(scaled, truth).skeleton_f1 > 0.85
+
+
+def test_local_scores_agree_with_plain_regressions_and_with_each_other() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
+    scorer = GaussianScore(Table.of("abcd", values))
+    parents = np.array([1, 3])
+    design = np.column_stack([np.ones(200), values[:, parents]])
+    left = values[:, 0] - design @ np.linalg.lstsq(design, values[:, 0], rcond=None)[0]
+    assert scorer.local(0, parents) == pytest.approx(-100 * np.log(np.mean(left**2)) - np.log(200), rel=1e-6)
+    assert scorer.additions(0, np.array([1]))[3] == pytest.approx(scorer.local(0, parents), rel=1e-6)
+    both = scorer.local(0, np.array([], dtype=int)) + scorer.local(1, np.array([0]))
+    assert both == pytest.approx(scorer.local(1, np.array([], dtype=int)) + scorer.local(0, np.array([1])), rel=1e-6)
+
+
+def test_discrete_scores_find_a_collider() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.integers(0, 2, 2000), rng.integers(0, 2, 2000)
+    noisy = np.where(rng.random(2000) < 0.1, rng.integers(0, 2, 2000), first | second)
+    table = Table.of(("a", "b", "c"), np.column_stack([first, second, noisy]).astype(float))
+    assert table.discrete
+    assert best_graph(table).directed == {("a", "c"), ("b", "c")}
+    assert DiscreteScore(table).local(2, np.array([0, 1])) > DiscreteScore(table).local(2, np.array([0]))
+
+
+def test_interventional_rows_orient_what_observation_cannot() -> None:
+    rng = np.random.default_rng(3)
+    cause = rng.normal(size=400)
+    effect = 0.8 * cause + 0.6 * rng.normal(size=400)
+    set_effect = np.column_stack([rng.normal(size=400), rng.normal(size=400)])
+    values = np.vstack([np.column_stack([cause, effect]), set_effect])
+    targets = np.concatenate([np.full(400, -1), np.full(400, 1)]).astype(np.intp)
+    assert best_graph(Table.of(("c", "e"), values, targets=targets)).directed == {("c", "e")}
+    mirrored = Table.of(("e", "c"), values[:, ::-1], targets=np.where(targets == 1, 0, -1).astype(np.intp))
+    assert best_graph(mirrored).directed == {("c", "e")}
+
+
+def test_data_evidence_is_level_where_data_cannot_tell_and_bounded() -> None:
+    truth = MixedGraph(("a", "b", "c"), frozenset({("a", "b")}))
+    evidence = data_evidence(Table.of(truth.names, simulate(truth, 500, 0, standardised=True)))
+    row, _ = PairBelief(truth.names).pair("a", "b")
+    assert evidence[row, 0] == pytest.approx(evidence[row, 1], abs=1e-3)
+    assert evidence[row, 2] == pytest.approx(-6.0)
+    assert evidence.min() >= -6.0
+
+
+def test_language_and_data_together_beat_either_on_standardised_data() -> None:
+    figures = {"data": [], "language": [], "both": []}
+    for seed in range(4):
+        truth = random_dag([f"v{k}" for k in range(9)], 12, np.random.default_rng(seed))
+        table = Table.of(truth.names, simulate(truth, 300, seed, standardised=True))
+        problem = Problem(tuple(Variable(name=name) for name in truth.names))
+        settings = Settings(budget_queries=36, accuracy=0.8, known_accuracy=True, fit_every=0)
+        oracle = ScriptedOracle(truth, 0.8, seed=seed)
+        figures["data"].append(score(best_graph(table), truth).f1)
+        for label, given in (("language", None), ("both", table)):
+            found = asyncio.run(discover(Inquiry(problem, settings, given), oracle))
+            figures[label].append(score(found.inquiry.graph(), truth).f1)
+    means = {label: float(np.mean(values)) for label, values in figures.items()}
+    assert means["both"] > max(means["data"], means["language"])
+
+
+def test_refitted_weights_live_on_the_graph_alone_and_come_near_the_truth() -> None:
+    truth = MixedGraph(("a", "b", "c"), frozenset({("a", "b"), ("b", "c")}))
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=3000)
+    b = 0.6 * a + 0.8 * rng.normal(size=3000)
+    c = -0.6 * b + 0.8 * rng.normal(size=3000)
+    problem = Problem(tuple(Variable(name=name) for name in truth.names))
+    settings = Settings(budget_queries=6, accuracy=1.0, known_accuracy=True, fit_every=0)
+    inquiry = Inquiry(problem, settings, Table.of(truth.names, np.column_stack([a, b, c])))
+    found = asyncio.run(discover(inquiry, ScriptedOracle(truth)))
+    assert found.inquiry.graph().directed == truth.directed
+    fitted = found.inquiry.refit()
+    assert fitted.weights[1, 0] == pytest.approx(0.6, abs=0.05)
+    assert fitted.weights[2, 1] == pytest.approx(-0.6, abs=0.05)
+    assert np.count_nonzero(fitted.weights) == 2
+
+
+def test_equivalence_classes() -> None:
+    collider = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    chain = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    assert np.array_equal(equivalence_class(collider), collider)
+    assert np.array_equal(equivalence_class(chain), chain | chain.T)
+    tail = np.zeros((4, 4), dtype=bool)
+    tail[0, 2] = tail[1, 2] = tail[2, 3] = True
+    assert np.array_equal(equivalence_class(tail), tail)
