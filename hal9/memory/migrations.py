@@ -296,4 +296,38 @@ def _packs(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_memories, _patterns, _learning, _packs)
+def _outcomes(connection: sqlite3.Connection) -> None:
+    """5: how each finished task was judged, what became of each recalled mitigation, switches of learning."""
+    _create(
+        connection,
+        "outcomes",
+        {
+            "task_id": str,
+            "at": float,
+            "task_class": str,
+            **_SCOPE,
+            "state": str,
+            "passed": int,
+            "score": float,
+            "judged_by": str,
+            "error_type": str,
+            "seconds": float,
+            "usd": float,
+            "prompts": str,
+            "routes": str,
+            "recalled": str,
+        },
+        nullable=("passed", "score"),
+        defaults={"judged_by": "", "error_type": "", "seconds": 0, "usd": 0},
+        indexes=(("at",), ("workspace", "module", "task_family")),
+    )
+    _create(
+        connection,
+        "uses",
+        {"id": int, "mitigation_id": int, "task_id": str, "outcome": str},
+    )
+    connection.execute("CREATE UNIQUE INDEX uses_once ON uses(mitigation_id, task_id)")
+    _create(connection, "switches", {"name": str, "value": str})
+
+
+MIGRATIONS: tuple[Migration, ...] = (_memories, _patterns, _learning, _packs, _outcomes)

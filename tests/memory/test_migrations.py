@@ -21,6 +21,9 @@ TABLES = {
     "adjustments",
     "tasks",
     "packs",
+    "outcomes",
+    "uses",
+    "switches",
 }
 
 
