@@ -1231,6 +1231,17 @@ class OutsideRoots(RipmapError):
 
 
 @dataclass(eq=False, kw_only=True)
+class WatchRefused(RipmapError):
+    """A tree cannot be kept warm."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"{self.path} cannot be watched: {self.detail}."
+
+
+@dataclass(eq=False, kw_only=True)
 class CacheUnusable(RipmapError):
     """The cache folder cannot be created, opened or locked."""
 
@@ -1877,3 +1888,116 @@ class EvaluationIncomplete(BeliefError):
 
     def message(self) -> str:
         return f"No finite score for items {', '.join(self.items[:5])}. The evaluator must score every item it gets."
+
+
+# --- learning ---------------------------------------------------------------------------
+
+
+@dataclass(eq=False, kw_only=True)
+class FeedbackInvalid(LearningError):
+    """Feedback that says nothing, or contradicts itself."""
+
+    exit_code = 2
+    problem: str
+
+    def message(self) -> str:
+        return f"This feedback was not taken: {self.problem}."
+
+
+@dataclass(eq=False, kw_only=True)
+class FeedbackTooEarly(LearningError):
+    """The task has no result yet."""
+
+    task_id: str
+    state: str
+
+    def message(self) -> str:
+        return f"Task {self.task_id} is {self.state}; feedback needs its result. `hal9 watch` follows it."
+
+
+@dataclass(eq=False, kw_only=True)
+class GradientRefused(LearningError):
+    """A gradient that may not teach anything."""
+
+    reason: str
+    detail: str
+
+    def message(self) -> str:
+        return f"Gradient refused ({self.reason}): {self.detail}."
+
+
+@dataclass(eq=False, kw_only=True)
+class ChangeUnknown(LearningError):
+    """The ledger has no such change."""
+
+    exit_code = 7
+    change: str
+
+    def message(self) -> str:
+        return f"The ledger has no change {self.change!r}. `hal9 ledger` lists them."
+
+
+@dataclass(eq=False, kw_only=True)
+class ChangeNotWaiting(LearningError):
+    """The change does not wait for approval (any more)."""
+
+    change: str
+    state: str
+
+    def message(self) -> str:
+        return f"Change {self.change} does not wait for approval, it is {self.state}."
+
+
+@dataclass(eq=False, kw_only=True)
+class ApprovalStale(LearningError):
+    """The content is not the one that was shown."""
+
+    change: str
+    shown: str
+    found: str
+
+    def message(self) -> str:
+        return (
+            f"Change {self.change} has content {self.found[:12]}, the approval was given for "
+            f"{self.shown[:12]}. Look at it again with `hal9 approvals`."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class RollbackBlocked(LearningError):
+    """Later changes stand on this one."""
+
+    change: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"Change {self.change} cannot be undone alone: {self.detail}. "
+            "`hal9 rollback --to` a moment before it undoes the later ones too."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class LedgerBroken(LearningError):
+    """The chain of the ledger does not hold."""
+
+    change: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"The ledger is not as it was written: {self.detail} (at {self.change}). "
+            "`hal9 memory audit` looks at the file."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class ArchiveInvalid(LearningError):
+    """An archive of learned state that cannot be trusted or read."""
+
+    exit_code = 3
+    file: str
+    problem: str
+
+    def message(self) -> str:
+        return f"{self.file}: {self.problem}. Nothing was imported."
