@@ -24,6 +24,9 @@ Update: TypeAlias = Callable[[Array, Array], Array]
 Schedule: TypeAlias = Literal["parallel", "colour", "residual"]
 
 _RESIDUAL_SHARE = 0.25  # the residual schedule moves the quarter of the nodes that would change most
+_BAND = (
+    6 * 2**20
+)  # bytes of sender states read at a time; gathers from beyond the cache cost 1.4 times as much
 
 
 class _Receivers:
@@ -32,6 +35,7 @@ class _Receivers:
     def __init__(self, graph: Graph, nodes: Array | None) -> None:
         self.nodes = nodes
         self._matrices: dict[tuple[str, str, bool], Any] = {}
+        self._bands: dict[tuple[str, str, bool, int], list[tuple[int, Any]]] = {}
         if nodes is None:
             self.edges: Array | None = None
             self.segments: Segments = graph.cached("segments", lambda: Segments(graph.indptr))
@@ -74,9 +78,27 @@ class _Receivers:
             self._matrices[key] = whole if self.nodes is None else whole[self.nodes]
         matrix = self._matrices[key]
         flat = state.reshape(len(state), math.prod(state.shape[1:]))
-        total = matrix @ (flat[:, 0] if flat.shape[1] == 1 else flat)
+        if flat.shape[1] == 1:
+            total = matrix @ flat[:, 0]
+        elif flat.nbytes <= 2 * _BAND:
+            total = matrix @ flat
+        else:
+            total = self._in_bands(matrix, key, flat)
         out: Array = total.reshape(matrix.shape[0], *state.shape[1:])
         return out
+
+    def _in_bands(self, matrix: Any, key: tuple[str, str, bool], state: Array) -> Array:
+        """The product over bands of senders whose states stay in cache while they are read."""
+        rows = max(1, _BAND // (state.nbytes // len(state)))
+        bands = self._bands.get((*key, rows))
+        if bands is None:
+            cuts = range(0, len(state), rows)
+            bands = self._bands[*key, rows] = [(low, matrix[:, low : low + rows].tocsr()) for low in cuts]
+        total: Array | None = None
+        for low, band in bands:
+            part = band @ state[low : low + rows]
+            total = part if total is None else np.add(total, part, out=total)
+        return matrix @ state if total is None else total
 
 
 def _column(weight: Array, like: Array) -> Array:

@@ -130,6 +130,19 @@ def test_extremes_agree_for_hubs_blocks_and_empty_runs(largest: bool) -> None:
         np.testing.assert_array_equal(row, wanted)
 
 
+@pytest.mark.parametrize("how", ["sum", "mean"])
+def test_states_larger_than_the_cache_are_summed_in_bands(how: Any) -> None:
+    rng = np.random.default_rng(0)
+    g = Graph(rng.integers(0, 30_000, 50_000), rng.integers(0, 30_000, 50_000), 30_000)
+    h = rng.normal(size=(30_000, 80))
+    wanted = np.zeros_like(h)
+    np.add.at(wanted, g.dst, h[g.src])
+    if how == "mean":
+        wanted /= np.maximum(g.in_degree, 1)[:, None]
+    np.testing.assert_allclose(aggregate(g, h, how=how), wanted, atol=1e-12)
+    np.testing.assert_allclose(aggregate(g, h[:, :7], how=how), wanted[:, :7], atol=1e-12)
+
+
 def test_empty_receivers_take_the_value_asked_for() -> None:
     g = Graph([0], [1], 3)
     assert aggregate(g, [5.0, 6.0, 7.0], how="max").tolist() == [-np.inf, 5.0, -np.inf]
