@@ -35,15 +35,16 @@ class Policy:
         patience: learners' turns without an improvement until stagnation; 0 stands for 3 * cap.
         round_attempts: attempts that make a full round; 0 stands for "until the proposer has no more ideas".
         trips: explorations in place, without success, before a node comes to rest.
+        leap_drift: how much of what was measured a supposed near miss puts in doubt, in units of `expected`.
         reach: refused trials in a row after which an exploration is brought to its end.
     """
 
     cap: int = 16
     damping: float = 0.3
-    stages: tuple[int, ...] = (6, 18, 36)
-    drop: float = 0.5
+    stages: tuple[int, ...] = (6, 12, 20, 30, 45)
+    drop: float = 1.0
     certainty: float = 1.5
-    expected: float = 0.05
+    expected: float = 0.1
     retry: float = 0.05
     replicates: int = 3
     proposals: int = 4
@@ -60,6 +61,7 @@ class Policy:
     round_attempts: int = 0
     trips: int = 6
     reach: int = 12
+    leap_drift: float = 2.0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -78,6 +80,7 @@ class Policy:
             ("round_attempts", 0, 10**9),
             ("trips", 0, 10**6),
             ("reach", 1, 10**6),
+            ("leap_drift", 0, 1000),
         ):
             if not low <= getattr(self, name) <= high:
                 raise PolicyInvalid(name=name, value=getattr(self, name), allowed=f"within {low}..{high}")

@@ -1,6 +1,6 @@
 """Racing: a candidate meets a belief item by item and is dropped as soon as it clearly doesn't pay.
 
-Successive stages (6, 18, 36, all items), after irace (López-Ibáñez et al. 2016) and GEPA's minibatch gate
+Successive stages (6, 12, 20, 30, 45, all items), after irace (López-Ibáñez et al. 2016) and GEPA
 (Agrawal et al. 2025). A race that was not dropped ends with every item measured, so a commit never rests
 on a lucky few.
 """

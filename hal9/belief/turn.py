@@ -253,7 +253,7 @@ class _Turn(Speaker[B, E], Generic[B, E]):
         except BeliefEditRefused:
             return
         state.leave(space.encode(belief), space.hash(belief), leap)
-        self.recall()
+        self.recall(self.bench.policy.leap_drift)
 
     async def end_trip(self, home: B) -> None:
         """Where the trip led against home, unless it led nowhere."""
@@ -270,10 +270,10 @@ class _Turn(Speaker[B, E], Generic[B, E]):
         elif race.outcome == "lost":
             state.come_home()
 
-    def recall(self) -> None:
-        """Bring promising refused edits back."""
+    def recall(self, drift: float = 0.5) -> None:
+        """Bring promising refused edits back; `drift` is in units of the expected deviation."""
         policy = self.bench.policy
-        self.state.remember(drift=policy.expected / 2, chance=policy.retry, damping=policy.damping)
+        self.state.remember(drift=drift * policy.expected, chance=policy.retry, damping=policy.damping)
 
     async def maybe_fork(self, idea: Idea, race: Race, candidate: B, base: B, *, won: bool) -> None:
         """Ask for a second node when two edits of one section both help, on different items."""
