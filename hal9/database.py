@@ -46,7 +46,8 @@ def open_database(
         connection.execute(f"PRAGMA synchronous={synchronous}")
         connection.execute("PRAGMA foreign_keys=ON")
         migrate(connection, migrations, path=str(path))
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        # A flipped bit in the schema's text surfaces as UnicodeDecodeError.
         connection.close()
         if isinstance(error, sqlite3.OperationalError):
             raise
