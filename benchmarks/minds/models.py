@@ -128,28 +128,29 @@ def main() -> None:
             row = asyncio.run(measure(model.name, threads, chosen.repeats))
             peer = in_process(model.path, threads, chosen.repeats)
             row["in_process_generated_tokens_s"] = peer
-            rows.append({"model": model.name, "threads": threads, **row})
+            rows.append({"model": model.name, "threads": threads, "load": os.getloadavg()[0], **row})
             print(
                 f"{model.name:22} {threads:3d} {row['ready_s']:8.2f} {row['prompt_tokens_s']:9.0f}"
                 f" {row['generated_tokens_s']:6.1f} {row['generated_tokens_s'] / peer:14.2f}"
-                f" {row['same_prefix_s']:14.2f} {row['prefix_cached']:7.2f} {row['peak_rss_mb']:7.0f}"
+                f" {row['same_prefix_s']:14.2f} {row['prefix_cached']:7.2f} {row['peak_rss_mb']:7.0f}",
+                flush=True,
             )
+            _write(rows, chosen.repeats)
+
+
+def _write(rows: list[dict[str, Any]], repeats: int) -> None:
+    """Write what is measured so far: a run that is cut short keeps its rows."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "minds-models.json").write_text(
-        json.dumps(
-            {
-                "at": datetime.now(UTC).isoformat(),
-                "machine": platform.platform(),
-                "cpus": os.cpu_count(),
-                "load": os.getloadavg(),
-                "python": platform.python_version(),
-                "xllamacpp": version("xllamacpp"),
-                "repeats": chosen.repeats,
-                "rows": rows,
-            },
-            indent=1,
-        )
-    )
+    facts = {
+        "at": datetime.now(UTC).isoformat(),
+        "machine": platform.platform(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "xllamacpp": version("xllamacpp"),
+        "repeats": repeats,
+        "rows": rows,
+    }
+    (RESULTS / "minds-models.json").write_text(json.dumps(facts, indent=1))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from hal9.errors import (
     MindTimeout,
     MindUnreachable,
 )
-from hal9.minds.prices import Price, bound_tokens
+from hal9.minds.prices import Price, Quote, bound_tokens
 from hal9.minds.protocol import OnToken, Reply, Request, Usage
 from hal9.minds.retries import retry_after_seconds
 
@@ -326,6 +326,12 @@ class OpenAIMind:
         traceback: TracebackType | None,
     ) -> None:
         await self._client.__aexit__(exc_type, exc, traceback)
+
+    async def quote(self, request: Request) -> Quote:
+        """One token a byte of prompt plus `max_tokens`, at the configured price."""
+        prompt, price = bound_tokens(request.messages), self._client.endpoint.price
+        usd = None if price is None else price.of(prompt, request.max_tokens)
+        return Quote(tokens=prompt + request.max_tokens, usd=usd)
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         return await self._client.ask(request, on_token)

@@ -62,6 +62,18 @@ async def test_an_unknown_price_is_refused_when_money_is_limited(tmp_path: Path)
     assert server.seen == []
 
 
+async def test_a_configured_price_is_reserved_and_settled(tmp_path: Path) -> None:
+    limits = [Limit(kind="usd", scope="day", value=0.1)]
+    settings = _settings(prices={"m": Price(prompt_usd=1000.0, completion_usd=1000.0)})
+    with BudgetBook(tmp_path / "b.db", limits) as book, FakeOpenAI(says("hi")) as server:
+        async with open_mind(f"openai:{server.url}#m", settings=settings, budget=book) as mind:
+            await mind.think(ASK)
+            assert book.totals().usd == pytest.approx(0.018)
+            with pytest.raises(LimitExceeded, match="usd"):
+                await mind.think(Request(ASK.messages, max_tokens=100))
+    assert len(server.seen) == 1
+
+
 async def test_scripts_cost_no_money(tmp_path: Path) -> None:
     limits = [Limit(kind="usd", scope="day", value=0)]
     with BudgetBook(tmp_path / "b.db", limits) as book:
