@@ -1,12 +1,27 @@
-"""Which files and symbols of a repository does a task need? Ranked without a language model, drawn within a budget."""
+"""Which files and symbols of a repository does a task need? Ranked without a language model, drawn within a budget.
 
-from hal9.ripmap.history import History
-from hal9.ripmap.index import Index
-from hal9.ripmap.opening import open_index, open_revision
-from hal9.ripmap.model import Commit, Definition, FileRecord, Import, Reference, Role, StringLiteral
-from hal9.ripmap.settings import IndexSettings
+`render_map(workspace, task, tokens)` is all that most callers need; `open_index`, `rank` and `draw_map` are its parts.
+Names are resolved on first use, so that importing the room costs nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hal9.ripmap.evidence import Task
+    from hal9.ripmap.history import History
+    from hal9.ripmap.index import Index
+    from hal9.ripmap.mapper import Mapper, Question, explain_text, find_symbol, render_map
+    from hal9.ripmap.model import Commit, Definition, FileRecord, Import, Reference, Role, StringLiteral
+    from hal9.ripmap.opening import open_index, open_revision
+    from hal9.ripmap.packer import MapOptions
+    from hal9.ripmap.parameters import PARAMETERS, Parameters
+    from hal9.ripmap.ranking import RankedFile, RankedSymbol, Ranking, rank
+    from hal9.ripmap.render import draw_map
+    from hal9.ripmap.settings import IndexSettings, load_settings
+    from hal9.ripmap.tokens import token_counter
 
 __all__ = [
+    "PARAMETERS",
     "Commit",
     "Definition",
     "FileRecord",
@@ -14,9 +29,48 @@ __all__ = [
     "Import",
     "Index",
     "IndexSettings",
+    "MapOptions",
+    "Mapper",
+    "Parameters",
+    "Question",
+    "RankedFile",
+    "RankedSymbol",
+    "Ranking",
     "Reference",
     "Role",
     "StringLiteral",
+    "Task",
+    "draw_map",
+    "explain_text",
+    "find_symbol",
+    "load_settings",
     "open_index",
     "open_revision",
+    "rank",
+    "render_map",
+    "token_counter",
 ]
+
+_HOMES = {
+    "evidence": ("Task",),
+    "history": ("History",),
+    "index": ("Index",),
+    "mapper": ("Mapper", "Question", "explain_text", "find_symbol", "render_map"),
+    "model": ("Commit", "Definition", "FileRecord", "Import", "Reference", "Role", "StringLiteral"),
+    "opening": ("open_index", "open_revision"),
+    "packer": ("MapOptions",),
+    "parameters": ("PARAMETERS", "Parameters"),
+    "ranking": ("RankedFile", "RankedSymbol", "Ranking", "rank"),
+    "render": ("draw_map",),
+    "settings": ("IndexSettings", "load_settings"),
+    "tokens": ("token_counter",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - importing the room loads nothing
+
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -1,7 +1,9 @@
 """What the commands share: options, the question they make, notices and statistics."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from hal9.ripmap.index import Index
     from hal9.ripmap.parameters import Parameters
 
-__all__ = ["Chosen", "chosen_of", "index_options", "mapper_of", "parameters_of", "print_stats", "task_options"]
+__all__ = ["Chosen", "chosen_of", "index_options", "mapper_of", "parameters_of", "print_stats", "task_options", "use_mapper"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -95,9 +97,22 @@ def chosen_of(options: dict[str, Any]) -> Chosen:
     )
 
 
+_current: ContextVar[Mapper | None] = ContextVar("ripmap_mapper", default=None)
+
+
+@contextmanager
+def use_mapper(mapper: Mapper) -> Iterator[None]:
+    """Have commands run inside use this mapper and what it keeps warm."""
+    token = _current.set(mapper)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def mapper_of() -> Mapper:
-    """A mapper that tells its notices on standard error."""
-    return Mapper(notify=lambda text: click.echo(f"ripmap: {text}", err=True))
+    """The mapper in use, or a new one that tells its notices on standard error."""
+    return _current.get() or Mapper(notify=lambda text: click.echo(f"ripmap: {text}", err=True))
 
 
 def parameters_of(

@@ -64,7 +64,7 @@ def eval_command(
         "mrr": report.figures.mrr,
         "accuracy": report.figures.accuracy,
         "ndcg_interval": [low, high],
-        "by_tree": {name: str(figures) for name, figures in report.by_tree().items()},
+        "by_tree": {name: str(figures) for name, figures in report.by_tree.items()},
     }
     if parameters is not None:
         compared = report.against(baseline, rng)

@@ -1,0 +1,159 @@
+"""The command line and the MCP server, as real processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import write_files
+
+RIPMAP = [sys.executable, "-m", "hal9.ripmap"]
+TASK = "the cart has no items when I checkout"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "RIPMAP_CACHE_DIR": str(tmp_path / "cache"),
+        "XDG_RUNTIME_DIR": str(tmp_path),
+        "PYTHONWARNINGS": "error",
+    }
+
+
+@pytest.fixture
+def ripmap(shop: Path, environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*RIPMAP, *arguments], capture_output=True, text=True, cwd=shop, env=environment, input=stdin, timeout=60
+        )
+
+    return run
+
+
+def test_map_formats(ripmap: Callable[..., Any], shop: Path) -> None:
+    plain = ripmap(".", "--task", TASK, "--why", "--stats", "--tokens", "500")
+    assert plain.returncode == 0, plain.stderr
+    assert plain.stdout.startswith("shop/cart.py")
+    assert "7 files: 7 read now" in plain.stderr
+    assert "\x1b" not in plain.stdout
+    found = json.loads(ripmap(str(shop), "--task", "-", "--format", "json", stdin=TASK).stdout)
+    assert found["files"][0]["path"] == "shop/cart.py"
+    assert ripmap("--task", TASK, "--format", "paths", "--ext", "py", "--limit", "1").stdout == "shop/cart.py\n"
+    assert "### `shop/cart.py`" in ripmap("--task", TASK, "--format", "md", "--no-git", "--no-cache").stdout
+    assert "\x1b[" in ripmap("--task", TASK, "--color").stdout
+    (shop.parent / "task.txt").write_text(TASK)
+    assert ripmap("--task-file", str(shop.parent / "task.txt")).stdout.startswith("shop/cart.py")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["nowhere"], 1, "no such folder"),
+        (["--tokens", "0"], 2, "--tokens"),
+        (["--tokens", "5"], 1, "at least 48 tokens"),
+        (["--format", "xml"], 2, "xml"),
+        (["--task", "a", "--task-file", "b"], 2, "exclude each other"),
+        (["--task-file", "nowhere.txt"], 2, "nowhere.txt"),
+        (["--params", "nowhere.json"], 2, "nowhere.json"),
+        (["--tokenizer", "nowhere.json"], 1, "nowhere.json"),
+        (["explain", "Nothing.here", "--task", "x"], 1, "Nothing.here"),
+        (["explain", "shop/cart.py", "--root", "nowhere"], 1, "no such folder"),
+        (["eval", "nowhere"], 2, "nowhere"),
+    ],
+)
+def test_mistakes_are_named_without_a_traceback(
+    ripmap: Callable[..., Any], arguments: list[str], code: int, text: str
+) -> None:
+    done = ripmap(*arguments)
+    assert done.returncode == code
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_explain_index_and_params(ripmap: Callable[..., Any]) -> None:
+    assert "shop/cart.py: rank 1" in ripmap("explain", "Cart.checkout", "--task", TASK).stdout
+    assert "7 files" in ripmap("index", ".").stderr
+    assert "pagerank_alpha" in ripmap("params").stdout
+    assert "properties" in json.loads(ripmap("params", "--schema").stdout)
+
+
+def test_closed_pipe_is_quiet(shop: Path, environment: dict[str, str]) -> None:
+    running = subprocess.Popen(
+        [*RIPMAP, ".", "--task", TASK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=shop, env=environment
+    )
+    assert running.stdout is not None
+    running.stdout.close()
+    _, errors = running.communicate(timeout=60)
+    assert b"Traceback" not in errors
+
+
+@pytest.fixture
+def watching(shop: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*RIPMAP, "index", ".", "--watch"], stderr=subprocess.PIPE, text=True, cwd=shop, env=environment
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "watching" in line:
+            break
+    yield process
+    process.terminate()
+    process.communicate(timeout=20)
+
+
+def test_a_watching_process_answers_and_follows(
+    ripmap: Callable[..., Any], shop: Path, watching: subprocess.Popen[str], environment: dict[str, str]
+) -> None:
+    alone = subprocess.run(
+        [*RIPMAP, ".", "--task", TASK], capture_output=True, text=True, cwd=shop, timeout=60,
+        env={**environment, "RIPMAP_NO_WARM": "1"},
+    )  # fmt: skip
+    assert ripmap(".", "--task", TASK).stdout == alone.stdout
+    assert ripmap(".", "--tokens", "5").returncode == 1
+    assert "another process" in ripmap("index", ".", "--watch").stderr
+    write_files(shop, {"shop/invoice.py": "class Invoice:\n    def send_by_post(self): ...\n"})
+    deadline = time.monotonic() + 20
+    while "shop/invoice.py" not in ripmap(".", "--task", "send_by_post of Invoice").stdout:
+        assert time.monotonic() < deadline
+    watching.terminate()
+    watching.wait(timeout=20)
+    assert ripmap(".", "--task", TASK).stdout.startswith("shop/")
+
+
+async def test_mcp_server(shop: Path, environment: dict[str, str]) -> None:
+    mcp = pytest.importorskip("mcp")
+    parameters = mcp.StdioServerParameters(
+        command=sys.executable, args=["-m", "hal9.ripmap", "serve", "--root", str(shop)], env=environment
+    )
+    async with mcp.Client(parameters) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert set(tools) == {"rank", "map", "explain", "symbol"}
+        assert all(tool.description for tool in tools.values())
+        ranked = (await client.call_tool("rank", {"task": TASK, "limit": 2})).structured_content
+        assert ranked["files"][0]["path"] == "shop/cart.py"
+        assert len(ranked["files"]) <= 2
+        drawn = await client.call_tool("map", {"task": TASK, "tokens": 300})
+        assert drawn.content[0].text.startswith("shop/cart.py")
+        told = await client.call_tool("explain", {"target": "Cart.checkout", "task": TASK})
+        assert "symbol rank" in told.content[0].text
+        found = (await client.call_tool("symbol", {"name": "Cart.checkout"})).structured_content
+        assert "return total" in found["definitions"][0]["source"]
+        for arguments, text in (
+            ({"repository": "/etc"}, "outside the allowed roots"),
+            ({"repository": "../"}, "outside the allowed roots"),
+            ({"repository": "nowhere"}, "no such folder"),
+            ({"repository": "README.md"}, "not a folder"),
+            ({"tokens": 3}, "at least 48"),
+        ):
+            refused = await client.call_tool("map", arguments)
+            assert refused.is_error
+            assert text in refused.content[0].text
+        unknown = await client.call_tool("symbol", {"name": "Nothing"})
+        assert "no definition called" in unknown.content[0].text
