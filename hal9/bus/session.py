@@ -7,7 +7,6 @@ of private names is in this file.
 
 import asyncio
 import contextlib
-import logging
 import socket
 import ssl
 import threading
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     pass
 
 __all__ = ["Session"]
-
-# Every end of a session is logged by whoever owns it, once and with its reason.
-_quiet = logging.getLogger("hal9.bus.client")
-_quiet.setLevel(logging.CRITICAL)
 
 _FAILED = 0x80  # SUBACK return code (MQTT 3.1.1, section 3.9.3)
 
@@ -66,17 +61,19 @@ class Session:
             keepalive=keepalive,
             timeout=answer_timeout,
             tls_context=self._remembering(address.tls_context()),
-            logger=_quiet,
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True) if will else None,
-            max_inflight_messages=in_flight,
+            max_inflight_messages=0,  # we keep the window; paho's looks at every message at every answer
             # Without it Nagle's algorithm and delayed ACKs add 40 ms to a round trip.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         self._client.pending_calls_threshold = 10_000
         self._paho = self._client._client  # noqa: SLF001
+        self._paho.disable_logger()  # two log calls for each packet, whatever the level
         self._paho.manual_ack_set(True)
         self._paho.connect_timeout = min(answer_timeout, 5.0)
         self._paho.on_message = self._on_message
+        # Past paho's per-filter callbacks, which cost more than decoding the message.
+        self._paho._handle_on_message = self._take  # type: ignore[method-assign]  # noqa: SLF001
         self._paho.on_publish = self._on_publish
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -233,6 +230,9 @@ class Session:
             self._loop.add_writer(self._writing, self._write)
 
     def _on_message(self, _client: Any, _userdata: Any, message: Any) -> None:
+        self._take(message)
+
+    def _take(self, message: Any) -> None:
         mid, qos = message.mid, message.qos
 
         def ack() -> None:

@@ -63,7 +63,8 @@ class Journal:
         self._migrations = tuple(migrations)
         self._synchronous = synchronous
         self._max_pages = max_pages
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
+        self._gathered: list[_Item] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: threading.Thread | None = None
         self._write_connection: sqlite3.Connection | None = None
@@ -89,6 +90,7 @@ class Journal:
     ) -> None:
         writer, self._writer = self._writer, None
         readers, self._readers = self._readers, None
+        self._hand_over()
         self._queue.put(None)
         loop = asyncio.get_running_loop()
         if writer is not None:
@@ -110,9 +112,18 @@ class Journal:
         """
         if self._writer is None:
             raise JournalClosed(path=str(self.path))
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put((fn, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if not self._gathered:
+            # Waking the other thread costs more than a write: once for all writes of this turn of the loop.
+            loop.call_soon(self._hand_over)
+        self._gathered.append((fn, future))
         return await future
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._queue.put(gathered)
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run `fn` on a read-only connection in the reader thread; it sees everything committed before."""
@@ -166,7 +177,7 @@ class Journal:
             item = self._queue.get()
             if item is None:
                 return
-            batch = [item]
+            batch = item
             last = False
             while len(batch) < _BATCH_LIMIT:
                 try:
@@ -176,7 +187,7 @@ class Journal:
                 if item is None:
                     last = True
                     break
-                batch.append(item)
+                batch += item
             settled = self._commit(connection, batch)
             with contextlib.suppress(RuntimeError):  # the loop is gone, so is everyone who waited
                 loop.call_soon_threadsafe(_settle, settled)
