@@ -1,12 +1,13 @@
 """What nodes say to each other.
 
 Seven kinds, each with the id of its cause, the version of the belief it speaks about, and a hop count. Metric
-carries the per-item vector, never a mean alone. A signal is deduplicated by `key`: the same suggestion
-coming back round a loop is the same evidence, and counting it twice is belief propagation's own failure.
+carries the per-item vector, never a mean alone. A receiver counts a suggestion once per kind, section, edit and
+origin: what comes back round a loop is the same evidence, and counting it twice is belief propagation's own
+failure.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from hal9.errors import BeliefSignalInvalid
@@ -53,24 +54,6 @@ class Signal:
     gain: float = 0.0
     accepted: bool = False
     reason: str = ""
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What counts as the same evidence."""
-        return (self.kind, self.section, self.edit_hash)
-
-    def passed_on(self, new_id: str, source: str, target: str) -> Self:
-        """The same content one hop further."""
-        return replace(
-            self,
-            id=new_id,
-            cause=self.id,
-            source=source,
-            target=target,
-            hops=self.hops + 1,
-            origin=self.origin or self.source,
-            version=0,
-        )
 
     def to_json(self) -> dict[str, Any]:
         """All fields."""
