@@ -1,9 +1,9 @@
 """What nodes say to each other.
 
-Seven kinds, each with the id of its cause, the version of the belief it speaks about, and a hop count. Metric
-carries the per-item vector, never a mean alone. A receiver counts a suggestion once per kind, section, edit and
-origin: what comes back round a loop is the same evidence, and counting it twice is belief propagation's own
-failure.
+Seven kinds, each with the id of its cause, the version of the belief it speaks about, and a hop count.
+Metric carries the per-item vector, never a mean alone. A receiver counts a suggestion once per kind,
+section, edit and origin: what comes back round a loop is the same evidence, and counting it twice is belief
+propagation's own failure.
 """
 
 from collections.abc import Mapping
