@@ -22,6 +22,7 @@ __all__ = [
     "MindSettings",
     "NeuronSettings",
     "PassThroughSettings",
+    "PriceSettings",
     "QualitySettings",
     "RepositoryMapSettings",
     "RoutingSettings",
@@ -68,6 +69,13 @@ class BrokerSettings(_Section):
     store_max_age_hours: Positive = 72
 
 
+class PriceSettings(_Section):
+    """US dollars per million tokens."""
+
+    prompt_usd: Annotated[float, Field(ge=0)]
+    completion_usd: Annotated[float, Field(ge=0)]
+
+
 class MindSettings(_Section):
     """Language models."""
 
@@ -77,6 +85,11 @@ class MindSettings(_Section):
     timeout_seconds: Seconds = 300.0
     attempts: Positive = 4
     concurrent_calls: Positive = 2
+    key_variable: str = "OPENAI_API_KEY"
+    prices: dict[str, PriceSettings] = Field(default_factory=dict)
+    agent_model: str = ""
+    agent_usd_per_call: Annotated[float, Field(ge=0)] | None = None
+    record_to: str | None = None
     critic: str = "none"
     judge: str = "none"
     trusted_rule_writers: list[str] = Field(default_factory=list)

@@ -61,15 +61,12 @@ def pull(ctx: click.Context, name: str | None, if_needed: bool) -> None:
     """Download a model (default: the one the cluster uses); resumes, and checks size and SHA-256."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from hal9.minds.models import default_model, find_model, installed
+    from hal9.minds.models import default_model
     from hal9.minds.pull import Progress as PullProgress
     from hal9.minds.pull import pull as pull_model
 
     chosen = name or _configured(ctx) or default_model()
     if if_needed and name is None and _configured(ctx) is None:
-        return
-    if find_model(chosen).path.is_file():
-        click.echo(str(installed(chosen)))
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console(stderr=True)) as progress:

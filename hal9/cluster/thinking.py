@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from hal9.limits import BudgetBook, Limit
 from hal9.minds import MindSettings as OpenSettings
 from hal9.minds import default_spec, open_mind
+from hal9.minds.agents import AgentSettings
 from hal9.minds.local import LocalSettings
+from hal9.minds.prices import Price
 from hal9.minds.protocol import Mind, OnToken, Reply, Request
 from hal9.minds.retries import RetryPolicy
 from hal9.neurons.seams import CallContext
@@ -120,6 +123,17 @@ class MindPool:
     def _open_settings(self) -> OpenSettings:
         minds = self._settings().minds
         return OpenSettings(
-            local=LocalSettings(threads=minds.threads, context_tokens=minds.context_tokens),
+            key_variable=minds.key_variable,
+            prices={
+                name: Price(prompt_usd=price.prompt_usd, completion_usd=price.completion_usd)
+                for name, price in minds.prices.items()
+            },
+            local=LocalSettings(
+                threads=minds.threads,
+                context_tokens=minds.context_tokens,
+                parallel=minds.concurrent_calls,
+            ),
+            agent=AgentSettings(model=minds.agent_model, usd_per_call=minds.agent_usd_per_call),
             retries=RetryPolicy(attempts=minds.attempts),
+            record_to=Path(minds.record_to).expanduser() if minds.record_to else None,
         )
