@@ -242,7 +242,8 @@ class MemorySettings(_Section):
 
     embedder: str = "auto"
     recall_limit: Annotated[int, Field(ge=0, le=3)] = 1
-    min_similarity: Share = 0.35
+    min_similarity: Share = 0.2
+    scope_gate: bool = True
     retention_days: Positive = 30
     min_importance: Share = 0.3
     max_entries: Positive = 100_000

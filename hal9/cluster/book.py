@@ -86,6 +86,8 @@ class TaskBook:
         self._nudge = asyncio.Event()
         self._handlers: dict[str, RequestHandler] = {"cancel": self._cancel_request}
         self.on_finished: list[Callable[[str], None]] = []
+        self.finish_writes: list[Callable[[sqlite3.Connection, str, float], None]] = []
+        self.elsewhere: dict[str, asyncio.Event] = {}
         self.accepting = True
 
     def answer_requests(self, kind: str, handler: RequestHandler) -> None:
@@ -129,7 +131,10 @@ class TaskBook:
                 for task in await self._journal.read(tasks.queued_tasks):
                     await self._start(task)
             for request in await self._journal.read(tasks.open_requests):
-                await self._answer(request)
+                if request.kind in self.elsewhere:
+                    self.elsewhere[request.kind].set()
+                else:
+                    await self._answer(request)
             self._nudge.clear()
             try:
                 async with asyncio.timeout(_POLL_SECONDS):
@@ -208,6 +213,8 @@ class TaskBook:
             final = result.model_copy(update={"steps": [], "tally": total})
             first = tasks.finish_task(connection, task_id, state=state, result=final, now=now)
             if first:
+                for also in self.finish_writes:
+                    also(connection, task_id, now)
                 loop.call_soon_threadsafe(self._announce, task_id)
 
         return write
@@ -267,4 +274,3 @@ class TaskBook:
         await self._journal.write(
             lambda connection: tasks.close_request(connection, request.seq, outcome=outcome, now=now)
         )
-

@@ -29,12 +29,13 @@ from hal9.clock import Clock, SystemClock
 from hal9.cluster.book import BOOK, TaskBook
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
+from hal9.cluster.learning import REQUESTS, Learner, ask_to_learn
 from hal9.cluster.mapping import RipmapCartographer
 from hal9.cluster.thinking import MindPool, budget_limits, resolve_spec
 from hal9.errors import ConfigError, DaemonRunning
 from hal9.journal import Journal
 from hal9.limits import BudgetBook
-from hal9.neurons import FixedPrompts, FixedRouter, House, Neuron, NeuronDefinition, NoRecall, load_neurons
+from hal9.neurons import FixedRouter, House, Neuron, NeuronDefinition, load_neurons
 from hal9.settings import BrokerSettings, Settings
 
 __all__ = ["NODE", "Daemon", "broker_address", "courier_settings"]
@@ -151,6 +152,17 @@ class Daemon:
         self.minds = await stack.enter_async_context(MindPool(lambda: self.settings, book))
         self.address = await self._open_broker(stack)
         self.directory = NeuronDirectory(clock=self._clock, node=NODE)
+        self.learner = await stack.enter_async_context(
+            Learner(
+                self.home,
+                settings=lambda: self.settings,
+                definitions=self.definitions,
+                minds=self.minds,
+                journal=self.journal,
+                clock=self._clock,
+                alert=self.alert,
+            )
+        )
         self.house = self._furnish()
         self.courier = Courier(
             MqttBus(self.address, client_id=f"{settings.cluster.name}-{NODE}"),
@@ -169,6 +181,9 @@ class Daemon:
             settings=lambda: self.settings,
             clock=self._clock,
         )
+        self.book.finish_writes.append(ask_to_learn)
+        self.book.elsewhere.update(dict.fromkeys(REQUESTS, self.learner.wake))
+        self.learner.courier = self.courier
         self.courier.host(BOOK, self.book.handle, concurrency=16)
         for definition in self.definitions.values():
             self._host(definition)
@@ -181,6 +196,7 @@ class Daemon:
             ("reload", self._reload_loop),
             ("status", self._status_loop),
             ("nodes", self._watch_nodes),
+            ("learning", self.learner.run),
         ):
             self._tasks.append(self._group.create_task(run(), name=f"daemon {name}"))
         await self.courier.set_status("ready", {"version": __version__})
@@ -220,9 +236,9 @@ class Daemon:
             settings=lambda: self.settings,
             thinker=self.minds,
             router=FixedRouter(),
-            recaller=NoRecall(),
+            recaller=self.learner,
             cartographer=RipmapCartographer(min_files=self.settings.repository_map.min_files),
-            prompts=FixedPrompts({name: one.promptgram for name, one in self.definitions.items()}),
+            prompts=self.learner.prompts,
             clock=self._clock,
             directory=self.directory,
             journal=self.journal,
@@ -238,7 +254,7 @@ class Daemon:
                 task_id, detail, event=str(detail.get("event", "progress")), source=name
             )
 
-        neuron = Neuron(definition, self.house, emit=emit)
+        neuron = Neuron(definition, self.house, emit=emit, on_gradient=self.learner.on_gradient)
         self.directory.local[name] = definition.meta.layer
         # Cancel signals must get through while all turns are busy.
         concurrency = self.settings.cluster.concurrent_turns + 2

@@ -130,7 +130,8 @@ def _of_failure(
     """One of the closed set of stop reasons as an error type."""
     text = (failure.evidence.strip() or failure.message)[-_TEXT:]
     error: ErrorType
-    severity, point = 1.0, failure.reason
+    severity = 1.0
+    point: str = failure.reason
     check = result.check
     match failure.reason:
         case "cancelled" | "done":

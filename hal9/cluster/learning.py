@@ -1,0 +1,267 @@
+"""Learning in the daemon: opens the memory file, answers requests, serves recall, prompts and gradients to neurons."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from hal9.bus import Courier, Outcome
+from hal9.clock import Clock
+from hal9.cluster.book import BOOK
+from hal9.cluster.home import Home
+from hal9.cluster.rehearsal import Rehearsal
+from hal9.cluster.thinking import MindPool
+from hal9.errors import EmbedderUnavailable, Hal9Error
+from hal9.journal import Journal, tasks
+from hal9.journal.tasks import RequestRow
+from hal9.learning import (
+    ChecksFirst,
+    Critic,
+    LearningEngine,
+    Lessons,
+    Parts,
+    PromptBook,
+    TaskPath,
+    derive_id,
+    parse_feedback,
+)
+from hal9.memory import (
+    Embedder,
+    MemoryStore,
+    MitigationBook,
+    MitigationPolicy,
+    Recall,
+    RecallPolicy,
+    open_embedder,
+    recall,
+    scope_of,
+)
+from hal9.minds.protocol import Reply, Request
+from hal9.neurons import CallContext, NeuronDefinition
+from hal9.settings import Settings
+from hal9.signals import ErrorGradient, Scope, Signal
+
+__all__ = ["REQUESTS", "Learner", "ask_to_learn", "choose_embedder"]
+
+_log = logging.getLogger("hal9.cluster.learning")
+SettingsNow = Callable[[], Settings]
+Alert = Callable[[str], None]
+REQUESTS = ("learn", "feedback")
+_GRADIENT_PATIENCE = 10.0
+
+
+def ask_to_learn(connection: sqlite3.Connection, task_id: str, now: float) -> None:
+    """A task has finished: have it examined. Runs in the transaction that finishes it, so none is missed."""
+    tasks.add_request(connection, "learn", {}, now=now, task_id=task_id)
+
+
+def choose_embedder(spec: str) -> tuple[Embedder | None, str]:
+    """The embedder that a home's settings want, and a notice when "auto" had to take the lesser one.
+
+    Raises:
+        EmbedderUnknown, EmbedderUnavailable, WeightsMismatch: a named one cannot be used.
+    """
+    if spec != "auto":
+        return open_embedder(spec), ""
+    try:
+        return open_embedder("onnx-minilm"), ""
+    except EmbedderUnavailable as error:
+        notice = f"memory.embedder auto uses word hashing, which finds much less: {error}"
+        return open_embedder("hashing"), notice
+
+
+class Learner:
+    """What the daemon knows of learning; use it with `async with`, then `run()`.
+
+    Args:
+        home: the cluster's home.
+        settings: in force now.
+        definitions: the neurons of this process.
+        minds: for critic, judge and replays.
+        journal: tasks, steps, requests.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        settings: SettingsNow,
+        definitions: Mapping[str, NeuronDefinition],
+        minds: MindPool,
+        journal: Journal,
+        clock: Clock,
+        alert: Alert,
+    ) -> None:
+        self._home = home
+        self._settings = settings
+        self._definitions = definitions
+        self._minds = minds
+        self._journal = journal
+        self._clock = clock
+        self._alert = alert
+        self._stack = AsyncExitStack()
+        self._settled: dict[str, asyncio.Event] = {}
+        self.courier: Courier | None = None
+        self.wake = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        memory = self._settings().memory
+        embedder, notice = await asyncio.to_thread(choose_embedder, memory.embedder)
+        if notice:
+            self._alert(notice)
+        store = MemoryStore(self._home.memory, embedder=embedder, clock=self._clock)
+        self.store = self._stack.enter_context(await asyncio.to_thread(store.__enter__))
+        self._home.memory.chmod(0o600)
+        files = {name: one.promptgram for name, one in self._definitions.items()}
+        self.prompts = PromptBook(self.store, files)
+        for text in self.prompts.notices:
+            self._alert(text)
+        self.rehearsal = Rehearsal(
+            home=self._home,
+            settings=self._settings,
+            definitions=self._definitions,
+            prompts=self.prompts,
+            minds=self._minds,
+            journal=self._journal,
+            clock=self._clock,
+        )
+        lessons = Lessons(
+            self.store,
+            verify=self.rehearsal.verify,
+            rehearse=self.rehearsal.rehearse,
+            cases=lambda: min(2, self._settings().gate.replay_tasks),
+        )
+        lessons.book = MitigationBook(
+            self.store, MitigationPolicy(trusted_minds=tuple(self._settings().minds.trusted_rule_writers))
+        )
+        self.engine = LearningEngine(
+            Parts(
+                store=self.store,
+                prompts=self.prompts,
+                lessons=lessons,
+                critic=Critic(self.ask, spec=lambda: self._settings().minds.critic),
+                scorer=ChecksFirst(self.ask, judge=lambda: self._settings().minds.judge),
+                entry=BOOK,
+                settings=self._settings,
+                alert=self._alert,
+            )
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(exc_type, exc, traceback)
+
+    async def ask(self, spec: str, request: Request, purpose: str) -> Reply:
+        """Ask a mind for learning's own purposes; it goes on the accounts under that purpose."""
+        call = CallContext(task_id=purpose, call_id=purpose, neuron="learning")
+        return await self._minds.think(spec, request, call=call)
+
+    # --- what neurons use ---------------------------------------------------------------------------
+
+    async def recall(self, objective: str, *, scope: Scope, neuron: str, layer: int) -> Recall | None:
+        """One memory or none; layers above implementation get the rule without the solved example."""
+        memory = self._settings().memory
+        if memory.recall_limit == 0:
+            return None
+        wanted = scope_of(
+            objective,
+            workspace=scope.workspace,
+            module=scope.module or None,
+            family=scope.task_family or None,
+        )
+        policy = RecallPolicy(limit=1, min_similarity=memory.min_similarity, scope_gate=memory.scope_gate)
+        found = await asyncio.to_thread(recall, self.store, objective, wanted, policy)
+        if found is not None and layer != 2:
+            return replace(found, example=None)
+        return found
+
+    async def on_gradient(self, signal: Signal, gradient: ErrorGradient) -> Outcome:
+        """A backward signal for a neuron of this process."""
+        steps = await self._journal.read(lambda connection: tasks.steps_of(connection, signal.task_id))
+        signals = await self.engine.on_gradient(signal, gradient, recorded=TaskPath.recorded(steps))
+
+        def settled(connection: sqlite3.Connection) -> None:
+            if not signals:
+                root = str(gradient.context.environmental_factors.get("root", ""))
+                loop.call_soon_threadsafe(self._arrived, root)
+
+        loop = asyncio.get_running_loop()
+        return Outcome(send=tuple(signals), writes=(settled,))
+
+    def _arrived(self, root: str) -> None:
+        event = self._settled.get(root)
+        if event is not None:
+            event.set()
+
+    # --- requests -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Answer the requests that are learning's; runs for ever."""
+        while True:
+            await self.wake.wait()
+            self.wake.clear()
+            for request in await self._journal.read(tasks.open_requests):
+                if request.kind in REQUESTS:
+                    await self._answer(request)
+
+    async def _answer(self, request: RequestRow) -> None:
+        """One request; the signals it starts are recorded together with its being answered."""
+        waiting: list[Signal] = []
+        try:
+            signals, outcome = await self._handle(request)
+            waiting = [*signals] if request.kind == "feedback" else []
+        except Hal9Error as error:
+            _log.warning("%s request %d: %s", request.kind, request.seq, error)
+            signals, outcome = [], json.dumps({"error": str(error)})
+        if self.courier is None:
+            raise RuntimeError("the learner needs a courier to run")
+        cause = _cause(request)
+        if waiting:
+            self._settled[cause] = asyncio.Event()
+            await self.courier.send(signals)
+            try:
+                async with asyncio.timeout(_GRADIENT_PATIENCE):
+                    await self._settled[cause].wait()
+            except TimeoutError:
+                _log.info("feedback %d: its gradients are still on their way", request.seq)
+            finally:
+                del self._settled[cause]
+            signals = []
+        now = self._clock.now()
+
+        def close(connection: sqlite3.Connection) -> None:
+            tasks.close_request(connection, request.seq, outcome=outcome, now=now)
+
+        await self.courier.send(signals, writes=(close,))
+
+    async def _handle(self, request: RequestRow) -> tuple[list[Signal], str]:
+        task_id = request.task_id or ""
+        task = await self._journal.read(lambda connection: tasks.get_task(connection, task_id))
+        steps = await self._journal.read(lambda connection: tasks.steps_of(connection, task_id))
+        if task is None:
+            return [], json.dumps({"error": f"task {task_id} is not in the journal any more"})
+        if request.kind == "learn":
+            return await self.engine.examine(task, steps), "{}"
+        feedback = parse_feedback(request.body)
+        report = await self.engine.take_feedback(feedback, task, steps, cause=_cause(request))
+        answer: dict[str, Any] = {"said": list(report.said)}
+        if report.lesson is not None:
+            answer["mitigation"] = report.lesson.mitigation_id
+            answer["mitigation_state"] = report.lesson.state
+        return list(report.signals), json.dumps(answer)
+
+
+def _cause(request: RequestRow) -> str:
+    """An id of this very request: the same after a crash, another one in every journal."""
+    return derive_id(request.task_id or "", request.kind, str(request.seq), str(request.at))

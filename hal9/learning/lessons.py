@@ -1,0 +1,329 @@
+"""Mitigations out of the user's words, of their corrected answers, and of retries that passed.
+
+No model writes a rule: it is the user's own sentence plus what the right answer has and the wrong one lacks.
+When one is admitted:
+
+- the user's corrected answer passes the task's check, or the task has none to ask: at once, on probation (two failures
+  retire it);
+- otherwise it must fix a held-back case on the real mind: the failed task itself with the rule alone, or another
+  failed task of its scope;
+- where nothing can be replayed, the user's repeated word is the evidence: it is admitted when their rejections form
+  a pattern.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from hal9.errors import MemoryInvalid
+from hal9.journal.tasks import TaskRow
+from hal9.learning.feedback import Feedback
+from hal9.learning.ledger import Ledger
+from hal9.learning.outcomes import scope_of_task
+from hal9.memory import (
+    HeldBackCase,
+    MemoryStore,
+    Mitigation,
+    MitigationBook,
+    NewMitigation,
+    Scope,
+    SolvedExample,
+    scope_for_memory,
+    template_rule,
+)
+from hal9.signals import StepRecord, TaskPayload
+
+__all__ = [
+    "Lesson",
+    "Lessons",
+    "Rehearse",
+    "Verify",
+    "ReplayCase",
+    "answer_as_turn",
+    "replay_case",
+    "wrong_and_right",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayCase:
+    """A remembered task as it can be done again: `remove` names the files that it had created itself."""
+
+    payload: TaskPayload
+    remove: tuple[str, ...] = ()
+
+
+Verify = Callable[[TaskPayload, str], Awaitable[bool | None]]
+"""Whether a whole answer passes the task's check in a copy of its workspace; None when that cannot be tried."""
+Rehearse = Callable[[ReplayCase, Mitigation | None], Awaitable[bool | None]]
+"""Whether the real mind passes the task in a copy of its workspace, bare or with a mitigation; None: impossible."""
+
+_MOST_RETIRED = 2
+_LANGUAGES = {
+    "py": "python",
+    "js": "javascript",
+    "ts": "typescript",
+    "rs": "rust",
+    "md": "markdown",
+    "sh": "bash",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What was learned, or why nothing was."""
+
+    mitigation_id: int | None
+    state: str
+    reason: str
+
+
+def answer_as_turn(payload: TaskPayload, changed: Sequence[str], content: str) -> str:
+    """A right answer as a neuron would write it: a file in a fenced block under its path, or just the text."""
+    paths = payload.targets or list(changed)
+    if len(paths) != 1:
+        return content
+    suffix = PurePosixPath(paths[0]).suffix.removeprefix(".")
+    return f"`{paths[0]}`\n```{_LANGUAGES.get(suffix, suffix)}\n{content.rstrip()}\n```"
+
+
+def wrong_and_right(steps: Sequence[StepRecord]) -> tuple[str, str] | None:
+    """The first reply whose check failed and the later one whose check passed, of one implementer's turn."""
+    replies: dict[str, str] = {}
+    wrong: dict[str, str] = {}
+    for step in steps:
+        if step.kind == "think" and step.reply:
+            replies[step.signal_id] = step.reply
+        elif step.kind == "check" and step.signal_id in replies:
+            if step.outcome == "failed":
+                wrong.setdefault(step.signal_id, replies[step.signal_id])
+            elif step.signal_id in wrong:
+                return wrong[step.signal_id], replies[step.signal_id]
+    return None
+
+
+def replay_case(checks: str) -> ReplayCase:
+    """What the `checks` column of a remembered task says."""
+    kept = json.loads(checks)[0]
+    return ReplayCase(TaskPayload.model_validate(kept["payload"]), tuple(kept["remove"]))
+
+
+class Lessons:
+    """Makes, tries and admits mitigations.
+
+    Args:
+        store: the memory file.
+        verify: runs a task's check on an answer.
+        rehearse: runs a task on the real mind; None when that is not possible here.
+        cases: how many held-back cases one candidate is tried on at most; 0 never replays.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        *,
+        verify: Verify | None = None,
+        rehearse: Rehearse | None = None,
+        cases: Callable[[], int] = lambda: 2,
+    ) -> None:
+        self.store = store
+        self.book = MitigationBook(store)
+        self.ledger = Ledger(store)
+        self._verify = verify
+        self._rehearse = rehearse
+        self._cases = cases
+
+    async def from_feedback(
+        self, feedback: Feedback, task: TaskRow, steps: Sequence[StepRecord], *, cause: str
+    ) -> Lesson:
+        """Learn from what the user said about a task."""
+        scope = scope_for_memory(scope_of_task(task.payload))
+        rejected = next((step.reply for step in reversed(steps) if step.kind == "think" and step.reply), "")
+        changed = [change.path for change in task.result.changes] if task.result else []
+        expected = feedback.expected
+        example = None
+        if expected is not None:
+            example = SolvedExample(task.payload.objective, answer_as_turn(task.payload, changed, expected))
+        try:
+            rule = template_rule(
+                scope=scope,
+                note=feedback.words,
+                task=task.payload.objective,
+                corrected=expected or "",
+                rejected=rejected,
+            )
+            number = await asyncio.to_thread(
+                self._propose, rule, scope, example, ("user", "user", cause, task.id)
+            )
+        except MemoryInvalid as error:
+            return Lesson(None, "none", str(error))
+        verified = None
+        if expected is not None and self._verify is not None:
+            verified = await self._verify(task.payload, expected)
+        return await self._settle(
+            number, task, corrected=expected is not None, verified=verified, cause=cause
+        )
+
+    async def from_retry(self, task: TaskRow, steps: Sequence[StepRecord], *, cause: str) -> Lesson | None:
+        """A candidate out of a failed try and a later one that passed the check; None when there is no such pair."""
+        found = wrong_and_right(steps)
+        if found is None:
+            return None
+        scope = scope_for_memory(scope_of_task(task.payload))
+        if not scope.module and not scope.task_family:
+            return None
+        wrong, right = found
+        rule = template_rule(scope=scope, task=task.payload.objective, corrected=right, rejected=wrong)
+        example = SolvedExample(task.payload.objective, right)
+        try:
+            number = await asyncio.to_thread(
+                self._propose, rule, scope, example, ("retry", "check", cause, task.id)
+            )
+        except MemoryInvalid as error:
+            return Lesson(None, "none", str(error))
+        one = await asyncio.to_thread(self.book.get, number)
+        if one.state != "candidate":
+            return Lesson(number, one.state, one.state_reason)
+        return await self._replay(number, await asyncio.to_thread(self._failed_cases, one, ""), cause=cause)
+
+    async def try_candidates(self, task: TaskRow, *, cause: str) -> list[Lesson]:
+        """A task has failed its check: let the newest candidate of its scope show whether it would have passed."""
+        scope = scope_of_task(task.payload)
+        known = await asyncio.to_thread(self.book.in_scope, scope, ("candidate",))
+        fresh = sorted(
+            (one for one in known if one.provenance.get("task_id") != task.id), key=lambda m: -m.id
+        )
+        lessons = []
+        for one in fresh[:1]:
+            case = HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload))
+            lessons.append(await self._replay(one.id, [case], cause=cause))
+        return lessons
+
+    def admit_pattern(self, pattern_id: int, scope: Scope, *, cause: str) -> list[int]:
+        """A pattern has formed: the user's own rules of its scope that could not be replayed are admitted."""
+        admitted = []
+        with self.store.writing():
+            for one in self.book.all(states=("candidate",)):
+                if one.source == "user" and one.scope == scope and not one.provenance.get("contradicted"):
+                    self.book.attach(one.id, pattern_id)
+                    self._set_state(one, "admitted", f"the user's words; pattern {pattern_id} formed", cause)
+                    admitted.append(one.id)
+            for one in self.book.all(states=("admitted",)):
+                if one.scope == scope and one.pattern_id is None:
+                    self.book.attach(one.id, pattern_id)
+        return admitted
+
+    # --- inner ----------------------------------------------------------------------------------
+
+    def _propose(
+        self, rule: str, scope: Scope, example: SolvedExample | None, origin: tuple[str, str, str, str]
+    ) -> int:
+        source, trusted_by, cause, task_id = origin
+        with self.store.writing():
+            number = self.book.propose(
+                NewMitigation(
+                    rule=rule,
+                    scope=scope,
+                    source="user" if source == "user" else "retry",
+                    trusted_by=trusted_by,
+                    example=example,
+                    provenance={"task_id": task_id, "cause": cause},
+                )
+            )
+            if not self.ledger.rows(kinds=("mitigation",), target=str(number)):
+                self.ledger.record(
+                    "mitigation",
+                    str(number),
+                    change=("", "candidate"),
+                    cause=cause,
+                    actor=source if source == "user" else "learning",
+                    details={"evidence": {"rule": rule, "task_id": task_id, "source": source}},
+                )
+        return number
+
+    async def _settle(
+        self, number: int, task: TaskRow, *, corrected: bool, verified: bool | None, cause: str
+    ) -> Lesson:
+        one = await asyncio.to_thread(self.book.get, number)
+        if one.state != "candidate":
+            return Lesson(number, one.state, one.state_reason)
+        if verified is False:
+            reason = "the corrected answer fails the task's own check: one of them is wrong"
+            await asyncio.to_thread(self._set_state, one, "quarantined", reason, cause)
+            return Lesson(number, "quarantined", reason)
+        retired = await asyncio.to_thread(self._retired_in, one.scope)
+        if corrected and retired < _MOST_RETIRED:
+            what = (
+                "passes the task's check" if verified else "has the user's word; the task has no check to run"
+            )
+            reason = f"the user's corrected answer {what}"
+            await asyncio.to_thread(self._set_state, one, "admitted", reason, cause)
+            return Lesson(number, "admitted", reason)
+        cases = await asyncio.to_thread(self._failed_cases, one, task.id)
+        if task.payload.check:
+            cases = [HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload)), *cases]
+        return await self._replay(number, cases, cause=cause)
+
+    async def _replay(self, number: int, cases: Sequence[HeldBackCase], *, cause: str) -> Lesson:
+        """Try a candidate on held-back cases with the real mind, as far as that is possible."""
+        rehearse = self._rehearse
+        chosen = list(cases)[: self._cases()]
+        if rehearse is None or not chosen:
+            return Lesson(number, "candidate", "waits for a case it can be tried on, or for its pattern")
+        one = await asyncio.to_thread(self.book.get, number)
+        results: dict[tuple[str, bool], bool | None] = {}
+        for case in chosen:
+            given = replace(one, example=None) if one.example and one.example.task == case.task else one
+            results[case.task_id, False] = await rehearse(case.reference, None)
+            results[case.task_id, True] = await rehearse(case.reference, given)
+        possible = [
+            case
+            for case in chosen
+            if results[case.task_id, False] is not None and results[case.task_id, True] is not None
+        ]
+        if not possible:
+            return Lesson(number, "candidate", "its cases cannot be replayed any more; waits for its pattern")
+
+        def trial(case: HeldBackCase, mitigation: Mitigation | None) -> bool:
+            return bool(results[case.task_id, mitigation is not None])
+
+        admission = await asyncio.to_thread(self.book.admit, number, possible, trial)
+        after = await asyncio.to_thread(self.book.get, number)
+        if after.state != one.state:
+            await asyncio.to_thread(self._note, after, one.state, admission.reason, cause)
+        return Lesson(number, after.state, admission.reason)
+
+    def _failed_cases(self, one: Mitigation, task_id: str) -> list[HeldBackCase]:
+        """Remembered tasks of the mitigation's scope that failed, newest first; never the one it was made from."""
+        made_from = one.provenance.get("task_id")
+        with self.store.reading() as connection:
+            rows = connection.execute(
+                "SELECT id, text, workspace, module, task_family, checks FROM tasks WHERE passed = 0 "
+                "AND id != ? AND id != ? ORDER BY created DESC LIMIT 200",
+                (task_id, str(made_from)),
+            ).fetchall()
+        cases = []
+        for row in rows:
+            if one.scope.covers(Scope(row["workspace"], row["module"], row["task_family"])):
+                cases.append(HeldBackCase(row["id"], row["text"], replay_case(row["checks"])))
+        return cases
+
+    def _retired_in(self, scope: Scope) -> int:
+        return sum(1 for one in self.book.all(states=("retired", "quarantined")) if one.scope == scope)
+
+    def _set_state(self, one: Mitigation, state: str, reason: str, cause: str) -> None:
+        with self.store.writing():
+            self.book.set_state(one.id, state, reason)  # type: ignore[arg-type] # a closed set at every call
+            self._note(self.book.get(one.id), one.state, reason, cause)
+
+    def _note(self, after: Mitigation, before: str, reason: str, cause: str) -> None:
+        self.ledger.record(
+            "mitigation",
+            str(after.id),
+            change=(before, after.state),
+            cause=cause,
+            actor="gate",
+            details={"evidence": {"reason": reason, "rule": after.rule}},
+        )
