@@ -111,6 +111,7 @@ async def test_a_survivor_that_does_not_let_us_in_is_replaced(tmp_path: Path) ->
             await bus.wait_connected(10)
 
 
+@pytest.mark.slow
 async def test_a_survivor_that_hangs_is_replaced(tmp_path: Path) -> None:
     directory = tmp_path / "broker"
     pid = await asyncio.to_thread(abandon, directory)

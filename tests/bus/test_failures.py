@@ -8,6 +8,8 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from hal9.bus import StoreLimits
 from hal9.journal import inbox, outbox
 from tests.bus.harness import Embedded, embedded
@@ -201,6 +203,7 @@ async def test_a_stale_session_cannot_fill_the_store_for_everybody(tmp_path: Pat
                 await everything_once(a, await send_slowly(a, 30))
 
 
+@pytest.mark.slow
 async def test_copies_from_many_resends_are_one_signal(nats: Embedded, tmp_path: Path) -> None:
     async with node(nats.bus("a"), tmp_path / "a.db", settings=replace(QUICK, ack_delay=2.0)) as a:
         serve(a)

@@ -58,7 +58,7 @@ async def test_tls_with_a_ca_file_and_not_without_it(tmp_path: Path) -> None:
         ):
             async with MqttBus(address, client_id="mistrusts") as bus:
                 with pytest.raises(BrokerUnreachable, match=r"(?i)certificate"):
-                    await bus.wait_connected(2)
+                    await bus.wait_connected(0.8)
     finally:
         process.terminate()
         process.wait(10)
