@@ -106,7 +106,7 @@ class ImplementerSettings(_Section):
     """How an implementing neuron answers a failing check."""
 
     attempts: Positive = 4
-    retry_prompt: Literal["fresh", "append"] = "fresh"
+    retry_prompt: Literal["fresh", "append", "resample"] = "fresh"
     retry_temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
 
 

@@ -119,7 +119,7 @@ _SOLVERS = {
     "letter_counting": (
         "Do not count by hand: write answer.py, a program that counts with str.count and prints the number.",
         lambda entry: (
-            f"print({' '.join(entry['metadata']['span'])!r}.count({entry['metadata']['target_letter']!r}))\n"
+            f"print({' '.join(entry['metadata']['span']).lower()!r}.count({entry['metadata']['target_letter']!r}))\n"
         ),
     ),
     "word_sorting": (

@@ -68,7 +68,7 @@ async def implement(turn: Turn) -> ResultPayload:
                 files=_existing_files(bench, turn, targets),
                 repository_map=await _map(turn, bench),
                 recalled=recalled,
-                evidence=last.evidence,
+                evidence="" if policy.retry_prompt == "resample" else last.evidence,
             )
         last, text = await _attempt(turn, bench, messages, targets=targets, attempt=attempt)
         if last.ok:
