@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "watch": ("hal9.cli.tasks", "watch", "Follow a task, or the whole cluster, live."),
     "result": ("hal9.cli.tasks", "result", "Print a task's answer."),
     "cancel": ("hal9.cli.tasks", "cancel", "End a task."),
+    "feedback": ("hal9.cli.feedback", "feedback", "Say what you think of an answer; the cluster learns."),
+    "causes": ("hal9.cli.causes", "causes", "Ask which factors cause failed tasks."),
     "neuron": ("hal9.cli.neuron", "neuron", "Run one neuron as a process of its own."),
     "model": ("hal9.cli.models", "model", "List, pull and find local models."),
     "config": ("hal9.cli.home", "config", "Check or show the settings."),

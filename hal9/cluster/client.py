@@ -28,6 +28,7 @@ __all__ = ["Cluster", "Submission", "connect", "task_as_json"]
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
+WORKLOADS = frozenset({"neurons"})
 
 
 def connect(home: Path | str | None = None, *, clock: Clock | None = None) -> "Cluster":
@@ -150,7 +151,7 @@ class Cluster:
         """
         async with asyncio.timeout(timeout_seconds):
             while True:
-                outcome = await self._read(lambda connection: tasks.request_outcome(connection, request))
+                outcome = await self.read(lambda connection: tasks.request_outcome(connection, request))
                 if outcome is not None:
                     return outcome
                 await self._clock.sleep(_POLL_SECONDS)
@@ -162,19 +163,19 @@ class Cluster:
             TaskUnknown: no such id, or not unique.
         """
         full = await self.resolve(task_id)
-        task = await self._read(lambda connection: tasks.get_task(connection, full))
+        task = await self.read(lambda connection: tasks.get_task(connection, full))
         if task is None:
             raise TaskUnknown(given=task_id)
         return task
 
     async def tasks(self, *, limit: int = 20, state: TaskState | None = None) -> list[TaskRow]:
         """Newest first."""
-        return await self._read(lambda connection: tasks.list_tasks(connection, limit=limit, state=state))
+        return await self.read(lambda connection: tasks.list_tasks(connection, limit=limit, state=state))
 
     async def steps(self, task_id: str) -> list[StepRecord]:
         """What neurons did for a task, in order."""
         full = await self.resolve(task_id)
-        return await self._read(lambda connection: tasks.steps_of(connection, full))
+        return await self.read(lambda connection: tasks.steps_of(connection, full))
 
     async def watch(self, task_id: str) -> AsyncIterator[StepRecord | TaskRow]:
         """Steps of a task as they are recorded; last comes the finished task itself."""
@@ -197,7 +198,7 @@ class Cluster:
         Raises:
             TaskUnknown: none, or several.
         """
-        matches = await self._read(lambda connection: tasks.resolve_task_id(connection, given))
+        matches = await self.read(lambda connection: tasks.resolve_task_id(connection, given))
         if len(matches) != 1:
             raise TaskUnknown(given=given, matches=tuple(matches))
         return matches[0]
@@ -206,7 +207,7 @@ class Cluster:
 
     async def status(self) -> dict[str, Any]:
         """What the daemon says of itself, and how many tasks are in which state."""
-        counts = await self._read(tasks.task_counts)
+        counts = await self.read(tasks.task_counts)
         return {**read_status(self.home), "home": str(self.home.root), "tasks": counts}
 
     # --- small things -----------------------------------------------------------------------------
@@ -214,6 +215,9 @@ class Cluster:
     def _payload(self, objective: str, submission: Submission) -> tuple[TaskPayload, Submission]:
         if not objective.strip():
             raise TaskInvalid(problem="it has no text")
+        if submission.workload not in WORKLOADS:
+            known = ", ".join(sorted(WORKLOADS))
+            raise TaskInvalid(problem=f"there is no workload {submission.workload!r}; there is: {known}")
         workspace = submission.workspace.expanduser().absolute() if submission.workspace else None
         if workspace is not None and not workspace.is_dir():
             raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
@@ -238,7 +242,8 @@ class Cluster:
             )
         return payload, submission
 
-    async def _read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a reading function on the journal, in a worker thread."""
         async with self._lock:
             return await asyncio.to_thread(fn, self._open())
 

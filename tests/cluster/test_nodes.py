@@ -178,6 +178,6 @@ async def test_what_is_refused_shows_as_a_dead_letter_with_its_reason(home: Home
 
 async def _dead(home: Home) -> list[str]:
     async with connect(home.root) as cluster:
-        return await cluster._read(
+        return await cluster.read(
             lambda connection: [row[0] for row in connection.execute("SELECT reason FROM dead_letters")]
         )

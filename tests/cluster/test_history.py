@@ -1,0 +1,80 @@
+"""Why tasks fail: from the journal to a graph."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from hal9.cluster import Home, connect
+from hal9.cluster.book import new_task
+from hal9.cluster.history import failure_rows, parse_age
+from hal9.database import atomic
+from hal9.holograph import causes
+from hal9.journal import tasks
+from hal9.signals import ErrorDetail, ResultPayload, StepRecord, TaskPayload
+from tests.cli.test_commands import Shell
+
+NOW = 1_800_000_000.0
+
+
+def fill(connection: sqlite3.Connection, *, count: int = 120, now: float = NOW) -> None:
+    """Tasks that fail when the careless neuron implements them, whatever their length."""
+    with atomic(connection):
+        for number in range(count):
+            careless = number % 2 == 0
+            failed = careless if number % 10 else not careless
+            words = "word " * (3 + number * 7 % 11)
+            task = new_task(TaskPayload(objective=words), now=now + number, timeout_seconds=60)
+            tasks.insert_task(connection, task)
+            step = StepRecord(
+                id=f"s{number}", task_id=task.id, signal_id="x", layer=2, kind="think", started_at=now, ended_at=now,
+                neuron="careless" if careless else "careful", promptgram_version=1, mind="m",
+            )  # fmt: skip
+            tasks.insert_steps(connection, [step])
+            error = ErrorDetail(reason="check_failed", message="no") if failed else None
+            result = ResultPayload(ok=not failed, error=error)
+            tasks.finish_task(
+                connection, task.id, state="failed" if failed else "done", result=result, now=now + number
+            )
+
+
+async def test_the_cause_of_failures_is_found_and_drawn(home: Home) -> None:
+    async with connect(home.root) as cluster:
+        await cluster.read(fill)
+        rows = await failure_rows(cluster, since=0)
+        assert len(await failure_rows(cluster, since=NOW + 100)) == 20
+    assert len(rows) == 120
+    found = await causes(rows, outcomes=("failed",), resamples=20)
+    strongest = found.of("failed")[0]
+    assert strongest.cause.startswith("implementer=")
+    assert strongest.probability > 0.8
+    assert found.svg().startswith("<svg")
+
+
+def test_the_command_says_what_it_found_or_lacks(home: Home, tmp_path: Path) -> None:
+    import time
+
+    from hal9.database import open_database
+    from hal9.journal import MIGRATIONS
+
+    shell = Shell(home.root)
+    assert "at least 12 are needed" in shell("causes", code=3).stderr
+    assert "is no age" in shell("causes", "--since", "soon", code=2).stderr
+    connection = open_database(home.journal, MIGRATIONS)
+    fill(connection, now=time.time() - 3600)
+    connection.close()
+    picture = tmp_path / "causes.svg"
+    said = shell("causes", "--svg", str(picture)).stdout
+    assert "implementer=" in said
+    assert picture.read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("7d", 604800), ("1.5h", 5400)])
+def test_ages(text: str, seconds: float) -> None:
+    assert parse_age(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "d", "7", "7y", "xd"])
+def test_what_is_no_age(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_age(text)
