@@ -31,7 +31,16 @@ PEERS = ("dagma", "notears", "ges", "pc")
 PROBLEMS = (
     *(f"{n}-linear{s}" for n in ("asia", "sachs", "child", "alarm") for s in ("", "-std")),
     *(f"{n}-table" for n in ("asia", "sachs", "child", "alarm")),
-    *("er20", "er20-std", "er20-latent", "er20-latent-std", "er50", "er50-std", "er50-latent", "er50-latent-std"),
+    *(
+        "er20",
+        "er20-std",
+        "er20-latent",
+        "er20-latent-std",
+        "er50",
+        "er50-std",
+        "er50-latent",
+        "er50-latent-std",
+    ),
 )
 
 
@@ -89,7 +98,10 @@ def run_peers(python, sets, limit):
         script = Path(__file__).with_name("peers.py")
         for peer in PEERS:
             subprocess.run(
-                [python, str(script), peer, folder, str(limit)], check=False, capture_output=True, timeout=1200
+                [python, str(script), peer, folder, str(limit)],
+                check=False,
+                capture_output=True,
+                timeout=1200,
             )
             path = Path(folder) / f"{peer}.json"
             results[peer] = json.loads(path.read_text()) if path.exists() else {}
@@ -112,7 +124,9 @@ def rows_of(problem, sets, peers, accuracy):
                 graph = _credited(data.truth.names, np.array(entry["matrix"]), data.truth)
                 methods.setdefault(peer, []).append((score(graph, data.truth), entry["seconds"]))
         rng = np.random.default_rng(int(seed))
-        methods.setdefault("chance", []).append((chance_scores(data.truth, len(data.truth.directed), rng, draws=10), 0.0))
+        methods.setdefault("chance", []).append(
+            (chance_scores(data.truth, len(data.truth.directed), rng, draws=10), 0.0)
+        )
         methods.setdefault("empty", []).append((score(MixedGraph(data.truth.names), data.truth), 0.0))
     rows = []
     for method, runs in methods.items():

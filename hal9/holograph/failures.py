@@ -184,10 +184,13 @@ def _most_associated(
 
 
 def _forbid(inquiry: Inquiry, outcomes: Sequence[str]) -> None:
-    """Strong evidence against any edge out of an outcome, and against asking about it."""
+    """Strong evidence against any edge out of an outcome, and between values of one text column."""
     belief = inquiry.belief
     effects = {belief.names.index(outcome) for outcome in outcomes}
+    keys = [name.partition("=")[0] if "=" in name else "" for name in belief.names]
     for row, (i, j) in enumerate(zip(belief.first, belief.second, strict=True)):
+        if keys[i] and keys[i] == keys[j]:
+            belief.evidence[row, [0, 1, 3]] -= 1e6
         if i in effects or j in effects:
             # A confounded pair may be drawn either way round for the data's sake, so that is ruled out too.
             belief.evidence[row, 3] -= 1e6
@@ -208,15 +211,17 @@ def _bootstrap(
     rng = np.random.default_rng(seed)
     counts: Counter[tuple[str, str]] = Counter()
     drawn = 0
+    graph = best_graph(table, inquiry.belief, seed=seed, equal_variances=False)
+    start = graph.adjacency()
     for _ in range(resamples):
         sample = table.values[rng.integers(table.rows, size=table.rows)]
         spread = sample.std(axis=0)
         if (spread < 1e-9).any():
             continue
         drawn += 1
-        graph = best_graph(Table.of(table.names, sample, scale="gaussian"), inquiry.belief, seed=seed)
-        counts.update(graph.directed)
-    graph = best_graph(table, inquiry.belief, seed=seed)
+        again = Table.of(table.names, sample, scale="gaussian")
+        found = best_graph(again, inquiry.belief, seed=seed, restarts=0, equal_variances=False, start=start)
+        counts.update(found.directed)
     weights = _weights(table, graph.adjacency())
     edges = [
         Cause(cause, effect, counts[cause, effect] / max(1, drawn), weights[cause, effect])

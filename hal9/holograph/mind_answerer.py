@@ -13,11 +13,7 @@ from hal9.minds.protocol import Message, Mind, Request
 
 __all__ = ["MindAnswerer", "prompt_for"]
 
-_SYSTEM = (
-    "You judge causal relations between variables from general knowledge. A direct cause is one whose deliberate "
-    "change would change the other while all other listed variables are held fixed. Most pairs have no direct "
-    "effect. Say unknown when you do not know. Answer in JSON only."
-)
+_SYSTEM = "You know cause and effect from general knowledge. Answer in JSON."
 
 
 def prompt_for(question: Question, problem: Problem) -> str:
@@ -31,10 +27,14 @@ def prompt_for(question: Question, problem: Problem) -> str:
         for context in problem.contexts:
             if context.name == label:
                 lines.append(f"Setting {label}: {context.description or 'no further description'}.")
-    lines.append(f"First variable: {first} ({problem.describe(first)}).")
-    lines.append(f"Second variable: {second} ({problem.describe(second)}).")
+    told = {
+        "first": f"{first} ({problem.describe(first)})",
+        "second": f"{second} ({problem.describe(second)})",
+    }
+    lines.append(f"First variable: {told['first']}.")
+    lines.append(f"Second variable: {told['second']}.")
     lines.append(f"Other listed variables: {', '.join(others[:40]) or 'none'}.")
-    lines.append(_ASK[question.kind].format(first=first, second=second, claims=" ".join(_claims(question))))
+    lines.append(_ASK[question.kind].format(**told, claims=" ".join(_claims(question))))
     return "\n".join(line for line in lines if line)
 
 
@@ -43,25 +43,30 @@ def _claims(question: Question) -> list[str]:
     return [f"In {label}, {claim}." for label, claim in zip(labels, question.claims, strict=False)]
 
 
+# Each verdict is spelled out with the variables' own words: small models copy a bare list of options.
 _ASK = {
-    "direction": (
-        "Which holds: {first} directly causes {second} (first_causes_second); {second} directly causes {first} "
-        "(second_causes_first); neither directly affects the other (no_direct_effect); both are driven by a common "
-        "cause that is not listed (common_cause); or unknown? If there is an effect, does it raise or lower?"
-    ),
-    "mechanism": (
-        "If either of {first} and {second} affects the other: is the effect direct, or does it only act through "
-        "other listed variables (mediated; name them), or is there no_effect, or is it unknown?"
-    ),
-    "confounder": (
-        "Is there a common cause of {first} and {second} that is not among the listed variables "
-        "(hidden_common_cause; name it), or no_hidden_common_cause, or unknown?"
-    ),
-    "discriminator": (
-        "{claims} Both cannot hold. Which explains the contradiction: a latent variable that drives both "
-        "(latent_cause; name it); first_causes_second, {first} causes {second}; second_causes_first, {second} causes "
-        "{first}; neither; or unknown?"
-    ),
+    "direction": """Which is right?
+- first_causes_second: {first} directly leads to {second}
+- second_causes_first: {second} directly leads to {first}
+- no_direct_effect: neither directly leads to the other
+- common_cause: something that is not listed leads to both
+- unknown
+Also say whether the effect raises or lowers, or is unclear.""",
+    "mechanism": """If one of {first} and {second} affects the other, how?
+- direct: without any other listed variable in between
+- mediated: only through other listed variables; name them
+- no_effect: neither affects the other
+- unknown""",
+    "confounder": """Does something that is not listed lead to both {first} and {second}?
+- hidden_common_cause: yes; name it
+- no_hidden_common_cause: no
+- unknown""",
+    "discriminator": """{claims} Both cannot hold. What explains the contradiction?
+- latent_cause: a latent variable leads to both; name it
+- first_causes_second: {first} leads to {second}
+- second_causes_first: {second} leads to {first}
+- neither: they have nothing to do with each other
+- unknown""",
 }
 
 

@@ -55,7 +55,8 @@ class GaussianScore:
         found = own - spread[node] ** 2 / other
         found[node] = own
         found[parents] = own
-        return np.asarray(np.maximum(found, _FLOOR), dtype=np.float64)
+        # What is left of a variable that others determine is rounding; it must not decide between graphs.
+        return np.asarray(np.maximum(found, 1e-6 * gram[node, node] + _FLOOR), dtype=np.float64)
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
         """Local term with each other variable added; entry [node] is the term of the parents alone."""

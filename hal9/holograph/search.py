@@ -123,11 +123,18 @@ class _Climber:
 
     def climb(self) -> Climbed:
         """Moves until none gains."""
+        total = self.total()
         while True:
             gain, kind, source, target = self.best_move()
             if kind == "stop" or gain <= _GAIN:
-                return Climbed(self.adjacency, self.total())
+                return Climbed(self.adjacency, total)
+            before = self.adjacency.copy()
             self.apply(kind, source, target)
+            reached = self.total()
+            if reached <= total:
+                # The promised gain was rounding, as happens among variables that determine each other.
+                return Climbed(before, total)
+            total = reached
 
 
 def climb(
@@ -206,33 +213,48 @@ class _FixedVariance(GaussianScore):
         return np.asarray(-0.5 * count * found / self.sigma - 0.5 * np.log(count) * added)
 
 
-def best_graph(table: Table, belief: PairBelief | None = None, *, seed: int = 0) -> MixedGraph:
+def best_graph(
+    table: Table,
+    belief: PairBelief | None = None,
+    *,
+    seed: int = 0,
+    restarts: int = 3,
+    equal_variances: bool = True,
+    start: NDArray[np.bool_] | None = None,
+) -> MixedGraph:
     """The most probable graph given a table and, when there is one, what was answered.
 
     Args:
         table: data. belief: posterior over the same variables in the same order; None uses the data alone.
-        seed: of the restarts.
+        seed: of the restarts. restarts: how many perturbed starts are tried.
+        equal_variances: whether equal error variances are considered; pointless for standardised columns.
+        start: a graph to start from as well, [source, target].
     """
     size = len(table.names)
     language = np.zeros((size, size)) if belief is None else language_terms(belief)
-    starts: tuple[NDArray[np.bool_], ...] = ()
+    starts: tuple[NDArray[np.bool_], ...] = () if start is None else (start,)
     if belief is not None:
         spoken = [
             (float(language[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(language > 0), strict=True)
         ]
-        starts = (acyclic_edges(size, spoken),)
-    best = climb(score_of(table), size, language=language, starts=starts, seed=seed)
-    if not table.discrete:
+        starts = (*starts, acyclic_edges(size, spoken))
+    best = climb(score_of(table), size, language=language, starts=starts, restarts=restarts, seed=seed)
+    if equal_variances and not table.discrete:
         equal = _equal_variance(table, language, seed)
         free_total = best.total - 0.5 * np.log(table.rows) * size
         if equal is not None and equal.total > free_total:
             best = equal
+    return _drawn(table.names, best.adjacency, belief)
+
+
+def _drawn(names: tuple[str, ...], found: NDArray[np.bool_], belief: PairBelief | None) -> MixedGraph:
+    """The graph, with adjacent pairs that the answers call confounded turned into bidirected edges."""
+    adjacency = found.copy()
     bidirected: list[tuple[str, str]] = []
-    adjacency = best.adjacency.copy()
     if belief is not None:
         for row, (i, j) in enumerate(zip(belief.first, belief.second, strict=True)):
             direct = belief.evidence[row, 0] if adjacency[i, j] else belief.evidence[row, 1]
             if (adjacency[i, j] or adjacency[j, i]) and belief.evidence[row, 3] > direct + 1.0:
                 adjacency[i, j] = adjacency[j, i] = False
-                bidirected.append((table.names[i], table.names[j]))
-    return MixedGraph.from_adjacency(table.names, adjacency, bidirected)
+                bidirected.append((names[i], names[j]))
+    return MixedGraph.from_adjacency(names, adjacency, bidirected)

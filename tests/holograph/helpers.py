@@ -5,9 +5,13 @@ import numpy as np
 from hal9.holograph.state import State
 
 
-def random_state(size: int, seed: int, *, acyclic: bool = True, prefix: str = "v", scale: float = 0.4) -> State:
+def random_state(
+    size: int, seed: int, *, acyclic: bool = True, prefix: str = "v", scale: float = 0.4
+) -> State:
     rng = np.random.default_rng(seed)
-    weights = np.tril(rng.normal(0, scale, (size, size)) * (rng.random((size, size)) < min(1.0, 3 / size)), -1)
+    weights = np.tril(
+        rng.normal(0, scale, (size, size)) * (rng.random((size, size)) < min(1.0, 3 / size)), -1
+    )
     if not acyclic:
         weights = weights + np.triu(rng.normal(0, 0.08, (size, size)), 1)
     order = rng.permutation(size)

@@ -44,7 +44,9 @@ def test_mediators_and_listed_common_causes_speak_for_their_links() -> None:
         assert belief.posterior()[row, int(flipped)] > before[row, int(flipped)] + 0.05
     belief = PairBelief(NAMES)
     before = belief.posterior()
-    belief.add(Question("confounder", "a", "b"), Answer("confounder", "hidden_common_cause", names=("d",)), noise)
+    belief.add(
+        Question("confounder", "a", "b"), Answer("confounder", "hidden_common_cause", names=("d",)), noise
+    )
     for child in ("a", "b"):
         row, flipped = belief.pair("d", child)
         assert belief.posterior()[row, int(flipped)] > before[row, int(flipped)] + 0.05
@@ -152,7 +154,10 @@ def test_a_perfect_oracle_settles_sachs_and_asia(seed: int) -> None:
     assert found[36].f1 > 0.9
     assert found[55].f1 == 1.0
     asia, stored = known_graph("asia")
-    assert curve(asia, problem_of(asia, stored, seed=seed), accuracy=1.0, checkpoints=(28,), seed=seed)[28].f1 == 1.0
+    assert (
+        curve(asia, problem_of(asia, stored, seed=seed), accuracy=1.0, checkpoints=(28,), seed=seed)[28].f1
+        == 1.0
+    )
 
 
 def test_the_scripted_oracle_errs_and_abstains_as_often_as_stated_and_reproducibly() -> None:

@@ -34,7 +34,9 @@ def test_the_metric_is_the_curvature_of_the_divergence_summed_over_interventions
         for k in range(5):
             here = intervened_covariance(state.weights, state.factor, k)
             for sign in (step, -step):
-                there = intervened_covariance(state.weights + sign * d_weights, state.factor + sign * d_factor, k)
+                there = intervened_covariance(
+                    state.weights + sign * d_weights, state.factor + sign * d_factor, k
+                )
                 total += divergence(there, here) / step**2
         assert float(vector @ fisher.product(vector)) == pytest.approx(total, rel=1e-4)
 
@@ -65,7 +67,9 @@ def likelihood(size: int) -> tuple[Objective, State]:
     truth = random_state(size, 11)
     total = np.linalg.inv(np.eye(size) - truth.weights)
     sample = total @ truth.noise @ total.T
-    return Objective({}, (), Weights(acyclic=0.1), sample=sample), State(truth.names, np.zeros((size, size)), np.eye(size))
+    return Objective({}, (), Weights(acyclic=0.1), sample=sample), State(
+        truth.names, np.zeros((size, size)), np.eye(size)
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -82,12 +86,20 @@ def test_natural_steps_get_further_than_gradient_steps_on_badly_scaled_variables
     objective, start = likelihood(6)
     assert objective.sample is not None
     scales = np.exp(np.random.default_rng(0).uniform(-np.log(6), np.log(6), 6))
-    scaled = Objective({}, (), Weights(acyclic=0.1, ridge=1e-3), sample=scales[:, None] * objective.sample * scales)
+    scaled = Objective(
+        {}, (), Weights(acyclic=0.1, ridge=1e-3), sample=scales[:, None] * objective.sample * scales
+    )
     ends = {}
-    for method, rates in (("natural", (1.0,)), ("sgd", (1.0, 0.3, 0.1, 0.03)), ("adam", (1.0, 0.3, 0.1, 0.03))):
+    for method, rates in (
+        ("natural", (1.0,)),
+        ("sgd", (1.0, 0.3, 0.1, 0.03)),
+        ("adam", (1.0, 0.3, 0.1, 0.03)),
+    ):
         assert method in METHODS
         runs = [Optimiser(method, rate=rate) for rate in rates]
-        ends[method] = min(run.minimise({WHOLE: start}, scaled, steps=30, tolerance=0.0)[1][-1].after for run in runs)
+        ends[method] = min(
+            run.minimise({WHOLE: start}, scaled, steps=30, tolerance=0.0)[1][-1].after for run in runs
+        )
     assert ends["natural"] < min(ends["sgd"], ends["adam"])
 
 

@@ -51,7 +51,9 @@ def test_the_spectral_penalty_has_the_right_gradient_where_it_bites() -> None:
     value, gradient = spectral_penalty(weights)
     assert value > 0
     move = np.random.default_rng(5).normal(size=(5, 5))
-    assert np.vdot(gradient, move) == pytest.approx(slope(lambda w: spectral_penalty(w)[0], weights, move), rel=1e-4)
+    assert np.vdot(gradient, move) == pytest.approx(
+        slope(lambda w: spectral_penalty(w)[0], weights, move), rel=1e-4
+    )
 
 
 def claims(*rows: tuple[int, int, int]) -> Claims:
@@ -62,7 +64,9 @@ def claims(*rows: tuple[int, int, int]) -> Claims:
 
 @pytest.mark.parametrize("relation", [0, 1, 2, 3])
 def test_every_answer_pulls_at_its_pair_even_from_an_empty_belief(relation: int) -> None:
-    _, grad_w, grad_m = semantic_energy(np.zeros((4, 4)), np.eye(4), claims((0, 2, relation), (3, 1, relation)))
+    _, grad_w, grad_m = semantic_energy(
+        np.zeros((4, 4)), np.eye(4), claims((0, 2, relation), (3, 1, relation))
+    )
     for first, second in ((0, 2), (3, 1)):
         assert abs(grad_w[second, first]) > 1e-3
         assert abs(grad_w[first, second]) > 1e-3
@@ -96,7 +100,9 @@ def test_each_term_of_the_objective_has_a_gradient_of_its_own() -> None:
     cover = Cover({"p": ("v0", "v1", "v2"), "q": ("v1", "v2", "v3")})
     rng = np.random.default_rng(0)
     sections = {
-        name: State(names, rng.normal(0, 0.6, (len(names), len(names))) * (1 - np.eye(len(names))), np.eye(len(names)))
+        name: State(
+            names, rng.normal(0, 0.6, (len(names), len(names))) * (1 - np.eye(len(names))), np.eye(len(names))
+        )
         for name, names in {WHOLE: ("v0", "v1", "v2", "v3"), **cover.contexts}.items()
     }
     said = {"p": claims((0, 1, 0))}
@@ -107,18 +113,27 @@ def test_each_term_of_the_objective_has_a_gradient_of_its_own() -> None:
         assert found.terms[term] > 0, term
         assert max(np.abs(w).max() for w, _ in found.gradients.values()) > 1e-6, term
         for name, section in sections.items():
-            move_w, move_l = rng.normal(size=section.weights.shape), np.tril(rng.normal(size=section.weights.shape))
+            move_w, move_l = (
+                rng.normal(size=section.weights.shape),
+                np.tril(rng.normal(size=section.weights.shape)),
+            )
             np.fill_diagonal(move_w, 0.0)
             step = 1e-6
             ends = [
                 objective.evaluate(
-                    {**sections, name: State(section.names, section.weights + s * move_w, section.factor + s * move_l)}
+                    {
+                        **sections,
+                        name: State(section.names, section.weights + s * move_w, section.factor + s * move_l),
+                    }
                 ).value
                 for s in (step, -step)
             ]
             grad_w, grad_l = found.gradients[name]
             expected = float(np.vdot(grad_w, move_w) + np.vdot(grad_l, move_l))
-            assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(expected, rel=1e-3, abs=1e-5), (term, name)
+            assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(expected, rel=1e-3, abs=1e-5), (
+                term,
+                name,
+            )
 
 
 def test_the_hashed_embedder_gives_stable_unit_vectors_near_for_near_words() -> None:

@@ -104,7 +104,9 @@ def test_chance_and_intervals() -> None:
     assert mean_interval([4.0]) == (4.0, 0.0)
 
 
-@pytest.mark.parametrize(("name", "nodes", "edges"), [("asia", 8, 8), ("sachs", 11, 17), ("child", 20, 25), ("alarm", 37, 46)])
+@pytest.mark.parametrize(
+    ("name", "nodes", "edges"), [("asia", 8, 8), ("sachs", 11, 17), ("child", 20, 25), ("alarm", 37, 46)]
+)
 def test_shipped_networks_are_complete(name: str, nodes: int, edges: int) -> None:
     truth, stored = known_graph(name)
     assert (len(truth.names), len(truth.directed)) == (nodes, edges)

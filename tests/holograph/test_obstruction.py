@@ -3,7 +3,18 @@ import asyncio
 import numpy as np
 import pytest
 
-from hal9.holograph import Answer, Cover, Inquiry, Problem, Question, Settings, State, covariance, descent, discover
+from hal9.holograph import (
+    Answer,
+    Cover,
+    Inquiry,
+    Problem,
+    Question,
+    Settings,
+    State,
+    covariance,
+    descent,
+    discover,
+)
 from hal9.holograph.asking import Asked, ScriptedOracle
 from hal9.holograph.belief import NoiseModel
 from hal9.holograph.graph import MixedGraph
@@ -61,10 +72,13 @@ def test_surgery_drops_the_direct_edges_and_extends_a_latent_that_is_there() -> 
 def test_heldout_energy_prefers_the_belief_that_predicts_the_answers() -> None:
     names = ("x", "y")
     direct = State(names, np.array([[0.0, 0.0], [0.8, 0.0]]), np.eye(2))
-    hidden = surgery(State(names, np.zeros((2, 2)), np.linalg.cholesky([[1.0, 0.6], [0.6, 1.0]])), "z", "x", "y")
+    hidden = surgery(
+        State(names, np.zeros((2, 2)), np.linalg.cholesky([[1.0, 0.6], [0.6, 1.0]])), "z", "x", "y"
+    )
     said = [(Question("confounder", "x", "y", "c"), Answer("confounder", "hidden_common_cause"))]
     energies = [
-        heldout_energy({"c": section}, said, NoiseModel.assumed(0.9), {"c": names}) for section in (direct, hidden)
+        heldout_energy({"c": section}, said, NoiseModel.assumed(0.9), {"c": names})
+        for section in (direct, hidden)
     ]
     assert energies[1] < energies[0] - 1.0
 
@@ -73,7 +87,6 @@ def test_one_context_speaks_for_what_it_answered() -> None:
     said = [(Question("direction", "x", "y", "c"), Answer("direction", "second_causes_first"))]
     assert local_posterior(said, NoiseModel.assumed(0.9)).argmax() == 1
     assert local_posterior([], NoiseModel.assumed(0.9)).argmax() == 2
-
 
 
 @pytest.mark.parametrize("seed", [1, 3])

@@ -3,7 +3,17 @@ import asyncio
 import numpy as np
 import pytest
 
-from hal9.holograph import Inquiry, MixedGraph, Problem, ScriptedOracle, Settings, Table, Variable, discover, score
+from hal9.holograph import (
+    Inquiry,
+    MixedGraph,
+    Problem,
+    ScriptedOracle,
+    Settings,
+    Table,
+    Variable,
+    discover,
+    score,
+)
 from hal9.holograph.belief import PairBelief
 from hal9.holograph.curves import known_graph
 from hal9.holograph.graph import equivalence_class, topological_order
@@ -41,7 +51,9 @@ def test_local_scores_agree_with_plain_regressions_and_with_each_other() -> None
     assert scorer.local(0, parents) == pytest.approx(-100 * np.log(np.mean(left**2)) - np.log(200), rel=1e-6)
     assert scorer.additions(0, np.array([1]))[3] == pytest.approx(scorer.local(0, parents), rel=1e-6)
     both = scorer.local(0, np.array([], dtype=int)) + scorer.local(1, np.array([0]))
-    assert both == pytest.approx(scorer.local(1, np.array([], dtype=int)) + scorer.local(0, np.array([1])), rel=1e-6)
+    assert both == pytest.approx(
+        scorer.local(1, np.array([], dtype=int)) + scorer.local(0, np.array([1])), rel=1e-6
+    )
 
 
 def test_discrete_scores_find_a_collider() -> None:

@@ -45,10 +45,15 @@ def test_gradients_of_descent_and_glue_match_differences() -> None:
     move = rng.normal(size=(3, 3))
     step = 1e-6
     moved = {
-        sign: {**sections, "q": State(COVER.contexts["q"], sections["q"].weights + sign * step * move, sections["q"].factor)}
+        sign: {
+            **sections,
+            "q": State(COVER.contexts["q"], sections["q"].weights + sign * step * move, sections["q"].factor),
+        }
         for sign in (1, -1)
     }
-    slope = (descent(moved[1], COVER.overlaps()).value - descent(moved[-1], COVER.overlaps()).value) / (2 * step)
+    slope = (descent(moved[1], COVER.overlaps()).value - descent(moved[-1], COVER.overlaps()).value) / (
+        2 * step
+    )
     gradient = descent(sections, COVER.overlaps()).gradients["q"][0]
     assert np.abs(gradient).max() > 1e-3
     assert np.vdot(gradient, move) == pytest.approx(slope, rel=1e-5)

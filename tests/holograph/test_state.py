@@ -66,7 +66,9 @@ def test_pull_back_is_the_adjoint_of_push_forward_and_both_match_differences() -
     d_m = d_m + d_m.T
     back_w, back_m = side.pull_back(up_w, up_m)
     push_w, push_m = side.push_forward(d_w, d_m)
-    assert np.vdot(back_w, d_w) + np.vdot(back_m, d_m) == pytest.approx(np.vdot(up_w, push_w) + np.vdot(up_m, push_m))
+    assert np.vdot(back_w, d_w) + np.vdot(back_m, d_m) == pytest.approx(
+        np.vdot(up_w, push_w) + np.vdot(up_m, push_m)
+    )
     step = 1e-6
     ahead = project_arrays(state.weights + step * d_w, state.noise + step * d_m, np.array([6, 1, 3]))
     behind = project_arrays(state.weights - step * d_w, state.noise - step * d_m, np.array([6, 1, 3]))
