@@ -31,7 +31,9 @@ class Problem:
         """A program that runs the docstring's examples against solution.py."""
         examples = []
         for example in doctest.DocTestParser().get_examples(self.prompt):
-            source, want = example.source.strip(), example.want.strip()
+            source = example.source.strip()
+            # The last example runs into the end of the docstring.
+            want = example.want.split('"""')[0].split("'''")[0].strip()
             if source.startswith(self.entry_point) and want:
                 examples.append((source, want))
         lines = [f"from solution import {self.entry_point}", f"assert callable({self.entry_point})"]
