@@ -229,12 +229,15 @@ class RoutingSettings(_Section):
     policy: Literal["discounted_thompson", "sw_ucb", "epsilon_greedy", "hal9_original", "static"] = (
         "discounted_thompson"
     )
-    discount: Annotated[float, Field(gt=0, le=1)] = 0.98
+    discount: Annotated[float, Field(gt=0, le=1)] = 1.0
+    change_rate: Annotated[float, Field(ge=0, lt=1)] = 0.001
     window: Positive = 100
     epsilon: Share = 0.1
-    exploration_floor: Share = 0.02
+    exploration_floor: Share = 0.005
     cost_weight: Annotated[float, Field(ge=0)] = 0.0
+    promotion_discount: Share = 0.5
     relevance_edges: Count = 0
+    seed: Count = 0
 
 
 class MemorySettings(_Section):
