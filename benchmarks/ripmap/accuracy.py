@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "ripmap": ours.figures.accuracy | {"mrr": ours.figures.mrr, "ndcg": ours.figures.ndcg},
             "bm25": theirs.figures.accuracy | {"mrr": theirs.figures.mrr, "ndcg": theirs.figures.ndcg},
             "interval": (low, high),
-            "paired": {k: cut for k, cut in paired.cuts.items()},
+            "paired": dict(paired.cuts),
             "evaluation_seconds": seconds,
             "trees": {tree: str(figures) for tree, figures in ours.by_tree.items()},
         }

@@ -1,4 +1,4 @@
-"""Symbol accuracy: all changed functions, methods and classes within the first k, beside BM25 over their bodies.
+"""Symbol accuracy: all changed functions, methods and classes within the first k, beside BM25 on bodies.
 
 Run: python -m benchmarks.ripmap.symbols.
 """

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hal9.errors import PresetInvalid
+from hal9.errors import ParameterInvalid, PresetInvalid
 from hal9.ripmap.model import Role
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.terrain import Terrain
@@ -155,7 +155,7 @@ def load_preset(name: str | Path, root: Path | None = None) -> Preset:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return _preset(path.stem, values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ParameterInvalid) as error:
         raise PresetInvalid(name=str(path), detail=f"{type(error).__name__}: {error}") from error
 
 

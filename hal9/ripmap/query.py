@@ -97,9 +97,13 @@ class _Texts:
         return self.title if part == "title" else "\n".join(getattr(self, part))
 
 
+_MOST_CHARACTERS = 200_000
+"""Whoever pastes a longer log has said what matters before."""
+
+
 def parse_task(text: str) -> Query:
     """Read a task text; every text is a valid task, the empty one included."""
-    cleaned = _clean(text)
+    cleaned = _clean(text[:_MOST_CHARACTERS])
     texts = _cut(cleaned)
     counts = {part: Counter(_query_tokens(_plain_trace(texts.of(part)))) for part in PARTS}
     mentions = _Mentions()

@@ -7,22 +7,22 @@ HTML_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 DETAILS_TAG = re.compile(r"</?(?:details|summary|br|p|b|i|img|kbd|sub|sup)\b[^>]*>", re.IGNORECASE)
 URL = re.compile(r"(?:https?|ftp)://[^\s<>()\[\]`'\"]+")
 FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n]*\n(.*?)(?:^[ \t]*\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
-INLINE = re.compile(r"(`+)([^`\n]{1,200}?)\1")
+INLINE = re.compile(r"(?<!`)(`{1,3})(?!`)([^`\n]{1,200})\1(?!`)")
 PYTHON_FRAME = re.compile(r'File "([^"\n]+)", line (\d+)(?:, in ([^\s]+))?')
 PYTEST_FRAME = re.compile(r"^([\w./\\-]+\.\w{1,4}):(\d+): (?:in )?([\w<>.]*)", re.MULTILINE)
 JS_FRAME = re.compile(
-    r"^\s*at (?:(?:async )?([\w$.<>\[\] ]+) )?\(?((?:file://)?[\w./\\@:-]+?\.\w{1,5}):(\d+)(?::\d+)?\)?",
+    r"^[ \t]*at (?:(?:async )?([\w$.<>\[\] ]+) )?\(?((?:file://)?[\w./\\@:-]+?\.\w{1,5}):(\d+)(?::\d+)?\)?",
     re.MULTILINE,
 )
-GO_FRAME = re.compile(r"^\s+([\w./\\-]+\.go):(\d+)(?: \+0x[0-9a-f]+)?", re.MULTILINE)
+GO_FRAME = re.compile(r"^[ \t]+([\w./\\-]+\.go):(\d+)(?: \+0x[0-9a-f]+)?", re.MULTILINE)
 RUST_FRAME = re.compile(r"(?:^|\s)(?:at |--> )([\w./\\-]+\.rs):(\d+)")
-JAVA_FRAME = re.compile(r"^\s*at ([\w$.]+)\.([\w$<>]+)\(([\w$]+\.(?:java|kt|scala)):(\d+)\)", re.MULTILINE)
+JAVA_FRAME = re.compile(r"^[ \t]*at ([\w$.]+)\.([\w$<>]+)\(([\w$]+\.(?:java|kt|scala)):(\d+)\)", re.MULTILINE)
 TRACE_START = re.compile(
-    r"^\s*(?:Traceback \(most recent call last\)|panicked at |goroutine \d+ |Caused by:)"
+    r"^[ \t]*(?:Traceback \(most recent call last\)|panicked at |goroutine \d+ |Caused by:)"
 )
-TRACE_LINE = re.compile(r'^\s*(?:File "|at .*[(:]\d+|[\w./-]+\.py:\d+: |\.\.\. \d+ more|\^+\s*$|~+\^)')
+TRACE_LINE = re.compile(r'^[ \t]*(?:File "|at .*[(:]\d+|[\w./-]+\.py:\d+: |\.\.\. \d+ more|\^+\s*$|~+\^)')
 ERROR = re.compile(
-    r"^\s*(?:E\s+)?((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Warning|Failure|Exit|Interrupt)\w*)(?:: +(.{4,300}))?$",
+    r"^[ \t]*(?:E\s+)?((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Warning|Failure|Exit|Interrupt)\w*)(?:: +(.{4,300}))?$",
     re.MULTILINE,
 )
 INLINE_ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning))\b(?:[:(] ?['\"]?([^\n`'\")]{8,200}))?")
@@ -31,11 +31,9 @@ FOLDER = re.compile(r"(?<![\w/.@-])((?:[\w.+-]+/){1,10}[\w.+-]*)(?![\w/])")
 DOTTED = re.compile(r"(?<![\w/.@])([^\W\d]\w*(?:\.[^\W\d]\w*)+)(?![\w/])", re.UNICODE)
 DOUBLE_COLON = re.compile(r"(?<![\w:])([^\W\d]\w*(?:::[^\W\d]\w*)+)", re.UNICODE)
 RST_ROLE = re.compile(r":(?:[a-z]+:)?([a-z]+):`~?\.?(?:[^`<]*<)?!?([\w./ :-]+?)>?`")
-CREDIT = re.compile(
-    r"(?:--|—)?\s*(?:[Bb]y|[Cc]ontributed by|[Pp]atch by|[Tt]hanks to)?\s*:user:`[^`]*`\.?|(?<![\w`])@[A-Za-z][\w-]+(?=[\s,.)])(?!\()"
-)
+CREDIT = re.compile(r"(?:-- ?)?(?:\b[Bb]y )?:user:`[^`\n]{0,80}`|(?<![\w`@])@[A-Za-z][\w-]{0,40}(?=[\s,.)])")
 BACKPORT = re.compile(
-    r"^\W*(?:This is a backport of|\(?cherry[- ]picked from|Backport of|Merge pull request|Merge branch).*$",
+    r"^[^\w\n]{0,8}(?:This is a backport of|\(?cherry[- ]picked from|Backport of|Merge pull request|Merge branch).*$",
     re.IGNORECASE | re.MULTILINE,
 )
 RST_TAG = re.compile(r"^:(?:tags|tickets|versions):.*$", re.MULTILINE)
@@ -48,7 +46,7 @@ VERSION_LINE = re.compile(
     re.IGNORECASE,
 )
 TEMPLATE = re.compile(
-    r"^\s*(?:#+\s*|\*\*)?(?:description|expected (?:behaviou?r|results?|output)|actual (?:behaviou?r|results?|outcome|output)|"
+    r"^[ \t]*(?:#+\s*|\*\*)?(?:description|expected (?:behaviou?r|results?|output)|actual (?:behaviou?r|results?|outcome|output)|"
     r"steps/?(?: code)? to reproduce|steps to reproduce|to reproduce|how to reproduce|reproduc\w+(?: steps)?|versions?(?: info\w*)?|environment|"
     r"additional (?:context|information)|system (?:info\w*|details)|screenshots?|checklist|bug report|bug summary|summary|"
     r"code for reproduction|minimal (?:complete )?(?:verifiable )?example.*|what happened|what you expected to happen|your environment|os|"
@@ -56,9 +54,9 @@ TEMPLATE = re.compile(
     re.IGNORECASE,
 )
 VERSION_HEADING = re.compile(
-    r"^\s*(?:#+\s*|\*\*)?(?:output of .*show_versions.*|versions?|environment|system info\w*|.*version info\w*|your environment)\b.{0,20}$",
+    r"^[ \t]*(?:#+\s*|\*\*)?(?:output of .*show_versions.*|versions?|environment|system info\w*|.*version info\w*|your environment)\b.{0,20}$",
     re.IGNORECASE,
 )
 CODE_LINE = re.compile(
-    r"^(?: {4}|\t)\s*\S|^\s*(?:>>> |\.\.\. |In \[\d+\]: |\$ |def |class |import |from \S+ import |@\w+|return\b|#include|fn |func |const |let |var |async def )"
+    r"^(?: {4}|\t)\s*\S|^[ \t]*(?:>>> |\.\.\. |In \[\d+\]: |\$ |def |class |import |from \S+ import |@\w+|return\b|#include|fn |func |const |let |var |async def )"
 )

@@ -147,7 +147,7 @@ class Slice:
                 continue
             counts = self.exact[name] + stem_weight * self.related[name] if stem_weight else self.exact[name]
             if b and name in self.relative_length:
-                counts = counts / (1.0 - b + b * self.relative_length[name])[self.rows]
+                counts = counts / np.maximum(1.0 - b + b * self.relative_length[name], 1e-9)[self.rows]
             total += weight * counts
         return total / (total + k)
 

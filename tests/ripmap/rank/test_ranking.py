@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+
+from hal9.ripmap import Index
+from hal9.ripmap.evidence import Case
+from hal9.ripmap.model import Role
+from hal9.ripmap.parameters import PARAMETERS, Parameters
+from hal9.ripmap.ranking import Task, prepare_task, rank, rank_case
+from hal9.ripmap.terrain import build_terrain, terrain_of
+
+
+def first(index: Index, task: Task | str, **changes: float) -> str:
+    return rank(index, task, Parameters(changes)).paths[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "path"),
+    [
+        ("Rounding of an amount is off by a cent", "shop/money.py"),
+        ("deleting a row from the store", "shop/storage.py"),
+        ("`Order.cancel` forgets the customer", "shop/orders.py"),
+        ("checkout page shows nothing", "shop/web/views.py"),
+        ("Look at shop/storage.py", "shop/storage.py"),
+        ("shop.web.views is slow", "shop/web/views.py"),
+        ("It says: ValueError: amount must be a number of cents, not nothing", "shop/money.py"),
+        ("half cents become even numbers", "shop/money.py"),
+        ("something about thousands separated", "shop/money.py"),
+    ],
+)
+def test_the_plain_answer_leads(shop: Index, task: str, path: str) -> None:
+    assert first(shop, task) == path
+
+
+def test_the_innermost_frame_leads(shop: Index) -> None:
+    trace = (
+        "It fails\n```\nTraceback (most recent call last):\n"
+        '  File "/site-packages/shop/web/views.py", line 6, in checkout\n'
+        '  File "/site-packages/shop/storage.py", line 9, in _write\nKeyError\n```'
+    )
+    order = rank(shop, trace).paths
+    assert order.index("shop/storage.py") < order.index("shop/web/views.py") < order.index("shop/money.py")
+
+
+def test_shares_add_up_to_the_score(shop: Index) -> None:
+    for file in rank(shop, "Rounding `round_amount` in shop/money.py").files():
+        assert sum(file.shares.values()) == pytest.approx(file.score)
+        assert all(share > 0 for share in file.shares.values())
+
+
+def test_symbols_lead_with_what_is_asked(shop: Index) -> None:
+    symbols = rank(shop, "Order.total_price sums wrongly").symbols(3)
+    assert symbols[0].id == "shop/orders.py::Order.total_price"
+    assert (symbols[0].line, symbols[0].end_line, symbols[0].kind) == (12, 14, "method")
+    only = rank(shop, "Order.total_price").symbols(5, paths=["shop/storage.py"])
+    assert {symbol.path for symbol in only} <= {"shop/storage.py"}
+
+
+def test_without_a_task_structure_ranks(shop: Index) -> None:
+    ranking = rank(shop, "")
+    assert ranking.signals == ("structure",)
+    assert ranking.paths.index("shop/storage.py") < ranking.paths.index("shop/web/views.py")
+    assert len(ranking.symbols(5)) == 5
+
+
+def test_focus_leads_and_spreads(shop: Index) -> None:
+    ranking = rank(shop, Task(focus=("money",)))
+    assert ranking.paths[0] == "shop/money.py"
+    assert ranking.signal("focus")[shop.position("shop/orders.py")] > 0
+    assert (
+        ranking.signal("focus")[shop.position("shop/storage.py")]
+        < ranking.signal("focus")[shop.position("shop/orders.py")]
+    )
+
+
+def test_chat_files_lead(shop: Index) -> None:
+    assert first(shop, Task(chat=("shop/web/views.py",))) == "shop/web/views.py"
+
+
+def test_mentions_count_like_text(shop: Index) -> None:
+    assert first(shop, Task("it is slow", mentions=("format_currency",))) == "shop/money.py"
+
+
+def test_operations_tasks_raise_configuration(shop: Index) -> None:
+    def place(task: str) -> int:
+        return rank(shop, task).paths.index("Dockerfile")
+
+    assert place("Dockerfile deployment of the build image") < place(
+        "Dockerfile shop rounding price checkout order view"
+    )
+
+
+def test_tests_and_vendored_copies_stand_behind_the_source(shop: Index) -> None:
+    order = rank(shop, "round_amount").paths
+    assert order[0] == "shop/money.py"
+    assert order.index("vendor/thirdparty.py") > 0
+
+
+def test_rankings_repeat_exactly(shop: Index) -> None:
+    one, other = rank(shop, "rounding"), rank(shop, "rounding")
+    assert np.array_equal(one.scores, other.scores)
+    assert one.paths == other.paths
+
+
+def test_the_cached_terrain_equals_a_new_one(shop: Index) -> None:
+    kept, made = terrain_of(shop), build_terrain(shop)
+    assert kept.paths == made.paths
+    assert (kept.imports != made.imports).nnz == 0
+    assert np.array_equal(kept.pairs, made.pairs)
+    assert kept.symbols.names == made.symbols.names
+
+
+def test_relative_imports_and_reexports_reach_the_definition(shop: Index) -> None:
+    terrain = terrain_of(shop)
+    views, orders = shop.position("shop/web/views.py"), shop.position("shop/orders.py")
+    assert terrain.imports[views, orders] == 1.0
+    assert terrain.imports[shop.position("shop/orders.py"), shop.position("shop/money.py")] == 1.0
+    assert bool(terrain.roles[shop.position("tests/test_money.py")] & Role.TEST)
+
+
+COMPANIONS = {
+    "pagerank": {"weight_structure": 1.0},
+    "depth_weight": {"weight_structure": 1.0},
+    "git_": {"weight_history": 1.0},
+    "final_": {"weight_structure": 1.0},
+    "shadow_": {"weight_callees": 2.0},
+    "hub_": {"weight_structure": 1.0},
+}
+
+
+def probes(shop: Index, history: Index) -> list[Case]:
+    trace = (
+        "Fix rounding of `round_amount` in shop/money.py, changes\nSum of prices, order order order\n"
+        "It says 'amount must be a number of cents'\n```python\nstore.save_row(order)\n```\n```\n"
+        'Traceback (most recent call last):\n  File "x/shop/web/views.py", line 6, in checkout\n'
+        '  File "x/shop/storage.py", line 9, in _write\nValueError: amount must be a number of cents\n```'
+    )
+    return [
+        prepare_task(shop, Task(trace)),
+        prepare_task(shop, Task(trace, focus=("money",), chat=("shop/storage.py",))),
+        prepare_task(shop, Task("deploy Dockerfile config setup build")),
+        prepare_task(history, Task(trace, chat=("shop/money.py",))),
+    ]
+
+
+def test_every_parameter_moves_some_ranking(shop: Index, history: Index) -> None:
+    cases = probes(shop, history)
+    dead = []
+    for name, item in PARAMETERS.items():
+        base = Parameters(
+            next((extra for prefix, extra in COMPANIONS.items() if name.startswith(prefix)), {})
+        )
+        moved = any(
+            not np.allclose(
+                rank_case(case, base.changed({name: low})).scores,
+                rank_case(case, base.changed({name: high})).scores,
+                rtol=1e-9,
+                atol=0,
+            )
+            for case in cases
+            for low, high in ((item.low, item.high),)
+        )
+        if not moved and name != "symbol_file_share":
+            dead.append(name)
+    assert not dead, " ".join(dead)
+
+
+def test_the_symbols_share_moves_symbols(shop: Index) -> None:
+    low = rank(shop, "round price", Parameters({"symbol_file_share": 0.1})).symbols(6)
+    high = rank(shop, "round price", Parameters({"symbol_file_share": 0.9})).symbols(6)
+    assert [symbol.score for symbol in low] != [symbol.score for symbol in high]
+
+
+def test_mixing_asks_for_all_evidence(shop: Index) -> None:
+    task = "rounding amount checkout page"
+    spread = rank(shop, task, Parameters({"interaction_mixing": 1.0})).scores
+    added = rank(shop, task).scores
+    assert np.count_nonzero(spread > 0) >= 1
+    assert not np.allclose(spread, added)
