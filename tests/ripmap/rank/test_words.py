@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_packing_round_trips(texts: list[str]) -> None:
     assert found["none"].shape == (0,)
 
 
-def record(path="pkg/mod.py", lines=8, definitions=(), **more):
+def record(path: str = "pkg/mod.py", lines: int = 8, definitions: Iterable[Definition] = ()) -> FileRecord:
     return FileRecord(path, "python", 10, "h", Role.SOURCE, "ok", lines, tuple(definitions))
 
 
