@@ -23,10 +23,8 @@ def _from_marks(marks):
     matrix = np.zeros((size, size), dtype=int)
     for i in range(size):
         for j in range(size):
-            if marks[i, j] == -1 and marks[j, i] in (1, -1):
-                matrix[i, j] = 1
-            elif marks[i, j] == 1 and marks[j, i] == 1:
-                matrix[i, j] = 1
+            ends = (marks[i, j], marks[j, i])
+            matrix[i, j] = ends in ((-1, 1), (-1, -1), (1, 1))
     return matrix
 
 

@@ -150,8 +150,10 @@ def trace(run: str, as_json: bool, full: bool, store: Path) -> None:
             answer = query["answer"]["verdict"] if query["answer"] else "no usable answer"
             where = f" in {query['context']}" if query["context"] else ""
             click.echo(
-                f"{query['seq']:4d} {query['kind']:<13} {query['first']} ? {query['second']}{where}: {answer} "
-                f"[{query['status']}, {query['seconds']:.2f} s, {query['prompt_tokens']}+{query['completion_tokens']} tok]"
+                f"{query['seq']:4d} {query['kind']:<13} {query['first']} ? {query['second']}{where}: "
+                f"{answer} "
+                f"[{query['status']}, {query['seconds']:.2f} s, "
+                f"{query['prompt_tokens']}+{query['completion_tokens']} tok]"
             )
             if query["belief"]:
                 before, after = query["belief"]["before"], query["belief"]["after"]
@@ -173,7 +175,8 @@ def bench(quick: bool, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     click.echo(
-        f"{'graph':8}{'accuracy':>9}{'queries':>9}{'F1':>7}{'SHD':>6}{'SID':>6}{'chance F1':>11}{'empty SHD':>11}"
+        f"{'graph':8}{'accuracy':>9}{'queries':>9}{'F1':>7}{'SHD':>6}{'SID':>6}"
+        f"{'chance F1':>11}{'empty SHD':>11}"
     )
     for row in rows:
         click.echo(
@@ -219,7 +222,8 @@ def _result(store: "RunStore", run: str) -> dict[str, Any]:
     if row.result is None:
         asked = len(store.queries(run))
         raise click.ClickException(
-            f"run {run!r} is {row.status} after {asked} queries; finish it with `holograph discover --run {run} …`"
+            f"run {run!r} is {row.status} after {asked} queries; "
+            f"finish it with `holograph discover --run {run} …`"
         )
     return row.result
 
@@ -234,7 +238,8 @@ def _print_run(store: "RunStore", run: str) -> None:
     )
     for edge in sorted(result["directed"], key=lambda e: -e["probability"]):
         click.echo(
-            f"  {edge['cause']} -> {edge['effect']}  p={edge['probability']:.2f}  weight={edge['weight']:+.2f}"
+            f"  {edge['cause']} -> {edge['effect']}  "
+            f"p={edge['probability']:.2f}  weight={edge['weight']:+.2f}"
         )
     for edge in result["bidirected"]:
         click.echo(f"  {edge['between'][0]} <-> {edge['between'][1]}  p={edge['probability']:.2f}")
@@ -242,7 +247,8 @@ def _print_run(store: "RunStore", run: str) -> None:
         click.echo(f"  latent {name} -> {', '.join(children)}")
     for found in result["obstructions"]:
         click.echo(
-            f"  contexts {' / '.join(found['contexts'])} on {' ? '.join(found['edge'])}: {found['outcome']} {found['latent']}"
+            f"  contexts {' / '.join(found['contexts'])} on {' ? '.join(found['edge'])}: "
+            f"{found['outcome']} {found['latent']}"
         )
 
 

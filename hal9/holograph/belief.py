@@ -269,12 +269,10 @@ class PairBelief:
         open_pairs = np.maximum(size - 1 - seen.sum(axis=1), 1.0)
         alone = np.prod(1.0 - np.minimum(adjacent, 1.0), axis=1)
         floor = alone * (1.0 - (1.0 - self.prior.connected) ** (1.0 / open_pairs))
-        return np.maximum(floor[self.first], floor[self.second])
+        return np.asarray(np.maximum(floor[self.first], floor[self.second]), dtype=np.float64)
 
     def _reach(self, alone: FloatArray, known: FloatArray) -> FloatArray:
-        """Probability-like score in 0..1 that a directed path leads from row to column, by repeated
-        squaring.
-        """
+        """Score in 0..1 that a directed path leads from row to column, by repeated squaring."""
         size = len(self.names)
         step = np.zeros((size, size))
         step[self.first, self.second] = known * alone[:, 0]

@@ -42,8 +42,10 @@ def curve(
     """Figures after so many queries; when no question is worth asking any more, the last figures stay.
 
     Args:
-        truth: scored against. problem: variables as they are presented.
-        accuracy: the oracle's, stated to the planner. checkpoints: ascending numbers of queries.
+        truth: scored against.
+        problem: variables as they are presented.
+        accuracy: the oracle's, stated to the planner.
+        checkpoints: ascending numbers of queries.
         seed: of the oracle.
     """
     settings = Settings(

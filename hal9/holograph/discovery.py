@@ -172,7 +172,8 @@ async def discover(
     """Find the causal structure of an inquiry's problem.
 
     Args:
-        inquiry: fresh state. answerer: who is asked.
+        inquiry: fresh state.
+        answerer: who is asked.
         run: where it is written down, and what it resumes from; None keeps nothing.
         clock: of times and durations.
 

@@ -5,6 +5,7 @@ hidden common cause, a rounded dashed box a latent variable; the darker and thic
 probable, and the probability stands beside it.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -64,9 +65,7 @@ def _label(edge: DrawnEdge) -> str:
 
 
 def _layers(names: Sequence[str], arrows: Sequence[tuple[str, str]]) -> list[list[str]]:
-    """Longest-path layering, each layer ordered by the mean position of its causes; isolated variables come
-    last.
-    """
+    """Longest-path layering, ordered by the mean position of causes; isolated variables come last."""
     row = {name: k for k, name in enumerate(names)}
     matrix = np.zeros((len(names), len(names)), dtype=bool)
     for source, target in arrows:
@@ -83,7 +82,7 @@ def _layers(names: Sequence[str], arrows: Sequence[tuple[str, str]]) -> list[lis
         layers[level[k] if touched[k] else depth + 1].append(name)
     layers = [layer for layer in layers if layer]
     for _ in range(4):
-        for above, below in zip(layers, layers[1:], strict=False):
+        for above, below in itertools.pairwise(layers):
             place = {name: (k + 0.5) / len(above) for k, name in enumerate(above)}
             below.sort(key=lambda name: _mean([place[s] for s, t in arrows if t == name and s in place]))
     return layers
@@ -118,16 +117,21 @@ def svg(graph: Drawn) -> str:
     arrows += [(latent, child) for latent, children in latents.items() for child in children]
     spots, width, height = _positions(_layers(names, arrows))
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'height="{height:.0f}" font-family="sans-serif" font-size="13">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
+            f'width="{width:.0f}" '
+            f'height="{height:.0f}" font-family="sans-serif" font-size="13">'
+        ),
         f"<title>{escape(graph.title or 'causal graph')}</title>",
-        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" '
-        'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path d="M0 0L10 5L0 10z" fill="#334"/></marker></defs>',
+        (
+            '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" '
+            'markerUnits="userSpaceOnUse" orient="auto-start-reverse">'
+            '<path d="M0 0L10 5L0 10z" fill="#334"/></marker></defs>'
+        ),
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
         f'<text x="{_MARGIN}" y="26" font-weight="bold" fill="#223">{escape(graph.title)}</text>',
     ]
-    for edge in graph.edges:
-        parts.append(_line(edge, spots))
+    parts += [_line(edge, spots) for edge in graph.edges]
     for latent, children in latents.items():
         parts += [_line(DrawnEdge(latent, child, 0.5, "latent"), spots) for child in children]
     for name in names:
@@ -142,8 +146,10 @@ def _box(name: str, spot: tuple[float, float], *, hidden: bool) -> str:
         'fill="#fff7e6" stroke="#b8860b" stroke-dasharray="5 3"' if hidden else 'fill="#eef3fb" stroke="#456"'
     )
     return (
-        f'<rect x="{x - width / 2:.1f}" y="{y - _BOX_HEIGHT / 2:.1f}" width="{width:.1f}" height="{_BOX_HEIGHT}" '
-        f'rx="8" {style}/><text x="{x:.1f}" y="{y + 4.5:.1f}" text-anchor="middle" fill="#112">{escape(name)}</text>'
+        f'<rect x="{x - width / 2:.1f}" y="{y - _BOX_HEIGHT / 2:.1f}" width="{width:.1f}" '
+        f'height="{_BOX_HEIGHT}" '
+        f'rx="8" {style}/><text x="{x:.1f}" y="{y + 4.5:.1f}" text-anchor="middle" '
+        f'fill="#112">{escape(name)}</text>'
     )
 
 
@@ -176,14 +182,16 @@ def _line(edge: DrawnEdge, spots: Mapping[str, tuple[float, float]]) -> str:
     if edge.kind == "latent":
         return f'<path d="{path}" {style} stroke-dasharray="2 4" marker-end="url(#tip)"/>'
     both = ' stroke-dasharray="7 4" marker-start="url(#tip)"' if edge.kind == "<->" else ""
-    # Labels of arrows that leave one box stand at different heights, so that neighbours do not cover each other.
+    # Labels of arrows that leave one box stand at different heights, so that neighbours stay legible.
     at = 0.36 if start[0] <= end[0] else 0.6
     spot = tuple((1 - at) ** 2 * a[k] + 2 * at * (1 - at) * control[k] + at**2 * b[k] for k in (0, 1))
     label = escape(_label(edge))
     wide = len(label) * 6.2 + 6
     return (
         f'<path d="{path}" {style}{both} marker-end="url(#tip)"/>'
-        f'<rect x="{spot[0] - wide / 2:.1f}" y="{spot[1] - 8:.1f}" width="{wide:.1f}" height="15" fill="#fff" '
-        f'fill-opacity="0.85"/><text x="{spot[0]:.1f}" y="{spot[1] + 3.5:.1f}" text-anchor="middle" font-size="11" '
+        f'<rect x="{spot[0] - wide / 2:.1f}" y="{spot[1] - 8:.1f}" width="{wide:.1f}" height="15" '
+        f'fill="#fff" '
+        f'fill-opacity="0.85"/><text x="{spot[0]:.1f}" y="{spot[1] + 3.5:.1f}" text-anchor="middle" '
+        f'font-size="11" '
         f'fill="#445">{label}</text>'
     )

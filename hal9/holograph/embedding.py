@@ -1,7 +1,6 @@
-"""A deterministic embedder of hashed words and character n-grams, and what the belief takes from
-embeddings.
-"""
+"""A deterministic embedder of hashed n-grams, and what the belief takes from embeddings."""
 
+import itertools
 import re
 import zlib
 from collections.abc import Sequence
@@ -48,7 +47,7 @@ def _features(text: str) -> list[tuple[str, float]]:
         found.append((f"w:{word}", 1.0))
         padded = f"^{word}$"
         found.extend((f"c:{padded[k : k + 3]}", 0.5) for k in range(len(padded) - 2))
-    found.extend((f"b:{a} {b}", 1.0) for a, b in zip(words, words[1:], strict=False))
+    found.extend((f"b:{a} {b}", 1.0) for a, b in itertools.pairwise(words))
     return found
 
 
@@ -76,7 +75,8 @@ def affinity(embedder: Embedder, texts: Sequence[str]) -> FloatArray:
     """How much nearer each pair of descriptions is than pairs are on average.
 
     Args:
-        embedder: any embedder. texts: one description per variable.
+        embedder: any embedder.
+        texts: one description per variable.
 
     Returns:
         Standardised cosine similarity per pair in upper-triangle order, clipped to ±2.

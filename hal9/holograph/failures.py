@@ -1,8 +1,8 @@
 """Which factors cause failures: from a plain table of what happened, and from what a mind knows.
 
-Rows are dictionaries with the same keys, e.g. {"layer": "L2", "tool": "pytest", "attempt": 3, "failed": True}. Numbers
-and booleans are used as they are; a text column becomes one 0/1 column per frequent value ("tool=pytest"). Factors
-never follow from outcomes: edges out of an outcome are ruled out.
+Rows are dictionaries with the same keys, e.g. {"layer": "L2", "tool": "pytest", "failed": True}. Numbers and
+booleans are used as they are; a text column becomes one 0/1 column per frequent value ("tool=pytest").
+Factors never follow from outcomes: edges out of an outcome are ruled out.
 """
 
 from collections import Counter
@@ -47,9 +47,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """The graph with its uncertainty, strongest causes first; `left_out` says which columns were unusable
-    and why.
-    """
+    """The graph, strongest causes first; `left_out` says which columns were unusable and why."""
 
     columns: tuple[str, ...]
     outcomes: tuple[str, ...]
@@ -89,7 +87,8 @@ async def causes(
         outcomes: keys that are effects only, e.g. ("failed",).
         descriptions: what a key means, for the mind.
         mind: an open mind that is asked where the data leaves it open; None uses the data alone.
-        budget_queries: most questions to the mind. resamples: bootstrap samples behind each probability.
+        budget_queries: most questions to the mind.
+        resamples: bootstrap samples behind each probability.
         most_columns: how many columns are kept, those most associated with the outcomes first.
         seed: of the bootstrap.
 

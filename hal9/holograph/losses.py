@@ -1,8 +1,8 @@
 """Loss terms on one section, each with its analytic gradient with respect to W and M (or L).
 
 Acyclicity: the exponential measure of NOTEARS (Zheng et al. 2018) and the log-determinant of DAGMA
-(Bello et al. 2022). Stability: a hinge on the spectral radius of |W|, found by power iteration. Semantics: the
-squared distance between the embedding of an answer and the embedding that the belief expects.
+(Bello et al. 2022). Stability: a hinge on the spectral radius of |W|, found by power iteration. Semantics:
+the squared distance between the embedding of an answer and the embedding that the belief expects.
 """
 
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def spectral_radius(
 
 
 def spectral_penalty(weights: FloatArray, *, margin: float = 0.1) -> tuple[float, FloatArray]:
-    """max(0, ρ(|W|) - 1 + margin)²; value and ∂/∂W. Zero, with zero gradient, for every stable W."""
+    """max(0, radius(|W|) - 1 + margin)²; value and ∂/∂W. Zero, with zero gradient, for every stable W."""
     root, left, right = spectral_radius(np.abs(weights))
     excess = root - 1.0 + margin
     overlap = float(left @ right)
@@ -133,8 +133,8 @@ def semantic_energy(
 ) -> tuple[float, FloatArray, FloatArray]:
     """Σ weight · ‖φ(answer) - Ψ(W, M)‖² over claims.
 
-    Ψ is the expected embedding of the four statements about the pair under a softmax of the belief: an effect of
-    signed strength w has logit sharpness·sign·w, confounding of covariance m has sharpness·sign·m, and "none" has
+    Ψ is the expected embedding of the four statements about the pair under a softmax of the belief: an effect
+    of signed strength w has logit sharpness·sign·w, confounding of covariance m sharpness·sign·m, and "none"
     sharpness·rest. The logits are linear in W and M, so the gradient does not vanish at W = 0.
 
     Returns:

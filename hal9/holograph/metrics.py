@@ -110,7 +110,8 @@ def structural_intervention(estimate: BoolMatrix, truth: BoolMatrix) -> int:
     """Pairs (i, j) whose effect of i on j is wrong when adjusting for i's parents in the estimate.
 
     Args:
-        estimate: DAG [source, target]. truth: DAG [source, target].
+        estimate: DAG [source, target].
+        truth: DAG [source, target].
     """
     size = truth.shape[0]
     reach = _descendants(truth)

@@ -1,6 +1,4 @@
-"""Asking a language model: prompts in plain words, answers constrained to a schema, replies kept for
-replay.
-"""
+"""Asking a language model: plain prompts, constrained answers, replies kept for replay."""
 
 from dataclasses import dataclass
 
@@ -23,10 +21,12 @@ def prompt_for(question: Question, problem: Problem) -> str:
         first, second = second, first
     lines = [f"Domain: {problem.domain}." if problem.domain else ""]
     others = [name for name in problem.names if name not in (first, second)]
-    for label in question.context.split("|") if question.context else []:
-        for context in problem.contexts:
-            if context.name == label:
-                lines.append(f"Setting {label}: {context.description or 'no further description'}.")
+    labels = question.context.split("|")
+    lines += [
+        f"Setting {context.name}: {context.description or 'no further description'}."
+        for context in problem.contexts
+        if context.name in labels
+    ]
     told = {
         "first": f"{first} ({problem.describe(first)})",
         "second": f"{second} ({problem.describe(second)})",

@@ -60,7 +60,8 @@ def gaussian_fit(state: State, sample: FloatArray) -> tuple[float, FloatArray, F
     """½ (log det Σ + tr Σ⁻¹ S) - ½ (log det S-free constant); value, ∂/∂W, ∂/∂M.
 
     Args:
-        state: belief. sample: covariance of the data over the same variables, shape (n, n).
+        state: belief.
+        sample: covariance of the data over the same variables, shape (n, n).
     """
     size = state.size
     system = np.eye(size) - state.weights

@@ -1,6 +1,4 @@
-"""When contexts cannot be glued: noticing it, naming the edge, and enlarging the belief by a latent
-variable.
-"""
+"""When contexts cannot be glued: noticing it, naming the edge, adding a latent variable."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -81,7 +79,9 @@ def conflicts(
     """Edges whose direction or sign is opposed in two contexts, the worst first.
 
     Args:
-        sections: local beliefs. found: their descent. order: variables in the problem's order.
+        sections: local beliefs.
+        found: their descent.
+        order: variables in the problem's order.
         least: weights below it claim nothing.
     """
     rank = {name: k for k, name in enumerate(order)}
@@ -149,12 +149,15 @@ def surgery(section: State, latent: str, first: str, second: str, *, least: floa
     """Add a latent common cause Z of two variables, moving their noise covariance into its loadings.
 
     W gains Z→first and Z→second with loadings a, b such that a·b = M_XY; a², b² and a·b leave M; the direct
-    edges between the two are dropped. When nothing else stood between them the marginal covariance is unchanged as long
-    as |a·b| needs no lifting to `least`².
+    edges between the two are dropped. When nothing else stood between them the marginal covariance is
+    unchanged as long as |a·b| needs no lifting to `least`².
 
     Args:
         section: belief that has both variables and may already have the latent.
-        latent: name of Z. least: smallest loading, so that the new variable can be learned about.
+        latent: name of Z.
+        first: X.
+        second: Y.
+        least: smallest loading, so that the new variable can be learned about.
 
     Returns:
         A belief with N + 1 variables (N when Z was there already), M still positive definite.
@@ -204,8 +207,12 @@ def heldout_energy(
     """-Σ log P(answer | belief) of answers that no section was fitted to, in nats.
 
     Args:
-        sections: beliefs by context. answers: held-out questions with answers.
-        noise: answer model. observed: per context its observed variables; latents are projected out first.
+        sections: beliefs by context.
+        answers: held-out questions with answers.
+        noise: answer model.
+        observed: per context its observed variables; latents are projected out first.
+        sharpness: of the softmax, as in the semantic energy.
+        rest: strength that stands for no relation.
     """
     energy = 0.0
     for question, answer in answers:

@@ -79,9 +79,7 @@ class Optimiser:
     def minimise(
         self, sections: dict[str, State], objective: Objective, *, steps: int, tolerance: float = 1e-7
     ) -> tuple[dict[str, State], list[StepReport]]:
-        """Steps until the relative decrease falls below the tolerance, none is accepted, or `steps` are
-        done.
-        """
+        """Steps until the decrease is below the tolerance, none is accepted, or `steps` are done."""
         reports: list[StepReport] = []
         for _ in range(steps):
             sections, report = self.step(sections, objective)

@@ -98,7 +98,8 @@ class Planner:
         """The best question that has not been answered.
 
         Args:
-            belief: current posterior. noise: answer model.
+            belief: current posterior.
+            noise: answer model.
             residual: per context, descent residual of every pair, shape (pairs,).
 
         Returns:
@@ -134,9 +135,7 @@ class Planner:
         return Choice(question, float(fresh[kind, row]), worth, float(cost[kind]))
 
     def _checks(self, posterior: FloatArray) -> FloatArray:
-        """Worth of a first direction question to a context when another context was asked; (contexts,
-        pairs).
-        """
+        """Worth of a first direction question where another context was asked; (contexts, pairs)."""
         direct = self._asked[0].any(axis=0)
         elsewhere = direct.any(axis=0)[None] & ~direct
         return np.asarray(self.check_value * elsewhere * (1.0 - posterior[:, 2])[None])

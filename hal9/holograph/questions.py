@@ -51,7 +51,7 @@ class Question:
     def key(self) -> str:
         """Identity for persistence and for never asking twice."""
         order = "swapped" if self.swapped else "plain"
-        return "|".join((self.kind, self.first, self.second, self.context, order))
+        return f"{self.kind}|{self.first}|{self.second}|{self.context}|{order}"
 
 
 @dataclass(frozen=True, slots=True)

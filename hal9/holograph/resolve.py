@@ -163,9 +163,7 @@ class Resolver:
         return local_posterior(self._answers(conflict, context), self.inquiry.noise)
 
     async def _confirmed(self, conflict: Conflict, ask: AskOne) -> bool:
-        """Whether the contexts' answers still oppose each other; a doubtful case is settled by asking for a
-        cause.
-        """
+        """Whether the contexts still oppose each other; a doubtful case is settled by asking for a cause."""
         if conflict.kind == "sign":
             effects = [{a.effect for _, a in self._answers(conflict, c)} for c in self._sides(conflict)]
             return any("raises" in effects[k] and "lowers" in effects[1 - k] for k in (0, 1))

@@ -1,6 +1,4 @@
-"""Multi-context scenarios for the obstruction experiment: clean ones, and ones that contradict by a known
-latent.
-"""
+"""Multi-context scenarios for the obstruction experiment: clean, or contradictory by a latent."""
 
 from dataclasses import dataclass
 

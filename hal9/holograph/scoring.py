@@ -125,7 +125,8 @@ def data_evidence(table: Table, *, ceiling: float = 6.0) -> FloatArray:
     """Log-likelihood of every relation of every pair given the rest of the best graph of the table alone.
 
     Args:
-        table: data. ceiling: how far a relation may fall behind the best, so that language can still outweigh
+        table: data.
+        ceiling: how far a relation may fall behind the best, so that language can still outweigh
             what a misspecified score is sure of.
 
     Returns:

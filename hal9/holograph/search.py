@@ -1,5 +1,4 @@
-"""The best graph of a table and a belief together: hill climbing with restarts over additions, removals,
-reversals.
+"""The best graph of a table and a belief together, by hill climbing with restarts.
 
 The total is the data score plus, per pair, the log-likelihood of the answers about it. A pair that the
 answers call confounded may be adjacent for the data's sake in either direction; it is drawn as a bidirected
@@ -37,9 +36,7 @@ def score_of(table: Table) -> LocalScore:
 
 
 def language_terms(belief: PairBelief) -> FloatArray:
-    """Gain in nats of drawing source→target over drawing nothing, from answers; shape (n, n), [source,
-    target].
-    """
+    """Gain in nats, by the answers, of drawing source→target over nothing; [source, target]."""
     size = len(belief.names)
     terms = np.zeros((size, size))
     evidence = belief.evidence
@@ -149,8 +146,11 @@ def climb(
     """The best local optimum from the empty graph, the given starts, and perturbations of the best so far.
 
     Args:
-        scorer: data score. size: how many variables. language: gain per edge, see `language_terms`.
-        starts: further graphs to climb from. restarts: perturbations in a row without gain before it ends.
+        scorer: data score.
+        size: how many variables.
+        language: gain per edge, see `language_terms`.
+        starts: further graphs to climb from.
+        restarts: perturbations in a row without gain before it ends.
         seed: of the perturbations.
     """
     terms = np.zeros((size, size)) if language is None else language
@@ -199,8 +199,7 @@ def _shaken(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
 
 
 def _equal_variance(table: Table, language: FloatArray, seed: int) -> Climbed | None:
-    """A graph found under equal error variances, if that model explains the table better than free
-    variances do.
+    """A graph under equal error variances, with its score; the caller compares it.
 
     Alternates the two steps of its likelihood: weights 1/σ² for all residual sums, then the common σ².
     """
@@ -251,8 +250,10 @@ def best_graph(
     """The most probable graph given a table and, when there is one, what was answered.
 
     Args:
-        table: data. belief: posterior over the same variables in the same order; None uses the data alone.
-        seed: of the restarts. restarts: perturbations in a row without gain before it ends.
+        table: data.
+        belief: posterior over the same variables in the same order; None uses the data alone.
+        seed: of the restarts.
+        restarts: perturbations in a row without gain before it ends.
         equal_variances: whether equal error variances are considered; pointless for standardised columns.
         start: a graph to start from as well, [source, target].
     """

@@ -1,8 +1,8 @@
 """Local sections on overlapping contexts: restriction, descent, glue, and measures of locality and gluing.
 
 Every context i holds its own belief θ_i over its variables. Two contexts agree when the latent projections of
-θ_i and θ_j onto their shared variables are equal; the descent loss is the squared Frobenius distance. A single
-global θ restricted everywhere agrees with itself by transitivity, so only separate sections say anything.
+θ_i and θ_j onto their shared variables are equal; the descent loss is the squared Frobenius distance. A
+single global θ restricted everywhere agrees with itself by transitivity, so only separate sections matter.
 Variables are matched by name, never by position.
 """
 
@@ -92,10 +92,11 @@ def descent(sections: Mapping[str, State], overlaps: Sequence[Overlap]) -> Desce
 def glue(
     whole: State, sections: Mapping[str, State]
 ) -> tuple[float, dict[str, tuple[FloatArray, FloatArray]]]:
-    """Glue loss Σ_i ‖ρ_i(θ) - θ_i‖² over weights and noise.
+    """Glue loss Σ_i ‖θ restricted to i - θ_i‖² over weights and noise.
 
     Args:
-        whole: the global belief. sections: local beliefs over subsets of its variables.
+        whole: the global belief.
+        sections: local beliefs over subsets of its variables.
 
     Returns:
         The loss, and gradients by section name with the key "" for the whole.
@@ -125,7 +126,8 @@ class GluingMeasures:
         h0: dim ker δ⁰, the families of local tangents that agree on all overlaps.
         h1: dim ker δ¹ / im δ⁰, the disagreements consistent on triple overlaps that no change of sections
         removes. invisible: dim ker of global → sections, the global directions that no context can see
-        (failure of locality). unglued: h0 minus the rank of global → sections, agreeing families that come from no global tangent.
+        (failure of locality).
+        unglued: h0 minus the rank of global → sections, agreeing families that come from no global one.
         residual: ‖r‖ of the given sections' disagreement.
         obstruction: ‖(1 - P) r‖ with P the projector onto im δ⁰, the part that no averaging can remove.
     """

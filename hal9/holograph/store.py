@@ -24,14 +24,18 @@ def _m001(connection: sqlite3.Connection) -> None:
         " mind TEXT NOT NULL, status TEXT NOT NULL, elapsed REAL NOT NULL DEFAULT 0, result TEXT)"
     )
     connection.execute(
-        "CREATE TABLE queries (run TEXT NOT NULL REFERENCES runs(name), seq INTEGER NOT NULL, key TEXT NOT NULL,"
+        "CREATE TABLE queries (run TEXT NOT NULL REFERENCES runs(name), seq INTEGER NOT NULL,"
+        " key TEXT NOT NULL,"
         " kind TEXT NOT NULL, first TEXT NOT NULL, second TEXT NOT NULL, context TEXT NOT NULL,"
-        " swapped INTEGER NOT NULL, status TEXT NOT NULL, prompt TEXT NOT NULL, reply TEXT NOT NULL, answer TEXT,"
-        " prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, usd REAL, seconds REAL NOT NULL,"
+        " swapped INTEGER NOT NULL, status TEXT NOT NULL, prompt TEXT NOT NULL, reply TEXT NOT NULL,"
+        " answer TEXT,"
+        " prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, usd REAL,"
+        " seconds REAL NOT NULL,"
         " asked_at REAL NOT NULL, belief TEXT, PRIMARY KEY (run, seq), UNIQUE (run, key))"
     )
     connection.execute(
-        "CREATE TABLE exchanges (mind TEXT NOT NULL, prompt TEXT NOT NULL, reply TEXT NOT NULL, parsed TEXT NOT NULL,"
+        "CREATE TABLE exchanges (mind TEXT NOT NULL, prompt TEXT NOT NULL, reply TEXT NOT NULL,"
+        " parsed TEXT NOT NULL,"
         " PRIMARY KEY (mind, prompt))"
     )
 
@@ -51,7 +55,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run: inputs, state ("running", "paused", "finished"), seconds worked, and its result when finished."""
+    """One run: inputs, state (running, paused, finished), seconds worked, and the result at the end."""
 
     name: str
     created_at: float
@@ -214,7 +218,8 @@ class RunStore:
     def counters(self, run: str) -> Counters:
         """Totals over a run's queries."""
         row = self._db.execute(
-            "SELECT SUM(status = 'issued'), SUM(status = 'cached'), SUM(status = 'failed'), SUM(prompt_tokens),"
+            "SELECT SUM(status = 'issued'), SUM(status = 'cached'), SUM(status = 'failed'),"
+            " SUM(prompt_tokens),"
             " SUM(completion_tokens), SUM(usd), SUM(usd IS NULL), SUM(seconds) FROM queries WHERE run = ?",
             (run,),
         ).fetchone()

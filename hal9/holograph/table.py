@@ -82,13 +82,7 @@ def read_table(path: Path, names: Sequence[str], *, scale: Scale = "auto") -> Ta
     def bad(problem: str, remedy: str, *, line: int = 0, column: str = "") -> TableInvalid:
         return TableInvalid(path=str(path), line=line, column=column, problem=problem, remedy=remedy)
 
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise bad(f"it cannot be read ({error})", "Give a CSV file in UTF-8") from error
-    if not lines:
-        raise bad("it is empty", "Give a header and rows")
+    lines = _lines(path, bad)
     header = [cell.strip() for cell in lines[0]]
     _check_header(header, names, bad)
     place = [header.index(name) for name in names]
@@ -100,25 +94,11 @@ def read_table(path: Path, names: Sequence[str], *, scale: Scale = "auto") -> Ta
             continue
         if len(cells) != len(header):
             raise bad(f"{len(cells)} cells under {len(header)} columns", "Complete the row", line=number)
-        row = []
-        for name, column in zip(names, place, strict=True):
-            try:
-                row.append(float(cells[column]))
-            except ValueError:
-                raise bad(
-                    f"{cells[column]!r} is not a number",
-                    "Code categories as whole numbers, and leave out rows with missing values",
-                    line=number,
-                    column=name,
-                ) from None
-            if not np.isfinite(row[-1]):
-                raise bad(f"{cells[column]!r} is not finite", "Leave the row out", line=number, column=name)
-        values.append(row)
+        values.append([_number(cells[k], number, n, bad) for n, k in zip(names, place, strict=True)])
         target = cells[marks].strip() if marks >= 0 else ""
         if target and target not in names:
-            raise bad(
-                f"it intervenes on the unknown {target!r}", "Name a variable", line=number, column=INTERVENED
-            )
+            problem = f"it intervenes on the unknown {target!r}"
+            raise bad(problem, "Name a variable", line=number, column=INTERVENED)
         targets.append(list(names).index(target) if target else -1)
     needed = max(10, 2 * len(names))
     if len(values) < needed:
@@ -128,6 +108,28 @@ def read_table(path: Path, names: Sequence[str], *, scale: Scale = "auto") -> Ta
         if np.ptp(array[:, column]) == 0:
             raise bad("every row has the same value", "Leave the variable out", column=name)
     return Table.of(names, array, targets=np.array(targets, dtype=np.intp), scale=scale)
+
+
+def _lines(path: Path, bad: Callable[..., TableInvalid]) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            lines = list(csv.reader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise bad(f"it cannot be read ({error})", "Give a CSV file in UTF-8") from error
+    if not lines:
+        raise bad("it is empty", "Give a header and rows")
+    return lines
+
+
+def _number(cell: str, line: int, column: str, bad: Callable[..., TableInvalid]) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        remedy = "Code categories as whole numbers, and leave out rows with missing values"
+        raise bad(f"{cell!r} is not a number", remedy, line=line, column=column) from None
+    if not np.isfinite(value):
+        raise bad(f"{cell!r} is not finite", "Leave the row out", line=line, column=column)
+    return value
 
 
 def _check_header(header: list[str], names: Sequence[str], bad: Callable[..., TableInvalid]) -> None:

@@ -1,6 +1,6 @@
 import asyncio
+import xml.etree.ElementTree as ET
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_the_causes_of_failure_are_found_with_their_uncertainty() -> None:
     assert direct["timeout"].effect_size > 0.2
     assert all(edge.cause != "failed" for edge in found.edges)
     assert found.left_out["version"].startswith("has no value that is frequent")
-    picture = ElementTree.fromstring(found.svg())
+    picture = ET.fromstring(found.svg())
     assert "failed" in "".join(picture.itertext())
 
 
@@ -88,7 +88,7 @@ def test_drawings_hold_every_edge_and_escape_names() -> None:
         {"hidden": ("c", "d")},
         title="a & b",
     )
-    picture = ElementTree.fromstring(svg(drawn))
+    picture = ET.fromstring(svg(drawn))
     paths = [e for e in picture.iter() if e.tag.endswith("path") and e.get("marker-end")]
     assert len(paths) == 5
     assert sum(e.get("marker-start") is not None for e in paths) == 1

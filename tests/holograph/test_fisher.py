@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -78,7 +80,7 @@ def test_the_loss_never_rises_whatever_the_method(method: Method) -> None:
     optimiser = Optimiser(method, rate=1.0 if method in ("natural", "diagonal") else 0.5)
     _, reports = optimiser.minimise({WHOLE: start}, objective, steps=25, tolerance=0.0)
     losses = [reports[0].before, *(report.after for report in reports)]
-    assert all(after <= before for before, after in zip(losses, losses[1:], strict=False))
+    assert all(after <= before for before, after in itertools.pairwise(losses))
     assert losses[-1] < losses[0] - 1e-3
 
 

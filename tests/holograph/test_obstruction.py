@@ -37,12 +37,12 @@ def test_the_conflicting_edge_and_its_contexts_are_named() -> None:
     forward, backward = np.zeros((3, 3)), np.zeros((3, 3))
     forward[2, 1], backward[1, 2] = 0.6, 0.7
     sections = {"east": State(names, forward, np.eye(3)), "west": State(names, backward, np.eye(3))}
-    found = conflicts(sections, descent(sections, Cover({n: names for n in sections}).overlaps()), names)
+    found = conflicts(sections, descent(sections, Cover(dict.fromkeys(sections, names)).overlaps()), names)
     assert [(c.first, c.second, c.kind, c.overlap.first, c.overlap.second) for c in found] == [
         ("b", "c", "direction", "east", "west")
     ]
     lowered = {**sections, "west": State(names, -forward, np.eye(3))}
-    found = conflicts(lowered, descent(lowered, Cover({n: names for n in lowered}).overlaps()), names)
+    found = conflicts(lowered, descent(lowered, Cover(dict.fromkeys(lowered, names)).overlaps()), names)
     assert [c.kind for c in found] == ["sign"]
 
 
@@ -52,7 +52,7 @@ def test_surgery_moves_the_shared_noise_into_loadings_and_keeps_the_covariance(s
     noise[0, 1] = noise[1, 0] = shared
     weights = np.zeros((3, 3))
     weights[2, 0] = 0.5
-    before = State(("x", "y", "w"), weights, np.linalg.cholesky(noise))
+    before = State(("x", "y", "w"), weights, np.asarray(np.linalg.cholesky(noise), dtype=np.float64))
     after = surgery(before, "z", "x", "y", least=0.1)
     assert after.names == ("x", "y", "w", "z")
     assert after.noise[0, 1] == pytest.approx(0.0, abs=1e-12)
@@ -72,9 +72,7 @@ def test_surgery_drops_the_direct_edges_and_extends_a_latent_that_is_there() -> 
 def test_heldout_energy_prefers_the_belief_that_predicts_the_answers() -> None:
     names = ("x", "y")
     direct = State(names, np.array([[0.0, 0.0], [0.8, 0.0]]), np.eye(2))
-    hidden = surgery(
-        State(names, np.zeros((2, 2)), np.linalg.cholesky([[1.0, 0.6], [0.6, 1.0]])), "z", "x", "y"
-    )
+    hidden = surgery(State(names, np.zeros((2, 2)), np.array([[1.0, 0.0], [0.6, 0.8]])), "z", "x", "y")
     said = [(Question("confounder", "x", "y", "c"), Answer("confounder", "hidden_common_cause"))]
     energies = [
         heldout_energy({"c": section}, said, NoiseModel.assumed(0.9), {"c": names})

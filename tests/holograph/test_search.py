@@ -88,7 +88,7 @@ def test_data_evidence_is_level_where_data_cannot_tell_and_bounded() -> None:
 
 
 def test_language_and_data_together_beat_either_on_standardised_data() -> None:
-    figures = {"data": [], "language": [], "both": []}
+    figures: dict[str, list[float]] = {"data": [], "language": [], "both": []}
     for seed in range(4):
         truth = random_dag([f"v{k}" for k in range(9)], 12, np.random.default_rng(seed))
         table = Table.of(truth.names, simulate(truth, 300, seed, standardised=True))

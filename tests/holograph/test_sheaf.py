@@ -64,7 +64,7 @@ def test_gradients_of_descent_and_glue_match_differences() -> None:
 def test_a_cover_that_sees_everything_has_no_invisible_direction() -> None:
     whole = random_state(4, 0)
     everything = Cover({"a": whole.names, "b": whole.names})
-    measures = gluing_measures(whole, everything, {n: whole for n in everything.contexts})
+    measures = gluing_measures(whole, everything, dict.fromkeys(everything.contexts, whole))
     coordinates = 4 * 4 + 4 * 5 // 2
     assert (measures.invisible, measures.unglued, measures.h1) == (0, 0, 0)
     assert measures.h0 == coordinates
