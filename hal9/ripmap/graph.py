@@ -45,6 +45,7 @@ _CONFIDENCE = {
     "name_match": (0.5, _NAME),
 }
 _MOST_NAMESAKES = 12
+_BLOCK = 4_000_000
 """A name defined more often than this is only resolved within its file, by type or by import."""
 
 
@@ -186,33 +187,45 @@ def _symbols(names: list[str], definitions: list[Ints]) -> Symbols:
 
 
 def _candidates(symbols: Symbols, uses: Ints, imports: sp.csr_matrix, folders: Ints) -> Candidates:
-    """Pair each use with the definitions of its name; columns of `uses`: scope, name, type, times, file."""
+    """Pair each use with the definitions of its name; columns of `uses`: scope, name, type, times, file.
+
+    Pairs are made and sifted block by block: a common name has as many pairs as uses times definitions, nearly all
+    of which are dropped at once.
+    """
     by_name = np.argsort(symbols.name, kind="stable").astype(np.int32)
     counts = np.bincount(symbols.name, minlength=len(symbols.names))
     starts = np.concatenate([[0], np.cumsum(counts)])
     uses = uses[counts[uses[:, 1]] > 0]
-    repeat = counts[uses[:, 1]]
-    group = np.repeat(np.arange(len(uses), dtype=np.int32), repeat)
-    within = np.arange(len(group)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
-    target = by_name[starts[uses[group, 1]] + within] if len(group) else np.zeros(0, np.int32)
-    scope, kind_of_receiver, times, file = (uses[group, column] for column in (0, 2, 3, 4))
-    target_file = symbols.file[target]
-    reasons = np.zeros(len(group), np.uint8)
-    reasons[target_file == file] |= _SAME_FILE
     last_parent = _last_part(symbols)
-    reasons[(kind_of_receiver != 0) & (last_parent[symbols.parent[target]] == kind_of_receiver)] |= _TYPE_HINT
-    reasons[_pairs_in(imports, file, target_file)] |= _IMPORT
-    reasons[np.repeat(repeat <= _MOST_NAMESAKES, repeat)] |= _NAME
-    reasons[folders[file] == folders[target_file]] |= _NEAR
-    source = np.where(scope >= 0, symbols.start[file] + scope, len(symbols.name) + file).astype(np.int32)
-    keep = ((reasons & (_SAME_FILE | _TYPE_HINT | _IMPORT | _NAME)) > 0) & (source != target)
-    return Candidates(
-        source[keep],
-        target[keep],
-        reasons[keep],
-        times[keep].astype(np.float32),
-        group[keep].astype(np.int32),
+    bounds = np.searchsorted(
+        np.cumsum(counts[uses[:, 1]]), np.arange(1, counts[uses[:, 1]].sum() // _BLOCK + 1) * _BLOCK
     )
+    blocks: list[tuple[Ints, Ints, NDArray[np.uint8], Floats, Ints]] = []
+    first = 0
+    for last in [*bounds.tolist(), len(uses)]:
+        if last <= first and blocks:
+            continue
+        part = uses[first:last]
+        repeat = counts[part[:, 1]]
+        group = np.repeat(np.arange(len(part), dtype=np.int32), repeat)
+        within = np.arange(len(group)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
+        target = by_name[starts[part[group, 1]] + within] if len(group) else np.zeros(0, np.int32)
+        scope, kind_of_receiver, times, file = (part[group, column] for column in (0, 2, 3, 4))
+        target_file = symbols.file[target]
+        reasons = np.zeros(len(group), np.uint8)
+        reasons[target_file == file] |= _SAME_FILE
+        typed = (kind_of_receiver != 0) & (last_parent[symbols.parent[target]] == kind_of_receiver)
+        reasons[typed] |= _TYPE_HINT
+        reasons[_pairs_in(imports, file, target_file)] |= _IMPORT
+        reasons[np.repeat(repeat <= _MOST_NAMESAKES, repeat)] |= _NAME
+        reasons[folders[file] == folders[target_file]] |= _NEAR
+        source = np.where(scope >= 0, symbols.start[file] + scope, len(symbols.name) + file).astype(np.int32)
+        keep = ((reasons & (_SAME_FILE | _TYPE_HINT | _IMPORT | _NAME)) > 0) & (source != target)
+        blocks.append(
+            (source[keep], target[keep], reasons[keep], times[keep].astype(np.float32), group[keep] + np.int32(first))
+        )
+        first = last
+    return Candidates(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
 
 
 def _last_part(symbols: Symbols) -> Ints:
