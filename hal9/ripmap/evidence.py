@@ -136,8 +136,8 @@ def _mentioned(terrain: Terrain, query: Query) -> tuple[Array, dict[int, float]]
     by_symbol: dict[int, float] = {}
     primary = terrain.primary
     for mention in query.identifiers:
-        symbols = terrain.definers.get(mention.text)
-        if symbols is None or not _speaks(mention):
+        symbols = terrain.definers(mention.text)
+        if not len(symbols) or not _speaks(mention):
             continue
         symbols = symbols[primary[terrain.symbols.file[symbols]]]
         files = np.unique(terrain.symbols.file[symbols])
@@ -159,8 +159,8 @@ def _speaks(mention: Mention) -> bool:
 def _dotted_symbols(terrain: Terrain, dotted: str) -> list[int]:
     """Definitions that `Class.method` or `module.function` means, when that is not more than three."""
     head, _, name = dotted.rpartition(".")
-    symbols = terrain.definers.get(name)
-    if symbols is None:
+    symbols = terrain.definers(name)
+    if not len(symbols):
         return []
     owner = head.rpartition(".")[2]
     table = terrain.symbols

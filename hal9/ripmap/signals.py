@@ -139,12 +139,13 @@ class Evidence:
             return np.zeros(self.size)
         best = np.argpartition(-scores, min(_BEST_TEST_CHUNKS, len(scores) - 1))[:_BEST_TEST_CHUNKS]
         strength = (scores[best] / scores[best].max()) ** (0.5 * self.parameters["test_sharpness"])
-        matrix, definers = terrain.definer_matrix
-        used = terrain.body_rows[best]
-        weight = np.repeat(strength, np.diff(used.indptr)) * terrain.rarity[used.indices]
-        weight /= np.sqrt(np.maximum(definers[used.indices], 1.0))
-        columns, inverse = np.unique(used.indices, return_inverse=True)
-        return np.asarray(np.bincount(inverse, weight, len(columns)) @ matrix[columns]).ravel()
+        places, columns = terrain.words_in(best)
+        matrix = terrain.definers_by_token
+        definers = np.maximum(1, np.diff(matrix.indptr)[columns])
+        # Once for how little a common name says of each definer, once by its root for how little it says at all.
+        weight = strength[places] * terrain.rarity[columns] / definers**1.5
+        distinct, inverse = np.unique(columns, return_inverse=True)
+        return np.asarray(np.bincount(inverse, weight, len(distinct)) @ matrix[distinct]).ravel()
 
     def imported(self, base: Array) -> Array:
         """What the files leading so far import."""

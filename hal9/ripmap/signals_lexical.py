@@ -160,8 +160,13 @@ class Slice:
 
 
 def _slice(
-    matrices: Mapping[str, sp.csc_matrix], words: TaskWords, relative_length: Mapping[str, Array], height: int
+    matrices: Mapping[str, sp.csc_matrix],
+    words: TaskWords,
+    relative_length: Mapping[str, Array],
+    height: int,
+    file_of_body: NDArray[np.int32] | None = None,
 ) -> Slice:
+    """Gather the task's columns; `file_of_body` adds the body's chunk rows up to files."""
     width = max(1, len(words.columns))
     keys: list[Ints] = []
     values: list[tuple[str, bool, Array]] = []
@@ -171,6 +176,8 @@ def _slice(
             (True, words.relatives, words.relative_of),
         ):
             rows, places, counts = _columns(matrix, columns)
+            if file_of_body is not None and name == "body":
+                rows = file_of_body[rows].astype(np.intp)
             keys.append(rows * width + owners[places])
             values.append((name, related, counts))
     union, inverse = (
@@ -208,12 +215,8 @@ def file_slice(terrain: Terrain, words: TaskWords) -> Slice:
     fields: Sequence[str] = ("names", "path", "imports", "docs")
     relative = {name: _relative(lengths[name], terrain.primary) for name in fields}
     relative["body"] = _relative(lengths["file"], terrain.primary)
-    return _slice(
-        {"body": terrain.file_body, **{name: matrices[name] for name in fields}},
-        words,
-        relative,
-        len(terrain.paths),
-    )
+    chosen = {name: matrices[name] for name in ("body", *fields)}
+    return _slice(chosen, words, relative, len(terrain.paths), terrain.lexicon.chunk_file)
 
 
 def chunk_slice(terrain: Terrain, words: TaskWords) -> Slice:

@@ -22,7 +22,7 @@ from hal9.ripmap.modules import ModuleMap, Names
 
 __all__ = ["TERRAIN_VERSION", "Terrain", "build_terrain", "terrain_of"]
 
-TERRAIN_VERSION = 2
+TERRAIN_VERSION = 3
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -45,6 +45,7 @@ class Terrain:
         shingles, shingle_file: hashes of three words in a row in message-like strings, ascending, and their
         files.
         pairs, pair_file: codes of two word stems in a row, of primary files, ascending, and their files.
+        definers_by_token: (tokens x files) ones where a primary file defines that whole name.
     """
 
     paths: tuple[str, ...]
@@ -57,6 +58,7 @@ class Terrain:
     shingle_file: Ints
     pairs: NDArray[np.uint32]
     pair_file: Ints
+    definers_by_token: sp.csr_matrix
 
     def role(self, role: Role) -> Bools:
         """Which files have any of these roles."""
@@ -92,29 +94,18 @@ class Terrain:
         )
 
     @cached_property
-    def definers(self) -> dict[str, Ints]:
-        """Symbols by exact name."""
+    def _by_name(self) -> tuple[dict[str, int], Ints, Ints]:
+        """Numbers of names, symbols sorted by name, and where each name's begin."""
+        names = {name: number for number, name in enumerate(self.symbols.names)}
         order = np.argsort(self.symbols.name, kind="stable").astype(np.int32)
-        names, starts = np.unique(self.symbols.name[order], return_index=True)
-        ends = np.r_[starts[1:], len(order)]
-        table = self.symbols.names
-        return {table[name]: order[start:end] for name, start, end in zip(names, starts, ends, strict=True)}
+        counts = np.bincount(self.symbols.name, minlength=len(names))
+        return names, order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 
-    @cached_property
-    def definer_matrix(self) -> tuple[sp.csr_matrix, Floats]:
-        """(tokens x files) 1/definers where a file defines that whole name, and how many files do."""
-        lexicon, symbols = self.lexicon, self.symbols
-        column = np.array(
-            [lexicon.vocabulary.get(name.strip("_").lower(), -1) for name in symbols.names], np.int64
-        )
-        token = column[symbols.name] if len(symbols.name) else np.zeros(0, np.int64)
-        keep = (token >= 0) & self.primary[symbols.file]
-        pairs = np.unique(np.column_stack([token[keep], symbols.file[keep]]), axis=0)
-        size = len(lexicon.vocabulary)
-        definers = np.bincount(pairs[:, 0], minlength=size).astype(np.float32)
-        share = 1.0 / np.maximum(definers[pairs[:, 0]], 1.0)
-        matrix = sp.csr_matrix((share, (pairs[:, 0], pairs[:, 1])), shape=(size, len(self.paths)))
-        return matrix, definers
+    def definers(self, name: str) -> Ints:
+        """Symbols of exactly this name; empty when there is none."""
+        names, order, starts = self._by_name
+        number = names.get(name)
+        return order[:0] if number is None else order[starts[number] : starts[number + 1]]
 
     @cached_property
     def rarity(self) -> Array:
@@ -129,21 +120,15 @@ class Terrain:
         ones = sp.csc_matrix((np.ones(len(head.data)), head.indices, head.indptr), shape=head.shape)
         return np.asarray(ones @ self.rarity).ravel()
 
-    @cached_property
-    def body_rows(self) -> sp.csr_matrix:
-        """The chunks x tokens matrix by rows."""
-        return self.lexicon.matrices["body"].tocsr()
-
-    @cached_property
-    def file_body(self) -> sp.csc_matrix:
-        """Files x tokens counts of the bodies."""
-        lexicon = self.lexicon
-        chunks = len(lexicon.chunk_file)
-        join = sp.csr_matrix(
-            (np.ones(chunks, np.float32), (lexicon.chunk_file, np.arange(chunks))),
-            shape=(len(self.paths), chunks),
-        )
-        return (join @ lexicon.matrices["body"]).tocsc()
+    def words_in(self, chunks: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Words of a few chunks' bodies: position in `chunks`, and column, of every distinct word."""
+        body = self.lexicon.matrices["body"]
+        place = np.full(body.shape[0], -1, np.int32)
+        place[chunks] = np.arange(len(chunks))
+        found = place[body.indices]
+        entries = np.flatnonzero(found >= 0)
+        columns = np.searchsorted(body.indptr, entries, side="right") - 1
+        return found[entries].astype(np.intp), columns
 
     @cached_property
     def cache(self) -> dict[Any, Any]:
@@ -200,6 +185,8 @@ def _packed(index: Index) -> Packed:
         "pairs": pairs,
         "pair_file": pair_file,
     }
+    token, file = _definers(lexicon, symbols, primary_files(roles))
+    values |= {"definers.token": token, "definers.file": file}
     values |= {f"lexicon.{name}": value for name, value in lexicon.packed().items()}
     for label, record in (("symbols", symbols), ("candidates", candidates)):
         values |= {f"{label}.{name}": getattr(record, name) for name in record.__slots__}
@@ -217,12 +204,13 @@ def _unpacked(paths: tuple[str, ...], found: Packed) -> Terrain:
         }
 
     arrays = group("imports")
+    lexicon = Lexicon.unpacked(group("lexicon"))
     size = len(paths)
     imports = sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(size, size))
     return Terrain(
         paths=paths,
         roles=found["roles"],  # type: ignore[arg-type]
-        lexicon=Lexicon.unpacked(group("lexicon")),
+        lexicon=lexicon,
         symbols=Symbols(**group("symbols")),
         candidates=Candidates(**group("candidates")),
         imports=imports,
@@ -230,7 +218,27 @@ def _unpacked(paths: tuple[str, ...], found: Packed) -> Terrain:
         shingle_file=found["shingle_file"],  # type: ignore[arg-type]
         pairs=found["pairs"],  # type: ignore[arg-type]
         pair_file=found["pair_file"],  # type: ignore[arg-type]
+        definers_by_token=_ones(
+            found["definers.token"], found["definers.file"], (len(lexicon.vocabulary), size)
+        ),
     )
+
+
+def _ones(rows: Any, columns: Any, shape: tuple[int, int]) -> sp.csr_matrix:
+    """A matrix of ones from coordinates that are sorted by row."""
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(np.int32)
+    return sp.csr_matrix((np.ones(len(rows), np.float32), columns, indptr), shape=shape)
+
+
+def _definers(lexicon: Lexicon, symbols: Symbols, primary: Bools) -> tuple[Ints, Ints]:
+    """(token, file) pairs, distinct and ascending, where a primary file defines the whole name."""
+    column = np.array(
+        [lexicon.vocabulary.get(name.strip("_").lower(), -1) for name in symbols.names], np.int64
+    )
+    token = column[symbols.name]
+    keep = (token >= 0) & primary[symbols.file]
+    pairs = np.unique(np.column_stack([token[keep], symbols.file[keep]]), axis=0).astype(np.int32)
+    return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
 def _imports(index: Index) -> sp.csr_matrix:
