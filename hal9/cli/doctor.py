@@ -136,7 +136,7 @@ def _files(home: "Home") -> Iterator[Finding]:
             said = str(error)
         size = path.stat().st_size / 1e6
         state: Literal["ok", "problem"] = "ok" if said == "ok" else "problem"
-        yield Finding(path.name, state, f"{size:.1f} MB" if said == "ok" else str(said))
+        yield Finding(path.name, state, f"{size:.2f} MB" if said == "ok" else str(said))
     free = shutil.disk_usage(home.state).free / 1e6
     yield Finding("disk", "ok" if free > _LOW_DISK_MB else "problem", f"{free / 1000:.1f} GB free")
 

@@ -63,6 +63,8 @@ async def follow(cluster: "Cluster", task_id: str) -> None:
                     break
                 await asyncio.sleep(_REFRESH_SECONDS)
         listener.cancel()
+    if not console().is_terminal:
+        console().print()
 
 
 async def _listen(home: "Home", task_id: str, now: _Now) -> None:

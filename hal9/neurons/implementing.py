@@ -97,6 +97,9 @@ async def _attempt(
         temperature=None if attempt == 1 else retry_temperature,
         seed=_seed(turn.signal.task_id, attempt),
     )
+    if bench is None and turn.meta.output == "fenced":
+        # Without a workspace nothing is written: code in the reply is part of the answer.
+        return _Try(implementation=Implementation(answer=reply.text.strip())), reply.text
     try:
         implementation = (
             Implementation.model_validate(reply.parsed)

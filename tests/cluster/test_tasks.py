@@ -213,3 +213,12 @@ async def test_a_missing_workspace_at_run_time_is_a_typed_failure(
     async with running_cluster(home) as (_, cluster):
         task = await cluster.wait(task_id, timeout_seconds=20)
     assert (task.state, task.stop_reason) == ("failed", "workspace_unreachable")
+
+
+async def test_without_a_workspace_code_is_part_of_the_answer(home: Home, script: Script) -> None:
+    script("adder")
+    async with running_cluster(home) as (_, cluster):
+        task = await cluster.wait(await cluster.submit("Show me add in adder.py"), timeout_seconds=60)
+    assert task.result is not None
+    assert "return a + b" in task.result.answer
+    assert task.result.changes == []
