@@ -1,10 +1,12 @@
 """Tasks, steps and answers as rich text."""
 
+import io
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.syntax import Syntax
@@ -15,7 +17,16 @@ from rich.tree import Tree
 from hal9.journal.tasks import TaskRow
 from hal9.signals import StepRecord, Tally
 
-__all__ = ["answer_panel", "short_id", "state_mark", "task_line", "task_table", "trace_tree"]
+__all__ = [
+    "answer_panel",
+    "event_line",
+    "save_svg",
+    "short_id",
+    "state_mark",
+    "task_line",
+    "task_table",
+    "trace_tree",
+]
 
 _MARKS = {"queued": "[dim]…[/]", "running": "[cyan]▶[/]", "done": "[green]✔[/]", "failed": "[red]✘[/]",
           "cancelled": "[yellow]■[/]"}  # fmt: skip
@@ -140,6 +151,13 @@ def answer_panel(task: TaskRow, *, diff: bool = True) -> RenderableType:
     )
     colour = {"done": "green", "failed": "red"}.get(task.state, "yellow")
     return Panel(Group(*parts), title=f"{short_id(task.id)} {task.state}", border_style=colour)
+
+
+def save_svg(shown: RenderableType, path: Path, *, title: str) -> None:
+    """What a terminal would show, as a picture."""
+    recorder = Console(record=True, width=100, file=io.StringIO(), force_terminal=True, highlight=False)
+    recorder.print(shown)
+    path.write_text(recorder.export_svg(title=title), encoding="utf-8")
 
 
 def event_line(task_id: str, source: str, detail: dict[str, Any]) -> str:

@@ -140,9 +140,10 @@ def show(ctx: click.Context, task_id: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("task_id")
+@click.option("--svg", type=click.Path(path_type=Path), help="Draw it into this file.")
 @json_option
 @click.pass_context
-def trace(ctx: click.Context, task_id: str, as_json: bool) -> None:
+def trace(ctx: click.Context, task_id: str, svg: Path | None, as_json: bool) -> None:
     """Show a task's path through the neurons, with time, tokens and cost per step."""
 
     async def read() -> "tuple[TaskRow, list[Any]]":
@@ -153,9 +154,12 @@ def trace(ctx: click.Context, task_id: str, as_json: bool) -> None:
     if as_json:
         print_json([step.model_dump(mode="json") for step in steps])
         return
-    from hal9.cli.render import trace_tree
+    from hal9.cli.render import save_svg, trace_tree
 
-    console().print(trace_tree(task, steps))
+    tree = trace_tree(task, steps)
+    console().print(tree)
+    if svg is not None:
+        save_svg(tree, svg, title=f"hal9 trace {task.id[-12:]}")
 
 
 @click.command()
