@@ -16,7 +16,7 @@ from hal9.holograph.graph import topological_order
 
 __all__ = ["Drawn", "DrawnEdge", "dot", "svg"]
 
-_WIDTH_PER_LETTER, _BOX_HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 8.2, 34, 84, 104, 40
+_WIDTH_PER_LETTER, _BOX_HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 8.2, 34, 84, 104, 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +129,15 @@ def svg(graph: Drawn) -> str:
             '<path d="M0 0L10 5L0 10z" fill="#334"/></marker></defs>'
         ),
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
-        f'<text x="{_MARGIN}" y="26" font-weight="bold" fill="#223">{escape(graph.title)}</text>',
+        f'<text x="24" y="30" font-weight="bold" fill="#223">{escape(graph.title)}</text>',
     ]
-    parts += [_line(edge, spots) for edge in graph.edges]
-    for latent, children in latents.items():
-        parts += [_line(DrawnEdge(latent, child, 0.5, "latent"), spots) for child in children]
-    for name in names:
-        parts.append(_box(name, spots[name], hidden=name in latents))
+    hidden = [
+        DrawnEdge(latent, child, 0.5, "latent") for latent, children in latents.items() for child in children
+    ]
+    lines = [_line(edge, spots) for edge in (*graph.edges, *hidden)]
+    parts += [path for path, _ in lines]
+    parts += [_box(name, spots[name], hidden=name in latents) for name in names]
+    parts += [label for _, label in lines if label]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -163,24 +165,49 @@ def _edge_point(spot: tuple[float, float], towards: tuple[float, float], width: 
     return spot[0] + dx * scale, spot[1] + dy * scale
 
 
-def _line(edge: DrawnEdge, spots: Mapping[str, tuple[float, float]]) -> str:
+Spots = Mapping[str, tuple[float, float]]
+_BENDS = (0.0, 36.0, -36.0, 72.0, -72.0, 120.0, -120.0, 180.0, -180.0)
+
+
+def _control(edge: DrawnEdge, spots: Spots) -> tuple[float, float]:
+    """Control point of the least bent curve that runs through the fewest other boxes."""
     start, end = spots[edge.source], spots[edge.target]
-    span = abs(end[1] - start[1]) / _GAP_Y
-    # Arrows over several layers, and those within one, are bent around what lies between.
-    bend = 0.0 if 0.5 < span < 1.5 else 34.0 * max(1.0, span - 0.5)
-    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-    side = 1.0 if (start[0] + end[0]) / 2 >= _MARGIN + 60 else -1.0
     length = max(1.0, float(np.hypot(end[0] - start[0], end[1] - start[1])))
-    normal = (-(end[1] - start[1]) / length, (end[0] - start[0]) / length)
-    control = (middle[0] + side * bend * normal[0], middle[1] + side * bend * normal[1])
-    a = _edge_point(start, control if bend else end, _width(edge.source))
-    b = _edge_point(end, control if bend else start, _width(edge.target))
+    normal = np.array([-(end[1] - start[1]), end[0] - start[0]]) / length
+    middle = (np.array(start) + np.array(end)) / 2
+    steps = np.linspace(0.05, 0.95, 25)[:, None]
+    best, choice = np.inf, middle
+    for bend in _BENDS:
+        # The curve reaches half as far out as its control point.
+        control = middle + 2 * bend * normal
+        points = (
+            (1 - steps) ** 2 * np.array(start) + 2 * steps * (1 - steps) * control + steps**2 * np.array(end)
+        )
+        hits = 0
+        for name, (x, y) in spots.items():
+            if name not in (edge.source, edge.target):
+                near = (np.abs(points[:, 0] - x) < _width(name) / 2 + 8) & (
+                    np.abs(points[:, 1] - y) < _BOX_HEIGHT / 2 + 8
+                )
+                hits += int(near.sum())
+        cost = hits + abs(bend) / 60
+        if cost < best - 1e-9:
+            best, choice = cost, control
+    return float(choice[0]), float(choice[1])
+
+
+def _line(edge: DrawnEdge, spots: Spots) -> tuple[str, str]:
+    """The path of an edge, and its label, which is drawn above all paths."""
+    start, end = spots[edge.source], spots[edge.target]
+    control = _control(edge, spots)
+    a = _edge_point(start, control, _width(edge.source))
+    b = _edge_point(end, control, _width(edge.target))
     path = f"M{a[0]:.1f} {a[1]:.1f}Q{control[0]:.1f} {control[1]:.1f} {b[0]:.1f} {b[1]:.1f}"
     shade = round(190 - 150 * edge.probability)
     stroke = f"rgb({shade},{shade},{min(255, shade + 25)})"
     style = f'fill="none" stroke="{stroke}" stroke-width="{0.8 + 1.8 * edge.probability:.2f}"'
     if edge.kind == "latent":
-        return f'<path d="{path}" {style} stroke-dasharray="2 4" marker-end="url(#tip)"/>'
+        return f'<path d="{path}" {style} stroke-dasharray="2 4" marker-end="url(#tip)"/>', ""
     both = ' stroke-dasharray="7 4" marker-start="url(#tip)"' if edge.kind == "<->" else ""
     # Labels of arrows that leave one box stand at different heights, so that neighbours stay legible.
     at = 0.36 if start[0] <= end[0] else 0.6
@@ -188,10 +215,10 @@ def _line(edge: DrawnEdge, spots: Mapping[str, tuple[float, float]]) -> str:
     label = escape(_label(edge))
     wide = len(label) * 6.2 + 6
     return (
-        f'<path d="{path}" {style}{both} marker-end="url(#tip)"/>'
-        f'<rect x="{spot[0] - wide / 2:.1f}" y="{spot[1] - 8:.1f}" width="{wide:.1f}" height="15" '
-        f'fill="#fff" '
-        f'fill-opacity="0.85"/><text x="{spot[0]:.1f}" y="{spot[1] + 3.5:.1f}" text-anchor="middle" '
-        f'font-size="11" '
-        f'fill="#445">{label}</text>'
+        f'<path d="{path}" {style}{both} marker-end="url(#tip)"/>',
+        (
+            f'<rect x="{spot[0] - wide / 2:.1f}" y="{spot[1] - 8:.1f}" width="{wide:.1f}" height="15" '
+            f'fill="#fff" fill-opacity="0.85"/><text x="{spot[0]:.1f}" y="{spot[1] + 3.5:.1f}" '
+            f'text-anchor="middle" font-size="11" fill="#445">{label}</text>'
+        ),
     )
