@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from hal9.ripmap.codec import Packed, pack, unpack
-from hal9.ripmap.model import Definition, FileRecord
+from hal9.ripmap.model import Definition, FileRecord, Role
 from hal9.ripmap.tokenize import identifier_parts, pair_codes, stem, words
 
 __all__ = [
@@ -112,7 +112,8 @@ def words_of_file(record: FileRecord, text: str) -> bytes:
     """`file_words` as bytes, for the index's per-file cache."""
     counted = file_words(record, text)
     values: Packed = {"vocabulary": counted.vocabulary, "owner": counted.owner}
-    values["pairs"] = np.unique(pair_codes(text))
+    primary = bool(record.roles & Role.SOURCE) and not record.roles & Role.TEST
+    values["pairs"] = np.unique(pair_codes(text)) if primary else np.zeros(0, np.uint32)
     for name, (row, token, count) in counted.matrices.items():
         values |= {f"{name}.row": row, f"{name}.token": token, f"{name}.count": count}
     return pack(values)
