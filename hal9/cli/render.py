@@ -1,6 +1,7 @@
 """Tasks, steps and answers as rich text."""
 
 import io
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -157,7 +158,9 @@ def save_svg(shown: RenderableType, path: Path, *, title: str) -> None:
     """What a terminal would show, as a picture."""
     recorder = Console(record=True, width=100, file=io.StringIO(), force_terminal=True, highlight=False)
     recorder.print(shown)
-    path.write_text(recorder.export_svg(title=title), encoding="utf-8")
+    drawn = recorder.export_svg(title=title)
+    # The exported style sheet fetches a font from elsewhere; the reader's own monospace font does.
+    path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL), encoding="utf-8")
 
 
 def event_line(task_id: str, source: str, detail: dict[str, Any]) -> str:
