@@ -1992,6 +1992,18 @@ class LedgerBroken(LearningError):
 
 
 @dataclass(eq=False, kw_only=True)
+class NeuronUnknown(LearningError):
+    """Learning knows no such neuron."""
+
+    exit_code = 2
+    neuron: str
+    known: tuple[str, ...]
+
+    def message(self) -> str:
+        return f"There is no neuron {self.neuron!r} here; there are {', '.join(self.known)}."
+
+
+@dataclass(eq=False, kw_only=True)
 class ArchiveInvalid(LearningError):
     """An archive of learned state that cannot be trusted or read."""
 

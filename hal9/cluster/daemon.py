@@ -31,11 +31,12 @@ from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
 from hal9.cluster.learning import REQUESTS, Learner, ask_to_learn
 from hal9.cluster.mapping import RipmapCartographer
+from hal9.cluster.routing import LearnedRouter, Routing
 from hal9.cluster.thinking import MindPool, budget_limits, resolve_spec
 from hal9.errors import ConfigError, DaemonRunning
 from hal9.journal import Journal
 from hal9.limits import BudgetBook
-from hal9.neurons import FixedRouter, House, Neuron, NeuronDefinition, load_neurons
+from hal9.neurons import House, Neuron, NeuronDefinition, load_neurons
 from hal9.settings import BrokerSettings, Settings
 
 __all__ = ["NODE", "Daemon", "broker_address", "courier_settings"]
@@ -152,6 +153,9 @@ class Daemon:
         self.minds = await stack.enter_async_context(MindPool(lambda: self.settings, book))
         self.address = await self._open_broker(stack)
         self.directory = NeuronDirectory(clock=self._clock, node=NODE)
+        self.router = stack.enter_context(
+            LearnedRouter(self.home, settings=lambda: self.settings, clock=self._clock)
+        )
         self.learner = await stack.enter_async_context(
             Learner(
                 self.home,
@@ -184,6 +188,8 @@ class Daemon:
         self.book.finish_writes.append(ask_to_learn)
         self.book.elsewhere.update(dict.fromkeys(REQUESTS, self.learner.wake))
         self.learner.courier = self.courier
+        self.routing = Routing(self.router, self.journal, settings=lambda: self.settings, alert=self.alert)
+        self.book.on_finished.append(self.routing.finished)
         self.courier.host(BOOK, self.book.handle, concurrency=16)
         for definition in self.definitions.values():
             self._host(definition)
@@ -194,9 +200,11 @@ class Daemon:
             ("intake", self.book.intake),
             ("deadlines", self.book.watch_deadlines),
             ("reload", self._reload_loop),
+            ("routing", self.routing.run),
             ("status", self._status_loop),
             ("nodes", self._watch_nodes),
             ("learning", self.learner.run),
+            ("gate", self.learner.run_gate),
         ):
             self._tasks.append(self._group.create_task(run(), name=f"daemon {name}"))
         await self.courier.set_status("ready", {"version": __version__})
@@ -235,7 +243,7 @@ class Daemon:
         return House(
             settings=lambda: self.settings,
             thinker=self.minds,
-            router=FixedRouter(),
+            router=self.router,
             recaller=self.learner,
             cartographer=RipmapCartographer(min_files=self.settings.repository_map.min_files),
             prompts=self.learner.prompts,

@@ -22,6 +22,7 @@ from hal9.journal.tasks import RequestRow
 from hal9.learning import (
     ChecksFirst,
     Critic,
+    Desk,
     LearningEngine,
     Lessons,
     Parts,
@@ -51,7 +52,19 @@ __all__ = ["REQUESTS", "Learner", "ask_to_learn", "choose_embedder"]
 _log = logging.getLogger("hal9.cluster.learning")
 SettingsNow = Callable[[], Settings]
 Alert = Callable[[str], None]
-REQUESTS = ("learn", "feedback")
+REQUESTS = (
+    "learn",
+    "feedback",
+    "approve",
+    "deny",
+    "rollback",
+    "pause",
+    "resume",
+    "freeze",
+    "unfreeze",
+    "sleep",
+    "import",
+)
 _GRADIENT_PATIENCE = 10.0
 
 
@@ -107,6 +120,7 @@ class Learner:
         self._alert = alert
         self._stack = AsyncExitStack()
         self._settled: dict[str, asyncio.Event] = {}
+        self._changed = asyncio.Event()
         self.courier: Courier | None = None
         self.wake = asyncio.Event()
 
@@ -149,9 +163,12 @@ class Learner:
                 scorer=ChecksFirst(self.ask, judge=lambda: self._settings().minds.judge),
                 entry=BOOK,
                 settings=self._settings,
+                perform=self.rehearsal.perform,
+                layer_of=lambda neuron: self._definitions[neuron].meta.layer,
                 alert=self._alert,
             )
         )
+        self._desk = Desk(self.engine, memory_settings=memory)
         return self
 
     async def __aexit__(
@@ -190,6 +207,7 @@ class Learner:
         """A backward signal for a neuron of this process."""
         steps = await self._journal.read(lambda connection: tasks.steps_of(connection, signal.task_id))
         signals = await self.engine.on_gradient(signal, gradient, recorded=TaskPath.recorded(steps))
+        self._changed.set()
 
         def settled(connection: sqlite3.Connection) -> None:
             if not signals:
@@ -214,6 +232,18 @@ class Learner:
             for request in await self._journal.read(tasks.open_requests):
                 if request.kind in REQUESTS:
                     await self._answer(request)
+                    self._changed.set()
+
+    async def run_gate(self) -> None:
+        """Move changes along whenever something has happened that may matter to them; runs for ever."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                while await self.engine.gate.step():
+                    continue
+            except Hal9Error as error:
+                self._alert(f"the gate stopped short: {error}")
 
     async def _answer(self, request: RequestRow) -> None:
         """One request; the signals it starts are recorded together with its being answered."""
@@ -246,6 +276,9 @@ class Learner:
         await self.courier.send(signals, writes=(close,))
 
     async def _handle(self, request: RequestRow) -> tuple[list[Signal], str]:
+        if request.kind not in ("learn", "feedback"):
+            said = await asyncio.to_thread(self._desk.answer, request.kind, request.body)
+            return [], json.dumps(said)
         task_id = request.task_id or ""
         task = await self._journal.read(lambda connection: tasks.get_task(connection, task_id))
         steps = await self._journal.read(lambda connection: tasks.steps_of(connection, task_id))

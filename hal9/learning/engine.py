@@ -6,7 +6,6 @@ doing the step again.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,10 +13,12 @@ from typing import Any
 
 from hal9.errors import FeedbackTooEarly, GradientRefused, LimitError, MindError
 from hal9.journal.tasks import TERMINAL, TaskRow
-from hal9.learning.critic import Critic
+from hal9.learning.adjust import Adjuster, suggestions
+from hal9.learning.applying import Applier
+from hal9.learning.critic import Critic, Critique
 from hal9.learning.detect import Detection, detect, detect_feedback, magnitude
 from hal9.learning.feedback import Feedback
-from hal9.learning.ledger import Ledger
+from hal9.learning.gate import Gate, Perform
 from hal9.learning.lessons import Lesson, Lessons
 from hal9.learning.outcomes import (
     TaskOutcome,
@@ -30,17 +31,8 @@ from hal9.learning.path import TaskPath
 from hal9.learning.prompts import PromptBook
 from hal9.learning.propagate import check_origin, gradient_path, make_signal, onward
 from hal9.learning.quality import Score, Scorer
-from hal9.learning.switches import Switches
-from hal9.memory import (
-    MemoryStore,
-    NewMemory,
-    Observation,
-    Occurrence,
-    PatternBook,
-    PatternPolicy,
-    Scope,
-    scope_for_memory,
-)
+from hal9.learning.rollback import Rollback
+from hal9.memory import MemoryStore
 from hal9.settings import Settings
 from hal9.signals import Adjustment, ErrorContext, ErrorGradient, Signal, StepRecord
 
@@ -71,6 +63,8 @@ class Parts:
     scorer: Scorer
     entry: str
     settings: Callable[[], Settings]
+    perform: Perform | None = None
+    layer_of: Callable[[str], int] = field(default=lambda neuron: 0)
     alert: Callable[[str], None] = field(default=lambda text: _log.warning("%s", text))
 
 
@@ -81,10 +75,19 @@ class LearningEngine:
         self.store = parts.store
         self.prompts = parts.prompts
         self.lessons = parts.lessons
-        self.ledger = Ledger(parts.store)
-        self.switches = Switches(parts.store)
+        self.applier = Applier(parts.store, parts.prompts, parts.lessons, parts.settings)
+        self.adjuster = Adjuster(parts.store, parts.prompts, parts.settings)
+        self.gate = Gate(
+            parts.store,
+            parts.prompts,
+            self.adjuster,
+            settings=parts.settings,
+            perform=parts.perform,
+            layer_of=parts.layer_of,
+            alert=parts.alert,
+        )
+        self.rollback = Rollback(parts.store, parts.prompts, self.gate)
         self.on_outcome: list[Callable[[TaskOutcome], None]] = []
-        self.on_pattern: list[Callable[[ErrorGradient, Observation], None]] = []
         self._parts = parts
 
     @property
@@ -95,11 +98,7 @@ class LearningEngine:
     @property
     def learning(self) -> bool:
         """Whether anything may be learned now."""
-        return (
-            self.settings.backward_propagation.enabled
-            and not self.settings.safety.paused
-            and not self.switches.paused
-        )
+        return self.applier.learning
 
     # --- tasks ----------------------------------------------------------------------------------
 
@@ -255,7 +254,7 @@ class LearningEngine:
         told = gradient.model_copy(
             update={
                 "critique": critique.text,
-                "suggested_adjustments": [_suggestion(gradient, critique.citation)],
+                "suggested_adjustments": self._suggested(gradient, layer, critique),
             }
         )
         return make_signal(
@@ -280,8 +279,9 @@ class LearningEngine:
             recorded: the task's path in this node's journal, None when it ran elsewhere.
         """
         settings = self.settings.backward_propagation
-        known = await asyncio.to_thread(self._known, signal.id)
+        known = await asyncio.to_thread(self.applier.known, signal.id)
         if known is not None:
+            await self._adjust(signal, gradient, known["state"])
             return [Signal.model_validate(one) for one in known["onward"]]
         try:
             check_origin(
@@ -293,7 +293,7 @@ class LearningEngine:
             )
         except GradientRefused as error:
             self._parts.alert(f"{signal.target}: {error}")
-            await asyncio.to_thread(self._settle, signal, gradient, "refused", error.reason, [])
+            await asyncio.to_thread(self.applier.settle, signal, gradient, "refused", error.reason, [])
             return []
         path = gradient_path(gradient)
         signals = []
@@ -316,128 +316,30 @@ class LearningEngine:
                     passed_on, hop.layer, signal.task_id, signal.id, layers, hops=signal.hops + 1
                 )
             )
-        await asyncio.to_thread(self._apply, signal, gradient, signals)
+        state = await asyncio.to_thread(self.applier.apply, signal, gradient, signals)
+        await self._adjust(signal, gradient, state)
         return signals
 
-    def _known(self, signal_id: str) -> dict[str, Any] | None:
-        with self.store.reading() as connection:
-            row = connection.execute("SELECT body FROM gradients WHERE id = ?", (signal_id,)).fetchone()
-        return None if row is None else json.loads(row["body"])
+    async def _adjust(self, signal: Signal, gradient: ErrorGradient, state: str) -> None:
+        """An error that recurs may change the neuron; a single one, or one about an old prompt, never does."""
+        if state == "applied" and await asyncio.to_thread(
+            self.applier.recurs, signal.task_id, gradient.error_type.type
+        ):
+            await asyncio.to_thread(self.gate.propose, signal.target, gradient, cause=signal.id)
 
-    def _apply(self, signal: Signal, gradient: ErrorGradient, signals: Sequence[Signal]) -> None:
-        """Everything this gradient changes, in one transaction; a second time nothing."""
-        state, reason = self._admission(signal, gradient)
-        with self.store.writing() as tables:
-            if tables.conn.execute("SELECT 1 FROM gradients WHERE id = ?", (signal.id,)).fetchone():
-                return
-            observation = self._remember(signal, gradient) if state != "skipped" else None
-            self._settle(signal, gradient, state, reason, signals)
-            if observation is not None and observation.pattern is not None:
-                self._recognised(signal, gradient, observation)
-        self.prompts.reload()
-
-    def _admission(self, signal: Signal, gradient: ErrorGradient) -> tuple[str, str]:
-        """May the target learn from this: applied, stale (the prompt has changed since), or skipped."""
-        if not self.learning:
-            return "skipped", "learning is paused"
-        if signal.target in self.switches.frozen or signal.target in self.settings.safety.frozen_neurons:
-            return "frozen", f"{signal.target} is frozen"
-        if self.prompts.knows(signal.target):
-            prompt = self.prompts.prompt_for(signal.target, task_id=signal.task_id)
-            if prompt.content_hash != gradient.promptgram_hash:
-                return "stale", f"the prompt is {prompt.content_hash[:12]} by now"
-        return "applied", ""
-
-    def _settle(
-        self, signal: Signal, gradient: ErrorGradient, state: str, reason: str, signals: Sequence[Signal]
-    ) -> None:
-        now = self.store.clock.now()
-        body = {
-            "gradient": gradient.model_dump(mode="json"),
-            "onward": [one.model_dump(mode="json") for one in signals],
-        }
-        with self.store.writing() as tables:
-            tables.table("gradients").insert(
-                {
-                    "id": signal.id,
-                    "task_id": signal.task_id,
-                    "source": signal.source,
-                    "target": signal.target,
-                    "layer": signal.layer_to,
-                    "error_type": gradient.error_type.type,
-                    "magnitude": gradient.magnitude,
-                    "prompt_version": gradient.promptgram_hash,
-                    "body": json.dumps(body),
-                    "state": state,
-                    "reason": reason,
-                    "received": now,
-                    "settled": now,
-                },
-                ignore=True,
+    def _suggested(self, gradient: ErrorGradient, layer: int, critique: Critique) -> list[Adjustment]:
+        """The critic's edit first (it has seen the evidence), then what the error's type suggests."""
+        known = self.prompts.knows(gradient.target_neuron)
+        found = suggestions(gradient, layer, self.prompts.current(gradient.target_neuron) if known else None)
+        if critique.edit is not None:
+            edited = Adjustment(
+                parameter=critique.edit["section"],
+                suggested_value=critique.edit,
+                confidence=min(1.0, gradient.magnitude),
+                rationale=critique.citation[:300],
             )
-
-    def _remember(self, signal: Signal, gradient: ErrorGradient) -> Observation | None:
-        """The error as a memory of this neuron; where it entered, it also counts towards a pattern."""
-        facts = gradient.context.environmental_factors
-        scope = Scope(*[str(part) for part in facts.get("scope", ["", "", ""])])
-        if gradient.depth == 0 and not self._counted(signal.task_id, gradient.error_type.type):
-            policy = PatternPolicy(pattern_threshold=self.settings.backward_propagation.pattern_threshold)
-            return PatternBook(self.store, policy).observe(
-                Occurrence(
-                    error_type=gradient.error_type.type,
-                    text=str(facts.get("evidence", "")) or gradient.critique,
-                    neuron=signal.target,
-                    layer=signal.layer_to,
-                    scope=scope,
-                    task_id=signal.task_id,
-                    magnitude=gradient.magnitude,
-                )
-            )
-        self.store.remember(
-            NewMemory(
-                kind="error",
-                content=gradient.critique,
-                neuron=signal.target,
-                layer=signal.layer_to,
-                scope=scope_for_memory(scope),
-                importance=gradient.magnitude,
-                task_id=signal.task_id,
-                source="gradient",
-                meta={"error_type": gradient.error_type.type, "gradient": signal.id},
-            )
-        )
-        return None
-
-    def _counted(self, task_id: str, error_type: str) -> bool:
-        """Whether this task's error of this type counts already: one task is one occurrence."""
-        with self.store.reading() as connection:
-            row = connection.execute(
-                "SELECT 1 FROM occurrences WHERE task_id = ? AND error_type = ?", (task_id, error_type)
-            ).fetchone()
-        return row is not None
-
-    def _recognised(self, signal: Signal, gradient: ErrorGradient, seen: Observation) -> None:
-        """A pattern is there: its user's rules are admitted, and whoever listens may react."""
-        pattern = seen.pattern
-        if pattern is None:
-            return
-        if seen.formed:
-            self.ledger.record(
-                "pattern",
-                str(pattern.id),
-                change=("", pattern.title),
-                cause=signal.id,
-                actor="learning",
-                details={
-                    "evidence": {"signature": pattern.signature, "scope": pattern.scope.label()},
-                    "figures": {"occurrences": pattern.occurrences, "confidence": pattern.confidence},
-                },
-            )
-        admitted = self.lessons.admit_pattern(pattern.id, pattern.scope, cause=signal.id)
-        if admitted:
-            PatternBook(self.store).set_prevention(pattern.id, self.lessons.book.get(admitted[-1]).rule)
-        for listener in self.on_pattern:
-            listener(gradient, seen)
+            return [edited, *found]
+        return found
 
 
 def _attempt(task: TaskRow, steps: Sequence[StepRecord]) -> str:
@@ -446,14 +348,3 @@ def _attempt(task: TaskRow, steps: Sequence[StepRecord]) -> str:
     diffs = "\n".join(change.diff for change in result.changes if change.diff) if result else ""
     reply = next((step.reply for step in reversed(steps) if step.reply), "")
     return diffs or reply or (result.answer if result else "")
-
-
-def _suggestion(gradient: ErrorGradient, citation: str) -> Adjustment:
-    """What the error suggests in the terms of the design: a parameter, its value now, the proposed one."""
-    return Adjustment(
-        parameter="Heuristics",
-        current_value=gradient.promptgram_hash,
-        suggested_value=citation,
-        confidence=min(1.0, gradient.magnitude),
-        rationale=f"{gradient.error_type.type} at {gradient.context.failure_point}"[:300],
-    )

@@ -75,6 +75,11 @@ class PromptBook:
             return canary.promptgram
         return self._current[neuron]
 
+    def in_force(self, neuron: str) -> Promptgram:
+        """Like `current`, but read from the memory file: also what the running transaction has written."""
+        kept = self._switches.get(f"prompt:{neuron}")
+        return self.files[neuron] if kept is None else self._merged(neuron, kept)
+
     def knows(self, neuron: str) -> bool:
         """Whether there is such a neuron here."""
         return neuron in self.files

@@ -1,0 +1,99 @@
+"""Is learning going round in circles, or losing what it could do?
+
+An adjustment that is made, unmade and made again is oscillating: after so many changes of sign it is held still. A
+family of tasks that used to be solved and is not any more is being forgotten.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hal9.learning.ledger import Change, Ledger
+from hal9.learning.switches import Switches
+from hal9.memory import MemoryStore
+
+__all__ = ["Forgotten", "Stability", "flips"]
+
+_KINDS = ("prompt", "parameter", "model")
+_KEPT = 3
+
+
+def flips(signs: Sequence[int]) -> int:
+    """How often the sign changes along a sequence of +1 and -1."""
+    return sum(1 for earlier, later in zip(signs, signs[1:], strict=False) if earlier * later < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Tasks of one scope that were solved before and failed lately."""
+
+    scope: str
+    solved: int
+    failed_lately: int
+
+
+class Stability:
+    """Looks at the ledger and at outcomes. Safe to call from any thread, like the store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.ledger = Ledger(store)
+        self.switches = Switches(store)
+
+    def signs(self, neuron: str, key: str) -> list[int]:
+        """The directions in which one thing was moved, in order; undoing a change moves it back."""
+        found: list[int] = []
+        for change in self.ledger.rows(kinds=_KINDS, target=neuron):
+            sign = _sign(change, key)
+            if sign and change.state not in ("rejected", "denied", "waiting"):
+                found.append(sign)
+                if change.state == "rolled_back":
+                    found.append(-sign)
+        return found
+
+    def still(self, neuron: str, key: str) -> bool:
+        """Whether an adjustment is held still because it oscillated."""
+        return self.switches.get(f"still:{neuron}:{key}") is not None
+
+    def hold_if_oscillating(self, neuron: str, key: str, *, limit: int, cause: str) -> bool:
+        """Hold an adjustment still from `limit` changes of sign on; returns whether it was just held. Nests."""
+        if self.still(neuron, key):
+            return False
+        count = flips(self.signs(neuron, key))
+        if count < limit:
+            return False
+        with self.store.writing():
+            self.switches.put(f"still:{neuron}:{key}", {"flips": count})
+            self.ledger.record(
+                "switch",
+                neuron,
+                change=("", f"still:{key}"),
+                cause=cause,
+                actor="learning",
+                details={"evidence": {"why": "oscillation"}, "figures": {"flips": count}},
+            )
+        return True
+
+    def forgotten(self) -> list[Forgotten]:
+        """Scopes whose last three judged tasks all failed although three or more were solved before."""
+        with self.store.reading() as connection:
+            rows = connection.execute(
+                "SELECT workspace, module, task_family, passed FROM outcomes WHERE passed IS NOT NULL "
+                "AND (module != '' OR task_family != '') ORDER BY at"
+            ).fetchall()
+        history: dict[str, list[bool]] = {}
+        for row in rows:
+            # A module's tasks share their lessons whatever they are about; others go by their family.
+            scope = f"{row['workspace'] or '-'}/{row['module'] or '-'}"
+            scope += "" if row["module"] else f"/{row['task_family']}"
+            history.setdefault(scope, []).append(bool(row["passed"]))
+        found = []
+        for scope, passed in history.items():
+            before, lately = passed[:-_KEPT], passed[-_KEPT:]
+            if sum(before) >= _KEPT and not any(lately):
+                found.append(Forgotten(scope, sum(before), len(lately)))
+        return found
+
+
+def _sign(change: Change, key: str) -> int:
+    signs = change.evidence.get("signs", {})
+    return int(signs.get(key, 0)) if isinstance(signs, dict) else 0
