@@ -1,6 +1,9 @@
-"""Which files and symbols of a repository does a task need? Ranked without a language model, drawn within a budget.
+"""Which files and symbols of a repository does a task need?
 
-`render_map(workspace, task, tokens)` is all that most callers need; `open_index`, `rank` and `draw_map` are its parts.
+Ranked without a language model, drawn within a token budget.
+
+`render_map(workspace, task, tokens)` is all that most callers need; `open_index`, `rank` and `draw_map` are
+its parts.
 Names are resolved on first use, so that importing the room costs nothing.
 """
 

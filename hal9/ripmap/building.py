@@ -1,4 +1,7 @@
-"""From changed files to entries: read, hash, look up, extract; in several processes when there is much to do."""
+"""From changed files to entries.
+
+Read, hash, look up, extract; in several processes when there is much to do.
+"""
 
 import hashlib
 import os
@@ -85,13 +88,26 @@ def entry_fingerprint(entry: Entry) -> str:
 def record_of(entry: Entry, found: Extraction) -> FileRecord:
     """The record of a file."""
     return FileRecord(
-        entry.path, entry.language, max(entry.signature[0], 0), entry.content_hash, Role(entry.roles), found.status,
-        entry.lines, found.definitions, found.references, found.imports, found.strings, found.docstring,
-    )  # fmt: skip
+        entry.path,
+        entry.language,
+        max(entry.signature[0], 0),
+        entry.content_hash,
+        Role(entry.roles),
+        found.status,
+        entry.lines,
+        found.definitions,
+        found.references,
+        found.imports,
+        found.strings,
+        found.docstring,
+    )
 
 
 def _read(full: str, signature: Signature, limit: int) -> tuple[Signature, bytes | None]:
-    """Contents with the signature they belong to; None when too large or unreadable. Retried while it changes."""
+    """Contents with the signature they belong to.
+
+    None when too large or unreadable. Retried while it changes.
+    """
     for _ in range(3):
         with open(full, "rb") as handle:  # noqa: PTH123 - Path.open costs more than reading a small file
             before = os.fstat(handle.fileno())

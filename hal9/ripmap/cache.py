@@ -1,6 +1,9 @@
-"""What is kept on disk: extractions and per-file artifacts by content in SQLite, snapshots and artifacts as files.
+"""What is kept on disk.
 
-Everything here can be thrown away at any time. A damaged database is replaced by an empty one with a notice; a
+Extractions and per-file artifacts by content in SQLite, snapshots and whole artifacts as files.
+
+Everything here can be thrown away at any time. A damaged database is replaced by an empty one with a
+notice; a
 damaged, truncated or foreign file counts as absent. Several processes may use one cache at once.
 """
 
@@ -188,9 +191,9 @@ def remove_stale(folder: Path, prefix: str, *, keep: int) -> None:
     """Leave only the `keep` newest files whose name starts with `prefix`."""
     found: list[tuple[float, Path]] = []
     try:
-        for path in folder.iterdir():
-            if path.name.startswith(prefix):
-                found.append((path.stat().st_mtime, path))
+        found.extend(
+            (path.stat().st_mtime, path) for path in folder.iterdir() if path.name.startswith(prefix)
+        )
     except OSError:
         # Another process tidies at the same time; what it leaves is tidied next time.
         return

@@ -10,7 +10,6 @@ import click
 from hal9 import __version__
 from hal9.errors import Hal9Error
 from hal9.ripmap.cli_common import (
-
     chosen_of,
     index_options,
     mapper_of,
@@ -75,7 +74,7 @@ def ripmap() -> None:
 @click.option("--stats", is_flag=True, help="Tell on standard error what was read, and how long it took.")
 @click.option("--tokenizer", default="auto", help="auto, estimate, tiktoken:NAME, or a tokenizer.json.")
 @click.option("--color/--no-color", default=None, help="Colours; by default only on a terminal.")
-def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> None:  # noqa: FBT001 - click passes flags so
+def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> None:
     """Print the map of PATH for a task (without one: by importance)."""
     from hal9.ripmap.packer import MapOptions  # noqa: PLC0415 - brings numpy, which --help does without
     from hal9.ripmap.tokens import token_counter  # noqa: PLC0415
@@ -124,5 +123,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader (head, less) has had enough; nothing is wrong.
         sys.stderr.close()
         sys.exit(0)
-
-

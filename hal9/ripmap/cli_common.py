@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from hal9.ripmap.index import Index
     from hal9.ripmap.parameters import Parameters
 
-__all__ = ["Chosen", "chosen_of", "index_options", "mapper_of", "parameters_of", "print_stats", "task_options", "use_mapper"]
+__all__ = [
+    "Chosen",
+    "chosen_of",
+    "index_options",
+    "mapper_of",
+    "parameters_of",
+    "print_stats",
+    "task_options",
+    "use_mapper",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -27,12 +36,16 @@ def task_options(command: _F) -> _F:
     for option in reversed(
         (
             click.option("--task", help="The task, an issue's text, or `-` for standard input."),
-            click.option("--task-file", type=click.Path(path_type=Path, dir_okay=False), help="Read the task here."),
+            click.option(
+                "--task-file", type=click.Path(path_type=Path, dir_okay=False), help="Read the task here."
+            ),
             click.option("--focus", help="Words whose matches, and what lies near them, should lead."),
             click.option("--chat", multiple=True, metavar="FILE", help="A file already in the conversation."),
             click.option("--mention", multiple=True, metavar="NAME", help="A name that matters."),
             click.option("--preset", help="A named parameter set."),
-            click.option("--params", type=click.Path(path_type=Path, dir_okay=False), help="JSON of parameters."),
+            click.option(
+                "--params", type=click.Path(path_type=Path, dir_okay=False), help="JSON of parameters."
+            ),
         )
     ):
         command = option(command)
@@ -46,7 +59,9 @@ def index_options(command: _F) -> _F:
             click.option("--ext", help="Only files with these extensions: py,rs."),
             click.option("--no-git", is_flag=True, help="Do not read the history."),
             click.option("--no-cache", is_flag=True, help="Neither read nor write the cache."),
-            click.option("--cache-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the cache is."),
+            click.option(
+                "--cache-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the cache is."
+            ),
         )
     ):
         command = option(command)
@@ -146,7 +161,9 @@ def parameters_of(
         from hal9.ripmap.terrain import terrain_of  # noqa: PLC0415
 
         preset = load_preset(name, index.root if index is not None else None)
-        chosen = preset.parameters_for(features_of(terrain_of(index))) if index is not None else preset.parameters
+        chosen = (
+            preset.parameters_for(features_of(terrain_of(index))) if index is not None else preset.parameters
+        )
         for text in preset.warnings_for(chosen):
             click.echo(f"ripmap: {text}", err=True)
         return chosen
@@ -157,8 +174,10 @@ def print_stats(index: "Index") -> None:
     """What was read, in a few lines on standard error."""
     stats = index.stats
     lines = [
-        f"{stats.files} files: {stats.extracted} read now, {stats.reused} known, {stats.skipped_binary} binary left out; "
-        f"{stats.seconds:.2f} s",
+        (
+            f"{stats.files} files: {stats.extracted} read now, {stats.reused} known, "
+            f"{stats.skipped_binary} binary left out; {stats.seconds:.2f} s"
+        ),
         "languages: " + ", ".join(f"{name or 'other'} {count}" for name, count in stats.languages.items()),
         "parsed: " + ", ".join(f"{name} {count}" for name, count in stats.statuses.items()),
     ]

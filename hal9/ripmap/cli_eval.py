@@ -15,8 +15,12 @@ _SEED = 0
 
 @click.command("eval")
 @click.argument("cases", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--trees", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder of source trees.")
-@click.option("--repo", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Repository of the cases.")
+@click.option(
+    "--trees", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder of source trees."
+)
+@click.option(
+    "--repo", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Repository of the cases."
+)
 @click.option("--split", help="Subfolder of CASES to use, such as dev.")
 @click.option("--preset", help="A named parameter set.")
 @click.option("--params", type=click.Path(path_type=Path, dir_okay=False), help="JSON of parameters.")
@@ -28,7 +32,7 @@ def eval_command(
     trees: Path | None,
     repo: Path | None,
     split: str | None,
-    as_json: bool,  # noqa: FBT001 - click passes flags so
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Measure rankings on CASES (JSON files or folders): Acc@1/3/5/10, MRR, NDCG@10.
@@ -52,7 +56,9 @@ def eval_command(
     settings = load_settings(repo or Path.cwd(), IndexSettings(), **chosen_of(options).index)
     loaded = [case for path in cases for case in read_cases(path / split if split else path)]
     opener = open_trees(trees, settings) if trees is not None else open_parents(repo or Path.cwd(), settings)
-    evaluator = Evaluator(prepare_cases(loaded, opener, (lambda _: True) if options["all_files"] else is_candidate))
+    evaluator = Evaluator(
+        prepare_cases(loaded, opener, (lambda _: True) if options["all_files"] else is_candidate)
+    )
     baseline = evaluator.evaluate()
     parameters = parameters_of(options, settings)
     report = evaluator.evaluate(parameters) if parameters is not None else baseline
@@ -69,7 +75,9 @@ def eval_command(
     if parameters is not None:
         compared = report.against(baseline, rng)
         out["baseline"] = str(baseline.figures)
-        out["paired"] = {f"acc@{k}": {"wins": w, "losses": s, "p": p} for k, (w, s, p) in compared.cuts.items()}
+        out["paired"] = {
+            f"acc@{k}": {"wins": w, "losses": s, "p": p} for k, (w, s, p) in compared.cuts.items()
+        }
         out["ndcg_difference"] = compared.ndcg_difference
         out["ndcg_difference_interval"] = list(compared.interval)
     _print(out, as_json=as_json)
@@ -99,7 +107,10 @@ def _print(out: dict[str, Any], *, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=500, help="At most so many cases. [500]")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default="cases.json")
 def cases_command(repo: Path, since: str, until: str, limit: int, output: Path) -> None:
-    """Make ranking cases from REPO's history: the message asks, the diff answers, the parent's tree is searched."""
+    """Make ranking cases from REPO's history.
+
+    The message asks, the diff answers, the parent's tree is searched.
+    """
     from hal9.ripmap.oracle import CaseRules, cases_from_history, write_cases  # noqa: PLC0415
 
     found = cases_from_history(repo.resolve(), since=since, until=until, rules=CaseRules(limit=limit))
@@ -110,7 +121,7 @@ def cases_command(repo: Path, since: str, until: str, limit: int, output: Path) 
 
 @click.command("params")
 @click.option("--schema", is_flag=True, help="Print the JSON schema instead.")
-def params_command(schema: bool) -> None:  # noqa: FBT001 - click passes flags so
+def params_command(schema: bool) -> None:
     """List every parameter with its default, range, scale and meaning."""
     from hal9.ripmap.parameters import parameter_table, parameters_schema  # noqa: PLC0415
 

@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from hal9.ripmap.cli_common import chosen_of, index_options, mapper_of, parameters_of, print_stats, task_options
+from hal9.ripmap.cli_common import (
+    chosen_of,
+    index_options,
+    mapper_of,
+    parameters_of,
+    print_stats,
+    task_options,
+)
 from hal9.ripmap.mapper import explain_text
 
 __all__ = ["explain_command", "index_command", "serve_command"]
@@ -29,7 +36,7 @@ def explain_command(target: str, root: Path, **options: Any) -> None:
 @click.argument("path", type=click.Path(path_type=Path), default=".")
 @index_options
 @click.option("--watch", is_flag=True, help="Stay, keep the index warm, and answer `ripmap` quickly.")
-def index_command(path: Path, watch: bool, **options: Any) -> None:  # noqa: FBT001 - click passes flags so
+def index_command(path: Path, watch: bool, **options: Any) -> None:
     """Build or refresh the index of PATH."""
     chosen = chosen_of(options)
     mapper = mapper_of()
@@ -45,7 +52,9 @@ def index_command(path: Path, watch: bool, **options: Any) -> None:  # noqa: FBT
 
 
 @click.command("serve")
-@click.option("--root", "roots", type=click.Path(path_type=Path), multiple=True, help="A root that may be read. [.]")
+@click.option(
+    "--root", "roots", type=click.Path(path_type=Path), multiple=True, help="A root that may be read. [.]"
+)
 @index_options
 def serve_command(roots: tuple[Path, ...], **options: Any) -> None:
     """Serve maps to agents over MCP (standard input and output)."""

@@ -25,16 +25,116 @@ _RACY_NS = 2_000_000_000
 _SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".jj", "__pycache__", "node_modules", ".mypy_cache",
                               ".ruff_cache", ".pytest_cache", ".tox", ".nox", ".hypothesis"})  # fmt: skip
 _BINARY_EXTENSIONS = frozenset(
-    """png jpg jpeg gif bmp ico icns webp tif tiff psd pdf ps eps zip gz tgz bz2 xz zst 7z rar jar war ear whl egg so
-    dylib dll exe o a lib obj class pyc pyo pyd wasm bin dat db sqlite sqlite3 mp3 mp4 m4a ogg wav flac avi mov mkv webm
-    woff woff2 ttf otf eot mo npy npz pkl pickle parquet feather h5 hdf5 pt pth onnx gguf safetensors xls xlsx doc docx
-    ppt pptx odt ods iso img deb rpm apk keystore jks p12 der swf fla blend fbx glb gltf tfrecord avro orc""".split()
+    [
+        "png",
+        "jpg",
+        "jpeg",
+        "gif",
+        "bmp",
+        "ico",
+        "icns",
+        "webp",
+        "tif",
+        "tiff",
+        "psd",
+        "pdf",
+        "ps",
+        "eps",
+        "zip",
+        "gz",
+        "tgz",
+        "bz2",
+        "xz",
+        "zst",
+        "7z",
+        "rar",
+        "jar",
+        "war",
+        "ear",
+        "whl",
+        "egg",
+        "so",
+        "dylib",
+        "dll",
+        "exe",
+        "o",
+        "a",
+        "lib",
+        "obj",
+        "class",
+        "pyc",
+        "pyo",
+        "pyd",
+        "wasm",
+        "bin",
+        "dat",
+        "db",
+        "sqlite",
+        "sqlite3",
+        "mp3",
+        "mp4",
+        "m4a",
+        "ogg",
+        "wav",
+        "flac",
+        "avi",
+        "mov",
+        "mkv",
+        "webm",
+        "woff",
+        "woff2",
+        "ttf",
+        "otf",
+        "eot",
+        "mo",
+        "npy",
+        "npz",
+        "pkl",
+        "pickle",
+        "parquet",
+        "feather",
+        "h5",
+        "hdf5",
+        "pt",
+        "pth",
+        "onnx",
+        "gguf",
+        "safetensors",
+        "xls",
+        "xlsx",
+        "doc",
+        "docx",
+        "ppt",
+        "pptx",
+        "odt",
+        "ods",
+        "iso",
+        "img",
+        "deb",
+        "rpm",
+        "apk",
+        "keystore",
+        "jks",
+        "p12",
+        "der",
+        "swf",
+        "fla",
+        "blend",
+        "fbx",
+        "glb",
+        "gltf",
+        "tfrecord",
+        "avro",
+        "orc",
+    ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Files and folders as they stood. `folders` maps each walked folder ("" is the root) to its (mtime_ns, inode);
+    """Files and folders as they stood.
+
+    `folders` maps each walked folder ("" is the root) to its (mtime_ns, inode);
     `watched` maps ignore files outside the tree to their signatures.
     """
 
@@ -118,7 +218,7 @@ def _scan(root: Path, folder: str, settings: IndexSettings, into: _Walk, *, dept
         overrides.add(f"!{name}")
     builder = ignore.WalkBuilder(start)
     on = settings.use_gitignore
-    builder.hidden(False).require_git(False).follow_links(False).overrides(overrides.build()).max_depth(depth)  # noqa: FBT003 - the library's builder takes booleans
+    builder.hidden(False).require_git(False).follow_links(False).overrides(overrides.build()).max_depth(depth)
     builder.ignore(on).parents(on).git_ignore(on).git_global(on).git_exclude(on)
     if on:
         builder.add_custom_ignore_filename(".ripmapignore")

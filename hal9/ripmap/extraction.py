@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["EXTRACTOR_VERSION", "Extraction", "extract"]
 
 EXTRACTOR_VERSION = 4
-"""Raised whenever the same bytes would give other records; cached extractions of other versions are ignored."""
+"""Raised whenever the same bytes would give other records.
+
+Cached extractions of other versions are ignored.
+"""
 
 _SIGNATURE_LIMIT = 300
 _LEAST_MESSAGE = 8
@@ -39,9 +42,31 @@ _PARSE_SECONDS = 30.0
 _RECEIVER_LIMIT = 80
 _CONTAINERS = frozenset({"class", "interface", "struct", "enum", "trait", "type"})
 _SELF = frozenset({"self", "this", "cls", "$this", "Self", "@"})
-_WRAPPERS = frozenset({"Optional", "Union", "Annotated", "Final", "ClassVar", "const", "mut", "ref", "dyn", "impl",
-                       "Promise", "Awaitable", "struct", "unsigned", "Box", "Rc", "Arc", "shared_ptr",
-                       "unique_ptr", "std", "new"})  # fmt: skip
+_WRAPPERS = frozenset(
+    {
+        "Optional",
+        "Union",
+        "Annotated",
+        "Final",
+        "ClassVar",
+        "const",
+        "mut",
+        "ref",
+        "dyn",
+        "impl",
+        "Promise",
+        "Awaitable",
+        "struct",
+        "unsigned",
+        "Box",
+        "Rc",
+        "Arc",
+        "shared_ptr",
+        "unique_ptr",
+        "std",
+        "new",
+    }
+)
 _TYPE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|::)[A-Za-z_][A-Za-z0-9_]*)*")
 _SPACE = re.compile(r"\s+")
 _ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
@@ -98,7 +123,8 @@ class _Matches:
 def extract(language: str, content: bytes) -> Extraction:
     """Everything that one file's bytes give.
 
-    A language without an installed grammar gives status "words" and its line count alone, and so do generated one-line
+    A language without an installed grammar gives status "words" and its line count alone, and so do
+    generated one-line
     bundles and files that a grammar cannot finish in time.
     """
     if is_binary(content):
@@ -147,7 +173,7 @@ def _parse(loaded: LoadedLanguage, source: bytes) -> "Tree | None":
     def read(offset: int, _: object) -> bytes:
         return source[offset : offset + _READ_BYTES]
 
-    def overdue(_offset: int, _has_error: bool) -> bool:  # noqa: FBT001 - the library calls it so
+    def overdue(_offset: int, _has_error: bool) -> bool:
         return time.monotonic() > deadline
 
     try:
@@ -167,7 +193,9 @@ def _sort_in(
 ) -> None:
     """Put one match where it belongs; `kind` is what its pattern is for."""
     if kind.startswith("ref."):
-        _add_reference(source, match[kind][0], match.get("receiver"), cast("ReferenceKind", kind[4:]), matches)
+        _add_reference(
+            source, match[kind][0], match.get("receiver"), cast("ReferenceKind", kind[4:]), matches
+        )
     elif kind.startswith("def.") or kind == "scope":
         _add_definitions(loaded, source, match, kind, matches)
     elif kind == "var":
@@ -239,7 +267,9 @@ def _add_definitions(
                 end_line=max(start_line, node.end_point.row + (1 if node.end_point.column else 0)),
                 signature=_signature(head, kind, loaded.language.docs, whole=body is None),
                 docstring=documentation,
-                bases=tuple(dict.fromkeys(name for node in bases for name in _bases(source, node))) if bases else (),
+                bases=tuple(dict.fromkeys(name for node in bases for name in _bases(source, node)))
+                if bases
+                else (),
                 parent=outer,
             )
         )
@@ -332,10 +362,16 @@ def _nest(found: list[_Found]) -> tuple[tuple[Definition, ...], list[tuple[int, 
             item.position = len(definitions)
             definitions.append(
                 Definition(
-                    item.name, cast("DefinitionKind", kind), item.line, item.end_line,
-                    item.signature, parent, item.docstring, item.bases,
+                    item.name,
+                    cast("DefinitionKind", kind),
+                    item.line,
+                    item.end_line,
+                    item.signature,
+                    parent,
+                    item.docstring,
+                    item.bases,
                 )
-            )  # fmt: skip
+            )
             if kind not in {"variable", "constant", "field"}:
                 spans.append((item.start, item.end, item.position))
                 stack.append(item)
@@ -360,8 +396,10 @@ def _resolve(
     line_starts: list[int],
 ) -> tuple[Reference, ...]:
     """Put each reference into its scope and find its receiver's class from bindings before it."""
-    events = sorted([(start, 0, None) for start in matches.references] + [(b[0], 1, b) for b in matches.bindings],
-                    key=lambda event: event[:2])  # fmt: skip
+    events = sorted(
+        [(start, 0, None) for start in matches.references] + [(b[0], 1, b) for b in matches.bindings],
+        key=lambda event: event[:2],
+    )
     name_starts = {start for start, _, _ in spans}
     stack: list[tuple[int, int, dict[str, str]]] = []
     outermost: dict[str, str] = {}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import overload
+from typing import Self, overload
 
 from hal9.errors import GitFailed
 from hal9.ripmap.cache import read_sealed_file, write_sealed_file
@@ -27,7 +27,7 @@ _HISTORY_FORMAT = f"{FORMAT}-history-1"
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Ancestors of one commit (itself included), newest first; empty when there is no repository or git is off.
+    """Ancestors of one commit (itself included), newest first; empty without a repository.
 
     `fingerprint` names the newest commit and how far back was read; it is known before any commit is read.
     """
@@ -87,8 +87,20 @@ def run_git(root: Path, *arguments: str) -> bytes:
 
 def _git(root: Path, *arguments: str) -> list[str]:
     # A repository may be someone else's: none of its configured programs is run.
-    return ["git", "-C", str(root), "-c", "core.quotepath=off", "-c", "log.showSignature=false",
-            "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *arguments]  # fmt: skip
+    return [
+        "git",
+        "-C",
+        str(root),
+        "-c",
+        "core.quotepath=off",
+        "-c",
+        "log.showSignature=false",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "core.hooksPath=/dev/null",
+        *arguments,
+    ]
 
 
 def head_commit(root: Path) -> str | None:
@@ -175,15 +187,28 @@ def _is_ancestor(root: Path, older: str, newer: str) -> bool:
 def read_history(
     root: Path, revision: str = "HEAD", *, limit: int = 20_000, exclude: str = ""
 ) -> tuple[Commit, ...]:
-    """Ancestors of `revision` (included), newest first; merges carry no files; `exclude` leaves out what it reaches.
+    """Ancestors of `revision` (included), newest first; `exclude` leaves out what it reaches.
 
     Paths are relative to `root`; commits that touch nothing below it are left out.
 
     Raises:
         GitFailed: no such revision, no repository, or git is missing.
     """
-    arguments = ["log", revision, *([f"^{exclude}"] if exclude else []), f"--max-count={limit}", "--name-only", "-z",
-                 "--relative", "--no-renames", "--full-history", "--encoding=UTF-8", f"--format={_FORMAT}", "--", "."]  # fmt: skip
+    arguments = [
+        "log",
+        revision,
+        *([f"^{exclude}"] if exclude else []),
+        f"--max-count={limit}",
+        "--name-only",
+        "-z",
+        "--relative",
+        "--no-renames",
+        "--full-history",
+        "--encoding=UTF-8",
+        f"--format={_FORMAT}",
+        "--",
+        ".",
+    ]
     text = run_git(root, *arguments).decode("utf-8", "surrogateescape")
     return tuple(_commit(record) for record in text.split(_RECORD)[1:])
 
@@ -196,14 +221,17 @@ def _commit(record: str) -> Commit:
 
 
 class BlobReader:
-    """Contents of git objects by id, through one long-lived `git cat-file`; close it with `with` or `close()`."""
+    """Contents of git objects by id, through one long-lived `git cat-file`.
+
+    Close it with `with` or `close()`.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def __enter__(self) -> "BlobReader":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -61,7 +61,9 @@ def _javascript(text: str, line: int) -> Iterator[Import]:
             elif name:
                 names.append(name)
     rest = _BRACES.sub("", head)
-    found = re.search(r"\*\s+as\s+([\w$]+)|(?:import|const|let|var)\s+(?:type\s+(?!,))?(?!type\s*$)([\w$]+)", rest)
+    found = re.search(
+        r"\*\s+as\s+([\w$]+)|(?:import|const|let|var)\s+(?:type\s+(?!,))?(?!type\s*$)([\w$]+)", rest
+    )
     if found:
         whole = found.group(1) or found.group(2)
         if found.group(2) and "require" not in text:
@@ -117,7 +119,11 @@ def _dotted(text: str, line: int) -> Iterator[Import]:
     path, alias = _renamed(body)
     module, _, name = path.rpartition(".")
     if path:
-        yield Import(module, (name,) if module else (), alias, line) if module else Import(name, (), alias, line)
+        yield (
+            Import(module, (name,) if module else (), alias, line)
+            if module
+            else Import(name, (), alias, line)
+        )
 
 
 def _scala(text: str, line: int) -> Iterator[Import]:

@@ -21,7 +21,10 @@ from hal9.ripmap.textio import decode
 __all__ = ["Index", "Patch"]
 
 Patch = Callable[[memoryview, list[int]], bytes | None]
-"""Makes a new artifact from an older one: gets its bytes and, for every file now, its position then (-1: changed)."""
+"""Makes a new artifact from an older one.
+
+Gets its bytes and, for every file now, its position then (-1: changed).
+"""
 
 _BATCH = 100
 _POOL_BYTES = 2_000_000
@@ -32,7 +35,8 @@ _STAMP = 8
 class Index:
     """A repository as of one moment. Make one with `open_index`; it never changes afterwards.
 
-    Records are decoded when asked for, so that holding an index of 100,000 files is cheap. `paths` (sorted) and
+    Records are decoded when asked for, so that holding an index of 100,000 files is cheap. `paths` (sorted)
+    and
     `roles` run in parallel with `files`.
     """
 
@@ -140,7 +144,7 @@ class Index:
         with_history: bool = False,
         patch: Patch | None = None,
     ) -> memoryview:
-        """Bytes made from the whole index, kept for as long as no file changes (and no commit, `with_history`).
+        """Bytes made from the whole index, kept while no file (`with_history`: and no commit) changes.
 
         `patch` may make them from those of an earlier state of the tree; it returns None to decline.
         """
@@ -205,12 +209,11 @@ class Index:
             return patch(older, places)
         return None
 
-    def file_artifacts(
-        self, name: str, version: int, build: Builder
-    ) -> list[bytes]:
+    def file_artifacts(self, name: str, version: int, build: Builder) -> list[bytes]:
         """Bytes made from each file alone, in the order of `files`; only files that changed are built again.
 
-        `build` gets the record and its text, must depend on nothing else, and be a function at the top of a module:
+        `build` gets the record and its text, must depend on nothing else, and be a function at the top of a
+        module:
         it may run in another process.
         """
         keys = [f"a/{name}/{version}/{entry_fingerprint(entry)}" for entry in self.entries]
@@ -233,9 +236,7 @@ class Index:
                 self._store.write(fresh)
         return [known[key] for key in keys]
 
-    def _made(
-        self, build: Builder, missing: list[int]
-    ) -> Iterator[tuple[list[int], list[bytes | None]]]:
+    def _made(self, build: Builder, missing: list[int]) -> Iterator[tuple[list[int], list[bytes | None]]]:
         """Artifacts of the missing files, batch by batch, in several processes when there is much to do."""
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
         tasks = ([self._task(position) for position in batch] for batch in batches)

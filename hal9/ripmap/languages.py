@@ -35,28 +35,64 @@ class Language:
 
 _CAPTURE = re.compile(r"@([a-z][a-z._]*)")
 _PARSED = (
-    Language("python", ("py", "pyi", "pyw"), "tree_sitter_python:language", "python", "string",
-             interpreters=("python", "python3", "python2")),
-    Language("javascript", ("js", "jsx", "mjs", "cjs"), "tree_sitter_javascript:language", "javascript+jsx",
-             interpreters=("node",)),
-    Language("typescript", ("ts", "mts", "cts"), "tree_sitter_typescript:language_typescript", "typescript",
-             interpreters=("deno", "bun")),
+    Language(
+        "python",
+        ("py", "pyi", "pyw"),
+        "tree_sitter_python:language",
+        "python",
+        "string",
+        interpreters=("python", "python3", "python2"),
+    ),
+    Language(
+        "javascript",
+        ("js", "jsx", "mjs", "cjs"),
+        "tree_sitter_javascript:language",
+        "javascript+jsx",
+        interpreters=("node",),
+    ),
+    Language(
+        "typescript",
+        ("ts", "mts", "cts"),
+        "tree_sitter_typescript:language_typescript",
+        "typescript",
+        interpreters=("deno", "bun"),
+    ),
     Language("tsx", ("tsx",), "tree_sitter_typescript:language_tsx", "typescript+jsx"),
     Language("rust", ("rs",), "tree_sitter_rust:language", "rust"),
     Language("go", ("go",), "tree_sitter_go:language", "go"),
     Language("java", ("java",), "tree_sitter_java:language", "java"),
     Language("c", ("c", "h"), "tree_sitter_c:language", "c"),
-    Language("cpp", ("cc", "cpp", "cxx", "c++", "hh", "hpp", "hxx", "h++", "ipp", "inl", "cu", "cuh"),
-             "tree_sitter_cpp:language", "cpp"),
-    Language("ruby", ("rb", "rake", "gemspec", "ru"), "tree_sitter_ruby:language", "ruby", "hash",
-             filenames=("Rakefile", "Gemfile", "Guardfile", "Vagrantfile"), interpreters=("ruby",)),
-    Language("php", ("php", "php3", "phtml", "inc"), "tree_sitter_php:language_php", "php", interpreters=("php",)),
+    Language(
+        "cpp",
+        ("cc", "cpp", "cxx", "c++", "hh", "hpp", "hxx", "h++", "ipp", "inl", "cu", "cuh"),
+        "tree_sitter_cpp:language",
+        "cpp",
+    ),
+    Language(
+        "ruby",
+        ("rb", "rake", "gemspec", "ru"),
+        "tree_sitter_ruby:language",
+        "ruby",
+        "hash",
+        filenames=("Rakefile", "Gemfile", "Guardfile", "Vagrantfile"),
+        interpreters=("ruby",),
+    ),
+    Language(
+        "php", ("php", "php3", "phtml", "inc"), "tree_sitter_php:language_php", "php", interpreters=("php",)
+    ),
     Language("csharp", ("cs", "csx"), "tree_sitter_c_sharp:language", "csharp"),
     Language("kotlin", ("kt", "kts"), "tree_sitter_kotlin:language", "kotlin"),
     Language("scala", ("scala", "sc", "sbt"), "tree_sitter_scala:language", "scala"),
-    Language("bash", ("sh", "bash", "zsh", "ksh", "bats"), "tree_sitter_bash:language", "bash", "hash",
-             filenames=(".bashrc", ".zshrc", ".profile"), interpreters=("sh", "bash", "zsh", "ksh", "dash")),
-)  # fmt: skip
+    Language(
+        "bash",
+        ("sh", "bash", "zsh", "ksh", "bats"),
+        "tree_sitter_bash:language",
+        "bash",
+        "hash",
+        filenames=(".bashrc", ".zshrc", ".profile"),
+        interpreters=("sh", "bash", "zsh", "ksh", "dash"),
+    ),
+)
 _NAMED = (
     Language("markdown", ("md", "markdown", "mdx", "mkd"), docs="none"),
     Language("restructuredtext", ("rst",), docs="none"),
@@ -103,7 +139,7 @@ _BY_INTERPRETER = {name: language for language in LANGUAGES.values() for name in
 
 
 def language_of(path: str, head: bytes = b"") -> str:
-    """The language's name from file name or, failing that, the `#!` line at the start of `head` ("" unknown)."""
+    """The language's name by file name or, failing that, the `#!` line of `head` ("" unknown)."""
     name = path.rpartition("/")[2]
     by_name = _BY_FILENAME.get(name)
     if by_name is not None:

@@ -55,8 +55,12 @@ class Mapper:
         fresh = open_index(root, settings, notify=self.notify)
         key = (fresh.root, settings)
         known = self._kept.get(key)
-        if known is not None and known.fingerprint == fresh.fingerprint and not known.stale \
-                and known.history.fingerprint == fresh.history.fingerprint:  # fmt: skip
+        if (
+            known is not None
+            and known.fingerprint == fresh.fingerprint
+            and not known.stale
+            and known.history.fingerprint == fresh.history.fingerprint
+        ):
             return known
         self._kept[key] = fresh
         return fresh
@@ -154,8 +158,16 @@ def find_symbol(index: Index, name: str) -> list[Found]:
                 continue
             if wanted != last and not f".{definition.qualified}".lower().endswith(f".{wanted}".lower()):
                 continue
-            found = Found(record.path, definition.qualified, definition.kind, definition.line,
-                          definition.end_line, definition.signature, definition.docstring, position)  # fmt: skip
+            found = Found(
+                record.path,
+                definition.qualified,
+                definition.kind,
+                definition.line,
+                definition.end_line,
+                definition.signature,
+                definition.docstring,
+                position,
+            )
             (exact if definition.name == last else loose).append(found)
     if not exact and not loose:
         near = tuple(difflib.get_close_matches(last, sorted(names), 3))
@@ -178,9 +190,13 @@ def explain_text(index: Index, ranking: "Ranking", target: str) -> str:
         chosen = found[0]
         path = chosen.path
         lines.append(f"{chosen.kind} {chosen.name}, {path}:{chosen.line}-{chosen.end_line}")
-        places = {(symbol.path, symbol.definition): place for place, symbol in enumerate(ranking.symbols(), 1)}
+        places = {
+            (symbol.path, symbol.definition): place for place, symbol in enumerate(ranking.symbols(), 1)
+        }
         place = places.get((path, chosen.position))
-        lines.append(f"symbol rank {place} of {len(places)}" if place else "the task gives this symbol no score")
+        lines.append(
+            f"symbol rank {place} of {len(places)}" if place else "the task gives this symbol no score"
+        )
         lines.extend(f"also: {other.path}:{other.line} {other.name}" for other in found[1:6])
     position = index.position(path)
     file = ranking.file(position)
@@ -192,12 +208,10 @@ def explain_text(index: Index, ranking: "Ranking", target: str) -> str:
         meaning = entry.meaning if entry is not None else name.replace("_", " ")
         best = float(ranking.signal(name).max())
         own = float(ranking.signal(name)[position])
-        lines.append(
-            f"  {share / whole:6.1%}  {name:<12} {own:.3f} (best file {best:.3f})  {meaning}"
-        )
+        lines.append(f"  {share / whole:6.1%}  {name:<12} {own:.3f} (best file {best:.3f})  {meaning}")
     factor = ranking.role_factor(position)
     roles = str(index.roles[position]).removeprefix("Role.") or "no special role"
-    lines.append(f"  × {factor:.2f}  for what the file is: {roles.lower().replace('|', ', ')}")
+    lines.append(f"  times {factor:.2f}  for what the file is: {roles.lower().replace('|', ', ')}")
     if not file.shares:
         lines.append("  nothing in the task speaks for this file")
     return "\n".join(lines)

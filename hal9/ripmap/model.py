@@ -65,7 +65,8 @@ class Definition:
     """A named thing that a file defines.
 
     `parent` is the dotted name of what encloses it ("" at the top of the file), `signature` its head on one
-    line without the body, `docstring` the first paragraph of its documentation, `bases` the names it inherits from.
+    line without the body, `docstring` the first paragraph of its documentation, `bases` the names it
+    inherits from.
     """
 
     name: str
@@ -87,7 +88,8 @@ class Definition:
 class Reference(NamedTuple):
     """A name that a file uses.
 
-    `scope` is the position in the file's `definitions` of the innermost function or class around it (-1: none).
+    `scope` is the position in the file's `definitions` of the innermost function or class around it (-1:
+    none).
     `receiver` is what stands before the dot, as written; `receiver_type` is its class where an annotation, an
     assignment from a constructor, or `self` tells it.
     """

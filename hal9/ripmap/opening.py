@@ -10,7 +10,7 @@ from pathlib import Path
 from hal9.errors import CacheUnusable, NotARepository
 from hal9.ripmap.building import Entry, build_entries, entry_of, extraction_key
 from hal9.ripmap.cache import ContentStore
-from hal9.ripmap.discovery import Signature, Tree, Selection, digest_of, recheck, walk
+from hal9.ripmap.discovery import Selection, Signature, Tree, digest_of, recheck, walk
 from hal9.ripmap.extraction import EXTRACTOR_VERSION, Extraction, extract
 from hal9.ripmap.history import BlobReader, run_git
 from hal9.ripmap.index import Index
@@ -60,7 +60,8 @@ class _Opening:
         languages = Counter(entry.language for entry in entries)
         missing = tuple(
             name for name in languages
-            if name in LANGUAGES and LANGUAGES[name].grammar and self.extracted and load_language(name) is None
+            if self.extracted and name in LANGUAGES
+            and LANGUAGES[name].grammar and load_language(name) is None
         )  # fmt: skip
         return IndexStats(
             files=len(entries),

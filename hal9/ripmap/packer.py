@@ -134,7 +134,9 @@ def compose(
         room = detailed - spent
         if room < _LEAST_ROOM or misses > _MOST_MISSES:
             break
-        fitting = maker.best(position, file, min(room, max(_file_share(position) * room, _LEAST_SHARE)), draw, count)
+        fitting = maker.best(
+            position, file, min(room, max(_file_share(position) * room, _LEAST_SHARE)), draw, count
+        )
         if fitting is None:
             misses += 1
         else:
@@ -183,7 +185,10 @@ class _Maker:
         draw: Callable[[FileView], str],
         count: Callable[[str], int],
     ) -> tuple[FileView, int] | None:
-        """The fullest view that needs at most `room` tokens, with its cost; None when no more than a path would fit."""
+        """The fullest view that needs at most `room` tokens, with its cost.
+
+        None when no more than a path would fit.
+        """
         highest = {"auto": 3 if position < 5 else 2, "low": 1, "medium": 2, "high": 3}[self._options.detail]
         for level in range(highest, 0, -1):
             wanted = min(_SYMBOLS[level], int(room // _TOKENS_PER_SYMBOL[level]))
@@ -209,7 +214,11 @@ class _Maker:
             level=0,
             language=self._index.entries[self._index.position(file.path)].language,
             badges=badges_of(life, self._options.now) if life is not None else (),
-            why=tuple((name, share / whole) for name, share in shares if whole > 0 and share / whole >= _LEAST_REASON),
+            why=tuple(
+                (name, share / whole)
+                for name, share in shares
+                if whole > 0 and share / whole >= _LEAST_REASON
+            ),
         )
 
     def view(self, position: int, file: RankedFile, level: int, wanted: int) -> FileView:
@@ -274,11 +283,15 @@ class _Outline:
         for place in order:
             while stack and definitions[stack[-1]].end_line < definitions[place].line:
                 stack.pop()
-            around[place] = tuple(outer for outer in stack if _encloses(definitions[outer], definitions[place]))
+            around[place] = tuple(
+                outer for outer in stack if _encloses(definitions[outer], definitions[place])
+            )
             if _worth_showing(definitions[place]):
                 stack.append(place)
         return cls(file, record, scores, plain or ranked, order, around)
 
 
 def _encloses(outer: Definition, inner: Definition) -> bool:
-    return inner.parent == outer.qualified or inner.parent.startswith((f"{outer.qualified}.", f"{outer.qualified} > "))
+    return inner.parent == outer.qualified or inner.parent.startswith(
+        (f"{outer.qualified}.", f"{outer.qualified} > ")
+    )

@@ -1,6 +1,7 @@
 """Records as bytes and back: compact, checked, and quick to read.
 
-`marshal` is used because only the user's own cache is read and nothing else in the standard library is as fast;
+`marshal` is used because only the user's own cache is read and nothing else in the standard library is as
+fast;
 a checksum over every payload is verified first, and the Python version is part of every key and header.
 """
 
@@ -48,7 +49,16 @@ def pack_extraction(found: Extraction) -> bytes:
         found.status,
         found.lines,
         [
-            (once(d.name), once(d.kind), d.line, d.end_line, d.signature, once(d.parent), d.docstring, d.bases)
+            (
+                once(d.name),
+                once(d.kind),
+                d.line,
+                d.end_line,
+                d.signature,
+                once(d.parent),
+                d.docstring,
+                d.bases,
+            )
             for d in found.definitions
         ],
         found.docstring,

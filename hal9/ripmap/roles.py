@@ -10,23 +10,87 @@ _TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests
 _TEST_NAME = re.compile(
     r"^(?:test_.*|.*_tests?|.*[.-](?:test|spec)|tests?|conftest|.*(?:Test|Tests|Spec|TestCase|IT))\.[a-z+]+$"
 )
-_VENDOR_FOLDERS = frozenset({"node_modules", "vendor", "vendored", "_vendor", "third_party", "third-party",
-                             "thirdparty", "extern", "externals", "site-packages", "bower_components",
-                             "__pypackages__", ".venv", "venv", "pods"})  # fmt: skip
+_VENDOR_FOLDERS = frozenset(
+    {
+        "node_modules",
+        "vendor",
+        "vendored",
+        "_vendor",
+        "third_party",
+        "third-party",
+        "thirdparty",
+        "extern",
+        "externals",
+        "site-packages",
+        "bower_components",
+        "__pypackages__",
+        ".venv",
+        "venv",
+        "pods",
+    }
+)
 _DOCS_FOLDERS = frozenset({"doc", "docs", "documentation", "man", "wiki"})
-_EXAMPLE_FOLDERS = frozenset({"example", "examples", "demo", "demos", "sample", "samples", "tutorial",
-                              "tutorials", "benchmark", "benchmarks", "asv_bench"})  # fmt: skip
-_DEPLOY_FOLDERS = frozenset({".github", ".gitlab", ".circleci", "deploy", "deployment", "k8s", "kubernetes",
-                             "helm", "charts", "terraform", "ansible", ".buildkite", "ci"})  # fmt: skip
+_EXAMPLE_FOLDERS = frozenset(
+    {
+        "example",
+        "examples",
+        "demo",
+        "demos",
+        "sample",
+        "samples",
+        "tutorial",
+        "tutorials",
+        "benchmark",
+        "benchmarks",
+        "asv_bench",
+    }
+)
+_DEPLOY_FOLDERS = frozenset(
+    {
+        ".github",
+        ".gitlab",
+        ".circleci",
+        "deploy",
+        "deployment",
+        "k8s",
+        "kubernetes",
+        "helm",
+        "charts",
+        "terraform",
+        "ansible",
+        ".buildkite",
+        "ci",
+    }
+)
 _DEPLOY_NAMES = re.compile(
     r"^(?:dockerfile.*|containerfile|docker-compose.*|compose\.ya?ml|\.gitlab-ci\.yml|\.travis\.yml|jenkinsfile|procfile"
     r"|azure-pipelines\.yml|makefile|justfile|taskfile\.ya?ml|tox\.ini|noxfile\.py|.*\.tf|fly\.toml|render\.yaml"
     r"|vercel\.json|netlify\.toml|\.pre-commit-config\.yaml|appveyor\.yml|setup\.py|skaffold\.yaml)$"
 )
-_LOCK_NAMES = frozenset({"package-lock.json", "yarn.lock", "pnpm-lock.yaml", "poetry.lock", "pdm.lock", "uv.lock",
-                         "pipfile.lock", "cargo.lock", "gemfile.lock", "composer.lock", "go.sum", "bun.lockb", "bun.lock",
-                         "packages.lock.json", "npm-shrinkwrap.json", "gradle.lockfile", "flake.lock",
-                         "mix.lock", "podfile.lock", "deno.lock"})  # fmt: skip
+_LOCK_NAMES = frozenset(
+    {
+        "package-lock.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+        "poetry.lock",
+        "pdm.lock",
+        "uv.lock",
+        "pipfile.lock",
+        "cargo.lock",
+        "gemfile.lock",
+        "composer.lock",
+        "go.sum",
+        "bun.lockb",
+        "bun.lock",
+        "packages.lock.json",
+        "npm-shrinkwrap.json",
+        "gradle.lockfile",
+        "flake.lock",
+        "mix.lock",
+        "podfile.lock",
+        "deno.lock",
+    }
+)
 _CONFIG_EXTENSIONS = frozenset(
     {"toml", "ini", "cfg", "conf", "yaml", "yml", "properties", "env", "editorconfig"}
 )
@@ -48,8 +112,9 @@ _GENERATED_NAME = re.compile(
     re.IGNORECASE,
 )
 _GENERATED_HEAD = re.compile(
-    rb"@generated|DO NOT EDIT|do not edit (?:this file )?(?:by hand|manually)|[Aa]uto-?generated (?:by|file|from)"
-    rb"|[Gg]enerated by the protocol buffer compiler|This file (?:is|was) (?:auto(?:matically)?[- ])?generated"
+    rb"@generated|DO NOT EDIT|do not edit (?:this file )?(?:by hand|manually)"
+    rb"|[Aa]uto-?generated (?:by|file|from)|[Gg]enerated by the protocol buffer compiler"
+    rb"|This file (?:is|was) (?:auto(?:matically)?[- ])?generated"
 )
 _HEAD_BYTES = 1024
 _MINIFIED_LINE = 5000
@@ -59,32 +124,32 @@ def path_roles(path: str, language: str) -> Role:
     """Roles that the path alone tells."""
     folders, _, name = path.lower().rpartition("/")
     parts = set(folders.split("/")) if folders else set()
-    original = path.rpartition("/")[2]
     extension = name.rpartition(".")[2] if "." in name else ""
-    roles = Role.NONE if folders else Role.ROOT
-    if parts & _VENDOR_FOLDERS:
-        roles |= Role.VENDORED
-    if parts & _TEST_FOLDERS or any(part.startswith(("test_", "tests_")) for part in parts) or (
-        language not in _CODE_DATA and _TEST_NAME.match(original)
-    ):  # fmt: skip
-        roles |= Role.TEST
-    if parts & _EXAMPLE_FOLDERS:
-        roles |= Role.EXAMPLE
-    if name in _LOCK_NAMES:
-        roles |= Role.LOCK
-    if parts & _DEPLOY_FOLDERS or _DEPLOY_NAMES.match(name):
-        roles |= Role.DEPLOY
-    if extension in _CONFIG_EXTENSIONS or _CONFIG_NAMES.match(name):
-        roles |= Role.CONFIG
-    if (parts & _DOCS_FOLDERS or extension in _DOCS_EXTENSIONS) and not roles & Role.CONFIG:
-        roles |= Role.DOCS
-    if _GENERATED_NAME.search(name):
-        roles |= Role.GENERATED
-    if extension in _DATA_EXTENSIONS and not roles & (Role.CONFIG | Role.LOCK):
-        roles |= Role.DATA
-    if language not in _CODE_DATA:
-        roles |= Role.SOURCE
+    config = extension in _CONFIG_EXTENSIONS or bool(_CONFIG_NAMES.match(name))
+    plays = {
+        Role.ROOT: not folders,
+        Role.VENDORED: not parts.isdisjoint(_VENDOR_FOLDERS),
+        Role.TEST: _is_test(parts, path.rpartition("/")[2], language),
+        Role.EXAMPLE: not parts.isdisjoint(_EXAMPLE_FOLDERS),
+        Role.LOCK: name in _LOCK_NAMES,
+        Role.DEPLOY: not parts.isdisjoint(_DEPLOY_FOLDERS) or bool(_DEPLOY_NAMES.match(name)),
+        Role.CONFIG: config,
+        Role.DOCS: not config and (not parts.isdisjoint(_DOCS_FOLDERS) or extension in _DOCS_EXTENSIONS),
+        Role.GENERATED: bool(_GENERATED_NAME.search(name)),
+        Role.DATA: extension in _DATA_EXTENSIONS and not config and name not in _LOCK_NAMES,
+        Role.SOURCE: language not in _CODE_DATA,
+    }
+    roles = Role.NONE
+    for role, played in plays.items():
+        if played:
+            roles |= role
     return roles
+
+
+def _is_test(folders: set[str], name: str, language: str) -> bool:
+    if not folders.isdisjoint(_TEST_FOLDERS) or any(part.startswith(("test_", "tests_")) for part in folders):
+        return True
+    return language not in _CODE_DATA and bool(_TEST_NAME.match(name))
 
 
 def is_generated(source: bytes, language: str) -> bool:

@@ -21,8 +21,9 @@ _MOST_FILES = 100
 _SOURCE_LINES = 200
 _FRESH_SECONDS = 1.0
 _INSTRUCTIONS = (
-    "Finds the files and symbols of a repository that a task needs. Give the task in its own words: an issue's text, "
-    "a traceback and names help. Start with `map` (an outline within a token budget) or `rank` (paths and scores)."
+    "Finds the files and symbols of a repository that a task needs. Give the task in its own words: an "
+    "issue's text, a traceback and names help. Start with `map` (an outline within a token budget) or `rank` "
+    "(paths and scores)."
 )
 
 
@@ -71,7 +72,9 @@ class Service:
         ]
         return {"root": str(index.root), "files": files, "symbols": symbols, "total_files": len(index)}
 
-    def map(self, task: str, repository: str, tokens: int, chat: list[str], focus: str, *, calls: bool) -> str:
+    def map(
+        self, task: str, repository: str, tokens: int, chat: list[str], focus: str, *, calls: bool
+    ) -> str:
         """The map within `tokens`."""
         question = Question(task, tuple(focus.split()), tuple(chat))
         index, ranking = self._ranked(repository, question)
@@ -85,7 +88,7 @@ class Service:
     def symbol(self, name: str, repository: str, *, source: bool) -> dict[str, Any]:
         """Where a name is defined, with its source."""
         index = self._index(repository)
-        found = []
+        found: list[dict[str, Any]] = []
         for entry in find_symbol(index, name):
             item: dict[str, Any] = {
                 "path": entry.path,
@@ -131,39 +134,37 @@ def make_server(service: Service) -> Any:
             except Hal9Error as error:
                 raise ToolError(str(error)) from error
 
-    @server.tool()
     async def rank(
         task: str, repository: str = "", limit: int = 10, chat: list[str] | None = None, focus: str = ""
     ) -> dict[str, Any]:
         """Rank files and symbols for a task. `chat`: files already open; `focus`: words that should lead."""
         return await answer(lambda: service.rank(task, repository, limit, chat or [], focus))
 
-    @server.tool()
     async def map(  # noqa: A001 - the tool's public name
         task: str = "",
         repository: str = "",
         tokens: int = 4096,
         chat: list[str] | None = None,
         focus: str = "",
-        calls: bool = False,  # noqa: FBT001, FBT002 - a tool's arguments are named by the protocol
+        calls: bool = False,
     ) -> str:
         """Outline the files a task needs (classes, functions, signatures) within a token budget."""
         return await answer(lambda: service.map(task, repository, tokens, chat or [], focus, calls=calls))
 
-    @server.tool()
     async def explain(target: str, task: str, repository: str = "") -> str:
         """Tell why a file (path) or symbol (Class.method) ranks where it does for a task."""
         return await answer(lambda: service.explain(target, task, repository))
 
-    @server.tool()
     async def symbol(
         name: str,
         repository: str = "",
-        source: bool = True,  # noqa: FBT001, FBT002 - a tool's arguments are named by the protocol
+        source: bool = True,
     ) -> dict[str, Any]:
         """Find where a class, function or method is defined, with its source."""
         return await answer(lambda: service.symbol(name, repository, source=source))
 
+    for tool in (rank, map, explain, symbol):
+        server.add_tool(tool)
     return server
 
 

@@ -22,7 +22,10 @@ def is_binary(source: bytes) -> bool:
 
 
 def decode(source: bytes) -> str:
-    """Text of `source`: by its byte order mark, as UTF-8, by its coding cookie, else as Latin-1 (never fails)."""
+    """Text of `source`.
+
+    By its byte order mark, as UTF-8, by its coding cookie, else as Latin-1 (never fails).
+    """
     for mark, encoding in _MARKS:
         if source.startswith(mark):
             return source.decode(encoding, "replace")

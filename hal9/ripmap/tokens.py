@@ -1,6 +1,7 @@
 """How many tokens a text is: by a real tokenizer where one is at hand, else by a calibrated upper estimate.
 
-The estimate never fetches anything. A real tokenizer is used when the user names one, or when tiktoken is installed and
+The estimate never fetches anything. A real tokenizer is used when the user names one, or when tiktoken is
+installed and
 its vocabulary is already on this machine (loading it would otherwise reach for the network).
 """
 
@@ -40,7 +41,10 @@ class TokenCounter:
 
 
 def estimate_tokens(text: str) -> int:
-    """An upper estimate: a linear fit to o200k and cl100k on maps and source code, raised above its worst residual."""
+    """An upper estimate.
+
+    A linear fit to o200k and cl100k on maps and source code, raised above its worst residual.
+    """
     total = 0.0
     for piece in _PIECE.findall(text):
         first = piece[0]
@@ -72,7 +76,8 @@ def token_counter(name: str = "auto") -> TokenCounter:
     """The counter called `name`.
 
     Args:
-        name: "auto" (a real tokenizer that is already here, else the estimate), "estimate", "tiktoken:ENCODING",
+        name: "auto" (a real tokenizer that is already here, else the estimate), "estimate",
+            "tiktoken:ENCODING",
             or the path of a `tokenizer.json`.
 
     Raises:
@@ -111,7 +116,7 @@ def _tokenizers(path: str) -> TokenCounter:
         found = import_module("tokenizers").Tokenizer.from_file(path)
     except ImportError as error:
         raise TokenizerUnusable(name=path, detail="the package tokenizers is not installed") from error
-    except Exception as error:  # noqa: BLE001 - the library raises bare Exception for a file it cannot read
+    except Exception as error:
         raise TokenizerUnusable(name=path, detail=str(error)) from error
 
     def count(text: str) -> int:

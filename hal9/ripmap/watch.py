@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hal9 import __version__
 from hal9.errors import Hal9Error, RipmapExtraMissing, WatchRefused
@@ -36,7 +36,7 @@ class Watcher:
         self._path = Path(socket_path(str(root)))
         self._listener: socket.socket | None = None
 
-    def __enter__(self) -> "Watcher":
+    def __enter__(self) -> Self:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = self._path.parent.stat()
         if owner.st_uid != os.getuid() or owner.st_mode & 0o077:

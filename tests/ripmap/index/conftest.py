@@ -17,7 +17,7 @@ FILES = {
     "shop/cart.py": (
         '"""Carts."""\n\nfrom shop.price import total\n\n\nclass Cart:\n    """Holds items."""\n\n'
         "    def __init__(self) -> None:\n        self.items: list[int] = []\n\n"
-        "    def checkout(self, user: str) -> int:\n        \"\"\"Pay for everything.\"\"\"\n"
+        '    def checkout(self, user: str) -> int:\n        """Pay for everything."""\n'
         '        if not self.items:\n            raise ValueError("the cart has no items")\n'
         "        return total(self.items)\n"
     ),

@@ -31,7 +31,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def ripmap(shop: Path, environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*RIPMAP, *arguments], capture_output=True, text=True, cwd=shop, env=environment, input=stdin, timeout=60
+            [*RIPMAP, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=shop,
+            env=environment,
+            input=stdin,
+            timeout=60,
         )
 
     return run
@@ -45,7 +51,9 @@ def test_map_formats(ripmap: Callable[..., Any], shop: Path) -> None:
     assert "\x1b" not in plain.stdout
     found = json.loads(ripmap(str(shop), "--task", "-", "--format", "json", stdin=TASK).stdout)
     assert found["files"][0]["path"] == "shop/cart.py"
-    assert ripmap("--task", TASK, "--format", "paths", "--ext", "py", "--limit", "1").stdout == "shop/cart.py\n"
+    assert (
+        ripmap("--task", TASK, "--format", "paths", "--ext", "py", "--limit", "1").stdout == "shop/cart.py\n"
+    )
     assert "### `shop/cart.py`" in ripmap("--task", TASK, "--format", "md", "--no-git", "--no-cache").stdout
     assert "\x1b[" in ripmap("--task", TASK, "--color").stdout
     (shop.parent / "task.txt").write_text(TASK)
@@ -86,7 +94,11 @@ def test_explain_index_and_params(ripmap: Callable[..., Any]) -> None:
 
 def test_closed_pipe_is_quiet(shop: Path, environment: dict[str, str]) -> None:
     running = subprocess.Popen(
-        [*RIPMAP, ".", "--task", TASK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=shop, env=environment
+        [*RIPMAP, ".", "--task", TASK],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=shop,
+        env=environment,
     )
     assert running.stdout is not None
     running.stdout.close()

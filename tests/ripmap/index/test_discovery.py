@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,13 +50,19 @@ def test_virtual_environments_are_left_out(shop: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
-        ({"extensions": ("py",)}, {"shop/cart.py", "shop/price.py", "shop/__init__.py", "tests/test_cart.py"}),
+        (
+            {"extensions": ("py",)},
+            {"shop/cart.py", "shop/price.py", "shop/__init__.py", "tests/test_cart.py"},
+        ),
         ({"include": ("shop/**",)}, {"shop/cart.py", "shop/price.py", "shop/__init__.py"}),
-        ({"exclude": ("tests/", "*.md", "*.toml", ".*", "shop/__init__.py")}, {"shop/cart.py", "shop/price.py"}),
+        (
+            {"exclude": ("tests/", "*.md", "*.toml", ".*", "shop/__init__.py")},
+            {"shop/cart.py", "shop/price.py"},
+        ),
         ({"subtree": "tests"}, {"tests/test_cart.py"}),
     ],
 )
-def test_selection(shop: Path, change: dict, kept: set[str]) -> None:
+def test_selection(shop: Path, change: dict[str, Any], kept: set[str]) -> None:
     assert set(walk(shop, replace(IndexSettings(), **change)).paths) == kept
 
 

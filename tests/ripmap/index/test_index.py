@@ -163,7 +163,9 @@ def test_concurrent_runs_share_one_cache(shop: Path, settings: IndexSettings) ->
         "index.artifact('a', 1, lambda: b'payload'); print(index.fingerprint, sum(len(f.definitions) for f in index.files))"
     )
     running = [
-        subprocess.Popen([sys.executable, "-c", code, str(shop), str(settings.folder)], stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(shop), str(settings.folder)], stdout=subprocess.PIPE
+        )
         for _ in range(4)
     ]
     outputs = {process.communicate(timeout=60)[0] for process in running}
@@ -287,7 +289,15 @@ def test_binary_empty_and_oversized_files(shop: Path, settings: IndexSettings) -
 
 
 def test_names_of_every_sort(shop: Path, settings: IndexSettings) -> None:
-    names = ["with space.py", "ünïcode.py", "new\nline.py", "quote'\".py", "emoji🎉.py", "-dash.py", "a" * 200 + ".py"]
+    names = [
+        "with space.py",
+        "ünïcode.py",
+        "new\nline.py",
+        "quote'\".py",
+        "emoji🎉.py",
+        "-dash.py",
+        "a" * 200 + ".py",
+    ]
     for name in names:
         (shop / name).write_text("x = 1\n")
     (Path(os.fsdecode(os.fsencode(shop) + b"/bad\xff.py"))).write_text("x = 1\n")
@@ -319,7 +329,9 @@ def test_history(shop: Path, settings: IndexSettings, commit: Callable[[str], st
     assert index.history.commits[0].parents == (index.history.commits[1].id,)
 
 
-def test_history_grows_with_new_commits(shop: Path, settings: IndexSettings, commit: Callable[[str], str]) -> None:
+def test_history_grows_with_new_commits(
+    shop: Path, settings: IndexSettings, commit: Callable[[str], str]
+) -> None:
     assert len(open_index(shop, settings).history) == 1
     before = open_index(shop, settings).history.fingerprint
     commit("second")
@@ -365,7 +377,9 @@ def test_no_history_without_git_or_commits(shop: Path, settings: IndexSettings) 
     assert open_index(shop, settings).history.fingerprint == ""
 
 
-def test_history_can_be_switched_off(shop: Path, settings: IndexSettings, commit: Callable[[str], str]) -> None:
+def test_history_can_be_switched_off(
+    shop: Path, settings: IndexSettings, commit: Callable[[str], str]
+) -> None:
     commit("second")
     assert len(open_index(shop, replace(settings, use_git=False)).history) == 0
 

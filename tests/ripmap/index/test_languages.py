@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hal9.ripmap.extraction import extract
+from hal9.ripmap.extraction import Extraction, extract
 from hal9.ripmap.languages import LANGUAGES, language_of, load_language
 from hal9.ripmap.model import Import
 
@@ -87,8 +87,8 @@ DOCS = {
 }
 
 
-def extracted(name: str):
-    content = (SAMPLES / name).read_bytes()
+def extracted(name: str) -> Extraction:
+    content = (SAMPLES / f"{name}.sample").read_bytes()
     return extract(language_of(name, content), content)
 
 
@@ -163,7 +163,9 @@ def test_language_of(path: str, head: bytes, language: str) -> None:
 
 
 def test_syntax_error_keeps_what_can_be_read() -> None:
-    found = extract("python", b"def good():\n    return 1\n\ndef bad():\n    x = = 2\n\nclass After:\n    pass\n")
+    found = extract(
+        "python", b"def good():\n    return 1\n\ndef bad():\n    x = = 2\n\nclass After:\n    pass\n"
+    )
     assert found.status == "partial"
     assert {"good", "After"} <= {d.name for d in found.definitions}
 

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from hal9.errors import BudgetTooSmall, SymbolUnknown, TokenizerUnusable
 from hal9.ripmap import (
+    Index,
     IndexSettings,
     MapOptions,
     Mapper,
     Question,
+    Ranking,
     draw_map,
     explain_text,
     find_symbol,
@@ -22,17 +24,22 @@ from hal9.ripmap import (
     token_counter,
 )
 from hal9.ripmap.badges import FileLife, badges_of
+from hal9.ripmap.packer import Detail
+from hal9.ripmap.render import Format
 
 from .conftest import write_files
 
 ROOT = Path(__file__).parents[3]
 DAY = 86_400.0
+Asked = tuple[Index, Ranking]
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory):
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Asked:
     """The project's own tree, ranked for a task."""
-    own = IndexSettings(cache_dir=tmp_path_factory.mktemp("cache"), use_git=False, subtree="hal9/ripmap", workers=1)
+    own = IndexSettings(
+        cache_dir=tmp_path_factory.mktemp("cache"), use_git=False, subtree="hal9/ripmap", workers=1
+    )
     index = open_index(ROOT, own)
     return index, rank(index, "the snapshot of a tree is damaged and open_index reads every file again")
 
@@ -45,7 +52,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory):
     calls=st.booleans(),
     why=st.booleans(),
 )
-def test_budget_is_never_exceeded(asked, tokens: int, form: str, detail: str, calls: bool, why: bool) -> None:
+def test_budget_is_never_exceeded(
+    asked: Asked, tokens: int, form: Format, detail: Detail, calls: bool, why: bool
+) -> None:
     index, ranking = asked
     count = token_counter("estimate")
     options = MapOptions(tokens=tokens, detail=detail, calls=calls, why=why)
@@ -55,7 +64,7 @@ def test_budget_is_never_exceeded(asked, tokens: int, form: str, detail: str, ca
         json.loads(text)
 
 
-def test_a_larger_budget_shows_more(asked) -> None:
+def test_a_larger_budget_shows_more(asked: Asked) -> None:
     index, ranking = asked
     shown = [
         len(json.loads(draw_map(index, ranking, MapOptions(tokens=tokens), form="json"))["files"])
@@ -65,7 +74,7 @@ def test_a_larger_budget_shows_more(asked) -> None:
     assert shown[0] < shown[-1]
 
 
-def test_best_file_comes_first_with_signatures_and_lines(asked) -> None:
+def test_best_file_comes_first_with_signatures_and_lines(asked: Asked) -> None:
     index, ranking = asked
     text = draw_map(index, ranking, MapOptions(tokens=3000))
     assert text.splitlines()[0] == ranking.paths[0]
@@ -75,7 +84,7 @@ def test_best_file_comes_first_with_signatures_and_lines(asked) -> None:
     assert paths[:5] == ranking.paths[:5]
 
 
-def test_details_and_limits(asked) -> None:
+def test_details_and_limits(asked: Asked) -> None:
     index, ranking = asked
     low = draw_map(index, ranking, MapOptions(tokens=2000, detail="low"))
     assert ": def " not in low
@@ -86,7 +95,7 @@ def test_details_and_limits(asked) -> None:
     assert "→ " in called
 
 
-def test_too_small_a_budget_is_an_error(asked) -> None:
+def test_too_small_a_budget_is_an_error(asked: Asked) -> None:
     index, ranking = asked
     with pytest.raises(BudgetTooSmall, match="at least 48"):
         draw_map(index, ranking, MapOptions(tokens=10))
@@ -94,9 +103,13 @@ def test_too_small_a_budget_is_an_error(asked) -> None:
 
 def test_an_oversized_file_is_skipped_and_packing_goes_on(tmp_path: Path) -> None:
     long = "very_long_name_" * 14
-    write_files(tmp_path / "r", {f"{long}/{long}.py": "def checkout(): ...\n", "b.py": "def checkout(): ...\n"})
+    write_files(
+        tmp_path / "r", {f"{long}/{long}.py": "def checkout(): ...\n", "b.py": "def checkout(): ...\n"}
+    )
     index = open_index(tmp_path / "r", IndexSettings(use_cache=False))
-    text = draw_map(index, rank(index, "checkout"), MapOptions(tokens=90), form="paths", counter=token_counter("estimate"))
+    text = draw_map(
+        index, rank(index, "checkout"), MapOptions(tokens=90), form="paths", counter=token_counter("estimate")
+    )
     assert text == "b.py"
 
 
@@ -149,7 +162,9 @@ def test_badges() -> None:
 def test_badges_are_drawn(shop: Path, settings: IndexSettings) -> None:
     mapper = Mapper(settings)
     index = mapper.index(shop)
-    assert "[today, emergent]" in mapper.draw(index, mapper.ranking(index, Question("cart")), MapOptions(tokens=500))
+    assert "[today, emergent]" in mapper.draw(
+        index, mapper.ranking(index, Question("cart")), MapOptions(tokens=500)
+    )
 
 
 def test_unknown_tokenizer_is_named() -> None:
