@@ -63,6 +63,7 @@ def show_answer(answer: dict[str, Any] | None, *, as_json: bool) -> int:
 @click.pass_context
 def feedback(
     ctx: click.Context,
+    /,
     task_id: str,
     verdict: str | None,
     why_not: str | None,

@@ -22,6 +22,7 @@ from hal9.learning.propagate import check_origin, derive_id
 from hal9.learning.quality import Ask, ChecksFirst, Score, Scorer
 from hal9.learning.rollback import Rollback, Undone, state_document
 from hal9.learning.stability import Stability, flips
+from hal9.learning.status import learning_status, versions
 from hal9.learning.switches import Switches
 
 __all__ = [
@@ -73,10 +74,12 @@ __all__ = [
     "import_archive",
     "in_canary",
     "key_line",
+    "learning_status",
     "magnitude",
     "mcnemar_worse",
     "parse_feedback",
     "scope_of_task",
     "state_document",
     "suggestions",
+    "versions",
 ]

@@ -103,7 +103,8 @@ class Desk:
     def _import(self, body: Mapping[str, Any]) -> dict[str, Any]:
         text, file = str(body["text"]), str(body["file"])
         if text.lstrip().startswith("{"):
-            report = import_archive(self._engine, text, file=file)
+            key = bytes.fromhex(str(body["key"])) if body.get("key") else None
+            report = import_archive(self._engine, text, file=file, key=key)
             return {"said": list(report.said), "added": list(report.mitigations)}
         workspace = str(body.get("workspace") or "*")
         done = import_pack(self._engine.store, text, file=file, workspace=workspace)

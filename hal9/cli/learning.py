@@ -1,0 +1,204 @@
+"""`hal9 ledger`, `diff`, `rollback`, `approvals`, `approve`, `deny`, `learning …`."""
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
+from hal9.cli.feedback import ask_daemon, show_answer
+from hal9.cli.memory import open_store
+
+__all__ = ["approvals", "approve", "deny", "diff", "learning", "ledger", "rollback"]
+
+_ALL = click.Choice(
+    ["prompt", "parameter", "model", "mitigation", "pattern", "switch", "state", "prompt_set"]
+)
+
+
+@click.command()
+@click.option("--neuron", help="Only changes of this neuron.")
+@click.option("--kind", "kinds", multiple=True, type=_ALL, help="Only this kind; may be repeated.")
+@click.option("--limit", "-n", default=30, show_default=True, type=click.IntRange(min=1))
+@json_option
+@click.pass_context
+def ledger(ctx: click.Context, neuron: str | None, kinds: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Show every change of what was learned, newest last."""
+    from hal9.learning import Ledger, change_as_json
+
+    with open_store(ctx) as store:
+        rows = Ledger(store).rows(kinds=kinds, target=neuron)[-limit:]
+    if as_json:
+        print_json([change_as_json(change) for change in rows])
+    elif rows:
+        from hal9.cli.render_learning import ledger_table
+
+        console().print(ledger_table(rows))
+    else:
+        click.echo("nothing was changed yet.")
+
+
+@click.command()
+@click.argument("neuron")
+@click.argument("first", required=False, default="file")
+@click.argument("second", required=False, default="now")
+@json_option
+@click.pass_context
+def diff(ctx: click.Context, neuron: str, first: str, second: str, as_json: bool) -> None:
+    """Compare two versions of a neuron's prompt.
+
+    FIRST and SECOND are "file" (the user's file), "now" (in force), a version number, the beginning of a content hash,
+    or a change's id; without them: file and now.
+    """
+    from hal9.learning import PromptBook, versions
+    from hal9.neurons import load_neurons
+    from hal9.promptgram import diff as promptgram_diff
+    from hal9.promptgram import token_distance
+
+    home = home_of(ctx)
+    loaded = load_neurons(home.neurons, enabled=[neuron])
+    with open_store(ctx) as store:
+        prompts = PromptBook(store, {name: one.promptgram for name, one in loaded.items()})
+        found = [versions(store, prompts, neuron, which) for which in (first, second)]
+    text = promptgram_diff(*found)
+    if as_json:
+        print_json({"neuron": neuron, "share": token_distance(*found), "diff": text})
+    elif text:
+        from rich.syntax import Syntax
+
+        console().print(Syntax(text.rstrip(), "diff", background_color="default"))
+        click.echo(f"{token_distance(*found):.1%} of the tokens differ")
+    else:
+        click.echo("no difference")
+
+
+@click.command()
+@click.argument("change", required=False)
+@click.option(
+    "--to",
+    "moment",
+    help="A task (its learned state when it began), or a time: 2026-11-20T14:00, or seconds.",
+)
+@json_option
+@click.pass_context
+def rollback(ctx: click.Context, change: str | None, moment: str | None, as_json: bool) -> int:
+    """Undo one CHANGE of the ledger, or (--to) everything since a task or a time."""
+    if (change is None) == (moment is None):
+        raise click.UsageError("name one CHANGE, or give --to.")
+    if change is not None:
+        body: dict[str, Any] = {"change": change}
+    else:
+        body = {"moment": run(_moment(ctx, moment or ""))}
+    return show_answer(run(ask_daemon(ctx, "rollback", body)), as_json=as_json)
+
+
+async def _moment(ctx: click.Context, text: str) -> float:
+    """Seconds since the epoch for a time or a task."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except ValueError:
+        async with open_cluster(ctx) as cluster:
+            return (await cluster.task(text)).created_at
+
+
+@click.command()
+@json_option
+@click.pass_context
+def approvals(ctx: click.Context, as_json: bool) -> None:
+    """Show the changes that wait for a person."""
+    from hal9.learning import Ledger, change_as_json
+
+    with open_store(ctx) as store:
+        rows = Ledger(store).rows(states=("waiting",))
+    if as_json:
+        print_json([change_as_json(change) for change in rows])
+        return
+    if not rows:
+        click.echo("nothing waits for approval.")
+    from hal9.cli.render_learning import approval_panel
+
+    for change in rows:
+        console().print(approval_panel(change))
+
+
+@click.command()
+@click.argument("change")
+@click.option("--hash", "shown", help="The content hash you looked at (default: the one that waits now).")
+@json_option
+@click.pass_context
+def approve(ctx: click.Context, change: str, shown: str | None, as_json: bool) -> int:
+    """Approve a change that waits; it still has to pass the gate."""
+    from hal9.learning import Ledger
+
+    with open_store(ctx) as store:
+        found = Ledger(store).get(change)
+    if shown is not None and not found.content_hash.startswith(shown):
+        from hal9.errors import ApprovalStale
+
+        raise ApprovalStale(change=found.id, shown=shown, found=found.content_hash)
+    body = {"change": found.id, "hash": found.content_hash}
+    return show_answer(run(ask_daemon(ctx, "approve", body)), as_json=as_json)
+
+
+@click.command()
+@click.argument("change")
+@click.argument("why", required=False, default="")
+@json_option
+@click.pass_context
+def deny(ctx: click.Context, change: str, why: str, as_json: bool) -> int:
+    """Refuse a change that waits."""
+    return show_answer(run(ask_daemon(ctx, "deny", {"change": change, "why": why})), as_json=as_json)
+
+
+@click.group()
+def learning() -> None:
+    """See, stop and steer learning."""
+
+
+@learning.command()
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show whether the cluster learns, what it has learned, what is being tried, and what worries it."""
+    from hal9.learning import learning_status
+
+    with open_store(ctx) as store:
+        found = learning_status(store, home_of(ctx).settings())
+    if as_json:
+        print_json(found)
+        return
+    from hal9.cli.render_learning import status_lines
+
+    for line in status_lines(found):
+        console().print(line)
+
+
+@learning.command()
+@json_option
+@click.pass_context
+def pause(ctx: click.Context, as_json: bool) -> int:
+    """Stop all learning at once; what was learned stays in use."""
+    return show_answer(run(ask_daemon(ctx, "pause", {})), as_json=as_json)
+
+
+@learning.command()
+@json_option
+@click.pass_context
+def resume(ctx: click.Context, as_json: bool) -> int:
+    """Learn again."""
+    return show_answer(run(ask_daemon(ctx, "resume", {})), as_json=as_json)
+
+
+@learning.command()
+@click.argument("neuron")
+@click.option("--undo", is_flag=True, help="Let it learn again.")
+@json_option
+@click.pass_context
+def freeze(ctx: click.Context, neuron: str, undo: bool, as_json: bool) -> int:
+    """Let one neuron learn nothing any more."""
+    kind = "unfreeze" if undo else "freeze"
+    return show_answer(run(ask_daemon(ctx, kind, {"neuron": neuron})), as_json=as_json)

@@ -1,0 +1,180 @@
+"""How learning looks in a terminal."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+if TYPE_CHECKING:
+    from hal9.learning import Change
+    from hal9.memory import Pattern
+
+__all__ = ["approval_panel", "ledger_table", "pattern_panel", "pattern_table", "status_lines", "why_tree"]
+
+_CHANGES = ("prompt", "parameter", "model")
+
+
+def _when(moment: float) -> str:
+    return time.strftime("%m-%d %H:%M:%S", time.localtime(moment))
+
+
+def _short(text: str, limit: int = 100) -> str:
+    text = " ".join(text.split())
+    return escape(text if len(text) <= limit else text[: limit - 1] + "…")
+
+
+def why_tree(found: dict[str, Any]) -> Tree:
+    """Everything about one task: path, memories, verdict, gradients, what was learned."""
+    task = found["task"]
+    tree = Tree(f"[bold]{task['id'][-12:]}[/] {task['state']} {_short(task['objective'])}", guide_style="dim")
+    path = tree.add("path")
+    for step in found["path"]:
+        prompt = step["promptgram"]
+        line = f"L{step['layer']} {escape(step['neuron'])} {step['kind']} {step['outcome']}"
+        line += f" [dim]prompt v{prompt['version']} {prompt['hash'][:8]}[/]"
+        node = path.add(line)
+        for route in step["routes"]:
+            odds = ", ".join(f"{escape(name)} {share:.2f}" for name, share in route.get("odds", {}).items())
+            node.add(
+                f"→ {escape(str(route.get('to')))} [dim]({escape(str(route.get('policy')))}; odds {odds})[/]"
+            )
+    recalled = tree.add("recalled" if found["recalled"] else "recalled nothing: the prompt was the bare one")
+    for one in found["recalled"]:
+        record = f"helped {one.get('helped', 0)} of {one.get('tried', 0)}"
+        recalled.add(
+            f"mitigation {one['id']} [dim]{one['state']}, {record}[/]: {_short(one.get('rule', ''))}"
+        )
+    outcome = found["outcome"]
+    if outcome is None:
+        tree.add("not judged yet")
+    else:
+        verdict = {True: "passed", False: "failed", None: "nobody judged"}[outcome["passed"]]
+        tree.add(f"{verdict} [dim]by {outcome['judged_by'] or '-'} {outcome['error_type']}[/]")
+    gradients = tree.add("gradients" if found["gradients"] else "no gradients")
+    for one in found["gradients"]:
+        line = (
+            f"{escape(one['from'])} → {escape(one['to'])} [bold]{one['magnitude']:.2f}[/] {one['error_type']}"
+        )
+        note = one["state"] + (f": {one['reason']}" if one["reason"] else "")
+        gradients.add(f"{line} [dim]{escape(note)}[/]\n{_short(one['critique'], 200)}")
+    learned = tree.add("learned" if found["learned"] or found["patterns"] else "learned nothing")
+    for one in found["patterns"]:
+        learned.add(f"pattern {one['id']} ({one['occurrences']}×): {_short(one['title'])}")
+    for one in found["learned"]:
+        learned.add(
+            f"{one['id'][-12:]} {one['kind']} {escape(one['target'])} [dim]{one['state']}[/] {_gist(one)}"
+        )
+    return tree
+
+
+def _gist(change: dict[str, Any]) -> str:
+    evidence = change["evidence"]
+    if change["kind"] in _CHANGES:
+        what = evidence.get("what", {})
+        return _short(
+            str(what.get("content") or f"{what.get('parameter')} {what.get('from')} → {what.get('to')}")
+        )
+    if change["kind"] == "mitigation":
+        return f"{change['before'] or 'new'} → {change['after']} {_short(str(evidence.get('rule', '')))}"
+    return f"{_short(change['before'], 40)} → {_short(change['after'], 60)}"
+
+
+def pattern_table(rows: "Sequence[Pattern]") -> Table:
+    """Patterns, surest first."""
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for column in ("id", "times", "sure", "type", "scope", "error", "prevention"):
+        table.add_column(column, overflow="fold")
+    for one in rows:
+        sure = f"{one.confidence:.2f}"
+        scope = _short(one.scope.label(), 40)
+        table.add_row(
+            str(one.id),
+            str(one.occurrences),
+            sure,
+            one.error_type,
+            scope,
+            _short(one.title, 60),
+            _short(one.prevention_strategy or "", 60),
+        )
+    return table
+
+
+def pattern_panel(found: dict[str, Any]) -> Panel:
+    """One pattern."""
+    lines: list[RenderableType] = [
+        Text(found["title"]),
+        Text(f"{found['error_type']}, {found['scope']}, {found['occurrences']} times", style="dim"),
+    ]
+    for one in found["mitigations"]:
+        record = f"tried {one['tried']}, helped {one['helped']}, failed {one['failed']}, hurt {one['hurt']}"
+        lines.append(
+            Text(f"mitigation {one['id']} {one['state']} ({record}; lower bound {one['lower_bound']})")
+        )
+        lines.append(Text(f"  {one['rule']}"))
+        lines.append(Text(f"  {one['why']}", style="dim"))
+    tasks = ", ".join(one["task_id"][-12:] for one in found["occurrences_in"])
+    lines.append(Text(f"tasks {tasks}", style="dim"))
+    return Panel(Group(*lines), title=f"pattern {found['id']}, confidence {found['confidence']:.2f}")
+
+
+def ledger_table(rows: "Sequence[Change]") -> Table:
+    """Changes, newest last."""
+    from hal9.learning import change_as_json
+
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for column in ("change", "when", "kind", "target", "state", "by", "what"):
+        table.add_column(column, overflow="fold")
+    for change in rows:
+        target = change.target if change.kind != "state" else change.target[-12:]
+        table.add_row(
+            change.id[-12:],
+            _when(change.time),
+            change.kind,
+            escape(target),
+            change.state,
+            escape(change.actor),
+            _gist(change_as_json(change)),
+        )
+    return table
+
+
+def approval_panel(change: "Change") -> Panel:
+    """A change that waits, with its diff and the hash an approval is bound to."""
+    from hal9.promptgram import Promptgram
+    from hal9.promptgram import diff as promptgram_diff
+
+    before = Promptgram.parse(change.before, source=change.target)
+    after = Promptgram.parse(change.after, source=change.target)
+    critique = str(change.evidence.get("critique", ""))
+    parts: list[RenderableType] = [
+        Text(f"{change.kind} of {change.target}, {change.figures.get('share', 0):.1%} of it changes"),
+        Text(f"because: {critique}" if critique else f"from {change.actor}", style="dim"),
+        Syntax(promptgram_diff(before, after).rstrip(), "diff", background_color="default"),
+        Text(f"content {change.content_hash}", style="dim"),
+        Text(f"hal9 approve {change.id[-12:]} --hash {change.content_hash[:12]}", style="bold"),
+    ]
+    return Panel(Group(*parts), title=change.id[-12:])
+
+
+def status_lines(found: dict[str, Any]) -> Iterator[str]:
+    """Learning at a glance."""
+    yield f"learning     {'[green]on[/]' if found['learning'] else '[yellow]off[/]: ' + escape(found['why_not'])}"
+    if found["frozen"]:
+        yield f"frozen       {escape(', '.join(found['frozen']))}"
+    if found["held_still"]:
+        yield f"held still   {escape(', '.join(found['held_still']))} (oscillated)"
+    yield f"patterns     {found['patterns']}"
+    yield "mitigations  " + (", ".join(f"{n} {state}" for state, n in found["mitigations"].items()) or "none")
+    yield "gradients    " + (", ".join(f"{n} {state}" for state, n in found["gradients"].items()) or "none")
+    yield "changes      " + (", ".join(f"{n} {state}" for state, n in found["changes"].items()) or "none")
+    for one in found["being_tried"]:
+        yield f"trying       {one['id'][-12:]} {one['kind']} of {escape(one['target'])} ({one['state']})"
+    for one in found["forgotten"]:
+        yield f"[yellow]forgetting[/]   {escape(one)}"
