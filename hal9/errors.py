@@ -1319,6 +1319,17 @@ class PresetInvalid(RipmapError):
         return f"Preset {self.name}: {self.detail}. A preset is a JSON file; docs/ripmap-ranking.md shows its form."
 
 
+@dataclass(eq=False, kw_only=True)
+class RerankFailed(RipmapError):
+    """A language model's answer named none of the files it was shown."""
+
+    answer: str
+    files: int
+
+    def message(self) -> str:
+        return f"The model answered {self.answer!r}, which names none of {self.files} files. Rank without --rerank."
+
+
 # --- bus --------------------------------------------------------------------------------
 
 

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +73,8 @@ def test_schema_and_table_cover_everything() -> None:
     assert set(schema["properties"]) == set(PARAMETERS)
     assert schema["additionalProperties"] is False
     assert all(f"`{name}`" in parameter_table() for name in PARAMETERS)
+
+
+def test_the_documentation_shows_the_table() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "ripmap-ranking.md").read_text(encoding="utf-8")
+    assert parameter_table() in text, "docs/ripmap-ranking.md is older than the parameters"

@@ -1,0 +1,89 @@
+"""An optional second look at the best files, by an embedding model or by a language model.
+
+Ranking itself needs neither. The seams are small on purpose: any object with `embed`, any awaitable that
+answers a prompt.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.errors import RerankFailed
+from hal9.ripmap.ranking import Ranking
+
+__all__ = ["Ask", "Embeds", "mind_prompt", "rerank_by_embedding", "rerank_by_mind", "summary"]
+
+Ask = Callable[[str], Awaitable[str]]
+"""Gets a prompt, answers with text."""
+
+_TOP = 20
+_NAMES = 12
+_TASK_CHARACTERS = 4000
+_NUMBER = re.compile(r"\d+")
+
+
+class Embeds(Protocol):
+    """Turns texts into unit vectors."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Shape (len(texts), dimension)."""
+        ...
+
+
+def summary(ranking: Ranking, path: str) -> str:
+    """A file in one line: its path and the names in it that suit the task best."""
+    names = ", ".join(symbol.name for symbol in ranking.symbols(_NAMES, paths=[path]))
+    return f"{path}: {names}" if names else path
+
+
+def rerank_by_embedding(
+    ranking: Ranking, embedder: Embeds, *, top: int = _TOP, weight: float = 0.5
+) -> list[str]:
+    """All files, the first `top` reordered by score plus `weight` times their likeness to the task.
+
+    Both are scaled to at most 1 among the reordered files.
+    """
+    paths = ranking.paths
+    head, rest = paths[:top], paths[top:]
+    if len(head) < 2:
+        return paths
+    vectors = embedder.embed(
+        [ranking.case.query.text[:_TASK_CHARACTERS], *(summary(ranking, path) for path in head)]
+    )
+    likeness = np.maximum(0.0, vectors[1:] @ vectors[0]).astype(np.float64)
+    scores = ranking.scores[ranking.order[:top]]
+    total = scores / max(float(scores.max()), 1e-12) + weight * likeness / max(float(likeness.max()), 1e-12)
+    return [head[place] for place in np.argsort(-total, kind="stable")] + rest
+
+
+def mind_prompt(ranking: Ranking, *, top: int = _TOP) -> str:
+    """The question put to a language model."""
+    lines = [
+        f"{number}. {summary(ranking, path)}" for number, path in enumerate(ranking.paths[:top], start=1)
+    ]
+    return (
+        "A task for a software repository:\n\n"
+        f"{ranking.case.query.text[:_TASK_CHARACTERS]}\n\n"
+        "Files, with the names they define:\n" + "\n".join(lines) + "\n\n"
+        "Which of these files must be changed? Answer with their numbers alone, most likely first, separated by commas."
+    )
+
+
+async def rerank_by_mind(ranking: Ranking, ask: Ask, *, top: int = _TOP) -> list[str]:
+    """All files, those that a language model names moved to the front in its order; the others keep theirs.
+
+    Raises:
+        RerankFailed: the answer names none of the files.
+    """
+    paths = ranking.paths
+    answer = await ask(mind_prompt(ranking, top=top))
+    shown = min(top, len(paths))
+    numbers = [int(found) for found in _NUMBER.findall(answer)]
+    chosen = list(dict.fromkeys(number for number in numbers if 1 <= number <= shown))
+    if not chosen:
+        raise RerankFailed(answer=answer[:200], files=shown)
+    named = [paths[number - 1] for number in chosen]
+    return named + [path for path in paths if path not in set(named)]
