@@ -1,0 +1,326 @@
+"""The inner loop (L1): a mind reads failures and proposes steps; only measured gains are kept.
+
+Each episode: describe failures, ask, check the answer, step on each parameter's own scale, measure on the same
+cases, keep the candidate if it beats the best by more than the noise, else take it back. What was taken back
+is evidence too, and told to the mind in the next episode.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from hal9.clock import Clock, SystemClock
+from hal9.errors import LimitError, MindError, MindReplyInvalid
+from hal9.minds.protocol import Message, Mind, Reply, Request, Usage
+from hal9.promptgram import Promptgram
+from hal9.ripmap.parameters import Parameters
+from hal9.trainer.detection import detect_inner
+from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
+from hal9.trainer.failures import Failure, find_failures
+from hal9.trainer.prompting import choose_levers, inner_prompt
+from hal9.trainer.protocol import inner_schema, protocol
+from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.space import Applied, Change, Space, apply_changes
+
+__all__ = ["InnerLoop", "InnerResult", "InnerSettings", "Listener", "StopReason"]
+
+StopReason = Literal["episodes", "evaluations", "budget", "minds failing", "no failures left", "cancelled"]
+Listener = Callable[[Mapping[str, Any]], Awaitable[None] | None]
+"""Called with each entry as it is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InnerSettings:
+    """How an inner run goes.
+
+    Attributes:
+        episodes: questions to the mind; max_evaluations: rankings of the whole training split, 0 no limit.
+        noise: a gain must exceed this many standard errors of the paired difference to be kept.
+        probes: further evaluations per episode: a refused set's steps one by one, a kept one once more.
+        failures: failing cases shown; levers: parameters shown.
+        patience: episodes in a row without a readable answer after which the run stops.
+    """
+
+    episodes: int = 20
+    max_evaluations: int = 0
+    seed: int = 0
+    noise: float = 1.0
+    probes: int = 2
+    failures: int = 4
+    levers: int = 18
+    temperature: float = 0.7
+    max_tokens: int = 700
+    timeout_seconds: float = 300.0
+    repairs: int = 1
+    patience: int = 5
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class InnerResult:
+    """How an inner run ended: the best parameters, their training score, and what it took."""
+
+    best: Parameters
+    score: float
+    start_score: float
+    evaluations: int
+    episodes: int
+    usage: Usage
+    reason: StopReason
+
+
+@dataclass(slots=True)
+class _Trial:
+    """One measured candidate."""
+
+    applied: Applied
+    evaluation: Evaluation
+    kept: bool
+    entry: dict[str, Any]
+
+
+@dataclass(slots=True)
+class InnerLoop:
+    """One run of L1; `run` may be called again after a crash with the same scratchpad.
+
+    Attributes:
+        mind: opened by the caller.
+        start: parameters of the first episode.
+        stop: asked before every episode; True ends the run cleanly.
+        insights: what earlier runs found out, shown to the mind.
+    """
+
+    mind: Mind
+    promptgram: Promptgram
+    evaluator: TrainingEvaluator
+    space: Space
+    scratchpad: Scratchpad
+    settings: InnerSettings = field(default_factory=InnerSettings)
+    start: Parameters = field(default_factory=Parameters)
+    listener: Listener | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    stop: Callable[[], bool] = lambda: False
+    task_id: str = "ripmap-train"
+    insights: Sequence[str] = ()
+    _best: Evaluation | None = None
+    _spent: int = 0
+    _usage: Usage = field(default_factory=lambda: Usage(calls=0))
+    _tried: set[Parameters] = field(default_factory=set)
+
+    async def run(self) -> InnerResult:
+        """Go on until episodes, evaluations, budget or patience are used up.
+
+        Raises:
+            EvaluationFailed: a worker process is gone; the record is whole, and a new call goes on.
+        """
+        start = await self._measure(self.start)
+        self._best, self._spent = start, 1
+        await self._resume()
+        reason: StopReason = "episodes"
+        while len(self._entries) < self.settings.episodes:
+            stopped = await self._why_stop()
+            if stopped is not None:
+                reason = stopped
+                break
+            try:
+                await self._episode(len(self._entries))
+            except _OutOfBudget:
+                reason = "budget"
+                break
+            except _NothingFails:
+                reason = "no failures left"
+                break
+        best = self._standing
+        return InnerResult(
+            best.parameters, best.score, start.score, self._spent, len(self._entries), self._usage, reason
+        )
+
+    @property
+    def _entries(self) -> list[dict[str, Any]]:
+        return self.scratchpad.entries
+
+    @property
+    def _standing(self) -> Evaluation:
+        if self._best is None:
+            raise RuntimeError("the loop has not begun")
+        return self._best
+
+    async def _resume(self) -> None:
+        """Take up where the record ends."""
+        for entry in self._entries:
+            self._spent += len(entry["trials"])
+            self._usage += Usage(**entry["usage"])
+            for trial in entry["trials"]:
+                self._tried.add(Parameters(trial["params"]))
+        if self._entries:
+            self._best = await self._measure(Parameters(self._entries[-1]["params"]))
+
+    async def _measure(self, parameters: Parameters) -> Evaluation:
+        return await asyncio.to_thread(self.evaluator.evaluate, parameters)
+
+    async def _why_stop(self) -> StopReason | None:
+        limit = self.settings.max_evaluations
+        if self.stop():
+            return "cancelled"
+        if limit and self._spent >= limit:
+            return "evaluations"
+        last = self._entries[-self.settings.patience :]
+        if len(last) == self.settings.patience and all(entry["error"] for entry in last):
+            return "minds failing"
+        return None
+
+    async def _episode(self, number: int) -> None:
+        began, before = self.clock.monotonic(), self._standing
+        failures, failing = find_failures(
+            self.evaluator, before, count=self.settings.failures, seed=self.settings.seed * 1009 + number
+        )
+        if not failing:
+            raise _NothingFails
+        levers = choose_levers(
+            self.space, failures, self.settings.levers, self.settings.seed * 1009 + number
+        )
+        reply, error, invalid = await self._ask(number, failures, failing, levers)
+        proposal = reply.parsed if reply is not None else {}
+        changes = [Change(n, step[0], step[1], step[2]) for n, step in proposal.get("proposed_changes", {}).items()]
+        problems = [note for note in reply.notes if "dropped the property" in note] if reply is not None else []
+        trials, repeated = await self._try(changes, problems)
+        if reply is not None and not changes:
+            problems.append("proposed_changes was empty; name at least one parameter")
+        usage = reply.usage if reply is not None else Usage(calls=0)
+        self._usage += usage
+        entry: dict[str, Any] = {
+            "episode": number,
+            "timestamp": self.clock.now(),
+            "duration_secs": round(self.clock.monotonic() - began, 3),
+            "mind": self.mind.name,
+            "promptgram": self.promptgram.content_hash,
+            "failing": failing,
+            "failures": [failure.to_json() for failure in failures],
+            "levers": list(levers),
+            "ndcg_before": before.score,
+            "best_ndcg": self._standing.score,
+            "kept": any(trial.kept for trial in trials),
+            "params": self._standing.parameters.changes(),
+            "trials": [trial.entry for trial in trials],
+            "repeated": repeated,
+            "problems": problems,
+            "reasoning": reply.text if reply is not None else "",
+            "strategy_capsule": proposal.get("strategy_capsule", ""),
+            "diagnosis": proposal.get("diagnosis", ""),
+            "proposed_changes": {change.name: change.to_json() for change in changes},
+            "param_interactions": proposal.get("param_interactions", []),
+            "structural_insights": proposal.get("structural_insights", []),
+            "confidence": proposal.get("confidence"),
+            "usage": asdict(usage),
+            "error": error,
+            "invalid_reply": invalid,
+        }
+        entry["detections"] = detect_inner([*self._entries, entry])
+        written = self.scratchpad.append(entry)
+        if self.listener is not None:
+            told = self.listener(written)
+            if told is not None:
+                await told
+
+    async def _ask(
+        self, number: int, failures: Sequence[Failure], failing: int, levers: Sequence[str]
+    ) -> tuple[Reply | None, str, bool]:
+        """The reply, or None with what went wrong and whether it was the reply's shape."""
+        best = self._standing
+        text = inner_prompt(
+            parameters=best.parameters,
+            figures=best.figures(),
+            levers=levers,
+            failures=failures,
+            failing=failing,
+            cases=len(best.ndcg),
+            history=self._entries,
+            insights=[*self.insights, *_insights(self._entries)],
+        )
+        request = Request(
+            (Message("system", self.promptgram.render(protocol=protocol("inner"))), Message("user", text)),
+            schema=inner_schema(levers),
+            temperature=self.settings.temperature,
+            max_tokens=self.settings.max_tokens,
+            seed=self.settings.seed * 1009 + number,
+            timeout_seconds=self.settings.timeout_seconds,
+            repairs=self.settings.repairs,
+            metadata={"task_id": self.task_id},
+        )
+        try:
+            return await self.mind.think(request), "", False
+        except LimitError as error:
+            raise _OutOfBudget from error
+        except MindReplyInvalid as error:
+            return None, f"the reply was not valid: {error.reason}", True
+        except MindError as error:
+            return None, str(error), False
+
+    async def _try(self, changes: Sequence[Change], problems: list[str]) -> tuple[list[_Trial], bool]:
+        """Measure the proposal; with probes left, its single steps, or one step more where it helped."""
+        applied = apply_changes(self._standing.parameters, changes, self.space)
+        problems += applied.problems
+        if not applied.moved:
+            return [], False
+        if applied.parameters in self._tried:
+            problems.append("this candidate was measured before and taken back; propose another")
+            return [], True
+        trials = [await self._trial(applied)]
+        if self.settings.probes and trials[0].kept:
+            again = apply_changes(self._standing.parameters, changes, self.space)
+            if again.moved and self._affordable():
+                trials.append(await self._trial(again))
+        elif self.settings.probes and len(applied.moved) > 1:
+            single = [change for change in changes if change.name in applied.moved]
+            for change in single[: self.settings.probes]:
+                alone = apply_changes(self._standing.parameters, [change], self.space)
+                if alone.moved and alone.parameters not in self._tried and self._affordable():
+                    trials.append(await self._trial(alone))
+        return trials, False
+
+    def _affordable(self) -> bool:
+        return not self.settings.max_evaluations or self._spent < self.settings.max_evaluations
+
+    async def _trial(self, applied: Applied) -> _Trial:
+        base = self._standing
+        evaluation = await self._measure(applied.parameters)
+        self._spent += 1
+        self._tried.add(applied.parameters)
+        gain = paired_gain(evaluation, base)
+        kept = gain.beats(self.settings.noise)
+        if kept:
+            self._best = evaluation
+        entry = {
+            "moved": {name: list(pair) for name, pair in applied.moved.items()},
+            "params": applied.parameters.changes(),
+            "ndcg": evaluation.score,
+            "gain": gain.mean,
+            "error": gain.error,
+            "won": gain.won,
+            "lost": gain.lost,
+            "kept": kept,
+            "seconds": round(evaluation.seconds, 4),
+        }
+        return _Trial(applied, evaluation, kept, entry)
+
+
+class _OutOfBudget(Exception):
+    """The budget refused a call."""
+
+
+class _NothingFails(Exception):
+    """Every training case ranks well."""
+
+
+def _insights(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = [str(text) for entry in entries for text in entry.get("structural_insights") or ()]
+    return list(dict.fromkeys(found))
+
+
+def with_seed(settings: InnerSettings, seed: int) -> InnerSettings:
+    """The same settings under another seed."""
+    return replace(settings, seed=seed)
