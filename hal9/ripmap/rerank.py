@@ -68,7 +68,8 @@ def mind_prompt(ranking: Ranking, *, top: int = _TOP) -> str:
         "A task for a software repository:\n\n"
         f"{ranking.case.query.text[:_TASK_CHARACTERS]}\n\n"
         "Files, with the names they define:\n" + "\n".join(lines) + "\n\n"
-        "Which of these files must be changed? Answer with their numbers alone, most likely first, separated by commas."
+        "Which of these files must be changed? Answer with their numbers alone, most likely first, "
+        "separated by commas."
     )
 
 
