@@ -23,6 +23,7 @@ __all__ = ["Mapper", "Question", "explain_text", "find_symbol", "render_map"]
 
 _DEFAULT_TOKENS = 8192
 _MOST_FOUND = 20
+_NEAR = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,34 +146,47 @@ def find_symbol(index: Index, name: str) -> list[Found]:
     Raises:
         SymbolUnknown: there is none; near names are told.
     """
+    import numpy as np  # noqa: PLC0415 - with the ranking, not with --help
+
+    from hal9.ripmap.terrain import terrain_of  # noqa: PLC0415
+
+    terrain = terrain_of(index)
+    symbols = terrain.symbols
     path, separator, wanted = name.rpartition("::")
     last = wanted.rpartition(".")[2]
+    numbers = [number for number, text in enumerate(symbols.names) if text.lower() == last.lower()]
     exact: list[Found] = []
     loose: list[Found] = []
-    names: set[str] = set()
-    records = [index.file(path)] if separator and path in index else index.files
-    for record in records:
-        for position, definition in enumerate(record.definitions):
-            names.add(definition.name)
-            if definition.name.lower() != last.lower():
-                continue
-            if wanted != last and not f".{definition.qualified}".lower().endswith(f".{wanted}".lower()):
-                continue
-            found = Found(
-                record.path,
-                definition.qualified,
-                definition.kind,
-                definition.line,
-                definition.end_line,
-                definition.signature,
-                definition.docstring,
-                position,
-            )
-            (exact if definition.name == last else loose).append(found)
+    for symbol in np.flatnonzero(np.isin(symbols.name, numbers)).tolist():
+        place = terrain.paths[symbols.file[symbol]]
+        qualified = symbols.qualified(symbol)
+        right = wanted == last or f".{qualified}".lower().endswith(f".{wanted}".lower())
+        if not right or (separator and place != path):
+            continue
+        position = symbol - int(symbols.start[symbols.file[symbol]])
+        chosen = exact if symbols.names[symbols.name[symbol]] == last else loose
+        if len(chosen) < _MOST_FOUND:
+            chosen.append(_found(index, place, position))
     if not exact and not loose:
-        near = tuple(difflib.get_close_matches(last, sorted(names), 3))
+        known = {symbols.names[number] for number in np.unique(symbols.name).tolist()}
+        alike = sorted(text for text in known if abs(len(text) - len(last)) <= _NEAR)
+        near = tuple(difflib.get_close_matches(last, alike, 3))
         raise SymbolUnknown(name=name, root=str(index.root), near=near)
-    return (exact or loose)[:_MOST_FOUND]
+    return exact or loose
+
+
+def _found(index: Index, path: str, position: int) -> Found:
+    entry = index.file(path).definitions[position]
+    return Found(
+        path,
+        entry.qualified,
+        entry.kind,
+        entry.line,
+        entry.end_line,
+        entry.signature,
+        entry.docstring,
+        position,
+    )
 
 
 def explain_text(index: Index, ranking: "Ranking", target: str) -> str:
