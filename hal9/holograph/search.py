@@ -40,9 +40,12 @@ def language_terms(belief: PairBelief) -> FloatArray:
     size = len(belief.names)
     terms = np.zeros((size, size))
     evidence = belief.evidence
+    # Among many pairs a mistaken answer needs little help from chance in the data, unless edges are known to be rare.
+    base = min(0.45, belief.prior.expected_degree / max(1, size - 1))
+    sparsity = float(np.log(base / (1 - base)))
     for column, (source, target) in enumerate(((belief.first, belief.second), (belief.second, belief.first))):
         best = np.maximum(evidence[:, column], evidence[:, 3])
-        terms[source, target] = best - evidence[:, 2]
+        terms[source, target] = best - evidence[:, 2] + belief.touched.clip(0.0, 1.0) * sparsity
     return terms
 
 
