@@ -49,6 +49,10 @@ _BLOCK = 4_000_000
 """A name defined more often than this is only resolved within its file, by type or by import."""
 
 
+_TOO_MANY = 64
+"""A name defined more often than this (`__init__`, `setUp`) is not resolved: it would cost most and tell least."""
+
+
 def names_of_file(record: FileRecord, text: str) -> bytes:
     """A file's definitions and references as arrays, for the index's per-file cache."""
     del text  # the cache hands it to every builder
@@ -195,7 +199,7 @@ def _candidates(symbols: Symbols, uses: Ints, imports: sp.csr_matrix, folders: I
     by_name = np.argsort(symbols.name, kind="stable").astype(np.int32)
     counts = np.bincount(symbols.name, minlength=len(symbols.names))
     starts = np.concatenate([[0], np.cumsum(counts)])
-    uses = uses[counts[uses[:, 1]] > 0]
+    uses = uses[(counts[uses[:, 1]] > 0) & (counts[uses[:, 1]] <= _TOO_MANY)]
     last_parent = _last_part(symbols)
     bounds = np.searchsorted(
         np.cumsum(counts[uses[:, 1]]), np.arange(1, counts[uses[:, 1]].sum() // _BLOCK + 1) * _BLOCK
@@ -222,7 +226,13 @@ def _candidates(symbols: Symbols, uses: Ints, imports: sp.csr_matrix, folders: I
         source = np.where(scope >= 0, symbols.start[file] + scope, len(symbols.name) + file).astype(np.int32)
         keep = ((reasons & (_SAME_FILE | _TYPE_HINT | _IMPORT | _NAME)) > 0) & (source != target)
         blocks.append(
-            (source[keep], target[keep], reasons[keep], times[keep].astype(np.float32), group[keep] + np.int32(first))
+            (
+                source[keep],
+                target[keep],
+                reasons[keep],
+                times[keep].astype(np.float32),
+                group[keep] + np.int32(first),
+            )
         )
         first = last
     return Candidates(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))

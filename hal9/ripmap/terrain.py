@@ -22,7 +22,9 @@ from hal9.ripmap.modules import ModuleMap, Names
 
 __all__ = ["TERRAIN_VERSION", "Terrain", "build_terrain", "terrain_of"]
 
-TERRAIN_VERSION = 3
+TERRAIN_VERSION = 4
+_FILE_VERSION = 3
+"""Of what is kept per file; it changes with `words_of_file` and `names_of_file` only."""
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -169,13 +171,13 @@ def build_terrain(index: Index) -> Terrain:
 
 def _packed(index: Index) -> Packed:
     roles = np.array([int(record.roles) for record in index.files], np.int32)
-    word_blobs = index.file_artifacts("words", TERRAIN_VERSION, words_of_file)
+    word_blobs = index.file_artifacts("words", _FILE_VERSION, words_of_file)
     lexicon = assemble(word_blobs, primary_files(roles))
     pairs, pair_file = join_pairs(word_blobs, primary_files(roles))
     imports = _imports(index)
     folders: dict[str, int] = {}
     folder = [folders.setdefault(path.rpartition("/")[0], len(folders)) for path in index.paths]
-    blobs = index.file_artifacts("names", TERRAIN_VERSION, names_of_file)
+    blobs = index.file_artifacts("names", _FILE_VERSION, names_of_file)
     symbols, candidates = find_candidates(blobs, imports, np.array(folder, np.int32))
     shingles, shingle_file = join_shingles(blobs)
     values: Packed = {
