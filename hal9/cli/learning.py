@@ -31,9 +31,10 @@ def ledger(ctx: click.Context, neuron: str | None, kinds: tuple[str, ...], limit
     if as_json:
         print_json([change_as_json(change) for change in rows])
     elif rows:
-        from hal9.cli.render_learning import ledger_table
+        from hal9.cli.render_learning import ledger_lines
 
-        console().print(ledger_table(rows))
+        for line in ledger_lines(rows):
+            console().print(line)
     else:
         click.echo("nothing was changed yet.")
 

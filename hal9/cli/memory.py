@@ -44,9 +44,10 @@ def patterns(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json([_pattern(one) for one in found])
     elif found:
-        from hal9.cli.render_learning import pattern_table
+        from hal9.cli.render_learning import pattern_lines
 
-        console().print(pattern_table(found))
+        for line in pattern_lines(found):
+            console().print(line)
     else:
         click.echo("no patterns yet; three errors of one kind in one place form one.")
 

@@ -8,7 +8,6 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from hal9.learning import Change
     from hal9.memory import Pattern
 
-__all__ = ["approval_panel", "ledger_table", "pattern_panel", "pattern_table", "status_lines", "why_tree"]
+__all__ = ["approval_panel", "ledger_lines", "pattern_lines", "pattern_panel", "status_lines", "why_tree"]
 
 _CHANGES = ("prompt", "parameter", "model")
 
@@ -86,24 +85,13 @@ def _gist(change: dict[str, Any]) -> str:
     return f"{_short(change['before'], 40)} → {_short(change['after'], 60)}"
 
 
-def pattern_table(rows: "Sequence[Pattern]") -> Table:
+def pattern_lines(rows: "Sequence[Pattern]") -> Iterator[str]:
     """Patterns, surest first."""
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for column in ("id", "times", "sure", "type", "scope", "error", "prevention"):
-        table.add_column(column, overflow="fold")
     for one in rows:
-        sure = f"{one.confidence:.2f}"
-        scope = _short(one.scope.label(), 40)
-        table.add_row(
-            str(one.id),
-            str(one.occurrences),
-            sure,
-            one.error_type,
-            scope,
-            _short(one.title, 60),
-            _short(one.prevention_strategy or "", 60),
-        )
-    return table
+        head = f"[bold]{one.id}[/] {one.occurrences}× sure {one.confidence:.2f} {one.error_type}"
+        yield f"{head} [dim]{escape(one.scope.label())}[/] {_short(one.title)}"
+        if one.prevention_strategy:
+            yield f"   prevented by: {_short(one.prevention_strategy, 160)}"
 
 
 def pattern_panel(found: dict[str, Any]) -> Panel:
@@ -124,25 +112,16 @@ def pattern_panel(found: dict[str, Any]) -> Panel:
     return Panel(Group(*lines), title=f"pattern {found['id']}, confidence {found['confidence']:.2f}")
 
 
-def ledger_table(rows: "Sequence[Change]") -> Table:
-    """Changes, newest last."""
+def ledger_lines(rows: "Sequence[Change]") -> Iterator[str]:
+    """Changes, newest last, one line each."""
     from hal9.learning import change_as_json
 
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for column in ("change", "when", "kind", "target", "state", "by", "what"):
-        table.add_column(column, overflow="fold")
     for change in rows:
         target = change.target if change.kind != "state" else change.target[-12:]
-        table.add_row(
-            change.id[-12:],
-            _when(change.time),
-            change.kind,
-            escape(target),
-            change.state,
-            escape(change.actor),
-            _gist(change_as_json(change)),
-        )
-    return table
+        state = "" if change.state == "noted" else f" [cyan]{change.state}[/]"
+        gist = _gist(change_as_json(change))
+        head = f"{change.id[-12:]} [dim]{_when(change.time)}[/] {change.kind} [bold]{escape(target)}[/]"
+        yield f"{head}{state} [dim]by {escape(change.actor)}[/] {gist}"
 
 
 def approval_panel(change: "Change") -> Panel:

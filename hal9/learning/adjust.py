@@ -240,7 +240,7 @@ class Adjuster:
         step = limit * min(1.0, magnitude) * suggestion.confidence
         target = min(span.high, max(span.low, float(wanted)))
         delta = math.copysign(min(step, abs(target - now)), target - now)
-        value: float = now + (math.trunc(delta) if span.whole else round(delta, 4))
+        value: float = round(now + (math.trunc(delta) if span.whole else delta), 4)
         if span.whole:
             value = int(value)
         if value == now:

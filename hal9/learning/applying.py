@@ -153,6 +153,8 @@ class Applier:
                     magnitude=gradient.magnitude,
                 )
             )
+        if self._touched(signal.target, gradient.critique):
+            return None
         self.store.remember(
             NewMemory(
                 kind="error",
@@ -167,6 +169,16 @@ class Applier:
             )
         )
         return None
+
+    def _touched(self, neuron: str, text: str) -> bool:
+        """Whether this neuron was told the very same before: then that memory is refreshed, not copied."""
+        with self.store.reading() as connection:
+            row = connection.execute(
+                "SELECT id FROM memories WHERE kind = 'error' AND neuron = ? AND content = ?", (neuron, text)
+            ).fetchone()
+        if row is not None:
+            self.store.touch([int(row["id"])])
+        return row is not None
 
     def _counted(self, task_id: str, error_type: str) -> bool:
         """Whether this task's error of this type counts already: one task is one occurrence."""

@@ -28,6 +28,7 @@ from hal9.memory import (
     Mitigation,
     MitigationBook,
     NewMitigation,
+    PatternBook,
     Scope,
     SolvedExample,
     scope_for_memory,
@@ -318,7 +319,19 @@ class Lessons:
             self.book.set_state(one.id, state, reason)  # type: ignore[arg-type] # a closed set at every call
             self._note(self.book.get(one.id), one.state, reason, cause)
 
+    def _attach(self, one: Mitigation) -> None:
+        """An admitted mitigation answers the newest pattern of its scope, if there is one."""
+        patterns = [
+            pattern for pattern in PatternBook(self.store).all(one.scope) if pattern.scope == one.scope
+        ]
+        if one.pattern_id is None and patterns:
+            newest = max(patterns, key=lambda pattern: pattern.last_seen)
+            self.book.attach(one.id, newest.id)
+            PatternBook(self.store).set_prevention(newest.id, one.rule)
+
     def _note(self, after: Mitigation, before: str, reason: str, cause: str) -> None:
+        if after.state == "admitted":
+            self._attach(after)
         self.ledger.record(
             "mitigation",
             str(after.id),
