@@ -59,6 +59,13 @@ class InnerSettings:
         """All settings."""
         return asdict(self)
 
+    @classmethod
+    def for_mind(cls, spec: str, **changes: Any) -> "InnerSettings":
+        """Defaults that suit the mind: a local model reads little, and slowly."""
+        if spec == "local" or spec.startswith("local:"):
+            return replace(cls(failures=1, levers=8, max_tokens=300, repairs=0), **changes)
+        return replace(cls(), **changes)
+
 
 @dataclass(frozen=True, slots=True)
 class InnerResult:
@@ -319,8 +326,3 @@ class _NothingFails(Exception):
 def _insights(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     found = [str(text) for entry in entries for text in entry.get("structural_insights") or ()]
     return list(dict.fromkeys(found))
-
-
-def with_seed(settings: InnerSettings, seed: int) -> InnerSettings:
-    """The same settings under another seed."""
-    return replace(settings, seed=seed)

@@ -1,0 +1,176 @@
+"""Strategies and minds at equal evaluations of one training corpus, judged on repositories none of them saw.
+
+    python -m benchmarks.trainer run --seconds 280            # goes on where it was; repeat until "complete"
+    python -m benchmarks.trainer run --minds local --seeds 1  # L1 with a local model
+    python -m benchmarks.trainer table                        # scores validation, prints and writes JSON
+
+Every run is resumable, so the measurement may be taken in slices. 100 evaluations are the first 100 of 300.
+"""
+
+import argparse
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import report
+from hal9.minds import open_mind
+from hal9.ripmap.parameters import Parameters
+from hal9.trainer.baseline import run_baseline
+from hal9.trainer.corpus import localization_corpus
+from hal9.trainer.inner import InnerLoop, InnerSettings
+from hal9.trainer.protocol import shipped_promptgram
+from hal9.trainer.runs import Ground, compare_on
+from hal9.trainer.scratchpad import Scratchpad
+
+RUNS = Path(__file__).parents[1] / "results" / "trainer-runs"
+STRATEGIES = ("random", "lhs", "tpe", "cmaes", "steps")
+POINTS = (100, 300)
+
+
+def opened(name: str, kind: str, settings: dict[str, Any]) -> Scratchpad:
+    path = RUNS / name / "scratchpad.json"
+    return Scratchpad.load(path) if path.is_file() else Scratchpad.create(path, kind, settings)
+
+
+def evaluations(entries: list[dict[str, Any]]) -> int:
+    return 1 + sum(len(entry["trials"]) for entry in entries)
+
+
+def run(args: argparse.Namespace) -> None:
+    ends = time.monotonic() + args.seconds
+    ground = Ground(localization_corpus(), args.space)
+    over = lambda: time.monotonic() > ends  # noqa: E731
+    complete = True
+    for seed in range(args.seeds):
+        for spec in args.minds:
+            complete &= asyncio.run(mind_run(ground, spec, seed, args, over))
+        for strategy in args.strategies:
+            name = f"{args.space}-{strategy}-{seed}"
+            pad = opened(name, "strategy", {"strategy": strategy, "seed": seed, "space": args.space})
+            if len(pad.entries) < args.budget and not over():
+                began = time.monotonic()
+                done = run_baseline(
+                    strategy, ground.train, ground.space, pad, budget=args.budget, seed=seed, stop=over
+                )
+                print(f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {time.monotonic() - began:.0f} s")
+            complete &= len(pad.entries) >= args.budget
+            ground.train._known.clear()  # a whole run's evaluations need not stay in memory
+    print("complete" if complete else "more slices are needed")
+
+
+async def mind_run(ground: Ground, spec: str, seed: int, args: argparse.Namespace, over: Any) -> bool:
+    name = f"{args.space}-{spec.replace(':', '_').replace('/', '_')}-{seed}"
+    pad = opened(name, "inner", {"mind": spec, "seed": seed, "space": args.space})
+    if evaluations(pad.entries) >= args.budget:
+        return True
+    if over():
+        return False
+    settings = InnerSettings.for_mind(spec)
+    settings = replace(settings, seed=seed, episodes=10_000, max_evaluations=args.budget, patience=12)
+    async with open_mind(spec) as mind:
+        gram = shipped_promptgram("l1-ranker-tuner")
+        done = await InnerLoop(mind, gram, ground.train, ground.space, pad, settings, stop=over).run()
+    print(f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {done.episodes} episodes, {done.reason}")
+    return done.evaluations >= args.budget
+
+
+def best_at(pad: Scratchpad, point: int) -> Parameters | None:
+    """The best parameters after `point` evaluations; None while the run is shorter."""
+    if pad.kind == "strategy":
+        return Parameters(pad.entries[point - 1]["params"]) if len(pad.entries) >= point else None
+    spent, params = 1, {}
+    for entry in pad.entries:
+        spent += len(entry["trials"])
+        if spent > point:
+            return Parameters(params)
+        params = entry["params"]
+    return Parameters(params) if spent >= point else None
+
+
+def table(args: argparse.Namespace) -> None:
+    ground = Ground(localization_corpus(), args.space)
+    figures: dict[str, Any] = {"space": args.space, "size": len(ground.space.names)}
+    grouped: dict[str, list[Scratchpad]] = {}
+    for path in sorted(RUNS.glob(f"{args.space}-*/scratchpad.json")):
+        grouped.setdefault(path.parent.name.removeprefix(f"{args.space}-").rpartition("-")[0], []).append(
+            Scratchpad.load(path)
+        )
+    default = {name: ground.split(name).evaluate().score for name in ("train", "validation", "late")}
+    figures["default"] = default
+    for point in POINTS:
+        rows = [["default", "-", *(f"{default[n]:.4f}" for n in ("train", "validation", "late")), "", "", "", ""]]
+        for name, pads in grouped.items():
+            row = _row(ground, pads, point)
+            if row is None:
+                continue
+            figures.setdefault(str(point), {})[name] = row
+            low, high = row["validation_range"]
+            rows.append(
+                [
+                    name,
+                    row["seeds"],
+                    f"{row['train']:.4f}",
+                    f"{row['validation']:.4f}",
+                    f"{row['late']:.4f}",
+                    f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]",
+                    " ".join(f"{p:.2f}" for p in row["p"]),
+                    f"{row['seconds']:.0f}",
+                    row["tokens"] or "",
+                ]
+            )
+        columns = ["strategy", "seeds", "train", "validation", "late", "gain [min, max]", "p per seed", "s", "tokens"]
+        report.table(f"{point} evaluations, space {args.space}: median NDCG@10", columns, rows)
+    path = report.write(f"trainer-{args.space}", {"points": POINTS}, figures, "numpy", "scipy", "optuna", "cma")
+    print(f"written to {path}")
+
+
+def _row(ground: Ground, pads: list[Scratchpad], point: int) -> dict[str, Any] | None:
+    found = [(pad, best) for pad in pads if (best := best_at(pad, point)) is not None]
+    if not found:
+        return None
+    cells = [compare_on(ground.split("validation"), best, Parameters()) for _, best in found]
+    medians = {
+        split: float(np.median([ground.split(split).evaluate(best).score for _, best in found]))
+        for split in ("train", "validation", "late")
+    }
+    gains = [cell["gain"] for cell in cells]
+    used = [pad.entries[:point] for pad, _ in found]
+    tokens = [sum(e["usage"]["prompt_tokens"] + e["usage"]["completion_tokens"] for e in u if "usage" in e) for u in used]
+    return {
+        **medians,
+        "seeds": len(found),
+        "gain": float(np.median(gains)),
+        "validation_range": [min(gains), max(gains)],
+        "intervals": [cell["interval"] for cell in cells],
+        "p": [cell["p"] for cell in cells],
+        "seconds": float(np.median([sum(e["duration_secs"] for e in u) for u in used])),
+        "tokens": int(np.median(tokens)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("run")
+    one.add_argument("--seconds", type=float, default=280.0)
+    one.add_argument("--seeds", type=int, default=5)
+    one.add_argument("--budget", type=int, default=300)
+    one.add_argument("--space", default="weights")
+    one.add_argument("--strategies", nargs="*", default=[])
+    one.add_argument("--minds", nargs="*", default=[])
+    one.set_defaults(do=run)
+    two = commands.add_parser("table")
+    two.add_argument("--space", default="weights")
+    two.set_defaults(do=table)
+    args = parser.parse_args()
+    if args.do is run and not args.strategies and not args.minds:
+        args.strategies = list(STRATEGIES)
+    args.do(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Numerical strategies run like a mind's: same evaluator, same record, same budget, same resume."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hal9.clock import Clock, SystemClock
+from hal9.ripmap.parameters import Parameters
+from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
+from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.space import Space
+from hal9.trainer.strategies import open_strategy
+
+__all__ = ["BaselineResult", "run_baseline"]
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineResult:
+    """The best point by training score, and the defaults it began with."""
+
+    best: Parameters
+    score: float
+    start_score: float
+    evaluations: int
+
+
+@dataclass(slots=True)
+class _Progress:
+    start: Evaluation | None = None
+    best: Evaluation | None = None
+    listeners: list[Callable[[dict[str, object]], None]] = field(default_factory=list)
+
+
+def run_baseline(
+    strategy: str,
+    evaluator: TrainingEvaluator,
+    space: Space,
+    scratchpad: Scratchpad,
+    *,
+    budget: int,
+    seed: int,
+    noise: float = 1.0,
+    clock: Clock | None = None,
+    listener: Callable[[dict[str, object]], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> BaselineResult:
+    """Spend `budget` evaluations, the defaults included; goes on where the record ends.
+
+    Every point better than the best by any amount becomes the best; `kept` tells whether it was so by more
+    than `noise` standard errors, which is what the `steps` strategy moves by.
+
+    Raises:
+        TrainerSettingInvalid, OptimiserMissing: see `open_strategy`.
+    """
+    clock = clock or SystemClock()
+    search = open_strategy(strategy, space, budget=budget, seed=seed)
+    state = _Progress()
+    for entry in scratchpad.entries:
+        search.tell(search.ask(), entry["ndcg"], kept=entry["kept"])
+    if scratchpad.entries:
+        state.start = evaluator.evaluate(Parameters())
+        state.best = evaluator.evaluate(Parameters(scratchpad.entries[-1]["params"]))
+    while len(scratchpad.entries) < budget and not stop():
+        began = clock.monotonic()
+        point = search.ask()
+        made = evaluator.evaluate(space.parameters(point))
+        state.start = state.start or made
+        reference = state.best or made
+        gain = paired_gain(made, reference)
+        # The plain best may differ from what `steps` stands on only by gains within the noise.
+        kept = state.best is None or gain.beats(noise)
+        if strategy == "steps":
+            state.best = made if kept else reference
+        else:
+            state.best = made if made.score > reference.score else reference
+        search.tell(point, made.score, kept=kept)
+        written = scratchpad.append(
+            {
+                "episode": len(scratchpad.entries),
+                "timestamp": clock.now(),
+                "duration_secs": round(clock.monotonic() - began, 4),
+                "candidate": made.parameters.changes(),
+                "ndcg": made.score,
+                "gain": gain.mean,
+                "error": gain.error,
+                "kept": kept,
+                "best_ndcg": state.best.score,
+                "params": state.best.parameters.changes(),
+            }
+        )
+        if listener is not None:
+            listener(written)
+    start = state.start or evaluator.evaluate(Parameters())
+    best = state.best or start
+    return BaselineResult(best.parameters, best.score, start.score, len(scratchpad.entries))
