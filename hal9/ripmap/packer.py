@@ -32,6 +32,20 @@ _MOST_MISSES = 8
 _SYMBOLS = {3: 24, 2: 12, 1: 8}
 _TOKENS_PER_SYMBOL = {3: 30, 2: 16, 1: 6}
 _RELATIONS = 3
+_STANDING = {
+    "class": 1.0,
+    "interface": 1.0,
+    "trait": 1.0,
+    "struct": 1.0,
+    "enum": 0.9,
+    "function": 0.9,
+    "heading": 0.9,
+    "module": 0.8,
+    "type": 0.7,
+    "macro": 0.7,
+    "method": 0.6,
+    "constant": 0.3,
+}
 _HIDDEN_KINDS = frozenset({"field", "variable"})
 
 
@@ -275,7 +289,8 @@ class _Outline:
     @classmethod
     def of(cls, file: int, record: FileRecord, scores: NDArray[np.float64]) -> "_Outline":
         definitions = record.definitions
-        ranked = np.argsort(-scores, kind="stable").tolist()
+        standing = np.array([_standing(definition) for definition in definitions], float)
+        ranked = np.lexsort((-standing, -np.round(scores, 9))).tolist()
         plain = [place for place in ranked if _worth_showing(definitions[place])]
         order = sorted(range(len(definitions)), key=lambda p: (definitions[p].line, -definitions[p].end_line))
         around: list[tuple[int, ...]] = [()] * len(definitions)
@@ -289,6 +304,12 @@ class _Outline:
             if _worth_showing(definitions[place]):
                 stack.append(place)
         return cls(file, record, scores, plain or ranked, order, around)
+
+
+def _standing(definition: Definition) -> float:
+    """What decides between definitions that the task says nothing of: public classes and functions lead."""
+    worth = _STANDING.get(definition.kind, 0.3)
+    return worth * 0.4 if definition.name.startswith("_") else worth
 
 
 def _encloses(outer: Definition, inner: Definition) -> bool:
