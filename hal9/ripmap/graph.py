@@ -50,7 +50,7 @@ _BLOCK = 4_000_000
 
 
 _TOO_MANY = 64
-"""A name defined more often than this (`__init__`, `setUp`) is not resolved: it would cost most and tell least."""
+"""A name defined more often than this (`__init__`, `setUp`) is not resolved: it costs most and tells least."""
 
 
 def names_of_file(record: FileRecord, text: str) -> bytes:
@@ -193,8 +193,8 @@ def _symbols(names: list[str], definitions: list[Ints]) -> Symbols:
 def _candidates(symbols: Symbols, uses: Ints, imports: sp.csr_matrix, folders: Ints) -> Candidates:
     """Pair each use with the definitions of its name; columns of `uses`: scope, name, type, times, file.
 
-    Pairs are made and sifted block by block: a common name has as many pairs as uses times definitions, nearly all
-    of which are dropped at once.
+    Pairs are made and sifted block by block: a common name has as many pairs as uses times definitions,
+    nearly all of which are dropped at once.
     """
     by_name = np.argsort(symbols.name, kind="stable").astype(np.int32)
     counts = np.bincount(symbols.name, minlength=len(symbols.names))

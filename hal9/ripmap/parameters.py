@@ -53,11 +53,24 @@ class Parameter:
         return self.clamp(self.low + unit * (self.high - self.low))
 
 
+_COMPANIONS: dict[str, tuple[tuple[str, float], ...]] = {
+    "pagerank_": (("weight_structure", 1.0),),
+    "depth_weight_": (("weight_structure", 1.0),),
+    "git_": (("weight_history", 1.0),),
+    "hub_": (("weight_structure", 1.0),),
+    "final_": (("weight_structure", 1.0),),
+    "shadow_": (("weight_callees", 2.0),),
+}
+"""Beside a task structure, history and callees are off; these coordinates then act only together with them."""
+
+
+def _companions(name: str) -> tuple[tuple[str, float], ...]:
+    return next((found for prefix, found in _COMPANIONS.items() if name.startswith(prefix)), ())
+
+
 def _seed(name: str, default: float, low: float, high: float, scale: Scale, meaning: str) -> Parameter:
-    return Parameter(name, default, low, high, scale, meaning, "seed", _COMPANIONS.get(name, ()))
+    return Parameter(name, default, low, high, scale, meaning, "seed", _companions(name))
 
-
-_COMPANIONS: dict[str, tuple[tuple[str, float], ...]] = {}
 
 _SEED = (
     _seed("pagerank_alpha", 0.85, 0.70, 0.95, "linear", "damping: how far importance flows along references"),
@@ -108,7 +121,7 @@ _SEED = (
 
 
 def _extra(name: str, default: float, low: float, high: float, scale: Scale, meaning: str) -> Parameter:
-    return Parameter(name, default, low, high, scale, meaning, "extra", ())
+    return Parameter(name, default, low, high, scale, meaning, "extra", _companions(name))
 
 
 _QUERY = (
@@ -231,7 +244,8 @@ def _strategy(prefix: str, values: tuple[float, ...]) -> Iterator[Parameter]:
     for (name, low, high, meaning), value in zip(table, values, strict=True):
         scale: Scale = "log" if name in ("acceptance_slope", "selection_temperature") else "linear"
         which = "recall-first pass" if prefix == "shadow" else "precision-first pass"
-        yield Parameter(f"{prefix}_{name}", value, low, high, scale, f"{meaning} ({which})", "strategy")
+        full = f"{prefix}_{name}"
+        yield Parameter(full, value, low, high, scale, f"{meaning} ({which})", "strategy", _companions(full))
 
 
 _STRATEGY = (

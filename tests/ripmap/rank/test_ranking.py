@@ -117,16 +117,6 @@ def test_relative_imports_and_reexports_reach_the_definition(shop: Index) -> Non
     assert bool(terrain.roles[shop.position("tests/test_money.py")] & Role.TEST)
 
 
-COMPANIONS = {
-    "pagerank": {"weight_structure": 1.0},
-    "depth_weight": {"weight_structure": 1.0},
-    "git_": {"weight_history": 1.0},
-    "final_": {"weight_structure": 1.0},
-    "shadow_": {"weight_callees": 2.0},
-    "hub_": {"weight_structure": 1.0},
-}
-
-
 def probes(shop: Index, history: Index) -> list[Case]:
     trace = (
         "Fix rounding of `round_amount` in shop/money.py, changes\nSum of prices, order order order\n"
@@ -146,9 +136,7 @@ def test_every_parameter_moves_some_ranking(shop: Index, history: Index) -> None
     cases = probes(shop, history)
     dead = []
     for name, item in PARAMETERS.items():
-        base = Parameters(
-            next((extra for prefix, extra in COMPANIONS.items() if name.startswith(prefix)), {})
-        )
+        base = Parameters(dict(item.with_))
         moved = any(
             not np.allclose(
                 rank_case(case, base.changed({name: low})).scores,
