@@ -50,7 +50,7 @@ _BLOCK = 4_000_000
 
 
 _TOO_MANY = 64
-"""A name defined more often than this (`__init__`, `setUp`) is not resolved: it costs most and tells least."""
+"""A name defined more often than this (`__init__`, `setUp`) is not resolved: costs most, tells least."""
 
 
 def names_of_file(record: FileRecord, text: str) -> bytes:

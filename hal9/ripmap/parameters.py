@@ -61,7 +61,7 @@ _COMPANIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "final_": (("weight_structure", 1.0),),
     "shadow_": (("weight_callees", 2.0),),
 }
-"""Beside a task structure, history and callees are off; these coordinates then act only together with them."""
+"""Structure, history and callees are off by default beside a task; these coordinates act only with them."""
 
 
 def _companions(name: str) -> tuple[tuple[str, float], ...]:
