@@ -69,7 +69,4 @@ def make_home(folder: Path, arm: Arm) -> Home:
             raise SystemExit(f"config/hal9.yaml has no line with {old!r}")
         text = text.replace(old, new, 1)
     home.settings_file.write_text(text)
-    # Greedy first tries, so that arms differ in their prompts alone.
-    neuron = home.neurons / "l2-implementer.md"
-    neuron.write_text(neuron.read_text().replace("temperature = 0.2", "temperature = 0.0"))
     return home
