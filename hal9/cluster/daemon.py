@@ -188,8 +188,11 @@ class Daemon:
         self.book.finish_writes.append(ask_to_learn)
         self.book.elsewhere.update(dict.fromkeys(REQUESTS, self.learner.wake))
         self.learner.courier = self.courier
-        self.routing = Routing(self.router, self.journal, settings=lambda: self.settings, alert=self.alert)
+        self.routing = Routing(
+            self.router, self.journal, settings=lambda: self.settings, clock=self._clock, alert=self.alert
+        )
         self.book.on_finished.append(self.routing.finished)
+        self.learner.engine.on_outcome.append(self.routing.judged)
         self.courier.host(BOOK, self.book.handle, concurrency=16)
         for definition in self.definitions.values():
             self._host(definition)

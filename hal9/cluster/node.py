@@ -13,11 +13,12 @@ from hal9.cluster.daemon import courier_settings
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
 from hal9.cluster.mapping import RipmapCartographer
+from hal9.cluster.routing import LearnedRouter
 from hal9.cluster.thinking import MindPool, budget_limits
 from hal9.errors import NeuronHostedElsewhere
 from hal9.journal import Journal
 from hal9.limits import BudgetBook
-from hal9.neurons import FixedPrompts, FixedRouter, House, Neuron, NoRecall, load_neurons
+from hal9.neurons import FixedPrompts, House, Neuron, NoRecall, load_neurons
 
 __all__ = ["run_neuron"]
 
@@ -47,10 +48,11 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         book = stack.enter_context(BudgetBook(home.budgets, budget_limits(settings), clock=time))
         minds = await stack.enter_async_context(MindPool(lambda: settings, book))
         directory = NeuronDirectory(clock=time, node=name, local={name: definition.meta.layer})
+        router = stack.enter_context(LearnedRouter(home, settings=lambda: settings, clock=time))
         house = House(
             settings=lambda: settings,
             thinker=minds,
-            router=FixedRouter(),
+            router=router,
             recaller=NoRecall(),
             cartographer=RipmapCartographer(min_files=settings.repository_map.min_files),
             prompts=FixedPrompts({name: definition.promptgram}),

@@ -1,8 +1,7 @@
 """Which neuron gets the work: the policies, as arithmetic on arrays.
 
-A policy looks at `runs` independent histories of `arms` neurons at once: a cluster has one history, the simulator
-hundreds, and both run this very code. Rewards lie within 0..1. What a policy draws from is what `odds` says, to the
-last digit, because the draw is made from those odds.
+A policy looks at `runs` independent histories of `arms` neurons at once: a cluster has one history, the
+simulator hundreds, and both run this very code. Rewards lie within 0..1.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,7 +70,8 @@ def with_floor(odds: Array, floor: float) -> Array:
     """The odds with at least `floor` for every arm (at most an equal share); rows still sum to 1."""
     arms = odds.shape[1]
     least = min(floor, 1.0 / arms)
-    return odds * (1.0 - least * arms) + least
+    mixed: Array = odds * (1.0 - least * arms) + least
+    return mixed
 
 
 def _grown(array: Array, arms: int, fill: float = 0.0) -> Array:
@@ -82,21 +82,24 @@ def _grown(array: Array, arms: int, fill: float = 0.0) -> Array:
 def _shared_best(values: Array) -> Array:
     """All probability on the best arm; equals share it."""
     best: Array = (values >= values.max(axis=1, keepdims=True) - 1e-12).astype(np.float64)
-    return best / best.sum(axis=1, keepdims=True)
+    best /= best.sum(axis=1, keepdims=True)
+    return best
 
 
 def _draw(odds: Array, rng: np.random.Generator) -> Indices:
     above = rng.random((len(odds), 1)) > odds.cumsum(axis=1)
-    return np.minimum(above.sum(axis=1), odds.shape[1] - 1)
+    drawn: Indices = np.minimum(above.sum(axis=1), odds.shape[1] - 1)
+    return drawn
 
 
 class Thompson:
     """Thompson sampling that forgets what was learned before the world changed.
 
-    A small set of hypotheses says when everything last changed; each counts successes and failures since then,
-    and is weighted by how well it foretold every reward. Each step may be a change with probability
+    A small set of hypotheses says when everything last changed; each counts successes and failures since
+    then, and is weighted by how well it foretold every reward. Each step may be a change with probability
     `change_rate`. An arm's odds are the probability that a draw from its Beta posterior is the largest. With
-    `change_rate` 0 and `discount` below 1 it is plain discounted Thompson sampling, with 0 and 1 the stationary one.
+    `change_rate` 0 and `discount` below 1 it is plain discounted Thompson sampling, with 0 and 1 the
+    stationary one.
 
     Sources:
         Thompson 1933; Mellor and Shapiro 2013 (change points, global); Raj and Kalyani 2017 (discounting).
@@ -145,10 +148,11 @@ class Thompson:
         self._failure = _grown(self._failure, arms)
 
     def _heard(self) -> Array:
-        """Weights of the hypotheses that are listened to; unlikely ones would only make for idle exploring."""
+        """Weights of the hypotheses that count; unlikely ones would only make for idle exploring."""
         most = self._weight.max(axis=1, keepdims=True)
-        heard = np.where(self._weight >= np.minimum(_HEARD, most), self._weight, 0.0)
-        return heard / heard.sum(axis=1, keepdims=True)
+        heard: Array = np.where(self._weight >= np.minimum(_HEARD, most), self._weight, 0.0)
+        heard /= heard.sum(axis=1, keepdims=True)
+        return heard
 
     def odds(self, among: Sequence[int]) -> Array:
         heard = self._heard()
@@ -156,7 +160,8 @@ class Thompson:
         for slot in np.flatnonzero(heard.any(axis=0)):
             won, lost = self._success[:, slot, among], self._failure[:, slot, among]
             total += heard[:, slot, None] * _largest(1.0 + won, 1.0 + lost)
-        return total / total.sum(axis=1, keepdims=True)
+        total /= total.sum(axis=1, keepdims=True)
+        return total
 
     def sample(self, rng: np.random.Generator) -> Indices:
         slot = _draw(self._heard(), rng)
@@ -186,7 +191,8 @@ def _largest(a: Array, b: Array) -> Array:
     for arm in range(a.shape[1]):
         others = np.delete(middle, arm, axis=1).prod(axis=1)
         odds[:, arm] = (mass[:, arm] * others).sum(axis=-1)
-    return odds / odds.sum(axis=1, keepdims=True)
+    odds /= odds.sum(axis=1, keepdims=True)
+    return odds
 
 
 class SlidingWindowUcb:
@@ -273,7 +279,7 @@ class EpsilonGreedy:
 
 
 class Hal9Original:
-    """The first HAL9's rule: +0.1·d for a success, -0.2·d for a failure, within 0..1; the largest weight wins."""
+    """The first HAL9's rule: +0.1·d for a success, -0.2·d for a failure, in 0..1; the largest weight wins."""
 
     def __init__(self, runs: int, arms: int) -> None:
         self._rows = np.arange(runs)

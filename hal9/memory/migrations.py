@@ -330,4 +330,34 @@ def _outcomes(connection: sqlite3.Connection) -> None:
     _create(connection, "switches", {"name": str, "value": str})
 
 
-MIGRATIONS: tuple[Migration, ...] = (_memories, _patterns, _learning, _packs, _outcomes)
+def _routes(connection: sqlite3.Connection) -> None:
+    """6: what became of each hand-over, in the order learned, so that weights can be computed anew."""
+    _create(
+        connection,
+        "route_events",
+        {
+            "id": int,
+            "kind": str,
+            "from_neuron": str,
+            "to_neuron": str,
+            "task_class": str,
+            "number": int,
+            "task_id": str,
+            "success": float,
+            "usd": float,
+            "odds": float,
+            "policy": str,
+            "at": float,
+        },
+        nullable=("number", "success", "odds"),
+        defaults={"usd": 0, "policy": ""},
+        indexes=(("from_neuron", "task_class", "number"),),
+    )
+    connection.execute(
+        "CREATE UNIQUE INDEX route_events_once ON route_events(task_id, from_neuron, to_neuron, task_class) "
+        "WHERE kind != 'promotion'"
+    )
+    connection.execute("INSERT INTO memory_meta(key, value) VALUES ('route_epoch', 0)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_memories, _patterns, _learning, _packs, _outcomes, _routes)

@@ -1,0 +1,235 @@
+"""Routing in the daemon: the learned router behind the neurons' seam, learning from finished tasks."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from hal9.clock import Clock
+from hal9.cluster.book import BOOK
+from hal9.cluster.home import Home
+from hal9.errors import Hal9Error
+from hal9.journal import Journal, tasks
+from hal9.journal.tasks import TERMINAL, TaskRow
+from hal9.learning.outcomes import TaskOutcome
+from hal9.learning.routing_credit import hand_overs
+from hal9.learning.routing_relevance import RelevanceFilter
+from hal9.learning.switches import Switches
+from hal9.learning.weights import HandOver, WeightBook
+from hal9.memory import MemoryStore
+from hal9.neurons import Choice
+from hal9.settings import Settings
+from hal9.signals import StepRecord
+
+__all__ = ["LearnedRouter", "Routing"]
+
+_log = logging.getLogger("hal9.cluster.routing")
+
+_MARK = "routing_mark"
+# Tasks that finish together are recorded in any order; what is looked at twice counts once all the same.
+_OVERLAP_SECONDS = 5.0
+_BATCH = 256
+_AGAIN_SECONDS = 0.05
+_RETRY_SECONDS = 2.0
+
+
+class LearnedRouter:
+    """A `Router` that draws from the connection weights of a home's memory file.
+
+    Use it with `with`. Several processes may route from one file; each sees what another one learned.
+    """
+
+    def __init__(self, home: Home, *, settings: Callable[[], Settings], clock: Clock) -> None:
+        self._home = home
+        self._settings = settings
+        self._clock = clock
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open the memory file.
+
+        Raises:
+            DatabaseError: the memory file cannot be used.
+        """
+        store = MemoryStore(self._home.memory, clock=self._clock)
+        self.store = self._stack.enter_context(store)
+        self._home.memory.chmod(0o600)
+        narrow = RelevanceFilter(self.store, k=lambda: self._settings().routing.relevance_edges)
+        self.weights = WeightBook(self.store, lambda: self._settings().routing, narrow=narrow)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def choose(self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str) -> Choice:
+        pick = self.weights.choose(source, candidates, task_class=task_class, task_id=task_id)
+        if source == BOOK and len(candidates) > 1:
+            # Neurons record their choices as steps; where a task enters is recorded nowhere else.
+            self.weights.decided(pick, source, task_class=task_class, task_id=task_id)
+        return Choice(target=pick.target, odds=pick.odds, policy=pick.policy)
+
+
+class Routing:
+    """Learns from tasks as they finish; `run()` it in the daemon, give it finished tasks with `finished`.
+
+    Args:
+        router: whose weights are learned.
+        journal: where tasks and steps are.
+        settings: in force now.
+        clock: time.
+        alert: tells the user what went wrong.
+    """
+
+    def __init__(
+        self,
+        router: LearnedRouter,
+        journal: Journal,
+        *,
+        settings: Callable[[], Settings],
+        clock: Clock,
+        alert: Callable[[str], None],
+    ) -> None:
+        self._router = router
+        self._clock = clock
+        self._journal = journal
+        self._settings = settings
+        self._alert = alert
+        self._finished: asyncio.Queue[tuple[str, bool | None]] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._switches = Switches(router.store)
+
+    @property
+    def learning(self) -> bool:
+        """Whether weights may change now."""
+        settings = self._settings()
+        allowed = settings.backward_propagation.enabled and not settings.safety.paused
+        return allowed and not self._switches.paused
+
+    def finished(self, task_id: str) -> None:
+        """A task has its result; called in the daemon's event loop."""
+        self._finished.put_nowait((task_id, None))
+
+    def judged(self, outcome: TaskOutcome) -> None:
+        """A check, a judge or the user has judged a task; counts more than the result. From any thread."""
+        if outcome.passed is not None:
+            self._loop.call_soon_threadsafe(self._finished.put_nowait, (outcome.task_id, outcome.passed))
+
+    async def run(self) -> None:
+        """Count finished tasks, also those that finished while nobody was looking; runs for ever."""
+        for missed in await self._missed():
+            self._finished.put_nowait(missed)
+        while True:
+            batch = [await self._finished.get()]
+            while not self._finished.empty() and len(batch) < _BATCH:
+                batch.append(self._finished.get_nowait())
+            try:
+                await self._count(batch)
+            except Hal9Error as error:
+                self._alert(f"connection weights not updated for {len(batch)} tasks, trying again: {error}")
+                for one in batch:
+                    self._finished.put_nowait(one)
+                await self._clock.sleep(_RETRY_SECONDS)
+
+    async def _missed(self) -> list[tuple[str, bool | None]]:
+        """What became known between the last count and the end of the process."""
+        mark = await asyncio.to_thread(self._switches.get, _MARK)
+        if mark is None:
+            return []
+        since = float(mark) - _OVERLAP_SECONDS
+        finished = await self._journal.read(
+            lambda connection: [
+                row[0]
+                for row in connection.execute(
+                    "SELECT id FROM tasks WHERE finished_at >= ? ORDER BY finished_at", (since,)
+                )
+            ]
+        )
+        with self._router.store.reading() as connection:
+            judged = connection.execute(
+                "SELECT task_id, passed FROM outcomes WHERE at >= ? AND passed IS NOT NULL ORDER BY at",
+                (since,),
+            ).fetchall()
+        return [(task_id, None) for task_id in finished] + [(row[0], bool(row[1])) for row in judged]
+
+    async def _count(self, batch: Sequence[tuple[str, bool | None]]) -> None:
+        now = self._clock.now()
+        found = await self._journal.read(
+            lambda connection: [
+                (task, tasks.steps_of(connection, task_id), verdict)
+                for task_id, verdict in batch
+                if (task := tasks.get_task(connection, task_id)) is not None
+            ]
+        )
+        await asyncio.to_thread(self._write, found, now)
+        for task, _, verdict in found:
+            # The news of a result may overtake the commit of its transaction.
+            if task.state not in TERMINAL:
+                self._loop.call_later(_AGAIN_SECONDS, self._finished.put_nowait, (task.id, verdict))
+
+    def _write(self, found: Sequence[tuple[TaskRow, list[StepRecord], bool | None]], now: float) -> None:
+        with self._router.store.writing():
+            for task, steps, verdict in found if self.learning else ():
+                if task.state not in TERMINAL:
+                    continue
+                if verdict is not None:
+                    self._judge(task, steps, success=verdict)
+                elif not self._known(task.id):
+                    self._judge(task, steps, success=task.state == "done")
+            self._switches.put(_MARK, now)
+
+    def _known(self, task_id: str) -> bool:
+        """Whether somebody has judged it already: a user's word is not taken back by the result itself."""
+        with self._router.store.reading() as connection:
+            row = connection.execute(
+                "SELECT 1 FROM route_events WHERE task_id = ? AND kind = 'outcome'", (task_id,)
+            ).fetchone()
+        return row is not None
+
+    def _judge(
+        self, task: TaskRow, steps: Sequence[StepRecord], *, success: bool, usd: float | None = None
+    ) -> int:
+        error = task.result.error if task.result else None
+        reason = "" if error is None else error.reason
+        if task.state == "cancelled":
+            reason = "cancelled"
+        judged = hand_overs(steps, success=success, reason=reason, culprit=error.neuron if error else "")
+        if success or judged:
+            judged += self._entry(task.id, success=success)
+        frozen = self._switches.frozen | frozenset(self._settings().safety.frozen_neurons)
+        spent = task.result.tally.usd if usd is None and task.result else usd or 0.0
+        kept = [one for one in judged if one.source not in frozen]
+        return self._router.weights.observe(task.id, kept, usd=spent)
+
+    def _entry(self, task_id: str, *, success: bool) -> list[HandOver]:
+        """Where the task entered, when there was a choice."""
+        return [
+            HandOver(
+                source=BOOK, target=target, task_class=task_class, success=success, odds=odds, policy=policy
+            )
+            for target, task_class, odds, policy in self._router.weights.decisions(task_id, BOOK)
+        ]
+
+    async def observe(self, task_id: str, success: bool, cost: float | None = None) -> int:
+        """Take a verdict on a finished task: the first one counts, another one later corrects it.
+
+        Args:
+            task_id: the task; one that is not in the journal any more, or not finished, changes nothing.
+            success: the verdict.
+            cost: US dollars; None for what the accounts say.
+
+        Returns:
+            How many edges were counted or corrected; 0 while learning is paused.
+        """
+        task = await self._journal.read(lambda connection: tasks.get_task(connection, task_id))
+        if task is None or task.state not in TERMINAL or not self.learning:
+            return 0
+        steps = await self._journal.read(lambda connection: tasks.steps_of(connection, task_id))
+        return await asyncio.to_thread(self._judge, task, steps, success=success, usd=cost)
+
+    async def promoted(self, neuron: str) -> int:
+        """A neuron's prompt was promoted: what is known of its edges counts for less."""
+        return await asyncio.to_thread(self._router.weights.promoted, neuron)
