@@ -142,7 +142,7 @@ class Evidence:
         places, columns = terrain.words_in(best)
         matrix = terrain.definers_by_token
         definers = np.maximum(1, np.diff(matrix.indptr)[columns])
-        # Once for how little a common name says of each definer, once by its root for how little it says at all.
+        # A common name says less of each definer (1/n), and less at all (1/√n).
         weight = strength[places] * terrain.rarity[columns] / definers**1.5
         distinct, inverse = np.unique(columns, return_inverse=True)
         return np.asarray(np.bincount(inverse, weight, len(distinct)) @ matrix[distinct]).ravel()
