@@ -130,7 +130,7 @@ def equivalence_class(matrix: NDArray[np.bool_]) -> NDArray[np.bool_]:
     while changed:
         changed = False
         for a, b in zip(*np.nonzero(adjacent & ~fixed & ~fixed.T), strict=True):
-            if _meek(a, b, fixed, adjacent):
+            if not fixed[b, a] and _meek(a, b, fixed, adjacent):
                 fixed[a, b] = True
                 changed = True
     undecided = adjacent & ~fixed & ~fixed.T
