@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import report
 from hal9.minds import open_mind
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.baseline import run_baseline
+from hal9.trainer.baseline import BaselineSettings, run_baseline
 from hal9.trainer.corpus import localization_corpus
 from hal9.trainer.inner import InnerLoop, InnerSettings
 from hal9.trainer.protocol import shipped_promptgram
@@ -53,10 +53,11 @@ def run(args: argparse.Namespace) -> None:
             pad = opened(name, "strategy", {"strategy": strategy, "seed": seed, "space": args.space})
             if len(pad.entries) < args.budget and not over():
                 began = time.monotonic()
-                done = run_baseline(
-                    strategy, ground.train, ground.space, pad, budget=args.budget, seed=seed, stop=over
+                settings = BaselineSettings(strategy=strategy, budget=args.budget, seed=seed)
+                done = run_baseline(settings, ground.train, ground.space, pad, stop=over)
+                print(
+                    f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {time.monotonic() - began:.0f} s"
                 )
-                print(f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {time.monotonic() - began:.0f} s")
             complete &= len(pad.entries) >= args.budget
             ground.train._known.clear()  # a whole run's evaluations need not stay in memory
     print("complete" if complete else "more slices are needed")
@@ -74,7 +75,9 @@ async def mind_run(ground: Ground, spec: str, seed: int, args: argparse.Namespac
     async with open_mind(spec) as mind:
         gram = shipped_promptgram("l1-ranker-tuner")
         done = await InnerLoop(mind, gram, ground.train, ground.space, pad, settings, stop=over).run()
-    print(f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {done.episodes} episodes, {done.reason}")
+    print(
+        f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {done.episodes} episodes, {done.reason}"
+    )
     return done.evaluations >= args.budget
 
 
@@ -102,7 +105,9 @@ def table(args: argparse.Namespace) -> None:
     default = {name: ground.split(name).evaluate().score for name in ("train", "validation", "late")}
     figures["default"] = default
     for point in POINTS:
-        rows = [["default", "-", *(f"{default[n]:.4f}" for n in ("train", "validation", "late")), "", "", "", ""]]
+        rows = [
+            ["default", "-", *(f"{default[n]:.4f}" for n in ("train", "validation", "late")), "", "", "", ""]
+        ]
         for name, pads in grouped.items():
             row = _row(ground, pads, point)
             if row is None:
@@ -122,9 +127,21 @@ def table(args: argparse.Namespace) -> None:
                     row["tokens"] or "",
                 ]
             )
-        columns = ["strategy", "seeds", "train", "validation", "late", "gain [min, max]", "p per seed", "s", "tokens"]
+        columns = [
+            "strategy",
+            "seeds",
+            "train",
+            "validation",
+            "late",
+            "gain [min, max]",
+            "p per seed",
+            "s",
+            "tokens",
+        ]
         report.table(f"{point} evaluations, space {args.space}: median NDCG@10", columns, rows)
-    path = report.write(f"trainer-{args.space}", {"points": POINTS}, figures, "numpy", "scipy", "optuna", "cma")
+    path = report.write(
+        f"trainer-{args.space}", {"points": POINTS}, figures, "numpy", "scipy", "optuna", "cma"
+    )
     print(f"written to {path}")
 
 
@@ -139,7 +156,10 @@ def _row(ground: Ground, pads: list[Scratchpad], point: int) -> dict[str, Any] |
     }
     gains = [cell["gain"] for cell in cells]
     used = [pad.entries[:point] for pad, _ in found]
-    tokens = [sum(e["usage"]["prompt_tokens"] + e["usage"]["completion_tokens"] for e in u if "usage" in e) for u in used]
+    tokens = [
+        sum(e["usage"]["prompt_tokens"] + e["usage"]["completion_tokens"] for e in u if "usage" in e)
+        for u in used
+    ]
     return {
         **medians,
         "seeds": len(found),
@@ -153,7 +173,9 @@ def _row(ground: Ground, pads: list[Scratchpad], point: int) -> dict[str, Any] |
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("run")
     one.add_argument("--seconds", type=float, default=280.0)

@@ -1,7 +1,7 @@
 """Numerical strategies run like a mind's: same evaluator, same record, same budget, same resume."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hal9.clock import Clock, SystemClock
 from hal9.ripmap.parameters import Parameters
@@ -10,7 +10,7 @@ from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.space import Space
 from hal9.trainer.strategies import open_strategy
 
-__all__ = ["BaselineResult", "run_baseline"]
+__all__ = ["BaselineResult", "BaselineSettings", "run_baseline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,43 +23,49 @@ class BaselineResult:
     evaluations: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineSettings:
+    """Which strategy, how many evaluations (the defaults included), and what counts as more than noise."""
+
+    strategy: str
+    budget: int
+    seed: int = 0
+    noise: float = 1.0
+
+
 @dataclass(slots=True)
 class _Progress:
     start: Evaluation | None = None
     best: Evaluation | None = None
-    listeners: list[Callable[[dict[str, object]], None]] = field(default_factory=list)
 
 
 def run_baseline(
-    strategy: str,
+    settings: BaselineSettings,
     evaluator: TrainingEvaluator,
     space: Space,
     scratchpad: Scratchpad,
     *,
-    budget: int,
-    seed: int,
-    noise: float = 1.0,
     clock: Clock | None = None,
     listener: Callable[[dict[str, object]], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> BaselineResult:
-    """Spend `budget` evaluations, the defaults included; goes on where the record ends.
+    """Spend the budget of evaluations; goes on where the record ends.
 
     Every point better than the best by any amount becomes the best; `kept` tells whether it was so by more
-    than `noise` standard errors, which is what the `steps` strategy moves by.
+    than the settings' noise, which is what the `steps` strategy moves by.
 
     Raises:
         TrainerSettingInvalid, OptimiserMissing: see `open_strategy`.
     """
     clock = clock or SystemClock()
-    search = open_strategy(strategy, space, budget=budget, seed=seed)
+    search = open_strategy(settings.strategy, space, budget=settings.budget, seed=settings.seed)
     state = _Progress()
     for entry in scratchpad.entries:
         search.tell(search.ask(), entry["ndcg"], kept=entry["kept"])
     if scratchpad.entries:
         state.start = evaluator.evaluate(Parameters())
         state.best = evaluator.evaluate(Parameters(scratchpad.entries[-1]["params"]))
-    while len(scratchpad.entries) < budget and not stop():
+    while len(scratchpad.entries) < settings.budget and not stop():
         began = clock.monotonic()
         point = search.ask()
         made = evaluator.evaluate(space.parameters(point))
@@ -67,8 +73,8 @@ def run_baseline(
         reference = state.best or made
         gain = paired_gain(made, reference)
         # The plain best may differ from what `steps` stands on only by gains within the noise.
-        kept = state.best is None or gain.beats(noise)
-        if strategy == "steps":
+        kept = state.best is None or gain.beats(settings.noise)
+        if settings.strategy == "steps":
             state.best = made if kept else reference
         else:
             state.best = made if made.score > reference.score else reference

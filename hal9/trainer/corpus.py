@@ -59,7 +59,9 @@ class Corpus:
 
         chosen = self.cases.get(split, ())
         if not chosen:
-            raise CorpusUnavailable(detail=f"corpus {self.name} has no {split} cases", remedy="Use a larger one.")
+            raise CorpusUnavailable(
+                detail=f"corpus {self.name} has no {split} cases", remedy="Use a larger one."
+            )
         opened: dict[str, Index] = {}
 
         def open_tree(name: str) -> Index:
@@ -96,7 +98,7 @@ def find_corpus(environment: Mapping[str, str] = os.environ) -> Path:
             return folder
     raise CorpusUnavailable(
         detail=f"there is no localization corpus below {base}",
-        remedy="Set HAL9_SHARED to the folder that holds data/localization, or train on a repository with --repo",
+        remedy="Set HAL9_SHARED to the folder that holds data/localization, or use --repo",
     )
 
 
@@ -157,7 +159,9 @@ def _dates(folder: Path) -> dict[str, str]:
     for file in sorted(folder.glob("*/*.json")):
         for entry in json.loads(file.read_text(encoding="utf-8")):
             if "commit_date" in entry and "pypi_name" in entry:
-                found[f"{entry['pypi_name']}-{entry['version']}:{entry['commit'][:12]}"] = entry["commit_date"]
+                found[f"{entry['pypi_name']}-{entry['version']}:{entry['commit'][:12]}"] = entry[
+                    "commit_date"
+                ]
     return found
 
 
@@ -231,7 +235,16 @@ def source_tree(name: str, folder: Path, *, fetch: bool = True) -> Path:
 def _download(name: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     project, version = name.rsplit("-", 1)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", "--no-binary", ":all:"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-binary",
+        ":all:",
+    ]
     done = subprocess.run(
         [*command, "--quiet", "--dest", str(folder), f"{project}=={version}"],
         capture_output=True,

@@ -28,9 +28,9 @@ def detect_inner(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     if _corrupted(entries[-2:]):
         found.append("schema_corruption")
     window = entries[-_WINDOW:]
-    if len(window) == _WINDOW and not any(entry["kept"] for entry in window):
-        found.append("basin_lock_in")
-    elif len(window) == _WINDOW and 0 < len({name for entry in window for name in _touched(entry)}) <= 2:
+    if (len(window) == _WINDOW and not any(entry["kept"] for entry in window)) or (
+        len(window) == _WINDOW and 0 < len({name for entry in window for name in _touched(entry)}) <= 2
+    ):
         found.append("basin_lock_in")
     if _oscillates(entries[-2 * _WINDOW :]):
         found.append("oscillation")

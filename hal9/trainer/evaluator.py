@@ -171,9 +171,7 @@ class TrainingEvaluator:
             tuple(rank for path, rank in found.items() if wanted[path] >= _RELEVANT)
             for wanted, found in zip(gold, ranks, strict=True)
         )
-        made = Evaluation(
-            chosen, ndcg, tuple(ranks), self._weights, places, time.perf_counter() - started
-        )
+        made = Evaluation(chosen, ndcg, tuple(ranks), self._weights, places, time.perf_counter() - started)
         self._known[chosen] = made
         return made
 

@@ -92,7 +92,9 @@ def _describe(case: WeighedCase, evaluation: Evaluation, number: int) -> Failure
     ranks = evaluation.ranks[number]
 
     def standing(position: int, place: int) -> Standing:
-        parts = {name: float(values[position]) for name, values in signals.items() if values[position] > 0.005}
+        parts = {
+            name: float(values[position]) for name, values in signals.items() if values[position] > 0.005
+        }
         top = dict(sorted(parts.items(), key=lambda pair: -pair[1])[:_SIGNALS])
         return Standing(paths[position], place, float(scores[position]), top)
 
@@ -103,7 +105,9 @@ def _describe(case: WeighedCase, evaluation: Evaluation, number: int) -> Failure
     last = max((found.rank for found in wanted), default=1)
     above = [p for p, place in rank.items() if place < last and paths[p] not in gold][:_DISTRACTORS]
     lack = {
-        name: float(np.mean([values[p] for p in above]) - np.mean([values[positions[path]] for path in ranks]))
+        name: float(
+            np.mean([values[p] for p in above]) - np.mean([values[positions[path]] for path in ranks])
+        )
         for name, values in signals.items()
         if above and ranks
     }
@@ -119,7 +123,9 @@ def _describe(case: WeighedCase, evaluation: Evaluation, number: int) -> Failure
     )
 
 
-def gradient_of(failure: Failure, *, timestamp: float, adjustments: Sequence[Adjustment] = ()) -> ErrorGradient:
+def gradient_of(
+    failure: Failure, *, timestamp: float, adjustments: Sequence[Adjustment] = ()
+) -> ErrorGradient:
     """The failure as the error signal that every other neuron learns from; magnitude is the lost NDCG."""
     missed = ", ".join(f"{found.path} at {found.rank}" for found in failure.wanted)
     above = ", ".join(found.path for found in failure.distractors)

@@ -187,13 +187,15 @@ class InnerLoop:
         )
         if not failing:
             raise _NothingFails
-        levers = choose_levers(
-            self.space, failures, self.settings.levers, self.settings.seed * 1009 + number
-        )
+        levers = choose_levers(self.space, failures, self.settings.levers, self.settings.seed * 1009 + number)
         reply, error, invalid = await self._ask(number, failures, failing, levers)
         proposal = reply.parsed if reply is not None else {}
-        changes = [Change(n, step[0], step[1], step[2]) for n, step in proposal.get("proposed_changes", {}).items()]
-        problems = [note for note in reply.notes if "dropped the property" in note] if reply is not None else []
+        changes = [
+            Change(n, step[0], step[1], step[2]) for n, step in proposal.get("proposed_changes", {}).items()
+        ]
+        problems = (
+            [note for note in reply.notes if "dropped the property" in note] if reply is not None else []
+        )
         trials, repeated = await self._try(changes, problems)
         if reply is not None and not changes:
             problems.append("proposed_changes was empty; name at least one parameter")

@@ -92,7 +92,9 @@ def _line(entry: Mapping[str, Any]) -> str:
     head = f"- episode {entry['episode']}: best {entry['best_ndcg']:.4f}"
     if entry.get("error"):
         return f"{head}; no proposal ({entry['error'][:80]})"
-    tried = ", ".join(f"{name} {step[0]} {step[1]}" for name, step in (entry.get("proposed_changes") or {}).items())
+    tried = ", ".join(
+        f"{name} {step[0]} {step[1]}" for name, step in (entry.get("proposed_changes") or {}).items()
+    )
     verdict = "kept" if entry["kept"] else "taken back"
     gains = ", ".join(f"{trial['gain']:+.4f}" for trial in entry.get("trials", ())) or "not measured"
     return f"{head}; tried {tried or 'nothing'}: {gains}, {verdict}"

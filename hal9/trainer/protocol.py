@@ -93,7 +93,11 @@ def outer_schema() -> dict[str, Any]:
             "mode": {"type": "string", "enum": ["explore", "exploit", "consolidate"]},
             "edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": 3},
             "hypothesis": text,
-            "expected_effects": {"type": "array", "items": {"type": "string", "maxLength": 200}, "maxItems": 3},
+            "expected_effects": {
+                "type": "array",
+                "items": {"type": "string", "maxLength": 200},
+                "maxItems": 3,
+            },
             "risk_level": {"type": "string", "enum": ["low", "medium", "high"]},
         },
     }

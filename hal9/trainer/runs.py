@@ -52,7 +52,9 @@ class RunFolder:
             raise TrainingRunExists(run=self.name, folder=str(self.root))
         found = Scratchpad.load(self.scratchpad)
         wanted = json.loads(json.dumps(dict(settings)))
-        differing = [key for key in wanted if found.settings.get(key) != wanted[key] and key not in _MAY_CHANGE]
+        differing = [
+            key for key in wanted if found.settings.get(key) != wanted[key] and key not in _MAY_CHANGE
+        ]
         if found.kind != kind or differing:
             raise ScratchpadInvalid(
                 path=str(self.scratchpad),
@@ -132,7 +134,9 @@ def paired_p(ours: Evaluation, theirs: Evaluation, seed: int = 0) -> float:
     return float((1 + extreme.sum()) / (1 + _PERMUTATIONS))
 
 
-def compare_on(evaluator: TrainingEvaluator, best: Parameters, base: Parameters, seed: int = 0) -> dict[str, Any]:
+def compare_on(
+    evaluator: TrainingEvaluator, best: Parameters, base: Parameters, seed: int = 0
+) -> dict[str, Any]:
     """Figures of both on one split, with the paired gain, its bootstrap interval and p."""
     from hal9.ripmap.metrics import bootstrap_interval  # noqa: PLC0415 - keeps imports of readers short
 

@@ -62,7 +62,8 @@ class Space:
     def parameters(self, vector: Iterable[float], base: Parameters | None = None) -> Parameters:
         """The inverse; coordinates outside the space come from `base` (defaults when None)."""
         changes = {
-            name: PARAMETERS[name].from_unit(float(unit)) for name, unit in zip(self.names, vector, strict=True)
+            name: PARAMETERS[name].from_unit(float(unit))
+            for name, unit in zip(self.names, vector, strict=True)
         }
         return (base or Parameters()).changed(changes)
 
@@ -117,7 +118,9 @@ def space_of(name: str, alive: Iterable[str] | None = None) -> Space:
     keep = set(PARAMETERS if alive is None or name == "all" else alive)
     names = tuple(n for n in known[name] if n in keep)
     if not names:
-        raise TrainerSettingInvalid(name="space", detail=f"no coordinate of {name!r} moves a ranking of this corpus")
+        raise TrainerSettingInvalid(
+            name="space", detail=f"no coordinate of {name!r} moves a ranking of this corpus"
+        )
     return Space(name, names)
 
 
@@ -147,7 +150,9 @@ def apply_changes(parameters: Parameters, changes: Sequence[Change], space: Spac
             after = item.from_unit(wanted)
             if abs(item.to_unit(after) - unit) < _EDGE:
                 end = "upper" if sign > 0 else "lower"
-                problems.append(f"{change.name}: {change.direction} does nothing, {before:g} is its {end} end")
+                problems.append(
+                    f"{change.name}: {change.direction} does nothing, {before:g} is its {end} end"
+                )
                 continue
             if not -_EDGE <= wanted <= 1 + _EDGE:
                 problems.append(f"{change.name}: clamped to {after:g}, the end of its range")

@@ -48,7 +48,13 @@ def open_strategy(name: str, space: Space, *, budget: int, seed: int) -> Strateg
         TrainerSettingInvalid: there is no such strategy.
         OptimiserMissing: its library is not installed.
     """
-    makers: dict[str, Any] = {"random": _Random, "lhs": _Hypercube, "tpe": _Tpe, "cmaes": _Cmaes, "steps": _Steps}
+    makers: dict[str, Any] = {
+        "random": _Random,
+        "lhs": _Hypercube,
+        "tpe": _Tpe,
+        "cmaes": _Cmaes,
+        "steps": _Steps,
+    }
     if name not in makers:
         raise TrainerSettingInvalid(name="strategy", detail=f"{name!r} is none of {', '.join(STRATEGIES)}")
     made: Strategy = makers[name](space, budget, seed)
@@ -149,9 +155,12 @@ class _Steps:
             return self._space.vector(self._best)
         while True:
             count = int(self._rng.integers(1, 4))
-            names: Sequence[str] = [str(name) for name in self._rng.choice(self._space.names, count, replace=False)]
+            names: Sequence[str] = [
+                str(name) for name in self._rng.choice(self._space.names, count, replace=False)
+            ]
             changes = [
-                Change(name, DIRECTIONS[self._rng.integers(2)], MAGNITUDES[self._rng.integers(3)]) for name in names
+                Change(name, DIRECTIONS[self._rng.integers(2)], MAGNITUDES[self._rng.integers(3)])
+                for name in names
             ]
             applied = apply_changes(self._best, changes, self._space)
             if applied.moved:

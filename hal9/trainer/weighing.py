@@ -49,7 +49,18 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "errors": (),
 }
 """Which coordinates each signal depends on, besides its weight."""
-_WORDY = ("words", "title", "chunks", "path", "heads", "pairs", "callees", "identifiers", "tests", "test_names")
+_WORDY = (
+    "words",
+    "title",
+    "chunks",
+    "path",
+    "heads",
+    "pairs",
+    "callees",
+    "identifiers",
+    "tests",
+    "test_names",
+)
 _ROLES = (
     "role_test",
     "role_docs",
@@ -76,7 +87,9 @@ class WeighedCase:
 
     def __post_init__(self) -> None:
         case = self.item.evidence
-        position = {path: number for number, path in enumerate(case.terrain.paths) if path in self.item.case.gold}
+        position = {
+            path: number for number, path in enumerate(case.terrain.paths) if path in self.item.case.gold
+        }
         self._gold = [(path, position[path]) for path in self.item.case.gold if path in position]
         # Conversation, focus and history have signals of their own; localization cases have none of them.
         plain = case.chronicle is None and not len(case.chat) and not case.focus.any() and case.asks
@@ -97,7 +110,8 @@ class WeighedCase:
         """0-based ranks of the wanted files among the candidates."""
         values = np.where(self.item.candidates, self.scores(parameters), -np.inf)
         return {
-            path: int((values > values[at]).sum() + (values[:at] == values[at]).sum()) for path, at in self._gold
+            path: int((values > values[at]).sum() + (values[:at] == values[at]).sum())
+            for path, at in self._gold
         }
 
     def signals(self, at: Parameters) -> dict[str, Array]:
@@ -187,4 +201,6 @@ def faithful(case: WeighedCase, parameters: Parameters) -> bool:
     """Whether the fast path scores a case as the ranker does (to 1e-9 of the best score)."""
     theirs = rank_case(case.item.evidence, parameters).scores
     ours = case.scores(parameters)
-    return bool(np.allclose(ours, theirs, rtol=0, atol=1e-9 * max(1.0, float(np.abs(theirs).max(initial=0.0)))))
+    return bool(
+        np.allclose(ours, theirs, rtol=0, atol=1e-9 * max(1.0, float(np.abs(theirs).max(initial=0.0))))
+    )

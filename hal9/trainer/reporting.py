@@ -1,0 +1,96 @@
+"""report.md of a run: what was tried, what it is worth, and what it is not."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hal9.trainer.detection import EXPLANATIONS
+from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.views import sparkline
+
+__all__ = ["write_report"]
+
+
+def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> Path:
+    """Write report.md beside progress.png."""
+    best = [entry["best_ndcg"] for entry in pad.entries]
+    what = pad.settings.get("mind") or pad.settings.get("strategy")
+    lines = [
+        f"# Run {folder.name}",
+        "",
+        f"{what}, {len(pad.entries)} episodes, {results['evaluations']} evaluations of the training split; "
+        f"ended because: {results['reason']}.",
+        "",
+        f"**{results['verdict'].capitalize()}.**",
+        "",
+        f"`{sparkline(best)}`" if best else "",
+        "",
+        "| split | cases | start | best | gain (95% interval) | p | won/lost |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, cell in results["splits"].items():
+        low, high = cell["interval"]
+        lines.append(
+            f"| {name} | {cell['cases']} | {cell['start']['ndcg']:.4f} | {cell['best']['ndcg']:.4f} "
+            f"| {cell['gain']:+.4f} ({low:+.4f} to {high:+.4f}) | {cell['p']:.3f} | {cell['won']}/{cell['lost']} |"
+        )
+    lines += [
+        "",
+        "NDCG@10. The training split was searched on, so its gain is biased upward; validation was not.",
+        "",
+    ]
+    if (folder / "progress.png").is_file():
+        lines += ["![progress](progress.png)", ""]
+    lines += _changed(results) + _kept(pad) + _detections(pad) + _cost(results)
+    path = folder / "report.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _changed(results: Mapping[str, Any]) -> list[str]:
+    if not results["changed"]:
+        return ["## Parameters", "", "None was changed.", ""]
+    rows = [f"| `{name}` | {value:.4g} |" for name, value in results["changed"].items()]
+    return ["## Parameters changed from the defaults", "", "| name | value |", "|---|---|", *rows, ""]
+
+
+def _kept(pad: Scratchpad) -> list[str]:
+    kept = [
+        f"- episode {entry['episode'] + 1}: "
+        + ", ".join(f"{name} {a:.4g} to {b:.4g}" for name, (a, b) in trial["moved"].items())
+        + f", {trial['gain']:+.4f} ± {trial['error']:.4f}"
+        for entry in pad.entries
+        for trial in entry.get("trials", ())
+        if trial["kept"]
+    ]
+    if pad.kind != "inner":
+        return []
+    measured = sum(len(entry["trials"]) for entry in pad.entries)
+    return ["## Steps kept", "", f"{len(kept)} of {measured} measured.", "", *kept, ""]
+
+
+def _detections(pad: Scratchpad) -> list[str]:
+    found = Counter(name for entry in pad.entries for name in entry.get("detections", ()))
+    if not found:
+        return []
+    return [
+        "## Detected",
+        "",
+        *(f"- {name} ({n} episodes): {EXPLANATIONS[name]}" for name, n in found.items()),
+        "",
+    ]
+
+
+def _cost(results: Mapping[str, Any]) -> list[str]:
+    usage = results.get("usage")
+    if not usage:
+        return []
+    money = "price unknown" if usage["usd"] is None else f"{usage['usd']:.4f} US dollars"
+    return [
+        "## Cost",
+        "",
+        f"{usage['calls']} calls, {usage['prompt_tokens']} prompt and {usage['completion_tokens']} completion tokens, "
+        f"{money}, {usage['seconds']:.0f} s of waiting.",
+        "",
+    ]

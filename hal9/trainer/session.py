@@ -1,0 +1,193 @@
+"""One whole run: ground, loop, results, picture, report. The commands and the workload call this."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from hal9.errors import OptimiserMissing, TrainerSettingInvalid
+from hal9.limits import BudgetBook, Limit
+from hal9.minds.protocol import Mind
+from hal9.promptgram import Promptgram
+from hal9.ripmap.parameters import Parameters
+from hal9.trainer.baseline import BaselineSettings, run_baseline
+from hal9.trainer.corpus import Corpus, Queries, history_corpus, localization_corpus
+from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
+from hal9.trainer.plots import plot_progress
+from hal9.trainer.protocol import shipped_promptgram
+from hal9.trainer.reporting import write_report
+from hal9.trainer.runs import RUNS, Ground, RunFolder, final_results, write_results
+from hal9.trainer.scratchpad import Scratchpad, only_writer
+
+__all__ = [
+    "TrainOptions",
+    "agent_spec",
+    "open_corpus",
+    "open_trainer_mind",
+    "train_with_mind",
+    "train_with_strategy",
+]
+
+AGENTS = ("claude", "gemini", "codex")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """What a run is asked to do.
+
+    Attributes:
+        corpus: curated (the shared corpus), quick (a few cases of each repository), or a repository's path.
+        limits: tokens, usd, seconds and calls the whole run may spend; absent ones are not limited.
+        score_test: whether the test split is scored at the end.
+    """
+
+    run_name: str
+    root: Path = RUNS
+    corpus: str = "curated"
+    queries: Queries = "plain"
+    space: str = "live"
+    workers: int = 1
+    seed: int = 0
+    resume: bool = False
+    mind: str = ""
+    episodes: int = 20
+    strategy: str = ""
+    budget: int = 0
+    limits: Mapping[Literal["tokens", "usd", "seconds", "calls"], float] = field(default_factory=dict)
+    promptgram: Path | None = None
+    score_test: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """What a resumed run must agree on, for the record's header."""
+        values = asdict(self)
+        for name in ("root", "resume", "run_name"):
+            del values[name]
+        return {**values, "promptgram": str(self.promptgram or ""), "limits": dict(self.limits)}
+
+
+def agent_spec(name: str) -> str:
+    """A mind's spec from what `--agent` takes: claude, gemini, codex, local, or any spec."""
+    return f"agent:{name}" if name in AGENTS else name
+
+
+def open_corpus(options: TrainOptions) -> Corpus:
+    """The corpus an option names.
+
+    Raises:
+        CorpusUnavailable: cases or trees are missing.
+        TrainerSettingInvalid: it is neither a known name nor a folder.
+    """
+    if options.corpus in ("curated", "quick"):
+        return localization_corpus(queries=options.queries, quick=options.corpus == "quick")
+    root = Path(options.corpus)
+    if not root.is_dir():
+        raise TrainerSettingInvalid(
+            name="corpus", detail=f"{options.corpus!r} is neither curated, quick nor a folder"
+        )
+    return history_corpus(root, queries=options.queries)
+
+
+def open_trainer_mind(spec: str, book: BudgetBook | None) -> Mind:
+    """The mind with its budget; the heavy import happens here."""
+    from hal9.minds import open_mind  # noqa: PLC0415 - brings HTTP clients
+
+    return open_mind(agent_spec(spec), budget=book)
+
+
+def run_limits(options: TrainOptions) -> list[Limit]:
+    """The run's limits as the budget book takes them."""
+    return [Limit(kind=kind, scope="task", value=value) for kind, value in options.limits.items()]
+
+
+async def train_with_mind(
+    options: TrainOptions,
+    *,
+    listener: Listener | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    ground: Ground | None = None,
+) -> dict[str, Any]:
+    """Run L1 and write everything the run leaves behind; returns results.json's content.
+
+    Raises:
+        TrainerError, MindError: with what to do.
+    """
+    folder = RunFolder(options.root, options.run_name)
+    with only_writer(folder.path), BudgetBook(folder.path / "budget.sqlite", run_limits(options)) as book:
+        pad = folder.open("inner", options.to_json(), resume=options.resume)
+        given = ground is not None
+        ground = ground or Ground(open_corpus(options), options.space, options.workers, options.seed)
+        try:
+            gram = (
+                Promptgram.load(options.promptgram)
+                if options.promptgram
+                else shipped_promptgram("l1-ranker-tuner")
+            )
+            settings = InnerSettings.for_mind(
+                options.mind, episodes=options.episodes, max_evaluations=options.budget, seed=options.seed
+            )
+            async with open_trainer_mind(options.mind, book) as mind:
+                loop = InnerLoop(
+                    mind, gram, ground.train, ground.space, pad, settings,
+                    listener=listener, stop=stop, task_id=options.run_name,
+                )  # fmt: skip
+                done = await loop.run()
+            return finish(folder.path, pad, ground, done, score_test=options.score_test)
+        finally:
+            if not given:
+                ground.close()
+
+
+def finish(
+    folder: Path, pad: Scratchpad, ground: Ground, done: InnerResult, *, score_test: bool
+) -> dict[str, Any]:
+    """Results, picture and report of an inner run."""
+    facts = {
+        "reason": done.reason,
+        "evaluations": done.evaluations,
+        "episodes": done.episodes,
+        "usage": asdict(done.usage),
+    }
+    results = final_results(ground, done.best, Parameters(), facts=facts, score_test=score_test)
+    return leave_behind(folder, pad, results, done.best)
+
+
+def train_with_strategy(
+    options: TrainOptions,
+    *,
+    listener: Callable[[dict[str, object]], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Run a numerical strategy and write everything the run leaves behind.
+
+    Raises:
+        TrainerError: with what to do.
+    """
+    options = replace(options, budget=options.budget or 100)
+    folder = RunFolder(options.root, options.run_name)
+    with only_writer(folder.path):
+        pad = folder.open("strategy", options.to_json(), resume=options.resume)
+        ground = Ground(open_corpus(options), options.space, options.workers, options.seed)
+        try:
+            settings = BaselineSettings(strategy=options.strategy, budget=options.budget, seed=options.seed)
+            done = run_baseline(settings, ground.train, ground.space, pad, listener=listener, stop=stop)
+            facts = {
+                "reason": "cancelled" if done.evaluations < options.budget else "evaluations",
+                "evaluations": done.evaluations,
+            }
+            results = final_results(
+                ground, done.best, Parameters(), facts=facts, score_test=options.score_test
+            )
+            return leave_behind(folder.path, pad, results, done.best)
+        finally:
+            ground.close()
+
+
+def leave_behind(folder: Path, pad: Scratchpad, results: dict[str, Any], best: Parameters) -> dict[str, Any]:
+    """Write results, picture, report; without matplotlib the results say why there is no picture."""
+    try:
+        plot_progress(pad, folder / "progress.png")
+    except OptimiserMissing as error:
+        results = {**results, "progress": str(error)}
+    write_results(folder, results, best)
+    write_report(folder, pad, results)
+    return results
