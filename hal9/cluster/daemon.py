@@ -153,6 +153,20 @@ class Daemon:
         self.minds = await stack.enter_async_context(MindPool(lambda: self.settings, book))
         self.address = await self._open_broker(stack)
         self.directory = NeuronDirectory(clock=self._clock, node=NODE)
+        await self._open_learning(stack)
+        self.house = self._furnish()
+        self._connect()
+        for definition in self.definitions.values():
+            self._host(definition)
+        await stack.enter_async_context(self.courier)
+        await self.courier.wait_connected(30.0)
+        await self._start_loops(stack)
+        await self.courier.set_status("ready", {"version": __version__})
+        self._write_status("ready")
+        _log.info("ready: %d neurons, broker %s", len(self.definitions), self.address)
+
+    async def _open_learning(self, stack: AsyncExitStack) -> None:
+        """What is learned: routes, memories, prompts."""
         self.router = stack.enter_context(
             LearnedRouter(self.home, settings=lambda: self.settings, clock=self._clock)
         )
@@ -167,7 +181,13 @@ class Daemon:
                 alert=self.alert,
             )
         )
-        self.house = self._furnish()
+        self.routing = Routing(
+            self.router, self.journal, settings=lambda: self.settings, clock=self._clock, alert=self.alert
+        )
+
+    def _connect(self) -> None:
+        """Courier and task book, and who hears of finished tasks."""
+        settings = self.settings
         self.courier = Courier(
             MqttBus(self.address, client_id=f"{settings.cluster.name}-{NODE}"),
             self.journal,
@@ -188,16 +208,11 @@ class Daemon:
         self.book.finish_writes.append(ask_to_learn)
         self.book.elsewhere.update(dict.fromkeys(REQUESTS, self.learner.wake))
         self.learner.courier = self.courier
-        self.routing = Routing(
-            self.router, self.journal, settings=lambda: self.settings, clock=self._clock, alert=self.alert
-        )
         self.book.on_finished.append(self.routing.finished)
         self.learner.engine.on_outcome.append(self.routing.judged)
         self.courier.host(BOOK, self.book.handle, concurrency=16)
-        for definition in self.definitions.values():
-            self._host(definition)
-        await stack.enter_async_context(self.courier)
-        await self.courier.wait_connected(30.0)
+
+    async def _start_loops(self, stack: AsyncExitStack) -> None:
         self._group = await stack.enter_async_context(asyncio.TaskGroup())
         for name, run in (
             ("intake", self.book.intake),
@@ -210,9 +225,6 @@ class Daemon:
             ("gate", self.learner.run_gate),
         ):
             self._tasks.append(self._group.create_task(run(), name=f"daemon {name}"))
-        await self.courier.set_status("ready", {"version": __version__})
-        self._write_status("ready")
-        _log.info("ready: %d neurons, broker %s", len(self.definitions), self.address)
 
     async def _open_broker(self, stack: AsyncExitStack) -> BrokerAddress:
         external = broker_address(self.settings.broker)

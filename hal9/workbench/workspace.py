@@ -141,7 +141,9 @@ class Workspace:
             self.undo_file.unlink(missing_ok=True)
             return
         stored = {
-            target.relative_to(self.root).as_posix(): None if data is None else base64.b64encode(data).decode()
+            target.relative_to(self.root).as_posix(): None
+            if data is None
+            else base64.b64encode(data).decode()
             for target, data in self._before.items()
         }
         _write(self.undo_file, json.dumps(stored).encode())
