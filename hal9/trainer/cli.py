@@ -25,7 +25,7 @@ def limit_options(command: Any) -> Any:
     return command
 
 
-def limits_of(values: dict[str, Any]) -> dict[str, float]:
+def limits_of(values: dict[str, Any]) -> dict[Any, float]:
     """The limits that were given."""
     kinds = ("tokens", "usd", "seconds", "calls")
     return {kind: values[f"limit_{kind}"] for kind in kinds if values.get(f"limit_{kind}") is not None}

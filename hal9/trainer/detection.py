@@ -1,6 +1,7 @@
 """Named ways in which training goes wrong, read from the record."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 __all__ = ["EXPLANATIONS", "detect_inner", "detect_not_steering"]
@@ -28,15 +29,17 @@ def detect_inner(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     if _corrupted(entries[-2:]):
         found.append("schema_corruption")
     window = entries[-_WINDOW:]
-    if (len(window) == _WINDOW and not any(entry["kept"] for entry in window)) or (
-        len(window) == _WINDOW and 0 < len({name for entry in window for name in _touched(entry)}) <= 2
-    ):
+    if len(window) == _WINDOW and (not any(entry["kept"] for entry in window) or _narrow(window)):
         found.append("basin_lock_in")
     if _oscillates(entries[-2 * _WINDOW :]):
         found.append("oscillation")
     if entries and entries[-1].get("repeated"):
         found.append("repetition")
     return found
+
+
+def _narrow(window: Sequence[Mapping[str, Any]]) -> bool:
+    return 0 < len({name for entry in window for name in _touched(entry)}) <= 2
 
 
 def _touched(entry: Mapping[str, Any]) -> Sequence[str]:
@@ -55,9 +58,7 @@ def _oscillates(entries: Sequence[Mapping[str, Any]]) -> bool:
     for entry in entries:
         for name, step in (entry.get("proposed_changes") or {}).items():
             pushes.setdefault(name, []).append(step[0])
-    return any(
-        sum(a != b for a, b in zip(seen, seen[1:], strict=False)) >= _FLIPS for seen in pushes.values()
-    )
+    return any(sum(a != b for a, b in pairwise(seen)) >= _FLIPS for seen in pushes.values())
 
 
 def detect_not_steering(
@@ -68,7 +69,8 @@ def detect_not_steering(
     Args:
         child: how often each parameter was touched under the edited promptgram.
         parent: the same under its parent.
-        gain: paired difference of final NDCG; error: its standard error.
+        gain: paired difference of final NDCG.
+        error: its standard error.
     """
     total = sum(max(child.get(n, 0), parent.get(n, 0)) for n in {*child, *parent})
     shared = sum(min(child.get(n, 0), parent.get(n, 0)) for n in {*child, *parent})

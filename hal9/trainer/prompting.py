@@ -34,7 +34,7 @@ _HISTORY = 8
 
 
 def choose_levers(space: Space, failures: Sequence[Failure], count: int, seed: int) -> tuple[str, ...]:
-    """The parameters to show: those of the signals that split wanted files from distractors, then others by turns.
+    """The parameters to show: those of signals that split wanted files from distractors, others by turns.
 
     A list of every parameter would fill a small model's context; the turn through the rest keeps every
     parameter reachable.

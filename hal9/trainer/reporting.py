@@ -19,8 +19,7 @@ def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> P
     lines = [
         f"# Run {folder.name}",
         "",
-        f"{what}, {len(pad.entries)} episodes, {results['evaluations']} evaluations of the training split; "
-        f"ended because: {results['reason']}.",
+        _opening(what, pad, results),
         "",
         f"**{results['verdict'].capitalize()}.**",
         "",
@@ -33,7 +32,8 @@ def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> P
         low, high = cell["interval"]
         lines.append(
             f"| {name} | {cell['cases']} | {cell['start']['ndcg']:.4f} | {cell['best']['ndcg']:.4f} "
-            f"| {cell['gain']:+.4f} ({low:+.4f} to {high:+.4f}) | {cell['p']:.3f} | {cell['won']}/{cell['lost']} |"
+            f"| {cell['gain']:+.4f} ({low:+.4f} to {high:+.4f}) | {cell['p']:.3f} "
+            f"| {cell['won']}/{cell['lost']} |"
         )
     lines += [
         "",
@@ -46,6 +46,13 @@ def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> P
     path = folder / "report.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _opening(what: object, pad: Scratchpad, results: Mapping[str, Any]) -> str:
+    return (
+        f"{what}, {len(pad.entries)} episodes, {results['evaluations']} evaluations of the training split; "
+        f"ended because: {results['reason']}."
+    )
 
 
 def _changed(results: Mapping[str, Any]) -> list[str]:
@@ -87,10 +94,8 @@ def _cost(results: Mapping[str, Any]) -> list[str]:
     if not usage:
         return []
     money = "price unknown" if usage["usd"] is None else f"{usage['usd']:.4f} US dollars"
-    return [
-        "## Cost",
-        "",
-        f"{usage['calls']} calls, {usage['prompt_tokens']} prompt and {usage['completion_tokens']} completion tokens, "
-        f"{money}, {usage['seconds']:.0f} s of waiting.",
-        "",
-    ]
+    told = (
+        f"{usage['calls']} calls, {usage['prompt_tokens']} prompt and {usage['completion_tokens']} "
+        f"completion tokens, {money}, {usage['seconds']:.0f} s of waiting."
+    )
+    return ["## Cost", "", told, ""]

@@ -87,7 +87,7 @@ def load_run(root: Path, name: str) -> Scratchpad:
 
 @dataclass(eq=False)
 class Ground:
-    """What runs are measured on: the training evaluator, the space, and the other splits when they are asked for."""
+    """What runs are measured on: the training evaluator, the space, other splits when asked for."""
 
     corpus: Corpus
     space_name: str = "live"
