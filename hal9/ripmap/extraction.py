@@ -2,9 +2,8 @@
 
 import re
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from hal9.ripmap.docs import comment_above, first_paragraph, string_value
@@ -13,7 +12,6 @@ from hal9.ripmap.imports import read_imports
 from hal9.ripmap.languages import LoadedLanguage, load_language
 from hal9.ripmap.model import (
     Definition,
-    DefinitionKind,
     Import,
     ParseStatus,
     Reference,
@@ -21,6 +19,7 @@ from hal9.ripmap.model import (
     StringLiteral,
 )
 from hal9.ripmap.roles import is_generated, is_minified
+from hal9.ripmap.scoping import Found, Matches, line_starts, nest, resolve_references
 from hal9.ripmap.textio import is_binary, utf8
 
 if TYPE_CHECKING:
@@ -40,8 +39,6 @@ _UNTIMED_BYTES = 500_000
 _READ_BYTES = 65_536
 _PARSE_SECONDS = 30.0
 _RECEIVER_LIMIT = 80
-_CONTAINERS = frozenset({"class", "interface", "struct", "enum", "trait", "type"})
-_SELF = frozenset({"self", "this", "cls", "$this", "Self", "@"})
 _WRAPPERS = frozenset(
     {
         "Optional",
@@ -70,7 +67,6 @@ _WRAPPERS = frozenset(
 _TYPE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|::)[A-Za-z_][A-Za-z0-9_]*)*")
 _SPACE = re.compile(r"\s+")
 _ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
-_VAGUE = frozenset({"variable", "type"})
 _BRACED = frozenset({"function", "method", "macro", "class", "field"})
 _PRIORITY: dict[str, int] = {"call": 0, "type": 1, "attribute": 2, "name": 3}
 
@@ -87,37 +83,6 @@ class Extraction:
     strings: Sequence[StringLiteral] = ()
     docstring: str = ""
     generated: bool = False
-
-
-@dataclass(slots=True)
-class _Found:
-    """One definition before its parent is known; `container` alone names others (impl blocks, namespaces)."""
-
-    name: str
-    kind: str
-    start: int
-    end: int
-    line: int
-    end_line: int
-    signature: str
-    docstring: str
-    bases: tuple[str, ...]
-    parent: str
-    position: int = -1
-    qualified: str = ""
-
-
-@dataclass(slots=True)
-class _Matches:
-    """What the query found, by what it is."""
-
-    found: list[_Found] = field(default_factory=list)
-    references: dict[int, tuple[str, ReferenceKind, str]] = field(default_factory=dict)
-    bindings: list[tuple[int, str, str]] = field(default_factory=list)
-    imports: list[Import] = field(default_factory=list)
-    strings: list[tuple[int, int, str]] = field(default_factory=list)
-    documented: set[int] = field(default_factory=set)
-    docstring: str = ""
 
 
 def extract(language: str, content: bytes) -> Extraction:
@@ -143,16 +108,16 @@ def extract(language: str, content: bytes) -> Extraction:
     tree = _parse(loaded, source)
     if tree is None:
         return Extraction("words", lines, generated=generated)
-    matches = _Matches()
+    matches = Matches()
     kinds = loaded.kinds
     for pattern, match in QueryCursor(loaded.query).matches(tree.root_node):
         _sort_in(loaded, source, kinds[pattern], match, matches)
-    definitions, spans = _nest(matches.found)
+    definitions, spans = nest(matches.found)
     return Extraction(
         "partial" if tree.root_node.has_error else "ok",
         lines,
         definitions,
-        _resolve(matches, definitions, spans, _line_starts(source)),
+        resolve_references(matches, definitions, spans, line_starts(source)),
         tuple(matches.imports),
         tuple(
             StringLiteral(text, line)
@@ -189,7 +154,7 @@ def _text(source: bytes, node: "Node") -> str:
 
 
 def _sort_in(
-    loaded: LoadedLanguage, source: bytes, kind: str, match: "dict[str, list[Node]]", matches: _Matches
+    loaded: LoadedLanguage, source: bytes, kind: str, match: "dict[str, list[Node]]", matches: Matches
 ) -> None:
     """Put one match where it belongs; `kind` is what its pattern is for."""
     if kind.startswith("ref."):
@@ -221,7 +186,7 @@ def _sort_in(
 
 
 def _add_reference(
-    source: bytes, node: "Node", receiver: "list[Node] | None", kind: ReferenceKind, matches: _Matches
+    source: bytes, node: "Node", receiver: "list[Node] | None", kind: ReferenceKind, matches: Matches
 ) -> None:
     start = node.start_byte
     known = matches.references.get(start)
@@ -234,7 +199,7 @@ def _add_reference(
 
 
 def _add_definitions(
-    loaded: LoadedLanguage, source: bytes, match: "dict[str, list[Node]]", kind: str, matches: _Matches
+    loaded: LoadedLanguage, source: bytes, match: "dict[str, list[Node]]", kind: str, matches: Matches
 ) -> None:
     node = match[kind][0]
     kind = kind.removeprefix("def.").replace("scope", "")
@@ -258,7 +223,7 @@ def _add_definitions(
         elif loaded.language.docs in {"slash", "hash"} and kind not in {"variable", "field"}:
             documentation = comment_above(source, node.start_byte)
         matches.found.append(
-            _Found(
+            Found(
                 name=name,
                 kind=kind,
                 start=node.start_byte,
@@ -333,141 +298,3 @@ def _bases(source: bytes, node: "Node") -> tuple[str, ...]:
         if name:
             names.append(name)
     return tuple(dict.fromkeys(names))
-
-
-def _nest(found: list[_Found]) -> tuple[tuple[Definition, ...], list[tuple[int, int, int]]]:
-    """Give each definition its parent by containment; spans are (start, end, position in definitions)."""
-    seen: set[tuple[int, str]] = set()
-    stack: list[_Found] = []
-    definitions: list[Definition] = []
-    spans: list[tuple[int, int, int]] = []
-    for item in sorted(found, key=lambda item: (item.start, -item.end, item.kind in _VAGUE)):
-        if (item.start, item.name) in seen or not item.name:
-            continue
-        seen.add((item.start, item.name))
-        while stack and stack[-1].end <= item.start:
-            stack.pop()
-        outer = stack[-1] if stack else None
-        parent = ".".join(part for part in (outer.qualified if outer else "", item.parent) if part)
-        item.qualified = f"{parent}.{item.name}" if parent else item.name
-        if item.kind:
-            kind = item.kind
-            inside_class = bool(item.parent) or (
-                outer is not None and (outer.kind in _CONTAINERS or not outer.kind)
-            )
-            if kind == "function" and inside_class:
-                kind = "method"
-            elif kind == "variable" and item.name.isupper() and len(item.name) > 1:
-                kind = "constant"
-            item.position = len(definitions)
-            definitions.append(
-                Definition(
-                    item.name,
-                    cast("DefinitionKind", kind),
-                    item.line,
-                    item.end_line,
-                    item.signature,
-                    parent,
-                    item.docstring,
-                    item.bases,
-                )
-            )
-            if kind not in {"variable", "constant", "field"}:
-                spans.append((item.start, item.end, item.position))
-                stack.append(item)
-        else:
-            stack.append(item)
-    return tuple(definitions), spans
-
-
-def _line_starts(source: bytes) -> list[int]:
-    starts = [0]
-    position = source.find(b"\n")
-    while position >= 0:
-        starts.append(position + 1)
-        position = source.find(b"\n", position + 1)
-    return starts
-
-
-def _resolve(
-    matches: _Matches,
-    definitions: tuple[Definition, ...],
-    spans: list[tuple[int, int, int]],
-    line_starts: list[int],
-) -> tuple[Reference, ...]:
-    """Put each reference into its scope and find its receiver's class from bindings before it."""
-    events = sorted(
-        [(start, 0, None) for start in matches.references] + [(b[0], 1, b) for b in matches.bindings],
-        key=lambda event: event[:2],
-    )
-    name_starts = {start for start, _, _ in spans}
-    stack: list[tuple[int, int, dict[str, str]]] = []
-    outermost: dict[str, str] = {}
-    attributes: dict[str, dict[str, str]] = {}
-    out: list[Reference] = []
-    spans = sorted(spans, key=lambda span: (span[0], -span[1]))
-    starts = [span[0] for span in spans]
-    following = 0
-    for start, is_binding, binding in events:
-        limit = bisect_left(starts, start + 1, following) if following < len(starts) else following
-        for span in spans[following:limit]:
-            while stack and stack[-1][0] <= span[0]:
-                stack.pop()
-            stack.append((span[1], span[2], {}))
-        following = limit
-        while stack and stack[-1][0] <= start:
-            stack.pop()
-        owner = _owner(stack, definitions)
-        if is_binding and binding is not None:
-            _, variable, declared = binding
-            base, _, attribute = variable.partition(".")
-            if base in _SELF and attribute and owner:
-                attributes.setdefault(owner, {})[attribute] = declared
-            else:
-                (stack[-1][2] if stack else outermost)[variable] = declared
-            continue
-        name, kind, receiver = matches.references[start]
-        line = bisect_right(line_starts, start)
-        scope = stack[-1][1] if stack else -1
-        # A class's own bases and decorators stand within its span but are used by what is around it.
-        if start in name_starts and len(stack) > 1:
-            scope = stack[-2][1]
-        out.append(
-            Reference(
-                name,
-                line,
-                kind,
-                scope,
-                receiver,
-                _receiver_type(receiver, owner, stack, outermost, attributes),
-            )
-        )
-    return tuple(out)
-
-
-def _owner(stack: list[tuple[int, int, dict[str, str]]], definitions: tuple[Definition, ...]) -> str:
-    for _, position, _ in reversed(stack):
-        definition = definitions[position]
-        if definition.kind in _CONTAINERS:
-            return definition.name
-        if definition.kind == "method" and definition.parent:
-            return definition.parent.rpartition(".")[2]
-    return ""
-
-
-def _receiver_type(
-    receiver: str,
-    owner: str,
-    stack: list[tuple[int, int, dict[str, str]]],
-    outermost: dict[str, str],
-    attributes: dict[str, dict[str, str]],
-) -> str:
-    if not receiver:
-        return ""
-    base, _, attribute = receiver.partition(".")
-    if base in _SELF:
-        return attributes.get(owner, {}).get(attribute, "") if attribute else owner
-    for _, _, bindings in reversed(stack):
-        if receiver in bindings:
-            return bindings[receiver]
-    return outermost.get(receiver, "")
