@@ -40,7 +40,7 @@ def language_terms(belief: PairBelief) -> FloatArray:
     size = len(belief.names)
     terms = np.zeros((size, size))
     evidence = belief.evidence
-    # Among many pairs a mistaken answer needs little help from chance in the data, unless edges are known to be rare.
+    # Among many pairs a mistaken answer needs little help from chance, unless edges are known to be rare.
     base = min(0.45, belief.prior.expected_degree / max(1, size - 1))
     sparsity = float(np.log(base / (1 - base)))
     for column, (source, target) in enumerate(((belief.first, belief.second), (belief.second, belief.first))):
