@@ -7,7 +7,7 @@ undone to the byte-identical state, and the ledger's chain holds.
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -101,7 +101,7 @@ class World:
         self.files = shipped()
         self.folder = folder
 
-    def __enter__(self) -> "World":
+    def __enter__(self) -> Self:
         self.store.__enter__()
         self.engine = self.open()
         self.start = state_document(self.store, self.engine.prompts)

@@ -1,0 +1,230 @@
+"""Rules out of the user's words and of retries; when they are admitted, and how their uses are counted."""
+
+from dataclasses import replace
+
+import pytest
+
+from hal9.journal.tasks import TaskRow
+from hal9.learning import LearningEngine, Lessons, ReplayCase, TaskPath, parse_feedback
+from hal9.learning.lessons import answer_as_turn, wrong_and_right
+from hal9.memory import MemoryStore, Mitigation, MitigationBook, Scope, audit, recall
+from hal9.promptgram import Promptgram
+from hal9.signals import FileChange, StepRecord, TaskPayload
+from tests.learning.test_propagate import flow
+from tests.learning.world import finished, step, straight
+
+SCOPE = Scope("/ws", "billing", "*")
+WRONG = "`d.py`\n```python\ndef f(day):\n    return day\n```"
+RIGHT = "`d.py`\n```python\nimport locale\n\ndef f(day):\n    return locale.str(day)\n```"
+
+
+class Stage:
+    """A real-mind stand-in whose results a test sets: (bare, with the mitigation)."""
+
+    def __init__(self, bare: bool | None, helped: bool | None) -> None:
+        self.bare, self.helped = bare, helped
+        self.seen: list[Mitigation | None] = []
+
+    async def rehearse(self, case: ReplayCase, mitigation: Mitigation | None) -> bool | None:
+        self.seen.append(mitigation)
+        return self.bare if mitigation is None else self.helped
+
+
+def lessons(store: MemoryStore, stage: Stage | None = None, verified: bool | None = None) -> Lessons:
+    async def verify(payload: TaskPayload, expected: str) -> bool | None:
+        return verified
+
+    return Lessons(store, verify=verify, rehearse=stage.rehearse if stage else None)
+
+
+def retried(task: TaskRow, prompts: dict[str, Promptgram]) -> list[StepRecord]:
+    return [
+        step(task, prompts["l2-craftsman"], 2, "think", reply=WRONG),
+        step(task, prompts["l2-craftsman"], 2, "check", outcome="failed"),
+        step(task, prompts["l2-craftsman"], 2, "think", reply=RIGHT),
+        step(task, prompts["l2-craftsman"], 2, "check"),
+    ]
+
+
+async def test_the_users_sentence_becomes_the_rule_in_their_words(store: MemoryStore) -> None:
+    stage = Stage(bare=False, helped=True)
+    told = parse_feedback({"verdict": "reject", "why": "Dates are written DD.MM.YYYY"})
+    lesson = await lessons(store, stage).from_feedback(told, finished(), [], cause="f1")
+    assert lesson.state == "admitted"
+    assert lesson.mitigation_id is not None
+    one = MitigationBook(store).get(lesson.mitigation_id)
+    assert one.rule == "In module billing: Dates are written DD.MM.YYYY."
+    assert one.scope == SCOPE
+    assert [bool(mitigation) for mitigation in stage.seen] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("bare", "helped", "state"),
+    [
+        (False, True, "admitted"),
+        (False, False, "candidate"),
+        (True, True, "candidate"),
+        (True, False, "quarantined"),
+        (None, None, "candidate"),
+    ],
+)
+async def test_a_rule_without_an_answer_must_fix_a_held_back_case(
+    store: MemoryStore, bare: bool | None, helped: bool | None, state: str
+) -> None:
+    told = parse_feedback({"verdict": "reject", "why": "use tabs"})
+    lesson = await lessons(store, Stage(bare, helped)).from_feedback(told, finished(), [], cause="f1")
+    assert lesson.state == state
+
+
+@pytest.mark.parametrize(
+    ("verified", "state"), [(True, "admitted"), (None, "admitted"), (False, "quarantined")]
+)
+async def test_a_corrected_answer_is_taken_unless_the_check_contradicts_it(
+    store: MemoryStore, verified: bool | None, state: str
+) -> None:
+    told = parse_feedback({"verdict": "reject", "expected": "def f(day):\n    return day\n"})
+    lesson = await lessons(store, verified=verified).from_feedback(told, finished(), [], cause="f1")
+    assert lesson.state == state
+
+
+async def test_after_two_retired_rules_of_a_scope_the_users_word_alone_is_not_enough(
+    store: MemoryStore,
+) -> None:
+    made = []
+    for number in range(3):
+        told = parse_feedback({"verdict": "reject", "expected": f"def f(day):\n    return {number}\n"})
+        lesson = await lessons(store, Stage(False, False)).from_feedback(
+            told, finished(), [], cause=f"f{number}"
+        )
+        made.append(lesson.state)
+        if lesson.state == "admitted" and lesson.mitigation_id is not None:
+            for _ in range(2):
+                MitigationBook(store).record_outcome(lesson.mitigation_id, "failed")
+    assert made == ["admitted", "admitted", "candidate"]
+
+
+async def test_feedback_on_a_task_without_a_scope_teaches_nothing_and_says_so(store: MemoryStore) -> None:
+    told = parse_feedback({"verdict": "reject", "why": "no"})
+    lesson = await lessons(store).from_feedback(told, finished("Do it."), [], cause="f")
+    assert lesson.mitigation_id is None
+    assert "module" in lesson.reason
+
+
+def test_an_answer_is_shown_as_a_neuron_would_write_it() -> None:
+    payload = TaskPayload(objective="o", targets=["a/d.py"])
+    assert answer_as_turn(payload, [], "x = 1\n") == "`a/d.py`\n```python\nx = 1\n```"
+    assert (
+        answer_as_turn(TaskPayload(objective="o"), ["d.rs"], "fn f() {}") == "`d.rs`\n```rust\nfn f() {}\n```"
+    )
+    assert answer_as_turn(TaskPayload(objective="o"), ["a", "b"], "42") == "42"
+
+
+async def test_a_retry_that_passed_is_a_candidate_until_it_fixes_another_case(
+    store: MemoryStore, files: dict[str, Promptgram]
+) -> None:
+    task = finished(reason=None)
+    steps = retried(task, files)
+    assert wrong_and_right(steps) == (WRONG, RIGHT)
+    teacher = lessons(store, Stage(bare=False, helped=True))
+    lesson = await teacher.from_retry(task, steps, cause=task.id)
+    assert lesson is not None
+    assert lesson.state == "candidate"
+    assert lesson.mitigation_id is not None
+    one = MitigationBook(store).get(lesson.mitigation_id)
+    assert one.example is not None
+    assert one.example.answer == RIGHT
+    assert "import locale" in one.rule
+    assert recall(store, task.payload.objective, SCOPE) is None
+    failed = finished(now=1_700_000_100.0)
+    tried = await teacher.try_candidates(failed, cause=failed.id)
+    assert [one.state for one in tried] == ["admitted"]
+    assert recall(store, task.payload.objective, Scope("/ws", "billing", "x")) is not None
+
+
+def test_only_a_failure_followed_by_a_success_is_a_retry(files: dict[str, Promptgram]) -> None:
+    task = finished()
+    assert wrong_and_right(straight(task, files)) is None
+    assert wrong_and_right(straight(finished(reason=None), files)) is None
+
+
+async def test_uses_are_counted_once_per_task_and_the_user_has_the_last_word(
+    engine: LearningEngine, files: dict[str, Promptgram], store: MemoryStore
+) -> None:
+    told = parse_feedback({"verdict": "reject", "expected": "def f(day):\n    return 1\n"})
+    lesson = await engine.lessons.from_feedback(told, finished(), [], cause="f")
+    number = lesson.mitigation_id
+    assert number is not None
+
+    def record() -> tuple[int, int, int, int]:
+        one = MitigationBook(store).get(number)
+        return one.tried, one.helped, one.failed, one.unjudged
+
+    task = finished(reason=None, now=1_700_000_010.0)
+    steps = straight(task, files, recalled=[number])
+    for _ in range(3):
+        await engine.examine(task, steps)
+    assert record() == (1, 1, 0, 0)
+    for _ in range(2):
+        await engine.take_feedback(parse_feedback({"verdict": "reject", "why": "no"}), task, steps, cause="g")
+    assert record() == (1, 0, 1, 0)
+    await engine.take_feedback(parse_feedback({"verdict": "accept"}), task, steps, cause="h")
+    assert record() == (1, 1, 0, 0)
+    # What the result says later does not overrule the user.
+    await engine.examine(task, steps)
+    assert record() == (1, 1, 0, 0)
+    unjudged = finished(reason=None, check=None, now=1_700_000_020.0)
+    await engine.examine(unjudged, straight(unjudged, files, recalled=[number]))
+    assert record() == (1, 1, 0, 1)
+    assert audit(store).tampered == ()
+
+
+async def test_a_rule_that_fails_twice_is_retired_and_the_ledger_says_so(
+    engine: LearningEngine, files: dict[str, Promptgram], store: MemoryStore
+) -> None:
+    told = parse_feedback({"verdict": "reject", "expected": "def f(day):\n    return 1\n"})
+    number = (await engine.lessons.from_feedback(told, finished(), [], cause="f")).mitigation_id
+    assert number is not None
+    for at in (1, 2):
+        task = finished(now=1_700_000_000.0 + at)
+        await engine.examine(task, straight(task, files, recalled=[number]))
+    assert MitigationBook(store).get(number).state == "retired"
+    last = engine.gate.ledger.rows(kinds=("mitigation",))[-1]
+    assert (last.before, last.after, last.figures["failed"]) == ("admitted", "retired", 2)
+    undone = engine.rollback.change(last.id)
+    assert undone.said == (f"mitigation {number}: retired → admitted",)
+
+
+async def test_contradictory_feedback_leaves_one_rule_per_word_and_both_on_probation(
+    engine: LearningEngine, files: dict[str, Promptgram], store: MemoryStore
+) -> None:
+    for number in range(6):
+        task = finished(reason=None, check=None, now=1_700_000_000.0 + number)
+        steps = straight(task, files)
+        why = "Write tabs." if number % 2 else "Write spaces."
+        report = await engine.take_feedback(
+            parse_feedback({"verdict": "reject", "why": why}), task, steps, cause=f"f{number}"
+        )
+        await flow(engine, list(report.signals), TaskPath.recorded(steps))
+    rules = {one.rule: one.state for one in MitigationBook(store).all()}
+    assert set(rules) == {"In module billing: Write tabs.", "In module billing: Write spaces."}
+    assert len(recall_rules(store)) <= 1
+
+
+def recall_rules(store: MemoryStore) -> list[str]:
+    found = recall(store, "In module billing, write g.", Scope("/ws", "billing", "z"))
+    return [found.rule] if found else []
+
+
+async def test_a_solved_task_whose_files_changed_is_not_kept_for_replay(
+    engine: LearningEngine, files: dict[str, Promptgram], store: MemoryStore
+) -> None:
+    for number, action in enumerate(("created", "modified")):
+        task = finished(reason=None, now=1_700_000_000.0 + number)
+        assert task.result is not None
+        changes = [FileChange(path="d.py", action=action)]  # type: ignore[arg-type]
+        result = task.result.model_copy(update={"changes": changes})
+        task = replace(task, result=result)
+        await engine.examine(task, straight(task, files))
+    kept = store.connection.execute("SELECT checks FROM tasks").fetchall()
+    assert len(kept) == 1
+    assert '"remove": ["d.py"]' in kept[0]["checks"]
