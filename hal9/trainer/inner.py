@@ -1,8 +1,8 @@
 """The inner loop (L1): a mind reads failures and proposes steps; only measured gains are kept.
 
 Each episode: describe failures, ask, check the answer, step on each parameter's own scale, measure on the
-same cases, keep the candidate if it beats the best by more than the noise, else take it back. What was taken back
-is evidence too, and told to the mind in the next episode.
+same cases, keep the candidate if it beats the best by more than the noise, else take it back. What was taken
+back is evidence too, and told to the mind in the next episode.
 """
 
 import asyncio

@@ -61,11 +61,14 @@ class Space:
 
     def parameters(self, vector: Iterable[float], base: Parameters | None = None) -> Parameters:
         """The inverse; coordinates outside the space come from `base` (defaults when None)."""
+        base = base or Parameters()
         changes = {
             name: PARAMETERS[name].from_unit(float(unit))
             for name, unit in zip(self.names, vector, strict=True)
+            # A value that did not move must come back exactly, not through a logarithm.
+            if abs(float(unit) - PARAMETERS[name].to_unit(base[name])) > _EDGE
         }
-        return (base or Parameters()).changed(changes)
+        return base.changed(changes)
 
 
 @dataclass(frozen=True, slots=True)

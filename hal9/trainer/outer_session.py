@@ -1,0 +1,257 @@
+"""One whole outer run: minds, topology, results, report."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hal9.clock import Clock, SystemClock
+from hal9.errors import ScratchpadInvalid, TrainingRunExists
+from hal9.limits import BudgetBook
+from hal9.ripmap.parameters import Parameters
+from hal9.trainer.corpus import Queries
+from hal9.trainer.inner import InnerSettings, Listener
+from hal9.trainer.outer import OuterResult, OuterSettings, run_stack
+from hal9.trainer.population import run_population
+from hal9.trainer.promptgrams import PromptShelf
+from hal9.trainer.runs import Ground, final_results, write_results
+from hal9.trainer.scratchpad import Scratchpad, only_writer
+from hal9.trainer.session import TrainOptions, open_corpus, open_trainer_mind, run_limits
+from hal9.trainer.workshop import Workshop
+
+__all__ = ["OuterOptions", "train_outer"]
+
+ROOT = Path("training-outer")
+_FIXED = (
+    "corpus",
+    "queries",
+    "space",
+    "agent_inner",
+    "agent_outer",
+    "topology",
+    "seed",
+    "repeats",
+    "warm_start",
+    "episodes_inner",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OuterOptions:
+    """What an outer run is asked to do; see `TrainOptions` for what both have."""
+
+    run_name: str
+    root: Path = ROOT
+    corpus: str = "curated"
+    queries: Queries = "plain"
+    space: str = "live"
+    workers: int = 1
+    seed: int = 0
+    resume: bool = False
+    steps_outer: int = 10
+    episodes_inner: int = 20
+    agent_inner: str = "claude"
+    agent_outer: str = "codex"
+    topology: Literal["stack", "population"] = "stack"
+    repeats: int = 2
+    explore: float = 0.2
+    warm_start: bool = False
+    limits: Mapping[Literal["tokens", "usd", "seconds", "calls"], float] = field(default_factory=dict)
+    score_test: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.root / "runs" / self.run_name
+
+    def to_json(self) -> dict[str, Any]:
+        """All but where it lies."""
+        values = asdict(self)
+        return {
+            **{k: v for k, v in values.items() if k not in ("root", "resume", "run_name")},
+            "limits": dict(self.limits),
+        }
+
+    def train_options(self) -> TrainOptions:
+        """The part that inner runs share."""
+        return TrainOptions(
+            run_name=self.run_name,
+            corpus=self.corpus,
+            queries=self.queries,
+            space=self.space,
+            limits=self.limits,
+        )
+
+
+async def train_outer(
+    options: OuterOptions,
+    *,
+    on_step: Callable[[Mapping[str, Any]], None] | None = None,
+    on_episode: Listener | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    clock: Clock | None = None,
+    ground: Ground | None = None,
+) -> dict[str, Any]:
+    """Run L2 over L1 and write everything the run leaves behind; returns results.json's content.
+
+    Raises:
+        TrainerError, MindError: with what to do.
+    """
+    folder, given = options.folder, ground is not None
+    with (
+        only_writer(folder),
+        BudgetBook(folder / "budget.sqlite", run_limits(options.train_options())) as book,
+    ):
+        pad = _record(options)
+        ground = ground or Ground(
+            open_corpus(options.train_options()), options.space, options.workers, options.seed
+        )
+        try:
+            async with (
+                open_trainer_mind(options.agent_inner, book) as inner,
+                open_trainer_mind(options.agent_outer, book) as outer,
+            ):
+                workshop = Workshop(
+                    ground, inner, outer, folder,
+                    PromptShelf(options.root / "prompts" / "inner"),
+                    InnerSettings.for_mind(options.agent_inner, episodes=options.episodes_inner, seed=options.seed),
+                    repeats=options.repeats, listener=on_episode, clock=clock or SystemClock(), stop=stop,
+                    task_id=options.run_name,
+                )  # fmt: skip
+                settings = OuterSettings(
+                    steps=options.steps_outer, seed=options.seed,
+                    explore=options.explore, warm_start=options.warm_start,
+                )  # fmt: skip
+                if options.topology == "population":
+                    done = await run_population(workshop, pad, settings, listener=on_step)
+                else:
+                    done = await run_stack(workshop, pad, settings, listener=on_step)
+            return _finish(options, pad, ground, workshop, done)
+        finally:
+            if not given:
+                ground.close()
+
+
+def _record(options: OuterOptions) -> Scratchpad:
+    path = options.folder / "outer_scratchpad.json"
+    if not path.is_file():
+        return Scratchpad.create(path, "outer", options.to_json())
+    if not options.resume:
+        raise TrainingRunExists(run=options.run_name, folder=str(options.root / "runs"))
+    found = Scratchpad.load(path)
+    wanted = json.loads(json.dumps(options.to_json()))
+    differing = [key for key in _FIXED if found.settings.get(key) != wanted[key]]
+    if differing:
+        raise ScratchpadInvalid(
+            path=str(path), detail=f"the run was started with other settings ({', '.join(differing)})"
+        )
+    return found
+
+
+def _finish(
+    options: OuterOptions, pad: Scratchpad, ground: Ground, workshop: Workshop, done: OuterResult
+) -> dict[str, Any]:
+    best = Parameters(done.params)
+    facts = {
+        "reason": done.reason,
+        "topology": options.topology,
+        "steps": done.steps,
+        "best_prompt_id": done.best,
+        "meta_loss": {"mean": done.mean, "interval": list(done.interval)} if done.best else None,
+        "evaluations": ground.train.calls,
+        "usage": asdict(workshop.usage),
+        "what_helped": what_helped(pad),
+    }
+    results = final_results(ground, best, Parameters(), facts=facts, score_test=options.score_test)
+    write_results(options.folder, results, best)
+    _report(options, pad, results)
+    return results
+
+
+def what_helped(pad: Scratchpad) -> list[dict[str, Any]]:
+    """Every measured edit with its paired effect, the largest gain first; `proven` leaves out zero."""
+    found = [
+        {
+            "prompt_id": entry["prompt_id"],
+            "parent": entry["parent"],
+            "hypothesis": entry["proposal"].get("hypothesis", ""),
+            "gain": entry["delta"]["ndcg"],
+            "interval": entry["delta"]["interval"],
+            "proven": len(entry["final"]["finals"]) > 1 and entry["delta"]["interval"][0] > 0,
+        }
+        for entry in pad.entries
+        if "delta" in entry
+    ]
+    return sorted(found, key=lambda item: -float(item["gain"]))
+
+
+def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) -> None:
+    """Write report.md."""
+    helped = results["what_helped"]
+    refused = [entry for entry in pad.entries if entry.get("problem")]
+    lines = [
+        f"# Outer run {options.run_name}",
+        "",
+        _opening(options, results),
+        "",
+        f"**Parameters: {results['verdict']}.**",
+        _promptgrams(results),
+        "",
+        "| edit | parent | gain in final NDCG@10 (95% interval over seeds) | hypothesis |",
+        "|---|---|---|---|",
+    ]
+    for item in helped:
+        low, high = item["interval"]
+        text = item["hypothesis"].replace("|", "/").replace("\n", " ")[:120]
+        lines.append(
+            f"| {item['prompt_id']} | {item['parent']} | {item['gain']:+.4f} ({low:+.4f} to {high:+.4f}) | {text} |"
+        )
+    lines += ["", f"{len(refused)} proposals were refused:", ""]
+    lines += [f"- step {entry['outer_step'] + 1}: {entry['problem']}" for entry in refused] or ["- none"]
+    lines += ["", "| split | cases | start | best | gain (95% interval) | p |", "|---|---|---|---|---|---|"]
+    for name, cell in results["splits"].items():
+        low, high = cell["interval"]
+        lines.append(
+            f"| {name} | {cell['cases']} | {cell['start']['ndcg']:.4f} | {cell['best']['ndcg']:.4f} "
+            f"| {cell['gain']:+.4f} ({low:+.4f} to {high:+.4f}) | {cell['p']:.3f} |"
+        )
+    lines += ["", "The training split was searched on, so its gain is biased upward; validation was not."]
+    (options.folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _opening(options: OuterOptions, results: Mapping[str, Any]) -> str:
+    return (
+        f"{options.agent_outer} steers {options.agent_inner}, {options.topology}, {results['steps']} steps of "
+        f"{options.repeats} inner runs with {options.episodes_inner} episodes; "
+        f"ended because: {results['reason']}."
+    )
+
+
+def _promptgrams(results: Mapping[str, Any]) -> str:
+    helped = results["what_helped"]
+    proven = sum(item["proven"] for item in helped)
+    return (
+        f"**Promptgrams: {proven} of {len(helped)} measured edits helped beyond their interval; "
+        f"best is {results['best_prompt_id'] or 'none'}.**"
+    )
+
+
+def dry_run(options: OuterOptions) -> list[str]:
+    """What a run would do, without asking a mind or writing anything."""
+    corpus = open_corpus(options.train_options())
+    calls = (
+        options.steps_outer * (1 + options.repeats * options.episodes_inner)
+        + options.repeats * options.episodes_inner
+    )
+    told = (
+        f"L2 {options.agent_outer}, L1 {options.agent_inner}: at most {calls} calls and "
+        f"{3 * (calls - options.steps_outer)} evaluations"
+    )
+    described = {name: facts["cases"] for name, facts in corpus.describe().items()}
+    return [
+        f"run {options.folder}, topology {options.topology}",
+        f"corpus {corpus.name}: " + ", ".join(f"{count} {name}" for name, count in described.items()),
+        told,
+        "limits: " + (", ".join(f"{k} {v:g}" for k, v in options.limits.items()) or "none"),
+    ]

@@ -1,0 +1,148 @@
+"""The outer loop as a population: L1 promptgrams are nodes, L2 is an advisor they ask.
+
+Nodes exchange Metric, Need, Suggestion, Fork, Merge and Veto (see `hal9.belief`): a tuner that has run out of
+ideas sends a Need with its scores, L2 answers with Suggestions, and only measured gains change a node. With
+one node, no forks and no trips this is the strict stack.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hal9.belief import Bench, Evidence, LocalHost, LogEntry, Policy, Population, PromptgramSpace
+from hal9.promptgram import Edit, Promptgram
+from hal9.ripmap.parameters import Parameters
+from hal9.trainer.outer import OuterResult, OuterSettings, best_of
+from hal9.trainer.protocol import shipped_promptgram
+from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.workshop import BudgetSpent, Measured, Workshop
+
+__all__ = ["FIXED", "run_population"]
+
+L1, L2 = "l1", "l2"
+FIXED = Policy(
+    cap=1, forks=False, trips=0, proposals=1, retry=1.0, similarity=1.0, patience=10**6, damping=0.0
+)
+"""The rules under which the population is the strict stack."""
+FREE = Policy(cap=6, trips=0, proposals=1, min_wins=1)
+
+
+@dataclass(slots=True)
+class _Bench:
+    """The workshop as the population's evaluator and L2's advice."""
+
+    workshop: Workshop
+    known: dict[str, Measured] = field(default_factory=dict)
+    seen: dict[str, set[str]] = field(default_factory=dict)
+    limit: int = 0
+    asked: int = 0
+    past: list[dict[str, Any]] = field(default_factory=list)
+    deterministic: bool = True
+
+    @property
+    def items(self) -> Sequence[str]:
+        return self.workshop.seeds
+
+    async def evaluate(self, belief: Promptgram, items: Sequence[str], draw: int) -> Mapping[str, float]:
+        shelved = self.workshop.shelf.add(belief, created_at=self.workshop.clock.now())
+        measured = await self.workshop.measure(shelved, Parameters(), items)
+        seen = self.seen.setdefault(shelved.name, set())
+        seen.update(items)
+        if seen == set(self.items):
+            # All its runs are done by now, so that this reads them and runs nothing.
+            self.known[shelved.name] = await self.workshop.measure(shelved, Parameters())
+        return {item: measured.finals[item] for item in items}
+
+    async def propose(
+        self, belief: Promptgram, evidence: Evidence, tried: frozenset[str], count: int, seed: int
+    ) -> Sequence[Edit]:
+        """L2's single-edit ideas for a node that needs some; none once the steps are used up."""
+        while self.asked < self.limit:
+            fresh = await self._ask(belief, tried)
+            if fresh:
+                return fresh
+        return []
+
+    async def _ask(self, belief: Promptgram, tried: frozenset[str]) -> list[Edit]:
+        self.asked += 1
+        parent = self.workshop.shelf.add(belief, created_at=self.workshop.clock.now())
+        base = await self.workshop.measure(parent, Parameters())
+        self.known[parent.name] = base
+        made = await self.workshop.propose(parent, base, self.past, seed=self.asked - 1)
+        edits = [Edit.from_dict(edit) for edit in made.answer.get("edits", [])] if not made.problem else []
+        fresh = [edit for edit in edits if edit.edit_hash not in tried]
+        self.past.append(
+            {
+                "parent": parent.name,
+                "proposal": made.answer,
+                "problem": made.problem or ("" if fresh else "tried before"),
+                "delta": {"ndcg": 0.0, "error": 0.0},
+            }
+        )
+        return fresh
+
+
+async def run_population(
+    workshop: Workshop,
+    pad: Scratchpad,
+    settings: OuterSettings,
+    *,
+    policy: Policy = FREE,
+    listener: Callable[[Mapping[str, Any]], None] | None = None,
+) -> OuterResult:
+    """Run the population; a run that was killed is replayed from its inner runs, which cost nothing again.
+
+    Every entry of the population's log becomes an episode of the scratchpad.
+    """
+    bench = _Bench(workshop, limit=settings.steps)
+    written = list(pad.entries)
+    told = [0]
+
+    def on_entry(entry: LogEntry) -> None:
+        position, told[0] = told[0], told[0] + 1
+        if position < len(written):
+            return
+        episode = {"outer_step": position, **_entry(entry)}
+        made = pad.append(episode)
+        if listener is not None:
+            listener(made)
+
+    space = PromptgramSpace()
+    host = LocalHost(Bench(space=space, evaluator=bench, policy=policy, advice={L2: bench}))
+    budget = (settings.steps + 2) * workshop.repeats * policy.cap
+    population = Population(
+        space, bench.items, host, policy=policy, seed=settings.seed, budget=budget, on_entry=on_entry
+    )
+    population.add(L1, shipped_promptgram("l1-ranker-tuner"))
+    population.add(L2, shipped_promptgram("l2-prompt-evolver"), role="advisor", neighbours=[L1])
+    reason = "steps"
+    try:
+        first = workshop.shelf.add(
+            shipped_promptgram("l1-ranker-tuner"), created_at=workshop.clock.now(), description="as shipped"
+        )
+        bench.known[first.name] = await workshop.measure(first, Parameters())
+        outcome = await population.run()
+        reason = "steps" if bench.asked >= settings.steps else outcome.reason
+    except BudgetSpent as stop:
+        reason = stop.reason
+    if not bench.known:
+        nothing = float("nan")
+        return OuterResult("", nothing, (nothing, nothing), {}, nothing, len(pad.entries), reason)
+    best = best_of(bench.known)
+    top = max(bench.known.values(), key=lambda measured: max(measured.finals.values()))
+    return OuterResult(
+        best,
+        bench.known[best].mean,
+        bench.known[best].interval(),
+        top.best_params,
+        max(top.finals.values()),
+        bench.asked,
+        reason,
+    )
+
+
+def _entry(entry: LogEntry) -> dict[str, Any]:
+    """A log entry as the scratchpad keeps it."""
+    values: dict[str, Any] = json.loads(json.dumps(entry.to_json(), default=str))
+    return values

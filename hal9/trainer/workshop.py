@@ -1,0 +1,320 @@
+"""What both topologies share: how a promptgram is measured, and how L2 is asked for a better one.
+
+Promptgrams are compared from the same start parameters, seed by seed. The score of one seed is the final
+NDCG@10 on the training split after an inner run of K episodes under the promptgram.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hal9.clock import Clock, SystemClock
+from hal9.errors import EditError, LimitError, MindError, ScratchpadInvalid
+from hal9.minds.protocol import Message, Mind, Request, Usage
+from hal9.promptgram import Edit, Promptgram
+from hal9.ripmap.parameters import Parameters
+from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
+from hal9.trainer.promptgrams import PromptShelf, Shelved
+from hal9.trainer.protocol import outer_schema, protocol, shipped_promptgram
+from hal9.trainer.runs import Ground
+from hal9.trainer.scratchpad import Scratchpad, write_json
+
+__all__ = ["BudgetSpent", "Measured", "Proposal", "Workshop"]
+
+
+class BudgetSpent(Exception):
+    """A budget, or the user, ended the run inside an inner run."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A promptgram's inner runs from one start.
+
+    Attributes:
+        step: name of the folder below inner_runs.
+        finals: seed to final NDCG@10; starts: seed to that of the start parameters.
+        touched: parameter to how often it was proposed.
+        detections: name to number of episodes; needs: what minds said no parameter can express.
+    """
+
+    step: str
+    prompt: str
+    finals: dict[str, float]
+    starts: dict[str, float]
+    params: dict[str, dict[str, float]]
+    touched: dict[str, int]
+    detections: dict[str, int]
+    needs: tuple[str, ...]
+    failing: dict[str, int]
+    confidence: float | None
+    kept: int
+    episodes: int
+
+    @property
+    def mean(self) -> float:
+        """The meta-loss's estimate: mean final NDCG@10."""
+        return float(np.mean(list(self.finals.values())))
+
+    @property
+    def best_params(self) -> dict[str, float]:
+        """Changes of the best seed's final parameters over the defaults."""
+        return self.params[max(self.finals, key=lambda seed: (self.finals[seed], seed))]
+
+    def interval(self, level_z: float = 1.96) -> tuple[float, float]:
+        """Normal interval of the mean over seeds; a point when there is but one."""
+        values = list(self.finals.values())
+        error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+        return self.mean - level_z * error, self.mean + level_z * error
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """L2's answer: the child it makes, or why there is none."""
+
+    answer: dict[str, Any]
+    child: Promptgram | None
+    problem: str
+    usage: Usage
+
+
+@dataclass(slots=True)
+class Workshop:
+    """Measures promptgrams and asks L2; every step can be repeated after a crash and finds its own traces.
+
+    Attributes:
+        inner_mind, outer_mind: opened by the caller.
+        folder: the outer run's folder.
+        repeats: inner runs (seeds) per promptgram.
+    """
+
+    ground: Ground
+    inner_mind: Mind
+    outer_mind: Mind
+    folder: Path
+    shelf: PromptShelf
+    settings: InnerSettings
+    repeats: int = 2
+    listener: Listener | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    stop: Callable[[], bool] = lambda: False
+    task_id: str = "ripmap-train-outer"
+    outer_promptgram: Promptgram | None = None
+    usage: Usage = field(default_factory=lambda: Usage(calls=0))
+
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """The items on which promptgrams are compared."""
+        return tuple(f"seed-{number}" for number in range(self.repeats))
+
+    async def measure(
+        self, prompt: Shelved, start: Parameters, seeds: Sequence[str] | None = None
+    ) -> Measured:
+        """Run, or finish, the inner runs of a promptgram from a start.
+
+        Raises:
+            BudgetSpent: a budget ended before the runs did; what is done stays done.
+        """
+        step = self._step_folder(prompt, start)
+        results: dict[str, tuple[InnerResult, Scratchpad]] = {}
+        for seed in seeds or self.seeds:
+            pad_path = step / seed / "scratchpad.json"
+            settings = replace(self.settings, seed=self.settings.seed + int(seed.rpartition("-")[2]))
+            pad = (
+                Scratchpad.load(pad_path)
+                if pad_path.is_file()
+                else Scratchpad.create(
+                    pad_path,
+                    "inner",
+                    {"mind": self.inner_mind.name, "prompt": prompt.name, **settings.to_json()},
+                )
+            )
+            before = sum((Usage(**entry["usage"]) for entry in pad.entries), Usage(calls=0))
+            loop = InnerLoop(
+                self.inner_mind, prompt.promptgram, self.ground.train, self.ground.space, pad, settings,
+                start=start, listener=self.listener, clock=self.clock, stop=self.stop, task_id=self.task_id,
+            )  # fmt: skip
+            done = await loop.run()
+            if done.reason in ("budget", "cancelled"):
+                raise BudgetSpent(done.reason)
+            self.usage += replace(
+                done.usage,
+                prompt_tokens=done.usage.prompt_tokens - before.prompt_tokens,
+                completion_tokens=done.usage.completion_tokens - before.completion_tokens,
+                seconds=done.usage.seconds - before.seconds,
+                calls=done.usage.calls - before.calls,
+            )
+            results[seed] = (done, pad)
+        return _measured(step.name, prompt.name, results)
+
+    def _step_folder(self, prompt: Shelved, start: Parameters) -> Path:
+        """The folder of this promptgram from this start; a new number when there is none."""
+        runs = self.folder / "inner_runs"
+        facts = {"prompt": prompt.name, "hash": prompt.hash, "start": start.changes()}
+        known = sorted(runs.glob("step_*/step.json")) if runs.is_dir() else []
+        for path in known:
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise ScratchpadInvalid(path=str(path), detail=str(error)) from error
+            if found == facts:
+                return path.parent
+        folder = runs / f"step_{len(known) + 1:03d}"
+        write_json(folder / "step.json", facts)
+        return folder
+
+    async def propose(
+        self,
+        parent: Shelved,
+        measured: Measured,
+        history: Sequence[Mapping[str, Any]],
+        *,
+        seed: int,
+        mode: str = "exploit",
+    ) -> Proposal:
+        """Ask L2 for edits of a promptgram; an edit that does not apply makes the proposal an error.
+
+        The answer is written down under `seed`; after a crash it is read instead of asked for again, so that
+        the inner runs made under it are found.
+
+        Raises:
+            BudgetSpent: the budget refused the call.
+        """
+        path = self.folder / "inner_runs" / f"proposal_{seed:03d}.json"
+        kept = _written_proposal(path, parent)
+        if kept is not None:
+            return kept
+        made = await self._ask(parent, measured, history, seed, mode)
+        facts = {"parent": parent.hash, "answer": made.answer, "problem": made.problem}
+        write_json(path, {**facts, "usage": asdict(made.usage)})
+        return made
+
+    async def _ask(
+        self,
+        parent: Shelved,
+        measured: Measured,
+        history: Sequence[Mapping[str, Any]],
+        seed: int,
+        mode: str,
+    ) -> Proposal:
+        gram = self.outer_promptgram or shipped_promptgram("l2-prompt-evolver")
+        request = Request(
+            (
+                Message("system", gram.render(protocol=protocol("outer"))),
+                Message("user", outer_prompt(parent, measured, history, mode=mode)),
+            ),
+            schema=outer_schema(),
+            temperature=self.settings.temperature,
+            max_tokens=self.settings.max_tokens,
+            seed=self.settings.seed * 7919 + seed,
+            timeout_seconds=self.settings.timeout_seconds,
+            repairs=self.settings.repairs,
+            metadata={"task_id": self.task_id},
+        )
+        try:
+            reply = await self.outer_mind.think(request)
+        except LimitError as error:
+            raise BudgetSpent("budget") from error
+        except MindError as error:
+            return Proposal({}, None, str(error), Usage(calls=0))
+        self.usage += reply.usage
+        try:
+            child = apply_edits(parent.promptgram, reply.parsed["edits"])
+        except EditError as error:
+            return Proposal(reply.parsed, None, f"an edit does not apply: {error}", reply.usage)
+        return Proposal(reply.parsed, child, "", reply.usage)
+
+
+def _written_proposal(path: Path, parent: Shelved) -> Proposal | None:
+    """A proposal that was made before a crash for the same promptgram."""
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found["parent"] != parent.hash:
+        return None
+    child = None if found["problem"] else apply_edits(parent.promptgram, found["answer"]["edits"])
+    return Proposal(found["answer"], child, found["problem"], Usage(**found["usage"]))
+
+
+def apply_edits(promptgram: Promptgram, edits: Sequence[Mapping[str, Any]]) -> Promptgram:
+    """All edits in order, or none.
+
+    Raises:
+        EditError: one of them does not apply; says why.
+    """
+    for edit in edits:
+        promptgram = promptgram.apply(Edit.from_dict(edit))
+    return promptgram
+
+
+def _measured(step: str, prompt: str, results: Mapping[str, tuple[InnerResult, Scratchpad]]) -> Measured:
+    entries = [entry for _, pad in results.values() for entry in pad.entries]
+    touched = Counter(name for entry in entries for name in entry["proposed_changes"])
+    detections = Counter(name for entry in entries for name in entry["detections"])
+    needs = dict.fromkeys(text for entry in entries for text in entry["structural_insights"])
+    sure = [entry["confidence"] for entry in entries if entry["confidence"] is not None]
+    return Measured(
+        step,
+        prompt,
+        {seed: done.score for seed, (done, _) in results.items()},
+        {seed: done.start_score for seed, (done, _) in results.items()},
+        {seed: done.best.changes() for seed, (done, _) in results.items()},
+        dict(touched),
+        dict(detections),
+        tuple(needs)[:5],
+        {seed: pad.entries[-1]["failing"] if pad.entries else 0 for seed, (_, pad) in results.items()},
+        float(np.mean(sure)) if sure else None,
+        sum(entry["kept"] for entry in entries),
+        len(entries),
+    )
+
+
+def outer_prompt(
+    parent: Shelved, measured: Measured, history: Sequence[Mapping[str, Any]], *, mode: str
+) -> str:
+    """What L2 sees: the promptgram's mutable sections, its runs, and what earlier edits did."""
+    gram = parent.promptgram
+    low, high = measured.interval()
+    lines = [f"# Promptgram {parent.name}"]
+    for name in ("Policy", "Heuristics", "Style"):
+        lines += ["", f"## {name}", gram.section(name)]
+    finals = ", ".join(f"{value:.4f}" for value in measured.finals.values())
+    start = float(np.mean(list(measured.starts.values())))
+    lines += [
+        "",
+        "# Its runs",
+        f"start {start:.4f}, final {finals} (mean {measured.mean:.4f}, {low:.4f} to {high:.4f})",
+        f"{measured.kept} of {measured.episodes} episodes kept a step",
+        "touched: "
+        + (", ".join(f"{n} x{c}" for n, c in Counter(measured.touched).most_common(8)) or "nothing"),
+        "detected: " + (", ".join(f"{n} x{c}" for n, c in measured.detections.items()) or "nothing"),
+    ]
+    lines += [f"the tuner says it lacks: {need}" for need in measured.needs[:3]]
+    if history:
+        lines += ["", "# Earlier edits"]
+    for entry in history[-5:]:
+        lines.append(f"- from {entry['parent']}: {_edits(entry)} -> {_effect(entry)}")
+    lines += ["", f"Propose edits to {parent.name} ({mode})."]
+    return "\n".join(lines)
+
+
+def _edits(entry: Mapping[str, Any]) -> str:
+    edits = (entry.get("proposal") or {}).get("edits", [])
+    return (
+        "; ".join(f"{e['edit_type']} {e['section']}: {(e['content'] or e['target'])[:70]}" for e in edits)
+        or "none"
+    )
+
+
+def _effect(entry: Mapping[str, Any]) -> str:
+    if entry["problem"]:
+        return f"refused ({entry['problem'][:90]})"
+    return f"{entry['delta']['ndcg']:+.4f} ± {entry['delta']['error']:.4f}"
