@@ -16,7 +16,7 @@ _PATIENCE_SECONDS = 120.0
 async def ask_daemon(
     ctx: click.Context, kind: str, body: dict[str, Any], *, task_id: str | None = None
 ) -> dict[str, Any] | None:
-    """Put a request to the daemon and wait for its answer; None when the cluster is down (it stays queued)."""
+    """Put a request to the daemon and wait for its answer; None when it is down (the request stays)."""
     async with open_cluster(ctx) as cluster:
         full = await cluster.resolve(task_id) if task_id is not None else None
         number = await cluster.request(kind, body, task_id=full)

@@ -48,8 +48,8 @@ def ledger(ctx: click.Context, neuron: str | None, kinds: tuple[str, ...], limit
 def diff(ctx: click.Context, neuron: str, first: str, second: str, as_json: bool) -> None:
     """Compare two versions of a neuron's prompt.
 
-    FIRST and SECOND are "file" (the user's file), "now" (in force), a version number, the beginning of a content hash,
-    or a change's id; without them: file and now.
+    FIRST and SECOND are "file" (the user's file), "now" (in force), a version number, the beginning of a
+    content hash, or a change's id; without them: file and now.
     """
     from hal9.learning import PromptBook, versions
     from hal9.neurons import load_neurons

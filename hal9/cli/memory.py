@@ -95,7 +95,8 @@ def show_pattern(ctx: click.Context, pattern_id: int, as_json: bool) -> None:
             tasks = [
                 dict(row)
                 for row in connection.execute(
-                    "SELECT task_id, neuron, layer, magnitude, at FROM occurrences WHERE pattern_id = ? ORDER BY id",
+                    "SELECT task_id, neuron, layer, magnitude, at FROM occurrences "
+                    "WHERE pattern_id = ? ORDER BY id",
                     (pattern_id,),
                 )
             ]

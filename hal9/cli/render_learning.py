@@ -65,7 +65,7 @@ def why_tree(found: dict[str, Any]) -> Tree:
         gradients.add(f"{line} [dim]{escape(note)}[/]\n{_short(one['critique'], 200)}")
     learned = tree.add("learned" if found["learned"] or found["patterns"] else "learned nothing")
     for one in found["patterns"]:
-        learned.add(f"pattern {one['id']} ({one['occurrences']}×): {_short(one['title'])}")
+        learned.add(f"pattern {one['id']} ({one['occurrences']}x): {_short(one['title'])}")
     for one in found["learned"]:
         learned.add(
             f"{one['id'][-12:]} {one['kind']} {escape(one['target'])} [dim]{one['state']}[/] {_gist(one)}"
@@ -88,7 +88,7 @@ def _gist(change: dict[str, Any]) -> str:
 def pattern_lines(rows: "Sequence[Pattern]") -> Iterator[str]:
     """Patterns, surest first."""
     for one in rows:
-        head = f"[bold]{one.id}[/] {one.occurrences}× sure {one.confidence:.2f} {one.error_type}"
+        head = f"[bold]{one.id}[/] {one.occurrences}x sure {one.confidence:.2f} {one.error_type}"
         yield f"{head} [dim]{escape(one.scope.label())}[/] {_short(one.title)}"
         if one.prevention_strategy:
             yield f"   prevented by: {_short(one.prevention_strategy, 160)}"
@@ -144,7 +144,8 @@ def approval_panel(change: "Change") -> Panel:
 
 def status_lines(found: dict[str, Any]) -> Iterator[str]:
     """Learning at a glance."""
-    yield f"learning     {'[green]on[/]' if found['learning'] else '[yellow]off[/]: ' + escape(found['why_not'])}"
+    off = f"[yellow]off[/]: {escape(found['why_not'])}"
+    yield "learning     " + ("[green]on[/]" if found["learning"] else off)
     if found["frozen"]:
         yield f"frozen       {escape(', '.join(found['frozen']))}"
     if found["held_still"]:

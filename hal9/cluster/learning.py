@@ -1,4 +1,4 @@
-"""Learning in the daemon: opens the memory file, answers requests, serves recall, prompts and gradients to neurons."""
+"""Learning in the daemon: opens the memory file, answers requests, serves the neurons."""
 
 import asyncio
 import json
@@ -209,7 +209,7 @@ class Learner:
         signals = await self.engine.on_gradient(signal, gradient, recorded=TaskPath.recorded(steps))
         self._changed.set()
 
-        def settled(connection: sqlite3.Connection) -> None:
+        def settled(_connection: sqlite3.Connection) -> None:
             if not signals:
                 root = str(gradient.context.environmental_factors.get("root", ""))
                 loop.call_soon_threadsafe(self._arrived, root)

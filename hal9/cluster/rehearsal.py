@@ -61,7 +61,7 @@ class Rehearsal:
     clock: Clock
 
     async def verify(self, payload: TaskPayload, expected: str) -> bool | None:
-        """Whether an answer passes the task's check; None when there is no check, workspace or single target."""
+        """Whether an answer passes the task's check; None without check, workspace or single target."""
         targets = infer_targets(payload)
         if not payload.check or payload.workspace is None or len(targets) != 1:
             return None
@@ -137,7 +137,7 @@ class Rehearsal:
             signal=signal,
             task=task,
             promptgram=promptgram,
-            progress=lambda event, detail: None,
+            progress=lambda _event, _detail: None,
         )
 
     @asynccontextmanager

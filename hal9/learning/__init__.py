@@ -1,7 +1,7 @@
 """From an error to a safer prompt and a better memory.
 
-Detect (`detect`), propagate (`LearningEngine`), remember (patterns, mitigations), adjust within limits, gate by
-measurement, and write every change into a ledger that can undo it.
+Detect (`detect`), propagate (`LearningEngine`), remember (patterns, mitigations), adjust within limits, gate
+by measurement, and write every change into a ledger that can undo it.
 """
 
 from hal9.learning.adjust import Adjuster, Proposal, Refusal, allowed_share, suggestions

@@ -4,9 +4,9 @@ The share of a prompt (its tokens) or of a number's range that a step may change
 
     allowed = min(max_adjustment, learning_rate x adjustment_decay^n)
 
-where n counts earlier adjustments of the same thing (a section of this neuron, a number of this neuron). A number's
-step is further scaled by the gradient's magnitude and the suggestion's confidence. What exceeds the limits is
-refused whole, never cut down to something nobody proposed.
+where n counts earlier adjustments of the same thing (a section of this neuron, a number of this neuron). A
+number's step is further scaled by the gradient's magnitude and the suggestion's confidence. What exceeds the
+limits is refused whole, never cut down to something nobody proposed.
 """
 
 import hashlib
@@ -97,7 +97,7 @@ def allowed_share(settings: Settings, earlier: int) -> float:
 
 
 def suggestions(gradient: ErrorGradient, layer: int, current: Promptgram | None) -> list[Adjustment]:
-    """What an error of this type suggests to a layer: a sentence for those above, a number for implementers."""
+    """What an error of this type suggests: a sentence to the layers above, a number to implementers."""
     kind = gradient.error_type.type
     why = f"{kind} at {gradient.context.failure_point}"[:300]
     confidence = min(1.0, gradient.magnitude)

@@ -1,9 +1,10 @@
-"""Learned state as one text file: sorted JSON that diffs well, hashed against accidents, signed against changes.
+"""Learned state as one text file: sorted JSON that diffs well, hashed and signed.
 
-The signature is an HMAC-SHA256 over the content with a key of the home's own. A bare hash chain could be recomputed
-by whoever changes the file; a MAC cannot, and unlike a public-key signature it needs nothing but the standard
-library. Whoever has the key can check an archive; without it an archive is merely foreign. Either way an import
-trusts nothing: rules become candidates with counters at zero, prompts become changes that wait for approval.
+The signature is an HMAC-SHA256 over the content with a key of the home's own. A bare hash chain could be
+recomputed by whoever changes the file; a MAC cannot, and unlike a public-key signature it needs nothing but
+the standard library. Whoever has the key can check an archive; without it an archive is merely foreign.
+Either way an import trusts nothing: rules become candidates with counters at zero, prompts become changes
+that wait for approval.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """What a person may ask of learning: approve, deny, roll back, pause, freeze, sleep, import.
 
-Requests come through the journal, so each is carried out also when it was made while the cluster was down. All of
-them may be carried out twice without doing anything twice.
+Requests come through the journal, so each is carried out also when it was made while the cluster was down.
+All of them may be carried out twice without doing anything twice.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,8 +31,8 @@ class Desk:
             "approve": self._approve,
             "deny": self._deny,
             "rollback": self._rollback,
-            "pause": lambda body: self._switch("paused", True, "learning is paused; recall goes on"),
-            "resume": lambda body: self._switch("paused", None, "learning goes on"),
+            "pause": lambda _body: self._switch("paused", True, "learning is paused; recall goes on"),
+            "resume": lambda _body: self._switch("paused", None, "learning goes on"),
             "freeze": lambda body: self._freeze(str(body["neuron"]), frozen=True),
             "unfreeze": lambda body: self._freeze(str(body["neuron"]), frozen=False),
             "sleep": self._sleep,

@@ -1,8 +1,8 @@
-"""Ties learning together: judges finished tasks, starts gradients, lets each neuron learn from those that reach it.
+"""Ties learning together: judges finished tasks, starts gradients, lets neurons learn from them.
 
-Everything a gradient changes is written in one transaction of the memory file, under the gradient's id; the same
-id a second time changes nothing and sends the same signals on. So a crash between any two steps is repaired by
-doing the step again.
+Everything a gradient changes is written in one transaction of the memory file, under the gradient's id; the
+same id a second time changes nothing and sends the same signals on. So a crash between any two steps is
+repaired by doing the step again.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Parts:
     entry: str
     settings: Callable[[], Settings]
     perform: Perform | None = None
-    layer_of: Callable[[str], int] = field(default=lambda neuron: 0)
+    layer_of: Callable[[str], int] = field(default=lambda _neuron: 0)
     alert: Callable[[str], None] = field(default=lambda text: _log.warning("%s", text))
 
 
@@ -157,7 +157,8 @@ class LearningEngine:
         signals = await self._start(task, path, detection, cause=cause, steps=steps, extra=extra)
         if signals:
             names = ", ".join(signal.target for signal in signals)
-            said.append(f"error gradient {signals[0].payload.magnitude:.2f} sent to {names}")  # type: ignore[union-attr]
+            strength = sum(one.payload.magnitude for one in signals if isinstance(one.payload, ErrorGradient))
+            said.append(f"error gradient {strength:.2f} sent to {names}")
         return FeedbackReport(signals=tuple(signals), said=tuple(said), lesson=lesson)
 
     async def _score(self, task: TaskRow) -> Score | None:
@@ -321,7 +322,7 @@ class LearningEngine:
         return signals
 
     async def _adjust(self, signal: Signal, gradient: ErrorGradient, state: str) -> None:
-        """An error that recurs may change the neuron; a single one, or one about an old prompt, never does."""
+        """An error that recurs may change the neuron; a single one, or one about an old prompt, never."""
         if state == "applied" and await asyncio.to_thread(
             self.applier.recurs, signal.task_id, gradient.error_type.type
         ):

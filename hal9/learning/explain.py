@@ -1,4 +1,4 @@
-"""Why an answer came out as it did, and what was learned from it: everything the records say about one task."""
+"""Why an answer came out as it did, and what was learned from it: all the records say about one task."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ __all__ = ["change_as_json", "explain"]
 
 
 def explain(store: MemoryStore, task: TaskRow, steps: Sequence[StepRecord]) -> dict[str, Any]:
-    """Path, prompt versions, recalled memories, routes with odds, gradients, and what was learned, as plain values."""
+    """Path, prompts, recalled memories, routes with odds, gradients, what was learned: as plain values."""
     gradients = _gradients(store, task.id)
     causes = {
         task.id,
@@ -140,8 +140,8 @@ def _gradients(store: MemoryStore, task_id: str) -> list[dict[str, Any]]:
 def _patterns(store: MemoryStore, task_id: str) -> list[dict[str, Any]]:
     with store.reading() as connection:
         rows = connection.execute(
-            "SELECT DISTINCT p.id, p.title, p.occurrences FROM occurrences o JOIN patterns p ON p.id = o.pattern_id "
-            "WHERE o.task_id = ? ORDER BY p.id",
+            "SELECT DISTINCT p.id, p.title, p.occurrences FROM occurrences o "
+            "JOIN patterns p ON p.id = o.pattern_id WHERE o.task_id = ? ORDER BY p.id",
             (task_id,),
         ).fetchall()
     return [dict(row) for row in rows]

@@ -1,10 +1,11 @@
 """The way of a change into force: approval where it is major, replay on remembered tasks, canary, promotion.
 
 Replay and canary compare pairs. In the replay both prompts do the same task. In the canary the k-th task of a
-class that got the candidate is paired with the k-th task of that class that did not. Only pairs in which one side
-passed and the other failed tell anything; with w won and l lost, the candidate is turned down when
-P(X >= l) <= significance for X ~ Binomial(w + l, 1/2), that is McNemar's exact test (McNemar, Psychometrika 12,
-1947), one-sided. A change is promoted when the canary is complete and it has not lost more pairs than it has won.
+class that got the candidate is paired with the k-th task of that class that did not. Only pairs in which one
+side passed and the other failed tell anything; with w won and l lost, the candidate is turned down when P(X
+>= l) <= significance for X ~ Binomial(w + l, 1/2), that is McNemar's exact test (McNemar, Psychometrika 12,
+1947), one-sided. A change is promoted when the canary is complete and it has not lost more pairs than it has
+won.
 """
 
 import asyncio
@@ -193,7 +194,7 @@ class Gate:
         return await asyncio.to_thread(self._after_replay, change.id, won, lost, figures)
 
     def _cases(self) -> list[ReplayCase]:
-        """Remembered tasks with checks, half of them solved and half failed where there are enough; newest first."""
+        """Remembered tasks with checks, half solved and half failed where there are enough; newest first."""
         most = self._settings().gate.replay_tasks
         with self.store.reading() as connection:
             found = [
@@ -337,7 +338,7 @@ class Gate:
     def restore(
         self, change: Change, *, actor: str, cause: str, figures: dict[str, Any] | None = None
     ) -> Change:
-        """Undo an applied change whose content is still the one in force: byte for byte what was before. Nests."""
+        """Undo an applied change whose content is in force: byte for byte what was before. Nests."""
         self.set_prompt(change.target, change.before, cause=change.id, actor=actor)
         self.switches.put(f"changed:{change.target}", self.store.clock.now())
         moved = self.ledger.move(change.id, "rolled_back", actor=actor, cause=cause, figures=figures)

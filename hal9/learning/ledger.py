@@ -27,7 +27,7 @@ _FIRST = "0" * 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One row. `before` and `after` are whole contents; `kind` is prompt, parameter, mitigation, pattern, …"""
+    """One row: what kind of change of what, with whole contents before and after."""
 
     id: str
     time: float
@@ -137,7 +137,8 @@ class Ledger:
         """
         with self.store.reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM adjustments WHERE id = ? OR (length(?) >= 4 AND substr(id, -length(?)) = ?) LIMIT 2",
+                "SELECT * FROM adjustments "
+                "WHERE id = ? OR (length(?) >= 4 AND substr(id, -length(?)) = ?) LIMIT 2",
                 (given, given, given, given),
             ).fetchall()
         if len(rows) != 1:

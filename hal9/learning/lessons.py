@@ -3,12 +3,12 @@
 No model writes a rule: it is the user's own sentence plus what the right answer has and the wrong one lacks.
 When one is admitted:
 
-- the user's corrected answer passes the task's check, or the task has none to ask: at once, on probation (two failures
-  retire it);
-- otherwise it must fix a held-back case on the real mind: the failed task itself with the rule alone, or another
-  failed task of its scope;
-- where nothing can be replayed, the user's repeated word is the evidence: it is admitted when their rejections form
-  a pattern.
+- the user's corrected answer passes the task's check, or the task has none to ask: at once, on probation
+  (two failures retire it);
+- otherwise it must fix a held-back case on the real mind: the failed task itself with the rule alone, or
+  another failed task of its scope;
+- where nothing can be replayed, the user's repeated word is the evidence: it is admitted when their
+  rejections form a pattern.
 """
 
 import asyncio
@@ -57,9 +57,9 @@ class ReplayCase:
 
 
 Verify = Callable[[TaskPayload, str], Awaitable[bool | None]]
-"""Whether a whole answer passes the task's check in a copy of its workspace; None when that cannot be tried."""
+"""Whether an answer passes the task's check in a copy of its workspace; None when that cannot be tried."""
 Rehearse = Callable[[ReplayCase, Mitigation | None], Awaitable[bool | None]]
-"""Whether the real mind passes the task in a copy of its workspace, bare or with a mitigation; None: impossible."""
+"""Whether the real mind passes the task in such a copy, bare or with a mitigation; None: impossible."""
 
 _MOST_RETIRED = 2
 _LANGUAGES = {
@@ -82,7 +82,7 @@ class Lesson:
 
 
 def answer_as_turn(payload: TaskPayload, changed: Sequence[str], content: str) -> str:
-    """A right answer as a neuron would write it: a file in a fenced block under its path, or just the text."""
+    """A right answer as a neuron would write it: a fenced file under its path, or just the text."""
     paths = payload.targets or list(changed)
     if len(paths) != 1:
         return content
@@ -168,7 +168,7 @@ class Lessons:
         )
 
     async def from_retry(self, task: TaskRow, steps: Sequence[StepRecord], *, cause: str) -> Lesson | None:
-        """A candidate out of a failed try and a later one that passed the check; None when there is no such pair."""
+        """A candidate out of a failed try and a later one that passed; None when there is no such pair."""
         found = wrong_and_right(steps)
         if found is None:
             return None
@@ -190,7 +190,7 @@ class Lessons:
         return await self._replay(number, await asyncio.to_thread(self._failed_cases, one, ""), cause=cause)
 
     async def try_candidates(self, task: TaskRow, *, cause: str) -> list[Lesson]:
-        """A task has failed its check: let the newest candidate of its scope show whether it would have passed."""
+        """A task has failed its check: let the newest candidate of its scope show if it would have passed."""
         scope = scope_of_task(task.payload)
         known = await asyncio.to_thread(self.book.in_scope, scope, ("candidate",))
         fresh = sorted(
@@ -297,7 +297,7 @@ class Lessons:
         return Lesson(number, after.state, admission.reason)
 
     def _failed_cases(self, one: Mitigation, task_id: str) -> list[HeldBackCase]:
-        """Remembered tasks of the mitigation's scope that failed, newest first; never the one it was made from."""
+        """Remembered tasks of the scope that failed, newest first; never the one it was made from."""
         made_from = one.provenance.get("task_id")
         with self.store.reading() as connection:
             rows = connection.execute(
@@ -305,11 +305,11 @@ class Lessons:
                 "AND id != ? AND id != ? ORDER BY created DESC LIMIT 200",
                 (task_id, str(made_from)),
             ).fetchall()
-        cases = []
-        for row in rows:
-            if one.scope.covers(Scope(row["workspace"], row["module"], row["task_family"])):
-                cases.append(HeldBackCase(row["id"], row["text"], replay_case(row["checks"])))
-        return cases
+        return [
+            HeldBackCase(row["id"], row["text"], replay_case(row["checks"]))
+            for row in rows
+            if one.scope.covers(Scope(row["workspace"], row["module"], row["task_family"]))
+        ]
 
     def _retired_in(self, scope: Scope) -> int:
         return sum(1 for one in self.book.all(states=("retired", "quarantined")) if one.scope == scope)

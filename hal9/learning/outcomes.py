@@ -22,7 +22,7 @@ __all__ = ["TaskOutcome", "credit", "outcome_of", "remember_task", "save_outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
-    """A judged task. `passed` is None while nobody has judged it; `routes` are the hand-overs with their odds."""
+    """A judged task. `passed` is None while nobody judged; `routes` are the hand-overs with their odds."""
 
     task_id: str
     task_class: str

@@ -1,7 +1,8 @@
 """The path that a task took, from its recorded steps, and who on it answers for an error.
 
-An edge is one hand-over of work between two neurons. Blame begins where the error happened and is shared along
-the edges by how much work went over each, so what arrives at a layer adds up to what left the one below.
+An edge is one hand-over of work between two neurons. Blame begins where the error happened and is shared
+along the edges by how much work went over each, so what arrives at a layer adds up to what left the one
+below.
 """
 
 from collections import Counter
@@ -56,7 +57,7 @@ class TaskPath:
     def origins(self, culprit: str = "") -> dict[str, float]:
         """Where the error enters, with shares that add up to 1.
 
-        That is the neuron the result names, else the leaves that failed, else all leaves by the work they got.
+        That is the neuron the result names, else the leaves that failed, else all leaves by their work.
         """
         if culprit in self.hops:
             return {culprit: 1.0}

@@ -1,7 +1,7 @@
 """Which promptgram a neuron works with: its file plus what was learned, or a candidate for some of the tasks.
 
-The user's files are never written. When the user edits a file, what was learned is merged into the new text; where
-both changed the same item, the file wins and what was learned there is set aside, visibly.
+The user's files are never written. When the user edits a file, what was learned is merged into the new text;
+where both changed the same item, the file wins and what was learned there is set aside, visibly.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """How an error travels: from where it happened, hop by hop against the path of the task, weaker each time.
 
 Each gradient is a backward signal in the courier's hands, so it is journaled, delivered at least once and
-recorded once. Its id follows from what caused it, so that work repeated after a crash sends the very same signals.
+recorded once. Its id follows from what caused it, so that work repeated after a crash sends the very same
+signals.
 """
 
 import hashlib

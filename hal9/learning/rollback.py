@@ -1,7 +1,7 @@
 """Undoing: one change, or everything since a moment; what is restored is byte for byte what was.
 
-Learned state is what changes how a task is done: the promptgrams in force and the admitted mitigations. Counters,
-errors and patterns are observations, not changes; they stay.
+Learned state is what changes how a task is done: the promptgrams in force and the admitted mitigations.
+Counters, errors and patterns are observations, not changes; they stay.
 """
 
 import hashlib

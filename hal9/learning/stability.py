@@ -1,11 +1,12 @@
 """Is learning going round in circles, or losing what it could do?
 
-An adjustment that is made, unmade and made again is oscillating: after so many changes of sign it is held still. A
-family of tasks that used to be solved and is not any more is being forgotten.
+An adjustment that is made, unmade and made again is oscillating: after so many changes of sign it is held
+still. A family of tasks that used to be solved and is not any more is being forgotten.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hal9.learning.ledger import Change, Ledger
 from hal9.learning.switches import Switches
@@ -19,7 +20,7 @@ _KEPT = 3
 
 def flips(signs: Sequence[int]) -> int:
     """How often the sign changes along a sequence of +1 and -1."""
-    return sum(1 for earlier, later in zip(signs, signs[1:], strict=False) if earlier * later < 0)
+    return sum(1 for earlier, later in pairwise(signs) if earlier * later < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Stability:
         return self.switches.get(f"still:{neuron}:{key}") is not None
 
     def hold_if_oscillating(self, neuron: str, key: str, *, limit: int, cause: str) -> bool:
-        """Hold an adjustment still from `limit` changes of sign on; returns whether it was just held. Nests."""
+        """Hold an adjustment still from `limit` changes of sign on; whether it was just held. Nests."""
         if self.still(neuron, key):
             return False
         count = flips(self.signs(neuron, key))

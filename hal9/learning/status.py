@@ -39,7 +39,8 @@ def learning_status(store: MemoryStore, settings: Settings) -> dict[str, Any]:
         "gradients": _count(store, "SELECT state, count(*) FROM gradients GROUP BY state"),
         "changes": _count(
             store,
-            "SELECT state, count(*) FROM adjustments WHERE kind IN ('prompt', 'parameter', 'model') GROUP BY state",
+            "SELECT state, count(*) FROM adjustments "
+            "WHERE kind IN ('prompt', 'parameter', 'model') GROUP BY state",
         ),
         "being_tried": [change_as_json(change) for change in tried],
         "forgotten": [
@@ -50,7 +51,7 @@ def learning_status(store: MemoryStore, settings: Settings) -> dict[str, Any]:
 
 
 def versions(store: MemoryStore, prompts: PromptBook, neuron: str, which: str) -> Promptgram:
-    """One version of a neuron's prompt: "file", "now", a version number, a hash's beginning, or a change's id.
+    """One version of a prompt: "file", "now", a version number, a hash's beginning, or a change's id.
 
     Raises:
         ChangeUnknown: there is no such version.
@@ -63,13 +64,13 @@ def versions(store: MemoryStore, prompts: PromptBook, neuron: str, which: str) -
     for change in Ledger(store).rows(kinds=(*CHANGES, "prompt_set"), target=neuron):
         for text in (change.before, change.after):
             known.setdefault(text, Promptgram.parse(text, source=neuron))
-        if len(which) >= 4 and change.id.endswith(which):  # noqa: PLR2004
+        if len(which) >= 4 and change.id.endswith(which):
             return known[change.after]
     found = [
         one
         for one in known.values()
         if which.removeprefix("v") == str(one.version)
-        or (len(which) >= 4 and one.content_hash.startswith(which))  # noqa: PLR2004
+        or (len(which) >= 4 and one.content_hash.startswith(which))
     ]
     if not found:
         raise ChangeUnknown(change=which)

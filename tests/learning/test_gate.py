@@ -15,6 +15,7 @@ from hal9.signals import Adjustment, ErrorGradient, TaskFailed, TaskPayload, new
 from tests.learning.conftest import make_engine
 
 NEURON = "l2-craftsman"
+SCOPE = Scope("/ws", "m", "*")
 SMALL = "- Test it."
 MAJOR = "- Test empty and odd input."
 
@@ -45,7 +46,7 @@ class Judged:
         self.clock = clock
         self.count = 0
 
-    def task(self, passed: bool, *, task_class: str = "code", scope: Scope = Scope("/ws", "m", "*")) -> str:
+    def task(self, passed: bool, *, task_class: str = "code", scope: Scope = SCOPE) -> str:
         self.count += 1
         self.clock.advance(1)
         task_id = f"task-{self.count}"
@@ -145,7 +146,7 @@ async def test_a_replay_on_remembered_tasks_comes_first(
                 "checks": f'[{{"payload": {payload}, "remove": []}}]',
                 "passed": number % 2,
                 "created": number,
-            }  # fmt: skip
+            }
         )
     asked: list[str] = []
 
