@@ -28,6 +28,7 @@ __all__ = ["LearnedRouter", "Routing"]
 _log = logging.getLogger("hal9.cluster.routing")
 
 _MARK = "routing_mark"
+_PROMPTS_SEEN = "routing_prompts_seen"
 # Tasks that finish together are recorded in any order; what is looked at twice counts once all the same.
 _OVERLAP_SECONDS = 5.0
 _BATCH = 256
@@ -172,6 +173,7 @@ class Routing:
 
     def _write(self, found: Sequence[tuple[TaskRow, list[StepRecord], bool | None]], now: float) -> None:
         with self._router.store.writing():
+            self._heed_promotions()
             for task, steps, verdict in found if self.learning else ():
                 if task.state not in TERMINAL:
                     continue
@@ -180,6 +182,19 @@ class Routing:
                 elif not self._known(task.id):
                     self._judge(task, steps, success=task.state == "done")
             self._switches.put(_MARK, now)
+
+    def _heed_promotions(self) -> None:
+        """Discount the edges of neurons whose prompt the ledger says was changed since the last look."""
+        seen = int(self._switches.get(_PROMPTS_SEEN, 0))
+        with self._router.store.reading() as connection:
+            rows = connection.execute(
+                "SELECT rowid, target FROM adjustments WHERE kind = 'prompt_set' AND rowid > ? ORDER BY rowid",
+                (seen,),
+            ).fetchall()
+        for row in rows:
+            self._router.weights.promoted(row["target"])
+        if rows:
+            self._switches.put(_PROMPTS_SEEN, rows[-1]["rowid"])
 
     def _known(self, task_id: str) -> bool:
         """Whether somebody has judged it already: a user's word is not taken back by the result itself."""
@@ -229,7 +244,3 @@ class Routing:
             return 0
         steps = await self._journal.read(lambda connection: tasks.steps_of(connection, task_id))
         return await asyncio.to_thread(self._judge, task, steps, success=success, usd=cost)
-
-    async def promoted(self, neuron: str) -> int:
-        """A neuron's prompt was promoted: what is known of its edges counts for less."""
-        return await asyncio.to_thread(self._router.weights.promoted, neuron)

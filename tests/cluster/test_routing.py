@@ -93,6 +93,25 @@ async def test_what_finished_before_a_crash_is_counted_after_the_restart(home: H
                 await asyncio.sleep(0.05)
 
 
+async def test_a_changed_prompt_makes_what_is_known_of_its_edges_weigh_less(
+    home: Home, script: Script
+) -> None:
+    script("adder")
+    async with running_cluster(home) as (daemon, cluster):
+        task_id = await cluster.submit("Say one")
+        await cluster.wait(task_id, timeout_seconds=60)
+        async with asyncio.timeout(15):
+            while not counts(daemon):
+                await asyncio.sleep(0.05)
+        for _ in range(2):
+            prompt = daemon.definitions["l3-designer"].promptgram.dump()
+            daemon.learner.engine.gate.set_prompt("l3-designer", prompt, cause="c", actor="test")
+            await daemon.routing._count([])
+            await daemon.routing._count([])
+        events = daemon.router.weights.events("l4-strategist", "l3-designer")
+        assert [event["kind"] for event in events] == ["promotion", "promotion", "outcome"]
+
+
 async def test_nothing_is_learned_while_learning_is_paused(home: Home, script: Script) -> None:
     script("adder")
     edit_settings(home, "paused: false", "paused: true ")
