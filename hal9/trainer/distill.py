@@ -7,6 +7,7 @@ measured loss. What fails is told and left out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ def _best_split(
     best: tuple[str, str, float, float] | None = None
     for feature in next(iter(features.values()), {}):
         values = sorted({features[tree][feature] for tree in gains})
-        for low, high in zip(values, values[1:], strict=False):
+        for low, high in pairwise(values):
             bound = (low + high) / 2
             above = [gain for tree, gain in gains.items() if features[tree][feature] > bound]
             below = [gain for tree, gain in gains.items() if features[tree][feature] <= bound]
@@ -246,10 +247,10 @@ def distill_command(
     target = folder or _user_presets()
     path = save_preset(made.preset, target)
     loaded = load_preset(path)
+    counts = (len(loaded.parameters.changes()), len(loaded.heuristics), len(loaded.warnings))
     return [
         *lines,
-        f"{len(loaded.parameters.changes())} parameters, {len(loaded.heuristics)} heuristics, "
-        f"{len(loaded.warnings)} warnings",
+        "{} parameters, {} heuristics, {} warnings".format(*counts),
         f"written to {path}; use it with `ripmap --preset {name if folder is None else path}`",
     ]
 

@@ -115,7 +115,9 @@ async def train_outer(
                 workshop = Workshop(
                     ground, inner, outer, folder,
                     PromptShelf(options.root / "prompts" / "inner"),
-                    InnerSettings.for_mind(options.agent_inner, episodes=options.episodes_inner, seed=options.seed),
+                    InnerSettings.for_mind(
+                        options.agent_inner, episodes=options.episodes_inner, seed=options.seed
+                    ),
                     repeats=options.repeats, listener=on_episode, clock=clock or SystemClock(), stop=stop,
                     task_id=options.run_name,
                 )  # fmt: skip
@@ -171,7 +173,8 @@ def _finish(
 
 def what_helped(pad: Scratchpad) -> list[dict[str, Any]]:
     """Every measured edit with its paired effect, the largest gain first; `proven` leaves out zero."""
-    found = [
+    found = [_trial(entry) for entry in pad.entries if (entry.get("facts") or {}).get("trial")]
+    found += [
         {
             "prompt_id": entry["prompt_id"],
             "parent": entry["parent"],
@@ -184,6 +187,20 @@ def what_helped(pad: Scratchpad) -> list[dict[str, Any]]:
         if "delta" in entry
     ]
     return sorted(found, key=lambda item: -float(item["gain"]))
+
+
+def _trial(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A turn of the population that measured an edit."""
+    facts = entry["facts"]
+    edit, outcome, gain = facts["trial"]
+    return {
+        "prompt_id": facts["hash"][:12],
+        "parent": entry["node"],
+        "hypothesis": f"edit {edit}: {outcome}",
+        "gain": gain,
+        "interval": [gain, gain],
+        "proven": False,
+    }
 
 
 def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) -> None:
@@ -204,9 +221,8 @@ def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) 
     for item in helped:
         low, high = item["interval"]
         text = item["hypothesis"].replace("|", "/").replace("\n", " ")[:120]
-        lines.append(
-            f"| {item['prompt_id']} | {item['parent']} | {item['gain']:+.4f} ({low:+.4f} to {high:+.4f}) | {text} |"
-        )
+        effect = f"{item['gain']:+.4f} ({low:+.4f} to {high:+.4f})"
+        lines.append(f"| {item['prompt_id']} | {item['parent']} | {effect} | {text} |")
     lines += ["", f"{len(refused)} proposals were refused:", ""]
     lines += [f"- step {entry['outer_step'] + 1}: {entry['problem']}" for entry in refused] or ["- none"]
     lines += ["", "| split | cases | start | best | gain (95% interval) | p |", "|---|---|---|---|---|---|"]
@@ -222,7 +238,8 @@ def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) 
 
 def _opening(options: OuterOptions, results: Mapping[str, Any]) -> str:
     return (
-        f"{options.agent_outer} steers {options.agent_inner}, {options.topology}, {results['steps']} steps of "
+        f"{options.agent_outer} steers {options.agent_inner}, {options.topology}, "
+        f"{results['steps']} steps of "
         f"{options.repeats} inner runs with {options.episodes_inner} episodes; "
         f"ended because: {results['reason']}."
     )
