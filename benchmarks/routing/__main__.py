@@ -42,8 +42,8 @@ def contestants() -> dict[str, tuple[Make, float]]:
     return shipped | {
         "thompson": (lambda runs, arms: Thompson(runs, arms, change_rate=0.0), 0.0),
         "thompson .99": (lambda runs, arms: Thompson(runs, arms, discount=0.99, change_rate=0.0), 0.0),
-        "hal9, no floor": (lambda runs, arms: Hal9Original(runs, arms), 0.0),
-        "random": (lambda runs, arms: Chance(runs, arms), 0.0),
+        "hal9, no floor": (Hal9Original, 0.0),
+        "random": (Chance, 0.0),
         "oracle": (None, 0.0),
     }
 

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "why": ("hal9.cli.feedback", "why", "Show why an answer came out so, and what was learned."),
     "patterns": ("hal9.cli.memory", "patterns", "List recurring errors."),
     "memory": ("hal9.cli.memory", "memory", "Search, check, export and import what was learned."),
+    "weights": ("hal9.cli.weights", "weights", "Show the connection weights between neurons."),
     "ledger": ("hal9.cli.learning", "ledger", "Show every change of what was learned."),
     "diff": ("hal9.cli.learning", "diff", "Compare two versions of a neuron's prompt."),
     "rollback": ("hal9.cli.learning", "rollback", "Undo a change, or everything since a moment."),

@@ -8,6 +8,7 @@ import click
 from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
 from hal9.cli.feedback import ask_daemon, show_answer
 from hal9.cli.memory import open_store
+from hal9.cli.report import report
 
 __all__ = ["approvals", "approve", "deny", "diff", "learning", "ledger", "rollback"]
 
@@ -203,3 +204,6 @@ def freeze(ctx: click.Context, neuron: str, undo: bool, as_json: bool) -> int:
     """Let one neuron learn nothing any more."""
     kind = "unfreeze" if undo else "freeze"
     return show_answer(run(ask_daemon(ctx, kind, {"neuron": neuron})), as_json=as_json)
+
+
+learning.add_command(report)

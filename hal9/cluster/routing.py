@@ -188,7 +188,8 @@ class Routing:
         seen = int(self._switches.get(_PROMPTS_SEEN, 0))
         with self._router.store.reading() as connection:
             rows = connection.execute(
-                "SELECT rowid, target FROM adjustments WHERE kind = 'prompt_set' AND rowid > ? ORDER BY rowid",
+                "SELECT rowid, target FROM adjustments WHERE kind = 'prompt_set' AND rowid > ? "
+                "ORDER BY rowid",
                 (seen,),
             ).fetchall()
         for row in rows:

@@ -22,8 +22,8 @@ LEVELS: dict[Level, tuple[float, float]] = {"low": (0.2, 0.5), "high": (0.6, 0.9
 class World:
     """Success rates of `arms` neurons over `tasks` tasks.
 
-    Stationary: evenly spread over the level's range. Abrupt: the order is reversed once, half way. Drift: each
-    rate swings through the range once, one after the other.
+    Stationary: evenly spread over the level's range. Abrupt: the order is reversed once, half way. Drift:
+    each rate swings through the range once, one after the other.
     """
 
     change: Change
