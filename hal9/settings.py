@@ -233,7 +233,7 @@ class RoutingSettings(_Section):
     change_rate: Annotated[float, Field(ge=0, lt=1)] = 0.001
     window: Positive = 100
     epsilon: Share = 0.1
-    exploration_floor: Share = 0.005
+    exploration_floor: Share = 0.001
     cost_weight: Annotated[float, Field(ge=0)] = 0.0
     promotion_discount: Share = 0.5
     relevance_edges: Count = 0
