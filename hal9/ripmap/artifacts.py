@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from hal9.ripmap.building import Entry, blob_id, extraction_key, record_of, worker_store
+from hal9.ripmap.building import worker_store
 from hal9.ripmap.cache import ContentStore
-from hal9.ripmap.extraction import Extraction, extract
-from hal9.ripmap.model import FileRecord
+from hal9.ripmap.entries import Entry, blob_id, extraction_key, record_of
+from hal9.ripmap.extraction import extract
+from hal9.ripmap.model import Extraction, FileRecord
 from hal9.ripmap.packing import unpack_extraction
 from hal9.ripmap.source import Origin
 from hal9.ripmap.textio import decode

@@ -3,7 +3,6 @@
 Read, hash, look up, extract; in several processes when there is much to do.
 """
 
-import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,26 +10,21 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from hal9.ripmap.cache import ContentStore
 from hal9.ripmap.discovery import Signature
-from hal9.ripmap.extraction import Extraction, extract
+from hal9.ripmap.entries import Entry, blob_id, extraction_key
+from hal9.ripmap.extraction import extract
 from hal9.ripmap.languages import language_of
-from hal9.ripmap.model import FileRecord, ParseStatus, Role
+from hal9.ripmap.model import Extraction, Role
 from hal9.ripmap.packing import pack_extraction, unpack_extraction
 from hal9.ripmap.roles import path_roles
 
 __all__ = [
     "Built",
-    "Entry",
-    "blob_id",
     "build_entries",
-    "entry_fingerprint",
     "entry_of",
-    "extraction_key",
     "pool",
-    "record_of",
     "worker_store",
 ]
 
@@ -38,18 +32,6 @@ _CHUNK_BYTES = 2_000_000
 _CHUNK_FILES = 200
 _POOL_BYTES = 3_000_000
 _HEAD = 4096
-
-
-class Entry(NamedTuple):
-    """What the snapshot holds of one file."""
-
-    path: str
-    signature: Signature
-    content_hash: str
-    language: str
-    roles: int
-    status: ParseStatus
-    lines: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +42,6 @@ class Built:
     fresh: list[tuple[str, bytes]]
 
 
-def blob_id(content: bytes) -> str:
-    """The id git gives to these bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def extraction_key(language: str, content_hash: str) -> str:
-    """Where the store keeps the extraction of these bytes read as this language."""
-    return f"x/{language}/{content_hash}"
-
-
 def entry_of(path: str, signature: Signature, content_hash: str, language: str, found: Extraction) -> Entry:
     """The entry that an extraction gives under this path."""
     roles = path_roles(path, language)
@@ -78,29 +50,6 @@ def entry_of(path: str, signature: Signature, content_hash: str, language: str, 
     if found.status == "binary":
         roles = Role.BINARY
     return Entry(path, signature, content_hash, language, int(roles), found.status, found.lines)
-
-
-def entry_fingerprint(entry: Entry) -> str:
-    """Changes when path or content do."""
-    return f"{entry.content_hash}:{entry.path}"
-
-
-def record_of(entry: Entry, found: Extraction) -> FileRecord:
-    """The record of a file."""
-    return FileRecord(
-        entry.path,
-        entry.language,
-        max(entry.signature[0], 0),
-        entry.content_hash,
-        Role(entry.roles),
-        found.status,
-        entry.lines,
-        found.definitions,
-        found.references,
-        found.imports,
-        found.strings,
-        found.docstring,
-    )
 
 
 def _read(full: str, signature: Signature, limit: int) -> tuple[Signature, bytes | None]:

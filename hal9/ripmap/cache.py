@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hal9.errors import CacheUnusable
+from hal9.ripmap import failures
 from hal9.ripmap.packing import FORMAT
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class ContentStore:
             detail = error.detail if isinstance(error, DatabaseDamaged) else "written by a newer version"
             return self._rebuild(detail)
         except (OSError, sqlite3.OperationalError) as error:
-            raise CacheUnusable(path=str(self._path.parent), detail=str(error)) from error
+            raise failures.CacheUnusable(path=str(self._path.parent), detail=str(error)) from error
 
     def _rebuild(self, detail: str) -> sqlite3.Connection:
         from hal9.database import open_database  # noqa: PLC0415

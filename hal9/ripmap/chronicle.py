@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from hal9.ripmap.codec import Packed, pack, unpack
 from hal9.ripmap.index import Index
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.query import PARTS, Query
+from hal9.ripmap.sparse import Lines, lines_of
+from hal9.ripmap.texts import Vocabulary
 from hal9.ripmap.tokenize import STOP_WORDS, identifier_parts, words
 
 __all__ = ["CHRONICLE_VERSION", "Chronicle", "chronicle_of"]
 
-CHRONICLE_VERSION = 1
+CHRONICLE_VERSION = 2
 Array = NDArray[np.float64]
 Ints = NDArray[np.int32]
 _DAY = 86_400.0
@@ -38,24 +39,21 @@ class Chronicle:
         times: seconds since the epoch.
         widths: files each commit touched, those now gone included.
         vocabulary: message words.
-        messages: (commits x words) counts, CSC.
-        touched: (commits x files) ones.
+        messages: (words x commits) counts.
+        touched: (commits x files) ones; touching: the same by file.
     """
 
     files: int
     times: Array
     widths: Ints
-    vocabulary: list[str]
-    messages: sp.csc_matrix
-    touched: sp.csr_matrix
-
-    @cached_property
-    def _columns(self) -> dict[str, int]:
-        return {word: column for column, word in enumerate(self.vocabulary)}
+    vocabulary: Vocabulary
+    messages: Lines
+    touched: Lines
+    touching: Lines
 
     @cached_property
     def _lengths(self) -> Array:
-        return np.asarray(self.messages.sum(axis=1), np.float64).ravel()
+        return self.messages.summed()
 
     def _visible(self, before: float | None) -> NDArray[np.bool_]:
         return np.ones(len(self.times), np.bool_) if before is None else self.times < before
@@ -77,13 +75,12 @@ class Chronicle:
         relative = self._lengths / max(1e-9, float(self._lengths[seen].mean()))
         scores = np.zeros(len(self.times))
         for token, weight in weights.items():
-            column = self._columns.get(token)
-            if column is None:
+            column = self.vocabulary.get(token)
+            if column < 0:
                 continue
-            entries = slice(self.messages.indptr[column], self.messages.indptr[column + 1])
-            rows = self.messages.indices[entries]
+            rows, counts = self.messages.line(column)
             kept = seen[rows]
-            rows, counts = rows[kept], self.messages.data[entries][kept]
+            rows, counts = rows[kept], counts[kept]
             idf = np.log1p((total - len(rows) + 0.5) / (len(rows) + 0.5))
             scores[rows] += weight * idf * counts / (counts + _K * (1 - _B + _B * relative[rows]))
         best = np.argsort(-scores, kind="stable")[:_KIN]
@@ -91,7 +88,7 @@ class Chronicle:
         if not len(best):
             return np.zeros(self.files)
         strength = (scores[best] / scores[best[0]]) ** 2 / np.sqrt(self.widths[best])
-        return np.asarray(strength @ self.touched[best]).ravel()
+        return self.touched.weighted(best, strength)
 
     def boosts(self, parameters: Parameters, before: float | None) -> tuple[Array, Array]:
         """Natural logarithms of each file's recency and churn factors.
@@ -104,13 +101,14 @@ class Chronicle:
             return np.zeros(self.files), np.zeros(self.files)
         now = before if before is not None else float(self.times[seen].max())
         last = np.full(self.files, -np.inf)
-        part = self.touched[seen].tocoo()
-        np.maximum.at(last, part.col, self.times[seen][part.row])
+        places, which, _ = self.touched.select(seen)
+        np.maximum.at(last, places, self.times[seen][which])
         days = np.where(np.isfinite(last), np.maximum(0.0, now - last) / _DAY, np.inf)
         recency = np.log1p(
             (parameters["git_recency_max_boost"] - 1.0) * np.exp(-days / parameters["git_recency_decay_days"])
         )
-        counts = np.asarray(self.touched[seen[:_CHURN_WINDOW]].sum(axis=0)).ravel()
+        newest = seen[:_CHURN_WINDOW]
+        counts = self.touched.weighted(newest, np.ones(len(newest)))
         threshold = parameters["git_churn_threshold"]
         over = np.maximum(0.0, counts - threshold) / threshold
         churn = np.log1p((parameters["git_churn_max_boost"] - 1.0) * (1.0 - np.exp(-over)))
@@ -122,14 +120,15 @@ class Chronicle:
         seen = np.flatnonzero(self._visible(before) & (self.widths <= _WIDEST_COUPLING))
         if not len(seen) or not len(anchors):
             return found
-        touched = self.touched[seen]
-        counts = np.asarray(touched.sum(axis=0)).ravel()
-        columns = touched.tocsc()
+        visible = np.zeros(len(self.times), np.bool_)
+        visible[seen] = True
+        counts = self.touched.weighted(seen, np.ones(len(seen)))
         for anchor in anchors:
-            own = columns.indices[columns.indptr[anchor] : columns.indptr[anchor + 1]]
+            own, _ = self.touching.line(int(anchor))
+            own = own[visible[own]]
             if not len(own):
                 continue
-            together = np.asarray(touched[own].sum(axis=0)).ravel()
+            together = self.touched.weighted(own, np.ones(len(own)))
             found = np.maximum(found, together / np.maximum(1.0, counts + len(own) - together))
         found[anchors] = 0.0
         return found
@@ -158,29 +157,29 @@ def _packed(index: Index) -> Packed:
             (row, vocabulary.setdefault(token, len(vocabulary)), count) for token, count in counts.items()
         ]
         touched += [(row, positions[path]) for path in commit.files if path in positions]
+    commits = len(times)
+    words_of = np.array(message, np.int64).reshape(-1, 3)
+    files = np.array(touched, np.int64).reshape(-1, 2)
+    ones = np.ones(len(files))
     return {
         "times": np.array(times, np.float64),
         "widths": np.array(widths, np.int32),
-        "vocabulary": list(vocabulary),
-        "message": np.array(message, np.int32).reshape(-1, 3),
-        "touched": np.array(touched, np.int32).reshape(-1, 2),
+        **Vocabulary.of(vocabulary).packed("vocabulary"),
+        **lines_of(
+            words_of[:, 1], words_of[:, 0], words_of[:, 2].astype(np.float64), (len(vocabulary), commits)
+        ).packed("messages"),
+        **lines_of(files[:, 0], files[:, 1], ones, (commits, len(index.paths))).packed("touched"),
+        **lines_of(files[:, 1], files[:, 0], ones, (len(index.paths), commits)).packed("touching"),
     }
 
 
 def _unpacked(files: int, found: Packed) -> Chronicle:
-    times, widths, vocabulary = found["times"], found["widths"], found["vocabulary"]
-    message, touched = np.asarray(found["message"]), np.asarray(found["touched"])
-    commits = len(times)
     return Chronicle(
         files=files,
-        times=np.asarray(times, np.float64),
-        widths=np.asarray(widths, np.int32),
-        vocabulary=list(vocabulary),
-        messages=sp.csc_matrix(
-            (message[:, 2].astype(np.float64), (message[:, 0], message[:, 1])),
-            shape=(commits, len(vocabulary)),
-        ),
-        touched=sp.csr_matrix(
-            (np.ones(len(touched)), (touched[:, 0], touched[:, 1])), shape=(commits, files)
-        ),
+        times=np.asarray(found["times"], np.float64),
+        widths=np.asarray(found["widths"], np.int32),
+        vocabulary=Vocabulary.unpacked("vocabulary", found),
+        messages=Lines.unpacked("messages", found),
+        touched=Lines.unpacked("touched", found),
+        touching=Lines.unpacked("touching", found),
     )

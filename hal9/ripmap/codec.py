@@ -5,26 +5,27 @@ bytes.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.ripmap.texts import SEPARATOR, Texts
+
 __all__ = ["Packed", "pack", "unpack"]
 
-Packed = dict[str, "NDArray[np.generic] | list[str]"]
+Packed = dict[str, "NDArray[np.generic] | Sequence[str]"]
 _ALIGN = 16
-_SEPARATOR = "\0"
 
 
-def pack(values: Mapping[str, "NDArray[np.generic] | list[str]"]) -> bytes:
+def pack(values: Mapping[str, "NDArray[np.generic] | Sequence[str]"]) -> bytes:
     """Write named arrays and lists of text."""
     header: list[list[object]] = []
     blocks: list[bytes] = []
     offset = 0
     for name, value in values.items():
-        if isinstance(value, list):
-            block = _SEPARATOR.join(value).encode("utf-8", "surrogatepass")
+        if not isinstance(value, np.ndarray):
+            block = SEPARATOR.join(value).encode("utf-8", "surrogatepass")
             header.append([name, "text", [len(value)], offset, len(block)])
         else:
             block = np.ascontiguousarray(value).tobytes()
@@ -37,7 +38,7 @@ def pack(values: Mapping[str, "NDArray[np.generic] | list[str]"]) -> bytes:
 
 
 def unpack(source: "bytes | memoryview") -> Packed:
-    """Read what `pack` wrote; the arrays are read-only views of `source`."""
+    """Read what `pack` wrote; arrays and texts are read-only views of `source`."""
     view = memoryview(source)
     length = int.from_bytes(view[:8], "little")
     start = 8 + length
@@ -45,8 +46,7 @@ def unpack(source: "bytes | memoryview") -> Packed:
     for name, kind, shape, offset, size in json.loads(bytes(view[8:start])):
         block = view[start + offset : start + offset + size]
         if kind == "text":
-            text = bytes(block).decode("utf-8", "surrogatepass")
-            found[name] = text.split(_SEPARATOR) if shape[0] else []
+            found[name] = Texts(block, shape[0])
         else:
             found[name] = np.frombuffer(block, np.dtype(kind)).reshape(shape)
     return found

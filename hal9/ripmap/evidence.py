@@ -7,7 +7,6 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from hal9.ripmap.chronicle import Chronicle
@@ -15,6 +14,7 @@ from hal9.ripmap.graph import shingles_of
 from hal9.ripmap.model import Role
 from hal9.ripmap.query import Mention, Part, Query, parse_task
 from hal9.ripmap.signals_lexical import Slice, TaskWords, chunk_slice, file_slice, task_words
+from hal9.ripmap.sparse import distinct
 from hal9.ripmap.terrain import Terrain
 from hal9.ripmap.tokenize import STOP_WORDS, identifier_parts, is_code_like, pair_codes, words
 
@@ -140,7 +140,7 @@ def _mentioned(terrain: Terrain, query: Query) -> tuple[Array, dict[int, float]]
         if not len(symbols) or not _speaks(mention):
             continue
         symbols = symbols[primary[terrain.symbols.file[symbols]]]
-        files = np.unique(terrain.symbols.file[symbols])
+        files = distinct(terrain.symbols.file[symbols])
         strength = _PART_STRENGTH[mention.part] * (_MARKED if mention.marked else _PLAIN)
         by_file[files] += strength / max(1, len(files))
         for symbol in symbols.tolist():
@@ -222,7 +222,7 @@ def _errors(terrain: Terrain, query: Query) -> Array:
     for shingle in {one for text in texts for one in shingles_of(text)}:
         start, end = np.searchsorted(terrain.shingles, [np.uint64(shingle), np.uint64(shingle)], side="left")
         end = np.searchsorted(terrain.shingles, np.uint64(shingle), side="right")
-        files = np.unique(terrain.shingle_file[start:end])
+        files = distinct(terrain.shingle_file[start:end])
         files = files[terrain.primary[files]]
         if len(files):
             score[files] += 1.0 / len(files)
@@ -231,9 +231,16 @@ def _errors(terrain: Terrain, query: Query) -> Array:
 
 def _pairs(terrain: Terrain, query: Query) -> tuple[Array, Array]:
     """Two words in a row that also stand in a row in a file say more than the two apart."""
-    title = np.unique(pair_codes(query.title))
-    prose = np.unique(np.concatenate([pair_codes(line) for line in query.prose.split("\n")]))
-    return _pair_score(terrain, title), _pair_score(terrain, np.setdiff1d(prose, title))
+    title = distinct(pair_codes(query.title))
+    prose = distinct(np.concatenate([pair_codes(line) for line in query.prose.split("\n")]))
+    return _pair_score(terrain, title), _pair_score(terrain, prose[~_among(prose, title)])
+
+
+def _among(values: NDArray[np.uint32], known: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Which values are among `known`, which ascends."""
+    if not len(known):
+        return np.zeros(len(values), np.bool_)
+    return known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
 
 
 def _pair_score(terrain: Terrain, codes: NDArray[np.uint32]) -> Array:
@@ -260,12 +267,11 @@ def _focus(terrain: Terrain, focus: Iterable[str]) -> Array:
         wanted = [token for token in _tokens(text) if token not in STOP_WORDS]
         for token in wanted:
             column = terrain.lexicon.vocabulary.get(token)
-            columns = [] if column is None else [column]
+            columns = [] if column < 0 else [column]
             for strength, chosen in ((1.0, columns), (0.5, terrain.lexicon.relatives(token).tolist())):
                 for place in chosen:
                     for name, worth in (("path", 1.0), ("names", 0.7)):
-                        matrix: sp.csc_matrix = terrain.lexicon.matrices[name]
-                        rows = matrix.indices[matrix.indptr[place] : matrix.indptr[place + 1]]
+                        rows, _ = terrain.lexicon.matrices[name].line(place)
                         match[rows] = np.maximum(match[rows], strength * worth / max(1, len(wanted)) ** 0.5)
         for position in terrain.modules.tail(text) + terrain.modules.folder(text):
             match[position] = 1.0

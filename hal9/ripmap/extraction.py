@@ -2,22 +2,13 @@
 
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from hal9.ripmap.docs import comment_above, first_paragraph, string_value
 from hal9.ripmap.headings import markdown_headings, rst_headings
 from hal9.ripmap.imports import read_imports
 from hal9.ripmap.languages import LoadedLanguage, load_language
-from hal9.ripmap.model import (
-    Definition,
-    Import,
-    ParseStatus,
-    Reference,
-    ReferenceKind,
-    StringLiteral,
-)
+from hal9.ripmap.model import EXTRACTOR_VERSION, Extraction, ReferenceKind, StringLiteral
 from hal9.ripmap.roles import is_generated, is_minified
 from hal9.ripmap.scoping import Found, Matches, line_starts, nest, resolve_references
 from hal9.ripmap.textio import is_binary, utf8
@@ -26,12 +17,6 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Tree
 
 __all__ = ["EXTRACTOR_VERSION", "Extraction", "extract"]
-
-EXTRACTOR_VERSION = 4
-"""Raised whenever the same bytes would give other records.
-
-Cached extractions of other versions are ignored.
-"""
 
 _SIGNATURE_LIMIT = 300
 _LEAST_MESSAGE = 8
@@ -69,20 +54,6 @@ _SPACE = re.compile(r"\s+")
 _ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
 _BRACED = frozenset({"function", "method", "macro", "class", "field"})
 _PRIORITY: dict[str, int] = {"call": 0, "type": 1, "attribute": 2, "name": 3}
-
-
-@dataclass(frozen=True, slots=True)
-class Extraction:
-    """What one file's bytes give, whatever the file is called."""
-
-    status: ParseStatus
-    lines: int = 0
-    definitions: Sequence[Definition] = ()
-    references: Sequence[Reference] = ()
-    imports: Sequence[Import] = ()
-    strings: Sequence[StringLiteral] = ()
-    docstring: str = ""
-    generated: bool = False
 
 
 def extract(language: str, content: bytes) -> Extraction:

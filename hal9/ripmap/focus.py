@@ -1,11 +1,11 @@
 """Focus: from the files that match the focus words outward along the graph."""
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from hal9.ripmap.graph import resolve
 from hal9.ripmap.parameters import Parameters
+from hal9.ripmap.sparse import Lines, lines_of
 from hal9.ripmap.terrain import Terrain
 
 __all__ = ["adjacency", "spread_focus"]
@@ -14,25 +14,32 @@ Array = NDArray[np.float64]
 _WEAK = 0.05
 
 
-def adjacency(terrain: Terrain, parameters: Parameters) -> sp.coo_matrix:
+def adjacency(terrain: Terrain, parameters: Parameters) -> Lines:
     """Files x files, both ways: how surely references (shadow pass) or imports link them, at most 1."""
     strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
 
-    def build() -> sp.coo_matrix:
-        candidates, symbols = terrain.candidates, terrain.symbols
+    def build() -> Lines:
+        candidates, symbols, imports = terrain.candidates, terrain.symbols, terrain.imports
         confidence, weight = resolve(candidates, parameters, "shadow")
-        certain = np.minimum(1.0, np.minimum(confidence, 1.0) * np.minimum(weight, 1.0))
-        source = terrain.file_of_node(candidates.source)
-        links = sp.csr_matrix(
-            (certain, (source, symbols.file[candidates.target])), shape=terrain.imports.shape
+        certain = np.minimum(1.0, np.minimum(confidence, 1.0) * np.minimum(weight, 1.0)).astype(np.float64)
+        shape = (len(terrain.paths), len(terrain.paths))
+        links = lines_of(
+            terrain.file_of_node(candidates.source), symbols.file[candidates.target], certain, shape
         )
-        links.data = np.minimum(links.data, 1.0)
-        linked = links.maximum(terrain.imports.astype(np.float64))
-        both = linked.maximum(linked.T).tocoo()
-        live = (both.data > _WEAK) & (both.row != both.col)
-        return sp.coo_matrix((both.data[live], (both.row[live], both.col[live])), shape=both.shape)
+        source = np.concatenate([links.line_of_entry, imports.line_of_entry])
+        target = np.concatenate([links.indices, imports.indices]).astype(np.intp)
+        sure = np.minimum(np.concatenate([links.data, imports.data]), 1.0)
+        live = (sure > _WEAK) & (source != target)
+        source, target, sure = source[live], target[live], sure[live]
+        return lines_of(
+            np.concatenate([source, target]),
+            np.concatenate([target, source]),
+            np.concatenate([sure, sure]),
+            shape,
+            twice="largest",
+        )
 
-    found: sp.coo_matrix = terrain.cached(("adjacency", strategy), build)
+    found: Lines = terrain.cached(("adjacency", strategy), build)
     return found
 
 
@@ -45,12 +52,13 @@ def spread_focus(terrain: Terrain, match: Array, parameters: Parameters) -> Arra
     if not match.any():
         return reach
     links = adjacency(terrain, parameters)
+    row = links.line_of_entry
     hops = parameters["focus_max_hops"]
     step, decay = reach, parameters["focus_decay"]
     for hop in range(1, int(np.ceil(hops)) + 1):
         share = min(1.0, hops - (hop - 1))
         following = np.zeros(len(match))
-        np.maximum.at(following, links.col, step[links.row] * links.data * decay * share)
+        np.maximum.at(following, links.indices, step[row] * links.data * decay * share)
         reach = np.maximum(reach, following)
         step = following
     return reach

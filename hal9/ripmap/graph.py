@@ -14,12 +14,12 @@ from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from hal9.ripmap.codec import pack, unpack
 from hal9.ripmap.model import FileRecord
 from hal9.ripmap.parameters import Parameters
+from hal9.ripmap.sparse import Lines
 
 __all__ = [
     "Candidates",
@@ -117,7 +117,7 @@ class Symbols:
         start: first definition of each file; one more entry than files.
     """
 
-    names: list[str]
+    names: Sequence[str]
     name: Ints
     parent: Ints
     kind: Ints
@@ -152,9 +152,7 @@ class Candidates:
     group: Ints
 
 
-def find_candidates(
-    blobs: Sequence[bytes], imports: sp.csr_matrix, folders: Ints
-) -> tuple[Symbols, Candidates]:
+def find_candidates(blobs: Sequence[bytes], imports: Lines, folders: Ints) -> tuple[Symbols, Candidates]:
     """Join the files' names and list every reference's candidates.
 
     Args:
@@ -167,7 +165,7 @@ def find_candidates(
     uses: list[Ints] = []
     for file, blob in enumerate(blobs):
         found = unpack(blob)
-        words: list[str] = found["names"]  # type: ignore[assignment]
+        words: Sequence[str] = found["names"]  # type: ignore[assignment]
         mapping = np.fromiter((table.setdefault(word, len(table)) for word in words), np.int32, len(words))
         rows, used = np.array(found["definitions"]), np.array(found["uses"])
         rows[:, :3] = mapping[rows[:, :3]] if len(rows) else rows[:, :3]
@@ -190,7 +188,7 @@ def _symbols(names: list[str], definitions: list[Ints]) -> Symbols:
     return Symbols(names, name, parent, kind, line, end_line, file, start)
 
 
-def _candidates(symbols: Symbols, uses: Ints, imports: sp.csr_matrix, folders: Ints) -> Candidates:
+def _candidates(symbols: Symbols, uses: Ints, imports: Lines, folders: Ints) -> Candidates:
     """Pair each use with the definitions of its name; columns of `uses`: scope, name, type, times, file.
 
     Pairs are made and sifted block by block: a common name has as many pairs as uses times definitions,
@@ -247,10 +245,9 @@ def _last_part(symbols: Symbols) -> Ints:
     return own
 
 
-def _pairs_in(matrix: sp.csr_matrix, rows: Ints, columns: Ints) -> NDArray[np.bool_]:
-    size = np.int64(matrix.shape[0])
-    known = matrix.tocoo()
-    keys = np.unique(known.row.astype(np.int64) * size + known.col)
+def _pairs_in(matrix: Lines, rows: Ints, columns: Ints) -> NDArray[np.bool_]:
+    size = np.int64(len(matrix))
+    keys = np.unique(matrix.line_of_entry.astype(np.int64) * size + matrix.indices)
     if not len(keys):
         return np.zeros(len(rows), np.bool_)
     wanted = rows.astype(np.int64) * size + columns

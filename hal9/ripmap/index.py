@@ -2,21 +2,24 @@
 
 import hashlib
 import os
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from itertools import chain
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING
 
-from hal9.errors import FileNotIndexed
-from hal9.ripmap.artifacts import Builder, make_artifacts, work_artifacts
-from hal9.ripmap.building import Entry, blob_id, entry_fingerprint, extraction_key, pool, record_of
+from hal9.ripmap import failures
 from hal9.ripmap.cache import ContentStore, read_sealed_file, remove_stale, write_sealed_file
-from hal9.ripmap.extraction import Extraction, extract
+from hal9.ripmap.entries import Entry, blob_id, entry_fingerprint, extraction_key, record_of
 from hal9.ripmap.history import History
-from hal9.ripmap.model import FileRecord, Role
-from hal9.ripmap.packing import pack_extraction, unpack_extraction
+from hal9.ripmap.model import Extraction, FileRecord, Role
+from hal9.ripmap.packing import outline_bytes, pack_extraction, unpack_extraction, unpack_outline
 from hal9.ripmap.settings import IndexSettings
 from hal9.ripmap.source import IndexStats, Origin, WorkingTree
 from hal9.ripmap.textio import decode
+
+if TYPE_CHECKING:
+    from hal9.ripmap.artifacts import Builder
 
 __all__ = ["Index", "Patch"]
 
@@ -30,6 +33,7 @@ _BATCH = 100
 _POOL_BYTES = 2_000_000
 _KEPT_ARTIFACTS = 4
 _STAMP = 8
+_OUTLINES_VERSION = 1
 
 
 class Index:
@@ -101,7 +105,7 @@ class Index:
         try:
             return self._positions[path]
         except KeyError:
-            raise FileNotIndexed(path=path, root=str(self.root)) from None
+            raise failures.FileNotIndexed(path=path, root=str(self.root)) from None
 
     def file(self, path: str) -> FileRecord:
         """The record of one file.
@@ -209,7 +213,7 @@ class Index:
             return patch(older, places)
         return None
 
-    def file_artifacts(self, name: str, version: int, build: Builder) -> list[bytes]:
+    def file_artifacts(self, name: str, version: int, build: "Builder") -> list[bytes]:
         """Bytes made from each file alone, in the order of `files`; only files that changed are built again.
 
         `build` gets the record and its text, must depend on nothing else, and be a function at the top of a
@@ -236,8 +240,11 @@ class Index:
                 self._store.write(fresh)
         return [known[key] for key in keys]
 
-    def _made(self, build: Builder, missing: list[int]) -> Iterator[tuple[list[int], list[bytes | None]]]:
+    def _made(self, build: "Builder", missing: list[int]) -> Iterator[tuple[list[int], list[bytes | None]]]:
         """Artifacts of the missing files, batch by batch, in several processes when there is much to do."""
+        from hal9.ripmap.artifacts import make_artifacts, work_artifacts  # noqa: PLC0415 - brings the extractor
+        from hal9.ripmap.building import pool  # noqa: PLC0415
+
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
         tasks = ([self._task(position) for position in batch] for batch in batches)
         size = sum(max(self.entries[position].signature[0], 0) for position in missing)
@@ -257,6 +264,32 @@ class Index:
         return entry, self._packed.get(extraction_key(entry.language, entry.content_hash))
 
     # --- records ---
+
+    def outline(self, path: str) -> FileRecord:
+        """The record of one file with its definitions but without references, imports and strings.
+
+        Read from one file that holds all outlines, so that drawing a map opens no database.
+
+        Raises:
+            FileNotIndexed: it is not there.
+        """
+        position = self.position(path)
+        blob = self.artifact("outlines", _OUTLINES_VERSION, self._outlines)
+        bounds = blob[: 8 * (len(self.entries) + 1)].cast("q")
+        part = blob[bounds[position] : bounds[position + 1]]
+        if not part:
+            return self.file(path)
+        return record_of(self.entries[position], unpack_outline(part))
+
+    def _outlines(self) -> bytes:
+        parts: list[bytes] = []
+        for start in range(0, len(self.entries), _BATCH):
+            batch = self.entries[start : start + _BATCH]
+            keys = [extraction_key(entry.language, entry.content_hash) for entry in batch]
+            stored = self._stored(keys)
+            parts.extend(outline_bytes(stored.get(key, b"")) for key in keys)
+        sizes = accumulate(map(len, parts), initial=8 * (len(parts) + 1))
+        return array("q", sizes).tobytes() + b"".join(parts)
 
     @cached_property
     def _store(self) -> ContentStore | None:
@@ -285,6 +318,8 @@ class Index:
         found = unpack_extraction(packed) if packed is not None else None
         if found is not None:
             return found
+        from hal9.ripmap.extraction import extract  # noqa: PLC0415 - only what the cache lost is parsed again
+
         content = self._content(entry)
         if entry.path in self._stale:
             return Extraction("unreadable")

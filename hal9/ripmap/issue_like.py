@@ -58,9 +58,14 @@ def issue_like(case: RankingCase, index: Index, rng: np.random.Generator) -> Ran
     return replace(case, text="\n".join([*parts, "", _versions(case, rng)]))
 
 
+def _importers(terrain: Terrain, files: Sequence[int]) -> list[int]:
+    links = terrain.imports
+    rows: list[int] = links.line_of_entry[np.isin(links.indices, files)].tolist()
+    return rows
+
+
 def _related_tests(terrain: Terrain, gold: Sequence[int]) -> list[int]:
-    importers = terrain.imports.tocsc()
-    found = {int(row) for position in gold for row in importers[:, position].indices}
+    found = set(_importers(terrain, gold))
     return sorted(position for position in found if terrain.tests[position])
 
 
@@ -122,9 +127,8 @@ def _trace(terrain: Terrain, gold: Sequence[int], rng: np.random.Generator) -> s
 
 def _neighbours(terrain: Terrain, gold: Sequence[int]) -> list[int]:
     """Primary files that import a gold file or are imported by one."""
-    columns = terrain.imports.tocsc()
-    found = {int(row) for position in gold for row in columns[:, position].indices}
-    found |= {int(column) for position in gold for column in terrain.imports[position].indices}
+    found = set(_importers(terrain, gold))
+    found |= {int(target) for position in gold for target in terrain.imports.line(position)[0]}
     return sorted(position for position in found - set(gold) if terrain.primary[position])
 
 

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from hal9.ripmap.codec import Packed, pack, unpack
 from hal9.ripmap.model import Definition, FileRecord, Role
+from hal9.ripmap.sparse import Lines
+from hal9.ripmap.texts import Vocabulary
 from hal9.ripmap.tokenize import identifier_parts, pair_codes, stem, words
 
 __all__ = [
@@ -182,7 +183,7 @@ class Lexicon:
 
     Attributes:
         vocabulary: token to column.
-        matrices: "body" and "head" (chunks x tokens), the fields (files x tokens); counts, CSC.
+        matrices: "body" and "head" (chunks x tokens), the fields (files x tokens); counts, by token.
         chunk_file: file of each chunk, ascending.
         chunk_owner: definition position of each chunk within its file, -1 for the file's own.
         lengths: per matrix, row sums; "file" is the body's by file.
@@ -193,8 +194,8 @@ class Lexicon:
         stems: stem to its number.
     """
 
-    vocabulary: dict[str, int]
-    matrices: dict[str, sp.csc_matrix]
+    vocabulary: Vocabulary
+    matrices: dict[str, Lines]
     chunk_file: Ints
     chunk_owner: Ints
     lengths: dict[str, Floats]
@@ -203,22 +204,23 @@ class Lexicon:
     stem_of: Ints
     stem_columns: Ints
     stem_start: Ints
-    stems: dict[str, int]
+    stems: Vocabulary
 
     def relatives(self, token: str) -> Ints:
         """Columns of other tokens with the same stem."""
         number = self.stems.get(stem(token))
-        if number is None:
+        if number < 0:
             return np.zeros(0, np.int32)
         columns = self.stem_columns[self.stem_start[number] : self.stem_start[number + 1]]
-        own = self.vocabulary.get(token, -1)
+        own = self.vocabulary.get(token)
         others: Ints = columns[columns != own]
         return others
 
     def packed(self) -> Packed:
         """Arrays for `codec.pack`."""
         values: Packed = {
-            "vocabulary": list(self.vocabulary),
+            **self.vocabulary.packed("vocabulary"),
+            **self.stems.packed("stems"),
             "chunk_file": self.chunk_file,
             "chunk_owner": self.chunk_owner,
             "document_count": self.document_count,
@@ -226,15 +228,9 @@ class Lexicon:
             "stem_of": self.stem_of,
             "stem_columns": self.stem_columns,
             "stem_start": self.stem_start,
-            "stems": list(self.stems),
         }
         for name, matrix in self.matrices.items():
-            values |= {
-                f"{name}.data": matrix.data,
-                f"{name}.indices": matrix.indices,
-                f"{name}.indptr": matrix.indptr,
-                f"{name}.shape": np.array(matrix.shape, np.int64),
-            }
+            values |= matrix.packed(name)
         for name, length in self.lengths.items():
             values[f"length.{name}"] = length
         return values
@@ -242,19 +238,9 @@ class Lexicon:
     @classmethod
     def unpacked(cls, found: Packed) -> "Lexicon":
         """The inverse of `packed`."""
-        matrices = {}
-        for name in _MATRICES:
-            rows, columns = (int(size) for size in found[f"{name}.shape"])
-            matrix = sp.csc_matrix((rows, columns), dtype=np.float32)
-            # Set directly: the constructor would validate and copy megabytes on every start.
-            matrix.data, matrix.indices, matrix.indptr = (
-                found[f"{name}.{part}"] for part in ("data", "indices", "indptr")
-            )
-            matrix.has_sorted_indices = True
-            matrices[name] = matrix
         return cls(
-            vocabulary={word: column for column, word in enumerate(found["vocabulary"])},
-            matrices=matrices,
+            vocabulary=Vocabulary.unpacked("vocabulary", found),
+            matrices={name: Lines.unpacked(name, found) for name in _MATRICES},
             chunk_file=found["chunk_file"],  # type: ignore[arg-type]
             chunk_owner=found["chunk_owner"],  # type: ignore[arg-type]
             lengths={name[7:]: value for name, value in found.items() if name.startswith("length.")},  # type: ignore[misc]
@@ -263,7 +249,7 @@ class Lexicon:
             stem_of=found["stem_of"],  # type: ignore[arg-type]
             stem_columns=found["stem_columns"],  # type: ignore[arg-type]
             stem_start=found["stem_start"],  # type: ignore[arg-type]
-            stems={word: number for number, word in enumerate(found["stems"])},
+            stems=Vocabulary.unpacked("stems", found),
         )
 
 
@@ -286,14 +272,16 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
     ]
     chunks = [len(item.owner) for item in files]
     starts = np.concatenate([[0], np.cumsum(chunks)]).astype(np.int64)
-    matrices = {}
+    matrices: dict[str, Lines] = {}
+    lengths: dict[str, Floats] = {}
     for name in _MATRICES:
         by_chunk = name in ("body", "head")
         height = int(starts[-1]) if by_chunk else len(files)
         offsets = starts if by_chunk else np.arange(len(files))
-        matrices[name] = _joined(name, files, columns, offsets, (height, len(vocabulary)))
+        rows, tokens, counts = _joined(name, files, columns, offsets)
+        lengths[name] = np.bincount(rows, counts, height).astype(np.float32)
+        matrices[name] = _by_token(rows, tokens, counts, (height, len(vocabulary)))
     chunk_file = np.repeat(np.arange(len(files), dtype=np.int32), chunks)
-    lengths = {name: np.asarray(matrix.sum(axis=1), np.float32).ravel() for name, matrix in matrices.items()}
     lengths["file"] = np.bincount(chunk_file, lengths["body"], len(files)).astype(np.float32)
     counted = np.zeros(len(vocabulary), np.float32)
     for row in np.flatnonzero(primary):
@@ -303,7 +291,7 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
         (stems.setdefault(stem(word), len(stems)) for word in vocabulary), np.int32, len(vocabulary)
     )
     return Lexicon(
-        vocabulary=vocabulary,
+        vocabulary=Vocabulary.of(vocabulary),
         matrices=matrices,
         chunk_file=chunk_file,
         chunk_owner=np.concatenate([item.owner for item in files]) if files else np.zeros(0, np.int32),
@@ -315,24 +303,29 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
         stem_start=np.concatenate([[0], np.cumsum(np.bincount(stem_of, minlength=len(stems)))]).astype(
             np.int32
         ),
-        stems=stems,
+        stems=Vocabulary.of(stems),
     )
 
 
 def _joined(
-    name: str, files: list[FileWords], columns: list[Ints], offsets: NDArray[np.int64], shape: tuple[int, int]
-) -> sp.csc_matrix:
+    name: str, files: list[FileWords], columns: list[Ints], offsets: NDArray[np.int64]
+) -> tuple[Ints, Ints, Floats]:
+    """Rows, tokens and counts of all files in one numbering; rows ascend from file to file."""
     if not files:
-        return sp.csc_matrix(shape, dtype=np.float32)
-    rows = np.concatenate(
-        [item.matrices[name][0] + start for item, start in zip(files, offsets, strict=False)]
+        return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
+    starts = offsets.astype(np.int32)
+    return (
+        np.concatenate([item.matrices[name][0] + start for item, start in zip(files, starts, strict=False)]),
+        np.concatenate([known[item.matrices[name][1]] for item, known in zip(files, columns, strict=True)]),
+        np.concatenate([item.matrices[name][2] for item in files]),
     )
-    tokens = np.concatenate(
-        [mapping[item.matrices[name][1]] for item, mapping in zip(files, columns, strict=True)]
-    )
-    counts = np.concatenate([item.matrices[name][2] for item in files])
+
+
+def _by_token(rows: Ints, tokens: Ints, counts: Floats, shape: tuple[int, int]) -> Lines:
+    """The matrix by columns: one counting sort, which is what makes it worth loading scipy here."""
+    import scipy.sparse as sp  # noqa: PLC0415 - building only; queries do without
+
     matrix = sp.coo_matrix((counts, (rows, tokens)), shape=shape, dtype=np.float32).tocsc()
     matrix.sort_indices()
-    matrix.indices = matrix.indices.astype(np.int32)
-    matrix.indptr = matrix.indptr.astype(np.int64 if matrix.nnz > 2**31 - 1 else np.int32)
-    return matrix
+    wide = np.int64 if matrix.nnz > 2**31 - 1 else np.int32
+    return Lines(matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(wide), shape[0])

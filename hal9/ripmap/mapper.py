@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hal9.errors import SymbolUnknown
+from hal9.ripmap import failures
 from hal9.ripmap.index import Index
 from hal9.ripmap.opening import open_index
 from hal9.ripmap.settings import IndexSettings, load_settings
@@ -171,12 +171,12 @@ def find_symbol(index: Index, name: str) -> list[Found]:
         known = {symbols.names[number] for number in np.unique(symbols.name).tolist()}
         alike = sorted(text for text in known if abs(len(text) - len(last)) <= _NEAR)
         near = tuple(difflib.get_close_matches(last, alike, 3))
-        raise SymbolUnknown(name=name, root=str(index.root), near=near)
+        raise failures.SymbolUnknown(name=name, root=str(index.root), near=near)
     return exact or loose
 
 
 def _found(index: Index, path: str, position: int) -> Found:
-    entry = index.file(path).definitions[position]
+    entry = index.outline(path).definitions[position]
     return Found(
         path,
         entry.qualified,

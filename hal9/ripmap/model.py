@@ -10,9 +10,11 @@ from enum import IntFlag
 from typing import Literal, NamedTuple
 
 __all__ = [
+    "EXTRACTOR_VERSION",
     "Commit",
     "Definition",
     "DefinitionKind",
+    "Extraction",
     "FileRecord",
     "Import",
     "ParseStatus",
@@ -21,6 +23,12 @@ __all__ = [
     "Role",
     "StringLiteral",
 ]
+
+EXTRACTOR_VERSION = 4
+"""Raised whenever the same bytes would give other records.
+
+Cached extractions of other versions are ignored.
+"""
 
 DefinitionKind = Literal[
     "module",
@@ -122,6 +130,20 @@ class StringLiteral:
 
     text: str
     line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What one file's bytes give, whatever the file is called."""
+
+    status: ParseStatus
+    lines: int = 0
+    definitions: Sequence[Definition] = ()
+    references: Sequence[Reference] = ()
+    imports: Sequence[Import] = ()
+    strings: Sequence[StringLiteral] = ()
+    docstring: str = ""
+    generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,16 @@ alike, wherever the source root lies.
 """
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from hal9.ripmap.model import Import, Role
 
-__all__ = ["ModuleMap", "Names", "module_name"]
+__all__ = ["ModuleMap", "Names", "PathFinder", "module_name"]
 
 
 class Names(NamedTuple):
@@ -39,51 +42,80 @@ def module_name(path: str) -> str:
     return f"{folder}/{base}".strip("/").replace("/", ".")
 
 
-class ModuleMap:
-    """Finds files by module name and by path."""
+class PathFinder:
+    """Finds files by module name and by path, by looking through all of them: right for a few questions."""
 
-    def __init__(self, files: Names, imports: Sequence[Sequence[Import]] = ()) -> None:
-        """Index the names; `imports` of every file are needed for `targets` only."""
-        self.paths = files.paths
-        self.imports = imports
-        self.names = [module_name(path) for path in files.paths]
-        self._suffixes: defaultdict[str, list[int]] = defaultdict(list)
-        self._tails: defaultdict[str, list[int]] = defaultdict(list)
-        self._folders: defaultdict[str, list[int]] = defaultdict(list)
-        for position, name in enumerate(self.names):
-            parts = name.split(".")
-            if files.roles[position] & Role.SOURCE:
-                for start in range(len(parts)):
-                    self._suffixes[".".join(parts[start:])].append(position)
-            segments = files.paths[position].lower().split("/")
-            for start in range(len(segments)):
-                self._tails["/".join(segments[start:])].append(position)
-            folder = segments[:-1]
-            for start in range(len(folder)):
-                self._folders["/".join(folder[start:])].append(position)
-        self._exports: dict[int, dict[str, Import]] = {}
+    def __init__(self, files: Names) -> None:
+        self._files = files
+
+    @cached_property
+    def _paths(self) -> tuple[str, list[int]]:
+        """All paths in lower case, each between slash and line end, and where each begins."""
+        return _joined("/", (path.lower() for path in self._files.paths))
+
+    @cached_property
+    def _modules(self) -> tuple[str, list[int], list[int]]:
+        """The same for module names of source files, with the files' positions."""
+        own = [place for place, roles in enumerate(self._files.roles.tolist()) if roles & Role.SOURCE]
+        return *_joined(".", (module_name(self._files.paths[place]) for place in own)), own
 
     def module(self, name: str) -> list[int]:
         """Files that a dotted module name can mean, at most eight; empty when none or too many."""
-        found = self._suffixes.get(name, [])
+        text, starts, own = self._modules
+        found = [own[place] for place in _ending(text, starts, f".{name}\n", _MOST_TARGETS + 1)]
         return found if len(found) <= _MOST_TARGETS else []
 
     def tail(self, path: str) -> list[int]:
         """Files whose path ends in these segments (case ignored)."""
-        return self._tails.get(path.lower().strip("/"), [])
+        wanted = path.lower().strip("/")
+        return _ending(*self._paths, f"/{wanted}\n") if wanted else []
 
     def folder(self, path: str) -> list[int]:
         """Files directly in folders whose path ends in these segments."""
-        return self._folders.get(path.lower().strip("/"), [])
+        wanted = path.lower().strip("/")
+        text, starts = self._paths
+        pattern = re.compile(f"/{re.escape(wanted)}/[^/\n]*\n")
+        return [bisect_right(starts, match.start()) - 1 for match in pattern.finditer(text)] if wanted else []
 
     def longest_tail(self, path: str) -> list[int]:
         """Files that share the longest path tail with a path from another machine."""
         segments = path.lower().strip("/").split("/")
         for start in range(len(segments)):
-            found = self._tails.get("/".join(segments[start:]))
+            found = self.tail("/".join(segments[start:]))
             if found:
                 return found if len(found) <= _MOST_TARGETS else []
         return []
+
+
+def _joined(mark: str, names: Iterable[str]) -> tuple[str, list[int]]:
+    listed = [f"{mark}{name}\n" for name in names]
+    return "".join(listed), [0, *accumulate(map(len, listed))]
+
+
+def _ending(text: str, starts: list[int], wanted: str, most: int | None = None) -> list[int]:
+    """Lines that end in `wanted`, at most `most` of them."""
+    found: list[int] = []
+    place = text.find(wanted)
+    while place >= 0 and (most is None or len(found) < most):
+        found.append(bisect_right(starts, place) - 1)
+        place = text.find(wanted, place + len(wanted) - 1)
+    return found
+
+
+class ModuleMap:
+    """Finds the files that imports reach."""
+
+    def __init__(self, files: Names, imports: Sequence[Sequence[Import]]) -> None:
+        self.paths = files.paths
+        self.imports = imports
+        self.names = [module_name(path) for path in files.paths]
+        self._suffixes: defaultdict[str, list[int]] = defaultdict(list)
+        for position, name in enumerate(self.names):
+            parts = name.split(".")
+            if files.roles[position] & Role.SOURCE:
+                for start in range(len(parts)):
+                    self._suffixes[".".join(parts[start:])].append(position)
+        self._exports: dict[int, dict[str, Import]] = {}
 
     def targets(self, source: int, item: Import) -> dict[int, float]:
         """Files that an import reaches.

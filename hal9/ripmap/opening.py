@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from hal9.errors import CacheUnusable, NotARepository
-from hal9.ripmap.building import Entry, build_entries, entry_of, extraction_key
+from hal9.ripmap import failures
 from hal9.ripmap.cache import ContentStore
 from hal9.ripmap.discovery import Selection, Signature, Tree, digest_of, recheck, walk
-from hal9.ripmap.extraction import EXTRACTOR_VERSION, Extraction, extract
+from hal9.ripmap.entries import Entry, extraction_key
 from hal9.ripmap.history import BlobReader, run_git
 from hal9.ripmap.index import Index
-from hal9.ripmap.languages import LANGUAGES, language_of, load_language
-from hal9.ripmap.packing import pack_extraction, unpack_extraction
+from hal9.ripmap.model import EXTRACTOR_VERSION, Extraction
 from hal9.ripmap.settings import IndexSettings, load_settings
 from hal9.ripmap.snapshot import Snapshot, load_snapshot, save_snapshot
 from hal9.ripmap.source import CommitTree, IndexStats, WorkingTree
@@ -51,18 +49,14 @@ class _Opening:
             return None
         try:
             return ContentStore(self.settings.folder, self.notify)
-        except CacheUnusable as error:
+        except failures.CacheUnusable as error:
             self.notify(str(error))
             return None
 
     def stats(self, entries: list[Entry], skipped_binary: int) -> IndexStats:
         """Everything counted so far."""
         languages = Counter(entry.language for entry in entries)
-        missing = tuple(
-            name for name in languages
-            if self.extracted and name in LANGUAGES
-            and LANGUAGES[name].grammar and load_language(name) is None
-        )  # fmt: skip
+        missing = _without_grammar(languages) if self.extracted else ()
         return IndexStats(
             files=len(entries),
             extracted=self.extracted,
@@ -74,6 +68,16 @@ class _Opening:
             skipped_binary=skipped_binary,
             notices=tuple(self.notices),
         )
+
+
+def _without_grammar(languages: Iterable[str]) -> tuple[str, ...]:
+    from hal9.ripmap.languages import LANGUAGES, load_language  # noqa: PLC0415 - nothing to parse, no grammars
+
+    return tuple(
+        name
+        for name in languages
+        if name in LANGUAGES and LANGUAGES[name].grammar and load_language(name) is None
+    )
 
 
 def _fingerprint(entries: Iterable[Entry]) -> str:
@@ -130,16 +134,18 @@ def _folder(path: Path) -> Path:
     try:
         if not path.is_dir():
             detail = "it is not a folder" if path.exists() else "there is no such folder"
-            raise NotARepository(path=str(path), detail=detail)
+            raise failures.NotARepository(path=str(path), detail=detail)
         return path.resolve()
     except (OSError, ValueError) as error:
-        raise NotARepository(path=str(path), detail=str(error)) from error
+        raise failures.NotARepository(path=str(path), detail=str(error)) from error
 
 
 def _refreshed(
     root: Path, settings: IndexSettings, tree: Tree, known: Snapshot | None, opening: _Opening
 ) -> Snapshot:
     """The snapshot of `tree`, reading only files whose signature is not the known one."""
+    from hal9.ripmap.building import build_entries  # noqa: PLC0415 - an unchanged tree needs no extraction
+
     entries: dict[str, Entry] = {}
     changed: list[tuple[str, Signature]] = []
     before = {path: position for position, path in enumerate(known.tree.paths)} if known is not None else {}
@@ -225,6 +231,11 @@ def _list_tree(root: Path, commit: str, settings: IndexSettings) -> list[tuple[s
 def _blob_entry(
     item: tuple[str, int, str], blobs: BlobReader, store: ContentStore | None, opening: _Opening
 ) -> Entry:
+    from hal9.ripmap.building import entry_of  # noqa: PLC0415 - with what extracts
+    from hal9.ripmap.extraction import extract  # noqa: PLC0415
+    from hal9.ripmap.languages import language_of  # noqa: PLC0415
+    from hal9.ripmap.packing import pack_extraction, unpack_extraction  # noqa: PLC0415
+
     path, size, blob = item
     signature = (size, 0, 0, 0)
     content: bytes | None = None

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import BudgetTooSmall
+from hal9.ripmap import failures
 from hal9.ripmap.badges import badges_of, lives_of
 from hal9.ripmap.calls import CallTable
 from hal9.ripmap.index import Index
@@ -134,7 +134,7 @@ def compose(
         BudgetTooSmall: not even one line fits.
     """
     if options.tokens < _LEAST_TOKENS:
-        raise BudgetTooSmall(tokens=options.tokens, least=_LEAST_TOKENS)
+        raise failures.BudgetTooSmall(tokens=options.tokens, least=_LEAST_TOKENS)
     ranked = ranking.files(options.limit)
     view = MapView(index.root.name or str(index.root), total_files=len(index), ranked_files=len(ranked))
     view.budget = options.tokens
@@ -260,7 +260,7 @@ class _Maker:
     def _outline(self, path: str) -> "_Outline":
         if path not in self._outlines:
             file = self._index.position(path)
-            record = self._index.file(path)
+            record = self._index.outline(path)
             start = int(self._ranking.terrain.symbols.start[file])
             scores = self._scores[start : start + len(record.definitions)]
             self._outlines[path] = _Outline.of(file, record, np.asarray(scores))

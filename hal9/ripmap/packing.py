@@ -11,10 +11,18 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
-from hal9.ripmap.extraction import EXTRACTOR_VERSION, Extraction
-from hal9.ripmap.model import Definition, Import, Reference, StringLiteral
+from hal9.ripmap.model import EXTRACTOR_VERSION, Definition, Extraction, Import, Reference, StringLiteral
 
-__all__ = ["FORMAT", "LazyRows", "checked", "pack_extraction", "sealed", "unpack_extraction"]
+__all__ = [
+    "FORMAT",
+    "LazyRows",
+    "checked",
+    "outline_bytes",
+    "pack_extraction",
+    "sealed",
+    "unpack_extraction",
+    "unpack_outline",
+]
 
 FORMAT = f"ripmap-{EXTRACTOR_VERSION}-{marshal.version}-{sys.version_info[0]}.{sys.version_info[1]}"
 """What a cached payload must have been written with to be read."""
@@ -143,4 +151,22 @@ def unpack_extraction(data: bytes) -> Extraction | None:
         LazyRows(lambda: tuple(StringLiteral(*row) for row in _part(payload, 1)[1])),
         docstring,
         generated,
+    )
+
+
+def outline_bytes(data: bytes) -> bytes:
+    """The outline's part of a packed extraction; empty when the bytes are damaged."""
+    payload = checked(data)
+    return bytes(payload[: 4 + int.from_bytes(payload[:4], "little")]) if payload is not None else b""
+
+
+def unpack_outline(part: bytes | memoryview) -> Extraction:
+    """An extraction without references, imports and strings, from what `outline_bytes` gave."""
+    status, lines, definitions, docstring, generated = _part(part, 0)
+    return Extraction(
+        status,
+        lines,
+        tuple(Definition(*row) for row in definitions),
+        docstring=docstring,
+        generated=generated,
     )

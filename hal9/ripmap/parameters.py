@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Literal
 
-from hal9.errors import ParameterInvalid
+from hal9.ripmap import failures
 
 __all__ = ["PARAMETERS", "Parameter", "Parameters", "parameter_table", "parameters_schema"]
 
@@ -309,11 +309,15 @@ def _checked(name: str, value: Any) -> float:
     item = PARAMETERS.get(name)
     if item is None:
         near = get_close_matches(name, PARAMETERS, n=1)
-        raise ParameterInvalid(name=name, detail="no such parameter", nearest=near[0] if near else "")
+        raise failures.ParameterInvalid(
+            name=name, detail="no such parameter", nearest=near[0] if near else ""
+        )
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ParameterInvalid(name=name, detail=f"{value!r} is no finite number")
+        raise failures.ParameterInvalid(name=name, detail=f"{value!r} is no finite number")
     if not item.low <= value <= item.high:
-        raise ParameterInvalid(name=name, detail=f"{value:g} is outside {item.low:g} to {item.high:g}")
+        raise failures.ParameterInvalid(
+            name=name, detail=f"{value:g} is outside {item.low:g} to {item.high:g}"
+        )
     return float(value)
 
 

@@ -4,19 +4,22 @@ Every signal is scaled to at most 1 over the primary source files, so that weigh
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from hal9.passing import Graph, personalized_pagerank
 from hal9.ripmap.evidence import Case
 from hal9.ripmap.focus import spread_focus
 from hal9.ripmap.graph import resolve
 from hal9.ripmap.model import Role
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.signals_lexical import best_per_file
+from hal9.ripmap.sparse import Lines, distinct, lines_of, numbered
 from hal9.ripmap.terrain import Terrain
+
+if TYPE_CHECKING:
+    from hal9.passing import Graph
 
 __all__ = ["Evidence", "file_graph", "importance", "kin", "scaled", "weigh"]
 
@@ -103,8 +106,8 @@ class Evidence:
         links = symbol_links(terrain, self.parameters)
         owner, file = lexicon.chunk_owner[best], lexicon.chunk_file[best]
         count = len(terrain.symbols.name)
-        rows = links[np.where(owner >= 0, terrain.symbols.start[file] + owner, count + file)]
-        reached = np.asarray((strength / np.sqrt(np.maximum(1, np.diff(rows.indptr)))) @ rows).ravel()
+        nodes = np.where(owner >= 0, terrain.symbols.start[file] + owner, count + file)
+        reached = links.weighted(nodes, strength / np.sqrt(np.maximum(1, links.sizes[nodes])))
         by_file: Array = np.bincount(terrain.symbols.file, reached[:count], self.size).astype(np.float64)
         return by_file
 
@@ -129,7 +132,7 @@ class Evidence:
             return np.zeros(self.size)
         best = np.argsort(-scores, kind="stable")[:_BEST_TESTS]
         strength = (scores[best] / scores[best[0]]) ** self.parameters["test_sharpness"]
-        return np.asarray(strength @ _test_spread(self.terrain)[best]).ravel()
+        return _test_spread(self.terrain).weighted(best, strength)
 
     def test_names(self) -> Array:
         """Definers of the names that the best matching test functions use."""
@@ -139,13 +142,13 @@ class Evidence:
             return np.zeros(self.size)
         best = np.argpartition(-scores, min(_BEST_TEST_CHUNKS, len(scores) - 1))[:_BEST_TEST_CHUNKS]
         strength = (scores[best] / scores[best].max()) ** (0.5 * self.parameters["test_sharpness"])
-        places, columns = terrain.words_in(best)
+        columns, places, _ = terrain.test_words.select(best)
         matrix = terrain.definers_by_token
-        definers = np.maximum(1, np.diff(matrix.indptr)[columns])
+        definers = np.maximum(1, matrix.indptr[columns + 1] - matrix.indptr[columns])
         # A common name says less of each definer (1/n), and less at all (1/√n).
         weight = strength[places] * terrain.rarity[columns] / definers**1.5
-        distinct, inverse = np.unique(columns, return_inverse=True)
-        return np.asarray(np.bincount(inverse, weight, len(distinct)) @ matrix[distinct]).ravel()
+        tokens, which = numbered(columns)
+        return matrix.weighted(tokens, np.bincount(which, weight, len(tokens)).astype(np.float64))
 
     def imported(self, base: Array) -> Array:
         """What the files leading so far import."""
@@ -154,7 +157,7 @@ class Evidence:
             return np.zeros(self.size)
         best = np.argsort(-lead, kind="stable")[:_BEST_SOURCES]
         strength = (lead[best] / lead[best[0]]) ** 3
-        return np.asarray(strength @ _source_spread(self.terrain)[best]).ravel()
+        return _source_spread(self.terrain).weighted(best, strength)
 
 
 def scaled(values: Array, primary: NDArray[np.bool_]) -> Array:
@@ -230,7 +233,7 @@ def _conversation(case: Case, parameters: Parameters) -> dict[str, Array]:
         chat = np.zeros(len(case.terrain.paths))
         chat[case.chat] = np.log(parameters["boost_chat_file"])
         found["chat"] = chat
-    anchors = np.union1d(case.chat, np.flatnonzero(case.named > 0)).astype(np.intp)
+    anchors = distinct(np.concatenate([case.chat, np.flatnonzero(case.named > 0)])).astype(np.intp)
     if case.chronicle is not None and len(anchors):
         coupled = case.chronicle.coupled(anchors, case.task.time)
         if coupled.any() and parameters["boost_temporal_coupling"] > 1.0:
@@ -238,63 +241,65 @@ def _conversation(case: Case, parameters: Parameters) -> dict[str, Array]:
     return found
 
 
-def _spread(terrain: Terrain, readers: NDArray[np.bool_] | None) -> sp.csr_matrix:
+def _spread(terrain: Terrain, readers: NDArray[np.bool_] | None) -> Lines:
     """Imports, divided by the root of the importer's imports and the log of the target's importers."""
-    links = terrain.imports > 0
-    outgoing = np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)
-    incoming = np.asarray((links if readers is None else links[readers]).sum(axis=0)).ravel()
-    return (
-        sp.diags(1.0 / np.sqrt(outgoing)) @ terrain.imports @ sp.diags(1.0 / np.log(2.0 + incoming))
-    ).tocsr()
+    links = terrain.imports
+    source = links.line_of_entry
+    outgoing = np.maximum(links.sizes, 1)
+    counted = links.indices if readers is None else links.indices[readers[source]]
+    incoming = np.bincount(counted, minlength=links.across)
+    data = links.data / (np.sqrt(outgoing)[source] * np.log(2.0 + incoming)[links.indices])
+    return Lines(data, links.indices, links.indptr, links.across)
 
 
-def _test_spread(terrain: Terrain) -> sp.csr_matrix:
-    return terrain.cached("test_spread", lambda: _spread(terrain, terrain.tests))
-
-
-def _source_spread(terrain: Terrain) -> sp.csr_matrix:
-    return terrain.cached("source_spread", lambda: _spread(terrain, None))
-
-
-def symbol_links(terrain: Terrain, parameters: Parameters) -> sp.csr_matrix:
-    """Nodes x nodes by the shadow pass, divided by the log of how many refer to the target."""
-    strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
-
-    def build() -> sp.csr_matrix:
-        candidates = terrain.candidates
-        _, weight = resolve(candidates, parameters, "shadow")
-        size = len(terrain.symbols.name) + len(terrain.paths)
-        links = sp.csr_matrix(
-            (np.minimum(weight, 1.0), (candidates.source, candidates.target)), shape=(size, size)
-        )
-        links.data = np.minimum(links.data, 1.0)
-        incoming = np.bincount(links.indices, links.data > 0.1, size)
-        links.data /= np.log(2.0 + incoming[links.indices])
-        return links
-
-    found: sp.csr_matrix = terrain.cached(("symbol_links", strategy), build)
+def _test_spread(terrain: Terrain) -> Lines:
+    found: Lines = terrain.cached("test_spread", lambda: _spread(terrain, terrain.tests))
     return found
 
 
-def file_graph(terrain: Terrain, parameters: Parameters) -> Graph:
+def _source_spread(terrain: Terrain) -> Lines:
+    found: Lines = terrain.cached("source_spread", lambda: _spread(terrain, None))
+    return found
+
+
+def symbol_links(terrain: Terrain, parameters: Parameters) -> Lines:
+    """Nodes x nodes by the shadow pass, divided by the log of how many refer to the target."""
+    strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
+
+    def build() -> Lines:
+        candidates = terrain.candidates
+        _, weight = resolve(candidates, parameters, "shadow")
+        size = len(terrain.symbols.name) + len(terrain.paths)
+        links = lines_of(candidates.source, candidates.target, np.minimum(weight, 1.0), (size, size))
+        data = np.minimum(links.data, 1.0)
+        incoming = np.bincount(links.indices, data > 0.1, size)
+        return Lines(data / np.log(2.0 + incoming[links.indices]), links.indices, links.indptr, size)
+
+    found: Lines = terrain.cached(("symbol_links", strategy), build)
+    return found
+
+
+def file_graph(terrain: Terrain, parameters: Parameters) -> "Graph":
     """Files linked by the final pass over their references, and by imports."""
     strategy = tuple(value for name, value in parameters.items() if name.startswith("final_"))
 
-    def build() -> Graph:
+    def build() -> "Graph":
+        from hal9.passing import Graph  # noqa: PLC0415 - a query with a task needs no graph
+
         candidates, symbols = terrain.candidates, terrain.symbols
         _, weight = resolve(candidates, parameters, "final")
         source = terrain.file_of_node(candidates.source)
         target = symbols.file[candidates.target]
-        matrix = sp.coo_matrix((weight, (source, target)), shape=terrain.imports.shape).tocsr()
-        matrix.setdiag(0)
-        joined = (matrix + terrain.imports).tocoo()
-        live = joined.data > 1e-4
-        return Graph(
-            joined.row[live],
-            joined.col[live],
-            len(terrain.paths),
-            weight=joined.data[live].astype(np.float64),
+        other = source != target
+        imports, size = terrain.imports, len(terrain.paths)
+        joined = lines_of(
+            np.concatenate([source[other], imports.line_of_entry]),
+            np.concatenate([target[other], imports.indices]),
+            np.concatenate([weight[other], imports.data]).astype(np.float64),
+            (size, size),
         )
+        live = joined.data > 1e-4
+        return Graph(joined.line_of_entry[live], joined.indices[live], size, weight=joined.data[live])
 
     graph: Graph = terrain.cached(("file_graph", strategy), build)
     return graph
@@ -302,6 +307,8 @@ def file_graph(terrain: Terrain, parameters: Parameters) -> Graph:
 
 def importance(case: Case, parameters: Parameters) -> Array:
     """PageRank over files, scaled to at most 1 over primary files; hubs damped."""
+    from hal9.passing import personalized_pagerank  # noqa: PLC0415 - a query with a task does without
+
     at, terrain = parameters, case.terrain
     if not len(terrain.paths):
         return np.zeros(0)

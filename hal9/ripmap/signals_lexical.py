@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.query import PARTS, Query
+from hal9.ripmap.sparse import Lines, numbered
 from hal9.ripmap.terrain import Terrain
 from hal9.ripmap.tokenize import BOILERPLATE
 
@@ -80,7 +80,7 @@ def task_words(terrain: Terrain, query: Query, names: frozenset[str]) -> TaskWor
     relatives: list[int] = []
     relative_of: list[int] = []
     for token in query.tokens:
-        column = lexicon.vocabulary.get(token, -1)
+        column = lexicon.vocabulary.get(token)
         kin = lexicon.relatives(token)
         if column < 0 and not len(kin):
             continue
@@ -160,7 +160,7 @@ class Slice:
 
 
 def _slice(
-    matrices: Mapping[str, sp.csc_matrix],
+    matrices: Mapping[str, Lines],
     words: TaskWords,
     relative_length: Mapping[str, Array],
     height: int,
@@ -175,16 +175,12 @@ def _slice(
             (False, words.columns[words.columns >= 0], np.flatnonzero(words.columns >= 0)),
             (True, words.relatives, words.relative_of),
         ):
-            rows, places, counts = _columns(matrix, columns)
+            rows, places, counts = matrix.select(columns)
             if file_of_body is not None and name == "body":
                 rows = file_of_body[rows].astype(np.intp)
             keys.append(rows * width + owners[places])
             values.append((name, related, counts))
-    union, inverse = (
-        np.unique(np.concatenate(keys), return_inverse=True)
-        if keys
-        else (np.zeros(0, np.intp), np.zeros(0, np.intp))
-    )
+    union, inverse = numbered(np.concatenate(keys)) if keys else (np.zeros(0, np.intp), np.zeros(0, np.intp))
     tables: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
     start = 0
     for name, related, counts in values:
@@ -192,16 +188,6 @@ def _slice(
         tables[related][name] = np.bincount(inverse[start:end], counts, len(union)).astype(np.float64)
         start = end
     return Slice(union // width, union % width, tables[0], tables[1], relative_length, height)
-
-
-def _columns(matrix: sp.csc_matrix, columns: Ints) -> tuple[Ints, Ints, Array]:
-    """Entries of some columns: rows, position of the column in `columns`, values."""
-    starts, ends = matrix.indptr[columns], matrix.indptr[columns + 1]
-    sizes = (ends - starts).astype(np.intp)
-    places = np.repeat(np.arange(len(columns)), sizes)
-    offsets = np.arange(len(places)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    entries = np.repeat(starts.astype(np.intp), sizes) + offsets
-    return matrix.indices[entries].astype(np.intp), places, matrix.data[entries].astype(np.float64)
 
 
 def _relative(length: NDArray[np.floating], primary: NDArray[np.bool_]) -> Array:

@@ -5,9 +5,9 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
-from hal9.ripmap.building import Entry
 from hal9.ripmap.cache import read_sealed_file, write_sealed_file
 from hal9.ripmap.discovery import Tree
+from hal9.ripmap.entries import Entry
 from hal9.ripmap.packing import FORMAT
 
 __all__ = ["Snapshot", "load_snapshot", "save_snapshot"]

@@ -10,7 +10,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from hal9.ripmap.codec import Packed, pack, unpack
@@ -18,11 +17,13 @@ from hal9.ripmap.graph import Candidates, Symbols, find_candidates, join_shingle
 from hal9.ripmap.index import Index
 from hal9.ripmap.lexical import Lexicon, assemble, join_pairs, words_of_file
 from hal9.ripmap.model import Role
-from hal9.ripmap.modules import ModuleMap, Names
+from hal9.ripmap.modules import ModuleMap, Names, PathFinder
+from hal9.ripmap.sparse import Lines, lines_of
+from hal9.ripmap.texts import Vocabulary
 
 __all__ = ["TERRAIN_VERSION", "Terrain", "build_terrain", "terrain_of"]
 
-TERRAIN_VERSION = 4
+TERRAIN_VERSION = 5
 _FILE_VERSION = 3
 """Of what is kept per file; it changes with `words_of_file` and `names_of_file` only."""
 Ints = NDArray[np.int32]
@@ -48,6 +49,10 @@ class Terrain:
         files.
         pairs, pair_file: codes of two word stems in a row, of primary files, ascending, and their files.
         definers_by_token: (tokens x files) ones where a primary file defines that whole name.
+        head_rarity: per chunk, the summed rarity of the distinct words in its head.
+        test_words: (chunks x tokens) ones where the body of a test's chunk has the word; others are empty.
+        by_name: symbols sorted by name; the first of name n is at name_start[n].
+        names: numbers of names.
     """
 
     paths: tuple[str, ...]
@@ -55,12 +60,17 @@ class Terrain:
     lexicon: Lexicon
     symbols: Symbols
     candidates: Candidates
-    imports: sp.csr_matrix
+    imports: Lines
     shingles: NDArray[np.uint64]
     shingle_file: Ints
     pairs: NDArray[np.uint32]
     pair_file: Ints
-    definers_by_token: sp.csr_matrix
+    definers_by_token: Lines
+    head_rarity: Array
+    test_words: Lines
+    by_name: Ints
+    name_start: Ints
+    names: Vocabulary
 
     def role(self, role: Role) -> Bools:
         """Which files have any of these roles."""
@@ -77,9 +87,9 @@ class Terrain:
         return self.role(Role.TEST) & self.role(Role.SOURCE)
 
     @cached_property
-    def modules(self) -> ModuleMap:
+    def modules(self) -> PathFinder:
         """Finds files by path and module name."""
-        return ModuleMap(Names(self.paths, self.roles))
+        return PathFinder(Names(self.paths, self.roles))
 
     @cached_property
     def depth(self) -> Ints:
@@ -95,42 +105,17 @@ class Terrain:
             np.int32
         )
 
-    @cached_property
-    def _by_name(self) -> tuple[dict[str, int], Ints, Ints]:
-        """Numbers of names, symbols sorted by name, and where each name's begin."""
-        names = {name: number for number, name in enumerate(self.symbols.names)}
-        order = np.argsort(self.symbols.name, kind="stable").astype(np.int32)
-        counts = np.bincount(self.symbols.name, minlength=len(names))
-        return names, order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-
     def definers(self, name: str) -> Ints:
         """Symbols of exactly this name; empty when there is none."""
-        names, order, starts = self._by_name
-        number = names.get(name)
-        return order[:0] if number is None else order[starts[number] : starts[number + 1]]
+        number = self.names.get(name)
+        if number < 0:
+            return self.by_name[:0]
+        return self.by_name[self.name_start[number] : self.name_start[number + 1]]
 
     @cached_property
     def rarity(self) -> Array:
         """Inverse document frequency of every word among primary files."""
-        counts = self.lexicon.document_count.astype(np.float64)
-        return np.log1p((self.lexicon.documents - counts + 0.5) / (counts + 0.5))
-
-    @cached_property
-    def head_rarity(self) -> Array:
-        """Per chunk, the summed rarity of the distinct words in its head."""
-        head = self.lexicon.matrices["head"]
-        ones = sp.csc_matrix((np.ones(len(head.data)), head.indices, head.indptr), shape=head.shape)
-        return np.asarray(ones @ self.rarity).ravel()
-
-    def words_in(self, chunks: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Words of a few chunks' bodies: position in `chunks`, and column, of every distinct word."""
-        body = self.lexicon.matrices["body"]
-        place = np.full(body.shape[0], -1, np.int32)
-        place[chunks] = np.arange(len(chunks))
-        found = place[body.indices]
-        entries = np.flatnonzero(found >= 0)
-        columns = np.searchsorted(body.indptr, entries, side="right") - 1
-        return found[entries].astype(np.intp), columns
+        return _rarity(self.lexicon)
 
     @cached_property
     def cache(self) -> dict[Any, Any]:
@@ -192,58 +177,92 @@ def _packed(index: Index) -> Packed:
     values |= {f"lexicon.{name}": value for name, value in lexicon.packed().items()}
     for label, record in (("symbols", symbols), ("candidates", candidates)):
         values |= {f"{label}.{name}": getattr(record, name) for name in record.__slots__}
-    return values | {
-        "imports.data": imports.data,
-        "imports.indices": imports.indices,
-        "imports.indptr": imports.indptr,
-    }
+    counts = np.bincount(symbols.name, minlength=len(symbols.names))
+    names = Vocabulary.of(symbols.names)
+    return (
+        values
+        | imports.packed("imports")
+        | _test_words(lexicon, roles).packed("test_words")
+        | {
+            "names.codes": names.codes,
+            "names.order": names.order,
+            "head_rarity": _head_rarity(lexicon),
+            "by_name": np.argsort(symbols.name, kind="stable").astype(np.int32),
+            "name_start": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
+        }
+    )
+
+
+def _rarity(lexicon: Lexicon) -> Array:
+    counts = lexicon.document_count.astype(np.float64)
+    return np.log1p((lexicon.documents - counts + 0.5) / (counts + 0.5))
+
+
+def _head_rarity(lexicon: Lexicon) -> Array:
+    head = lexicon.matrices["head"]
+    rarity = np.repeat(_rarity(lexicon), head.sizes)
+    return np.bincount(head.indices, rarity, head.across).astype(np.float64)
+
+
+def _test_words(lexicon: Lexicon, roles: Ints) -> Lines:
+    body = lexicon.matrices["body"]
+    tests = (roles & int(Role.TEST) > 0) & (roles & int(Role.SOURCE) > 0)
+    kept = np.flatnonzero(tests[lexicon.chunk_file][body.indices])
+    rows = body.indices[kept]
+    order = np.argsort(rows, kind="stable")
+    tokens = body.line_of_entry[kept][order].astype(np.int32)
+    counts = np.bincount(rows, minlength=body.across)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(body.indptr.dtype)
+    return Lines(np.ones(len(tokens), np.int8), tokens, indptr, len(body))
 
 
 def _unpacked(paths: tuple[str, ...], found: Packed) -> Terrain:
-    def group(label: str) -> dict[str, Any]:
-        return {
-            name[len(label) + 1 :]: value for name, value in found.items() if name.startswith(f"{label}.")
-        }
-
-    arrays = group("imports")
-    lexicon = Lexicon.unpacked(group("lexicon"))
-    size = len(paths)
-    imports = sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(size, size))
+    groups: dict[str, dict[str, Any]] = {"lexicon": {}, "symbols": {}, "candidates": {}}
+    for name, value in found.items():
+        label, _, rest = name.partition(".")
+        if label in groups:
+            groups[label][rest] = value
+    lexicon = Lexicon.unpacked(groups["lexicon"])
+    symbols = Symbols(**groups["symbols"])
     return Terrain(
         paths=paths,
         roles=found["roles"],  # type: ignore[arg-type]
         lexicon=lexicon,
-        symbols=Symbols(**group("symbols")),
-        candidates=Candidates(**group("candidates")),
-        imports=imports,
+        symbols=symbols,
+        candidates=Candidates(**groups["candidates"]),
+        imports=Lines.unpacked("imports", found),
         shingles=found["shingles"],  # type: ignore[arg-type]
         shingle_file=found["shingle_file"],  # type: ignore[arg-type]
         pairs=found["pairs"],  # type: ignore[arg-type]
         pair_file=found["pair_file"],  # type: ignore[arg-type]
         definers_by_token=_ones(
-            found["definers.token"], found["definers.file"], (len(lexicon.vocabulary), size)
+            found["definers.token"], found["definers.file"], (len(lexicon.vocabulary), len(paths))
         ),
+        head_rarity=found["head_rarity"],  # type: ignore[arg-type]
+        test_words=Lines.unpacked("test_words", found),
+        by_name=found["by_name"],  # type: ignore[arg-type]
+        name_start=found["name_start"],  # type: ignore[arg-type]
+        names=Vocabulary(symbols.names, found["names.codes"], found["names.order"]),  # type: ignore[arg-type]
     )
 
 
-def _ones(rows: Any, columns: Any, shape: tuple[int, int]) -> sp.csr_matrix:
+def _ones(rows: Any, columns: Any, shape: tuple[int, int]) -> Lines:
     """A matrix of ones from coordinates that are sorted by row."""
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(np.int32)
-    return sp.csr_matrix((np.ones(len(rows), np.float32), columns, indptr), shape=shape)
+    return Lines(np.ones(len(rows), np.float32), columns, indptr, shape[1])
 
 
 def _definers(lexicon: Lexicon, symbols: Symbols, primary: Bools) -> tuple[Ints, Ints]:
     """(token, file) pairs, distinct and ascending, where a primary file defines the whole name."""
-    column = np.array(
-        [lexicon.vocabulary.get(name.strip("_").lower(), -1) for name in symbols.names], np.int64
-    )
+    columns = {word: column for column, word in enumerate(lexicon.vocabulary)}
+    column = np.array([columns.get(name.strip("_").lower(), -1) for name in symbols.names], np.int64)
     token = column[symbols.name]
     keep = (token >= 0) & primary[symbols.file]
     pairs = np.unique(np.column_stack([token[keep], symbols.file[keep]]), axis=0).astype(np.int32)
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
-def _imports(index: Index) -> sp.csr_matrix:
+def _imports(index: Index) -> Lines:
     roles = np.array([int(record.roles) for record in index.files], np.int32)
     modules = ModuleMap(Names(index.paths, roles), [record.imports for record in index.files])
     rows: list[int] = []
@@ -258,6 +277,6 @@ def _imports(index: Index) -> sp.csr_matrix:
         columns += reached
         values += reached.values()
     size = len(index.files)
-    return sp.csr_matrix(
-        (np.array(values, np.float32), (rows, columns)), shape=(size, size), dtype=np.float32
+    return lines_of(
+        np.array(rows, np.int64), np.array(columns, np.int64), np.array(values, np.float32), (size, size)
     )

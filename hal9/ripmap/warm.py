@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import sys
-import tempfile
 from hashlib import blake2b
 
 from hal9 import __version__
@@ -24,7 +23,7 @@ _LENGTH = 8
 
 def socket_path(root: str) -> str:
     """Where the process that watches `root` listens; the folder belongs to the user alone."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    base = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - its mode is checked
     owner = os.getuid() if hasattr(os, "getuid") else "user"
     folder = os.path.join(base, f"ripmap-{owner}")  # noqa: PTH118 - pathlib would double this module's cost
     name = blake2b(os.fsencode(os.path.realpath(root)), digest_size=12).hexdigest()
