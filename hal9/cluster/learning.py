@@ -66,6 +66,7 @@ REQUESTS = (
     "import",
 )
 _GRADIENT_PATIENCE = 10.0
+_REFRESH_SECONDS = 1.0
 
 
 def ask_to_learn(connection: sqlite3.Connection, task_id: str, now: float) -> None:
@@ -122,6 +123,8 @@ class Learner:
         self._settled: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Event()
         self.courier: Courier | None = None
+        self.own_tasks = True
+        """Whether this journal holds the tasks' whole paths; a neuron's own process has only its part."""
         self.wake = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -154,12 +157,14 @@ class Learner:
         lessons.book = MitigationBook(
             self.store, MitigationPolicy(trusted_minds=tuple(self._settings().minds.trusted_rule_writers))
         )
+        critic = Critic(self.ask, spec=lambda: self._settings().minds.critic)
+        lessons.writer = lambda gradient: critic.rule(gradient, self._settings().minds.trusted_rule_writers)
         self.engine = LearningEngine(
             Parts(
                 store=self.store,
                 prompts=self.prompts,
                 lessons=lessons,
-                critic=Critic(self.ask, spec=lambda: self._settings().minds.critic),
+                critic=critic,
                 scorer=ChecksFirst(self.ask, judge=lambda: self._settings().minds.judge),
                 entry=BOOK,
                 settings=self._settings,
@@ -206,7 +211,8 @@ class Learner:
     async def on_gradient(self, signal: Signal, gradient: ErrorGradient) -> Outcome:
         """A backward signal for a neuron of this process."""
         steps = await self._journal.read(lambda connection: tasks.steps_of(connection, signal.task_id))
-        signals = await self.engine.on_gradient(signal, gradient, recorded=TaskPath.recorded(steps))
+        recorded = TaskPath.recorded(steps) if self.own_tasks else None
+        signals = await self.engine.on_gradient(signal, gradient, recorded=recorded)
         self._changed.set()
 
         def settled(_connection: sqlite3.Connection) -> None:
@@ -226,13 +232,29 @@ class Learner:
 
     async def run(self) -> None:
         """Answer the requests that are learning's; runs for ever."""
+        # After a change of embedder, what was stored before gets its vectors anew.
+        await asyncio.to_thread(self.store.reembed)
         while True:
             await self.wake.wait()
             self.wake.clear()
             for request in await self._journal.read(tasks.open_requests):
                 if request.kind in REQUESTS:
                     await self._answer(request)
+                    await self._sleep_sometimes(request)
                     self._changed.set()
+
+    async def _sleep_sometimes(self, request: RequestRow) -> None:
+        """Consolidate the memory after every so many judged tasks."""
+        every = self._settings().memory.sleep_every_tasks
+        if request.kind == "learn" and await asyncio.to_thread(self.engine.judged) % every == 0:
+            said = await asyncio.to_thread(self._desk.answer, "sleep", {})
+            _log.info("slept: %s", "; ".join(said["said"]))
+
+    async def run_refresh(self) -> None:
+        """Take over prompts that another process of this home has changed; runs for ever."""
+        while True:
+            await self._clock.sleep(_REFRESH_SECONDS)
+            await asyncio.to_thread(self.prompts.reload_if_changed)
 
     async def run_gate(self) -> None:
         """Move changes along whenever something has happened that may matter to them; runs for ever."""

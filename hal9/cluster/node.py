@@ -12,13 +12,14 @@ from hal9.clock import Clock, SystemClock
 from hal9.cluster.daemon import courier_settings
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
+from hal9.cluster.learning import Learner
 from hal9.cluster.mapping import RipmapCartographer
 from hal9.cluster.routing import LearnedRouter
 from hal9.cluster.thinking import MindPool, budget_limits
 from hal9.errors import NeuronHostedElsewhere
 from hal9.journal import Journal
 from hal9.limits import BudgetBook
-from hal9.neurons import FixedPrompts, House, Neuron, NoRecall, load_neurons
+from hal9.neurons import House, Neuron, load_neurons
 
 __all__ = ["run_neuron"]
 
@@ -49,13 +50,24 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         minds = await stack.enter_async_context(MindPool(lambda: settings, book))
         directory = NeuronDirectory(clock=time, node=name, local={name: definition.meta.layer})
         router = stack.enter_context(LearnedRouter(home, settings=lambda: settings, clock=time))
+        learner = Learner(
+            home,
+            settings=lambda: settings,
+            definitions={name: definition},
+            minds=minds,
+            journal=journal,
+            clock=time,
+            alert=_log.warning,
+        )
+        learner.own_tasks = False
+        await stack.enter_async_context(learner)
         house = House(
             settings=lambda: settings,
             thinker=minds,
             router=router,
-            recaller=NoRecall(),
+            recaller=learner,
             cartographer=RipmapCartographer(min_files=settings.repository_map.min_files),
-            prompts=FixedPrompts({name: definition.promptgram}),
+            prompts=learner.prompts,
             clock=time,
             directory=directory,
             journal=journal,
@@ -75,7 +87,7 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         def emit(task_id: str, detail: dict[str, Any]) -> None:
             courier.emit_progress(task_id, detail, event=str(detail.get("event", "progress")))
 
-        neuron = Neuron(definition, house, emit=emit)
+        neuron = Neuron(definition, house, emit=emit, on_gradient=learner.on_gradient)
         concurrency = settings.cluster.concurrent_turns + 2
         courier.host(name, neuron.handle, concurrency=concurrency, layer=definition.meta.layer)
         await stack.enter_async_context(courier)
@@ -83,7 +95,7 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         await _refuse_twice(courier, directory, name)
         await courier.set_status("ready")
         _log.info("neuron %s serves %s", name, address)
-        await _serve(courier, directory)
+        await _serve(courier, directory, learner)
         await courier.set_status("draining")
 
 
@@ -98,7 +110,7 @@ async def _refuse_twice(courier: Courier, directory: NeuronDirectory, name: str)
             raise NeuronHostedElsewhere(name=name, node=node)
 
 
-async def _serve(courier: Courier, directory: NeuronDirectory) -> None:
+async def _serve(courier: Courier, directory: NeuronDirectory, learner: Learner) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,5 +123,7 @@ async def _serve(courier: Courier, directory: NeuronDirectory) -> None:
 
     async with asyncio.TaskGroup() as group:
         listener = group.create_task(listen(), name="node statuses")
+        refresher = group.create_task(learner.run_refresh(), name="learned prompts")
         await stopping.wait()
         listener.cancel()
+        refresher.cancel()

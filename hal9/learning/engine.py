@@ -100,6 +100,10 @@ class LearningEngine:
         """Whether anything may be learned now."""
         return self.applier.learning
 
+    async def _may_learn(self) -> bool:
+        # Another thread may hold the store for a while (sleep, re-embedding); the loop must not wait for it.
+        return await asyncio.to_thread(lambda: self.learning)
+
     # --- tasks ----------------------------------------------------------------------------------
 
     async def examine(self, task: TaskRow, steps: Sequence[StepRecord]) -> list[Signal]:
@@ -109,7 +113,7 @@ class LearningEngine:
         outcome = outcome_of(task, steps, score=score, detection=detection)
         path = TaskPath.recorded(steps)
         await asyncio.to_thread(self._keep, task, outcome, path)
-        if not self.learning:
+        if not await self._may_learn():
             return []
         if detection is None:
             lesson = await self.lessons.from_retry(task, steps, cause=task.id)
@@ -141,7 +145,7 @@ class LearningEngine:
         detection = detect_feedback(feedback, task, quality=self.settings.quality)
         await asyncio.to_thread(self._keep_verdict, feedback, task, steps, detection)
         said = ["recorded"]
-        if not self.learning:
+        if not await self._may_learn():
             return FeedbackReport(said=("recorded; learning is paused, nothing was learned",))
         lesson = None
         if feedback.words or feedback.expected is not None:
@@ -191,6 +195,11 @@ class LearningEngine:
         if save_outcome(self.store, revised):
             for listener in self.on_outcome:
                 listener(revised)
+
+    def judged(self) -> int:
+        """How many tasks have been looked at."""
+        with self.store.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM outcomes").fetchone()[0])
 
     # --- starting gradients -----------------------------------------------------------------------
 
@@ -327,6 +336,8 @@ class LearningEngine:
             self.applier.recurs, signal.task_id, gradient.error_type.type
         ):
             await asyncio.to_thread(self.gate.propose, signal.target, gradient, cause=signal.id)
+            if gradient.depth == 0:
+                await self.lessons.from_mind(signal.task_id, gradient, cause=signal.id)
 
     def _suggested(self, gradient: ErrorGradient, layer: int, critique: Critique) -> list[Adjustment]:
         """The critic's edit first (it has seen the evidence), then what the error's type suggests."""

@@ -16,8 +16,9 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Literal
 
-from hal9.errors import MemoryInvalid
+from hal9.errors import LimitError, MemoryInvalid, MindError
 from hal9.journal.tasks import TaskRow
 from hal9.learning.feedback import Feedback
 from hal9.learning.ledger import Ledger
@@ -34,13 +35,14 @@ from hal9.memory import (
     scope_for_memory,
     template_rule,
 )
-from hal9.signals import StepRecord, TaskPayload
+from hal9.signals import ErrorGradient, StepRecord, TaskPayload
 
 __all__ = [
     "Lesson",
     "Lessons",
     "Rehearse",
     "ReplayCase",
+    "RuleWriter",
     "Verify",
     "answer_as_turn",
     "replay_case",
@@ -60,6 +62,10 @@ Verify = Callable[[TaskPayload, str], Awaitable[bool | None]]
 """Whether an answer passes the task's check in a copy of its workspace; None when that cannot be tried."""
 Rehearse = Callable[[ReplayCase, Mitigation | None], Awaitable[bool | None]]
 """Whether the real mind passes the task in such a copy, bare or with a mitigation; None: impossible."""
+
+RuleWriter = Callable[[ErrorGradient], Awaitable[tuple[str, str] | None]]
+"""A rule for an error, and the trusted mind that wrote it; None when it cannot cite its evidence."""
+Source = Literal["user", "retry", "mind"]
 
 _MOST_RETIRED = 2
 _LANGUAGES = {
@@ -132,6 +138,8 @@ class Lessons:
         self.store = store
         self.book = MitigationBook(store)
         self.ledger = Ledger(store)
+        self.writer: RuleWriter | None = None
+        """Writes rules, where the settings trust a mind with it."""
         self._verify = verify
         self._rehearse = rehearse
         self._cases = cases
@@ -189,6 +197,31 @@ class Lessons:
             return Lesson(number, one.state, one.state_reason)
         return await self._replay(number, await asyncio.to_thread(self._failed_cases, one, ""), cause=cause)
 
+    async def from_mind(self, task_id: str, gradient: ErrorGradient, *, cause: str) -> Lesson | None:
+        """A rule by a mind that the settings trust by name, for a recurring error nobody has explained."""
+        writer = self.writer
+        case = await asyncio.to_thread(self._case, task_id)
+        if writer is None or case is None:
+            return None
+        scope = scope_for_memory(scope_of_task(case.payload))
+        known = await asyncio.to_thread(self.book.all, states=("candidate", "admitted"))
+        if any(one.scope == scope for one in known):
+            return None
+        try:
+            written = await writer(gradient)
+            if written is None:
+                return None
+            rule, mind = written
+            number = await asyncio.to_thread(self._propose, rule, scope, None, ("mind", mind, cause, task_id))
+        except (MemoryInvalid, MindError, LimitError) as error:
+            return Lesson(None, "none", str(error))
+        return await self._replay(number, [HeldBackCase(task_id, case.payload.objective, case)], cause=cause)
+
+    def _case(self, task_id: str) -> ReplayCase | None:
+        with self.store.reading() as connection:
+            row = connection.execute("SELECT checks FROM tasks WHERE id = ?", (task_id,)).fetchone()
+        return None if row is None else replay_case(row["checks"])
+
     async def try_candidates(self, task: TaskRow, *, cause: str) -> list[Lesson]:
         """A task has failed its check: let the newest candidate of its scope show if it would have passed."""
         scope = scope_of_task(task.payload)
@@ -219,7 +252,7 @@ class Lessons:
     # --- inner ----------------------------------------------------------------------------------
 
     def _propose(
-        self, rule: str, scope: Scope, example: SolvedExample | None, origin: tuple[str, str, str, str]
+        self, rule: str, scope: Scope, example: SolvedExample | None, origin: tuple[Source, str, str, str]
     ) -> int:
         source, trusted_by, cause, task_id = origin
         with self.store.writing():
@@ -227,7 +260,7 @@ class Lessons:
                 NewMitigation(
                     rule=rule,
                     scope=scope,
-                    source="user" if source == "user" else "retry",
+                    source=source,
                     trusted_by=trusted_by,
                     example=example,
                     provenance={"task_id": task_id, "cause": cause},

@@ -45,6 +45,7 @@ class PromptBook:
         self._switches = Switches(store)
         self._current: dict[str, Promptgram] = dict(self.files)
         self._canaries: dict[str, Canary] = {}
+        self._version = self._switches.foreign_changes()
         self.reload()
 
     def reload(self) -> None:
@@ -59,6 +60,13 @@ class PromptBook:
                 text = Promptgram.parse(kept["text"], source=f"canary of {neuron}")
                 canaries[neuron] = Canary(kept["change"], text, float(kept["share"]))
         self._current, self._canaries = current, canaries
+
+    def reload_if_changed(self) -> None:
+        """Read everything anew if another process has written to the memory file since."""
+        version = self._switches.foreign_changes()
+        if version != self._version:
+            self._version = version
+            self.reload()
 
     def current(self, neuron: str) -> Promptgram:
         """What the neuron works with, canaries aside."""

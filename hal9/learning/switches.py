@@ -38,6 +38,11 @@ class Switches:
             ).fetchall()
         return {row["name"][len(prefix) :]: json.loads(row["value"]) for row in rows}
 
+    def foreign_changes(self) -> int:
+        """A number that changes whenever another connection has written to the file."""
+        with self.store.reading() as connection:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
     # --- pause and freeze -----------------------------------------------------------------------
 
     @property

@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 
 from hal9.journal.tasks import TaskRow
-from hal9.learning import LearningEngine, Lessons, ReplayCase, TaskPath, parse_feedback
+from hal9.learning import Critic, LearningEngine, Lessons, ReplayCase, TaskPath, parse_feedback
 from hal9.learning.lessons import answer_as_turn, wrong_and_right
-from hal9.memory import MemoryStore, Mitigation, MitigationBook, Scope, audit, recall
+from hal9.memory import MemoryStore, Mitigation, MitigationBook, MitigationPolicy, Scope, audit, recall
+from hal9.minds import ScriptedMind
+from hal9.minds.protocol import Reply, Request
 from hal9.promptgram import Promptgram
-from hal9.signals import FileChange, StepRecord, TaskPayload
-from tests.learning.test_propagate import flow
+from hal9.signals import ErrorGradient, FileChange, StepRecord, TaskPayload
+from tests.learning.test_hostile import gradient as gradient_with
+from tests.learning.test_propagate import flow, gradient_of
 from tests.learning.world import finished, step, straight
 
 SCOPE = Scope("/ws", "billing", "*")
@@ -145,6 +148,47 @@ def test_only_a_failure_followed_by_a_success_is_a_retry(files: dict[str, Prompt
     task = finished()
     assert wrong_and_right(straight(task, files)) is None
     assert wrong_and_right(straight(finished(reason=None), files)) is None
+
+
+async def test_only_a_trusted_mind_may_write_a_rule_and_it_must_fix_the_case(
+    store: MemoryStore, engine: LearningEngine, files: dict[str, Promptgram]
+) -> None:
+    task = finished()
+    await engine.examine(task, straight(task, files))
+    (signal,) = await engine.examine(task, straight(task, files))
+    gradient = gradient_of(signal)
+    teacher = lessons(store, Stage(bare=False, helped=True))
+    assert await teacher.from_mind(task.id, gradient, cause="g") is None
+
+    async def write(about: ErrorGradient) -> tuple[str, str]:
+        return "Write dates as DD.MM.YYYY.", "big-model"
+
+    teacher.writer = write
+    refused = await teacher.from_mind(task.id, gradient, cause="g")
+    assert refused is not None
+    assert (refused.mitigation_id, "not among those trusted" in refused.reason) == (None, True)
+    teacher.book = MitigationBook(store, MitigationPolicy(trusted_minds=("big-model",)))
+    lesson = await teacher.from_mind(task.id, gradient, cause="g")
+    assert lesson is not None
+    assert lesson.state == "admitted"
+    assert await teacher.from_mind(task.id, gradient, cause="g") is None  # one is known now
+
+
+async def test_a_mind_that_does_not_cite_writes_no_rule(store: MemoryStore) -> None:
+    mind = ScriptedMind(
+        [
+            {"rule": "Be good.", "citation": "nothing of the kind"},
+            {"rule": "Use E042.", "citation": "Error: E042 x"},
+        ]
+    )
+
+    async def ask(spec: str, request: Request, purpose: str) -> Reply:
+        return await mind.think(request)
+
+    about = gradient_with("Error: E042 x")
+    assert await Critic(ask).rule(about, []) is None
+    assert await Critic(ask).rule(about, ["big"]) is None
+    assert await Critic(ask).rule(about, ["big"]) == ("Use E042.", "big")
 
 
 async def test_uses_are_counted_once_per_task_and_the_user_has_the_last_word(
