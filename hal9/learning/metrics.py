@@ -1,7 +1,7 @@
 """The four figures that say whether learning works, with 95% intervals; `docs/metrics.md` defines them.
 
-They are computed from the memory file (how tasks were judged, what was recalled, what was changed) and from the
-journal (what was asked at all). A figure that the data cannot give is None, never 0.
+They are computed from the memory file (how tasks were judged, what was recalled, what was changed) and from
+the journal (what was asked at all). A figure that the data cannot give is None, never 0.
 """
 
 import json
@@ -192,7 +192,7 @@ def _improvement(judged: Sequence[Judged]) -> Figure:
 
 
 def _recognitions(store: MemoryStore, judged: Sequence[Judged]) -> tuple[int, int, int]:
-    """Tasks recalled for and passed, recalled for and failed, and failed by a known pattern nobody recalled."""
+    """Tasks recalled for that passed, that failed, and those failed by a known pattern nobody recalled."""
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT o.task_id, o.pattern_id, p.threshold FROM occurrences o JOIN patterns p "

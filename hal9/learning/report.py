@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from hal9.errors import ReportExtraMissing, ReportUnwritable
@@ -109,13 +110,13 @@ def _errors(judged: Sequence[Judged]) -> Stack:
     edges = [len(judged) * number // groups for number in range(groups + 1)]
     counted = [
         Counter(task.error_type or "unknown" for task in judged[start:end] if not task.passed)
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in pairwise(edges)
     ]
     kinds = sorted({kind for counter in counted for kind in counter})
     return Stack(
         title="Errors by type",
         below="judged tasks",
-        labels=[f"{start + 1}–{end}" for start, end in zip(edges, edges[1:], strict=False)],
+        labels=[f"{start + 1}-{end}" for start, end in pairwise(edges)],
         parts={kind: [counter[kind] for counter in counted] for kind in kinds},
     )
 
@@ -145,7 +146,7 @@ def _page(metrics: Metrics, drawn: dict[str, Chart], *, now: float) -> str:
         figure: Figure = getattr(metrics, name)
         counts = ", ".join(f"{what} {count:g}" for what, count in figure.counts)
         if figure.value is None or figure.low is None or figure.high is None:
-            lines.append(f"| {title} | – | – | {figure.why_not} | {meaning} |")
+            lines.append(f"| {title} | none | | {figure.why_not} | {meaning} |")
         else:
             interval = f"{figure.low:+.1%} … {figure.high:+.1%}"
             lines.append(f"| {title} | {figure.value:+.1%} | {interval} | {counts} | {meaning} |")

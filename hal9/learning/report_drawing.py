@@ -1,4 +1,4 @@
-"""Three small charts, drawn as SVG by hand (which always works) or as PNG by matplotlib (extra `pictures`)."""
+"""Three small charts, drawn as SVG by hand (always works) or as PNG by matplotlib (extra `pictures`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
