@@ -9,8 +9,6 @@ damaged, truncated or foreign file counts as absent. Several processes may use o
 
 import mmap
 import os
-import sqlite3
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +19,8 @@ from hal9.ripmap import failures
 from hal9.ripmap.packing import FORMAT
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from hal9.database import Migration
 
 __all__ = ["ContentStore", "read_sealed_file", "remove_stale", "write_sealed_file"]
@@ -35,7 +35,7 @@ _PAGE = 4096
 _PROBES = 64
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: "sqlite3.Connection") -> None:
     connection.execute("CREATE TABLE items (key TEXT PRIMARY KEY, payload BLOB NOT NULL)")
 
 
@@ -57,7 +57,7 @@ class ContentStore:
     def read(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The payloads that are there."""
 
-        def select(connection: sqlite3.Connection) -> dict[str, bytes]:
+        def select(connection: "sqlite3.Connection") -> dict[str, bytes]:
             found: dict[str, bytes] = {}
             for start in range(0, len(keys), _BATCH):
                 batch = [f"{FORMAT}/{key}" for key in keys[start : start + _BATCH]]
@@ -74,14 +74,14 @@ class ContentStore:
 
         rows = [(f"{FORMAT}/{key}", payload) for key, payload in items]
 
-        def insert(connection: sqlite3.Connection) -> None:
+        def insert(connection: "sqlite3.Connection") -> None:
             with atomic(connection):
                 connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", rows)
                 self._shrink(connection)
 
         self._guarded(insert, None)
 
-    def _shrink(self, connection: sqlite3.Connection) -> None:
+    def _shrink(self, connection: "sqlite3.Connection") -> None:
         pages, free, size = (
             int(connection.execute(f"PRAGMA {name}").fetchone()[0])
             for name in ("page_count", "freelist_count", "page_size")
@@ -92,7 +92,9 @@ class ContentStore:
                 "(SELECT count(*) / 2 FROM items))"
             )
 
-    def _guarded(self, action: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
+    def _guarded(self, action: "Callable[[sqlite3.Connection], _T]", otherwise: _T) -> _T:
+        import sqlite3  # noqa: PLC0415 - a warm query opens no database
+
         try:
             return action(self._connection)
         except sqlite3.OperationalError as error:
@@ -102,8 +104,10 @@ class ContentStore:
             self._connection = self._rebuild(str(error))
         return otherwise
 
-    def _open(self) -> sqlite3.Connection:
-        from hal9.database import open_database  # noqa: PLC0415 - sqlite3 costs what a warm start can save
+    def _open(self) -> "sqlite3.Connection":
+        import sqlite3  # noqa: PLC0415
+
+        from hal9.database import open_database  # noqa: PLC0415 - costs what a warm start can save
         from hal9.errors import DatabaseDamaged, DatabaseTooNew  # noqa: PLC0415
 
         try:
@@ -116,7 +120,7 @@ class ContentStore:
         except (OSError, sqlite3.OperationalError) as error:
             raise failures.CacheUnusable(path=str(self._path.parent), detail=str(error)) from error
 
-    def _rebuild(self, detail: str) -> sqlite3.Connection:
+    def _rebuild(self, detail: str) -> "sqlite3.Connection":
         from hal9.database import open_database  # noqa: PLC0415
 
         self._notify(f"the cache {self._path} was damaged ({detail}) and has been rebuilt")
@@ -141,6 +145,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def write_sealed_file(path: Path, payload: bytes | memoryview) -> bool:
     """Write atomically; False when the disk does not let us (full, read-only)."""
+    import tempfile  # noqa: PLC0415 - a warm query writes nothing
+
     view = memoryview(payload)
     header = _MAGIC + len(view).to_bytes(8, "little") + _checksum(view).to_bytes(4, "little")
     try:

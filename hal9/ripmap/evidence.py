@@ -240,7 +240,8 @@ def _among(values: NDArray[np.uint32], known: NDArray[np.uint32]) -> NDArray[np.
     """Which values are among `known`, which ascends."""
     if not len(known):
         return np.zeros(len(values), np.bool_)
-    return known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    return found
 
 
 def _pair_score(terrain: Terrain, codes: NDArray[np.uint32]) -> Array:

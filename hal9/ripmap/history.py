@@ -2,18 +2,20 @@
 
 import marshal
 import re
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Self, overload
+from typing import TYPE_CHECKING, Self, overload
 
 from hal9.ripmap import failures
 from hal9.ripmap.cache import read_sealed_file, write_sealed_file
 from hal9.ripmap.model import Commit
 from hal9.ripmap.packing import FORMAT
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["BlobReader", "History", "head_commit", "load_history", "read_history", "run_git"]
 
@@ -74,6 +76,8 @@ def run_git(root: Path, *arguments: str) -> bytes:
     Raises:
         GitFailed: git is missing, took too long, or said no.
     """
+    import subprocess  # noqa: PLC0415 - a warm query asks git nothing
+
     command = _git(root, *arguments)
     try:
         done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=False)
@@ -180,6 +184,8 @@ def _cached(place: Path) -> tuple[str, tuple[Commit, ...]]:
 
 
 def _is_ancestor(root: Path, older: str, newer: str) -> bool:
+    import subprocess  # noqa: PLC0415 - as above
+
     command = _git(root, "merge-base", "--is-ancestor", older, newer)
     return subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=False).returncode == 0
 
@@ -258,6 +264,8 @@ class BlobReader:
         Raises:
             GitFailed: git is missing or ended.
         """
+        import subprocess  # noqa: PLC0415 - as above
+
         with self._lock:
             if self._process is None:
                 try:

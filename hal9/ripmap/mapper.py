@@ -1,6 +1,5 @@
 """Maps of repositories, kept warm: what the command line, the server and HAL9's neurons share."""
 
-import difflib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -168,6 +167,8 @@ def find_symbol(index: Index, name: str) -> list[Found]:
         if len(chosen) < _MOST_FOUND:
             chosen.append(_found(index, place, position))
     if not exact and not loose:
+        import difflib  # noqa: PLC0415 - only a wrong name is compared with others
+
         known = {symbols.names[number] for number in np.unique(symbols.name).tolist()}
         alike = sorted(text for text in known if abs(len(text) - len(last)) <= _NEAR)
         near = tuple(difflib.get_close_matches(last, alike, 3))

@@ -10,7 +10,6 @@ symbol graph,
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -308,6 +307,8 @@ class Parameters(Mapping[str, float]):
 def _checked(name: str, value: Any) -> float:
     item = PARAMETERS.get(name)
     if item is None:
+        from difflib import get_close_matches  # noqa: PLC0415 - only a wrong name is compared with others
+
         near = get_close_matches(name, PARAMETERS, n=1)
         raise failures.ParameterInvalid(
             name=name, detail="no such parameter", nearest=near[0] if near else ""

@@ -5,10 +5,8 @@ installed and
 its vocabulary is already on this machine (loading it would otherwise reach for the network).
 """
 
-import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -95,12 +93,21 @@ def token_counter(name: str = "auto") -> TokenCounter:
 
 
 def _is_local(encoding: str) -> bool:
-    from importlib.util import find_spec  # noqa: PLC0415 - looked up only when a budget is counted
+    if not _is_installed("tiktoken"):
+        return False
+    import hashlib  # noqa: PLC0415 - only where tiktoken is
+    import tempfile  # noqa: PLC0415
 
     folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
     place = Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
     name = hashlib.sha1(_ENCODINGS[encoding].encode(), usedforsecurity=False).hexdigest()
-    return (place / name).is_file() and find_spec("tiktoken") is not None
+    return (place / name).is_file()
+
+
+def _is_installed(package: str) -> bool:
+    from importlib.util import find_spec  # noqa: PLC0415 - looked up only when a budget is counted
+
+    return find_spec(package) is not None
 
 
 def _tiktoken(encoding: str) -> TokenCounter:

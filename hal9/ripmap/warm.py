@@ -5,13 +5,14 @@ it first and
 do the work themselves when nobody answers.
 """
 
-import json
 import os
-import socket
 import sys
-from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from hal9 import __version__
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = ["ask", "receive", "send", "socket_path"]
 
@@ -21,23 +22,33 @@ _ANSWER_SECONDS = 60.0
 _LENGTH = 8
 
 
-def socket_path(root: str) -> str:
-    """Where the process that watches `root` listens; the folder belongs to the user alone."""
+def _folder() -> str:
+    """Where all sockets of this user are."""
     base = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - its mode is checked
     owner = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = os.path.join(base, f"ripmap-{owner}")  # noqa: PTH118 - pathlib would double this module's cost
+    return os.path.join(base, f"ripmap-{owner}")  # noqa: PTH118 - pathlib would double this module's cost
+
+
+def socket_path(root: str) -> str:
+    """Where the process that watches `root` listens; the folder belongs to the user alone."""
+    from hashlib import blake2b  # noqa: PLC0415 - not paid for while nothing watches anything
+
     name = blake2b(os.fsencode(os.path.realpath(root)), digest_size=12).hexdigest()
-    return os.path.join(folder, name)  # noqa: PTH118
+    return os.path.join(_folder(), name)  # noqa: PTH118
 
 
-def send(connection: socket.socket, message: dict[str, object]) -> None:
+def send(connection: "socket.socket", message: dict[str, object]) -> None:
     """One JSON message behind its length."""
+    import json  # noqa: PLC0415 - only when there is somebody to talk to
+
     data = json.dumps(message).encode("utf-8", "surrogateescape")
     connection.sendall(len(data).to_bytes(_LENGTH, "little") + data)
 
 
-def receive(connection: socket.socket) -> dict[str, object] | None:
+def receive(connection: "socket.socket") -> dict[str, object] | None:
     """One message; None when the other side went away or sent something else."""
+    import json  # noqa: PLC0415 - as above
+
     length = _exactly(connection, _LENGTH)
     data = _exactly(connection, int.from_bytes(length, "little")) if length is not None else None
     if data is None:
@@ -49,7 +60,7 @@ def receive(connection: socket.socket) -> dict[str, object] | None:
     return message if isinstance(message, dict) else None
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes | None:
+def _exactly(connection: "socket.socket", count: int) -> bytes | None:
     parts = bytearray()
     while len(parts) < count:
         part = connection.recv(min(count - len(parts), 1 << 20))
@@ -62,11 +73,13 @@ def _exactly(connection: socket.socket, count: int) -> bytes | None:
 def ask(arguments: list[str]) -> int | None:
     """Have a watching process run the command; its exit code, or None when this process must run it."""
     own = (arguments and arguments[0] in _OWN) or "-" in arguments
-    if own or os.environ.get("RIPMAP_NO_WARM") or not hasattr(socket, "AF_UNIX"):
+    if own or os.environ.get("RIPMAP_NO_WARM") or not os.path.isdir(_folder()):  # noqa: PTH112
         return None
     path = socket_path(_root_of(arguments))
     if not os.path.exists(path):  # noqa: PTH110
         return None
+    import socket  # noqa: PLC0415 - somebody seems to listen
+
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_CONNECT_SECONDS)
