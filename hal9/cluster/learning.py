@@ -251,10 +251,11 @@ class Learner:
             _log.info("slept: %s", "; ".join(said["said"]))
 
     async def run_refresh(self) -> None:
-        """Take over prompts that another process of this home has changed; runs for ever."""
+        """Notice what another process of this home has written, prompts above all; runs for ever."""
         while True:
             await self._clock.sleep(_REFRESH_SECONDS)
-            await asyncio.to_thread(self.prompts.reload_if_changed)
+            if await asyncio.to_thread(self.prompts.reload_if_changed):
+                self._changed.set()
 
     async def run_gate(self) -> None:
         """Move changes along whenever something has happened that may matter to them; runs for ever."""

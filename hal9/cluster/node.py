@@ -124,6 +124,7 @@ async def _serve(courier: Courier, directory: NeuronDirectory, learner: Learner)
     async with asyncio.TaskGroup() as group:
         listener = group.create_task(listen(), name="node statuses")
         refresher = group.create_task(learner.run_refresh(), name="learned prompts")
+        gate = group.create_task(learner.run_gate(), name="gate")
         await stopping.wait()
-        listener.cancel()
-        refresher.cancel()
+        for task in (listener, refresher, gate):
+            task.cancel()

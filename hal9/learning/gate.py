@@ -18,7 +18,7 @@ from typing import Any
 
 from hal9.errors import ApprovalStale, ChangeNotWaiting
 from hal9.learning.adjust import Adjuster, Proposal
-from hal9.learning.ledger import Change, Ledger
+from hal9.learning.ledger import Change, ChangeState, Ledger
 from hal9.learning.lessons import ReplayCase, replay_case
 from hal9.learning.prompts import Canary, PromptBook
 from hal9.learning.stability import Stability
@@ -172,10 +172,15 @@ class Gate:
         if self._settings().safety.paused or self.switches.paused:
             return 0
         moved = 0
-        for change in await asyncio.to_thread(self.ledger.rows, kinds=CHANGES, states=("candidate",)):
+        for change in await asyncio.to_thread(self._here, "candidate"):
             moved += await self._replay(change)
         moved += await asyncio.to_thread(self._watch)
         return moved
+
+    def _here(self, state: ChangeState) -> list[Change]:
+        """Changes of this process's neurons; others are moved by the process that hosts them."""
+        rows = self.ledger.rows(kinds=CHANGES, states=(state,))
+        return [change for change in rows if self.prompts.knows(change.target)]
 
     async def _replay(self, change: Change) -> int:
         after = Promptgram.parse(change.after, source=change.target)
@@ -232,9 +237,9 @@ class Gate:
         """Decide canaries, and watch what was promoted."""
         moved = 0
         with self.store.writing():
-            for change in self.ledger.rows(kinds=CHANGES, states=("canary",)):
+            for change in self._here("canary"):
                 moved += self._judge_canary(change)
-            for change in self.ledger.rows(kinds=CHANGES, states=("applied",)):
+            for change in self._here("applied"):
                 if not change.figures.get("watched"):
                     moved += self._judge_applied(change)
             for one in self.stability.forgotten():

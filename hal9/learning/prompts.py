@@ -61,12 +61,14 @@ class PromptBook:
                 canaries[neuron] = Canary(kept["change"], text, float(kept["share"]))
         self._current, self._canaries = current, canaries
 
-    def reload_if_changed(self) -> None:
-        """Read everything anew if another process has written to the memory file since."""
+    def reload_if_changed(self) -> bool:
+        """Read everything anew if another process has written to the memory file since; whether it has."""
         version = self._switches.foreign_changes()
-        if version != self._version:
-            self._version = version
-            self.reload()
+        if version == self._version:
+            return False
+        self._version = version
+        self.reload()
+        return True
 
     def current(self, neuron: str) -> Promptgram:
         """What the neuron works with, canaries aside."""

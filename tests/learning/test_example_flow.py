@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from hal9.journal.tasks import TaskRow
 from tests.conftest import edit_settings, running_cluster
 from tests.learning.scripts import RULE
 
+ROOT = Path(__file__).parents[2]
+RIGHT = "def invoice_date(day, month, year):\n    return f'{day:02d}.{month:02d}.{year:04d}'\n"
 NAMES = ("invoice", "reminder", "receipt", "contract", "offer")
 
 
@@ -166,3 +170,32 @@ async def test_a_corrected_answer_is_verified_by_the_check_and_shown_as_an_examp
         in prompt
     )
     assert next(step for step in other if step.kind == "think").recalled == []
+
+
+async def test_a_neuron_in_a_process_of_its_own_learns_too(
+    home: Home, workspace: Path, mind: Callable[[str], None]
+) -> None:
+    mind("obeys_rules")
+    one_attempt(home)
+    edit_settings(home, 'enabled: ["*"]', 'enabled: ["l4-*", "l3-*"]')
+    async with running_cluster(home) as (daemon, cluster):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hal9", "--home", str(home.root), "neuron", "l2-implementer"], cwd=ROOT
+        )
+        try:
+            async with asyncio.timeout(60):
+                while "l2-implementer" not in daemon.directory.reachable():
+                    await asyncio.sleep(0.05)
+            task = await do(cluster, workspace, NAMES[0])
+            gradients = await until(home, "SELECT * FROM gradients ORDER BY layer", 3)
+            told = await say(cluster, task.id, verdict="reject", why=f"{RULE}.", expected=RIGHT)
+            passed = await do(cluster, workspace, NAMES[1])
+            steps = await cluster.steps(passed.id)
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 30)
+    assert [(row["target"], row["state"]) for row in gradients] == [
+        ("l2-implementer", "applied"), ("l3-designer", "applied"), ("l4-strategist", "applied"),
+    ]  # fmt: skip
+    assert next(step for step in steps if step.kind == "think").recalled == [str(told["mitigation"])]
+    assert passed.state == "done"

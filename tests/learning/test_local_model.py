@@ -75,7 +75,7 @@ async def test_the_example_flow_with_the_local_model(
     first = [row for row in gradients if row["task_id"] == failed[0].id]
     assert [(row["layer"], round(row["magnitude"], 2)) for row in first] == [(2, 0.7), (3, 0.63), (4, 0.57)]
     assert len({json.loads(row["body"])["gradient"]["critique"] for row in first}) == 3
-    assert rows(home, "SELECT occurrences FROM patterns")[0]["occurrences"] == 3
+    assert rows(home, "SELECT occurrences FROM patterns")[0]["occurrences"] >= 3
     assert told["mitigation_state"] == "admitted"
     for think in thinks:
         assert think.recalled == [str(told["mitigation"])]
