@@ -2,7 +2,7 @@
 
 A turn travels as a task signal and its reply as the result of that task, so the courier's promises hold: at
 least once on the wire, recorded once, and only the broker's login may speak for a name. The body is the JSON
-of `hal9.belief.transport`: the request in the task's inline file `turn.json`, the reply in the result's answer.
+of `hal9.belief.transport`: the request in the inline file `turn.json`, the reply in the result's answer.
 A turn is a pure function of its request, so asking again (here or elsewhere) does no harm.
 """
 

@@ -115,8 +115,8 @@ def _errors(judged: Sequence[Judged]) -> Stack:
     kinds = sorted({kind for counter in counted for kind in counter})
     return Stack(
         title="Errors by type",
-        below="judged tasks",
-        labels=[f"{start + 1}-{end}" for start, end in pairwise(edges)],
+        below="judged tasks, up to number",
+        labels=[str(end) for end in edges[1:]],
         parts={kind: [counter[kind] for counter in counted] for kind in kinds},
     )
 

@@ -14,6 +14,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _WIDTH, _HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 34, 40
 _ROW = 22
+_LONGEST = 44
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +133,13 @@ def _stack(chart: Stack) -> str:
 
 
 def _bars(chart: Bars) -> str:
-    left, right = 250, _WIDTH - 90
+    left, right = 290, _WIDTH - 90
     body = []
     for row, (name, value, note) in enumerate(zip(chart.names, chart.values, chart.notes, strict=True)):
         y = _TOP + 8 + row * _ROW
         long = value * (right - left)
-        body.append(_text(left - 8, y + 12, name, anchor="end", size=11))
+        shown = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+        body.append(_text(left - 8, y + 12, shown, anchor="end", size=11))
         body.append(
             f'<rect x="{left}" y="{y}" width="{right - left}" height="{_ROW - 6}" fill="#f0f0f0"/>'
             f'<rect x="{left}" y="{y}" width="{long:.1f}" height="{_ROW - 6}" fill="{COLOURS[0]}"/>'
