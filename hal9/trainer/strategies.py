@@ -119,7 +119,15 @@ class _Cmaes:
         self._start: Vector | None = space.vector(Parameters())
         # A start on the boundary would have half of all steps clipped away.
         inner = np.clip(self._start, 0.02, 0.98)
-        options = {"bounds": [0.0, 1.0], "seed": seed + 1, "verbose": -9, "verb_log": 0}
+        rng = np.random.default_rng([seed, 4])
+        # Draws of its own: the library's seed would set numpy's global one, which others disturb.
+        options = {
+            "bounds": [0.0, 1.0],
+            "seed": float("nan"),
+            "randn": lambda *shape: rng.standard_normal(shape),
+            "verbose": -9,
+            "verb_log": 0,
+        }
         self._search = cma.CMAEvolutionStrategy(inner, _SIGMA, options)
         self._waiting: list[Vector] = []
         self._told: list[tuple[Vector, float]] = []

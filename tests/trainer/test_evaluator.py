@@ -77,7 +77,9 @@ def test_a_missing_corpus_says_where_it_was_looked_for(tmp_path: Path) -> None:
         find_corpus({"HAL9_SHARED": str(tmp_path)})
 
 
-def test_missing_trees_are_told_when_fetching_is_off(corpus_folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_missing_trees_are_told_when_fetching_is_off(
+    corpus_folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     corpus = localization_corpus(corpus_folders[0], trees=tmp_path, fetch=False)
     with pytest.raises(CorpusUnavailable, match="is missing"):
         corpus.prepare("train")
@@ -89,7 +91,9 @@ def test_paired_gain_counts_cases_and_noise(ground: Ground) -> None:
     assert (same.mean, same.error, same.won, same.lost) == (0.0, 0.0, 0, 0)
     assert not same.beats(0.0)
     assert paired_p(base, base) == 1.0
-    worse = ground.train.evaluate(Parameters({name: 0.0 for name in PARAMETERS if name.startswith("weight_")}))
+    worse = ground.train.evaluate(
+        Parameters({name: 0.0 for name in PARAMETERS if name.startswith("weight_")})
+    )
     gain = paired_gain(worse, base)
     assert gain.mean < 0
     assert gain.lost > gain.won
@@ -127,7 +131,10 @@ def test_what_cannot_be_applied_is_told_and_does_nothing() -> None:
         Change("weight_wordz", "increase", "small"),
         Change("weight_path", "increase", "small"),
         Change("weight_path", "decrease", "small"),
-        *(Change(name, "decrease", "small") for name in ("weight_title", "weight_heads", "weight_pairs", "weight_tests")),
+        *(
+            Change(name, "decrease", "small")
+            for name in ("weight_title", "weight_heads", "weight_pairs", "weight_tests")
+        ),
     ]
     applied = apply_changes(full, changes, space)
     told = "\n".join(applied.problems)
@@ -137,6 +144,8 @@ def test_what_cannot_be_applied_is_told_and_does_nothing() -> None:
 
 
 def test_steps_beyond_the_range_are_clamped_and_told() -> None:
-    applied = apply_changes(Parameters({"weight_words": 2.9}), [Change("weight_words", "increase", "large")], space_of("all"))
+    applied = apply_changes(
+        Parameters({"weight_words": 2.9}), [Change("weight_words", "increase", "large")], space_of("all")
+    )
     assert applied.parameters["weight_words"] == 3.0
     assert "clamped to 3" in applied.problems[0]

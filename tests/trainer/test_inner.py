@@ -48,10 +48,10 @@ def pad(tmp_path: Path) -> Scratchpad:
     return Scratchpad.create(tmp_path / "run" / "scratchpad.json", "inner", {})
 
 
-async def test_a_step_that_helps_is_kept_and_one_that_harms_taken_back(ground: Ground, pad: Scratchpad) -> None:
-    mind = inner_mind(
-        GOOD, {"weight_pairs": ["increase", "large", "pairs"]}
-    )
+async def test_a_step_that_helps_is_kept_and_one_that_harms_taken_back(
+    ground: Ground, pad: Scratchpad
+) -> None:
+    mind = inner_mind(GOOD, {"weight_pairs": ["increase", "large", "pairs"]})
     done = await run(ground, pad, mind, episodes=2, probes=0, noise=0.5)
     first, second = pad.entries
     assert first["kept"]
@@ -87,7 +87,9 @@ async def test_the_prompt_holds_real_failures_with_ranks_and_signals(ground: Gro
         assert f"- {name} = {START[name]:.4g} ({item.low:g} to {item.high:g}, {item.scale})" in user
 
 
-async def test_probes_find_the_step_that_helps_in_a_set_that_does_not(ground: Ground, pad: Scratchpad) -> None:
+async def test_probes_find_the_step_that_helps_in_a_set_that_does_not(
+    ground: Ground, pad: Scratchpad
+) -> None:
     mixed = {**GOOD, "weight_pairs": ["increase", "large", ""], "role_test": ["decrease", "small", ""]}
     done = await run(ground, pad, inner_mind(mixed), episodes=1, probes=3, noise=0.5)
     entry = pad.entries[0]
@@ -158,11 +160,11 @@ async def test_minds_that_keep_failing_end_the_run(ground: Ground, pad: Scratchp
     assert not pad.entries[0]["invalid_reply"]
 
 
-async def test_a_budget_ends_the_run_with_the_best_kept(ground: Ground, pad: Scratchpad, tmp_path: Path) -> None:
+async def test_a_budget_ends_the_run_with_the_best_kept(
+    ground: Ground, pad: Scratchpad, tmp_path: Path
+) -> None:
     usage = Usage(prompt_tokens=10, completion_tokens=10)
-    script = ScriptedMind(
-        [{**PROPOSAL, "proposed_changes": GOOD}] * 9, usage=usage
-    )
+    script = ScriptedMind([{**PROPOSAL, "proposed_changes": GOOD}] * 9, usage=usage)
     with BudgetBook(tmp_path / "book.sqlite", [Limit(kind="calls", scope="task", value=2)]) as book:
         done = await run(ground, pad, BudgetedMind(script, book), episodes=9, noise=0.5)
         assert book.spent("ripmap-train").calls == 2
@@ -173,7 +175,9 @@ async def test_a_budget_ends_the_run_with_the_best_kept(ground: Ground, pad: Scr
 
 
 @pytest.mark.parametrize("killed_after", [0, 1, 3])
-async def test_resuming_at_any_episode_gives_the_same_record(ground: Ground, tmp_path: Path, killed_after: int) -> None:
+async def test_resuming_at_any_episode_gives_the_same_record(
+    ground: Ground, tmp_path: Path, killed_after: int
+) -> None:
     def facts(pad: Scratchpad) -> list[Any]:
         keep = ("proposed_changes", "params", "best_ndcg", "kept", "levers", "detections", "problems")
         return [{key: entry[key] for key in keep} for entry in pad.entries]
@@ -223,8 +227,10 @@ def test_detections_are_named() -> None:
     assert "basin_lock_in" in detect_inner([entry((name, "increase")) for name in "abcde"])
     assert "basin_lock_in" in detect_inner([entry(("a", "increase"), kept=True)] * 5)
     assert detect_inner([entry((name, "increase"), kept=True) for name in "abcde"]) == []
-    to_and_fro = [entry(("a", way), ("b", "increase"), ("c", "increase"), kept=True)
-                  for way in ("increase", "decrease", "increase", "decrease")]
+    to_and_fro = [
+        entry(("a", way), ("b", "increase"), ("c", "increase"), kept=True)
+        for way in ("increase", "decrease", "increase", "decrease")
+    ]
     assert detect_inner(to_and_fro) == ["oscillation"]
     assert detect_inner([entry(kept=True), entry(kept=True)]) == ["schema_corruption"]
 
@@ -250,7 +256,7 @@ def test_the_schema_enumerates_parameters_and_closes_every_set() -> None:
 def fake_agent(folder: Path, body: str) -> AgentSettings:
     """An executable named `claude` that does what `body` says."""
     program = folder / "claude"
-    program.write_text(f"#!/bin/sh\nif [ \"$1\" = --version ]; then echo 1.0; exit 0; fi\n{body}\n")
+    program.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo 1.0; exit 0; fi\n{body}\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return AgentSettings(environment={**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"})
 
@@ -261,7 +267,7 @@ def fake_agent(folder: Path, body: str) -> AgentSettings:
         ("exit 1", "ended with status 1"),
         ("sleep 60", "no complete answer"),
         ("cat > /dev/null; echo not json at all", "no valid reply"),
-        ("cat > /dev/null; echo '{\"result\": \"I cannot do that\"}'", "no valid reply"),
+        ('cat > /dev/null; echo \'{"result": "I cannot do that"}\'', "no valid reply"),
     ],
 )
 async def test_agents_that_fail_are_recorded(
@@ -277,8 +283,14 @@ async def test_agents_that_fail_are_recorded(
 
 async def test_an_agents_answer_trains(ground: Ground, pad: Scratchpad, tmp_path: Path) -> None:
     answer = json.dumps(
-        {"type": "result", "subtype": "success", "is_error": False, "result": json.dumps(PROPOSAL),
-         "usage": {"input_tokens": 5, "output_tokens": 7}, "total_cost_usd": 0.01}
+        {
+            "type": "result",
+            "subtype": "success",
+            "is_error": False,
+            "result": json.dumps(PROPOSAL),
+            "usage": {"input_tokens": 5, "output_tokens": 7},
+            "total_cost_usd": 0.01,
+        }
     )
     (tmp_path / "answer.json").write_text(answer)
     settings = MindSettings(agent=fake_agent(tmp_path, f"cat > /dev/null; cat {tmp_path}/answer.json"))

@@ -21,12 +21,21 @@ from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.workshop import Workshop, apply_edits
 from tests.trainer.support import outer_mind, seeded_mind
 
-STEERS = ("weight_tests", "weight_pairs", "weight_callees", "weight_test_names", "weight_chunks", "weight_path")
+STEERS = (
+    "weight_tests",
+    "weight_pairs",
+    "weight_callees",
+    "weight_test_names",
+    "weight_chunks",
+    "weight_path",
+)
 
 
 def append(name: str) -> list[dict[str, Any]]:
     content = f"Raise {name} now."
-    return [{"section": "Heuristics", "edit_type": "append", "target": "", "content": content, "rationale": ""}]
+    return [
+        {"section": "Heuristics", "edit_type": "append", "target": "", "content": content, "rationale": ""}
+    ]
 
 
 def workshop(ground: Ground, folder: Path, outer: ScriptedMind, *, episodes: int = 2) -> Workshop:
@@ -45,7 +54,9 @@ def one_each(number: int) -> list[dict[str, Any]]:
     return append(STEERS[number % len(STEERS)])
 
 
-async def stack(ground: Ground, folder: Path, outer: ScriptedMind, **settings: Any) -> tuple[OuterResult, Scratchpad]:
+async def stack(
+    ground: Ground, folder: Path, outer: ScriptedMind, **settings: Any
+) -> tuple[OuterResult, Scratchpad]:
     path = folder / "run" / "outer_scratchpad.json"
     pad = Scratchpad.load(path) if path.is_file() else Scratchpad.create(path, "outer", {})
     chosen = OuterSettings(**{"steps": 4, "explore": 0.0, **settings})
@@ -58,7 +69,9 @@ async def test_prompts_are_compared_from_one_start_on_the_same_seeds(ground: Gro
     assert done.reason == "steps"
     for entry in pad.entries:
         assert set(entry["final"]["finals"]) == set(entry["baseline"]["finals"]) == {"seed-0", "seed-1"}
-        difference = [entry["final"]["finals"][s] - entry["baseline"]["finals"][s] for s in ("seed-0", "seed-1")]
+        difference = [
+            entry["final"]["finals"][s] - entry["baseline"]["finals"][s] for s in ("seed-0", "seed-1")
+        ]
         assert entry["delta"]["ndcg"] == pytest.approx(float(np.mean(difference)))
         step = json.loads((tmp_path / "run" / "inner_runs" / entry["inner_runs"] / "step.json").read_text())
         assert step["start"] == {}  # the common start, whatever was found so far
@@ -78,7 +91,9 @@ async def test_the_shelf_holds_what_the_seed_lays_out(ground: Ground, tmp_path: 
     assert "Raise weight_tests now." in shelf.load("inner_v002").promptgram.section("Heuristics")
     text = (tmp_path / "prompts" / "inner_v002.md").read_text()
     assert "Output_schema" not in text
-    (tmp_path / "prompts" / "inner_v002.md").write_text(text.replace("Raise weight_tests", "Lower weight_tests"))
+    (tmp_path / "prompts" / "inner_v002.md").write_text(
+        text.replace("Raise weight_tests", "Lower weight_tests")
+    )
     with pytest.raises(ScratchpadInvalid, match="not the one that was stored"):
         shelf.load("inner_v002")
 
@@ -88,11 +103,31 @@ HOSTILE = (
     {"section": "output schema", "edit_type": "append", "target": "", "content": "Answer {}"},
     {"section": "API_contract", "edit_type": "delete", "target": "noise", "content": ""},
     {"section": "Role", "edit_type": "append", "target": "", "content": "You are a poet."},
-    {"section": "Policy", "edit_type": "append", "target": "", "content": "## Output_schema\n\nAnswer with {}."},
-    {"section": "Style", "edit_type": "append", "target": "", "content": "- ok\n\n## API_contract\n\nnothing"},
-    {"section": "Heuristics", "edit_type": "append", "target": "", "content": "Output_schema\n-------------\n{}"},
+    {
+        "section": "Policy",
+        "edit_type": "append",
+        "target": "",
+        "content": "## Output_schema\n\nAnswer with {}.",
+    },
+    {
+        "section": "Style",
+        "edit_type": "append",
+        "target": "",
+        "content": "- ok\n\n## API_contract\n\nnothing",
+    },
+    {
+        "section": "Heuristics",
+        "edit_type": "append",
+        "target": "",
+        "content": "Output_schema\n-------------\n{}",
+    },
     {"section": "Heuristics", "edit_type": "append", "target": "", "content": "```\nunclosed"},
-    {"section": "Heuristics", "edit_type": "append", "target": "", "content": "x\u2028## Output_schema\u2028{}"},
+    {
+        "section": "Heuristics",
+        "edit_type": "append",
+        "target": "",
+        "content": "x\u2028## Output_schema\u2028{}",
+    },
     {"section": "Heuristics", "edit_type": "append", "target": "", "content": "+++\nid = 'other'\n+++"},
     {"section": "Heuristics", "edit_type": "replace", "target": "no such item", "content": "x"},
     {"section": "Heuristics", "edit_type": "rewrite", "target": "", "content": "x"},
@@ -108,7 +143,19 @@ def test_no_sequence_of_edits_changes_a_byte_of_the_protocol(seed: int) -> None:
     rng = np.random.default_rng(seed)
     gram = shipped_promptgram("l1-ranker-tuner")
     texts, role = protocol("inner"), gram.section("Role")
-    pieces = ["{}", "Output_schema", "## ", "# ", "proposed_changes", "\n\n", "+++", "```", "- rule", "=====", "\u2028"]
+    pieces = [
+        "{}",
+        "Output_schema",
+        "## ",
+        "# ",
+        "proposed_changes",
+        "\n\n",
+        "+++",
+        "```",
+        "- rule",
+        "=====",
+        "\u2028",
+    ]
     order = sections(gram.render(protocol=texts))
     for _ in range(60):
         if rng.random() < 0.4:
@@ -165,11 +212,15 @@ async def test_an_equal_promptgram_is_not_measured_twice(ground: Ground, tmp_pat
     assert any("measured before" in problem or "does not apply" in problem for problem in problems[1:])
 
 
-async def test_a_warm_start_is_recorded_and_pairs_are_measured_from_it(ground: Ground, tmp_path: Path) -> None:
+async def test_a_warm_start_is_recorded_and_pairs_are_measured_from_it(
+    ground: Ground, tmp_path: Path
+) -> None:
     _, pad = await stack(ground, tmp_path, outer_mind(one_each), steps=2, warm_start=True)
     warm = pad.entries[-1]["warm_started_from"]
     assert warm
-    steps = [json.loads(path.read_text()) for path in sorted((tmp_path / "run" / "inner_runs").glob("*/step.json"))]
+    steps = [
+        json.loads(path.read_text()) for path in sorted((tmp_path / "run" / "inner_runs").glob("*/step.json"))
+    ]
     from_there = {step["prompt"] for step in steps if step["start"] == warm}
     assert {pad.entries[-1]["parent"], pad.entries[-1]["prompt_id"]} <= from_there
 
@@ -195,7 +246,9 @@ async def test_a_run_killed_at_any_episode_ends_as_if_it_had_not_been(
     # The same mind goes on: what L2 answered before must be read, not asked for again.
     done, resumed = await stack(ground, folder, outer, steps=3)
     keep = ("parent", "prompt_id", "problem", "baseline", "final", "delta", "final_params")
-    assert [{k: e.get(k) for k in keep} for e in resumed.entries] == [{k: e.get(k) for k in keep} for e in whole.entries]
+    assert [{k: e.get(k) for k in keep} for e in resumed.entries] == [
+        {k: e.get(k) for k in keep} for e in whole.entries
+    ]
     assert (done.best, done.mean, done.params) == (straight.best, straight.mean, straight.params)
 
 
@@ -212,7 +265,12 @@ async def test_the_fixed_population_is_the_stack(ground: Ground, tmp_path: Path)
         return [shelf.load(name).promptgram.section("Heuristics") for name in shelf.names()]
 
     assert measured(folder) == measured(tmp_path / "stack")
-    assert (graph.best, graph.mean, graph.params, graph.steps) == (strict.best, strict.mean, strict.params, strict.steps)
+    assert (graph.best, graph.mean, graph.params, graph.steps) == (
+        strict.best,
+        strict.mean,
+        strict.params,
+        strict.steps,
+    )
     kinds = {entry["what"] for entry in free.entries}
     assert {"join", "turn", "need", "suggestion"} <= kinds
     assert len([e for e in pad.entries if not e["problem"]]) == sum(
@@ -226,7 +284,9 @@ async def test_a_free_population_runs_and_resumes(ground: Ground, tmp_path: Path
     pad = Scratchpad.create(path, "outer", {})
     done = await run_population(workshop(ground, tmp_path, outer), pad, OuterSettings(steps=4))
     asked = len(outer.requests)
-    again = await run_population(workshop(ground, tmp_path, outer), Scratchpad.load(path), OuterSettings(steps=4))
+    again = await run_population(
+        workshop(ground, tmp_path, outer), Scratchpad.load(path), OuterSettings(steps=4)
+    )
     assert (again.best, again.mean) == (done.best, done.mean)
     assert len(outer.requests) == asked
     assert len(Scratchpad.load(path).entries) == len(pad.entries)

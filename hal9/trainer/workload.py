@@ -1,0 +1,120 @@
+"""Training as a task of a running cluster: one function that takes a payload and tells its progress."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hal9.errors import TrainerSettingInvalid
+from hal9.trainer.corpus import check_queries
+from hal9.trainer.outer_session import OuterOptions, train_outer
+from hal9.trainer.session import TrainOptions, train_with_mind, train_with_strategy
+from hal9.trainer.views import episode_line
+
+__all__ = ["run_workload"]
+
+Progress = Callable[[Mapping[str, Any]], Awaitable[None] | None]
+_COMMON = {"run_name", "root", "corpus", "queries", "space", "workers", "seed", "limits", "score_test"}
+_INNER = _COMMON | {"mind", "episodes", "strategy", "budget", "promptgram"}
+_OUTER = _COMMON | {
+    "steps_outer",
+    "episodes_inner",
+    "agent_inner",
+    "agent_outer",
+    "topology",
+    "repeats",
+    "explore",
+    "warm_start",
+}
+
+
+async def run_workload(
+    payload: Mapping[str, Any], progress: Progress, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    """Run `ripmap-train`, or `ripmap-train-outer` when the payload names `steps_outer`.
+
+    A run that exists is gone on with, so that a task delivered again after a crash does no work twice.
+
+    Args:
+        payload: options by name, as in `TrainOptions` or `OuterOptions`; `run_name` is required.
+        progress: called with {"line", "episode", "best_ndcg", "fraction"} after each episode.
+        cancelled: asked before each episode; True ends the run cleanly with the best kept.
+
+    Returns:
+        results.json's content, and `folder`.
+
+    Raises:
+        TrainerSettingInvalid: an option is unknown or missing.
+        TrainerError, MindError: with what to do.
+    """
+    outer = "steps_outer" in payload
+    values = _checked(payload, _OUTER if outer else _INNER)
+    if outer:
+        options = OuterOptions(**values, resume=True)
+        total = options.steps_outer * options.repeats * options.episodes_inner
+        results = await train_outer(options, on_episode=_teller(progress, total), stop=cancelled)
+        return {**results, "folder": str(options.folder)}
+    single = TrainOptions(**values, resume=True)
+    folder = str(single.root / single.run_name)
+    if single.strategy:
+        results = await _strategy(single, progress, cancelled)
+    elif single.mind:
+        results = await train_with_mind(single, listener=_teller(progress, single.episodes), stop=cancelled)
+    else:
+        raise TrainerSettingInvalid(name="mind", detail="name a mind, a strategy, or steps_outer")
+    return {**results, "folder": folder}
+
+
+async def _strategy(
+    options: TrainOptions, progress: Progress, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    """A strategy ranks without pause, so it runs in a thread and its progress comes back to the loop."""
+    loop, total = asyncio.get_running_loop(), options.budget or 100
+    tell = _teller(progress, total)
+
+    async def told(entry: Mapping[str, Any]) -> None:
+        made = tell(entry)
+        if inspect.isawaitable(made):
+            await made
+
+    def listener(entry: dict[str, object]) -> None:
+        asyncio.run_coroutine_threadsafe(told(entry), loop).result()
+
+    return await asyncio.to_thread(train_with_strategy, options, listener=listener, stop=cancelled)
+
+
+def _teller(progress: Progress, total: int) -> Progress:
+    count = [0]
+
+    def tell(entry: Mapping[str, Any]) -> Awaitable[None] | None:
+        count[0] += 1
+        return progress(
+            {
+                "line": episode_line(entry),
+                "episode": entry["episode"],
+                "best_ndcg": entry["best_ndcg"],
+                "fraction": min(1.0, count[0] / max(1, total)),
+            }
+        )
+
+    return tell
+
+
+def _checked(payload: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    unknown = sorted(set(payload) - known)
+    if unknown:
+        raise TrainerSettingInvalid(
+            name=unknown[0], detail=f"is no option (known: {', '.join(sorted(known))})"
+        )
+    if not payload.get("run_name"):
+        raise TrainerSettingInvalid(
+            name="run_name", detail="is required, so that the run can be gone on with"
+        )
+    values = dict(payload)
+    for name in ("root", "promptgram"):
+        if values.get(name) is not None:
+            values[name] = Path(values[name])
+    if "queries" in values:
+        values["queries"] = check_queries(values["queries"])
+    return values

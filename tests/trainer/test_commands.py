@@ -1,0 +1,335 @@
+"""The commands as a person uses them: runs, pictures, resume after kill -9, distillation, the workload."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hal9.errors import TrainerSettingInvalid, TrainingRunExists, TrainingRunUnknown
+from hal9.ripmap.parameters import Parameters
+from hal9.ripmap.presets import load_preset
+from hal9.trainer.baseline import BaselineSettings, run_baseline
+from hal9.trainer.cli import train_command
+from hal9.trainer.cli_outer import outer_command
+from hal9.trainer.corpus import Corpus
+from hal9.trainer.distill import distill, prune
+from hal9.trainer.runs import Ground
+from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.strategies import STRATEGIES, open_strategy
+from hal9.trainer.views import sparkline
+from hal9.trainer.workload import run_workload
+
+INNER = "scripted:tests.trainer.scripts:inner"
+OUTER = "scripted:tests.trainer.scripts:outer"
+
+
+def train(*arguments: str, command: Any = train_command) -> Result:
+    done = CliRunner().invoke(command, list(arguments), catch_exceptions=True)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def test_a_mind_trains_and_leaves_everything_behind(here: Path) -> None:
+    done = train("--curated", "--reason", "--agent", INNER, "--episodes", "3", "--run-name", "one")
+    assert done.exit_code == 0, done.output
+    folder = here / "training" / "runs" / "one"
+    names = {path.name for path in folder.iterdir()}
+    assert {"scratchpad.json", "results.json", "results.trained.json", "progress.png", "report.md"} <= names
+    assert (folder / "progress.png").read_bytes().startswith(b"\x89PNG")
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results["splits"]) == {"train", "validation", "late", "test"}
+    assert results["verdict"] in done.output
+    trained = json.loads((folder / "results.trained.json").read_text())["parameters"]
+    pad = Scratchpad.load(folder / "scratchpad.json")
+    assert Parameters(trained) == Parameters(pad.entries[-1]["params"])
+    report = (folder / "report.md").read_text()
+    assert "![progress](progress.png)" in report
+    assert results["verdict"].capitalize() in report
+    for split, cell in results["splits"].items():
+        assert f"| {split} | {cell['cases']} |" in report
+
+
+def test_runs_are_listed_shown_and_not_overwritten(here: Path) -> None:
+    train("--reason", "--agent", INNER, "--episodes", "2", "--run-name", "one", "--no-test")
+    assert "one: " in train("--list").output
+    shown = train("--show", "one").output
+    assert "verdict: " in shown
+    assert "validation" in shown
+    assert "paths of one word mislead" in train("--show-insights").output
+    assert "weight_words and weight_path trade off" in train("--show-interactions").output
+    with pytest.raises(TrainingRunExists, match="--resume"):
+        train("--reason", "--agent", INNER, "--run-name", "one")
+    with pytest.raises(TrainingRunUnknown, match="known: one"):
+        train("--show", "two")
+    more = train(
+        "--reason", "--agent", INNER, "--episodes", "3", "--run-name", "one", "--no-test", "--resume"
+    )
+    assert more.exit_code == 0
+    assert len(Scratchpad.load(here / "training/runs/one/scratchpad.json").entries) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "say what to do"),
+        (["--reason", "--strategy", "random"], "exclude each other"),
+        (["--reason", "--curated", "--quick"], "exclude each other"),
+        (["--strategy", "sgd"], "is not one of"),
+        (["--distill"], "needs --scratchpad"),
+        (["--reason", "--episodes", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_options_are_explained(here: Path, arguments: list[str], said: str) -> None:
+    done = train(*arguments)
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def run_process(
+    program: str, *arguments: str, folder: Path, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", **extra}
+    code = f"from hal9.trainer.{program} import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def episodes(path: Path) -> list[dict[str, Any]]:
+    keep = ("proposed_changes", "params", "best_ndcg", "kept", "detections")
+    return [{key: entry[key] for key in keep} for entry in Scratchpad.load(path).entries]
+
+
+def test_kill_9_at_an_episode_loses_nothing(here: Path) -> None:
+    arguments = ["--reason", "--agent", INNER, "--episodes", "4", "--no-test"]
+    killed = run_process("cli", *arguments, "--run-name", "broken", folder=here, DIE_AT_CALL="3")
+    assert killed.returncode == -9
+    record = here / "training/runs/broken/scratchpad.json"
+    assert len(Scratchpad.load(record).entries) == 2
+    resumed = run_process("cli", *arguments, "--run-name", "broken", "--resume", folder=here)
+    assert resumed.returncode == 0, resumed.stderr
+    train(*arguments, "--run-name", "whole")
+    assert episodes(record) == episodes(here / "training/runs/whole/scratchpad.json")
+
+
+@pytest.mark.slow
+def test_an_outer_run_survives_kill_9_and_reports_honestly(here: Path) -> None:
+    arguments = [
+        "my_l2",
+        "--steps-outer",
+        "2",
+        "--episodes-inner",
+        "2",
+        "--repeats",
+        "2",
+        "--agent-inner",
+        INNER,
+        "--agent-outer",
+        OUTER,
+        "--no-test",
+    ]
+    killed = run_process("cli_outer", *arguments, folder=here, DIE_AT_CALL="7")
+    assert killed.returncode == -9
+    resumed = run_process("cli_outer", *arguments, "--resume", folder=here)
+    assert resumed.returncode == 0, resumed.stderr
+    folder = here / "training-outer" / "runs" / "my_l2"
+    results = json.loads((folder / "results.json").read_text())
+    assert results["meta_loss"]["mean"] > 0
+    assert len(results["what_helped"]) == 2
+    pad = Scratchpad.load(folder / "outer_scratchpad.json")
+    assert [entry["outer_step"] for entry in pad.entries] == [0, 1]
+    assert sorted(path.name for path in (folder / "inner_runs").glob("step_*")) == [
+        "step_001",
+        "step_002",
+        "step_003",
+    ]
+    assert (here / "training-outer/prompts/inner/inner_v003.md").is_file()
+    report = (folder / "report.md").read_text()
+    assert "measured edits helped beyond their interval" in report
+    assert results["verdict"] in report
+
+
+@pytest.mark.slow
+def test_the_population_topology_by_command(here: Path) -> None:
+    done = train(
+        "graph",
+        "--steps-outer",
+        "2",
+        "--episodes-inner",
+        "1",
+        "--agent-inner",
+        INNER,
+        "--agent-outer",
+        OUTER,
+        "--topology",
+        "population",
+        "--no-test",
+        command=outer_command,
+    )
+    assert done.exit_code == 0, done.output
+    assert "best promptgram inner_v" in done.output
+
+
+def test_dry_says_what_would_be_done_and_does_nothing(here: Path) -> None:
+    done = train("plan", "--steps-outer", "10", "--episodes-inner", "5", "--dry", command=outer_command)
+    assert "at most 120 calls" in done.output
+    assert list(here.iterdir()) == []
+
+
+def test_a_token_limit_ends_a_run_with_its_results(here: Path) -> None:
+    done = train("--reason", "--agent", INNER, "--episodes", "9", "--run-name", "poor", "--limit-calls", "2")
+    assert done.exit_code == 0
+    results = json.loads((here / "training/runs/poor/results.json").read_text())
+    assert results["reason"] == "budget"
+    assert results["episodes"] == 2
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_strategies_resume_where_they_were(ground: Ground, tmp_path: Path, strategy: str) -> None:
+    def points(pad: Scratchpad) -> list[Any]:
+        return [(entry["candidate"], entry["ndcg"], entry["kept"], entry["params"]) for entry in pad.entries]
+
+    settings = BaselineSettings(strategy=strategy, budget=14, seed=3)
+    whole = Scratchpad.create(tmp_path / "whole.json", "strategy", {})
+    straight = run_baseline(settings, ground.train, ground.space, whole)
+    broken = Scratchpad.create(tmp_path / "broken.json", "strategy", {})
+    run_baseline(settings, ground.train, ground.space, broken, stop=lambda: len(broken.entries) >= 6)
+    assert len(broken.entries) == 6
+    resumed = run_baseline(settings, ground.train, ground.space, Scratchpad.load(tmp_path / "broken.json"))
+    assert points(Scratchpad.load(tmp_path / "broken.json")) == points(whole)
+    assert (resumed.best, resumed.evaluations) == (straight.best, 14)
+    assert points(whole)[0][0] == {}  # every strategy begins at the defaults
+
+
+def test_strategies_differ_by_seed_and_stay_in_the_cube(ground: Ground) -> None:
+    for name in STRATEGIES:
+        first = [open_strategy(name, ground.space, budget=4, seed=seed) for seed in (0, 0, 1)]
+        seen = []
+        for search in first:
+            points = []
+            for _ in range(4):
+                point = search.ask()
+                assert ((point >= 0) & (point <= 1)).all()
+                search.tell(point, float(point.sum()), kept=False)
+                points.append(point.tolist())
+            seen.append(points)
+        assert seen[0] == seen[1]
+        assert seen[0] != seen[2]
+
+
+def test_another_runs_settings_are_refused_on_resume(here: Path) -> None:
+    train("--strategy", "random", "--budget", "2", "--run-name", "one", "--no-test")
+    done = run_process(
+        "cli", "--strategy", "lhs", "--budget", "2", "--run-name", "one", "--no-test", "--resume", folder=here
+    )
+    assert done.returncode == 3
+    assert "other settings (strategy)" in done.stderr
+
+
+def record(folder: Path, params: dict[str, float], trials: list[dict[str, Any]]) -> Scratchpad:
+    pad = Scratchpad.create(folder / "scratchpad.json", "inner", {})
+    pad.append({"episode": 0, "params": params, "best_ndcg": 0.8, "trials": trials})
+    return pad
+
+
+def trial(name: str, before: float, after: float, gain: float, error: float) -> dict[str, Any]:
+    return {"moved": {name: [before, after]}, "gain": gain, "error": error}
+
+
+def test_pruning_keeps_what_carries_the_gain(ground: Ground) -> None:
+    start = Parameters({"weight_tests": 1.75, "role_docs": 0.2, "field_docs": 0.5})
+    pruned = prune(start, ground.train)
+    assert set(pruned.changes()) <= set(start.changes())
+    assert "role_docs" not in pruned.changes()
+    assert ground.train.evaluate(pruned).score >= ground.train.evaluate(start).score - 1e-12
+
+
+def test_what_loses_on_validation_is_left_out_and_told(ground: Ground, tmp_path: Path) -> None:
+    harmful = {"weight_pairs": 3.0, "weight_test_names": 0.0}
+    made = distill([record(tmp_path, harmful, [])], ground, "bad")
+    assert made.preset is None
+    assert len(made.left_out) == 1
+
+
+def test_warnings_cite_measured_losses(ground: Ground, tmp_path: Path) -> None:
+    trials = [
+        trial("weight_pairs", 1.0, 2.05, -0.2, 0.04),
+        trial("weight_pairs", 1.0, 1.5, -0.1, 0.04),
+        trial("weight_path", 1.0, 0.5, -0.01, 0.02),
+    ]
+    made = distill([record(tmp_path, {}, trials)], ground, "careful")
+    assert made.preset is not None
+    texts = made.preset.warnings_for(Parameters({"weight_pairs": 1.6}))
+    assert len(texts) == 1
+    assert "lost 0.1000 NDCG@10" in texts[0]
+    assert made.preset.warnings_for(Parameters()) == []
+    assert made.preset.warnings_for(Parameters({"weight_path": 0.4})) == []
+
+
+def test_the_ranker_loads_what_was_distilled(here: Path) -> None:
+    train("--strategy", "steps", "--budget", "30", "--run-name", "one", "--no-test")
+    trials = [trial("weight_pairs", 1.0, 2.05, -0.2, 0.04)]
+    record(here / "extra", {}, trials)
+    done = train(
+        "--distill", "--scratchpad", "training/runs/one/scratchpad.json", "--scratchpad", "extra/scratchpad.json",
+        "--presets", "presets", "--preset-name", "mine",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    preset = load_preset(here / "presets" / "mine.json")
+    assert len(preset.warnings) == 1
+    cell = preset.evidence["validation"]
+    assert cell is None or cell["gain"] >= 0
+
+
+async def test_the_workload_reports_cancels_and_goes_on(here: Path) -> None:
+    told: list[Mapping[str, Any]] = []
+    payload = {"run_name": "task", "mind": INNER, "episodes": 4, "score_test": False}
+    first = await run_workload(payload, told.append, lambda: len(told) >= 2)
+    assert first["reason"] == "cancelled"
+    assert [one["episode"] for one in told] == [0, 1]
+    second = await run_workload(payload, told.append, lambda: False)
+    assert second["reason"] == "episodes"
+    assert [one["episode"] for one in told] == [0, 1, 2, 3]
+    assert Path(second["folder"]).is_dir()
+    strategy = {"run_name": "numbers", "strategy": "random", "budget": 3, "score_test": False}
+    assert (await run_workload(strategy, told.append, lambda: False))["evaluations"] == 3
+    outer = {
+        "run_name": "both",
+        "steps_outer": 1,
+        "episodes_inner": 1,
+        "repeats": 1,
+        "agent_inner": INNER,
+        "agent_outer": OUTER,
+        "score_test": False,
+    }
+    assert (await run_workload(outer, told.append, lambda: False))["best_prompt_id"].startswith("inner_v")
+    with pytest.raises(TrainerSettingInvalid, match="epochs"):
+        await run_workload({"run_name": "x", "epochs": 3}, told.append, lambda: False)
+    with pytest.raises(TrainerSettingInvalid, match="run_name"):
+        await run_workload({"mind": INNER}, told.append, lambda: False)
+
+
+def test_sparklines() -> None:
+    assert sparkline([0.0, 0.5, 1.0]) in ("▁▄█", "▁▅█")
+    assert sparkline([0.3, 0.3]) == "▁▁"
+    assert sparkline([]) == ""
+
+
+def test_a_preset_for_user_queries_prepares_issue_like_cases(corpus: Corpus) -> None:
+    both = replace(corpus, queries="both").prepare("train")
+    assert len(both) == 2 * len(corpus.cases["train"])
+    assert len({item.case.text for item in both}) > len(corpus.cases["train"])
