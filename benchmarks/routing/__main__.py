@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.report import table, write
-from benchmarks.routing.relevance import compare
+from benchmarks.routing import others, relevance
 from hal9.learning.routing import POLICIES, Hal9Original, Policy, Static, Thompson, make_policy
 from hal9.learning.simulator import Change, Level, Run, World, regret
 from hal9.settings import RoutingSettings
@@ -90,14 +90,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--tasks", type=int, default=2000)
-    parser.add_argument("--only", choices=["regret", "relevance"])
+    parser.add_argument("--only", choices=["regret", "others", "relevance"])
     given = parser.parse_args()
     began = time.perf_counter()
     figures: dict[str, object] = {}
-    if given.only != "relevance":
+    if given.only in (None, "regret"):
         figures |= show(given.runs, given.tasks)
-    if given.only != "regret":
-        figures["relevance"] = compare()
+    if given.only in (None, "others"):
+        figures["others"] = others.compare(contestants(), DEFAULT)
+    if given.only in (None, "relevance"):
+        figures["relevance"] = relevance.compare()
     figures["seconds"] = time.perf_counter() - began
     settings = {"runs": given.runs, "tasks": given.tasks, "routing": RoutingSettings().model_dump()}
     print(write("routing" if given.only is None else f"routing-{given.only}", settings, figures, "numpy"))
