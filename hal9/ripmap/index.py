@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hal9.ripmap import failures
 from hal9.ripmap.cache import ContentStore, read_sealed_file, remove_stale, write_sealed_file
+from hal9.ripmap.discovery import Tree
 from hal9.ripmap.entries import Entry, blob_id, entry_fingerprint, extraction_key, record_of
 from hal9.ripmap.history import History
 from hal9.ripmap.model import Extraction, FileRecord, Role
@@ -41,7 +42,7 @@ class Index:
 
     Records are decoded when asked for, so that holding an index of 100,000 files is cheap. `paths` (sorted)
     and
-    `roles` run in parallel with `files`.
+    `roles` run in parallel with `files`; `tree` holds the stamps it was opened under (None for a commit).
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Index:
         self.entries = entries
         self.paths = tuple(entry.path for entry in entries)
         self.files: Sequence[FileRecord] = _Files(self)
+        self.tree: Tree | None = None
         self.folder = settings.folder / "trees" / origin.digest if settings.use_cache else None
         self._origin = origin
         self._notify = notify

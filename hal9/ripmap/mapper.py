@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hal9.ripmap import failures
 from hal9.ripmap.index import Index
-from hal9.ripmap.opening import open_index
+from hal9.ripmap.opening import open_index, still_current
 from hal9.ripmap.settings import IndexSettings, load_settings
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class Mapper:
             RipmapConfigWrong: its settings file is wrong.
         """
         settings = load_settings(root, self.settings, **overrides)
+        latest = self._kept.get((root, settings))
+        if latest is not None and still_current(latest):
+            return latest
         fresh = open_index(root, settings, notify=self.notify)
         key = (fresh.root, settings)
         known = self._kept.get(key)
@@ -61,8 +64,9 @@ class Mapper:
             and not known.stale
             and known.history.fingerprint == fresh.history.fingerprint
         ):
-            return known
-        self._kept[key] = fresh
+            known.tree = fresh.tree
+            fresh = known
+        self._kept[key] = self._kept[root, settings] = fresh
         return fresh
 
     def ranking(self, index: Index, question: Question) -> "Ranking":

@@ -11,14 +11,14 @@ from hal9.ripmap import failures
 from hal9.ripmap.cache import ContentStore
 from hal9.ripmap.discovery import Selection, Signature, Tree, digest_of, recheck, walk
 from hal9.ripmap.entries import Entry, extraction_key
-from hal9.ripmap.history import BlobReader, run_git
+from hal9.ripmap.history import BlobReader, head_commit, run_git
 from hal9.ripmap.index import Index
 from hal9.ripmap.model import EXTRACTOR_VERSION, Extraction
 from hal9.ripmap.settings import IndexSettings, load_settings
 from hal9.ripmap.snapshot import Snapshot, load_snapshot, save_snapshot
 from hal9.ripmap.source import CommitTree, IndexStats, WorkingTree
 
-__all__ = ["open_index", "open_revision"]
+__all__ = ["open_index", "open_revision", "still_current"]
 
 _SNAPSHOT = "snapshot"
 _SYMLINK, _SUBMODULE = b"120000", b"160000"
@@ -119,7 +119,7 @@ def open_index(
             opening.notify(f"{place} cannot be written; the next run will read the tree again")
     entries = [entry for entry in map(snapshot.entry, range(len(tree.paths))) if entry.status != "binary"]
     binary = tree.skipped_binary + len(tree.paths) - len(entries)
-    return Index(
+    index = Index(
         origin,
         settings,
         entries,
@@ -128,6 +128,19 @@ def open_index(
         packed=opening.packed,
         notify=opening.notify,
     )
+    index.tree = snapshot.tree
+    return index
+
+
+def still_current(index: Index) -> bool:
+    """Whether opening the index again would give the same: no stamp and no commit is another."""
+    tree = index.tree
+    if tree is None or index.stale or recheck(index.root, index.settings, tree) is not tree:
+        return False
+    if not index.settings.use_git:
+        return True
+    head = head_commit(index.root)
+    return index.history.fingerprint == (f"{head}:{index.settings.history_limit}" if head else "")
 
 
 def _folder(path: Path) -> Path:

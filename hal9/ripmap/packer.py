@@ -29,6 +29,8 @@ _LEAST_SHARE = 48
 _LEAST_ROOM = 24
 _LEAST_LINE = 4
 _MOST_MISSES = 8
+_LONGEST_TOKEN = 8
+"""Characters of a path that one token holds at most; a path that cannot fit is not drawn to find out."""
 _SYMBOLS = {3: 24, 2: 12, 1: 8}
 _TOKENS_PER_SYMBOL = {3: 30, 2: 16, 1: 6}
 _RELATIONS = 3
@@ -135,7 +137,7 @@ def compose(
     """
     if options.tokens < _LEAST_TOKENS:
         raise failures.BudgetTooSmall(tokens=options.tokens, least=_LEAST_TOKENS)
-    ranked = ranking.files(options.limit)
+    ranked = ranking.positions(options.limit)
     view = MapView(index.root.name or str(index.root), total_files=len(index), ranked_files=len(ranked))
     view.budget = options.tokens
     maker = _Maker(index, ranking, options)
@@ -149,7 +151,11 @@ def compose(
         if room < _LEAST_ROOM or misses > _MOST_MISSES:
             break
         fitting = maker.best(
-            position, file, min(room, max(_file_share(position) * room, _LEAST_SHARE)), draw, count
+            position,
+            ranking.file(file),
+            min(room, max(_file_share(position) * room, _LEAST_SHARE)),
+            draw,
+            count,
         )
         if fitting is None:
             misses += 1
@@ -159,14 +165,14 @@ def compose(
     for position, file in enumerate(ranked):
         if left - spent < _LEAST_LINE:
             break
-        if position not in chosen:
-            bare = maker.bare(position, file)
+        if position not in chosen and len(index.paths[file]) <= _LONGEST_TOKEN * (left - spent):
+            bare = maker.bare(position, ranking.file(file))
             cost = count(draw(bare) + "\n")
             if spent + cost <= left:
                 chosen[position] = bare
                 spent += cost
     view.files = [chosen[position] for position in sorted(chosen)]
-    view.scores = sum(file.score for file in ranked)
+    view.scores = float(ranking.scores[ranked].sum())
     return view
 
 

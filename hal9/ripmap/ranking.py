@@ -87,10 +87,15 @@ class Ranking:
         }
         return RankedFile(self.terrain.paths[position], float(self.scores[position]), shares)
 
+    def positions(self, limit: int | None = None) -> list[int]:
+        """Positions of the best files, best first; files without any score are left out."""
+        chosen = self.order[:limit]
+        found: list[int] = chosen[self.scores[chosen] > 0].tolist()
+        return found
+
     def files(self, limit: int | None = None) -> list[RankedFile]:
         """The best files, best first; files without any score are left out."""
-        chosen = self.order[:limit]
-        return [self.file(int(position)) for position in chosen if self.scores[position] > 0]
+        return [self.file(position) for position in self.positions(limit)]
 
     def signal(self, name: str) -> Array:
         """One signal times its weight, per file (zeros when it is silent)."""
