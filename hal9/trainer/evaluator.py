@@ -38,6 +38,8 @@ class Evaluation:
         ndcg: NDCG@10 per case.
         ranks: path to 0-based rank of each wanted file, per case.
         weights: what each case counts.
+        trees: the repository of each case.
+        places: ranks of the files that accuracy asks for, per case.
         seconds: how long it took.
     """
 
@@ -45,6 +47,7 @@ class Evaluation:
     ndcg: Array
     ranks: tuple[dict[str, int], ...]
     weights: Array
+    trees: tuple[str, ...] = ()
     places: tuple[tuple[int, ...], ...] = ()
     seconds: float = 0.0
 
@@ -67,7 +70,8 @@ class Evaluation:
 class Gain:
     """A paired comparison on the same cases: candidate minus base.
 
-    `error` is the standard error over cases: how much the gain would vary with other cases of this kind.
+    `error` is the standard error: how much the gain would vary with other cases, or with other repositories,
+    whichever is more.
     """
 
     mean: float
@@ -85,13 +89,30 @@ class Gain:
 
 
 def paired_gain(candidate: Evaluation, base: Evaluation) -> Gain:
-    """Weighted mean difference of NDCG@10 with its standard error."""
+    """Weighted mean difference of NDCG@10 with its standard error.
+
+    Cases of one repository are alike, and a step that suits one repository says little about the next. So the
+    error is the larger of two: over cases, and over repositories as clusters.
+
+    Source:
+        Cameron, Miller, "A practitioner's guide to cluster-robust inference", Journal of Human Resources 2015.
+    """
     difference = candidate.ndcg - base.ndcg
     share = base.weights / base.weights.sum()
     mean = float(share @ difference)
-    count = len(difference)
-    error = float(np.sqrt((share**2 * (difference - mean) ** 2).sum() * count / max(1, count - 1)))
+    scores = share * (difference - mean)
+    error = _spread(scores)
+    if base.trees:
+        _, owner = np.unique(np.array(base.trees), return_inverse=True)
+        if owner.max() > 0:
+            error = max(error, _spread(np.bincount(owner, scores)))
     return Gain(mean, error, int((difference > 1e-9).sum()), int((difference < -1e-9).sum()))
+
+
+def _spread(scores: Array) -> float:
+    """Standard error of a sum of independent centred parts."""
+    count = len(scores)
+    return float(np.sqrt((scores**2).sum() * count / max(1, count - 1)))
 
 
 @dataclass(eq=False)
@@ -120,6 +141,7 @@ class TrainingEvaluator:
         if not all(faithful(self._cases[i], at) for i in chosen for at in (Parameters(), probe)):
             self.mode = "exact"
             self._cases = [WeighedCase(item, exact=True) for item in self.prepared]
+        self._trees = tuple(item.case.tree for item in self.prepared)
         self._weights = np.array([item.case.weight for item in self.prepared], np.float64)
 
     def __enter__(self) -> Self:
@@ -171,7 +193,9 @@ class TrainingEvaluator:
             tuple(rank for path, rank in found.items() if wanted[path] >= _RELEVANT)
             for wanted, found in zip(gold, ranks, strict=True)
         )
-        made = Evaluation(chosen, ndcg, tuple(ranks), self._weights, places, time.perf_counter() - started)
+        made = Evaluation(
+            chosen, ndcg, tuple(ranks), self._weights, self._trees, places, time.perf_counter() - started
+        )
         self._known[chosen] = made
         return made
 

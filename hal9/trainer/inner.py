@@ -63,7 +63,7 @@ class InnerSettings:
     def for_mind(cls, spec: str, **changes: Any) -> "InnerSettings":
         """Defaults that suit the mind: a local model reads little, and slowly."""
         if spec == "local" or spec.startswith("local:"):
-            return replace(cls(failures=1, levers=8, max_tokens=300, repairs=0), **changes)
+            return replace(cls(failures=1, levers=4, max_tokens=240, repairs=0), **changes)
         return replace(cls(), **changes)
 
 

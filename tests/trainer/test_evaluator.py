@@ -9,7 +9,7 @@ from hal9.errors import CorpusUnavailable, EvaluationFailed, TrainerSettingInval
 from hal9.ripmap.evaluation import Evaluator
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.corpus import Corpus, find_corpus, localization_corpus
-from hal9.trainer.evaluator import TrainingEvaluator, paired_gain
+from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.runs import Ground, paired_p
 from hal9.trainer.space import Change, apply_changes, liveness, space_of
 
@@ -98,6 +98,22 @@ def test_paired_gain_counts_cases_and_noise(ground: Ground) -> None:
     assert gain.mean < 0
     assert gain.lost > gain.won
     assert paired_p(worse, base) < 0.05
+
+
+def test_the_noise_counts_repositories_that_disagree() -> None:
+    def evaluation(ndcg: list[float]) -> Evaluation:
+        count = len(ndcg)
+        trees = tuple("a" if number < count // 2 else "b" for number in range(count))
+        return Evaluation(Parameters(), np.array(ndcg), ({},) * count, np.ones(count), trees)
+
+    base = evaluation([0.5] * 40)
+    alike = paired_gain(evaluation([0.6, 0.5] * 20), base)
+    split = paired_gain(evaluation([0.6] * 20 + [0.5] * 20), base)
+    assert alike.mean == pytest.approx(split.mean) == pytest.approx(0.05)
+    assert alike.error == pytest.approx(0.05 / np.sqrt(39))  # independent cases
+    assert split.error == pytest.approx(0.05)  # two repositories: one gains, one does not
+    assert alike.beats(1.0)
+    assert not split.beats(1.0)
 
 
 def test_liveness_tells_the_living_from_the_dead(ground: Ground) -> None:
