@@ -265,8 +265,9 @@ class Learner:
             try:
                 while await self.engine.gate.step():
                     continue
-            except Hal9Error as error:
-                self._alert(f"the gate stopped short: {error}")
+            except Exception as error:  # noqa: BLE001 - a change that cannot be moved must not end the daemon
+                _log.exception("gate")
+                self._alert(f"the gate stopped short: {type(error).__name__}: {error}")
 
     async def _answer(self, request: RequestRow) -> None:
         """One request; the signals it starts are recorded together with its being answered."""
@@ -277,6 +278,10 @@ class Learner:
         except Hal9Error as error:
             _log.warning("%s request %d: %s", request.kind, request.seq, error)
             signals, outcome = [], json.dumps({"error": str(error)})
+        except Exception as error:  # noqa: BLE001 - one bad request must neither stop the others nor come back for ever
+            _log.exception("%s request %d", request.kind, request.seq)
+            self._alert(f"a {request.kind} request failed: {type(error).__name__}: {error}")
+            signals, outcome = [], json.dumps({"error": f"{type(error).__name__}: {error}"})
         if self.courier is None:
             raise RuntimeError("the learner needs a courier to run")
         cause = _cause(request)

@@ -1,6 +1,7 @@
 """Trying things out on copies of workspaces: an answer against a task's check, a task on the real mind."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -152,9 +153,10 @@ def _copy(workspace: Path, copy: Path, remove: Sequence[str]) -> bool:
     if not workspace.is_dir():
         return False
     total = 0
-    for path in workspace.rglob("*"):
-        if path.is_file() and not any(part in _LEFT_OUT for part in path.parts):
-            total += path.stat().st_size
+    for folder, folders, files in os.walk(workspace):
+        folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        for name in files:
+            total += (Path(folder) / name).lstat().st_size
             if total > _MOST_BYTES:
                 return False
     shutil.copytree(workspace, copy, symlinks=True, ignore=shutil.ignore_patterns(*_LEFT_OUT))

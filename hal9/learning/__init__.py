@@ -14,12 +14,13 @@ from hal9.learning.explain import change_as_json, explain
 from hal9.learning.feedback import Feedback, parse_feedback
 from hal9.learning.gate import CHANGES, Gate, mcnemar_worse
 from hal9.learning.ledger import Change, ChangeState, Ledger
-from hal9.learning.lessons import Lesson, Lessons, ReplayCase
+from hal9.learning.lessons import Lesson, Lessons
 from hal9.learning.outcomes import TaskOutcome, scope_of_task
 from hal9.learning.path import Hop, TaskPath
 from hal9.learning.prompts import Canary, PromptBook, in_canary
 from hal9.learning.propagate import check_origin, derive_id
 from hal9.learning.quality import Ask, ChecksFirst, Score, Scorer
+from hal9.learning.replaying import ReplayCase
 from hal9.learning.rollback import Rollback, Undone, state_document
 from hal9.learning.stability import Stability, flips
 from hal9.learning.status import learning_status, versions

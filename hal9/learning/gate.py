@@ -19,8 +19,8 @@ from typing import Any
 from hal9.errors import ApprovalStale, ChangeNotWaiting
 from hal9.learning.adjust import Adjuster, Proposal
 from hal9.learning.ledger import Change, ChangeState, Ledger
-from hal9.learning.lessons import ReplayCase, replay_case
 from hal9.learning.prompts import Canary, PromptBook
+from hal9.learning.replaying import ReplayCase, replay_case
 from hal9.learning.stability import Stability
 from hal9.learning.switches import Switches
 from hal9.memory import MemoryStore

@@ -12,17 +12,18 @@ When one is admitted:
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import Literal
 
 from hal9.errors import LimitError, MemoryInvalid, MindError
 from hal9.journal.tasks import TaskRow
+from hal9.learning.critic import key_line
 from hal9.learning.feedback import Feedback
 from hal9.learning.ledger import Ledger
 from hal9.learning.outcomes import scope_of_task
+from hal9.learning.replaying import Rehearse, ReplayCase, Verify, answer_as_turn, replay_case, wrong_and_right
+from hal9.learning.switches import Switches
 from hal9.memory import (
     HeldBackCase,
     MemoryStore,
@@ -31,51 +32,25 @@ from hal9.memory import (
     NewMitigation,
     PatternBook,
     Scope,
+    SearchFilter,
     SolvedExample,
     scope_for_memory,
+    search,
     template_rule,
 )
-from hal9.signals import ErrorGradient, StepRecord, TaskPayload
+from hal9.signals import ErrorGradient, StepRecord
 
-__all__ = [
-    "Lesson",
-    "Lessons",
-    "Rehearse",
-    "ReplayCase",
-    "RuleWriter",
-    "Verify",
-    "answer_as_turn",
-    "replay_case",
-    "wrong_and_right",
-]
+__all__ = ["Lesson", "Lessons", "RuleWriter"]
 
-
-@dataclass(frozen=True, slots=True)
-class ReplayCase:
-    """A remembered task as it can be done again: `remove` names the files that it had created itself."""
-
-    payload: TaskPayload
-    remove: tuple[str, ...] = ()
-
-
-Verify = Callable[[TaskPayload, str], Awaitable[bool | None]]
-"""Whether an answer passes the task's check in a copy of its workspace; None when that cannot be tried."""
-Rehearse = Callable[[ReplayCase, Mitigation | None], Awaitable[bool | None]]
-"""Whether the real mind passes the task in such a copy, bare or with a mitigation; None: impossible."""
 
 RuleWriter = Callable[[ErrorGradient], Awaitable[tuple[str, str] | None]]
 """A rule for an error, and the trusted mind that wrote it; None when it cannot cite its evidence."""
 Source = Literal["user", "retry", "mind"]
 
 _MOST_RETIRED = 2
-_LANGUAGES = {
-    "py": "python",
-    "js": "javascript",
-    "ts": "typescript",
-    "rs": "rust",
-    "md": "markdown",
-    "sh": "bash",
-}
+_MOST_TRIALS = 3
+_LIKE = 0.6
+"""Search score from which an error is like one that a pack describes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,36 +60,6 @@ class Lesson:
     mitigation_id: int | None
     state: str
     reason: str
-
-
-def answer_as_turn(payload: TaskPayload, changed: Sequence[str], content: str) -> str:
-    """A right answer as a neuron would write it: a fenced file under its path, or just the text."""
-    paths = payload.targets or list(changed)
-    if len(paths) != 1:
-        return content
-    suffix = PurePosixPath(paths[0]).suffix.removeprefix(".")
-    return f"`{paths[0]}`\n```{_LANGUAGES.get(suffix, suffix)}\n{content.rstrip()}\n```"
-
-
-def wrong_and_right(steps: Sequence[StepRecord]) -> tuple[str, str] | None:
-    """The first reply whose check failed and the later one whose check passed, of one implementer's turn."""
-    replies: dict[str, str] = {}
-    wrong: dict[str, str] = {}
-    for step in steps:
-        if step.kind == "think" and step.reply:
-            replies[step.signal_id] = step.reply
-        elif step.kind == "check" and step.signal_id in replies:
-            if step.outcome == "failed":
-                wrong.setdefault(step.signal_id, replies[step.signal_id])
-            elif step.signal_id in wrong:
-                return wrong[step.signal_id], replies[step.signal_id]
-    return None
-
-
-def replay_case(checks: str) -> ReplayCase:
-    """What the `checks` column of a remembered task says."""
-    kept = json.loads(checks)[0]
-    return ReplayCase(TaskPayload.model_validate(kept["payload"]), tuple(kept["remove"]))
 
 
 class Lessons:
@@ -224,16 +169,30 @@ class Lessons:
 
     async def try_candidates(self, task: TaskRow, *, cause: str) -> list[Lesson]:
         """A task has failed its check: let the newest candidate of its scope show if it would have passed."""
-        scope = scope_of_task(task.payload)
-        known = await asyncio.to_thread(self.book.in_scope, scope, ("candidate",))
-        fresh = sorted(
-            (one for one in known if one.provenance.get("task_id") != task.id), key=lambda m: -m.id
-        )
-        lessons = []
-        for one in fresh[:1]:
-            case = HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload))
-            lessons.append(await self._replay(one.id, [case], cause=cause))
-        return lessons
+        one = await asyncio.to_thread(self._to_try, task)
+        if one is None:
+            return []
+        case = HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload))
+        return [await self._replay(one.id, [case], cause=cause)]
+
+    def _to_try(self, task: TaskRow) -> Mitigation | None:
+        """The newest candidate learned here, else one of a pack whose errors are like this one."""
+        known = {one.id: one for one in self.book.in_scope(scope_of_task(task.payload), ("candidate",))}
+        own = [
+            number
+            for number, one in known.items()
+            if one.source != "pack" and one.provenance.get("task_id") != task.id
+        ]
+        if own:
+            return known[max(own)]
+        error = key_line(task.result.error.evidence) if task.result and task.result.error else ""
+        if not known or not error:
+            return None
+        for hit in search(self.store, error, where=SearchFilter(kinds=("learning",)), limit=5):
+            number = hit.memory.meta.get("mitigation_id")
+            if hit.score >= _LIKE and isinstance(number, int) and number in known:
+                return known[number]
+        return None
 
     def admit_pattern(self, pattern_id: int, scope: Scope, *, cause: str) -> list[int]:
         """A pattern has formed: the user's own rules of its scope that could not be replayed are admitted."""
@@ -327,7 +286,19 @@ class Lessons:
         after = await asyncio.to_thread(self.book.get, number)
         if after.state != one.state:
             await asyncio.to_thread(self._note, after, one.state, admission.reason, cause)
+        elif after.state == "candidate":
+            after = await asyncio.to_thread(self._count_trial, after, cause)
         return Lesson(number, after.state, admission.reason)
+
+    def _count_trial(self, one: Mitigation, cause: str) -> Mitigation:
+        """A candidate that fixed nothing again and again is retired: each trial costs two calls."""
+        with self.store.writing():
+            switches = Switches(self.store)
+            trials = int(switches.get(f"trials:{one.id}", 0)) + 1
+            switches.put(f"trials:{one.id}", trials)
+            if trials >= _MOST_TRIALS:
+                self._set_state(one, "retired", f"fixed none of the cases in {trials} trials", cause)
+            return self.book.get(one.id)
 
     def _failed_cases(self, one: Mitigation, task_id: str) -> list[HeldBackCase]:
         """Remembered tasks of the scope that failed, newest first; never the one it was made from."""

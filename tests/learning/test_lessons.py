@@ -4,14 +4,26 @@ from dataclasses import replace
 
 import pytest
 
+from hal9.errors import EmbedderUnavailable
 from hal9.journal.tasks import TaskRow
 from hal9.learning import Critic, LearningEngine, Lessons, ReplayCase, TaskPath, parse_feedback
-from hal9.learning.lessons import answer_as_turn, wrong_and_right
-from hal9.memory import MemoryStore, Mitigation, MitigationBook, MitigationPolicy, Scope, audit, recall
+from hal9.learning.replaying import answer_as_turn, wrong_and_right
+from hal9.memory import (
+    MemoryStore,
+    Mitigation,
+    MitigationBook,
+    MitigationPolicy,
+    Scope,
+    audit,
+    import_pack,
+    open_embedder,
+    recall,
+)
 from hal9.minds import ScriptedMind
 from hal9.minds.protocol import Reply, Request
 from hal9.promptgram import Promptgram
 from hal9.signals import ErrorGradient, FileChange, StepRecord, TaskPayload
+from tests.learning.conftest import ROOT
 from tests.learning.test_hostile import gradient as gradient_with
 from tests.learning.test_propagate import flow, gradient_of
 from tests.learning.world import finished, step, straight
@@ -148,6 +160,33 @@ def test_only_a_failure_followed_by_a_success_is_a_retry(files: dict[str, Prompt
     task = finished()
     assert wrong_and_right(straight(task, files)) is None
     assert wrong_and_right(straight(finished(reason=None), files)) is None
+
+
+async def test_a_candidate_that_never_fixes_anything_is_retired(store: MemoryStore) -> None:
+    teacher = lessons(store, Stage(bare=False, helped=False))
+    told = parse_feedback({"verdict": "reject", "why": "use tabs"})
+    states = [(await teacher.from_feedback(told, finished(), [], cause="f0")).state]
+    for number in range(3):
+        failed = finished(now=1_700_000_100.0 + number)
+        states += [one.state for one in await teacher.try_candidates(failed, cause=failed.id)]
+    assert states == ["candidate", "candidate", "retired"]
+
+
+async def test_a_packs_rule_is_tried_only_where_the_error_is_like_its_own(store: MemoryStore) -> None:
+    try:
+        store.embedder = open_embedder("onnx-minilm")
+    except EmbedderUnavailable as missing:
+        pytest.skip(str(missing))
+    import_pack(store, (ROOT / "memory" / "python-basics.yaml").read_text())
+    book = MitigationBook(store)
+    stage = Stage(bare=False, helped=True)
+    teacher = lessons(store, stage)
+    await teacher.try_candidates(finished(evidence="the printer is on fire"), cause="a")
+    assert stage.seen == []
+    assert book.all(states=("admitted",)) == []
+    await teacher.try_candidates(finished(evidence="x\nZeroDivisionError: division by zero"), cause="b")
+    (one,) = book.all(states=("admitted",))
+    assert one.rule.startswith("Handle the empty input first")
 
 
 async def test_only_a_trusted_mind_may_write_a_rule_and_it_must_fix_the_case(

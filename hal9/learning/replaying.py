@@ -1,0 +1,64 @@
+"""Tasks as they can be done again, and answers as they can be shown."""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from hal9.memory import Mitigation
+from hal9.signals import StepRecord, TaskPayload
+
+__all__ = ["Rehearse", "ReplayCase", "Verify", "answer_as_turn", "replay_case", "wrong_and_right"]
+
+_LANGUAGES = {
+    "py": "python",
+    "js": "javascript",
+    "ts": "typescript",
+    "rs": "rust",
+    "md": "markdown",
+    "sh": "bash",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayCase:
+    """A remembered task as it can be done again: `remove` names the files that it had created itself."""
+
+    payload: TaskPayload
+    remove: tuple[str, ...] = ()
+
+
+Verify = Callable[[TaskPayload, str], Awaitable[bool | None]]
+"""Whether an answer passes the task's check in a copy of its workspace; None when that cannot be tried."""
+Rehearse = Callable[[ReplayCase, Mitigation | None], Awaitable[bool | None]]
+"""Whether the real mind passes the task in such a copy, bare or with a mitigation; None: impossible."""
+
+
+def answer_as_turn(payload: TaskPayload, changed: Sequence[str], content: str) -> str:
+    """A right answer as a neuron would write it: a fenced file under its path, or just the text."""
+    paths = payload.targets or list(changed)
+    if len(paths) != 1:
+        return content
+    suffix = PurePosixPath(paths[0]).suffix.removeprefix(".")
+    return f"`{paths[0]}`\n```{_LANGUAGES.get(suffix, suffix)}\n{content.rstrip()}\n```"
+
+
+def wrong_and_right(steps: Sequence[StepRecord]) -> tuple[str, str] | None:
+    """The first reply whose check failed and the later one whose check passed, of one implementer's turn."""
+    replies: dict[str, str] = {}
+    wrong: dict[str, str] = {}
+    for step in steps:
+        if step.kind == "think" and step.reply:
+            replies[step.signal_id] = step.reply
+        elif step.kind == "check" and step.signal_id in replies:
+            if step.outcome == "failed":
+                wrong.setdefault(step.signal_id, replies[step.signal_id])
+            elif step.signal_id in wrong:
+                return wrong[step.signal_id], replies[step.signal_id]
+    return None
+
+
+def replay_case(checks: str) -> ReplayCase:
+    """What the `checks` column of a remembered task says."""
+    kept = json.loads(checks)[0]
+    return ReplayCase(TaskPayload.model_validate(kept["payload"]), tuple(kept["remove"]))
