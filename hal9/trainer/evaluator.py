@@ -95,7 +95,7 @@ def paired_gain(candidate: Evaluation, base: Evaluation) -> Gain:
     error is the larger of two: over cases, and over repositories as clusters.
 
     Source:
-        Cameron, Miller, "A practitioner's guide to cluster-robust inference", Journal of Human Resources 2015.
+        Cameron, Miller, "A practitioner's guide to cluster-robust inference", J. Human Resources 2015.
     """
     difference = candidate.ndcg - base.ndcg
     share = base.weights / base.weights.sum()
@@ -105,7 +105,7 @@ def paired_gain(candidate: Evaluation, base: Evaluation) -> Gain:
     if base.trees:
         _, owner = np.unique(np.array(base.trees), return_inverse=True)
         if owner.max() > 0:
-            error = max(error, _spread(np.bincount(owner, scores)))
+            error = max(error, _spread(np.bincount(owner, scores).astype(np.float64)))
     return Gain(mean, error, int((difference > 1e-9).sum()), int((difference < -1e-9).sum()))
 
 

@@ -15,9 +15,10 @@ from hal9.errors import LimitError, MindError, MindReplyInvalid
 from hal9.minds.protocol import Message, Mind, Reply, Request, Usage
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
+from hal9.signals import Adjustment
 from hal9.trainer.detection import detect_inner
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
-from hal9.trainer.failures import Failure, find_failures
+from hal9.trainer.failures import Failure, find_failures, gradient_of
 from hal9.trainer.prompting import choose_levers, inner_prompt
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.scratchpad import Scratchpad
@@ -228,6 +229,12 @@ class InnerLoop:
             "error": error,
             "invalid_reply": invalid,
         }
+        entry["gradients"] = [
+            gradient_of(
+                failure, timestamp=entry["timestamp"], adjustments=_adjustments(before, changes, entry)
+            ).model_dump(mode="json")
+            for failure in failures
+        ]
         entry["detections"] = detect_inner([*self._entries, entry])
         written = self.scratchpad.append(entry)
         if self.listener is not None:
@@ -315,6 +322,22 @@ class InnerLoop:
             "seconds": round(evaluation.seconds, 4),
         }
         return _Trial(applied, evaluation, kept, entry)
+
+
+def _adjustments(before: Evaluation, changes: Sequence[Change], entry: Mapping[str, Any]) -> list[Adjustment]:
+    """The proposal as adjustments of named parameters, the same that every neuron's learning takes."""
+    moved = {name: pair for trial in entry["trials"] for name, pair in trial["moved"].items()}
+    return [
+        Adjustment(
+            parameter=change.name,
+            current_value=before.parameters[change.name],
+            suggested_value=moved[change.name][1],
+            confidence=entry["confidence"] or 0.0,
+            rationale=change.rationale,
+        )
+        for change in changes
+        if change.name in moved
+    ]
 
 
 class _OutOfBudget(Exception):

@@ -1,7 +1,7 @@
 """The outer loop (L2) as a strict stack: choose a promptgram, edit it, measure child against parent."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class OuterResult:
     score: float
     steps: int
     reason: str
+    measured: Mapping[str, Measured] = field(default_factory=dict)
 
 
 async def run_stack(
@@ -219,4 +220,4 @@ def _outcome(
     if not known:
         return OuterResult("", float("nan"), (float("nan"), float("nan")), {}, float("nan"), steps, reason)
     best = best_of(known)
-    return OuterResult(best, known[best].mean, known[best].interval(), params, score, steps, reason)
+    return OuterResult(best, known[best].mean, known[best].interval(), params, score, steps, reason, known)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import ScratchpadInvalid, TrainingRunExists
+from hal9.errors import OptimiserMissing, ScratchpadInvalid, TrainingRunExists
 from hal9.limits import BudgetBook
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.corpus import Queries
 from hal9.trainer.inner import InnerSettings, Listener
 from hal9.trainer.outer import OuterResult, OuterSettings, run_stack
+from hal9.trainer.plots import plot_outer
 from hal9.trainer.population import run_population
 from hal9.trainer.promptgrams import PromptShelf
 from hal9.trainer.runs import Ground, final_results, write_results
@@ -166,6 +167,12 @@ def _finish(
         "what_helped": what_helped(pad),
     }
     results = final_results(ground, best, Parameters(), facts=facts, score_test=options.score_test)
+    finals = {name: list(measured.finals.values()) for name, measured in done.measured.items()}
+    if finals:
+        try:
+            plot_outer(finals, options.folder / "progress.png")
+        except OptimiserMissing as error:
+            results["progress"] = str(error)
     write_results(options.folder, results, best)
     _report(options, pad, results)
     return results
@@ -232,6 +239,8 @@ def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) 
             f"| {name} | {cell['cases']} | {cell['start']['ndcg']:.4f} | {cell['best']['ndcg']:.4f} "
             f"| {cell['gain']:+.4f} ({low:+.4f} to {high:+.4f}) | {cell['p']:.3f} |"
         )
+    if (options.folder / "progress.png").is_file():
+        lines += ["", "![progress](progress.png)"]
     lines += ["", "The training split was searched on, so its gain is biased upward; validation was not."]
     (options.folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

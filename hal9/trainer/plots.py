@@ -1,6 +1,6 @@
 """progress.png: six panels over a run's episodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from hal9.errors import OptimiserMissing
 from hal9.ripmap.parameters import PARAMETERS
 from hal9.trainer.scratchpad import Scratchpad
 
-__all__ = ["plot_progress"]
+__all__ = ["plot_outer", "plot_progress"]
 
 _KEPT, _LOST, _LINE = "#1b7837", "#b2182b", "#2166ac"
 
@@ -41,6 +41,34 @@ def plot_progress(pad: Scratchpad, path: Path) -> Path:
         axis.grid(alpha=0.25)
         axis.xaxis.get_major_locator().set_params(integer=True)
     path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}")
+    figure.savefig(scratch, dpi=110, format="png")
+    scratch.replace(path)
+    return path
+
+
+def plot_outer(finals: Mapping[str, Sequence[float]], path: Path) -> Path:
+    """Draw the final NDCG@10 of every promptgram, seed by seed, in the order in which they were made.
+
+    Raises:
+        OptimiserMissing: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow, optional
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError as error:
+        raise OptimiserMissing(strategy="progress.png", library="matplotlib") from error
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis: Any = figure.subplots()
+    for place, values in enumerate(finals.values()):
+        axis.plot([place] * len(values), values, ".", color=_LINE, alpha=0.6)
+    means = [sum(values) / len(values) for values in finals.values()]
+    axis.plot(range(len(means)), means, color=_KEPT, label="mean over seeds")
+    axis.set_xticks(range(len(means)), list(finals), rotation=45, ha="right", fontsize=8)
+    axis.set_title("final NDCG@10 of inner runs, all from the same start")
+    axis.grid(alpha=0.25)
+    axis.legend(fontsize=8)
     scratch = path.with_name(f".{path.name}")
     figure.savefig(scratch, dpi=110, format="png")
     scratch.replace(path)

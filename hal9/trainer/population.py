@@ -139,6 +139,7 @@ async def run_population(
         max(top.finals.values()),
         bench.asked,
         reason,
+        bench.known,
     )
 
 

@@ -54,6 +54,8 @@ async def test_a_step_that_helps_is_kept_and_one_that_harms_taken_back(
     mind = inner_mind(GOOD, {"weight_pairs": ["increase", "large", "pairs"]})
     done = await run(ground, pad, mind, episodes=2, probes=0, noise=0.5)
     first, second = pad.entries
+    adjustment = first["gradients"][0]["suggested_adjustments"][0]
+    assert (adjustment["parameter"], adjustment["suggested_value"]) == ("weight_tests", pytest.approx(1.75))
     assert first["kept"]
     assert first["trials"][0]["gain"] > 0
     assert not second["kept"]
