@@ -201,7 +201,6 @@ class TaskBook:
         self, task_id: str, state: TaskState, result: ResultPayload
     ) -> Callable[[sqlite3.Connection], None]:
         now = self._clock.now()
-        loop = asyncio.get_running_loop()
 
         def write(connection: sqlite3.Connection) -> None:
             if result.steps:
@@ -215,7 +214,8 @@ class TaskBook:
             if first:
                 for also in self.finish_writes:
                     also(connection, task_id, now)
-                loop.call_soon_threadsafe(self._announce, task_id)
+                # Not before the commit: who is woken reads the journal at once.
+                self._journal.after_commit(lambda: self._announce(task_id))
 
         return write
 

@@ -71,6 +71,7 @@ class Journal:
         self._read_connection: sqlite3.Connection | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._lock: IO[bytes] | None = None
+        self._callbacks: list[Callable[[], None]] = []
         self.commits = 0
         self.writes = 0
 
@@ -124,6 +125,13 @@ class Journal:
         gathered, self._gathered = self._gathered, []
         if gathered:
             self._queue.put(gathered)
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """From inside a write: have `callback` called in the event loop once that write is committed.
+
+        A write that is rolled back alone may still see its callback called; one whose batch fails does not.
+        """
+        self._callbacks.append(callback)
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run `fn` on a read-only connection in the reader thread; it sees everything committed before."""
@@ -188,9 +196,12 @@ class Journal:
                     last = True
                     break
                 batch += item
+            self._callbacks = []
+            commits = self.commits
             settled = self._commit(connection, batch)
+            callbacks = self._callbacks if self.commits > commits else []
             with contextlib.suppress(RuntimeError):  # the loop is gone, so is everyone who waited
-                loop.call_soon_threadsafe(_settle, settled)
+                loop.call_soon_threadsafe(_settle, settled, callbacks)
             if last:
                 return
 
@@ -248,7 +259,9 @@ class Journal:
         return total
 
 
-def _settle(settled: list[_Settled]) -> None:
+def _settle(settled: list[_Settled], callbacks: list[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        callback()
     for future, value, error in settled:
         if future.done():
             continue

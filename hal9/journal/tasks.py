@@ -52,7 +52,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRow:
-    """Something a client asks of the daemon: cancel, feedback, …"""
+    """Ids that begin or end with the given text; "last" names the newest task."""
 
     seq: int
     kind: str

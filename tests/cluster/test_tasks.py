@@ -222,3 +222,24 @@ async def test_without_a_workspace_code_is_part_of_the_answer(home: Home, script
     assert task.result is not None
     assert "return a + b" in task.result.answer
     assert task.result.changes == []
+
+
+async def test_who_waits_in_the_daemons_own_process_is_woken_after_the_commit(
+    home: Home, script: Script
+) -> None:
+    import time
+
+    from hal9.cluster.book import new_task
+    from hal9.signals import TaskPayload
+
+    script("echo")
+    async with running_cluster(home) as (daemon, _):
+
+        async def one(number: int) -> str:
+            task = new_task(TaskPayload(objective=f"number {number}"), now=time.time(), timeout_seconds=60)
+            await daemon.book.submit(task)
+            return (await daemon.book.wait(task.id)).state
+
+        async with asyncio.timeout(60):
+            states = await asyncio.gather(*(one(number) for number in range(60)))
+    assert states == ["done"] * 60

@@ -148,3 +148,32 @@ async def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with Journal(path):
         assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_callbacks_run_after_the_commit_and_not_without_one(tmp_path: Path) -> None:
+    seen: list[int] = []
+    async with Journal(tmp_path / "journal.db") as journal:
+        connection = sqlite3.connect(tmp_path / "journal.db")
+
+        def count() -> None:
+            seen.append(connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0])
+
+        def write(inner: sqlite3.Connection) -> None:
+            inner.execute(
+                "INSERT INTO dead_letters (topic, stage, reason, detail, excerpt, size, at)"
+                " VALUES ('t', 'send', 'r', 'd', x'', 0, 0)"
+            )
+            journal.after_commit(count)
+
+        await asyncio.gather(*(journal.write(write) for _ in range(20)))
+
+        def fail(inner: sqlite3.Connection) -> None:
+            journal.after_commit(count)
+            raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            await journal.write(fail)
+        connection.close()
+    assert len(seen) == 20
+    assert seen[-1] == 20
+    assert all(number > 0 for number in seen)
