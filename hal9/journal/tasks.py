@@ -52,7 +52,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRow:
-    """Ids that begin or end with the given text; "last" names the newest task."""
+    """Something a client asks of the daemon: cancel, feedback and the like."""
 
     seq: int
     kind: str
