@@ -140,9 +140,12 @@ def _record(options: OuterOptions) -> Scratchpad:
     path = options.folder / "outer_scratchpad.json"
     if not path.is_file():
         return Scratchpad.create(path, "outer", options.to_json())
+    found = Scratchpad.load(path)
+    begun = bool(found.entries) or (options.folder / "inner_runs").is_dir()
+    if not begun:
+        return Scratchpad.create(path, "outer", options.to_json())
     if not options.resume:
         raise TrainingRunExists(run=options.run_name, folder=str(options.root / "runs"))
-    found = Scratchpad.load(path)
     wanted = json.loads(json.dumps(options.to_json()))
     differing = [key for key in _FIXED if found.settings.get(key) != wanted[key]]
     if differing:

@@ -48,9 +48,12 @@ class RunFolder:
         """
         if not self.scratchpad.is_file():
             return Scratchpad.create(self.scratchpad, kind, settings)
+        found = Scratchpad.load(self.scratchpad)
+        if not found.entries:
+            # It ended before its first episode (no mind, no corpus): nothing is there to be kept.
+            return Scratchpad.create(self.scratchpad, kind, settings)
         if not resume:
             raise TrainingRunExists(run=self.name, folder=str(self.root))
-        found = Scratchpad.load(self.scratchpad)
         wanted = json.loads(json.dumps(dict(settings)))
         differing = [
             key for key in wanted if found.settings.get(key) != wanted[key] and key not in _MAY_CHANGE
