@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from hal9.ripmap.building import worker_store
+from hal9.ripmap.building import uncollected, worker_store
 from hal9.ripmap.cache import ContentStore
 from hal9.ripmap.entries import Entry, blob_id, extraction_key, record_of
 from hal9.ripmap.extraction import extract
@@ -25,7 +25,8 @@ def make_artifacts(
     """One artifact per task; None where the file is no longer what its entry says."""
     keys = [extraction_key(entry.language, entry.content_hash) for entry, packed in tasks if packed is None]
     stored = store.read(keys) if store is not None else {}
-    return [_make(entry, packed, stored, build, origin) for entry, packed in tasks]
+    with uncollected():
+        return [_make(entry, packed, stored, build, origin) for entry, packed in tasks]
 
 
 def _make(

@@ -3,10 +3,12 @@
 Read, hash, look up, extract; in several processes when there is much to do.
 """
 
+import gc
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ __all__ = [
     "build_entries",
     "entry_of",
     "pool",
+    "uncollected",
     "worker_store",
 ]
 
@@ -77,6 +80,25 @@ def build_chunk(
     files: list[tuple[str, Signature]], root: str, limit: int, store: ContentStore | None
 ) -> Built:
     """Entries of these files, in order."""
+    with uncollected():
+        return _build_chunk(files, root, limit, store)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: a parse makes a great many objects, none of them in cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _build_chunk(
+    files: list[tuple[str, Signature]], root: str, limit: int, store: ContentStore | None
+) -> Built:
     loaded: list[tuple[str, Signature, str, str, bytes]] = []
     entries: dict[str, Entry] = {}
     for path, signature in files:

@@ -80,9 +80,15 @@ def extract(language: str, content: bytes) -> Extraction:
     if tree is None:
         return Extraction("words", lines, generated=generated)
     matches = Matches()
-    kinds = loaded.kinds
+    references = [kind if kind.startswith("ref.") else "" for kind in loaded.kinds]
     for pattern, match in QueryCursor(loaded.query).matches(tree.root_node):
-        _sort_in(loaded, source, kinds[pattern], match, matches)
+        kind = references[pattern]
+        if kind:
+            _add_reference(
+                source, match[kind][0], match.get("receiver"), cast("ReferenceKind", kind[4:]), matches
+            )
+        else:
+            _sort_in(loaded, source, loaded.kinds[pattern], match, matches)
     definitions, spans = nest(matches.found)
     return Extraction(
         "partial" if tree.root_node.has_error else "ok",
@@ -127,12 +133,8 @@ def _text(source: bytes, node: "Node") -> str:
 def _sort_in(
     loaded: LoadedLanguage, source: bytes, kind: str, match: "dict[str, list[Node]]", matches: Matches
 ) -> None:
-    """Put one match where it belongs; `kind` is what its pattern is for."""
-    if kind.startswith("ref."):
-        _add_reference(
-            source, match[kind][0], match.get("receiver"), cast("ReferenceKind", kind[4:]), matches
-        )
-    elif kind.startswith("def.") or kind == "scope":
+    """Put a match that is no reference where it belongs; `kind` is what its pattern is for."""
+    if kind.startswith("def.") or kind == "scope":
         _add_definitions(loaded, source, match, kind, matches)
     elif kind == "var":
         declared = _class_name(_text(source, match["var.type"][0]))

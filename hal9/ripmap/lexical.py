@@ -10,6 +10,7 @@ encloses it); a file has fields: the names it defines, its path, what it imports
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from hal9.ripmap.codec import Packed, pack, unpack
 from hal9.ripmap.model import Definition, FileRecord, Role
 from hal9.ripmap.sparse import Lines
 from hal9.ripmap.texts import Vocabulary
-from hal9.ripmap.tokenize import identifier_parts, pair_codes, stem, words
+from hal9.ripmap.tokenize import identifier_parts, join_codes, stem, stem_codes, words
 
 __all__ = [
     "FIELDS",
@@ -90,9 +91,49 @@ def chunk_lines(record: FileRecord) -> tuple[list[int], list[int]]:
     return of_line, owners
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The words of a text in order: `words[number[i]]` is the i-th, and stands in `chunk[i]`."""
+
+    words: list[str]
+    number: Ints
+    chunk: Ints
+
+
+def _read_words(text: str, of_line: list[int]) -> _Said:
+    """Words run by run: a run is what stands in one chunk without a break."""
+    lines = text.split("\n")
+    chunk = np.zeros(len(lines), np.int32)
+    chunk[: len(of_line)] = of_line[: len(lines)]
+    bounds = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(lines)]
+    runs = [words("\n".join(lines[start:end])) for start, end in pairwise(bounds)]
+    every = list(chain.from_iterable(runs))
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(every))}
+    return _Said(
+        list(numbers),
+        np.fromiter(map(numbers.__getitem__, every), np.int32, len(every)),
+        np.repeat(chunk[bounds[:-1]], [len(run) for run in runs]),
+    )
+
+
+def _spelled_out(number: Ints, parts: list[tuple[int, ...]]) -> tuple[Ints, NDArray[np.int64]]:
+    """Each word replaced by its parts: which word each part came from, and the parts."""
+    sizes = np.fromiter(map(len, parts), np.intp, len(parts))
+    flat = np.fromiter(chain.from_iterable(parts), np.int64, int(sizes.sum()))
+    counts = sizes[number]
+    came = np.repeat(np.arange(len(number), dtype=np.int32), counts)
+    first = np.cumsum(sizes) - sizes
+    offsets = np.arange(len(came)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return came, flat[np.repeat(first[number], counts) + offsets] if len(came) else flat[:0]
+
+
 def file_words(record: FileRecord, text: str) -> FileWords:
     """Count the tokens of one file."""
     of_line, owners = chunk_lines(record)
+    return _counted(record, _read_words(text, of_line), owners)
+
+
+def _counted(record: FileRecord, said: _Said, owners: list[int]) -> FileWords:
     vocabulary: dict[str, int] = {}
 
     def coded(rows: list[tuple[int, Counter[str]]]) -> tuple[Ints, Ints, Floats]:
@@ -101,9 +142,16 @@ def file_words(record: FileRecord, text: str) -> FileWords:
         count = [times for _, counts in rows for times in counts.values()]
         return np.array(row, np.int32), np.array(token, np.int32), np.array(count, np.float32)
 
-    body = [(chunk, _count(part)) for chunk, part in _chunk_texts(text, of_line, len(owners))]
+    parts = [
+        tuple(vocabulary.setdefault(part, len(vocabulary)) for part in identifier_parts(word))
+        for word in said.words
+    ]
+    came, token = _spelled_out(said.number, parts)
+    width = max(1, len(vocabulary))
+    key, times = np.unique(said.chunk[came].astype(np.int64) * width + token, return_counts=True)
+    body = ((key // width).astype(np.int32), (key % width).astype(np.int32), times.astype(np.float32))
     heads = [(chunk, _head(record.definitions[owner])) for chunk, owner in enumerate(owners) if owner >= 0]
-    matrices = {"body": coded(body), "head": coded(heads)}
+    matrices = {"body": body, "head": coded(heads)}
     for name, counts in _fields(record).items():
         matrices[name] = coded([(0, counts)])
     return FileWords(list(vocabulary), np.array(owners, np.int32), matrices)
@@ -111,13 +159,25 @@ def file_words(record: FileRecord, text: str) -> FileWords:
 
 def words_of_file(record: FileRecord, text: str) -> bytes:
     """`file_words` as bytes, for the index's per-file cache."""
-    counted = file_words(record, text)
-    values: Packed = {"vocabulary": counted.vocabulary, "owner": counted.owner}
-    primary = bool(record.roles & Role.SOURCE) and not record.roles & Role.TEST
-    values["pairs"] = np.unique(pair_codes(text)) if primary else np.zeros(0, np.uint32)
-    for name, (row, token, count) in counted.matrices.items():
-        values |= {f"{name}.row": row, f"{name}.token": token, f"{name}.count": count}
-    return pack(values)
+    of_line, owners = chunk_lines(record)
+    said = _read_words(text, of_line)
+    counted = _counted(record, said, owners)
+    pairs = np.zeros(0, np.uint32)
+    if record.roles & Role.SOURCE and not record.roles & Role.TEST:
+        _, codes = _spelled_out(said.number, [stem_codes(word) for word in said.words])
+        pairs = np.unique(join_codes(codes.astype(np.uint32)))
+    columns = [np.concatenate(column) for column in zip(*counted.matrices.values(), strict=True)]
+    return pack(
+        {
+            "vocabulary": counted.vocabulary,
+            "owner": counted.owner,
+            "pairs": pairs,
+            "sizes": np.array([len(row) for row, _, _ in counted.matrices.values()], np.int32),
+            "row": columns[0],
+            "token": columns[1],
+            "count": columns[2],
+        },
+    )
 
 
 def join_pairs(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], Ints]:
@@ -134,18 +194,13 @@ def join_pairs(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> tuple[NDAr
 
 def _read_file(blob: bytes) -> FileWords:
     found = unpack(blob)
+    ends = np.cumsum(found["sizes"]).tolist()
+    columns = [found[name] for name in ("row", "token", "count")]
     matrices = {
-        name: (found[f"{name}.row"], found[f"{name}.token"], found[f"{name}.count"]) for name in _MATRICES
+        name: tuple(column[start:end] for column in columns)
+        for name, start, end in zip(_MATRICES, [0, *ends], ends, strict=False)
     }
     return FileWords(found["vocabulary"], found["owner"], matrices)  # type: ignore[arg-type]
-
-
-def _count(text: str) -> Counter[str]:
-    totals: Counter[str] = Counter()
-    for word, times in Counter(words(text)).items():
-        for part in identifier_parts(word):
-            totals[part] += times
-    return totals
 
 
 def _head(definition: Definition) -> Counter[str]:
@@ -154,13 +209,6 @@ def _head(definition: Definition) -> Counter[str]:
         for part in identifier_parts(word):
             totals[part] += _PARENT_WEIGHT  # type: ignore[assignment]
     return totals
-
-
-def _chunk_texts(text: str, of_line: list[int], chunks: int) -> list[tuple[int, str]]:
-    parts: list[list[str]] = [[] for _ in range(chunks)]
-    for number, line in enumerate(text.split("\n")):
-        parts[of_line[number] if number < len(of_line) else 0].append(line)
-    return [(chunk, "\n".join(part)) for chunk, part in enumerate(parts)]
 
 
 def _fields(record: FileRecord) -> dict[str, Counter[str]]:

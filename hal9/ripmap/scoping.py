@@ -1,6 +1,6 @@
 """Where definitions and references stand: parents, scopes, and the classes of receivers."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -118,16 +118,21 @@ def resolve_references(
     spans = sorted(spans, key=lambda span: (span[0], -span[1]))
     starts = [span[0] for span in spans]
     following = 0
+    owner = ""
     for start, is_binding, binding in events:
-        limit = bisect_left(starts, start + 1, following) if following < len(starts) else following
-        for span in spans[following:limit]:
+        moved = False
+        while following < len(starts) and starts[following] <= start:
+            span = spans[following]
             while stack and stack[-1][0] <= span[0]:
                 stack.pop()
             stack.append((span[1], span[2], {}))
-        following = limit
+            following += 1
+            moved = True
         while stack and stack[-1][0] <= start:
             stack.pop()
-        owner = _owner(stack, definitions)
+            moved = True
+        if moved:
+            owner = _owner(stack, definitions)
         if is_binding and binding is not None:
             _, variable, declared = binding
             base, _, attribute = variable.partition(".")
@@ -149,7 +154,7 @@ def resolve_references(
                 kind,
                 scope,
                 receiver,
-                _receiver_type(receiver, owner, stack, outermost, attributes),
+                _receiver_type(receiver, owner, stack, outermost, attributes) if receiver else "",
             )
         )
     return tuple(out)

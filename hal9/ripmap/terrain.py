@@ -16,15 +16,16 @@ from hal9.ripmap.codec import Packed, pack, unpack
 from hal9.ripmap.graph import Candidates, Symbols, find_candidates, join_shingles, names_of_file
 from hal9.ripmap.index import Index
 from hal9.ripmap.lexical import Lexicon, assemble, join_pairs, words_of_file
-from hal9.ripmap.model import Role
+from hal9.ripmap.model import FileRecord, Role
 from hal9.ripmap.modules import ModuleMap, Names, PathFinder
 from hal9.ripmap.sparse import Lines, lines_of
 from hal9.ripmap.texts import Vocabulary
 
 __all__ = ["TERRAIN_VERSION", "Terrain", "build_terrain", "terrain_of"]
 
-TERRAIN_VERSION = 5
-_FILE_VERSION = 3
+TERRAIN_VERSION = 6
+_FILE_VERSION = 1
+_LENGTH = 8
 """Of what is kept per file; it changes with `words_of_file` and `names_of_file` only."""
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -154,15 +155,29 @@ def build_terrain(index: Index) -> Terrain:
     return _unpacked(index.paths, _packed(index))
 
 
+def facts_of_file(record: FileRecord, text: str) -> bytes:
+    """What the terrain needs of one file, for the index's per-file cache: its names, then its words."""
+    names = names_of_file(record, text)
+    return len(names).to_bytes(_LENGTH, "little") + names + words_of_file(record, text)
+
+
+def _names_part(facts: bytes) -> bytes:
+    return facts[_LENGTH : _LENGTH + int.from_bytes(facts[:_LENGTH], "little")]
+
+
+def _words_part(facts: bytes) -> bytes:
+    return facts[_LENGTH + int.from_bytes(facts[:_LENGTH], "little") :]
+
+
 def _packed(index: Index) -> Packed:
-    roles = np.array([int(record.roles) for record in index.files], np.int32)
-    word_blobs = index.file_artifacts("words", _FILE_VERSION, words_of_file)
+    roles = np.array([entry.roles for entry in index.entries], np.int32)
+    facts = index.file_artifacts("facts", _FILE_VERSION, facts_of_file)
+    blobs, word_blobs = [_names_part(fact) for fact in facts], [_words_part(fact) for fact in facts]
     lexicon = assemble(word_blobs, primary_files(roles))
     pairs, pair_file = join_pairs(word_blobs, primary_files(roles))
-    imports = _imports(index)
+    imports = _imports(index, roles)
     folders: dict[str, int] = {}
     folder = [folders.setdefault(path.rpartition("/")[0], len(folders)) for path in index.paths]
-    blobs = index.file_artifacts("names", _FILE_VERSION, names_of_file)
     symbols, candidates = find_candidates(blobs, imports, np.array(folder, np.int32))
     shingles, shingle_file = join_shingles(blobs)
     values: Packed = {
@@ -262,15 +277,15 @@ def _definers(lexicon: Lexicon, symbols: Symbols, primary: Bools) -> tuple[Ints,
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
-def _imports(index: Index) -> Lines:
-    roles = np.array([int(record.roles) for record in index.files], np.int32)
-    modules = ModuleMap(Names(index.paths, roles), [record.imports for record in index.files])
+def _imports(index: Index, roles: Ints) -> Lines:
+    every = [tuple(record.imports) for record in index.files]
+    modules = ModuleMap(Names(index.paths, roles), every)
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
-    for source, record in enumerate(index.files):
+    for source, imports in enumerate(every):
         reached: dict[int, float] = {}
-        for item in record.imports:
+        for item in imports:
             for target, directness in modules.targets(source, item).items():
                 reached[target] = max(directness, reached.get(target, 0.0))
         rows += [source] * len(reached)

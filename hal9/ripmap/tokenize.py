@@ -17,6 +17,7 @@ __all__ = [
     "STOP_WORDS",
     "identifier_parts",
     "is_code_like",
+    "join_codes",
     "pair_codes",
     "stem",
     "stem_codes",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 _WORD = re.compile(r"[^\W\d]\w*|\d+[^\W\d_]+\w*|\d{2,}", re.UNICODE)
+_ASCII_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+[A-Za-z][A-Za-z0-9_]*|[0-9]{2,}")
+"""The same for ASCII texts, in half the time."""
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z](?![a-z])|\d+|[^\W\dA-Za-z_]+", re.UNICODE)
 _LONGEST_WORD = 120
 """A longer run of letters is data (base64, minified code), not a word."""
@@ -52,7 +55,7 @@ STOP_WORDS = _set(
 
 def words(text: str) -> list[str]:
     """All identifier-like words of a text, in order, as written."""
-    return _WORD.findall(text)
+    return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
 
 
 @lru_cache(maxsize=400_000)
@@ -129,7 +132,11 @@ def stem_codes(word: str) -> tuple[int, ...]:
 
 def pair_codes(text: str) -> NDArray[np.uint32]:
     """A 32-bit code of each two stems in a row, in order of the text."""
-    codes = np.array([code for word in words(text) for code in stem_codes(word)], np.uint32)
+    return join_codes(np.array([code for word in words(text) for code in stem_codes(word)], np.uint32))
+
+
+def join_codes(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """A 32-bit code of each two codes in a row."""
     if len(codes) < 2:
         return np.zeros(0, np.uint32)
     return codes[:-1] * np.uint32(0x9E3779B1) ^ codes[1:]
