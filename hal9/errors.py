@@ -1330,6 +1330,18 @@ class RerankFailed(RipmapError):
         return f"The model answered {self.answer!r}, which names none of {self.files} files. Rank without --rerank."
 
 
+@dataclass(eq=False, kw_only=True)
+class RerankerMissing(RipmapError):
+    """Nothing that is installed offers to look again at a ranking under this name."""
+
+    name: str
+    known: tuple[str, ...]
+
+    def message(self) -> str:
+        known = ", ".join(self.known) or "none; reinstall hal9 so that its entry points are registered"
+        return f"Nothing reranks by {self.name!r}. Installed: {known}."
+
+
 # --- bus --------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ Names are resolved on first use, so that importing the room costs nothing.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hal9.ripmap.evaluation import Evaluator
     from hal9.ripmap.evidence import Task
     from hal9.ripmap.history import History
     from hal9.ripmap.index import Index
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hal9.ripmap.opening import open_index, open_revision
     from hal9.ripmap.packer import MapOptions
     from hal9.ripmap.parameters import PARAMETERS, Parameters
+    from hal9.ripmap.presets import Preset, load_preset
     from hal9.ripmap.ranking import RankedFile, RankedSymbol, Ranking, rank
     from hal9.ripmap.render import draw_map
     from hal9.ripmap.settings import IndexSettings, load_settings
@@ -27,6 +29,7 @@ __all__ = [
     "PARAMETERS",
     "Commit",
     "Definition",
+    "Evaluator",
     "FileRecord",
     "History",
     "Import",
@@ -35,6 +38,7 @@ __all__ = [
     "MapOptions",
     "Mapper",
     "Parameters",
+    "Preset",
     "Question",
     "RankedFile",
     "RankedSymbol",
@@ -46,6 +50,7 @@ __all__ = [
     "draw_map",
     "explain_text",
     "find_symbol",
+    "load_preset",
     "load_settings",
     "open_index",
     "open_revision",
@@ -55,6 +60,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "evaluation": ("Evaluator",),
     "evidence": ("Task",),
     "history": ("History",),
     "index": ("Index",),
@@ -63,6 +69,7 @@ _HOMES = {
     "opening": ("open_index", "open_revision"),
     "packer": ("MapOptions",),
     "parameters": ("PARAMETERS", "Parameters"),
+    "presets": ("Preset", "load_preset"),
     "ranking": ("RankedFile", "RankedSymbol", "Ranking", "rank"),
     "render": ("draw_map",),
     "settings": ("IndexSettings", "load_settings"),

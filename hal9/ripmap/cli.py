@@ -72,6 +72,10 @@ def ripmap() -> None:
 @click.option("--calls", is_flag=True, help="Show who calls what.")
 @click.option("--why", is_flag=True, help="Show what speaks for each file.")
 @click.option("--stats", is_flag=True, help="Tell on standard error what was read, and how long it took.")
+@click.option(
+    "--rerank",
+    help="Look again at the best 20 with hashing, onnx-minilm, sentence-transformers, or a mind.",
+)
 @click.option("--tokenizer", default="auto", help="auto, estimate, tiktoken:NAME, or a tokenizer.json.")
 @click.option("--color/--no-color", default=None, help="Colours; by default only on a terminal.")
 def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> None:
@@ -83,6 +87,10 @@ def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> 
     mapper = mapper_of()
     index = mapper.index(path, **chosen.index)
     ranking = mapper.ranking(index, chosen.question(parameters_of(options, index.settings, index)))
+    if options["rerank"]:
+        from hal9.ripmap.rerank import open_reranker  # noqa: PLC0415 - ranking itself needs no model
+
+        ranking.put_in_order(open_reranker(options["rerank"])(ranking))
     text = mapper.draw(
         index,
         ranking,

@@ -71,6 +71,11 @@ class Ranking:
         """Positions of files, best first; equal scores keep the paths' order."""
         return np.argsort(-self.scores, kind="stable")
 
+    def put_in_order(self, paths: Sequence[str]) -> None:
+        """Take another order of the same files; their scores stay what they are."""
+        places = {path: position for position, path in enumerate(self.terrain.paths)}
+        self.order = np.array([places[path] for path in paths], np.intp)
+
     @property
     def paths(self) -> list[str]:
         """All files, best first."""

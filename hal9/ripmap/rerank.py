@@ -11,14 +11,28 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import RerankFailed
+from hal9.errors import RerankerMissing, RerankFailed
 from hal9.ripmap.ranking import Ranking
 
-__all__ = ["Ask", "Embeds", "mind_prompt", "rerank_by_embedding", "rerank_by_mind", "summary"]
+__all__ = [
+    "Ask",
+    "Embeds",
+    "Reranker",
+    "mind_prompt",
+    "open_reranker",
+    "rerank_by_embedding",
+    "rerank_by_mind",
+    "summary",
+]
 
 Ask = Callable[[str], Awaitable[str]]
 """Gets a prompt, answers with text."""
 
+Reranker = Callable[[Ranking], list[str]]
+"""All paths of a ranking in a new order."""
+
+_GROUP = "ripmap.rerankers"
+_ANY = "mind"
 _TOP = 20
 _NAMES = 12
 _TASK_CHARACTERS = 4000
@@ -31,6 +45,26 @@ class Embeds(Protocol):
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Shape (len(texts), dimension)."""
         ...
+
+
+def open_reranker(spec: str) -> Reranker:
+    """What an installed package offers under this name.
+
+    Rerankers are entry points of the group ``ripmap.rerankers``: functions that take the whole spec
+    (``NAME`` or ``NAME:DETAIL``) and return a `Reranker`. A name that none bears goes to the one called
+    ``mind``.
+
+    Raises:
+        RerankerMissing: there is neither.
+    """
+    from importlib.metadata import entry_points  # noqa: PLC0415 - looked up only when asked for
+
+    offered = {entry.name: entry for entry in entry_points(group=_GROUP)}
+    chosen = offered.get(spec.partition(":")[0]) or offered.get(_ANY)
+    if chosen is None:
+        raise RerankerMissing(name=spec, known=tuple(sorted(offered)))
+    found: Reranker = chosen.load()(spec)
+    return found
 
 
 def summary(ranking: Ranking, path: str) -> str:

@@ -169,3 +169,42 @@ async def test_mcp_server(shop: Path, environment: dict[str, str]) -> None:
             assert text in refused.content[0].text
         unknown = await client.call_tool("symbol", {"name": "Nothing"})
         assert "no definition called" in unknown.content[0].text
+
+
+def test_rerank_asks_what_is_installed(ripmap: Callable[..., Any]) -> None:
+    plain = ripmap(".", "--task", TASK, "--format", "paths").stdout
+    again = ripmap(".", "--task", TASK, "--format", "paths", "--rerank", "hashing")
+    assert again.returncode == 0, again.stderr
+    assert sorted(again.stdout.splitlines()) == sorted(plain.splitlines())
+    unknown = ripmap(".", "--task", TASK, "--rerank", "no-such-mind")
+    assert unknown.returncode != 0
+    assert "no-such-mind" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
+
+
+def test_a_preset_of_the_repository_applies_its_heuristics_and_warns(
+    ripmap: Callable[..., Any], shop: Path
+) -> None:
+    folder = shop / ".ripmap" / "presets"
+    folder.mkdir(parents=True)
+    (folder / "ours.json").write_text(
+        json.dumps(
+            {
+                "description": "documents first",
+                "heuristics": [
+                    {
+                        "when": [["files", ">", 0]],
+                        "set": {"role_docs": 1.0, "focus_decay": 0.8},
+                        "because": "x",
+                    }
+                ],
+                "warnings": [{"when": [["focus_decay", ">", 0.7]], "text": "focus reaches far"}],
+            }
+        )
+    )
+    found = ripmap(".", "--task", TASK, "--preset", "ours", "--format", "paths")
+    assert found.returncode == 0, found.stderr
+    assert "ripmap: focus reaches far" in found.stderr
+    missing = ripmap(".", "--task", TASK, "--preset", "theirs")
+    assert missing.returncode != 0
+    assert "ours" in missing.stderr

@@ -114,7 +114,10 @@ def test_relative_imports_and_reexports_reach_the_definition(shop: Index) -> Non
     terrain = terrain_of(shop)
     views, orders = shop.position("shop/web/views.py"), shop.position("shop/orders.py")
     money = shop.position("shop/money.py")
-    links = [dict(zip(*map(np.ndarray.tolist, terrain.imports.line(file)), strict=True)) for file in (views, orders)]
+    links = [
+        dict(zip(*map(np.ndarray.tolist, terrain.imports.line(file)), strict=True))
+        for file in (views, orders)
+    ]
     assert links[0][orders] == 1.0
     assert links[1][money] == 1.0
     assert bool(terrain.roles[shop.position("tests/test_money.py")] & Role.TEST)
