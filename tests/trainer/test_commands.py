@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from hal9.errors import TrainerSettingInvalid, TrainingRunExists, TrainingRunUnknown
+from hal9.errors import (
+    ScratchpadInvalid,
+    TrainerSettingInvalid,
+    TrainingRunExists,
+    TrainingRunUnknown,
+    UnknownMind,
+)
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.presets import load_preset
 from hal9.trainer.baseline import BaselineSettings, run_baseline
@@ -233,11 +239,23 @@ def test_strategies_differ_by_seed_and_stay_in_the_cube(ground: Ground) -> None:
 
 def test_another_runs_settings_are_refused_on_resume(here: Path) -> None:
     train("--strategy", "random", "--budget", "2", "--run-name", "one", "--no-test")
-    done = run_process(
-        "cli", "--strategy", "lhs", "--budget", "2", "--run-name", "one", "--no-test", "--resume", folder=here
-    )
+    with pytest.raises(ScratchpadInvalid, match=r"other settings \(strategy\)"):
+        train("--strategy", "lhs", "--budget", "2", "--run-name", "one", "--no-test", "--resume")
+
+
+def test_errors_are_one_sentence_and_an_exit_code(here: Path) -> None:
+    done = run_process("cli", "--show", "nothing", folder=here)
     assert done.returncode == 3
-    assert "other settings (strategy)" in done.stderr
+    assert done.stderr == "error: There is no run 'nothing' in training/runs (known: none).\n"
+
+
+def test_a_run_that_never_began_blocks_no_name(here: Path) -> None:
+    with pytest.raises(UnknownMind):
+        train("--reason", "--agent", "nonsense", "--run-name", "one")
+    assert (
+        train("--reason", "--agent", INNER, "--episodes", "1", "--run-name", "one", "--no-test").exit_code
+        == 0
+    )
 
 
 def record(folder: Path, params: dict[str, float], trials: list[dict[str, Any]]) -> Scratchpad:
