@@ -107,6 +107,8 @@ def trace_tree(task: TaskRow, steps: Sequence[StepRecord], *, live: dict[str, st
 def _step_line(step: StepRecord) -> RenderableType:
     mark = _STEP_MARKS.get(step.outcome, step.outcome)
     details = [_seconds(step.ended_at - step.started_at)]
+    if step.kind == "workload":
+        return f"{mark} {escape(step.evidence)}"
     if step.kind == "pass":
         target = step.route.get("to") or ", ".join(part["to"] for part in step.route.get("parts", []))
         return f"{mark} passed on to {escape(str(target))} [dim]({step.route.get('policy', 'split')})[/]"

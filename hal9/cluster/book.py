@@ -227,6 +227,11 @@ class TaskBook:
         for listener in self.on_finished:
             listener(task_id)
 
+    async def end(self, task_id: str, result: ResultPayload) -> None:
+        """Record the terminal result of a task that no neuron worked on."""
+        state: TaskState = "done" if result.ok else "failed"
+        await self._journal.write(self._finish(task_id, state, result))
+
     # --- deadlines and requests -----------------------------------------------------------------
 
     async def watch_deadlines(self) -> None:

@@ -17,6 +17,7 @@ from hal9.clock import Clock, SystemClock
 from hal9.cluster.book import new_task
 from hal9.cluster.home import Home, find_home
 from hal9.cluster.process import read_status
+from hal9.cluster.workloads import NEURONS, workload_options
 from hal9.database import atomic, open_database
 from hal9.errors import TaskFinished, TaskInvalid, TaskUnknown
 from hal9.journal import MIGRATIONS, tasks
@@ -28,7 +29,6 @@ __all__ = ["Cluster", "Submission", "connect", "task_as_json"]
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
-WORKLOADS = frozenset({"neurons"})
 
 
 def connect(home: Path | str | None = None, *, clock: Clock | None = None) -> "Cluster":
@@ -215,9 +215,8 @@ class Cluster:
     def _payload(self, objective: str, submission: Submission) -> tuple[TaskPayload, Submission]:
         if not objective.strip():
             raise TaskInvalid(problem="it has no text")
-        if submission.workload not in WORKLOADS:
-            known = ", ".join(sorted(WORKLOADS))
-            raise TaskInvalid(problem=f"there is no workload {submission.workload!r}; there is: {known}")
+        if submission.workload != NEURONS:
+            workload_options(submission.workload, objective)
         workspace = submission.workspace.expanduser().absolute() if submission.workspace else None
         if workspace is not None and not workspace.is_dir():
             raise TaskInvalid(problem=f"workspace {workspace} is not a directory")

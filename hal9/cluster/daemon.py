@@ -33,6 +33,7 @@ from hal9.cluster.learning import REQUESTS, Learner, ask_to_learn
 from hal9.cluster.mapping import RipmapCartographer
 from hal9.cluster.routing import LearnedRouter, Routing
 from hal9.cluster.thinking import MindPool, budget_limits, resolve_spec
+from hal9.cluster.workloads import WorkloadRunner
 from hal9.errors import ConfigError, DaemonRunning
 from hal9.journal import Journal
 from hal9.limits import BudgetBook
@@ -211,6 +212,9 @@ class Daemon:
         self.book.on_finished.append(self.routing.finished)
         self.learner.engine.on_outcome.append(self.routing.judged)
         self.courier.host(BOOK, self.book.handle, concurrency=16)
+        self.workloads = WorkloadRunner(
+            self.home, self.journal, self.courier, clock=self._clock, finish=self.book.end
+        )
 
     async def _start_loops(self, stack: AsyncExitStack) -> None:
         self._group = await stack.enter_async_context(asyncio.TaskGroup())
@@ -223,6 +227,7 @@ class Daemon:
             ("nodes", self._watch_nodes),
             ("learning", self.learner.run),
             ("gate", self.learner.run_gate),
+            ("workloads", self.workloads.run),
         ):
             self._tasks.append(self._group.create_task(run(), name=f"daemon {name}"))
 

@@ -39,7 +39,8 @@ _RETRY_SECONDS = 2.0
 class LearnedRouter:
     """A `Router` that draws from the connection weights of a home's memory file.
 
-    Use it with `with`. Several processes may route from one file; each sees what another one learned.
+    Use it with `with`. `weights` chooses, `learned` counts, each on a connection of its own. Several processes
+    may route from one file; each sees what another one learned.
     """
 
     def __init__(self, home: Home, *, settings: Callable[[], Settings], clock: Clock) -> None:
@@ -54,11 +55,14 @@ class LearnedRouter:
         Raises:
             DatabaseError: the memory file cannot be used.
         """
-        store = MemoryStore(self._home.memory, clock=self._clock)
-        self.store = self._stack.enter_context(store)
+        # Choices read beside whoever writes; with one connection they would wait for it in the event loop.
+        reading, self.store = (
+            self._stack.enter_context(MemoryStore(self._home.memory, clock=self._clock)) for _ in range(2)
+        )
         self._home.memory.chmod(0o600)
-        narrow = RelevanceFilter(self.store, k=lambda: self._settings().routing.relevance_edges)
-        self.weights = WeightBook(self.store, lambda: self._settings().routing, narrow=narrow)
+        narrow = RelevanceFilter(reading, k=lambda: self._settings().routing.relevance_edges)
+        self.weights = WeightBook(reading, lambda: self._settings().routing, narrow=narrow)
+        self.learned = WeightBook(self.store, lambda: self._settings().routing)
         return self
 
     def __exit__(
@@ -193,7 +197,7 @@ class Routing:
                 (seen,),
             ).fetchall()
         for row in rows:
-            self._router.weights.promoted(row["target"])
+            self._router.learned.promoted(row["target"])
         if rows:
             self._switches.put(_PROMPTS_SEEN, rows[-1]["rowid"])
 
@@ -218,7 +222,7 @@ class Routing:
         frozen = self._switches.frozen | frozenset(self._settings().safety.frozen_neurons)
         spent = task.result.tally.usd if usd is None and task.result else usd or 0.0
         kept = [one for one in judged if one.source not in frozen]
-        return self._router.weights.observe(task.id, kept, usd=spent)
+        return self._router.learned.observe(task.id, kept, usd=spent)
 
     def _entry(self, task_id: str, *, success: bool) -> list[HandOver]:
         """Where the task entered, when there was a choice."""
@@ -226,7 +230,7 @@ class Routing:
             HandOver(
                 source=BOOK, target=target, task_class=task_class, success=success, odds=odds, policy=policy
             )
-            for target, task_class, odds, policy in self._router.weights.decisions(task_id, BOOK)
+            for target, task_class, odds, policy in self._router.learned.decisions(task_id, BOOK)
         ]
 
     async def observe(self, task_id: str, success: bool, cost: float | None = None) -> int:

@@ -20,6 +20,7 @@ __all__ = [
     "insert_task",
     "list_tasks",
     "open_requests",
+    "open_workloads",
     "queued_tasks",
     "request_outcome",
     "resolve_task_id",
@@ -127,7 +128,17 @@ def list_tasks(
 
 def queued_tasks(connection: sqlite3.Connection, *, limit: int = 64) -> list[TaskRow]:
     """Accepted, but not sent to a neuron yet; oldest first."""
-    rows = connection.execute("SELECT * FROM tasks WHERE state = 'queued' ORDER BY seq LIMIT ?", (limit,))
+    rows = connection.execute(
+        "SELECT * FROM tasks WHERE state = 'queued' AND workload = 'neurons' ORDER BY seq LIMIT ?", (limit,)
+    )
+    return [_task(row) for row in rows]
+
+
+def open_workloads(connection: sqlite3.Connection, *, besides: str) -> list[TaskRow]:
+    """Unfinished tasks of all workloads but one, oldest first."""
+    rows = connection.execute(
+        "SELECT * FROM tasks WHERE state IN ('queued', 'running') AND workload <> ? ORDER BY seq", (besides,)
+    )
     return [_task(row) for row in rows]
 
 

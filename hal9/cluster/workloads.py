@@ -1,0 +1,210 @@
+"""Long workloads as tasks: each runs in a child process, shows progress, and goes on after a crash.
+
+A workload is an async function (options, progress, cancelled) -> result, such as `hal9.trainer.run_workload`.
+A workload's task carries its options as YAML in the task's text. The child ends with the daemon; what it had
+done is on disk, and the next daemon starts it again with the same options, so that it goes on.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from hal9.bus import Courier
+from hal9.clock import Clock
+from hal9.cluster.book import BOOK
+from hal9.cluster.home import Home
+from hal9.errors import TaskInvalid
+from hal9.journal import Journal, tasks
+from hal9.journal.tasks import TaskRow
+from hal9.neurons import failed_result
+from hal9.signals import ResultPayload, StepRecord, Tally, TaskPayload, new_id
+
+__all__ = ["NEURONS", "WORKLOADS", "WorkloadRunner", "workload_options"]
+
+_log = logging.getLogger("hal9.cluster.workloads")
+
+NEURONS = "neurons"
+WORKLOADS = {"ripmap-train": "hal9.trainer.workload:run_workload"}
+_POLL_SECONDS = 0.2
+_END_SECONDS = 20.0
+_LINE_LIMIT = 4 * 1024 * 1024
+_ERROR_CHARACTERS = 2000
+
+
+def workload_options(workload: str, text: str) -> dict[str, Any]:
+    """The options a workload's task text holds.
+
+    Raises:
+        TaskInvalid: no such workload, or the text is no YAML mapping.
+    """
+    if workload not in WORKLOADS and ":" not in workload:
+        known = ", ".join(sorted({NEURONS, *WORKLOADS}))
+        raise TaskInvalid(
+            problem=f"there is no workload {workload!r}; there are: {known}, and MODULE:FUNCTION of your own"
+        )
+    try:
+        options = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TaskInvalid(problem=f"options of {workload} are no YAML: {error}") from error
+    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+        raise TaskInvalid(
+            problem=f"{workload} takes options such as 'strategy: tpe, budget: 50' in braces or lines"
+        )
+    return options
+
+
+class WorkloadRunner:
+    """Starts, watches and ends the child processes of a daemon.
+
+    Args:
+        home: whose tasks these are.
+        journal: where tasks are.
+        courier: shows progress.
+        clock: time.
+        finish: records a terminal result (see `TaskBook.end`).
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        journal: Journal,
+        courier: Courier,
+        *,
+        clock: Clock,
+        finish: Callable[[str, ResultPayload], Any],
+    ) -> None:
+        self._home = home
+        self._journal = journal
+        self._courier = courier
+        self._clock = clock
+        self._finish = finish
+        self._children: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Take up workload tasks, those of an earlier daemon too; runs until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._take_up(group)
+                    await self._clock.sleep(_POLL_SECONDS)
+        finally:
+            self._children.clear()
+
+    async def _take_up(self, group: asyncio.TaskGroup) -> None:
+        rows = await self._journal.read(lambda connection: tasks.open_workloads(connection, besides=NEURONS))
+        open_ids = {task.id for task in rows}
+        for task_id, child in list(self._children.items()):
+            if child.done():
+                del self._children[task_id]
+            elif task_id not in open_ids:
+                child.cancel()  # cancelled, or past its deadline
+        for task in rows:
+            if task.id not in self._children:
+                name = f"workload {task.id[-12:]}"
+                self._children[task.id] = group.create_task(self._guarded(task), name=name)
+
+    async def _guarded(self, task: TaskRow) -> None:
+        """Run one child; being cancelled ends the child and nothing else."""
+        now = self._clock.now()
+        await self._journal.write(
+            lambda connection: tasks.start_task(
+                connection, task.id, root_signal=f"workload/{task.id}", now=now
+            )
+        )
+        command = [sys.executable, "-m", "hal9.cluster.workload_child", str(self._home.root), task.id]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LINE_LIMIT,
+            env={**os.environ, "HAL9_WORKLOAD_PARENT": str(os.getpid())},
+        )
+        errors = bytearray()
+        result: dict[str, Any] | None = None
+        try:
+            async with asyncio.TaskGroup() as readers:
+                readers.create_task(_collect(process.stderr, errors), name="workload errors")
+                if process.stdout is not None:
+                    async for line in process.stdout:
+                        said = json.loads(line)
+                        result = said.get("result", result)
+                        if "progress" in said:
+                            await self._progress(task, said["progress"])
+            await process.wait()
+        finally:
+            await _end(process)
+        await self._conclude(task, result, process.returncode, errors.decode("utf-8", "replace"))
+
+    async def _progress(self, task: TaskRow, detail: dict[str, Any]) -> None:
+        now = self._clock.now()
+        step = StepRecord(
+            id=new_id(now=now),
+            task_id=task.id,
+            signal_id=f"workload/{task.id}",
+            neuron=task.workload,
+            layer=0,
+            kind="workload",
+            started_at=now,
+            ended_at=now,
+            evidence=str(detail.get("line", "")),
+            tally=Tally.model_validate(detail.get("tally", {})),
+        )
+        self._courier.emit_progress(
+            task.id, {"neuron": task.workload, **detail}, event="workload", source=BOOK
+        )
+        await self._journal.write(lambda connection: tasks.insert_steps(connection, [step]))
+
+    async def _conclude(
+        self, task: TaskRow, result: dict[str, Any] | None, code: int | None, errors: str
+    ) -> None:
+        if code == 0 and result is not None:
+            answer = yaml.safe_dump(result, sort_keys=False, allow_unicode=True)
+            await self._finish(task.id, ResultPayload(ok=True, answer=answer[:64_000]))
+            return
+        said = errors.strip().splitlines()[-1] if errors.strip() else f"ended with code {code}"
+        _log.warning("workload %s failed: %s", task.id, said)
+        failed = failed_result(
+            "internal_error", said, neuron=task.workload, tally=Tally(), evidence=errors[-_ERROR_CHARACTERS:]
+        )
+        await self._finish(task.id, failed)
+
+
+async def _collect(stream: asyncio.StreamReader | None, into: bytearray) -> None:
+    while stream is not None and (data := await stream.read(65536)):
+        into += data
+        del into[:-65536]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Let the child finish what it is at, then insist."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def read_payload(connection: sqlite3.Connection, task_id: str) -> tuple[str, TaskPayload]:
+    """Workload and payload of a task.
+
+    Raises:
+        TaskInvalid: there is no such task.
+    """
+    task = tasks.get_task(connection, task_id)
+    if task is None:
+        raise TaskInvalid(problem=f"there is no task {task_id}")
+    return task.workload, task.payload

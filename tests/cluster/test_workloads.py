@@ -1,0 +1,102 @@
+"""Workloads as tasks: progress, result, failure, cancelling, going on after kill -9."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hal9.cluster import Home, connect
+from hal9.errors import TaskInvalid
+from tests.chaos.test_cluster_kill import start, stop, wait_ready
+from tests.conftest import Script, running_cluster
+
+COUNT = "tests.support.workloads:count"
+
+
+def options(path: Path, **more: object) -> str:
+    return str(yaml.safe_dump({"file": str(path), "to": 5, **more}))
+
+
+async def test_a_workload_shows_progress_and_gives_its_result(
+    home: Home, tmp_path: Path, script: Script
+) -> None:
+    script("adder")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit(options(tmp_path / "count"), workload=COUNT)
+        task = await cluster.wait(task_id, timeout_seconds=60)
+        steps = await cluster.steps(task_id)
+    assert task.state == "done"
+    assert task.result is not None
+    assert yaml.safe_load(task.result.answer) == {"counted": 5}
+    assert [step.evidence for step in steps] == [f"{n} of 5" for n in range(1, 6)]
+
+
+async def test_a_workload_that_fails_says_why(home: Home, tmp_path: Path, script: Script) -> None:
+    script("adder")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit(options(tmp_path / "count", fail=True), workload=COUNT)
+        task = await cluster.wait(task_id, timeout_seconds=60)
+    assert task.state == "failed"
+    assert task.result is not None
+    assert task.result.error is not None
+    assert "told to fail" in task.result.error.message
+
+
+async def test_a_cancelled_workload_ends_its_process(home: Home, tmp_path: Path, script: Script) -> None:
+    script("adder")
+    path = tmp_path / "count"
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit(options(path, to=1000, pause=0.1), workload=COUNT)
+        while not path.exists():
+            await asyncio.sleep(0.05)
+        await cluster.cancel(task_id)
+        assert (await cluster.wait(task_id, timeout_seconds=30)).state == "cancelled"
+        await asyncio.sleep(1.5)
+        counted = path.read_text()
+        await asyncio.sleep(0.5)
+        assert path.read_text() == counted
+
+
+def test_a_workload_goes_on_after_its_daemon_was_killed(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "count"
+
+    async def submit() -> str:
+        async with connect(home.root) as cluster:
+            return await cluster.submit(options(path, to=40, pause=0.1), workload=COUNT)
+
+    async def result(task_id: str) -> str:
+        async with connect(home.root) as cluster:
+            return (await cluster.wait(task_id, timeout_seconds=90)).state
+
+    task_id = asyncio.run(submit())
+    first = start(home)
+    wait_ready(home, first)
+    while not path.exists() or len(path.read_text().splitlines()) < 3:
+        pass
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait(30)
+    second = start(home)
+    try:
+        assert asyncio.run(result(task_id)) == "done"
+    finally:
+        stop(second)
+    numbers = path.read_text().split()
+    assert numbers == sorted(set(numbers), key=int)
+    assert len(numbers) == 40
+
+
+@pytest.mark.parametrize(
+    ("workload", "text", "words"),
+    [
+        ("nope", "a: 1", "there is no workload"),
+        (COUNT, "just words", "takes options"),
+        (COUNT, "a: [", "no YAML"),
+    ],
+)
+async def test_wrong_options_are_not_accepted(home: Home, workload: str, text: str, words: str) -> None:
+    async with connect(home.root) as cluster:
+        with pytest.raises(TaskInvalid, match=words):
+            await cluster.submit(text, workload=workload)
