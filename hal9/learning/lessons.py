@@ -130,7 +130,8 @@ class Lessons:
             return None
         wrong, right = found
         rule = template_rule(scope=scope, task=task.payload.objective, corrected=right, rejected=wrong)
-        example = SolvedExample(task.payload.objective, right)
+        changed = [change.path for change in task.result.changes] if task.result else []
+        example = SolvedExample(task.payload.objective, reply_as_turn(task.payload, changed, right))
         try:
             number = await asyncio.to_thread(
                 self._propose, rule, scope, example, ("retry", "check", cause, task.id)

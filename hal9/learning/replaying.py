@@ -1,6 +1,7 @@
 """Tasks as they can be done again, and answers as they can be shown."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -8,8 +9,17 @@ from pathlib import PurePosixPath
 from hal9.memory import Mitigation
 from hal9.signals import StepRecord, TaskPayload
 
-__all__ = ["Rehearse", "ReplayCase", "Verify", "answer_as_turn", "replay_case", "wrong_and_right"]
+__all__ = [
+    "Rehearse",
+    "ReplayCase",
+    "Verify",
+    "answer_as_turn",
+    "replay_case",
+    "reply_as_turn",
+    "wrong_and_right",
+]
 
+_BLOCK = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _LANGUAGES = {
     "py": "python",
     "js": "javascript",
@@ -35,12 +45,30 @@ Rehearse = Callable[[ReplayCase, Mitigation | None], Awaitable[bool | None]]
 
 
 def answer_as_turn(payload: TaskPayload, changed: Sequence[str], content: str) -> str:
-    """A right answer as a neuron would write it: a fenced file under its path, or just the text."""
+    """A right answer as a neuron would write it: one fenced file, or just the text.
+
+    The path stands above the block only where the task left it open. A small model copies a path out of an
+    example into its own answer, and a block without one goes to the file that the task names.
+    """
     paths = payload.targets or list(changed)
     if len(paths) != 1:
         return content
     suffix = PurePosixPath(paths[0]).suffix.removeprefix(".")
-    return f"`{paths[0]}`\n```{_LANGUAGES.get(suffix, suffix)}\n{content.rstrip()}\n```"
+    block = f"```{_LANGUAGES.get(suffix, suffix)}\n{content.rstrip()}\n```"
+    return block if _named(payload, paths[0]) else f"`{paths[0]}`\n{block}"
+
+
+def reply_as_turn(payload: TaskPayload, changed: Sequence[str], reply: str) -> str:
+    """A reply that passed, without the path where the task names it; several blocks stay as they are."""
+    paths = payload.targets or list(changed)
+    blocks = _BLOCK.findall(reply)
+    if len(blocks) != 1 or len(paths) != 1 or not _named(payload, paths[0]):
+        return reply
+    return answer_as_turn(payload, changed, blocks[0])
+
+
+def _named(payload: TaskPayload, path: str) -> bool:
+    return path in payload.targets or path in payload.objective
 
 
 def wrong_and_right(steps: Sequence[StepRecord]) -> tuple[str, str] | None:

@@ -165,10 +165,7 @@ async def test_a_corrected_answer_is_verified_by_the_check_and_shown_as_an_examp
     assert wrong["mitigation_state"] == "quarantined"
     assert told["mitigation_state"] == "admitted"
     prompt = next(step for step in steps if step.kind == "think").prompt
-    assert (
-        f"[user]\n{objective('invoice')}\n\n[assistant]\n`dates.py`\n```python\n{right.rstrip()}\n```"
-        in prompt
-    )
+    assert f"[user]\n{objective('invoice')}\n\n[assistant]\n```python\n{right.rstrip()}\n```" in prompt
     assert next(step for step in other if step.kind == "think").recalled == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from hal9.errors import EmbedderUnavailable
 from hal9.journal.tasks import TaskRow
 from hal9.learning import Critic, LearningEngine, Lessons, ReplayCase, TaskPath, parse_feedback
-from hal9.learning.replaying import answer_as_turn, wrong_and_right
+from hal9.learning.replaying import answer_as_turn, reply_as_turn, wrong_and_right
 from hal9.memory import (
     MemoryStore,
     Mitigation,
@@ -127,7 +127,14 @@ async def test_feedback_on_a_task_without_a_scope_teaches_nothing_and_says_so(st
 
 def test_an_answer_is_shown_as_a_neuron_would_write_it() -> None:
     payload = TaskPayload(objective="o", targets=["a/d.py"])
-    assert answer_as_turn(payload, [], "x = 1\n") == "`a/d.py`\n```python\nx = 1\n```"
+    assert answer_as_turn(payload, [], "x = 1\n") == "```python\nx = 1\n```"
+    named = TaskPayload(objective="write d.py")
+    assert answer_as_turn(named, ["d.py"], "x = 1\n") == "```python\nx = 1\n```"
+    assert (
+        reply_as_turn(payload, [], "Here:\n`a/d.py`\n```python\nx = 1\n```\nDone.") == "```python\nx = 1\n```"
+    )
+    two = "```\na\n```\n```\nb\n```"
+    assert reply_as_turn(payload, [], two) == two
     assert (
         answer_as_turn(TaskPayload(objective="o"), ["d.rs"], "fn f() {}") == "`d.rs`\n```rust\nfn f() {}\n```"
     )

@@ -185,6 +185,18 @@ def test_old_events_are_dropped_and_the_state_stays_that_of_a_fresh_start(
     assert fresh.odds("l3", [A, B], task_class="code") == weights.odds("l3", [A, B], task_class="code")
 
 
+def test_a_write_that_was_undone_leaves_nothing_behind(store: MemoryStore) -> None:
+    weights = book(store)
+    weights.observe("t0", [over(B, success=True)])
+    before = weights.odds("l3", [A, B], task_class="code")
+    with pytest.raises(RuntimeError), store.writing():
+        weights.observe("t1", [over(A, success=True)])
+        raise RuntimeError
+    assert weights.odds("l3", [A, B], task_class="code") == before
+    weights.observe("t2", [over(A, success=False)])
+    assert weights.odds("l3", [A, B], task_class="code") == book(store).odds("l3", [A, B], task_class="code")
+
+
 def test_a_choice_written_down_counts_when_the_task_is_observed(store: MemoryStore) -> None:
     weights = book(store)
     weights.decided(Pick(A, {A: 0.7, B: 0.3}, "sw_ucb"), "book", task_class="code", task_id="t1")
