@@ -39,8 +39,8 @@ _RETRY_SECONDS = 2.0
 class LearnedRouter:
     """A `Router` that draws from the connection weights of a home's memory file.
 
-    Use it with `with`. `weights` chooses, `learned` counts, each on a connection of its own. Several processes
-    may route from one file; each sees what another one learned.
+    Use it with `with`. `weights` chooses, `learned` counts, each on a connection of its own. Several
+    processes may route from one file; each sees what another one learned.
     """
 
     def __init__(self, home: Home, *, settings: Callable[[], Settings], clock: Clock) -> None:

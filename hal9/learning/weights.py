@@ -296,10 +296,12 @@ class WeightBook:
         """The group with every event in it that is in the file by now."""
         epoch = connection.execute("SELECT value FROM memory_meta WHERE key = 'route_epoch'").fetchone()[0]
         settings = self._settings()
-        if epoch != self._epoch or settings != self._shape:
-            # A verdict was corrected, or the rules have changed: compute anew.
+        mark = f"routes-{id(self)}"
+        if epoch != self._epoch or settings != self._shape or mark not in self.store.caches:
+            # A verdict was corrected, the rules have changed, or a write was undone: compute anew.
             self._groups.clear()
             self._epoch, self._shape = epoch, settings
+            self.store.caches[mark] = True
         group = self._groups.get((source, task_class))
         newest = connection.execute(
             "SELECT max(number) FROM route_events WHERE from_neuron = ? AND task_class = ?",
