@@ -22,7 +22,15 @@ from hal9.learning.critic import key_line
 from hal9.learning.feedback import Feedback
 from hal9.learning.ledger import Ledger
 from hal9.learning.outcomes import scope_of_task
-from hal9.learning.replaying import Rehearse, ReplayCase, Verify, answer_as_turn, replay_case, wrong_and_right
+from hal9.learning.replaying import (
+    Rehearse,
+    ReplayCase,
+    Verify,
+    answer_as_turn,
+    replay_case,
+    reply_as_turn,
+    wrong_and_right,
+)
 from hal9.learning.switches import Switches
 from hal9.memory import (
     HeldBackCase,

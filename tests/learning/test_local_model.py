@@ -7,7 +7,7 @@ import pytest
 
 from hal9.cluster import Cluster, Home
 from hal9.journal.tasks import TaskRow
-from tests.conftest import running_cluster
+from tests.conftest import edit_settings, running_cluster
 from tests.learning.test_example_flow import one_attempt, rows, say, until
 
 NAMES = ("speed", "torque", "current", "voltage", "angle")
@@ -58,6 +58,8 @@ async def test_the_example_flow_with_the_local_model(
 ) -> None:
     monkeypatch.setenv("HAL9_MODEL", "local:qwen2.5-coder-0.5b")
     one_attempt(home)
+    # A map of the repository would give the convention away.
+    edit_settings(home, "tokens: {L4: 0, L3: 1024, L2: 1024}", "tokens: {L4: 0, L3: 0, L2: 0}")
     workspace = tmp_path / "plant"
     workspace.mkdir()
     (workspace / "grip.py").write_text(GRIP)
