@@ -31,8 +31,8 @@ __all__ = [
     "worker_store",
 ]
 
-_CHUNK_BYTES = 2_000_000
-_CHUNK_FILES = 200
+_CHUNK_BYTES = 500_000
+_CHUNK_FILES = 100
 _POOL_BYTES = 3_000_000
 _HEAD = 4096
 

@@ -67,6 +67,9 @@ def identifier_parts(word: str) -> tuple[str, ...]:
     """
     if len(word) > _LONGEST_WORD:
         return ()
+    if word.islower() and word.isalpha() and word.isascii():
+        # Most words are plain; what follows would find the same.
+        return (word,) if len(word) > 1 else ()
     whole = word.strip("_").lower()
     if not whole:
         return ()
@@ -183,6 +186,10 @@ _SUFFIXES = (
     ("s", ""),
     ("e", ""),
 )
+_BY_LAST_LETTER = {
+    last: tuple(pair for pair in _SUFFIXES if pair[0][-1] == last)
+    for last in {suffix[-1] for suffix, _ in _SUFFIXES}
+}
 _SHORTEST_STEM = 3
 
 
@@ -194,7 +201,7 @@ def stem(token: str) -> str:
     """
     if not token.isascii() or not token.isalpha() or len(token) <= _SHORTEST_STEM or token.endswith("ss"):
         return token
-    for suffix, replacement in _SUFFIXES:
+    for suffix, replacement in _BY_LAST_LETTER.get(token[-1], ()):
         if token.endswith(suffix):
             base = token[: len(token) - len(suffix)]
             if len(base) >= _SHORTEST_STEM and _VOWEL.search(base):
