@@ -52,7 +52,8 @@ def play(make: Callable[[int, int], Policy], floor: float, worlds: np.ndarray) -
 def compare(
     players: Mapping[str, tuple[Callable[[int, int], Policy] | None, float]], default: str
 ) -> dict[str, object]:
-    rows, figures = [], {}
+    rows: list[list[object]] = []
+    figures: dict[str, object] = {}
     for level, span in SPANS.items():
         for kind in KINDS:
             for arms in ARMS:
@@ -70,7 +71,7 @@ def compare(
                         f"{mine / found[best]:.2f}",
                     ]
                 )
-                figures[rows[-1][0]] = {default: mine, **found}
+                figures[f"{level} {kind} K={arms}"] = {default: mine, **found}
     table(
         f"other worlds, regret after {TASKS} tasks",
         ["world", default, "best rival", "its regret", "ratio"],

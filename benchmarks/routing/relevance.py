@@ -68,7 +68,8 @@ def play(seed: int, keep: int) -> tuple[float, float]:
 
 
 def compare() -> dict[str, object]:
-    rows, figures = [], {}
+    rows: list[list[object]] = []
+    figures: dict[str, object] = {}
     for keep in KEPT:
         found = [play(seed, keep) for seed in range(SEEDS)]
         regrets = np.array([one[0] for one in found])

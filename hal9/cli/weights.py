@@ -24,8 +24,8 @@ __all__ = ["weights"]
 def weights(ctx: click.Context, explain: tuple[str, str] | None, source: str | None, as_json: bool) -> int:
     """Show the connection weights: successes and failures per edge and class of tasks.
 
-    The discounted counts are what still weighs after forgetting; the odds are those of the next choice among
-    all neurons that were ever candidates.
+    "counts" are successes and failures that still count after forgetting; the odds are those of the next
+    choice among the neurons shown. One that was never used has no row yet, and is tried like any other.
     """
     from hal9.learning.weights import WeightBook
 
@@ -64,10 +64,10 @@ def _table(edges: "list[Edge]", odds: dict[tuple[str, str, str], float], policy:
     from rich.table import Table
 
     shown = Table(title=f"connection weights ({policy})", header_style="bold")
-    for name in ("from", "to", "task class"):
-        shown.add_column(name)
-    for name in ("weight", "succeeded", "failed", "still weigh", "odds"):
-        shown.add_column(name, justify="right")
+    for name in ("from", "to", "class"):
+        shown.add_column(name, overflow="fold")
+    for name in ("weight", "ok", "failed", "counts", "odds"):
+        shown.add_column(name, justify="right", no_wrap=True)
     for edge in edges:
         shown.add_row(
             edge.source,
@@ -76,7 +76,7 @@ def _table(edges: "list[Edge]", odds: dict[tuple[str, str, str], float], policy:
             f"{edge.weight:.2f}",
             str(edge.success_count),
             str(edge.failure_count),
-            f"{edge.discounted_success:.1f} / {edge.discounted_failure:.1f}",
+            f"{edge.discounted_success:.1f}/{edge.discounted_failure:.1f}",
             f"{odds[_key(edge)]:.1%}",
         )
     console().print(shown)
