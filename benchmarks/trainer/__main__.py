@@ -4,7 +4,7 @@
     python -m benchmarks.trainer run --minds local --seeds 1  # L1 with a local model
     python -m benchmarks.trainer table                        # scores validation, prints and writes JSON
 
-Every run is resumable, so the measurement may be taken in slices. 100 evaluations are the first 100 of 300.
+Every run is resumable, so the measurement may be taken in slices. 50 and 100 evaluations are the first of 300.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from hal9.trainer.scratchpad import Scratchpad
 
 RUNS = Path(__file__).parents[1] / "results" / "trainer-runs"
 STRATEGIES = ("random", "lhs", "tpe", "cmaes", "steps")
-POINTS = (100, 300)
+POINTS = (50, 100, 300)
 
 
 def opened(name: str, kind: str, settings: dict[str, Any]) -> Scratchpad:

@@ -218,11 +218,12 @@ def source_tree(name: str, folder: Path, *, fetch: bool = True) -> Path:
     tree = folder / name
     if tree.is_dir():
         return tree
-    archive = folder / f"{name}.tar.gz"
+    archive = _archive(folder, name)
     if not archive.is_file():
         if not fetch:
             raise CorpusUnavailable(detail=f"{archive} is missing", remedy="Fetch it, or allow fetching")
         _download(name, folder)
+        archive = _archive(folder, name)
     if not archive.is_file():
         raise CorpusUnavailable(
             detail=f"the package index offers no archive {archive.name}",
@@ -230,6 +231,16 @@ def source_tree(name: str, folder: Path, *, fetch: bool = True) -> Path:
         )
     _unpack(archive, tree)
     return tree
+
+
+def _archive(folder: Path, name: str) -> Path:
+    """The archive of a distribution, however its project spells its name."""
+    wanted = f"{name}.tar.gz"
+    if folder.is_dir():
+        for path in folder.glob("*.tar.gz"):
+            if path.name.lower().replace("_", "-") == wanted.lower():
+                return path
+    return folder / wanted
 
 
 def _download(name: str, folder: Path) -> None:
@@ -241,7 +252,6 @@ def _download(name: str, folder: Path) -> None:
         "pip",
         "download",
         "--no-deps",
-        "--no-build-isolation",
         "--no-binary",
         ":all:",
     ]
@@ -251,8 +261,9 @@ def _download(name: str, folder: Path) -> None:
         text=True,
         check=False,
     )
-    if done.returncode != 0 and not (folder / f"{name}.tar.gz").is_file():
-        last = done.stderr.strip().rpartition("\n")[2] or f"status {done.returncode}"
+    if done.returncode != 0 and not _archive(folder, name).is_file():
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        last = next((line for line in lines if line.startswith(("ERROR", "error"))), lines[-1])
         raise CorpusUnavailable(
             detail=f"`pip download {project}=={version}` failed: {last}",
             remedy=f"Check the connection, or put {name}.tar.gz into {folder}",
