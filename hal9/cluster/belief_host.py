@@ -230,16 +230,9 @@ async def serve_turns(
     clock = SystemClock()
 
     async def handle(signal: Signal) -> Outcome:
-        payload = signal.payload
-        if not isinstance(payload, TaskPayload):
+        if not isinstance(signal.payload, TaskPayload):
             return Outcome()
-        line = next((file.content for file in payload.files if file.path == _FILE), None)
-        if line is None:
-            result = _refused(f"the task carries no {_FILE}", name)
-        else:
-            answer = await answer_line(line, bench)
-            problem: Any = json.loads(answer).get("error")
-            result = ResultPayload(ok=True, answer=answer) if problem is None else _refused(problem, name)
+        result = await _turn(signal.payload, bench, name)
         reply = Signal.create(
             result,
             task_id=signal.task_id,
@@ -265,6 +258,15 @@ async def serve_turns(
             await courier.set_status("ready")
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
+
+
+async def _turn(task: TaskPayload, bench: Bench[B, E], name: str) -> ResultPayload:
+    line = next((file.content for file in task.files if file.path == _FILE), None)
+    if line is None:
+        return _refused(f"the task carries no {_FILE}", name)
+    answer = await answer_line(line, bench)
+    problem: Any = json.loads(answer).get("error")
+    return ResultPayload(ok=True, answer=answer) if problem is None else _refused(problem, name)
 
 
 def _refused(detail: str, name: str) -> ResultPayload:

@@ -5,6 +5,8 @@ import contextlib
 import logging
 import signal
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hal9.bus import BrokerAddress, Courier, MqttBus
@@ -20,11 +22,27 @@ from hal9.errors import NeuronHostedElsewhere
 from hal9.journal import Journal
 from hal9.limits import BudgetBook
 from hal9.neurons import House, Neuron, load_neurons
+from hal9.settings import Settings
 
 __all__ = ["run_neuron"]
 
 _log = logging.getLogger("hal9.cluster.node")
 _LISTEN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What belongs to one neuron's process."""
+
+    home: Home
+    settings: Settings
+    minds: MindPool
+    router: LearnedRouter
+    learner: Learner
+    directory: NeuronDirectory
+    journal: Journal
+    undo: Path
+    clock: Clock
 
 
 async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Clock | None = None) -> None:
@@ -61,20 +79,7 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         )
         learner.own_tasks = False
         await stack.enter_async_context(learner)
-        house = House(
-            settings=lambda: settings,
-            thinker=minds,
-            router=router,
-            recaller=learner,
-            cartographer=RipmapCartographer(min_files=settings.repository_map.min_files),
-            prompts=learner.prompts,
-            clock=time,
-            directory=directory,
-            journal=journal,
-            undo_folder=undo,
-            hidden=(home.state,),
-            carry_steps=True,
-        )
+        world = _World(home, settings, minds, router, learner, directory, journal, undo, time)
         courier = Courier(
             MqttBus(address, client_id=f"{settings.cluster.name}-{name}"),
             journal,
@@ -87,7 +92,7 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         def emit(task_id: str, detail: dict[str, Any]) -> None:
             courier.emit_progress(task_id, detail, event=str(detail.get("event", "progress")))
 
-        neuron = Neuron(definition, house, emit=emit, on_gradient=learner.on_gradient)
+        neuron = Neuron(definition, _furnish(world), emit=emit, on_gradient=learner.on_gradient)
         concurrency = settings.cluster.concurrent_turns + 2
         courier.host(name, neuron.handle, concurrency=concurrency, layer=definition.meta.layer)
         await stack.enter_async_context(courier)
@@ -97,6 +102,24 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         _log.info("neuron %s serves %s", name, address)
         await _serve(courier, directory, learner)
         await courier.set_status("draining")
+
+
+def _furnish(world: "_World") -> House:
+    """What the neuron works with."""
+    return House(
+        settings=lambda: world.settings,
+        thinker=world.minds,
+        router=world.router,
+        recaller=world.learner,
+        cartographer=RipmapCartographer(min_files=world.settings.repository_map.min_files),
+        prompts=world.learner.prompts,
+        clock=world.clock,
+        directory=world.directory,
+        journal=world.journal,
+        undo_folder=world.undo,
+        hidden=(world.home.state,),
+        carry_steps=True,
+    )
 
 
 async def _refuse_twice(courier: Courier, directory: NeuronDirectory, name: str) -> None:

@@ -39,6 +39,10 @@ _MAX_EVIDENCE_CHARS = 1500
 _PATH_TOKEN = re.compile(
     r"(?<![\w/.-])((?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.[A-Za-z][A-Za-z0-9]{0,5})(?![\w/])"
 )
+_SUFFIXES = frozenset(
+    {"py", "js", "ts", "tsx", "rs", "go", "java", "c", "h", "cpp", "rb", "php", "cs", "kt", "sh", "sql",
+     "md", "txt", "json", "yaml", "yml", "toml", "html", "css", "cfg", "ini", "csv"}
+)  # fmt: skip
 _NOT_PATHS = re.compile(r"^(?:e\.g|i\.e|\d.*|[A-Z]\.[A-Z])$")
 
 
@@ -46,12 +50,10 @@ def infer_targets(task: TaskPayload) -> tuple[str, ...]:
     """Files the task is to write: those named by the user, else the one its text names (checks excluded)."""
     if task.targets:
         return tuple(task.targets)
-    known = {"py", "js", "ts", "tsx", "rs", "go", "java", "c", "h", "cpp", "rb", "php", "cs", "kt", "sh", "sql",
-             "md", "txt", "json", "yaml", "yml", "toml", "html", "css", "cfg", "ini", "csv"}  # fmt: skip
     named = dict.fromkeys(
         match
         for match in _PATH_TOKEN.findall(task.objective)
-        if match.rsplit(".", 1)[1].lower() in known and not _NOT_PATHS.match(match)
+        if match.rsplit(".", 1)[1].lower() in _SUFFIXES and not _NOT_PATHS.match(match)
     )
     for mentioned in _PATH_TOKEN.findall(task.check or ""):
         named.pop(mentioned, None)
