@@ -8,11 +8,18 @@ from numpy.typing import NDArray
 from hal9.ripmap.graph import resolve
 from hal9.ripmap.ranking import Ranking
 
-__all__ = ["CallTable"]
+__all__ = ["CallTable", "call_table"]
 
 Rows = NDArray[Any]
 Relations = tuple[tuple[str, ...], tuple[str, ...]]
 _LEAST_CONFIDENCE = 0.3
+
+
+def call_table(ranking: Ranking) -> "CallTable":
+    """The table of the ranking's repository, made once per set of final-pass parameters."""
+    strategy = tuple(value for name, value in ranking.parameters.items() if name.startswith("final_"))
+    found: CallTable = ranking.terrain.cached(("calls", strategy), lambda: CallTable(ranking))
+    return found
 
 
 class CallTable:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hal9.ripmap.parameters import Parameters
     from hal9.ripmap.ranking import Ranking
     from hal9.ripmap.render import Format
+    from hal9.ripmap.terrain import Terrain
     from hal9.ripmap.tokens import TokenCounter
 
 __all__ = ["Mapper", "Question", "explain_text", "find_symbol", "render_map"]
@@ -149,35 +150,46 @@ def find_symbol(index: Index, name: str) -> list[Found]:
     Raises:
         SymbolUnknown: there is none; near names are told.
     """
-    import numpy as np  # noqa: PLC0415 - with the ranking, not with --help
-
-    from hal9.ripmap.terrain import terrain_of  # noqa: PLC0415
+    from hal9.ripmap.terrain import terrain_of  # noqa: PLC0415 - brings numpy
 
     terrain = terrain_of(index)
-    symbols = terrain.symbols
     path, separator, wanted = name.rpartition("::")
     last = wanted.rpartition(".")[2]
-    numbers = [number for number, text in enumerate(symbols.names) if text.lower() == last.lower()]
-    exact: list[Found] = []
-    loose: list[Found] = []
-    for symbol in np.flatnonzero(np.isin(symbols.name, numbers)).tolist():
-        place = terrain.paths[symbols.file[symbol]]
-        qualified = symbols.qualified(symbol)
-        right = wanted == last or f".{qualified}".lower().endswith(f".{wanted}".lower())
-        if not right or (separator and place != path):
-            continue
-        position = symbol - int(symbols.start[symbols.file[symbol]])
-        chosen = exact if symbols.names[symbols.name[symbol]] == last else loose
-        if len(chosen) < _MOST_FOUND:
-            chosen.append(_found(index, place, position))
-    if not exact and not loose:
+    place = path if separator else None
+    exact = _named(index, terrain, terrain.definers(last).tolist(), wanted, place)
+    if exact:
+        return exact
+    names = terrain.symbols.names
+    alike = [text for text in names if text.lower() == last.lower()]
+    loose = [symbol for text in alike for symbol in terrain.definers(text).tolist()]
+    found = _named(index, terrain, sorted(loose), wanted, place)
+    if not found:
         import difflib  # noqa: PLC0415 - only a wrong name is compared with others
 
-        known = {symbols.names[number] for number in np.unique(symbols.name).tolist()}
-        alike = sorted(text for text in known if abs(len(text) - len(last)) <= _NEAR)
-        near = tuple(difflib.get_close_matches(last, alike, 3))
+        known = {names[number] for number in set(terrain.symbols.name.tolist())}
+        close = sorted(text for text in known if abs(len(text) - len(last)) <= _NEAR)
+        near = tuple(difflib.get_close_matches(last, close, 3))
         raise failures.SymbolUnknown(name=name, root=str(index.root), near=near)
-    return exact or loose
+    return found
+
+
+def _named(
+    index: Index, terrain: "Terrain", symbols: Sequence[int], wanted: str, place: str | None
+) -> list[Found]:
+    """Those of the symbols that the wanted name means, in the file `place` if it says one."""
+    table = terrain.symbols
+    found: list[Found] = []
+    for symbol in symbols:
+        file = int(table.file[symbol])
+        qualified = f".{table.qualified(symbol)}".lower()
+        if not qualified.endswith(f".{wanted}".lower()) and "." in wanted:
+            continue
+        if place is not None and terrain.paths[file] != place:
+            continue
+        found.append(_found(index, terrain.paths[file], symbol - int(table.start[file])))
+        if len(found) == _MOST_FOUND:
+            break
+    return found
 
 
 def _found(index: Index, path: str, position: int) -> Found:
@@ -209,13 +221,8 @@ def explain_text(index: Index, ranking: "Ranking", target: str) -> str:
         chosen = found[0]
         path = chosen.path
         lines.append(f"{chosen.kind} {chosen.name}, {path}:{chosen.line}-{chosen.end_line}")
-        places = {
-            (symbol.path, symbol.definition): place for place, symbol in enumerate(ranking.symbols(), 1)
-        }
-        place = places.get((path, chosen.position))
-        lines.append(
-            f"symbol rank {place} of {len(places)}" if place else "the task gives this symbol no score"
-        )
+        place, total = ranking.symbol_place(index.position(path), chosen.position)
+        lines.append(f"symbol rank {place} of {total}" if place else "the task gives this symbol no score")
         lines.extend(f"also: {other.path}:{other.line} {other.name}" for other in found[1:6])
     position = index.position(path)
     file = ranking.file(position)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hal9.ripmap import failures
 from hal9.ripmap.badges import badges_of, lives_of
-from hal9.ripmap.calls import CallTable
+from hal9.ripmap.calls import call_table
 from hal9.ripmap.index import Index
 from hal9.ripmap.model import Definition, FileRecord
 from hal9.ripmap.ranking import RankedFile, Ranking, symbol_scores
@@ -29,6 +29,8 @@ _LEAST_SHARE = 48
 _LEAST_ROOM = 24
 _LEAST_LINE = 4
 _MOST_MISSES = 8
+_MOST_BARE_MISSES = 60
+"""After so many paths that did not fit, hardly any other will."""
 _LONGEST_TOKEN = 8
 """Characters of a path that one token holds at most; a path that cannot fit is not drawn to find out."""
 _SYMBOLS = {3: 24, 2: 12, 1: 8}
@@ -162,8 +164,9 @@ def compose(
         else:
             chosen[position] = fitting[0]
             spent += fitting[1]
+    misses = 0
     for position, file in enumerate(ranked):
-        if left - spent < _LEAST_LINE:
+        if left - spent < _LEAST_LINE or misses > _MOST_BARE_MISSES:
             break
         if position not in chosen and len(index.paths[file]) <= _LONGEST_TOKEN * (left - spent):
             bare = maker.bare(position, ranking.file(file))
@@ -171,6 +174,8 @@ def compose(
             if spent + cost <= left:
                 chosen[position] = bare
                 spent += cost
+            else:
+                misses += 1
     view.files = [chosen[position] for position in sorted(chosen)]
     view.scores = float(ranking.scores[ranked].sum())
     return view
@@ -194,7 +199,7 @@ class _Maker:
         self._ranking = ranking
         self._options = options
         self._lives = lives_of(index) if options.badges else {}
-        self._calls = CallTable(ranking) if options.calls else None
+        self._calls = call_table(ranking) if options.calls else None
         self._outlines: dict[str, _Outline] = {}
 
     def best(

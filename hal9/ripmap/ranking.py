@@ -119,6 +119,15 @@ class Ranking:
     def _symbol_scores(self) -> Array:
         return symbol_scores(self.case, self.parameters, self.scores)
 
+    def symbol_place(self, file: int, definition: int) -> tuple[int, int]:
+        """Rank of one definition (1 is best, 0: no score) and how many have a score."""
+        scores = self._symbol_scores
+        symbol = int(self.terrain.symbols.start[file]) + definition
+        own, total = scores[symbol], int((scores > 0).sum())
+        if own <= 0:
+            return 0, total
+        return 1 + int((scores > own).sum()) + int((scores[:symbol] == own).sum()), total
+
     def symbols(self, limit: int | None = None, paths: Sequence[str] | None = None) -> list[RankedSymbol]:
         """The best definitions, best first; `paths` keeps those of some files only."""
         table, terrain = self.terrain.symbols, self.terrain
