@@ -66,7 +66,7 @@ class RunFolder:
         return found
 
 
-_MAY_CHANGE = ("episodes", "budget", "workers", "limits")
+_MAY_CHANGE = ("episodes", "budget", "workers", "limits", "score_test")
 """What a resumed run may be given anew: how long it goes on."""
 
 
