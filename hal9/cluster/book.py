@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from hal9.bus import Courier, Failure, Outcome
 from hal9.clock import Clock
@@ -31,6 +32,7 @@ BOOK = "book"
 RequestHandler = Callable[[RequestRow], Awaitable[str]]
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 0.5
+_RETENTION_SECONDS = 3600.0
 
 
 def new_task(
@@ -245,6 +247,16 @@ class TaskBook:
                 result = failed_result("timeout", "the task's deadline passed", neuron=BOOK, tally=Tally())
                 await self._stop(task_id, "failed", result)
             await self._clock.sleep(_DEADLINE_SECONDS)
+
+    async def forget_old(self) -> None:
+        """Remove what is older than cluster.retention_days; runs for ever."""
+        while True:
+            now = self._clock.now()
+            before = now - self._settings().cluster.retention_days * 86400.0
+            forget = partial(tasks.purge, tasks_before=before, requests_before=now - 86400.0)
+            while await self._journal.write(forget):
+                await self._clock.sleep(0.05)
+            await self._clock.sleep(_RETENTION_SECONDS)
 
     async def cancel(self, task_id: str, reason: str) -> None:
         """End a task now; what neurons still do for it is stopped and its results ignored."""

@@ -221,6 +221,7 @@ class Daemon:
         for name, run in (
             ("intake", self.book.intake),
             ("deadlines", self.book.watch_deadlines),
+            ("retention", self.book.forget_old),
             ("reload", self._reload_loop),
             ("routing", self.routing.run),
             ("status", self._status_loop),

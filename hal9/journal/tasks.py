@@ -21,6 +21,7 @@ __all__ = [
     "list_tasks",
     "open_requests",
     "open_workloads",
+    "purge",
     "queued_tasks",
     "request_outcome",
     "resolve_task_id",
@@ -240,3 +241,27 @@ def request_outcome(connection: sqlite3.Connection, seq: int) -> str | None:
     """The answer to a request, or None while there is none."""
     row = connection.execute("SELECT outcome FROM requests WHERE seq = ?", (seq,)).fetchone()
     return None if row is None else row["outcome"]
+
+
+def purge(
+    connection: sqlite3.Connection, *, tasks_before: float, requests_before: float, limit: int = 500
+) -> int:
+    """Forget finished tasks with their steps, and answered requests, that ended before these moments.
+
+    Returns:
+        How many rows went; call again while it is not 0.
+    """
+    steps = connection.execute(
+        "DELETE FROM steps WHERE task_id IN"
+        " (SELECT id FROM tasks WHERE finished_at < ? ORDER BY seq LIMIT ?)",
+        (tasks_before, limit),
+    )
+    gone = connection.execute(
+        "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE finished_at < ? ORDER BY seq LIMIT ?)",
+        (tasks_before, limit),
+    )
+    answered = connection.execute(
+        "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE done_at < ? ORDER BY seq LIMIT ?)",
+        (requests_before, limit),
+    )
+    return steps.rowcount + gone.rowcount + answered.rowcount

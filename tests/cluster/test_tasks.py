@@ -243,3 +243,26 @@ async def test_who_waits_in_the_daemons_own_process_is_woken_after_the_commit(
         async with asyncio.timeout(60):
             states = await asyncio.gather(*(one(number) for number in range(60)))
     assert states == ["done"] * 60
+
+
+async def test_old_tasks_and_answered_requests_are_forgotten(home: Home) -> None:
+    import sqlite3
+
+    from hal9.cluster import connect
+    from hal9.database import atomic
+    from hal9.journal import tasks
+    from tests.cluster.test_history import NOW, fill
+
+    async with connect(home.root) as cluster:
+
+        def work(connection: sqlite3.Connection) -> list[int]:
+            fill(connection, count=20)
+            with atomic(connection):
+                request = tasks.add_request(connection, "x", {}, now=NOW)
+                tasks.close_request(connection, request, outcome="ok", now=NOW)
+                tasks.add_request(connection, "open", {}, now=NOW)
+                gone = tasks.purge(connection, tasks_before=NOW + 10, requests_before=NOW + 1)
+                again = tasks.purge(connection, tasks_before=NOW + 10, requests_before=NOW + 1)
+            return [gone, again, len(tasks.list_tasks(connection)), len(tasks.open_requests(connection))]
+
+        assert await cluster.read(work) == [21, 0, 10, 1]
