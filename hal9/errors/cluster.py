@@ -1,0 +1,147 @@
+"""Errors of cluster."""
+
+from dataclasses import dataclass
+
+from hal9.errors.base import ClusterError, ConfigError
+
+__all__ = [
+    "DaemonFailed",
+    "DaemonNotRunning",
+    "DaemonRunning",
+    "HomeExists",
+    "HomeMissing",
+    "NeuronHostedElsewhere",
+    "StopTimeout",
+    "TaskFinished",
+    "TaskInvalid",
+    "TaskNotQueued",
+    "TaskUnknown",
+]
+
+
+@dataclass(eq=False, kw_only=True)
+class HomeMissing(ConfigError):
+    """There is no HAL9 home where one was looked for."""
+
+    tried: tuple[str, ...]
+
+    def message(self) -> str:
+        return (
+            f"no HAL9 home found (looked in {', '.join(self.tried)}). "
+            "`hal9 init DIR` makes one; --home DIR or HAL9_HOME names it."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class HomeExists(ConfigError):
+    """`init` would overwrite something."""
+
+    path: str
+
+    def message(self) -> str:
+        return f"{self.path} already exists; `hal9 init` never overwrites. Choose an empty directory."
+
+
+@dataclass(eq=False, kw_only=True)
+class DaemonRunning(ClusterError):
+    """A second daemon on one home."""
+
+    home: str
+    pid: int | None
+
+    def message(self) -> str:
+        return (
+            f"a cluster already runs on {self.home} (process {self.pid or 'unknown'}); `hal9 stop` ends it."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class DaemonNotRunning(ClusterError):
+    """The command needs a running cluster."""
+
+    home: str
+
+    def message(self) -> str:
+        return f"no cluster runs on {self.home}; start it with `hal9 up --detach`."
+
+
+@dataclass(eq=False, kw_only=True)
+class NeuronHostedElsewhere(ClusterError):
+    """Another process serves this neuron's inbox already."""
+
+    name: str
+    node: str
+
+    def message(self) -> str:
+        return (
+            f"neuron {self.name!r} is already served by {self.node!r}. Take it out of neurons.enabled there "
+            "(and restart), or stop that process."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class DaemonFailed(ClusterError):
+    """The detached daemon ended before it was ready."""
+
+    log: str
+    detail: str
+
+    def message(self) -> str:
+        return f"the cluster did not come up: {self.detail}. Its log: {self.log}"
+
+
+@dataclass(eq=False, kw_only=True)
+class StopTimeout(ClusterError):
+    """The daemon did not end in time."""
+
+    pid: int
+    seconds: float
+
+    def message(self) -> str:
+        return f"process {self.pid} did not end within {self.seconds:.0f} s; `hal9 stop --force` kills it."
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskUnknown(ClusterError):
+    """No task, or several, by that id."""
+
+    exit_code = 7
+    given: str
+    matches: tuple[str, ...] = ()
+
+    def message(self) -> str:
+        if self.matches:
+            return f"{self.given!r} fits several tasks: {', '.join(self.matches)}"
+        return f"no task {self.given!r}; `hal9 tasks` lists them."
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskNotQueued(ClusterError):
+    """The task was cancelled or taken up meanwhile."""
+
+    task_id: str
+
+    def message(self) -> str:
+        return f"task {self.task_id} is not queued any more"
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskFinished(ClusterError):
+    """What was asked needs a task that is still going on."""
+
+    task_id: str
+    state: str
+
+    def message(self) -> str:
+        return f"task {self.task_id} is {self.state} already"
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskInvalid(ClusterError):
+    """A task cannot be accepted as it was given."""
+
+    exit_code = 2
+    problem: str
+
+    def message(self) -> str:
+        return f"the task was not accepted: {self.problem}"

@@ -1,0 +1,45 @@
+"""Errors of config."""
+
+from dataclasses import dataclass
+
+from hal9.errors.base import ConfigError
+
+__all__ = [
+    "ConfigInvalid",
+    "ConfigMissing",
+    "ConfigProblem",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigProblem:
+    """One mistake in a file of the user's."""
+
+    path: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.text}"
+
+
+@dataclass(eq=False, kw_only=True)
+class ConfigInvalid(ConfigError):
+    """A configuration file has mistakes; all of them are listed."""
+
+    problems: tuple[ConfigProblem, ...]
+
+    def message(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+@dataclass(eq=False, kw_only=True)
+class ConfigMissing(ConfigError):
+    """There is no such configuration file."""
+
+    path: str
+
+    def message(self) -> str:
+        return (
+            f"{self.path} does not exist. `hal9 init DIR` writes a fresh home; --home DIR names another one."
+        )
