@@ -186,16 +186,20 @@ async def _collect(stream: asyncio.StreamReader | None, into: bytearray) -> None
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Let the child finish what it is at, then insist."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-        try:
-            async with asyncio.timeout(_END_SECONDS):
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                async with asyncio.timeout(_END_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
                 await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+    transport = getattr(process, "_transport", None)
+    if transport is not None:
+        # Its readers may have been cancelled; a paused pipe would never see its end.
+        transport.close()
+        await asyncio.sleep(0)
 
 
 def read_payload(connection: sqlite3.Connection, task_id: str) -> tuple[str, TaskPayload]:

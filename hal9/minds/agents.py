@@ -340,14 +340,17 @@ async def _end_group(process: asyncio.subprocess.Process) -> None:
             return False
         return True
 
-    if not send(signal.SIGTERM):
-        await process.wait()
-        return
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_GRACE_SECONDS):
-            await process.wait()
-    send(signal.SIGKILL)
+    if send(signal.SIGTERM):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE_SECONDS):
+                await process.wait()
+        send(signal.SIGKILL)
     await process.wait()
+    # A pipe whose reader gave up is paused and would never see its end.
+    transport = getattr(process, "_transport", None)
+    if transport is not None:
+        transport.close()
+        await asyncio.sleep(0)
 
 
 def _prompt(request: Request) -> str:

@@ -176,3 +176,8 @@ async def _kill_group(process: asyncio.subprocess.Process) -> None:
                     await process.wait()
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
+    # A pipe whose reader was cancelled may be paused and would never see its end.
+    transport = getattr(process, "_transport", None)
+    if transport is not None:
+        transport.close()
+        await asyncio.sleep(0)
