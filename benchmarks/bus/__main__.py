@@ -1,6 +1,6 @@
 """Durable courier against raw aiomqtt: same broker, same run, rounds taken in turn.
 
-    python -m benchmarks.bus.run [--count 5000] [--rounds 5]
+    python -m benchmarks.bus [--count 5000] [--rounds 5]
 
 Throughput: 64 producers, one signal of 1 KB each at a time, QoS 1, until the last one is handled and
 recorded at the receiver. Latency: one signal every 20 ms, from `send` to the handler. Sender and receiver are

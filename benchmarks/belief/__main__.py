@@ -1,6 +1,6 @@
 """The population against greedy search on landscapes whose truth is known.
 
-    python -m benchmarks.belief.run [--landscapes 24] [--budget 4000] [--runs 10000]
+    python -m benchmarks.belief [--landscapes 24] [--budget 4000] [--runs 10000]
 
 Prints tables and writes benchmarks/results/belief.json. Every policy gets the same start, the same proposer
 (random single choices) and the same budget of item evaluations; the score is the noise-free mean of the
