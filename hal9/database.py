@@ -6,6 +6,7 @@ transaction that applied it.
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def open_database(
     try:
         connection.row_factory = sqlite3.Row
         connection.execute(f"PRAGMA busy_timeout={int(busy_timeout_ms)}")
-        connection.execute("PRAGMA journal_mode=WAL")
+        _enter_wal(connection, seconds=busy_timeout_ms / 1000)
         connection.execute(f"PRAGMA synchronous={synchronous}")
         connection.execute("PRAGMA foreign_keys=ON")
         migrate(connection, migrations, path=str(path))
@@ -56,6 +57,20 @@ def open_database(
         connection.close()
         raise
     return connection
+
+
+def _enter_wal(connection: sqlite3.Connection, *, seconds: float) -> None:
+    """Switch to WAL; of two processes that make a new file at once one is told "locked" without any wait."""
+    ends = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= ends:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager
