@@ -1,24 +1,22 @@
 """Graph recovery beside DAGMA, NOTEARS, GES and PC, with chance, empty-graph and language-only lines.
 
-    python -m benchmarks.holograph.compare --peers PYTHON [--seeds 5] [--problems a,b] [--accuracy 0.8]
+    python -m benchmarks.holograph compare [--peers PYTHON] [--seeds 5] [--problems a,b] [--accuracy 0.8]
 
-PYTHON is an interpreter that has dagma, gcastle and causal-learn; without it only our own lines are printed.
+PYTHON is an interpreter that has dagma, gcastle and causal-learn; without it peers come from stored fits only. Every fit
+is stored as it comes (`--fits`); a second call computes only what is missing.
 """
 
 import argparse
 import asyncio
-import json
 import os
-import platform
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
+from benchmarks import report
 from benchmarks.holograph.datasets import make
+from benchmarks.holograph.fits import PEERS, Fits, as_entry, as_graph, digest_of, digest_of_code, fit_peers
 from hal9.holograph.asking import ScriptedOracle
 from hal9.holograph.graph import MixedGraph, equivalence_class, graph_from_belief
 from hal9.holograph.inquiry import Inquiry, Settings
@@ -27,24 +25,18 @@ from hal9.holograph.search import best_graph
 from hal9.holograph.spec import Problem, Variable
 from hal9.holograph.table import Table
 
-PEERS = ("dagma", "notears", "ges", "pc")
+FIGURES = ("shd", "sid", "f1", "skeleton_f1", "bidirected_f1")
 PROBLEMS = (
-    *(f"{n}-linear{s}" for n in ("asia", "sachs", "child", "alarm") for s in ("", "-std")),
-    *(f"{n}-table" for n in ("asia", "sachs", "child", "alarm")),
-    *(
-        "er20",
-        "er20-std",
-        "er20-latent",
-        "er20-latent-std",
-        "er50",
-        "er50-std",
-        "er50-latent",
-        "er50-latent-std",
-    ),
+    *(f"asia-{kind}" for kind in ("linear", "linear-std", "table")),
+    *(f"sachs-{kind}" for kind in ("linear", "linear-std", "table")),
+    *("er20", "er20-std", "er20-latent", "er20-latent-std"),
+    *(f"child-{kind}" for kind in ("linear", "linear-std", "table")),
+    *(f"alarm-{kind}" for kind in ("linear", "linear-std", "table")),
+    *("er50", "er50-std", "er50-latent", "er50-latent-std"),
 )
 
 
-def _credited(names, matrix, truth):
+def credited(names, matrix, truth):
     """Undirected edges take the true direction where there is one: the kindest reading of an equivalence class."""
     edges = set()
     for i, j in zip(*np.nonzero(matrix), strict=True):
@@ -57,28 +49,6 @@ def _credited(names, matrix, truth):
     return MixedGraph(truth.names, frozenset(edges))
 
 
-def ours(data, accuracy, seed):
-    """Data only, language only and both: graph and CPU seconds of each."""
-    names = data.truth.names
-    table = Table.of(names, data.values, scale="discrete" if data.discrete else "gaussian")
-    found = {}
-    start = time.process_time()
-    found["data only"] = (best_graph(table, seed=seed), time.process_time() - start)
-    pairs = len(names) * (len(names) - 1) // 2
-    settings = Settings(
-        budget_queries=min(pairs, 400), accuracy=accuracy, known_accuracy=True, abstain=0.02, fit_every=0
-    )
-    problem = Problem(tuple(Variable(name=name) for name in names))
-    oracle = ScriptedOracle(data.truth, accuracy, 0.02, seed)
-    for label, given in (("language only", None), ("hybrid", table)):
-        start = time.process_time()
-        inquiry = Inquiry(problem, settings, given)
-        asyncio.run(_ask(inquiry, oracle))
-        graph = inquiry.graph() if given is not None else graph_from_belief(inquiry.belief)
-        found[label] = (graph, time.process_time() - start)
-    return found
-
-
 async def _ask(inquiry, oracle):
     for _ in range(inquiry.settings.budget_queries):
         choice = inquiry.choose()
@@ -89,83 +59,152 @@ async def _ask(inquiry, oracle):
             inquiry.take(choice.question, asked.answer)
 
 
-def run_peers(python, sets, limit):
-    """Matrices of every peer for every data set."""
-    results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for key, data in sets.items():
-            np.savez(Path(folder) / f"{key}.npz", x=data.values, discrete=data.discrete)
-        script = Path(__file__).with_name("peers.py")
-        for peer in PEERS:
-            subprocess.run(
-                [python, str(script), peer, folder, str(limit)],
-                check=False,
-                capture_output=True,
-                timeout=1200,
-            )
-            path = Path(folder) / f"{peer}.json"
-            results[peer] = json.loads(path.read_text()) if path.exists() else {}
-    return results
+def settings_of(data, accuracy):
+    """One question per pair, at most 400, to an oracle of known accuracy."""
+    size = len(data.truth.names)
+    pairs = size * (size - 1) // 2
+    return Settings(
+        budget_queries=min(pairs, 400), accuracy=accuracy, known_accuracy=True, abstain=0.02, fit_every=0
+    )
 
 
-def rows_of(problem, sets, peers, accuracy):
+def fit_ours(method, data, accuracy, seed):
+    """Data only, language only, or both: the graph."""
+    names = data.truth.names
+    table = Table.of(names, data.values, scale="discrete" if data.discrete else "gaussian")
+    if method == "data only":
+        return best_graph(table, seed=seed)
+    problem = Problem(tuple(Variable(name=name) for name in names))
+    given = table if method == "hybrid" else None
+    inquiry = Inquiry(problem, settings_of(data, accuracy), given)
+    asyncio.run(_ask(inquiry, ScriptedOracle(data.truth, accuracy, 0.02, seed)))
+    return graph_from_belief(inquiry.belief) if given is None else inquiry.graph()
+
+
+def stored_ours(fits, problem, seed, data, accuracy):
+    """Our three graphs of a data set, from the store where the code is the same."""
+    found = {}
+    for method in ("data only", "language only", "hybrid"):
+        digest = digest_of(data, digest_of_code(), accuracy if method != "data only" else None)
+        entry = fits.get(problem, seed, method, digest)
+        if entry is None:
+            start = time.process_time()
+            graph = fit_ours(method, data, accuracy, seed)
+            entry = {"problem": problem, "seed": seed, "method": method, "digest": digest, **as_entry(graph)}
+            entry["seconds"] = time.process_time() - start
+            fits.add(entry)
+        found[method] = (as_graph(data.truth.names, entry), entry["seconds"])
+    return found
+
+
+def scored(fits, problem, seed, data, accuracy):
+    """Per method (Scores, seconds), or the limit that it went over."""
+    truth, found = data.truth, {}
+    for method, (graph, seconds) in stored_ours(fits, problem, seed, data, accuracy).items():
+        found[method] = (score(graph, truth), seconds)
+        if method == "data only":
+            # Read as kindly as GES and PC are, whose results are equivalence classes.
+            kind = credited(truth.names, equivalence_class(graph.adjacency()), truth)
+            found["data only, credited"] = (score(kind, truth), seconds)
+    for peer in PEERS:
+        entry = fits.get(problem, seed, peer, digest_of(data))
+        if entry is None:
+            continue
+        if "matrix" in entry:
+            graph = credited(truth.names, np.array(entry["matrix"]), truth)
+            found[peer] = (score(graph, truth), entry["seconds"])
+        else:
+            found[peer] = entry.get("over", entry.get("error"))
+    rng = np.random.default_rng(seed)
+    found["chance"] = (chance_scores(truth, len(truth.directed), rng, draws=10), 0.0)
+    found["empty"] = (score(MixedGraph(truth.names), truth), 0.0)
+    return found
+
+
+def rows_of(problem, fits, sets, accuracy):
     """One row per method."""
-    methods = {}
+    runs = {}
     for seed, data in sets.items():
-        for method, (found, seconds) in ours(data, accuracy, int(seed)).items():
-            graph = found
-            if method == "data only" and (data.discrete or problem.endswith("-std")):
-                # These scores cannot tell equivalent graphs apart, so ours is read as kindly as GES and PC are.
-                graph = _credited(data.truth.names, equivalence_class(found.adjacency()), data.truth)
-            methods.setdefault(method, []).append((score(graph, data.truth), seconds))
-        for peer, matrices in peers.items():
-            entry = matrices.get(seed)
-            if entry and "matrix" in entry:
-                graph = _credited(data.truth.names, np.array(entry["matrix"]), data.truth)
-                methods.setdefault(peer, []).append((score(graph, data.truth), entry["seconds"]))
-        rng = np.random.default_rng(int(seed))
-        methods.setdefault("chance", []).append(
-            (chance_scores(data.truth, len(data.truth.directed), rng, draws=10), 0.0)
-        )
-        methods.setdefault("empty", []).append((score(MixedGraph(data.truth.names), data.truth), 0.0))
+        for method, found in scored(fits, problem, seed, data, accuracy).items():
+            runs.setdefault(method, []).append(found)
     rows = []
-    for method, runs in methods.items():
-        row = {"problem": problem, "method": method, "runs": len(runs)}
-        for figure in ("shd", "sid", "f1", "skeleton_f1"):
-            mean, half = mean_interval([getattr(s, figure) for s, _ in runs])
-            row[figure], row[f"{figure}_half"] = mean, half
-        row["seconds"] = float(np.median([seconds for _, seconds in runs]))
+    for method, found in runs.items():
+        done = [f for f in found if isinstance(f, tuple)]
+        row = {"problem": problem, "method": method, "runs": len(done)}
+        row["missed"] = [f for f in found if not isinstance(f, tuple)]
+        if done:
+            for figure in FIGURES:
+                row[figure], row[f"{figure}_half"] = mean_interval([getattr(s, figure) for s, _ in done])
+            row["seconds"] = float(np.median([seconds for _, seconds in done]))
         rows.append(row)
     return rows
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--peers")
+def shown(row):
+    """A row as text."""
+    missed = f"  not: {row['missed'][0]}" if row["missed"] else ""
+    if not row["runs"]:
+        return f"  {row['method']:20}{missed}"
+    return (
+        f"  {row['method']:20} SHD {row['shd']:6.1f}±{row['shd_half']:5.1f}  SID {row['sid']:7.1f}±{row['sid_half']:6.1f}  "
+        f"F1 {row['f1']:.2f}±{row['f1_half']:.2f}  skeleton {row['skeleton_f1']:.2f}  "
+        f"bidirected {row['bidirected_f1']:.2f}  {row['seconds']:7.2f} s ({row['runs']}){missed}"
+    )
+
+
+def markdown(rows, seeds):
+    """The table of the docs: SHD ± half interval / SID / F1 / skeleton F1 / seconds."""
+    methods = ("data only", "data only, credited", "language only", "hybrid", *PEERS, "empty", "chance")
+    lines = ["| problem | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
+    by_problem = {}
+    for row in rows:
+        by_problem.setdefault(row["problem"], {})[row["method"]] = row
+    for problem, found in by_problem.items():
+        cells = []
+        for method in methods:
+            row = found.get(method)
+            if row is None or not row["runs"]:
+                missed = row["missed"][0] if row and row["missed"] else None
+                cells.append(f"> {missed:g} s" if isinstance(missed, float | int) else "–")
+                continue
+            cell = f"{row['shd']:.1f}±{row['shd_half']:.1f} / {row['sid']:.0f} / {row['f1']:.2f} / {row['skeleton_f1']:.2f}"
+            cell += f" / {row['seconds']:.1f} s" if row["seconds"] else ""
+            cells.append(cell if row["runs"] == seeds else f"{cell} ({row['runs']} runs)")
+        lines.append(f"| {problem} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(arguments=None):
+    """Fit what is missing, print and write everything."""
+    parser = argparse.ArgumentParser(prog="compare", description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", metavar="PYTHON")
+    parser.add_argument("--methods", default=",".join(PEERS), help="peers to fit")
+    parser.add_argument("--peers-only", action="store_true", help="fit peers and stop")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--accuracy", type=float, default=0.8)
-    parser.add_argument("--limit", type=int, default=60, help="seconds per fit of a peer")
+    parser.add_argument("--limit", type=float, default=120, help="CPU seconds per fit of a peer")
+    parser.add_argument("--give-up", type=int, default=2, help="fits over the limit after which a peer is left out")
     parser.add_argument("--problems", default=",".join(PROBLEMS))
-    parser.add_argument("--out", default="benchmarks/results/holograph-compare.json")
-    args = parser.parse_args()
-    everything = []
-    out = Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--fits", default=str(report.RESULTS / "holograph-fits.jsonl"))
+    parser.add_argument("--markdown", action="store_true")
+    args = parser.parse_args(arguments)
+    fits, rows = Fits(args.fits), []
     for problem in args.problems.split(","):
-        sets = {str(seed): make(problem, seed, args.rows) for seed in range(args.seeds)}
-        peers = run_peers(args.peers, sets, args.limit) if args.peers else {}
-        rows = rows_of(problem, sets, peers, args.accuracy)
-        everything += rows
+        sets = {seed: make(problem, seed, args.rows) for seed in range(args.seeds)}
+        if args.peers:
+            peers = args.methods.split(",")
+            fit_peers(fits, args.peers, problem, sets, limit=args.limit, give_up=args.give_up, peers=peers)
+        if args.peers_only:
+            continue
+        rows += rows_of(problem, fits, sets, args.accuracy)
         print(f"\n{problem} ({args.rows} rows, {args.seeds} seeds, oracle {args.accuracy:.0%})")
-        for r in sorted(rows, key=lambda r: r["shd"]):
-            print(
-                f"  {r['method']:14} SHD {r['shd']:6.1f}±{r['shd_half']:5.1f}  SID {r['sid']:7.1f}±{r['sid_half']:6.1f}  "
-                f"F1 {r['f1']:.2f}±{r['f1_half']:.2f}  skeleton {r['skeleton_f1']:.2f}  {r['seconds']:7.2f} s ({r['runs']})",
-                flush=True,
-            )
-        machine = {"python": platform.python_version(), "machine": platform.processor() or platform.machine()}
-        out.write_text(json.dumps({"machine": machine, "settings": vars(args), "rows": everything}, indent=1))
+        for row in sorted((r for r in rows if r["problem"] == problem), key=lambda r: r.get("shd", 1e9)):
+            print(shown(row), flush=True)
+    if rows:
+        if args.markdown:
+            print("\n" + markdown(rows, args.seeds))
+        print("\nwritten to", report.write("holograph-compare", vars(args), rows, "numpy", "scipy"))
 
 
 if __name__ == "__main__":

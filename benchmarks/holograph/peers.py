@@ -1,9 +1,10 @@
 """Runs one peer over saved data sets, in an environment of its own (see README.md).
 
-    python peers.py METHOD FOLDER SECONDS
+    python peers.py METHOD SECONDS FILE.npz…
 
-reads FOLDER/*.npz (array `x`, flag `discrete`) and writes FOLDER/METHOD.json: per data set the matrix
-[source, target], both entries set for an undirected edge, and CPU seconds; null when it took longer than SECONDS.
+reads each file's array `x` and flag `discrete`, and prints one JSON line per file: `file` with the `matrix` [source,
+target] (both entries set for an undirected edge) and the CPU `seconds`; or `over`, when it used more CPU time than
+SECONDS; or `error`.
 """
 
 import json
@@ -54,33 +55,41 @@ def pc(x, discrete):
     return _from_marks(run(x, 0.05, "chisq" if discrete else "fisherz", show_progress=False).G.graph)
 
 
-class _TooLong(Exception):
-    pass
+class _TooLong(BaseException):
+    """Not an Exception, so that no library's own handler swallows it."""
 
 
 def _ring(signum, frame):
     raise _TooLong
 
 
+def _fit(run, x, discrete, limit):
+    start = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, limit)
+    try:
+        found = {"matrix": run(x, discrete).tolist()}
+    except _TooLong:
+        found = {"over": limit}
+    except Exception as error:
+        found = {"error": f"{type(error).__name__}: {error}"[:200]}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    return {**found, "seconds": time.process_time() - start}
+
+
 def main():
-    method, folder, seconds = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    method, limit, files = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
     run = {"dagma": dagma, "notears": notears, "ges": ges, "pc": pc}[method]
-    signal.signal(signal.SIGALRM, _ring)
-    results = {}
-    for path in sorted(folder.glob("*.npz")):
-        stored = np.load(path)
-        start = time.process_time()
-        signal.alarm(seconds)
-        try:
-            matrix = run(stored["x"].astype(float), bool(stored["discrete"]))
-            results[path.stem] = {"matrix": matrix.tolist(), "seconds": time.process_time() - start}
-        except _TooLong:
-            results[path.stem] = None
-        except Exception as error:
-            results[path.stem] = {"error": f"{type(error).__name__}: {error}"[:200]}
-        finally:
-            signal.alarm(0)
-        (folder / f"{method}.json").write_text(json.dumps(results))
+    signal.signal(signal.SIGPROF, _ring)
+    # The libraries print progress; the results have the real standard output to themselves.
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    # What a first fit spends on imports and compilation is not the method's time.
+    _fit(run, np.random.default_rng(0).integers(0, 2, (50, 3)).astype(float), True, 60)
+    for file in files:
+        stored = np.load(file)
+        found = _fit(run, stored["x"].astype(float), bool(stored["discrete"]), limit)
+        print(json.dumps({"file": Path(file).stem, **found}), file=results, flush=True)
 
 
 main()
