@@ -10,8 +10,10 @@ from hal9.signals import Adjustment, ErrorContext, ErrorGradient, LowQuality
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator
 from hal9.trainer.weighing import WeighedCase
 
-__all__ = ["Failure", "Standing", "find_failures", "gradient_of"]
+__all__ = ["FAILING", "Failure", "Standing", "find_failures", "gradient_of", "leads_of"]
 
+FAILING = 0.8
+"""Cases below this NDCG@10 fail."""
 _DISTRACTORS = 2
 _SIGNALS = 6
 
@@ -58,7 +60,7 @@ class Failure:
 
 
 def find_failures(
-    evaluator: TrainingEvaluator, evaluation: Evaluation, *, count: int, seed: int, threshold: float = 0.8
+    evaluator: TrainingEvaluator, evaluation: Evaluation, *, count: int, seed: int, threshold: float = FAILING
 ) -> tuple[list[Failure], int]:
     """Some of the worst cases, drawn by how much they lose so that successive episodes see different ones.
 
@@ -82,7 +84,9 @@ def find_failures(
     return [_describe(evaluator.cases[number], evaluation, number) for number in ordered], total
 
 
-def _describe(case: WeighedCase, evaluation: Evaluation, number: int) -> Failure:
+def _describe(
+    case: WeighedCase, evaluation: Evaluation, number: int, *, most: int | None = _SIGNALS
+) -> Failure:
     paths = case.item.evidence.terrain.paths
     signals = case.signals(evaluation.parameters)
     scores = np.where(case.item.candidates, case.scores(evaluation.parameters), -np.inf)
@@ -111,7 +115,7 @@ def _describe(case: WeighedCase, evaluation: Evaluation, number: int) -> Failure
         for name, values in signals.items()
         if above and ranks
     }
-    strongest = dict(sorted(lack.items(), key=lambda pair: -abs(pair[1]))[:_SIGNALS])
+    strongest = dict(sorted(lack.items(), key=lambda pair: -abs(pair[1]))[:most])
     return Failure(
         case.item.case.id,
         case.item.case.tree,
@@ -121,6 +125,23 @@ def _describe(case: WeighedCase, evaluation: Evaluation, number: int) -> Failure
         tuple(standing(p, rank[p]) for p in above),
         strongest,
     )
+
+
+def leads_of(evaluator: TrainingEvaluator, evaluation: Evaluation) -> dict[str, float]:
+    """Signal to how much more of it distractors have than wanted files, over all failing cases.
+
+    A case's distractors are the best two files above its last wanted one; cases count by their weight. Negative
+    means that wanted files have more of the signal.
+    """
+    total: dict[str, float] = {}
+    weight = 0.0
+    for number in np.flatnonzero(evaluation.ndcg < FAILING).tolist():
+        lack = _describe(evaluator.cases[number], evaluation, number, most=None).lack
+        share = float(evaluation.weights[number])
+        weight += share
+        for name, value in lack.items():
+            total[name] = total.get(name, 0.0) + share * value
+    return {name: value / weight for name, value in total.items()}
 
 
 def gradient_of(

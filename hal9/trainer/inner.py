@@ -18,8 +18,8 @@ from hal9.ripmap.parameters import Parameters
 from hal9.signals import Adjustment
 from hal9.trainer.detection import detect_inner
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
-from hal9.trainer.failures import Failure, find_failures, gradient_of
-from hal9.trainer.prompting import choose_levers, inner_prompt
+from hal9.trainer.failures import Failure, find_failures, gradient_of, leads_of
+from hal9.trainer.prompting import Sight, choose_levers, inner_prompt, solved_example
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.space import Applied, Change, Space, apply_changes
@@ -38,9 +38,11 @@ class InnerSettings:
     Attributes:
         episodes: questions to the mind; max_evaluations: rankings of the whole training split, 0 no limit.
         noise: a gain must exceed this many standard errors of the paired difference to be kept.
-        probes: further evaluations per episode: a refused set's steps one by one, a kept one once more.
+        probes: further evaluations per episode: a refused set's steps one by one, a kept one again while it
+            helps.
         failures: failing cases shown; levers: parameters shown.
         patience: episodes in a row without a readable answer after which the run stops.
+        brief: short prompts and answers, for minds that read and write slowly.
     """
 
     episodes: int = 20
@@ -55,6 +57,7 @@ class InnerSettings:
     timeout_seconds: float = 300.0
     repairs: int = 1
     patience: int = 5
+    brief: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """All settings."""
@@ -64,7 +67,9 @@ class InnerSettings:
     def for_mind(cls, spec: str, **changes: Any) -> "InnerSettings":
         """Defaults that suit the mind: a local model reads little, and slowly."""
         if spec == "local" or spec.startswith("local:"):
-            return replace(cls(failures=1, levers=4, max_tokens=240, repairs=0), **changes)
+            # Its questions take seconds, an evaluation tenths of one: each step of a set is worth a look.
+            small = cls(failures=1, levers=4, probes=4, max_tokens=320, repairs=0, brief=True)
+            return replace(small, **changes)
         return replace(cls(), **changes)
 
 
@@ -247,19 +252,25 @@ class InnerLoop:
     ) -> tuple[Reply | None, str, bool]:
         """The reply, or None with what went wrong and whether it was the reply's shape."""
         best = self._standing
-        text = inner_prompt(
+        sight = Sight(
             parameters=best.parameters,
             figures=best.figures(),
             levers=levers,
             failures=failures,
             failing=failing,
             cases=len(best.ndcg),
+            leads=leads_of(self.evaluator, best),
             history=self._entries,
             insights=[*self.insights, *_insights(self._entries)],
         )
+        text = inner_prompt(sight, brief=self.settings.brief)
         request = Request(
-            (Message("system", self.promptgram.render(protocol=protocol("inner"))), Message("user", text)),
-            schema=inner_schema(levers),
+            (
+                Message("system", self.promptgram.render(protocol=protocol("inner"))),
+                *(solved_example() if self.settings.brief else ()),
+                Message("user", text),
+            ),
+            schema=inner_schema(levers, brief=self.settings.brief),
             temperature=self.settings.temperature,
             max_tokens=self.settings.max_tokens,
             seed=self.settings.seed * 1009 + number,
@@ -277,7 +288,7 @@ class InnerLoop:
             return None, str(error), False
 
     async def _try(self, changes: Sequence[Change], problems: list[str]) -> tuple[list[_Trial], bool]:
-        """Measure the proposal; with probes left, its single steps, or one step more where it helped."""
+        """Measure the proposal; with probes, go on as long as it helps, or try its steps one by one."""
         applied = apply_changes(self._standing.parameters, changes, self.space)
         problems += applied.problems
         if not applied.moved:
@@ -286,10 +297,14 @@ class InnerLoop:
             problems.append("this candidate was measured before and taken back; propose another")
             return [], True
         trials = [await self._trial(applied)]
-        if self.settings.probes and trials[0].kept:
-            again = apply_changes(self._standing.parameters, changes, self.space)
-            if again.moved and self._affordable():
+        if trials[0].kept:
+            for _ in range(self.settings.probes):
+                again = apply_changes(self._standing.parameters, changes, self.space)
+                if not again.moved or again.parameters in self._tried or not self._affordable():
+                    break
                 trials.append(await self._trial(again))
+                if not trials[-1].kept:
+                    break
         elif self.settings.probes and len(applied.moved) > 1:
             single = [change for change in changes if change.name in applied.moved]
             for change in single[: self.settings.probes]:

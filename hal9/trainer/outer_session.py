@@ -121,6 +121,7 @@ async def train_outer(
                     ),
                     repeats=options.repeats, listener=on_episode, clock=clock or SystemClock(), stop=stop,
                     task_id=options.run_name,
+                    asking=InnerSettings.for_mind(options.agent_outer),
                 )  # fmt: skip
                 settings = OuterSettings(
                     steps=options.steps_outer, seed=options.seed,

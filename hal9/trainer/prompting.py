@@ -1,16 +1,19 @@
 """What L1 is shown: metrics, trajectory, what was applied, levers, failures, insights; all of it measured."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hal9.minds.protocol import Message
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.detection import EXPLANATIONS
 from hal9.trainer.failures import Failure, Standing
 from hal9.trainer.space import Space
 
-__all__ = ["choose_levers", "inner_prompt"]
+__all__ = ["Sight", "choose_levers", "inner_prompt", "solved_example"]
 
 _OF_SIGNAL: dict[str, tuple[str, ...]] = {
     "words": ("weight_words", "words_k", "words_b", "field_names", "field_path"),
@@ -30,7 +33,15 @@ _OF_SIGNAL: dict[str, tuple[str, ...]] = {
     "imported": ("weight_imported",),
     "structure": ("weight_structure",),
 }
+_SIGNAL_OF = {
+    name: signal
+    for signal, names in _OF_SIGNAL.items()
+    for name in names
+    if name.startswith(("weight_", "boost_"))
+}
+"""What only scales a signal, and the signal."""
 _HISTORY = 8
+_BRIEF_HISTORY = 6
 
 
 def choose_levers(space: Space, failures: Sequence[Failure], count: int, seed: int) -> tuple[str, ...]:
@@ -55,22 +66,67 @@ def choose_levers(space: Space, failures: Sequence[Failure], count: int, seed: i
     return tuple(name for name in space.names if name in chosen)
 
 
-def inner_prompt(
-    *,
-    parameters: Parameters,
-    figures: Mapping[str, float],
-    levers: Sequence[str],
-    failures: Sequence[Failure],
-    failing: int,
-    cases: int,
-    history: Sequence[Mapping[str, Any]],
-    insights: Sequence[str] = (),
-) -> str:
-    """The user's turn of one episode."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What an episode is about.
+
+    Attributes:
+        parameters: the best so far; figures: their metrics.
+        levers: the parameters that may be moved now.
+        failures: the cases that are described, of `failing` that fail among `cases`.
+        leads: signal to how much more of it distractors have than wanted files, over all failing cases.
+        history: earlier episodes, oldest first.
+        insights: what was found out before.
+    """
+
+    parameters: Parameters
+    figures: Mapping[str, float]
+    levers: Sequence[str]
+    failures: Sequence[Failure]
+    failing: int
+    cases: int
+    leads: Mapping[str, float]
+    history: Sequence[Mapping[str, Any]] = ()
+    insights: Sequence[str] = ()
+
+
+def inner_prompt(sight: Sight, *, brief: bool = False) -> str:
+    """The user's turn of one episode; `brief` says the same with fewer words, for minds that read slowly."""
+    return _brief(sight) if brief else _full(sight)
+
+
+def solved_example() -> tuple[Message, Message]:
+    """A question and a good answer, shown as a turn before the real one: small models follow it, not the rules.
+
+    Without it the smallest local model answers "increase, medium" for whatever it is shown.
+    """
+    path, tests = PARAMETERS["weight_path"], PARAMETERS["weight_tests"]
+    question = f"""NDCG@10 0.6000; 40 of 90 cases fail.
+
+A failing task: Close the session when login fails
+wanted app/session.py at rank 7 (tests 0.80, words 0.30)
+distractor app/login_form.py at rank 1 (path 0.90, words 0.40)
+
+Parameters you may move:
+- weight_path = 1 ({path.low:g} to {path.high:g}, {path.scale}): {path.meaning}{_told(0.35)}
+- weight_tests = 0.7 ({tests.low:g} to {tests.high:g}, {tests.scale}): {tests.meaning}{_told(-0.05)}
+
+Propose the next step."""
+    answer = {
+        "strategy_capsule": "Less path, so that login_form.py no longer wins by its name.",
+        "diagnosis": "Distractors lead by path; tests hardly split the sides.",
+        "proposed_changes": {"weight_path": ["decrease", "small", "distractors lead by 0.35"]},
+        "confidence": 0.6,
+    }
+    return Message("user", question), Message("assistant", json.dumps(answer))
+
+
+def _full(sight: Sight) -> str:
+    history = sight.history
     parts = [
         "# Metrics of the best parameters",
-        "  ".join(f"{name} {value:.4f}" for name, value in figures.items()),
-        f"{failing} of {cases} cases fail.",
+        "  ".join(f"{name} {value:.4f}" for name, value in sight.figures.items()),
+        f"{sight.failing} of {sight.cases} cases fail.",
     ]
     if history:
         parts += ["", "# Trajectory (oldest first)", *(_line(entry) for entry in history[-_HISTORY:])]
@@ -78,13 +134,30 @@ def inner_prompt(
         named = history[-1].get("detections") or []
         if named:
             parts += ["", "# Detected", *(f"- {name}: {EXPLANATIONS[name]}" for name in named)]
-    parts += ["", "# Parameters you may move", *(_lever(name, parameters[name]) for name in levers)]
+    parts += ["", "# Parameters you may move", *(_lever(name, sight) for name in sight.levers)]
     parts += ["", "# Failing cases"]
-    for failure in failures:
+    for failure in sight.failures:
         parts += [*_failure(failure), ""]
-    if insights:
-        parts += ["# Insights so far", *(f"- {text}" for text in insights[-5:]), ""]
+    if sight.insights:
+        parts += ["# Insights so far", *(f"- {text}" for text in sight.insights[-5:]), ""]
     parts.append("Propose the next step.")
+    return "\n".join(parts)
+
+
+def _brief(sight: Sight) -> str:
+    """What grows comes before what changes, so that a server computes little anew."""
+    parts = [f"NDCG@10 {sight.figures['ndcg']:.4f}; {sight.failing} of {sight.cases} cases fail."]
+    if sight.history:
+        parts += ["", "Tried so far:", *(_line(entry) for entry in sight.history[-_BRIEF_HISTORY:])]
+        last = sight.history[-1]
+        parts += [f"- {problem}" for problem in [*last.get("problems", ())][:2]]
+        parts += [f"Detected: {EXPLANATIONS[name]}" for name in (last.get("detections") or [])[:1]]
+    for failure in sight.failures[:1]:
+        parts += ["", f"A failing task: {failure.query[:120]}"]
+        parts += [f"wanted {_standing(found, 3)}" for found in failure.wanted[:1]]
+        parts += [f"distractor {_standing(found, 3)}" for found in failure.distractors[:1]]
+    parts += ["", "Parameters you may move:", *(_lever(name, sight) for name in sight.levers)]
+    parts += ["", "Propose the next step."]
     return "\n".join(parts)
 
 
@@ -112,9 +185,18 @@ def _last(entry: Mapping[str, Any]) -> list[str]:
     return lines or ["- Nothing was applied."]
 
 
-def _lever(name: str, value: float) -> str:
+def _lever(name: str, sight: Sight) -> str:
     item = PARAMETERS[name]
-    return f"- {name} = {value:.4g} ({item.low:g} to {item.high:g}, {item.scale}): {item.meaning}"
+    lead = sight.leads.get(_SIGNAL_OF.get(name, ""))
+    told = "" if lead is None else _told(lead)
+    value = sight.parameters[name]
+    return f"- {name} = {value:.4g} ({item.low:g} to {item.high:g}, {item.scale}): {item.meaning}{told}"
+
+
+def _told(lead: float) -> str:
+    """What the failing cases say about a parameter that scales a signal."""
+    who, way = ("distractors", "decrease") if lead > 0 else ("wanted files", "increase")
+    return f"; in failing cases {who} have {abs(lead):.2f} more of it, which speaks for {way}"
 
 
 def _failure(failure: Failure) -> list[str]:
@@ -127,6 +209,6 @@ def _failure(failure: Failure) -> list[str]:
     return lines
 
 
-def _standing(found: Standing) -> str:
-    signals = ", ".join(f"{name} {value:.2f}" for name, value in found.signals.items())
+def _standing(found: Standing, most: int | None = None) -> str:
+    signals = ", ".join(f"{name} {value:.2f}" for name, value in list(found.signals.items())[:most])
     return f"{found.path} at rank {found.rank} ({signals or 'no evidence'})"

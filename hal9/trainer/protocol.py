@@ -4,16 +4,19 @@ The texts are injected when a promptgram is rendered and stored nowhere else; no
 reach them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from hal9.promptgram import Promptgram
+from hal9.promptgram import MUTABLE_SECTIONS, Promptgram
+from hal9.promptgram.items import plain
 from hal9.trainer.space import DIRECTIONS, MAGNITUDES
 
-__all__ = ["inner_schema", "outer_schema", "protocol", "shipped_promptgram"]
+__all__ = ["EDIT_KINDS", "inner_schema", "outer_schema", "protocol", "shipped_promptgram"]
+
+EDIT_KINDS = ("append", "replace", "delete")
 
 
 def shipped_data() -> Path:
@@ -38,26 +41,32 @@ def shipped_promptgram(name: Literal["l1-ranker-tuner", "l2-prompt-evolver"]) ->
     return Promptgram.load(shipped_data() / "neurons" / "trainer" / f"{name}.md")
 
 
-def inner_schema(names: Sequence[str]) -> dict[str, Any]:
-    """L1's proposal; parameter names are enumerated, because an open object invites keys without end."""
+def inner_schema(names: Sequence[str], *, brief: bool = False) -> dict[str, Any]:
+    """L1's proposal; parameter names are enumerated, because an open object invites keys without end.
+
+    Args:
+        names: the parameters on offer.
+        brief: short texts, for minds that write slowly; the shape is the same.
+    """
+    capsule, diagnosis, reason, sentence, most = (80, 120, 50, 100, 1) if brief else (240, 480, 160, 240, 3)
     step = {
         "type": "array",
         "prefixItems": [
             {"type": "string", "enum": list(DIRECTIONS)},
             {"type": "string", "enum": list(MAGNITUDES)},
-            {"type": "string", "maxLength": 160},
+            {"type": "string", "maxLength": reason},
         ],
         "minItems": 3,
         "maxItems": 3,
     }
-    sentences = {"type": "array", "items": {"type": "string", "maxLength": 240}, "maxItems": 3}
+    sentences = {"type": "array", "items": {"type": "string", "maxLength": sentence}, "maxItems": most}
     return {
         "type": "object",
         "additionalProperties": False,
         "required": ["strategy_capsule", "diagnosis", "proposed_changes", "confidence"],
         "properties": {
-            "strategy_capsule": {"type": "string", "maxLength": 240},
-            "diagnosis": {"type": "string", "maxLength": 480},
+            "strategy_capsule": {"type": "string", "maxLength": capsule},
+            "diagnosis": {"type": "string", "maxLength": diagnosis},
             "param_interactions": sentences,
             "proposed_changes": {
                 "type": "object",
@@ -70,34 +79,64 @@ def inner_schema(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def outer_schema() -> dict[str, Any]:
-    """L2's proposal."""
-    text = {"type": "string", "maxLength": 400}
-    edit = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["section", "edit_type", "target", "content", "rationale"],
-        "properties": {
-            "section": {"type": "string", "enum": ["Policy", "Heuristics", "Style"]},
-            "edit_type": {"type": "string", "enum": ["append", "replace", "delete"]},
-            "target": text,
-            "content": text,
-            "rationale": text,
-        },
-    }
+def outer_schema(items: Mapping[str, Sequence[str]] | None = None, *, brief: bool = False) -> dict[str, Any]:
+    """L2's proposal.
+
+    Args:
+        items: the items of each mutable section. With them, a target is one of its section's items or empty,
+            so that a constrained mind cannot quote what is not there.
+        brief: short texts and one edit, for minds that write slowly.
+    """
+    text = {"type": "string", "maxLength": 160 if brief else 400}
+    targets = {section: [plain(item) for item in found] for section, found in (items or {}).items()}
+    kinds = (
+        [
+            _edit(text, section, kind, known)
+            for section, known in targets.items()
+            for kind in EDIT_KINDS
+            if known or kind == "append"
+        ]
+        if targets
+        else [_edit(text, "", "", ())]
+    )
     return {
         "type": "object",
         "additionalProperties": False,
         "required": ["mode", "edits", "hypothesis", "expected_effects", "risk_level"],
         "properties": {
             "mode": {"type": "string", "enum": ["explore", "exploit", "consolidate"]},
-            "edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": 3},
+            "edits": {
+                "type": "array",
+                "items": {"anyOf": kinds} if targets else kinds[0],
+                "minItems": 1,
+                "maxItems": 1 if brief else 3,
+            },
             "hypothesis": text,
             "expected_effects": {
                 "type": "array",
-                "items": {"type": "string", "maxLength": 200},
-                "maxItems": 3,
+                "items": {"type": "string", "maxLength": 80 if brief else 200},
+                "maxItems": 1 if brief else 3,
             },
             "risk_level": {"type": "string", "enum": ["low", "medium", "high"]},
+        },
+    }
+
+
+def _edit(text: dict[str, Any], section: str, kind: str, known: Sequence[str]) -> dict[str, Any]:
+    """The shape of an edit: of one kind in one section, or of any when both are empty."""
+    empty = {"type": "string", "enum": [""]}
+    target: dict[str, Any] = text
+    if kind:
+        target = empty if kind == "append" else {"type": "string", "enum": list(known)}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["section", "edit_type", "target", "content", "rationale"],
+        "properties": {
+            "section": {"type": "string", "enum": [section] if section else list(MUTABLE_SECTIONS)},
+            "edit_type": {"type": "string", "enum": [kind] if kind else list(EDIT_KINDS)},
+            "target": target,
+            "content": empty if kind == "delete" else text,
+            "rationale": text,
         },
     }

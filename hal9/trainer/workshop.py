@@ -16,7 +16,7 @@ import numpy as np
 from hal9.clock import Clock, SystemClock
 from hal9.errors import EditError, LimitError, MindError, ScratchpadInvalid
 from hal9.minds.protocol import Message, Mind, Request, Usage
-from hal9.promptgram import Edit, Promptgram
+from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.promptgrams import PromptShelf, Shelved
@@ -94,6 +94,7 @@ class Workshop:
         inner_mind, outer_mind: opened by the caller.
         folder: the outer run's folder.
         repeats: inner runs (seeds) per promptgram.
+        asking: how L2 is asked (temperature, tokens, time); None is as L1 is.
     """
 
     ground: Ground
@@ -108,6 +109,7 @@ class Workshop:
     stop: Callable[[], bool] = lambda: False
     task_id: str = "ripmap-train-outer"
     outer_promptgram: Promptgram | None = None
+    asking: InnerSettings | None = None
     usage: Usage = field(default_factory=lambda: Usage(calls=0))
 
     @property
@@ -206,17 +208,18 @@ class Workshop:
         mode: str,
     ) -> Proposal:
         gram = self.outer_promptgram or shipped_promptgram("l2-prompt-evolver")
+        asking = self.asking or self.settings
         request = Request(
             (
                 Message("system", gram.render(protocol=protocol("outer"))),
                 Message("user", outer_prompt(parent, measured, history, mode=mode)),
             ),
-            schema=outer_schema(),
-            temperature=self.settings.temperature,
-            max_tokens=self.settings.max_tokens,
+            schema=self._outer_schema(parent.promptgram),
+            temperature=asking.temperature,
+            max_tokens=asking.max_tokens,
             seed=self.settings.seed * 7919 + seed,
-            timeout_seconds=self.settings.timeout_seconds,
-            repairs=self.settings.repairs,
+            timeout_seconds=asking.timeout_seconds,
+            repairs=asking.repairs,
             metadata={"task_id": self.task_id},
         )
         try:
@@ -231,6 +234,12 @@ class Workshop:
         except EditError as error:
             return Proposal(reply.parsed, None, f"an edit does not apply: {error}", reply.usage)
         return Proposal(reply.parsed, child, "", reply.usage)
+
+    def _outer_schema(self, gram: Promptgram) -> dict[str, Any]:
+        asking = self.asking or self.settings
+        if not asking.brief:
+            return outer_schema()
+        return outer_schema({name: gram.items(name) for name in MUTABLE_SECTIONS}, brief=True)
 
 
 def _written_proposal(path: Path, parent: Shelved) -> Proposal | None:
