@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.learning.betas import largest_odds
 from hal9.settings import RoutingSettings
 
 __all__ = [
@@ -29,7 +30,6 @@ Indices = NDArray[np.intp]
 
 _HYPOTHESES = 24
 _HEARD = 0.05
-_CELLS = 128
 _UCB_WIDTH = 0.5
 _DECAY = 0.95
 
@@ -156,12 +156,11 @@ class Thompson:
 
     def odds(self, among: Sequence[int]) -> Array:
         heard = self._heard()
-        total = np.zeros((len(heard), len(among)))
-        for slot in np.flatnonzero(heard.any(axis=0)):
-            won, lost = self._success[:, slot, among], self._failure[:, slot, among]
-            total += heard[:, slot, None] * _largest(1.0 + won, 1.0 + lost)
-        total /= total.sum(axis=1, keepdims=True)
-        return total
+        run, slot = np.nonzero(heard)
+        won, lost = self._success[run, slot][:, among], self._failure[run, slot][:, among]
+        odds = np.zeros((len(heard), len(among)))
+        np.add.at(odds, run, heard[run, slot, None] * largest_odds(1.0 + won, 1.0 + lost))
+        return odds
 
     def sample(self, rng: np.random.Generator) -> Indices:
         slot = _draw(self._heard(), rng)
@@ -177,22 +176,6 @@ class Thompson:
         mean = (1.0 + self._success) / (2.0 + self._success + self._failure)
         value: Array = (self._weight[:, :, None] * mean).sum(axis=1)
         return value
-
-
-def _largest(a: Array, b: Array) -> Array:
-    """Probability of each Beta(a, b) draw to be the largest of its row, by cells of equal width."""
-    from scipy.special import betainc  # noqa: PLC0415  loads slowly
-
-    edges = np.linspace(0.0, 1.0, _CELLS + 1)
-    below = betainc(a[..., None], b[..., None], edges)
-    mass = np.diff(below, axis=-1)
-    middle = (below[..., 1:] + below[..., :-1]) / 2.0
-    odds = np.empty_like(a)
-    for arm in range(a.shape[1]):
-        others = np.delete(middle, arm, axis=1).prod(axis=1)
-        odds[:, arm] = (mass[:, arm] * others).sum(axis=-1)
-    odds /= odds.sum(axis=1, keepdims=True)
-    return odds
 
 
 class SlidingWindowUcb:

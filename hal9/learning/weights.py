@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,7 @@ __all__ = ["Edge", "HandOver", "Pick", "WeightBook"]
 
 _SPAN = 1024
 _REMEMBERED = 4096
+_KEPT_ODDS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,8 @@ class _Group:
     policy: Policy
     names: list[str]
     number: int
+    odds: dict[tuple[str, ...], dict[str, float]] = field(default_factory=dict)
+    """Computed since the last event, by candidates."""
 
 
 class WeightBook:
@@ -122,11 +125,16 @@ class WeightBook:
         settings = self._settings()
         with self.store.reading() as connection:
             group = self._group(connection, source, task_class)
-            columns = [self._column(group, name) for name in candidates]
-            odds = group.policy.odds(columns)
-        if settings.policy != "static":
-            odds = with_floor(odds, settings.exploration_floor)
-        return dict(zip(candidates, odds[0].tolist(), strict=True))
+            among = tuple(candidates)
+            if among not in group.odds:
+                columns = [self._column(group, name) for name in candidates]
+                odds = group.policy.odds(columns)
+                if settings.policy != "static":
+                    odds = with_floor(odds, settings.exploration_floor)
+                if len(group.odds) >= _KEPT_ODDS:
+                    group.odds.clear()
+                group.odds[among] = dict(zip(candidates, odds[0].tolist(), strict=True))
+            return dict(group.odds[among])
 
     def _draw(self, seed: int, *key: str) -> float:
         """A number in [0, 1) made from the seed and what is decided; the next one at the next call."""
@@ -316,6 +324,7 @@ class WeightBook:
         return group
 
     def _take_in(self, connection: sqlite3.Connection, group: _Group, source: str, task_class: str) -> None:
+        group.odds.clear()
         cost_weight = self._settings().cost_weight
         rows = connection.execute(
             "SELECT kind, to_neuron, number, success, usd FROM route_events "

@@ -1,10 +1,15 @@
 """Policies as arithmetic, who is to blame for a failure, and what the simulator says of the default."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from hal9.learning.betas import largest_odds
 from hal9.learning.routing import POLICIES, Hal9Original, Policy, Thompson, make_policy, with_floor
 from hal9.learning.routing_credit import hand_overs, routes_of
 from hal9.settings import RoutingSettings
@@ -78,6 +83,54 @@ def test_thompson_odds_of_two_arms_are_the_known_integral() -> None:
         made.learn(np.array([chosen]), np.array([reward]))
     # P(X > Y) for X ~ Beta(3, 1), Y ~ Beta(1, 2): the integral of 3x² (1 - (1 - x)²) over 0..1.
     assert made.odds([0, 1])[0, 0] == pytest.approx(3 * (2 / 4 - 1 / 5), abs=1e-3)
+
+
+def by_cells(a: np.ndarray, b: np.ndarray, cells: int) -> np.ndarray:
+    """The same odds by exact masses of many equal cells of 0..1."""
+    from scipy.special import betainc
+
+    below = betainc(a[..., None], b[..., None], np.linspace(0.0, 1.0, cells + 1))
+    mass, middle = np.diff(below, axis=-1), (below[..., 1:] + below[..., :-1]) / 2.0
+    odds = [
+        (mass[:, arm] * np.delete(middle, arm, axis=1).prod(axis=1)).sum(axis=-1)
+        for arm in range(a.shape[1])
+    ]
+    found = np.stack(odds, axis=1)
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("arms", [2, 3, 4, 8])
+@pytest.mark.parametrize("most", [5, 100, 1000])
+def test_odds_are_the_exact_integral_within_a_thousandth(arms: int, most: int) -> None:
+    rng = np.random.default_rng(arms * most)
+    count = rng.uniform(0, most, (100, arms)) * rng.choice([0.01, 0.1, 1.0], (100, arms))
+    rate = np.clip(rng.random((100, 1)) + rng.normal(0, 0.05, (100, arms)), 0, 1)
+    rate[:10], rate[10:20], rate[20:40] = 0.0, 1.0, rng.random((20, arms))
+    a, b = 1 + count * rate, 1 + count * (1 - rate)
+    assert largest_odds(a, b) == pytest.approx(by_cells(a, b, 32768), abs=1e-3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(1, 5000), st.floats(1, 5000)), min_size=1, max_size=6),
+)
+def test_odds_are_probabilities_for_any_counts(counts: list[tuple[float, float]]) -> None:
+    a, b = np.array([counts]).transpose(2, 0, 1)
+    odds = largest_odds(a, b)
+    assert np.isfinite(odds).all()
+    assert (odds >= 0).all()
+    assert odds.sum() == pytest.approx(1.0)
+    mirrored = largest_odds(a[:, ::-1], b[:, ::-1])
+    assert odds[:, ::-1] == pytest.approx(mirrored, abs=1e-9)
+
+
+def test_a_choice_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from hal9.learning.routing import Thompson; "
+        "print(Thompson(1, 4).odds(range(4))[0].tolist(), 'scipy' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split("]")[1].strip() == "False"
 
 
 def test_a_reversal_is_noticed_within_a_few_dozen_tasks() -> None:

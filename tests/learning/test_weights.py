@@ -82,6 +82,20 @@ def test_another_book_on_the_file_sees_what_was_learned_and_a_restart_forgets_no
         assert second.odds("l3", [A, B], task_class="code") == first.odds("l3", [A, B], task_class="code")
 
 
+def test_odds_kept_between_outcomes_are_those_of_now(store: MemoryStore) -> None:
+    weights = book(store)
+    for number in range(12):
+        weights.observe(f"t{number}", [over((A, B)[number % 2], success=number % 3 != 0)])
+        for among in ([A, B], [B, A], [A, B, "l2-c"], [A]):
+            found = weights.odds("l3", among, task_class="code")
+            assert found == book(store).odds("l3", among, task_class="code")
+            found[A] = 7.0  # what the caller does with it is the caller's
+            assert weights.odds("l3", among, task_class="code")[A] <= 1.0
+    for number in range(200):
+        some = [A, f"other-{number}"]
+        assert weights.odds("l3", some, task_class="code").keys() == set(some)
+
+
 def test_choices_are_the_same_for_the_same_seed_and_task(store: MemoryStore) -> None:
     weights = book(store)
     for number in range(12):
