@@ -165,7 +165,7 @@ def markdown(rows, seeds):
             row = found.get(method)
             if row is None or not row["runs"]:
                 missed = row["missed"][0] if row and row["missed"] else None
-                cells.append(f"> {missed:g} s" if isinstance(missed, float | int) else "–")
+                cells.append(f"> {missed:g} s" if isinstance(missed, float | int) else "\N{EN DASH}")
                 continue
             cell = f"{row['shd']:.1f}±{row['shd_half']:.1f} / {row['sid']:.0f} / {row['f1']:.2f} / {row['skeleton_f1']:.2f}"
             cell += f" / {row['seconds']:.1f} s" if row["seconds"] else ""
@@ -184,7 +184,9 @@ def main(arguments=None):
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--accuracy", type=float, default=0.8)
     parser.add_argument("--limit", type=float, default=120, help="CPU seconds per fit of a peer")
-    parser.add_argument("--give-up", type=int, default=2, help="fits over the limit after which a peer is left out")
+    parser.add_argument(
+        "--give-up", type=int, default=2, help="fits over the limit after which a peer is left out"
+    )
     parser.add_argument("--problems", default=",".join(PROBLEMS))
     parser.add_argument("--fits", default=str(report.RESULTS / "holograph-fits.jsonl"))
     parser.add_argument("--markdown", action="store_true")

@@ -90,12 +90,16 @@ def fit_peers(fits, python, problem, sets, *, limit, give_up, peers=PEERS):
                 continue
             files = [str(Path(folder) / f"{seed}.npz") for seed in missing]
             with subprocess.Popen(
-                [python, str(script), peer, str(limit), *files], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                [python, str(script), peer, str(limit), *files],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             ) as child:
                 for line in child.stdout:
                     entry = json.loads(line)
                     seed = int(entry.pop("file"))
-                    fits.add({"problem": problem, "seed": seed, "method": peer, "digest": digests[seed], **entry})
+                    fits.add(
+                        {"problem": problem, "seed": seed, "method": peer, "digest": digests[seed], **entry}
+                    )
                     print(f"  {problem} {peer} {seed}: {entry['seconds']:.1f} s", flush=True)
                     over += "over" in entry
                     if over >= give_up:

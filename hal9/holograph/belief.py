@@ -225,6 +225,24 @@ class PairBelief:
         log_prior = self._log_prior(alone, known, base)
         return _softmax(informed - peak + log_prior)
 
+    def confounding_odds(self) -> float:
+        """Log-odds of a hidden common cause over a cause in one direction, before the pair's own answers."""
+        return float(np.log(self._confounded_rate() / (0.5 * self._base_rate())))
+
+    def _confounded_rate(self) -> float:
+        """How common confounding is: the prior's share, moved by what the answers say about the pairs asked.
+
+        A table does not enter: it shows that two variables depend on each other, not that nothing listed is
+        the reason.
+        """
+        base = self._base_rate()
+        flat = np.log([base / 2, base / 2, 1 - base - self.prior.confounded, self.prior.confounded])
+        asked = self.touched.clip(0.0, 1.0)
+        seen = float(asked @ _softmax(self.evidence + flat)[:, 3])
+        rate = (seen + 8.0 * self.prior.confounded) / (float(asked.sum()) + 8.0)
+        # Direct causes stay the likelier explanation of a pair about which nothing else is known.
+        return float(min(0.25 * base, rate))
+
     def _base_rate(self) -> float:
         return float(min(0.45, self.prior.expected_degree / max(1, len(self.names) - 1)))
 
@@ -257,7 +275,7 @@ class PairBelief:
         forward = 1 - self.prior.acyclic * reach[self.second, self.first]
         backward = 1 - self.prior.acyclic * reach[self.first, self.second]
         share = forward / (forward + backward)
-        confounded = np.full(self.first.size, self.prior.confounded)
+        confounded = np.full(self.first.size, self._confounded_rate())
         prior = np.stack(
             [probability * share, probability * (1 - share), 1 - probability - confounded, confounded], axis=1
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from hal9.holograph.belief import NoiseModel, PairBelief, StructurePrior, relation_of
 from hal9.holograph.embedding import HashedEmbedder, affinity, statement_gram
+from hal9.holograph.evidence import data_evidence
 from hal9.holograph.graph import MixedGraph, graph_from_belief
 from hal9.holograph.losses import Claims
 from hal9.holograph.objective import WHOLE, Objective, Weights
@@ -18,7 +19,6 @@ from hal9.holograph.obstruction import pair_residuals
 from hal9.holograph.optimise import Method, Optimiser, StepReport
 from hal9.holograph.planner import Choice, Planner
 from hal9.holograph.questions import Answer, Question
-from hal9.holograph.scoring import data_evidence
 from hal9.holograph.sheaf import Cover, descent
 from hal9.holograph.spec import Problem
 from hal9.holograph.state import FloatArray, State, initial_state

@@ -1,4 +1,4 @@
-"""How well a table is explained by a graph: decomposable scores, and what they say about single pairs.
+"""How well a table is explained by a graph: decomposable scores.
 
 Gaussian tables are scored by the Bayesian information criterion of linear regressions, with equal error
 variances (Peters & Bühlmann 2014) when that fits better; categorical tables by the criterion of conditional
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hal9.holograph.state import FloatArray
 from hal9.holograph.table import Table
 
-__all__ = ["DiscreteScore", "GaussianScore", "LocalScore", "data_evidence"]
+__all__ = ["DiscreteScore", "FixedVarianceScore", "GaussianScore", "LocalScore"]
 
 _FLOOR = 1e-10
 
@@ -118,33 +118,20 @@ class DiscreteScore:
         return found
 
 
+class FixedVarianceScore(GaussianScore):
+    """Gaussian score with one known error variance, which makes the equal-variance score decomposable."""
+
+    def __init__(self, table: Table, sigma: float) -> None:
+        super().__init__(table)
+        self.sigma = sigma
+
+    def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
+        """Local term with each other variable added; entry [node] is the term of the parents alone."""
+        found = self.variances(node, parents)
+        count = self.counts[node]
+        added = np.full(found.size, parents.size + 1.0)
+        added[node] = parents.size
+        return np.asarray(-0.5 * count * found / self.sigma - 0.5 * np.log(count) * added)
+
+
 LocalScore = GaussianScore | DiscreteScore
-
-
-def data_evidence(table: Table, *, ceiling: float = 6.0) -> FloatArray:
-    """Log-likelihood of every relation of every pair given the rest of the best graph of the table alone.
-
-    Args:
-        table: data.
-        ceiling: how far a relation may fall behind the best, so that language can still outweigh
-            what a misspecified score is sure of.
-
-    Returns:
-        Shape (pairs, 4), best relation 0. Directions that data cannot tell apart get the same value.
-    """
-    from hal9.holograph.search import climb, score_of  # noqa: PLC0415 -- they need the scores above
-
-    scorer = score_of(table)
-    adjacency = climb(scorer, len(table.names)).adjacency
-    first, second = np.triu_indices(len(table.names), 1)
-    evidence = np.zeros((first.size, 4))
-    for row, (i, j) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-        without = adjacency.copy()
-        without[i, j] = without[j, i] = False
-        pa_i, pa_j = np.flatnonzero(without[:, i]), np.flatnonzero(without[:, j])
-        alone = scorer.local(i, pa_i) + scorer.local(j, pa_j)
-        forward = scorer.local(i, pa_i) + scorer.local(j, np.append(pa_j, i))
-        backward = scorer.local(i, np.append(pa_i, j)) + scorer.local(j, pa_j)
-        edge = max(forward, backward)
-        evidence[row] = (forward, backward, alone, edge)
-    return np.asarray(np.maximum(evidence - evidence.max(axis=1, keepdims=True), -ceiling))

@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 
 from hal9.holograph.belief import PairBelief
 from hal9.holograph.graph import MixedGraph, acyclic_edges
-from hal9.holograph.scoring import DiscreteScore, GaussianScore, LocalScore
+from hal9.holograph.scoring import DiscreteScore, FixedVarianceScore, GaussianScore, LocalScore
 from hal9.holograph.state import FloatArray
 from hal9.holograph.table import Table
 
-__all__ = ["Climbed", "best_graph", "climb", "language_terms", "score_of"]
+__all__ = [
+    "Climbed",
+    "Climber",
+    "best_graph",
+    "best_of_scores",
+    "climb",
+    "equivalent_graph",
+    "language_terms",
+    "score_of",
+]
 
 _GAIN = 1e-4
 """Smallest gain in nats that is a move; below it lies rounding, which could send the climb in circles."""
@@ -43,8 +52,9 @@ def language_terms(belief: PairBelief) -> FloatArray:
     # Among many pairs a mistaken answer needs little help from chance, unless edges are known to be rare.
     base = min(0.45, belief.prior.expected_degree / max(1, size - 1))
     sparsity = float(np.log(base / (1 - base)))
+    rarity = belief.confounding_odds()
     for column, (source, target) in enumerate(((belief.first, belief.second), (belief.second, belief.first))):
-        best = np.maximum(evidence[:, column], evidence[:, 3])
+        best = np.maximum(evidence[:, column], evidence[:, 3] + rarity)
         terms[source, target] = best - evidence[:, 2] + belief.touched.clip(0.0, 1.0) * sparsity
     return terms
 
@@ -57,7 +67,7 @@ def _reach(adjacency: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(reach > 0)
 
 
-class _Climber:
+class Climber:
     """Keeps, per node, its local term and the terms after every single addition or removal of a parent."""
 
     def __init__(self, scorer: LocalScore, start: NDArray[np.bool_], language: FloatArray) -> None:
@@ -158,21 +168,21 @@ def climb(
     """
     terms = np.zeros((size, size)) if language is None else language
     rng = np.random.default_rng(seed)
-    best = _Climber(scorer, np.zeros((size, size), dtype=bool), terms).climb()
+    best = Climber(scorer, np.zeros((size, size), dtype=bool), terms).climb()
     for start in starts:
-        found = _Climber(scorer, start, terms).climb()
+        found = Climber(scorer, start, terms).climb()
         best = found if found.total > best.total + _GAIN else best
     failures = 0
     while failures < restarts:
-        start = _turned(best.adjacency, rng) if failures % 3 else _shaken(best.adjacency, rng)
-        found = _Climber(scorer, start, terms).climb()
+        start = equivalent_graph(best.adjacency, rng) if failures % 3 else _shaken(best.adjacency, rng)
+        found = Climber(scorer, start, terms).climb()
         failures += 1
         if found.total > best.total + _GAIN:
             best, failures = found, 0
     return best
 
 
-def _turned(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+def equivalent_graph(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Another member of the equivalence class, by random reversals of covered edges (Chickering 1995).
 
     From there single additions and removals reach graphs that the present member hides.
@@ -201,44 +211,52 @@ def _shaken(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
     return acyclic_edges(size, [(s, i, j) for s, i, j in edges if i != j])
 
 
-def _equal_variance(table: Table, language: FloatArray, seed: int) -> Climbed | None:
-    """A graph under equal error variances, with its score; the caller compares it.
+def _equal_variance(
+    table: Table, language: FloatArray, seed: int
+) -> tuple[FixedVarianceScore, Climbed, float]:
+    """A graph under equal error variances, its score, and its total on the scale of free variances.
 
     Alternates the two steps of its likelihood: weights 1/σ² for all residual sums, then the common σ².
     """
     size, rows = len(table.names), float(table.rows)
     scorer = GaussianScore(table)
-    best: Climbed | None = None
     sigma = float(np.median([scorer.variances(i, np.zeros(0, dtype=np.intp))[i] for i in range(size)]))
+    fixed = FixedVarianceScore(table, sigma)
     for _ in range(6):
-        fixed = _FixedVariance(table, sigma)
         best = climb(fixed, size, language=language, restarts=3, seed=seed)
         left = [scorer.variances(i, np.flatnonzero(best.adjacency[:, i]))[i] for i in range(size)]
         new = float(np.mean(left))
         if abs(new - sigma) < 1e-3 * sigma:
             break
         sigma = new
-    if best is None:
-        return None
+        fixed = FixedVarianceScore(table, sigma)
     edges = float(best.adjacency.sum())
     equal_total = -0.5 * rows * size * np.log(sigma) - 0.5 * np.log(rows) * (edges + 1)
-    return Climbed(best.adjacency, float(equal_total + language[best.adjacency].sum()))
+    return fixed, best, float(equal_total + language[best.adjacency].sum())
 
 
-class _FixedVariance(GaussianScore):
-    """Gaussian score with one known error variance, which makes the equal-variance score decomposable."""
+def best_of_scores(
+    table: Table,
+    *,
+    language: FloatArray | None = None,
+    starts: tuple[NDArray[np.bool_], ...] = (),
+    restarts: int = 40,
+    seed: int = 0,
+    equal_variances: bool = True,
+) -> tuple[LocalScore, Climbed]:
+    """The best graph under the score that explains the table better, free or equal error variances.
 
-    def __init__(self, table: Table, sigma: float) -> None:
-        super().__init__(table)
-        self.sigma = sigma
-
-    def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
-        """Local term with each other variable added; entry [node] is the term of the parents alone."""
-        found = self.variances(node, parents)
-        count = self.counts[node]
-        added = np.full(found.size, parents.size + 1.0)
-        added[node] = parents.size
-        return np.asarray(-0.5 * count * found / self.sigma - 0.5 * np.log(count) * added)
+    Arguments are those of `climb` and `best_graph`.
+    """
+    size = len(table.names)
+    terms = np.zeros((size, size)) if language is None else language
+    scorer = score_of(table)
+    best = climb(scorer, size, language=terms, starts=starts, restarts=restarts, seed=seed)
+    if equal_variances and not table.discrete:
+        fixed, equal, total = _equal_variance(table, terms, seed)
+        if total > best.total - 0.5 * np.log(table.rows) * size:
+            return fixed, equal
+    return scorer, best
 
 
 def best_graph(
@@ -268,12 +286,14 @@ def best_graph(
             (float(language[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(language > 0), strict=True)
         ]
         starts = (*starts, acyclic_edges(size, spoken))
-    best = climb(score_of(table), size, language=language, starts=starts, restarts=restarts, seed=seed)
-    if equal_variances and not table.discrete:
-        equal = _equal_variance(table, language, seed)
-        free_total = best.total - 0.5 * np.log(table.rows) * size
-        if equal is not None and equal.total > free_total:
-            best = equal
+    _, best = best_of_scores(
+        table,
+        language=language,
+        starts=starts,
+        restarts=restarts,
+        seed=seed,
+        equal_variances=equal_variances,
+    )
     return _drawn(table.names, best.adjacency, belief)
 
 
@@ -282,9 +302,10 @@ def _drawn(names: tuple[str, ...], found: NDArray[np.bool_], belief: PairBelief 
     adjacency = found.copy()
     bidirected: list[tuple[str, str]] = []
     if belief is not None:
+        rarity = belief.confounding_odds()
         for row, (i, j) in enumerate(zip(belief.first, belief.second, strict=True)):
             direct = belief.evidence[row, 0] if adjacency[i, j] else belief.evidence[row, 1]
-            if (adjacency[i, j] or adjacency[j, i]) and belief.evidence[row, 3] > direct + 1.0:
+            if (adjacency[i, j] or adjacency[j, i]) and belief.evidence[row, 3] + rarity > direct:
                 adjacency[i, j] = adjacency[j, i] = False
                 bidirected.append((names[i], names[j]))
     return MixedGraph.from_adjacency(names, adjacency, bidirected)

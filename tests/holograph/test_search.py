@@ -14,11 +14,13 @@ from hal9.holograph import (
     discover,
     score,
 )
-from hal9.holograph.belief import PairBelief
+from hal9.holograph.belief import NoiseModel, PairBelief
 from hal9.holograph.curves import known_graph
+from hal9.holograph.evidence import data_evidence
 from hal9.holograph.graph import equivalence_class, topological_order
 from hal9.holograph.metrics import random_dag
-from hal9.holograph.scoring import DiscreteScore, GaussianScore, data_evidence
+from hal9.holograph.questions import Answer, Question
+from hal9.holograph.scoring import DiscreteScore, GaussianScore
 from hal9.holograph.search import best_graph
 
 
@@ -85,6 +87,44 @@ def test_data_evidence_is_level_where_data_cannot_tell_and_bounded() -> None:
     assert evidence[row, 0] == pytest.approx(evidence[row, 1], abs=1e-3)
     assert evidence[row, 2] == pytest.approx(-6.0)
     assert evidence.min() >= -6.0
+
+
+def test_every_edge_of_a_fork_is_left_open_by_data_alone() -> None:
+    truth = MixedGraph(("a", "b", "c"), frozenset({("b", "a"), ("b", "c")}))
+    evidence = data_evidence(Table.of(truth.names, simulate(truth, 500, 0, standardised=True)))
+    for pair in (("a", "b"), ("b", "c")):
+        row, _ = PairBelief(truth.names).pair(*pair)
+        assert evidence[row, 0] == pytest.approx(evidence[row, 1], abs=1e-3)
+    row, _ = PairBelief(truth.names).pair("a", "c")
+    assert int(np.argmax(evidence[row])) == 2
+
+
+def test_data_evidence_knows_a_collider_and_equal_error_variances() -> None:
+    collider = MixedGraph(("a", "b", "c"), frozenset({("a", "b"), ("c", "b")}))
+    evidence = data_evidence(Table.of(collider.names, simulate(collider, 500, 0, standardised=True)))
+    belief = PairBelief(collider.names)
+    assert evidence[belief.pair("a", "b")[0], 1] < -3.0
+    assert evidence[belief.pair("b", "c")[0], 0] < -3.0
+    raw = MixedGraph(("a", "b"), frozenset({("a", "b")}))
+    evidence = data_evidence(Table.of(raw.names, simulate(raw, 500, 0, standardised=False)))
+    assert evidence[0, 0] == pytest.approx(0.0, abs=1e-3)
+    assert evidence[0, 1] < -3.0
+
+
+def test_one_doubtful_common_cause_answer_does_not_outweigh_a_cause() -> None:
+    truth = MixedGraph(("a", "b", "c"), frozenset({("a", "b")}))
+    table = Table.of(truth.names, simulate(truth, 500, 0, standardised=True))
+    belief = PairBelief(truth.names)
+    belief.data = data_evidence(table)
+    noise = NoiseModel.assumed(0.8, fixed=True)
+    belief.add(Question("direction", "a", "b"), Answer("direction", "common_cause"), noise)
+    swapped = Question("direction", "a", "b", swapped=True)
+    belief.add(swapped, Answer("direction", "first_causes_second"), noise, weight=2 / 3)
+    assert best_graph(table, belief).directed == {("a", "b")}
+    sure = Question("confounder", "a", "b")
+    belief.add(sure, Answer("confounder", "hidden_common_cause"), NoiseModel.assumed(0.99, fixed=True))
+    belief.add(swapped, Answer("direction", "common_cause"), noise)
+    assert best_graph(table, belief).bidirected == {frozenset(("a", "b"))}
 
 
 def test_language_and_data_together_beat_either_on_standardised_data() -> None:
