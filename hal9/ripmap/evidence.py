@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hal9.ripmap.chronicle import Chronicle
 from hal9.ripmap.graph import shingles_of
 from hal9.ripmap.model import Role
+from hal9.ripmap.naming import dotted_symbols, named_files
 from hal9.ripmap.query import Mention, Part, Query, parse_task
 from hal9.ripmap.signals_lexical import Slice, TaskWords, chunk_slice, file_slice, task_words
 from hal9.ripmap.sparse import distinct
@@ -23,8 +24,6 @@ __all__ = ["Case", "Task", "prepare"]
 Array = NDArray[np.float64]
 _PART_STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 0.8, "code": 0.4, "traceback": 0.3}
 _MARKED, _PLAIN = 1.0, 0.6
-_MOST_NAMED = 3
-"""A path tail that fits more files than this names none of them."""
 _MOST_FRAMES = 40
 
 
@@ -55,7 +54,7 @@ class Case:
         words: the task's words; `files` and `chunks` their counts.
         mentioned: per file, strength of names it defines.
         mentioned_symbols: symbol to strength.
-        named: per file, 1 where the task names it.
+        named: per file, how clearly the task names it, 0 to 1.
         frames: (file, share) per stack frame in the repository, innermost first.
         errors: per file, matched error texts and quotations, rare ones more.
         pairs: per file, summed rarity of the title's word pairs it holds, and of the prose's others.
@@ -105,7 +104,7 @@ def prepare(terrain: Terrain, task: Task, chronicle: Chronicle | None = None) ->
         chunks=chunk_slice(terrain, found),
         mentioned=mentioned,
         mentioned_symbols=symbols,
-        named=_named(terrain, query),
+        named=named_files(terrain, query),
         frames=_frames(terrain, query),
         errors=_errors(terrain, query),
         pairs=_pairs(terrain, query),
@@ -146,7 +145,7 @@ def _mentioned(terrain: Terrain, query: Query) -> tuple[Array, dict[int, float]]
         for symbol in symbols.tolist():
             by_symbol[symbol] = max(by_symbol.get(symbol, 0.0), strength / max(1, len(symbols)) ** 0.5)
     for mention in query.dotted:
-        for symbol in _dotted_symbols(terrain, mention.text):
+        for symbol in dotted_symbols(terrain, mention.text):
             by_symbol[symbol] = max(by_symbol.get(symbol, 0.0), _PART_STRENGTH[mention.part])
             by_file[terrain.symbols.file[symbol]] += 0.5 * _PART_STRENGTH[mention.part]
     return by_file, by_symbol
@@ -154,54 +153,6 @@ def _mentioned(terrain: Terrain, query: Query) -> tuple[Array, dict[int, float]]
 
 def _speaks(mention: Mention) -> bool:
     return mention.marked or is_code_like(mention.text) or mention.text[:1].isupper()
-
-
-def _dotted_symbols(terrain: Terrain, dotted: str) -> list[int]:
-    """Definitions that `Class.method` or `module.function` means, when that is not more than three."""
-    head, _, name = dotted.rpartition(".")
-    symbols = terrain.definers(name)
-    if not len(symbols):
-        return []
-    owner = head.rpartition(".")[2]
-    table = terrain.symbols
-    modules = set(_modules(terrain, head))
-    found = [
-        symbol
-        for symbol in symbols.tolist()
-        if table.names[table.parent[symbol]].rpartition(".")[2] == owner or int(table.file[symbol]) in modules
-    ]
-    found = [symbol for symbol in found if terrain.primary[table.file[symbol]]]
-    return found if len(found) <= _MOST_NAMED else []
-
-
-def _modules(terrain: Terrain, dotted: str) -> list[int]:
-    """Files of the longest leading part of a dotted name that is a module."""
-    parts = dotted.split(".")
-    for end in range(len(parts), 0, -1):
-        found = terrain.modules.module(".".join(parts[:end]))
-        if found:
-            return found
-    return []
-
-
-def _named(terrain: Terrain, query: Query) -> Array:
-    named = np.zeros(len(terrain.paths))
-    for mention in query.paths:
-        _name(named, terrain.modules.tail(mention.text), terrain.primary)
-    for mention in query.dotted:
-        parts = mention.text.split(".")
-        for end in range(len(parts), 1, -1):
-            found = terrain.modules.module(".".join(parts[:end]))
-            if found:
-                _name(named, found, terrain.primary)
-                break
-    return named
-
-
-def _name(named: Array, found: list[int], primary: NDArray[np.bool_]) -> None:
-    first = [position for position in found if primary[position]] or found
-    if len(first) <= _MOST_NAMED:
-        named[first] = 1.0
 
 
 def _frames(terrain: Terrain, query: Query) -> tuple[tuple[tuple[int, float], ...], ...]:

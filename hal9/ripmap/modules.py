@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from hal9.ripmap.model import Import, Role
 
-__all__ = ["ModuleMap", "Names", "PathFinder", "module_name"]
+__all__ = ["ModuleMap", "Names", "PathFinder", "is_package_file", "module_name"]
 
 
 class Names(NamedTuple):
@@ -31,6 +31,12 @@ _PACKAGE_FILES = frozenset({"__init__", "index", "mod", "lib", "main", "package-
 _MOST_TARGETS = 8
 """A module name that fits more files than this tells nothing."""
 _REEXPORT_HOPS = 3
+
+
+def is_package_file(path: str) -> bool:
+    """Whether a file stands for the folder it is in."""
+    folder, _, name = path.rpartition("/")
+    return bool(folder) and name.split(".")[0] in _PACKAGE_FILES
 
 
 def module_name(path: str) -> str:

@@ -37,12 +37,20 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A name in the task: `strength` 1 in the title or in code marks, less in prose and pasted code."""
+    """A name in the task.
+
+    Attributes:
+        part: where it was seen first.
+        marked: written so that it must be a name (code marks, a call, snake or camel case).
+        count: how often.
+        quoted: stands alone in code marks.
+    """
 
     text: str
     part: Part
     marked: bool
     count: int
+    quoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +250,16 @@ class _Mentions:
             self._add("dotted", match.group(1), part, marked=in_prose)
         for match in patterns.DOUBLE_COLON.finditer(text):
             self._add("dotted", match.group(1).replace("::", "."), part, marked=in_prose)
+        for match in patterns.FROM_IMPORT.finditer(text):
+            for item in (match.group(2) or match.group(3)).split(","):
+                name = item.split(" as ")[0].strip()
+                if name.isidentifier() and not match.group(1).startswith("."):
+                    self._add("dotted", f"{match.group(1)}.{name}", part, marked=in_prose)
         called = {match.group(1) for match in patterns.CALL.finditer(text)} if in_prose else set()
         marked_words = {word for span in spans for word in words(span)} | called
         for word in words(text):
             if word in marked_words:
-                self._add("identifiers", word, part, marked=True)
+                self._add("identifiers", word, part, marked=True, quoted=word in spans)
             elif is_code_like(word):
                 self._add("identifiers", word, part, marked=in_prose)
             elif not in_prose or len(word) > 2 or word[0].isupper():
@@ -260,14 +273,16 @@ class _Mentions:
             return
         self._add("paths", path.removeprefix("./"), part, marked=True)
 
-    def _add(self, kind: str, text: str, part: Part, *, marked: bool) -> None:
+    def _add(self, kind: str, text: str, part: Part, *, marked: bool, quoted: bool = False) -> None:
         if len(text) < 2 and not marked:
             return
         known = self._found[kind].get(text)
         if known is None:
-            self._found[kind][text] = Mention(text, part, marked, 1)
+            self._found[kind][text] = Mention(text, part, marked, 1, quoted)
         else:
-            self._found[kind][text] = Mention(text, known.part, known.marked or marked, known.count + 1)
+            self._found[kind][text] = Mention(
+                text, known.part, known.marked or marked, known.count + 1, known.quoted or quoted
+            )
 
 
 def _frames(text: str) -> tuple[Frame, ...]:

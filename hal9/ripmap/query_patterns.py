@@ -58,6 +58,9 @@ FOLDER = _Pattern(r"(?<![\w/.@-])((?:[\w.+-]+/){1,10}[\w.+-]*)(?![\w/])")
 DOTTED = _Pattern(r"(?<![\w/.@])([^\W\d]\w*(?:\.[^\W\d]\w*)+)(?![\w/])", re.UNICODE)
 DOUBLE_COLON = _Pattern(r"(?<![\w:])([^\W\d]\w*(?:::[^\W\d]\w*)+)", re.UNICODE)
 RST_ROLE = _Pattern(r":(?:[a-z]+:)?([a-z]+):`~?\.?(?:[^`<]*<)?!?([\w./ :-]+?)>?`")
+FROM_IMPORT = _Pattern(
+    r"^[ \t>.]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(?:\(([^()]{1,2000})\)|([^\n#(]{1,500}))", re.MULTILINE
+)
 CREDIT = _Pattern(r"(?:-- ?)?(?:\b[Bb]y )?:user:`[^`\n]{0,80}`|(?<![\w`@])@[A-Za-z][\w-]{0,40}(?=[\s,.)])")
 BACKPORT = _Pattern(
     r"^[^\w\n]{0,8}(?:This is a backport of|\(?cherry[- ]picked from|Backport of|Merge pull request|Merge branch).*$",

@@ -232,7 +232,7 @@ def role_factor(case: Case, parameters: Parameters) -> Array:
     for role, value in table:
         rows = terrain.role(role)
         factor[rows] = np.minimum(factor[rows], value)
-    named = case.named > 0
+    named = case.named > 0.5
     factor[named] = np.maximum(factor[named], 0.8)
     return factor
 

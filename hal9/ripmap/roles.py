@@ -116,6 +116,12 @@ _GENERATED_HEAD = re.compile(
     rb"|[Aa]uto-?generated (?:by|file|from)|[Gg]enerated by the protocol buffer compiler"
     rb"|This file (?:is|was) (?:auto(?:matically)?[- ])?generated"
 )
+_CODE = re.compile(
+    rb"^[ \t]*(?:import |from \S+ import |(?:export |public |async |static )*(?:class|def|func|fn|function|struct|const|let|var) "
+    rb"|[A-Za-z_][\w.]*[ \t]*=[^=]|using |namespace |use )",
+    re.MULTILINE,
+)
+"""Where a file's head, in which a program would sign, is over; a later mention speaks of something else."""
 _HEAD_BYTES = 1024
 _MINIFIED_LINE = 5000
 
@@ -156,7 +162,8 @@ def is_generated(source: bytes, language: str) -> bool:
     """Whether the contents say that a program wrote them (a mark near the top, or minified)."""
     if language in {"markdown", "restructuredtext", "text"}:
         return False
-    if _GENERATED_HEAD.search(source, 0, _HEAD_BYTES):
+    code = _CODE.search(source, 0, _HEAD_BYTES)
+    if _GENERATED_HEAD.search(source, 0, code.start() if code else _HEAD_BYTES):
         return True
     return language in {"javascript", "css", "json"} and is_minified(source)
 

@@ -233,7 +233,7 @@ def _conversation(case: Case, parameters: Parameters) -> dict[str, Array]:
         chat = np.zeros(len(case.terrain.paths))
         chat[case.chat] = np.log(parameters["boost_chat_file"])
         found["chat"] = chat
-    anchors = distinct(np.concatenate([case.chat, np.flatnonzero(case.named > 0)])).astype(np.intp)
+    anchors = distinct(np.concatenate([case.chat, np.flatnonzero(case.named > 0.5)])).astype(np.intp)
     if case.chronicle is not None and len(anchors):
         coupled = case.chronicle.coupled(anchors, case.task.time)
         if coupled.any() and parameters["boost_temporal_coupling"] > 1.0:

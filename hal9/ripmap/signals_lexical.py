@@ -75,6 +75,8 @@ class TaskWords:
 def task_words(terrain: Terrain, query: Query, names: frozenset[str]) -> TaskWords:
     """Look the task's words up; `names` are the tokens of the task's identifiers."""
     lexicon = terrain.lexicon
+    # `new` in code marks is the name of something.
+    spoken = BOILERPLATE - {mention.text for mention in query.identifiers if mention.quoted}
     tokens: list[str] = []
     columns: list[int] = []
     relatives: list[int] = []
@@ -116,7 +118,7 @@ def task_words(terrain: Terrain, query: Query, names: frozenset[str]) -> TaskWor
         parts=parts[:, kept],
         idf=idf[kept],
         identifiers=np.array([tokens[position] in names for position in kept], np.bool_),
-        boilerplate=np.array([tokens[position] in BOILERPLATE for position in kept], np.bool_),
+        boilerplate=np.array([tokens[position] in spoken for position in kept], np.bool_),
     )
 
 
