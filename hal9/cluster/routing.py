@@ -14,6 +14,7 @@ from hal9.errors import Hal9Error
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TERMINAL, TaskRow
 from hal9.learning.outcomes import TaskOutcome
+from hal9.learning.rollback import BACK_TO
 from hal9.learning.routing_credit import hand_overs
 from hal9.learning.routing_relevance import RelevanceFilter
 from hal9.learning.switches import Switches
@@ -188,16 +189,27 @@ class Routing:
             self._switches.put(_MARK, now)
 
     def _heed_promotions(self) -> None:
-        """Discount the edges of neurons whose prompt the ledger says was changed since the last look."""
+        """Discount the edges of neurons whose prompt the ledger says was changed since the last look.
+
+        A rollback to a moment has brought the weights of that moment back with the prompts: neither what it
+        wrote nor what it undid counts.
+        """
         seen = int(self._switches.get(_PROMPTS_SEEN, 0))
         with self._router.store.reading() as connection:
             rows = connection.execute(
-                "SELECT rowid, target FROM adjustments WHERE kind = 'prompt_set' AND rowid > ? "
-                "ORDER BY rowid",
+                "SELECT rowid, kind, target, time, cause FROM adjustments "
+                "WHERE kind IN ('prompt_set', 'rollback') AND rowid > ? ORDER BY rowid",
                 (seen,),
             ).fetchall()
+        changed: list[tuple[float, str]] = []
         for row in rows:
-            self._router.learned.promoted(row["target"])
+            if row["kind"] == "rollback":
+                moment = float(row["cause"].removeprefix(BACK_TO))
+                changed = [one for one in changed if one[0] <= moment]
+            elif not row["cause"].startswith(BACK_TO):
+                changed.append((row["time"], row["target"]))
+        for _, neuron in changed:
+            self._router.learned.promoted(neuron)
         if rows:
             self._switches.put(_PROMPTS_SEEN, rows[-1]["rowid"])
 

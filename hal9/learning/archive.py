@@ -20,6 +20,7 @@ from hal9.learning.engine import LearningEngine
 from hal9.learning.explain import change_as_json
 from hal9.learning.ledger import Ledger
 from hal9.learning.prompts import PromptBook
+from hal9.learning.routing_restore import weights_document
 from hal9.memory import (
     MemoryStore,
     MitigationBook,
@@ -91,6 +92,7 @@ def export_archive(store: MemoryStore, prompts: PromptBook, key: bytes) -> str:
             }
             for one in sorted(PatternBook(store).all(), key=lambda one: one.id)
         ],
+        "weights": weights_document(store),
         "ledger": [change_as_json(change) for change in ledger.rows()],
     }
     signed = {**content, "signature": _signature(content, key), "hash": _hash(content)}

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 _NODES = 160
 _ANGLES = (np.arange(_NODES) + 0.5) * (np.pi / 2 / _NODES)
-# Without a single failure (or success) the density ends as a straight line to zero: the midpoint rule's h² term.
+# Without a single failure (or success) the density ends as a straight line to zero: midpoint rule's h² term.
 _EDGE = 11.0 / 12.0
 _LOG_SIN, _LOG_COS = np.log(np.sin(_ANGLES)), np.log(np.cos(_ANGLES))
 

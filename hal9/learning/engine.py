@@ -86,7 +86,9 @@ class LearningEngine:
             layer_of=parts.layer_of,
             alert=parts.alert,
         )
-        self.rollback = Rollback(parts.store, parts.prompts, self.gate)
+        self.rollback = Rollback(
+            parts.store, parts.prompts, self.gate, routing=lambda: parts.settings().routing
+        )
         self.on_outcome: list[Callable[[TaskOutcome], None]] = []
         self._parts = parts
 

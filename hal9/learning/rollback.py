@@ -1,12 +1,12 @@
 """Undoing: one change, or everything since a moment; what is restored is byte for byte what was.
 
-Learned state is what changes how a task is done: the promptgrams in force and the admitted mitigations.
-Counters, errors and patterns are observations, not changes; they stay.
+Learned state is what changes how a task is done: the promptgrams in force, the admitted mitigations and the
+connection weights. Counters of mitigations, errors and patterns are observations, not changes; they stay.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,15 @@ from hal9.errors import PromptgramMergeConflict, RollbackBlocked
 from hal9.learning.gate import CHANGES, Gate
 from hal9.learning.ledger import Change, Ledger
 from hal9.learning.prompts import PromptBook
+from hal9.learning.routing_restore import restore_weights, weights_document
 from hal9.memory import MemoryStore, MitigationBook
 from hal9.promptgram import Promptgram, merge
+from hal9.settings import RoutingSettings
 
-__all__ = ["Rollback", "Undone", "state_document"]
+BACK_TO = "to "
+"""How the cause of what a rollback to a moment writes begins; the moment follows."""
+
+__all__ = ["BACK_TO", "Rollback", "Undone", "state_document"]
 
 
 def state_document(store: MemoryStore, prompts: PromptBook) -> str:
@@ -28,6 +33,7 @@ def state_document(store: MemoryStore, prompts: PromptBook) -> str:
             for one in MitigationBook(store).all(states=("admitted",))
         ),
         "prompts": {name: prompts.in_force(name).dump() for name in sorted(prompts.files)},
+        "weights": weights_document(store),
     }
     return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1)
 
@@ -41,14 +47,29 @@ class Undone:
 
 
 class Rollback:
-    """Undoes changes. Safe to call from any thread, like the store."""
+    """Undoes changes. Safe to call from any thread, like the store.
 
-    def __init__(self, store: MemoryStore, prompts: PromptBook, gate: Gate) -> None:
+    Args:
+        store: the memory file.
+        prompts: the promptgrams in force.
+        gate: brings contents into force.
+        routing: settings in force now; None where nothing is routed.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        prompts: PromptBook,
+        gate: Gate,
+        *,
+        routing: Callable[[], RoutingSettings] | None = None,
+    ) -> None:
         self.store = store
         self.prompts = prompts
         self.ledger = Ledger(store)
         self.book = MitigationBook(store)
         self._gate = gate
+        self._routing = routing
 
     def change(self, change_id: str, *, actor: str = "user") -> Undone:
         """Undo one change.
@@ -75,8 +96,9 @@ class Rollback:
         with self.store.writing():
             said += self._prompts_to(moment, actor)
             said += self._mitigations_to(moment, actor)
+            said += self._weights_to(moment, actor)
             self._states_to(moment, actor)
-            self.ledger.record("rollback", "all", cause=f"to {moment:.6f}", actor=actor)
+            self.ledger.record("rollback", "all", cause=f"{BACK_TO}{moment:.6f}", actor=actor)
         return self._done(said or ["nothing had changed since"])
 
     def _done(self, said: Iterable[str]) -> Undone:
@@ -135,7 +157,7 @@ class Rollback:
         for neuron, first in sorted(later.items()):
             if not self.prompts.knows(neuron) or self.prompts.in_force(neuron).dump() == first.before:
                 continue
-            self._gate.set_prompt(neuron, first.before, cause=f"to {moment:.6f}", actor=actor)
+            self._gate.set_prompt(neuron, first.before, cause=f"{BACK_TO}{moment:.6f}", actor=actor)
             said.append(f"{neuron}: back to version {Promptgram.parse(first.before).version}")
         return said
 
@@ -151,8 +173,25 @@ class Rollback:
         for number, state in sorted(then.items()):
             now = self.book.get(number).state
             if now != state and "admitted" in (now, state):
-                self._set_mitigation(number, now, state, actor, f"to {moment:.6f}")
+                self._set_mitigation(number, now, state, actor, f"{BACK_TO}{moment:.6f}")
                 said.append(f"mitigation {number}: {now} → {state}")
+        return said
+
+    def _weights_to(self, moment: float, actor: str) -> list[str]:
+        if self._routing is None:
+            return []
+        before = weights_document(self.store)
+        said = restore_weights(self.store, self._routing(), moment)
+        after = weights_document(self.store)
+        if after != before:
+            self.ledger.record(
+                "weights",
+                "all",
+                change=(_lines(before), _lines(after)),
+                cause=f"{BACK_TO}{moment:.6f}",
+                actor=actor,
+                details={"evidence": {"restored": said}},
+            )
         return said
 
     def _states_to(self, moment: float, actor: str) -> None:
@@ -170,3 +209,8 @@ class Rollback:
                 self.ledger.move(change.id, "applied", actor=actor, cause="rollback")
             elif not was_applied and change.state == "applied":
                 self.ledger.move(change.id, "rolled_back", actor=actor, cause="rollback")
+
+
+def _lines(edges: list[list[object]]) -> str:
+    """One edge per line, for the ledger's diff."""
+    return "".join(json.dumps(edge, ensure_ascii=False) + "\n" for edge in edges)

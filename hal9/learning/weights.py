@@ -19,9 +19,11 @@ from hal9.learning.routing import Policy, make_policy, with_floor
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
-__all__ = ["Edge", "HandOver", "Pick", "WeightBook"]
+__all__ = ["Edge", "HandOver", "Pick", "WeightBook", "first_counted", "keep_image"]
 
 _SPAN = 1024
+# So many spans before those that count are kept, for `restore_weights`.
+_KEPT_SPANS = 8
 _REMEMBERED = 4096
 _KEPT_ODDS = 64
 
@@ -197,7 +199,7 @@ class WeightBook:
                     changed += 1
                     touched.add((one.source, one.task_class))
             for source, task_class in sorted(touched):
-                self._write_weights(tables.conn, source, task_class)
+                self.rewrite(tables.conn, source, task_class)
         return changed
 
     def _record(self, connection: sqlite3.Connection, task_id: str, one: HandOver, usd: float) -> bool:
@@ -209,12 +211,16 @@ class WeightBook:
         ).fetchone()
         if known is not None and known["success"] is not None:
             if bool(known["success"]) == one.success and known["usd"] == usd:
-                return False
+                return False  # also when a rollback took it out: old news does not bring it back
+            keep_image(connection, known, now=self._now())
+            number = known["number"] or self._next(connection, one.source, one.task_class)
             connection.execute(
-                "UPDATE route_events SET success = ?, usd = ? WHERE id = ?",
-                (float(one.success), usd, known["id"]),
+                "UPDATE route_events SET number = ?, success = ?, usd = ? WHERE id = ?",
+                (number, float(one.success), usd, known["id"]),
             )
-            if bool(known["success"]) != one.success:
+            if known["number"] is None:
+                self._count(connection, edge, one.success, 1)
+            elif bool(known["success"]) != one.success:
                 self._count(connection, edge, one.success, 1)
                 self._count(connection, edge, not one.success, -1)
             connection.execute("UPDATE memory_meta SET value = value + 1 WHERE key = 'route_epoch'")
@@ -222,8 +228,9 @@ class WeightBook:
         number = self._next(connection, one.source, one.task_class)
         if known is not None:
             connection.execute(
-                "UPDATE route_events SET kind = 'outcome', number = ?, success = ?, usd = ? WHERE id = ?",
-                (number, float(one.success), usd, known["id"]),
+                "UPDATE route_events SET kind = 'outcome', number = ?, success = ?, usd = ?, at = ? "
+                "WHERE id = ?",
+                (number, float(one.success), usd, self._now(), known["id"]),
             )
         else:
             connection.execute(
@@ -255,7 +262,7 @@ class WeightBook:
                     (source, target, task_class, number, factor, self._now()),
                 )
             for source, task_class in sorted({(row[0], row[2]) for row in rows}):
-                self._write_weights(tables.conn, source, task_class)
+                self.rewrite(tables.conn, source, task_class)
         return len(rows)
 
     def _next(self, connection: sqlite3.Connection, source: str, task_class: str) -> int:
@@ -265,12 +272,22 @@ class WeightBook:
         ).fetchone()
         number = int(row[0] or 0) + 1
         if number % _SPAN == 0:
-            # What no computation starts from any more.
-            connection.execute(
-                "DELETE FROM route_events WHERE from_neuron = ? AND task_class = ? AND number < ?",
-                (source, task_class, _first(number)),
-            )
+            self._prune(connection, source, task_class, first_counted(number) - _KEPT_SPANS * _SPAN)
         return number
+
+    def _prune(self, connection: sqlite3.Connection, source: str, task_class: str, lowest: int) -> None:
+        """Drop what no computation starts from any more, nor a rollback would; rows without number by age."""
+        group = (source, task_class)
+        oldest = connection.execute(
+            "SELECT min(id) FROM route_events WHERE from_neuron = ? AND task_class = ? AND number >= ?",
+            (*group, lowest),
+        ).fetchone()[0]
+        connection.execute(
+            "DELETE FROM route_events WHERE from_neuron = ? AND task_class = ? "
+            "AND (number < ? OR (number IS NULL AND id < ?))",
+            (*group, lowest, oldest or 0),
+        )
+        connection.execute("DELETE FROM route_changes WHERE event NOT IN (SELECT id FROM route_events)")
 
     def _count(
         self, connection: sqlite3.Connection, edge: tuple[str, str, str], success: bool, by: int
@@ -282,8 +299,8 @@ class WeightBook:
             (*edge, by, by),
         )
 
-    def _write_weights(self, connection: sqlite3.Connection, source: str, task_class: str) -> None:
-        """Every edge of the group: a change of the world shows at one edge and concerns all."""
+    def rewrite(self, connection: sqlite3.Connection, source: str, task_class: str) -> None:
+        """Bring every edge of a group in line with its events; a change of the world concerns all of them."""
         group = self._group(connection, source, task_class)
         worth = group.policy.worth()[0]
         won, lost = (counts[0] for counts in group.policy.evidence())
@@ -316,8 +333,8 @@ class WeightBook:
             (source, task_class),
         ).fetchone()[0]
         newest = int(newest or 0)
-        if group is None or newest < group.number or _first(newest) > _first(group.number):
-            group = _Group(make_policy(settings), [], _first(newest) - 1)
+        if group is None or newest < group.number or first_counted(newest) > first_counted(group.number):
+            group = _Group(make_policy(settings), [], first_counted(newest) - 1)
             self._groups[source, task_class] = group
         if newest > group.number:
             self._take_in(connection, group, source, task_class)
@@ -363,7 +380,7 @@ class WeightBook:
         with self.store.reading() as connection:
             rows = connection.execute(
                 "SELECT kind, task_class, task_id, success, usd, odds, policy, at FROM route_events "
-                "WHERE from_neuron = ? AND to_neuron = ? AND kind != 'choice' ORDER BY id DESC LIMIT ?",
+                "WHERE from_neuron = ? AND to_neuron = ? AND number IS NOT NULL ORDER BY id DESC LIMIT ?",
                 (source, target, limit),
             ).fetchall()
         return [dict(row) for row in rows]
@@ -372,7 +389,15 @@ class WeightBook:
         return self.store.clock.now()
 
 
-def _first(newest: int) -> int:
+def keep_image(connection: sqlite3.Connection, event: sqlite3.Row, *, now: float) -> None:
+    """Keep an event as it is before it is changed, so that every earlier state can be told."""
+    connection.execute(
+        "INSERT INTO route_changes (event, at, number, success, usd) VALUES (?, ?, ?, ?, ?)",
+        (event["id"], now, event["number"], event["success"], event["usd"]),
+    )
+
+
+def first_counted(newest: int) -> int:
     """Number of the event from which knowledge is computed: between one and two spans back."""
     return max(1, (newest // _SPAN - 1) * _SPAN)
 

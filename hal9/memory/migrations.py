@@ -360,4 +360,23 @@ def _routes(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO memory_meta(key, value) VALUES ('route_epoch', 0)")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_memories, _patterns, _learning, _packs, _outcomes, _routes)
+def _route_changes(connection: sqlite3.Connection) -> None:
+    """7: hand-overs as they were before a verdict was corrected or a rollback took them out."""
+    _create(
+        connection,
+        "route_changes",
+        {"id": int, "event": int, "at": float, "number": int, "success": float, "usd": float},
+        nullable=("number",),
+        indexes=(("at",), ("event",)),
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _memories,
+    _patterns,
+    _learning,
+    _packs,
+    _outcomes,
+    _routes,
+    _route_changes,
+)

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hal9.cluster import Daemon, Home
 from hal9.cluster.book import BOOK
+from hal9.promptgram import Edit
 from tests.conftest import Script, edit_settings, running_cluster
 
 OBJECTIVE = "Write add(a, b) in adder.py"
@@ -110,6 +112,40 @@ async def test_a_changed_prompt_makes_what_is_known_of_its_edges_weigh_less(
             await daemon.routing._count([])
         events = daemon.router.weights.events("l4-strategist", "l3-designer")
         assert [event["kind"] for event in events] == ["promotion", "promotion", "outcome"]
+
+
+async def test_a_rollback_brings_the_weights_of_that_moment_back_and_its_prompts_discount_nothing(
+    home: Home, script: Script
+) -> None:
+    script("adder")
+    async with running_cluster(home) as (daemon, cluster):
+
+        async def one_more_task() -> None:
+            before = sum(map(sum, counts(daemon).values()))
+            await cluster.wait(await cluster.submit("Say one"), timeout_seconds=60)
+            async with asyncio.timeout(15):
+                while sum(map(sum, counts(daemon).values())) != before + 2:
+                    await asyncio.sleep(0.05)
+
+        await one_more_task()
+        await daemon.routing._count([])
+        edges, moment = daemon.router.weights.edges(), daemon.learner.store.clock.now()
+        await one_more_task()
+        prompt = daemon.definitions["l3-designer"].promptgram
+        learned_prompt = prompt.apply(Edit("Style", "append", content="- Be brief."))
+        daemon.learner.engine.gate.set_prompt("l3-designer", learned_prompt.dump(), cause="c", actor="test")
+        number = await cluster.request("rollback", {"moment": moment})
+        answer = json.loads(await cluster.answer(number))
+        assert sum("hand-overs taken out" in line for line in answer["said"]) == 2
+        assert "l3-designer: back to version 1" in answer["said"]
+        await daemon.routing._count([])
+        now = daemon.router.weights.edges()
+        assert [replace(one, last_adjusted=None) for one in now] == [
+            replace(one, last_adjusted=None) for one in edges
+        ]
+        daemon.learner.engine.gate.set_prompt("l3-designer", learned_prompt.dump(), cause="c", actor="test")
+        await daemon.routing._count([])
+        assert daemon.router.weights.events("l4-strategist", "l3-designer")[0]["kind"] == "promotion"
 
 
 async def test_nothing_is_learned_while_learning_is_paused(home: Home, script: Script) -> None:

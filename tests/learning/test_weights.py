@@ -188,6 +188,7 @@ def test_old_events_are_dropped_and_the_state_stays_that_of_a_fresh_start(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hal9.learning.weights._SPAN", 64)
+    monkeypatch.setattr("hal9.learning.weights._KEPT_SPANS", 0)
     weights = book(store, policy="epsilon_greedy")
     with store.writing():
         for number in range(200):
