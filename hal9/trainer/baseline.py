@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hal9.clock import Clock, SystemClock
 from hal9.ripmap.parameters import Parameters
+from hal9.trainer.changes import verdict
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.space import Space
@@ -73,7 +74,7 @@ def run_baseline(
         reference = state.best or made
         gain = paired_gain(made, reference)
         # The plain best may differ from what `steps` stands on only by gains within the noise.
-        kept = state.best is None or gain.beats(settings.noise)
+        kept = state.best is None or not verdict(gain, noise=settings.noise)
         if settings.strategy == "steps":
             state.best = made if kept else reference
         else:

@@ -96,6 +96,9 @@ def corpus_of(values: dict[str, Any]) -> str:
 @click.option("--preset-name", default="trained", show_default=True, help="Name of the distilled preset.")
 @click.option("--list", "list_them", is_flag=True, help="List runs.")
 @click.option("--show", metavar="RUN", help="Show one run.")
+@click.option("--ledger", metavar="RUN", help="Show a run's changes: every step, kept or rejected.")
+@click.option("--why", metavar="CHANGE", help="With --ledger: one change with its evidence.")
+@click.option("--revert", metavar="CHANGE", help="With --ledger: take a change back.")
 @click.option("--show-insights", is_flag=True, help="What minds said no parameter can express.")
 @click.option("--show-interactions", is_flag=True, help="What minds said about parameters acting together.")
 @click.option(
@@ -109,7 +112,11 @@ def train_command(**values: Any) -> None:
     ripmap-train --strategy cmaes --budget 200 --run-name baseline
     ripmap-train --distill --scratchpad training/runs/my_run/scratchpad.json
     """  # noqa: D301 - click reads \b
-    if values["list_them"] or values["show"] or values["show_insights"] or values["show_interactions"]:
+    if values["ledger"]:
+        ledger_views(values["runs"] / values["ledger"], values["why"], values["revert"])
+    elif values["why"] or values["revert"]:
+        raise click.UsageError("--why and --revert need --ledger RUN")
+    elif values["list_them"] or values["show"] or values["show_insights"] or values["show_interactions"]:
         _show(values)
     elif values["distill"]:
         _distill(values)
@@ -121,8 +128,20 @@ def train_command(**values: Any) -> None:
         _train(values)
     else:
         raise click.UsageError(
-            "say what to do: --reason, --strategy, --distill, --list, --show RUN or --liveness"
+            "say what to do: --reason, --strategy, --distill, --list, --show RUN, --ledger RUN or --liveness"
         )
+
+
+def ledger_views(folder: Path, why: str | None, revert: str | None) -> None:
+    """Show a run's ledger, explain one change, or take it back."""
+    from hal9.trainer import changes, views  # noqa: PLC0415 - --help does without
+
+    if revert:
+        click.echo("\n".join(changes.revert(folder, revert)))
+        return
+    with changes.open_ledger(folder, new=False) as ledger:
+        lines = views.why_lines(*ledger.get(why)) if why else views.ledger_lines(ledger.rows())
+    click.echo("\n".join(lines) or "nothing was changed")
 
 
 def _options(values: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hal9.trainer.cli import limit_options, limits_of, run_cli
+from hal9.trainer.cli import ledger_views, limit_options, limits_of, run_cli
 
 __all__ = ["main", "outer_command"]
 
@@ -79,6 +79,9 @@ __all__ = ["main", "outer_command"]
 @click.option("--resume", is_flag=True, help="Go on with a run of this name.")
 @click.option("--dry", is_flag=True, help="Say what would be done, and stop.")
 @click.option("--no-test", is_flag=True, help="Do not score the test split at the end.")
+@click.option("--ledger", is_flag=True, help="Show the run's changes: edits, and the best parameters met.")
+@click.option("--why", metavar="CHANGE", help="One change of the run with its evidence.")
+@click.option("--revert", metavar="CHANGE", help="Take a change of the run back.")
 @limit_options
 def outer_command(**values: Any) -> None:
     """Run L2 over L1: edit the promptgram, measure tuners under it from one start, keep what helps.
@@ -91,6 +94,10 @@ def outer_command(**values: Any) -> None:
     from hal9.trainer.outer_session import OuterOptions, dry_run, train_outer  # noqa: PLC0415
     from hal9.trainer.views import episode_line  # noqa: PLC0415
 
+    ledger, why, revert = (values.pop(name) for name in ("ledger", "why", "revert"))
+    if ledger or why or revert:
+        ledger_views(values["root"] / "runs" / values["run_name"], why, revert)
+        return
     dry, no_test, limits = values.pop("dry"), values.pop("no_test"), limits_of(values)
     for kind in ("tokens", "usd", "seconds", "calls"):
         values.pop(f"limit_{kind}")

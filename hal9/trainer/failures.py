@@ -130,8 +130,8 @@ def _describe(
 def leads_of(evaluator: TrainingEvaluator, evaluation: Evaluation) -> dict[str, float]:
     """Signal to how much more of it distractors have than wanted files, over all failing cases.
 
-    A case's distractors are the best two files above its last wanted one; cases count by their weight. Negative
-    means that wanted files have more of the signal.
+    A case's distractors are the best two files above its last wanted one; cases count by their weight.
+    Negative means that wanted files have more of the signal.
     """
     total: dict[str, float] = {}
     weight = 0.0

@@ -16,6 +16,7 @@ from hal9.minds.protocol import Message, Mind, Reply, Request, Usage
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.signals import Adjustment
+from hal9.trainer.changes import RunLedger, verdict
 from hal9.trainer.detection import detect_inner
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.failures import Failure, find_failures, gradient_of, leads_of
@@ -26,7 +27,9 @@ from hal9.trainer.space import Applied, Change, Space, apply_changes
 
 __all__ = ["InnerLoop", "InnerResult", "InnerSettings", "Listener", "StopReason"]
 
-StopReason = Literal["episodes", "evaluations", "budget", "minds failing", "no failures left", "cancelled"]
+StopReason = Literal[
+    "episodes", "evaluations", "budget", "minds failing", "no failures left", "cancelled", "paused"
+]
 Listener = Callable[[Mapping[str, Any]], Awaitable[None] | None]
 """Called with each entry as it is written."""
 
@@ -105,6 +108,7 @@ class InnerLoop:
         start: parameters of the first episode.
         stop: asked before every episode; True ends the run cleanly.
         insights: what earlier runs found out, shown to the mind.
+        ledger: where steps are written as changes of the ranker; what is taken back there is out of force.
     """
 
     mind: Mind
@@ -119,6 +123,7 @@ class InnerLoop:
     stop: Callable[[], bool] = lambda: False
     task_id: str = "ripmap-train"
     insights: Sequence[str] = ()
+    ledger: RunLedger | None = None
     _best: Evaluation | None = None
     _spent: int = 0
     _usage: Usage = field(default_factory=lambda: Usage(calls=0))
@@ -140,6 +145,7 @@ class InnerLoop:
                 reason = stopped
                 break
             try:
+                await self._heed()
                 await self._episode(len(self._entries))
             except _OutOfBudget:
                 reason = "budget"
@@ -171,6 +177,15 @@ class InnerLoop:
                 self._tried.add(Parameters(trial["params"]))
         if self._entries:
             self._best = await self._measure(Parameters(self._entries[-1]["params"]))
+        if self.ledger is not None:
+            await asyncio.to_thread(self.ledger.episodes, self._entries)
+
+    async def _heed(self) -> None:
+        """A step that a person took back meanwhile is out of force."""
+        if self.ledger is not None and self._entries:
+            standing = await asyncio.to_thread(lambda ledger: ledger.parameters, self.ledger)
+            if standing != self._standing.parameters:
+                self._best = await self._measure(standing)
 
     async def _measure(self, parameters: Parameters) -> Evaluation:
         return await asyncio.to_thread(self.evaluator.evaluate, parameters)
@@ -179,6 +194,8 @@ class InnerLoop:
         limit = self.settings.max_evaluations
         if self.stop():
             return "cancelled"
+        if self.ledger is not None and self.ledger.stopped:
+            return "paused"
         if limit and self._spent >= limit:
             return "evaluations"
         last = self._entries[-self.settings.patience :]
@@ -242,10 +259,14 @@ class InnerLoop:
         ]
         entry["detections"] = detect_inner([*self._entries, entry])
         written = self.scratchpad.append(entry)
-        if self.listener is not None:
-            told = self.listener(written)
-            if told is not None:
-                await told
+        if self.ledger is not None:
+            await asyncio.to_thread(self.ledger.episodes, [written])
+        await self._tell(written)
+
+    async def _tell(self, written: Mapping[str, Any]) -> None:
+        told = self.listener(written) if self.listener is not None else None
+        if told is not None:
+            await told
 
     async def _ask(
         self, number: int, failures: Sequence[Failure], failing: int, levers: Sequence[str]
@@ -289,6 +310,10 @@ class InnerLoop:
 
     async def _try(self, changes: Sequence[Change], problems: list[str]) -> tuple[list[_Trial], bool]:
         """Measure the proposal; with probes, go on as long as it helps, or try its steps one by one."""
+        if self.ledger is not None:
+            held = self.ledger.still([change.name for change in changes])
+            problems += [f"{name}: is held still because it oscillated" for name in sorted(held)]
+            changes = [change for change in changes if change.name not in held]
         applied = apply_changes(self._standing.parameters, changes, self.space)
         problems += applied.problems
         if not applied.moved:
@@ -297,21 +322,24 @@ class InnerLoop:
             problems.append("this candidate was measured before and taken back; propose another")
             return [], True
         trials = [await self._trial(applied)]
+        moved = [change for change in changes if change.name in applied.moved]
         if trials[0].kept:
-            for _ in range(self.settings.probes):
-                again = apply_changes(self._standing.parameters, changes, self.space)
-                if not again.moved or again.parameters in self._tried or not self._affordable():
-                    break
-                trials.append(await self._trial(again))
-                if not trials[-1].kept:
-                    break
-        elif self.settings.probes and len(applied.moved) > 1:
-            single = [change for change in changes if change.name in applied.moved]
-            for change in single[: self.settings.probes]:
-                alone = apply_changes(self._standing.parameters, [change], self.space)
-                if alone.moved and alone.parameters not in self._tried and self._affordable():
-                    trials.append(await self._trial(alone))
+            await self._probe([moved] * self.settings.probes, trials)
+        elif len(moved) > 1:
+            await self._probe([[change] for change in moved[: self.settings.probes]], trials)
         return trials, False
+
+    async def _probe(self, sets: Sequence[Sequence[Change]], trials: list[_Trial]) -> None:
+        """Further candidates of an episode; a kept one is gone on with until it no longer helps."""
+        going_on = trials[0].kept
+        for changes in sets:
+            applied = apply_changes(self._standing.parameters, changes, self.space)
+            if not self._affordable() or (going_on and not trials[-1].kept):
+                return
+            if applied.moved and applied.parameters not in self._tried:
+                trials.append(await self._trial(applied))
+            elif going_on:
+                return
 
     def _affordable(self) -> bool:
         return not self.settings.max_evaluations or self._spent < self.settings.max_evaluations
@@ -322,8 +350,8 @@ class InnerLoop:
         self._spent += 1
         self._tried.add(applied.parameters)
         gain = paired_gain(evaluation, base)
-        kept = gain.beats(self.settings.noise)
-        if kept:
+        why = verdict(gain, noise=self.settings.noise)
+        if not why:
             self._best = evaluation
         entry = {
             "moved": {name: list(pair) for name, pair in applied.moved.items()},
@@ -333,10 +361,11 @@ class InnerLoop:
             "error": gain.error,
             "won": gain.won,
             "lost": gain.lost,
-            "kept": kept,
+            "kept": not why,
+            "why": why,
             "seconds": round(evaluation.seconds, 4),
         }
-        return _Trial(applied, evaluation, kept, entry)
+        return _Trial(applied, evaluation, not why, entry)
 
 
 def _adjustments(before: Evaluation, changes: Sequence[Change], entry: Mapping[str, Any]) -> list[Adjustment]:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from hal9.ripmap.parameters import Parameters
+from hal9.trainer.changes import MeasuredEdit
 from hal9.trainer.detection import detect_not_steering
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.workshop import BudgetSpent, Measured, Workshop
 
-__all__ = ["OuterResult", "OuterSettings", "hall_of_fame", "run_stack"]
+__all__ = ["BestMet", "OuterResult", "OuterSettings", "hall_of_fame", "run_stack"]
 
 _HALL = 5
 
@@ -64,27 +65,73 @@ async def run_stack(
         shipped_promptgram("l1-ranker-tuner"), created_at=workshop.clock.now(), description="as shipped"
     )
     known: dict[str, Measured] = {}
-    best_params: dict[str, float] = {}
-    best_score = -np.inf
+    best = BestMet(workshop)
     reason = "steps"
     try:
         known[first.name] = await workshop.measure(first, Parameters())
-        for name in dict.fromkeys(entry["prompt_id"] for entry in pad.entries if not entry["problem"]):
-            known[name] = await workshop.measure(workshop.shelf.load(name), Parameters())
-        for measured in known.values():
-            if max(measured.finals.values()) > best_score:
-                best_score, best_params = max(measured.finals.values()), measured.best_params
+        best.see(known[first.name])
+        for entry in pad.entries:
+            if not entry["problem"]:
+                known[entry["prompt_id"]] = await workshop.measure(
+                    workshop.shelf.load(entry["prompt_id"]), Parameters()
+                )
+                best.see(known[entry["prompt_id"]])
+                _note(workshop, entry)
         while len(pad.entries) < settings.steps:
-            start = Parameters(best_params if settings.warm_start else {})
+            start = Parameters(best.params if settings.warm_start else {})
             entry, child = await _step(workshop, pad, settings, known, start)
-            if child is not None and max(child.finals.values()) > best_score:
-                best_score, best_params = max(child.finals.values()), child.best_params
+            if child is not None:
+                best.see(child)
             written = pad.append(entry)
+            if child is not None:
+                _note(workshop, written)
             if listener is not None:
                 listener(written)
     except BudgetSpent as stop:
         reason = stop.reason
-    return _outcome(known, best_params, best_score, len(pad.entries), reason)
+    return _outcome(known, best.params, best.score, len(pad.entries), reason)
+
+
+@dataclass(slots=True)
+class BestMet:
+    """The best final parameters of all inner runs so far, written into the run's ledger as they are met."""
+
+    workshop: Workshop
+    params: dict[str, float] = field(default_factory=dict)
+    score: float = -np.inf
+
+    def see(self, measured: Measured) -> None:
+        """Look at a promptgram's inner runs."""
+        seed = max(measured.finals, key=lambda name: (measured.finals[name], name))
+        if measured.finals[seed] <= self.score:
+            return
+        self.score, self.params = measured.finals[seed], measured.best_params
+        if self.workshop.ledger is not None:
+            facts = {"prompt": measured.prompt, "ndcg": self.score}
+            self.workshop.ledger.adopt(
+                Parameters(self.params),
+                cause=f"{measured.step}/{seed}",
+                actor=self.workshop.inner_mind.name,
+                evidence=facts,
+            )
+
+
+def _note(workshop: Workshop, entry: Mapping[str, Any]) -> None:
+    """Write a measured edit into the run's ledger; once."""
+    if workshop.ledger is None:
+        return
+    prompts = (str(entry["parent"]), str(entry["prompt_id"]))
+    parent, child = (workshop.shelf.load(name).promptgram for name in prompts)
+    made = MeasuredEdit(
+        cause=entry["hash"],
+        actor=entry.get("mind", workshop.outer_mind.name),
+        answer=entry["proposal"],
+        prompts=prompts,
+        gain=entry["delta"]["ndcg"],
+        error=entry["delta"]["error"],
+        best=entry["hall_of_fame"][0]["prompt_id"] == entry["prompt_id"],
+    )
+    workshop.ledger.edit(parent, child, made)
 
 
 async def _step(
@@ -112,6 +159,7 @@ async def _step(
         "problem": proposal.problem,
         "warm_started_from": start.changes() if settings.warm_start else None,
         "baseline": _metrics(base),
+        "mind": workshop.outer_mind.name,
         "usage": asdict(proposal.usage),
         "detections": [],
     }

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from hal9.clock import Clock, SystemClock
 from hal9.errors import OptimiserMissing, ScratchpadInvalid, TrainingRunExists
 from hal9.limits import BudgetBook
 from hal9.ripmap.parameters import Parameters
+from hal9.trainer.changes import open_ledger
 from hal9.trainer.corpus import Queries
 from hal9.trainer.inner import InnerSettings, Listener
 from hal9.trainer.outer import OuterResult, OuterSettings, run_stack
@@ -103,6 +104,7 @@ async def train_outer(
     with (
         only_writer(folder),
         BudgetBook(folder / "budget.sqlite", run_limits(options.train_options())) as book,
+        open_ledger(folder, clock=clock) as ledger,
     ):
         pad = _record(options)
         ground = ground or Ground(
@@ -121,7 +123,8 @@ async def train_outer(
                     ),
                     repeats=options.repeats, listener=on_episode, clock=clock or SystemClock(), stop=stop,
                     task_id=options.run_name,
-                    asking=InnerSettings.for_mind(options.agent_outer),
+                    asking=InnerSettings.for_mind(options.agent_outer, repairs=2),
+                    ledger=ledger,
                 )  # fmt: skip
                 settings = OuterSettings(
                     steps=options.steps_outer, seed=options.seed,
@@ -131,7 +134,7 @@ async def train_outer(
                     done = await run_population(workshop, pad, settings, listener=on_step)
                 else:
                     done = await run_stack(workshop, pad, settings, listener=on_step)
-            return _finish(options, pad, ground, workshop, done)
+            return _finish(options, pad, ground, workshop, replace(done, params=ledger.parameters.changes()))
         finally:
             if not given:
                 ground.close()

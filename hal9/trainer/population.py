@@ -7,13 +7,17 @@ one node, no forks and no trips this is the strict stack.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from hal9.belief import Bench, Evidence, LocalHost, LogEntry, Policy, Population, PromptgramSpace
+from hal9.errors import EditError
 from hal9.promptgram import Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.outer import OuterResult, OuterSettings, best_of
+from hal9.trainer.changes import MeasuredEdit
+from hal9.trainer.outer import BestMet, OuterResult, OuterSettings, best_of, paired
+from hal9.trainer.promptgrams import Shelved
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.workshop import BudgetSpent, Measured, Workshop
@@ -39,6 +43,11 @@ class _Bench:
     asked: int = 0
     past: list[dict[str, Any]] = field(default_factory=list)
     deterministic: bool = True
+    best: BestMet = field(init=False)
+    edited: dict[str, tuple[Shelved, dict[str, Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.best = BestMet(self.workshop)
 
     @property
     def items(self) -> Sequence[str]:
@@ -52,7 +61,26 @@ class _Bench:
         if seen == set(self.items):
             # All its runs are done by now, so that this reads them and runs nothing.
             self.known[shelved.name] = await self.workshop.measure(shelved, Parameters())
+            self.best.see(self.known[shelved.name])
+            self._note(shelved)
         return {item: measured.finals[item] for item in items}
+
+    def _note(self, child: Shelved) -> None:
+        """Write an edit that was measured on all items into the run's ledger."""
+        parent, answer = self.edited.get(child.hash, (None, {}))
+        if parent is None or self.workshop.ledger is None:
+            return
+        gain, error = paired(self.known[child.name], self.known[parent.name])
+        made = MeasuredEdit(
+            cause=f"population/{child.name}",
+            actor=self.workshop.outer_mind.name,
+            answer=answer,
+            prompts=(parent.name, child.name),
+            gain=gain,
+            error=error,
+            best=best_of(self.known) == child.name,
+        )
+        self.workshop.ledger.edit(parent.promptgram, child.promptgram, made)
 
     async def propose(
         self, belief: Promptgram, evidence: Evidence, tried: frozenset[str], count: int, seed: int
@@ -72,6 +100,11 @@ class _Bench:
         made = await self.workshop.propose(parent, base, self.past, seed=self.asked - 1)
         edits = [Edit.from_dict(edit) for edit in made.answer.get("edits", [])] if not made.problem else []
         fresh = [edit for edit in edits if edit.edit_hash not in tried]
+        for edit in fresh:
+            # A node tries one edit of a proposal at a time.
+            alone = {**made.answer, "edits": [edit.to_dict()]}
+            with suppress(EditError):
+                self.edited[belief.apply(edit).content_hash] = (parent, alone)
         self.past.append(
             {
                 "parent": parent.name,
@@ -122,6 +155,7 @@ async def run_population(
             shipped_promptgram("l1-ranker-tuner"), created_at=workshop.clock.now(), description="as shipped"
         )
         bench.known[first.name] = await workshop.measure(first, Parameters())
+        bench.best.see(bench.known[first.name])
         outcome = await population.run()
         reason = "steps" if bench.asked >= settings.steps else outcome.reason
     except BudgetSpent as stop:

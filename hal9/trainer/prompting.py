@@ -96,7 +96,7 @@ def inner_prompt(sight: Sight, *, brief: bool = False) -> str:
 
 
 def solved_example() -> tuple[Message, Message]:
-    """A question and a good answer, shown as a turn before the real one: small models follow it, not the rules.
+    """A question and a good answer, shown as a turn before the real one: small models follow it, not rules.
 
     Without it the smallest local model answers "increase, medium" for whatever it is shown.
     """

@@ -36,7 +36,7 @@ def protocol(level: Literal["inner", "outer"]) -> dict[str, str]:
     }
 
 
-def shipped_promptgram(name: Literal["l1-ranker-tuner", "l2-prompt-evolver"]) -> Promptgram:
+def shipped_promptgram(name: Literal["l0-ranker", "l1-ranker-tuner", "l2-prompt-evolver"]) -> Promptgram:
     """The promptgram that a fresh run begins with."""
     return Promptgram.load(shipped_data() / "neurons" / "trainer" / f"{name}.md")
 

@@ -11,6 +11,7 @@ from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.baseline import BaselineSettings, run_baseline
+from hal9.trainer.changes import open_ledger
 from hal9.trainer.corpus import Corpus, Queries, history_corpus, localization_corpus
 from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.plots import plot_progress
@@ -126,11 +127,12 @@ async def train_with_mind(
                 options.mind, episodes=options.episodes, max_evaluations=options.budget, seed=options.seed
             )
             async with open_trainer_mind(options.mind, book) as mind:
-                loop = InnerLoop(
-                    mind, gram, ground.train, ground.space, pad, settings,
-                    listener=listener, stop=stop, task_id=options.run_name,
-                )  # fmt: skip
-                done = await loop.run()
+                with open_ledger(folder.path, tuner=gram) as ledger:
+                    loop = InnerLoop(
+                        mind, gram, ground.train, ground.space, pad, settings,
+                        listener=listener, stop=stop, task_id=options.run_name, ledger=ledger,
+                    )  # fmt: skip
+                    done = await loop.run()
             return finish(folder.path, pad, ground, done, score_test=options.score_test)
         finally:
             if not given:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hal9.errors import Hal9Error
+from hal9.learning import Change
 from hal9.trainer.runs import list_runs, load_run
 from hal9.trainer.scratchpad import Scratchpad
 
-__all__ = ["episode_line", "list_lines", "show_lines", "sparkline"]
+__all__ = ["episode_line", "ledger_lines", "list_lines", "show_lines", "sparkline", "why_lines"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -73,6 +74,37 @@ def show_lines(pad: Scratchpad, results: Mapping[str, Any] | None = None) -> lis
                 f"  {name}: {cell['start']['ndcg']:.4f} -> {cell['best']['ndcg']:.4f}"
                 f" ({cell['gain']:+.4f}, 95% {low:+.4f} to {high:+.4f}, p {cell['p']:.3f}, n {cell['cases']})"
             )
+    return lines
+
+
+def ledger_lines(rows: Sequence[Change]) -> list[str]:
+    """Steps and edits, oldest first, one line each."""
+    lines = []
+    for change in rows:
+        paired = change.figures.get("paired")
+        told = f" {paired['gain']:+.4f} ± {paired['error']:.4f}" if paired else ""
+        what = " ".join(str(change.evidence["what"]["content"]).split())[:140]
+        lines.append(f"{change.id[-12:]} {change.kind} {change.target} {change.state}{told}  {what}")
+    return lines
+
+
+def why_lines(change: Change, history: Sequence[Change]) -> list[str]:
+    """One change with its evidence, and what became of it."""
+    evidence = change.evidence
+    lines = [
+        f"{change.id}: {change.kind} of {change.target}, {change.state}",
+        f"proposed by {change.actor}: {evidence['what']['content']}",
+    ]
+    if evidence.get("critique"):
+        lines.append(f"because: {evidence['critique']}")
+    lines += [f"  {name}: {text}" for name, text in (evidence["what"].get("rationale") or {}).items() if text]
+    if evidence.get("cases"):
+        lines.append(f"after failures of {', '.join(evidence['cases'])}")
+    paired = change.figures.get("paired")
+    if paired:
+        count = f", {paired['won']} cases won, {paired['lost']} lost" if "won" in paired else ""
+        lines.append(f"measured: {paired['gain']:+.4f} ± {paired['error']:.4f} NDCG@10{count}")
+    lines += [f"{row.before} -> {row.after} by {row.actor}: {row.cause}" for row in history]
     return lines
 
 

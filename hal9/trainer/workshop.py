@@ -18,6 +18,7 @@ from hal9.errors import EditError, LimitError, MindError, ScratchpadInvalid
 from hal9.minds.protocol import Message, Mind, Request, Usage
 from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
+from hal9.trainer.changes import RunLedger
 from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.promptgrams import PromptShelf, Shelved
 from hal9.trainer.protocol import outer_schema, protocol, shipped_promptgram
@@ -95,6 +96,7 @@ class Workshop:
         folder: the outer run's folder.
         repeats: inner runs (seeds) per promptgram.
         asking: how L2 is asked (temperature, tokens, time); None is as L1 is.
+        ledger: where edits, and the best parameters met, are written as changes.
     """
 
     ground: Ground
@@ -110,6 +112,7 @@ class Workshop:
     task_id: str = "ripmap-train-outer"
     outer_promptgram: Promptgram | None = None
     asking: InnerSettings | None = None
+    ledger: RunLedger | None = None
     usage: Usage = field(default_factory=lambda: Usage(calls=0))
 
     @property
@@ -207,14 +210,36 @@ class Workshop:
         seed: int,
         mode: str,
     ) -> Proposal:
-        gram = self.outer_promptgram or shipped_promptgram("l2-prompt-evolver")
         asking = self.asking or self.settings
-        request = Request(
-            (
-                Message("system", gram.render(protocol=protocol("outer"))),
-                Message("user", outer_prompt(parent, measured, history, mode=mode)),
-            ),
-            schema=self._outer_schema(parent.promptgram),
+        spent, refused = Usage(calls=0), ""
+        answer: dict[str, Any] = {}
+        for attempt in range(1 + asking.repairs):
+            text = outer_prompt(parent, measured, history, mode=mode, refused=refused)
+            try:
+                reply = await self.outer_mind.think(self._request(parent, text, seed * 101 + attempt))
+            except LimitError as error:
+                raise BudgetSpent("budget") from error
+            except MindError as error:
+                return Proposal(answer, None, refused or str(error), spent)
+            spent += reply.usage
+            self.usage += reply.usage
+            answer = dict(reply.parsed)
+            try:
+                return Proposal(answer, apply_edits(parent.promptgram, answer["edits"]), "", spent)
+            except EditError as error:
+                refused = f"an edit does not apply: {error}"
+        return Proposal(answer, None, refused, spent)
+
+    def _request(self, parent: Shelved, text: str, seed: int) -> Request:
+        asking = self.asking or self.settings
+        gram = self.outer_promptgram or shipped_promptgram("l2-prompt-evolver")
+        schema = outer_schema()
+        if asking.brief:
+            items = {name: parent.promptgram.items(name) for name in MUTABLE_SECTIONS}
+            schema = outer_schema(items, brief=True)
+        return Request(
+            (Message("system", gram.render(protocol=protocol("outer"))), Message("user", text)),
+            schema=schema,
             temperature=asking.temperature,
             max_tokens=asking.max_tokens,
             seed=self.settings.seed * 7919 + seed,
@@ -222,24 +247,6 @@ class Workshop:
             repairs=asking.repairs,
             metadata={"task_id": self.task_id},
         )
-        try:
-            reply = await self.outer_mind.think(request)
-        except LimitError as error:
-            raise BudgetSpent("budget") from error
-        except MindError as error:
-            return Proposal({}, None, str(error), Usage(calls=0))
-        self.usage += reply.usage
-        try:
-            child = apply_edits(parent.promptgram, reply.parsed["edits"])
-        except EditError as error:
-            return Proposal(reply.parsed, None, f"an edit does not apply: {error}", reply.usage)
-        return Proposal(reply.parsed, child, "", reply.usage)
-
-    def _outer_schema(self, gram: Promptgram) -> dict[str, Any]:
-        asking = self.asking or self.settings
-        if not asking.brief:
-            return outer_schema()
-        return outer_schema({name: gram.items(name) for name in MUTABLE_SECTIONS}, brief=True)
 
 
 def _written_proposal(path: Path, parent: Shelved) -> Proposal | None:
@@ -287,9 +294,14 @@ def _measured(step: str, prompt: str, results: Mapping[str, tuple[InnerResult, S
 
 
 def outer_prompt(
-    parent: Shelved, measured: Measured, history: Sequence[Mapping[str, Any]], *, mode: str
+    parent: Shelved,
+    measured: Measured,
+    history: Sequence[Mapping[str, Any]],
+    *,
+    mode: str,
+    refused: str = "",
 ) -> str:
-    """What L2 sees: the promptgram's mutable sections, its runs, and what earlier edits did."""
+    """What L2 sees: the promptgram's mutable sections, its runs, what earlier edits did, what was refused."""
     gram = parent.promptgram
     low, high = measured.interval()
     lines = [f"# Promptgram {parent.name}"]
@@ -311,7 +323,9 @@ def outer_prompt(
         lines += ["", "# Earlier edits"]
     for entry in history[-5:]:
         lines.append(f"- from {entry['parent']}: {_edits(entry)} -> {_effect(entry)}")
-    lines += ["", f"Propose edits to {parent.name} ({mode})."]
+    if refused:
+        lines += ["", "# Your last answer was refused", refused[:300], "Answer with another edit."]
+    lines += ["", f"Propose edits to {parent.name} ({mode}). Say what no item says yet."]
     return "\n".join(lines)
 
 
