@@ -15,6 +15,7 @@ __all__ = [
     "RunDiffers",
     "RunNotFound",
     "SpecInvalid",
+    "StoreUnusable",
     "TableInvalid",
     "TooFewRows",
     "UnknownVariable",
@@ -111,7 +112,8 @@ class TableInvalid(HolographError):
     def message(self) -> str:
         where = f"{self.path}:{self.line}" if self.line else self.path
         column = f", column {self.column!r}" if self.column else ""
-        return f"{where}{column}: {self.problem}. {self.remedy}"
+        end = "" if self.remedy.endswith("?") else "."
+        return f"{where}{column}: {self.problem}. {self.remedy}{end}"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -140,7 +142,24 @@ class RunNotFound(HolographError):
     known: tuple[str, ...]
 
     def message(self) -> str:
+        if not self.known:
+            return (
+                f"{self.store} has no run {self.run!r}: it holds none. "
+                "Name the file of the run with --store, or start one with `holograph discover`."
+            )
         return f"{self.store} has no run {self.run!r}. {_nearest(self.run, self.known)}"
+
+
+@dataclass(eq=False, kw_only=True)
+class StoreUnusable(HolographError):
+    """The file that holds the runs cannot be made or opened."""
+
+    exit_code: ClassVar[int] = 3
+    store: str
+    detail: str
+
+    def message(self) -> str:
+        return f"Runs cannot be kept in {self.store}: {self.detail}. Choose a writable place with --store."
 
 
 @dataclass(eq=False, kw_only=True)

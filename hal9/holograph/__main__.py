@@ -14,6 +14,7 @@ from hal9.errors import Hal9Error
 
 if TYPE_CHECKING:
     from hal9.holograph.inquiry import Inquiry
+    from hal9.holograph.questions import Answer, Question
     from hal9.holograph.store import RunStore
 
 __all__ = ["main"]
@@ -72,6 +73,8 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
     from hal9.holograph.store import RunStore
     from hal9.holograph.table import read_table
 
+    if options["svg"]:
+        _writable(options["svg"])
     problem = load_problem(variables, contexts, allow_cyclic=options["allow_cyclic"])
     table = read_table(data, problem.names, scale=options["scale"]) if data else None
     settings = Settings(
@@ -81,9 +84,13 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
     with RunStore(options["store"]) as store:
         click.echo(f"run {name}", err=True)
         inquiry = Inquiry(problem, settings, table)
-        asyncio.run(
-            _discover(inquiry, store, name, options["mind_spec"], cached=not options["fresh_answers"])
-        )
+        try:
+            asyncio.run(
+                _discover(inquiry, store, name, options["mind_spec"], cached=not options["fresh_answers"])
+            )
+        except (Hal9Error, KeyboardInterrupt):
+            _say_how_to_resume(store, name)
+            raise
         _print_run(store, name)
         if options["svg"]:
             options["svg"].write_text(_picture(store, name), encoding="utf-8")
@@ -100,7 +107,33 @@ async def _discover(
     chosen = f"agent:{chosen}" if chosen in ("claude", "gemini", "codex") else chosen
     async with open_mind(chosen) as mind:
         answerer = MindAnswerer(mind, inquiry.problem, store if cached else None)
-        await discover(inquiry, answerer, run=Run(store, name))
+        await discover(inquiry, answerer, run=Run(store, name), watch=_Progress(inquiry))
+
+
+class _Progress:
+    """Prints queries on standard error as they come; those of the record are only counted."""
+
+    def __init__(self, inquiry: "Inquiry") -> None:
+        self.budget = inquiry.settings.budget_queries
+        self.recorded = 0
+
+    def __call__(self, number: int, question: "Question", answer: "Answer | None", recorded: bool) -> None:
+        if recorded:
+            self.recorded += 1
+            return
+        if self.recorded:
+            click.echo(f"resumed after {self.recorded} recorded queries", err=True)
+            self.recorded = 0
+        said = answer.verdict if answer is not None else "no usable answer"
+        where = f" in {question.context}" if question.context else ""
+        pair = f"{question.first} ? {question.second}{where}"
+        click.echo(f"{number:4d}/{self.budget} {question.kind}: {pair}: {said}", err=True)
+
+
+def _writable(path: Path) -> None:
+    """Refuse a picture that could not be written before anything is asked for it."""
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(path.parent)!r}", param_hint="--svg")
 
 
 @main.command()
@@ -113,7 +146,7 @@ def show(run: str, form: str | None, store: Path) -> None:
     """Print a run's graph with its uncertainty."""
     from hal9.holograph.drawing import dot
 
-    with _open_existing(store) as runs:
+    with _open_existing(store, run) as runs:
         if form == "json":
             row = runs.get(run)
             counters = runs.counters(run)
@@ -142,7 +175,7 @@ def show(run: str, form: str | None, store: Path) -> None:
 @_STORE
 def trace(run: str, as_json: bool, full: bool, store: Path) -> None:
     """Print every query with its answer, cost, and what it changed."""
-    with _open_existing(store) as runs:
+    with _open_existing(store, run) as runs:
         for query in runs.queries(run):
             if as_json:
                 click.echo(json.dumps(query, ensure_ascii=False))
@@ -185,12 +218,19 @@ def bench(quick: bool, as_json: bool) -> None:
         )
 
 
-def _open_existing(path: Path) -> "RunStore":
+def _say_how_to_resume(store: "RunStore", name: str) -> None:
+    """For a run that broke off: what is kept of it, and how it goes on."""
+    if name in store.names() and store.get(name).status == "paused":
+        kept = len(store.queries(name))
+        click.echo(f"run {name} is paused with {kept} queries kept; --run {name} goes on with it", err=True)
+
+
+def _open_existing(path: Path, run: str) -> "RunStore":
     from hal9.errors import RunNotFound
     from hal9.holograph.store import RunStore
 
     if not path.is_file():
-        raise RunNotFound(run="(any)", store=str(path), known=())
+        raise RunNotFound(run=run, store=str(path), known=())
     return RunStore(path)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +18,10 @@ from hal9.holograph.state import FloatArray
 from hal9.holograph.store import RunStore
 from hal9.holograph.table import Table
 
-__all__ = ["Discovery", "Run", "discover", "inputs_of", "result_of"]
+__all__ = ["Discovery", "Run", "Watch", "discover", "inputs_of", "result_of"]
+
+Watch = Callable[[int, Question, Answer | None, bool], None]
+"""Told of every query: its number, the question, its usable answer, and whether it came from the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,19 @@ def inputs_of(problem: Problem, settings: Settings, table: Table | None) -> dict
 class _Loop:
     """One pass over a discovery; recorded answers are replayed without being counted again."""
 
-    def __init__(self, inquiry: Inquiry, answerer: Answerer, run: Run | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        inquiry: Inquiry,
+        answerer: Answerer,
+        run: Run | None,
+        clock: Clock,
+        watch: Watch | None = None,
+    ) -> None:
         self.inquiry = inquiry
         self.answerer = answerer
         self.run = run
         self.clock = clock
+        self.watch = watch
         self.asked = 0
         self.mark = clock.monotonic()
         self.resolver = Resolver(inquiry)
@@ -84,11 +96,17 @@ class _Loop:
             if known:
                 # Replaying costs time of its own, which the first time round was already counted.
                 self.mark = self.clock.monotonic()
+                self._tell(question, answer, recorded=True)
                 return answer
         started = self.clock.monotonic()
         asked = await self.answerer.ask(question)
         self._record(question, asked, started)
+        self._tell(question, asked.answer, recorded=False)
         return asked.answer
+
+    def _tell(self, question: Question, answer: Answer | None, *, recorded: bool) -> None:
+        if self.watch is not None:
+            self.watch(self.asked, question, answer, recorded)
 
     def _record(self, question: Question, asked: Asked, started: float) -> None:
         now = self.clock.monotonic()
@@ -167,7 +185,12 @@ def _shown(posterior: FloatArray) -> dict[str, float]:
 
 
 async def discover(
-    inquiry: Inquiry, answerer: Answerer, *, run: Run | None = None, clock: Clock | None = None
+    inquiry: Inquiry,
+    answerer: Answerer,
+    *,
+    run: Run | None = None,
+    clock: Clock | None = None,
+    watch: Watch | None = None,
 ) -> Discovery:
     """Find the causal structure of an inquiry's problem.
 
@@ -176,6 +199,7 @@ async def discover(
         answerer: who is asked.
         run: where it is written down, and what it resumes from; None keeps nothing.
         clock: of times and durations.
+        watch: told of every query.
 
     Raises:
         MindError: the answerer failed; a written run is left "paused" and can be resumed.
@@ -183,35 +207,39 @@ async def discover(
         RunBusy: another process works on it.
     """
     time = clock if clock is not None else SystemClock()
-    loop = _Loop(inquiry, answerer, run, time)
+    loop = _Loop(inquiry, answerer, run, time, watch)
     if run is None:
         await loop.work()
         return Discovery(inquiry, tuple(loop.resolver.log), loop.asked)
     with run.store.claim(run.name):
-        _start(run, inquiry, answerer.name, time)
+        counted = _start(run, inquiry, answerer.name, time)
         try:
             await loop.work()
         except BaseException:
             run.store.set_status(run.name, "paused", elapsed=loop.since_mark())
             raise
         found = Discovery(inquiry, tuple(loop.resolver.log), loop.asked)
-        run.store.set_status(run.name, "finished", result_of(found), elapsed=loop.since_mark())
+        # A finished run that is named again only replays; its time was counted when it was worked.
+        spent = 0.0 if counted else loop.since_mark()
+        run.store.set_status(run.name, "finished", result_of(found), elapsed=spent)
     return found
 
 
-def _start(run: Run, inquiry: Inquiry, mind: str, clock: Clock) -> None:
+def _start(run: Run, inquiry: Inquiry, mind: str, clock: Clock) -> bool:
+    """Create the run or check that it is the same; whether it had finished before."""
     inputs = json.loads(json.dumps(inputs_of(inquiry.problem, inquiry.settings, inquiry.table)))
     try:
         known = run.store.get(run.name)
     except RunNotFound:
         run.store.create(run.name, inputs, mind, clock.now())
-        return
+        return False
     for field in ("problem", "settings", "data"):
         if known.inputs[field] != inputs[field]:
             raise RunDiffers(run=run.name, field=field)
     if known.mind != mind:
         raise RunDiffers(run=run.name, field="mind")
     run.store.set_status(run.name, "running")
+    return known.status == "finished"
 
 
 def result_of(found: Discovery) -> dict[str, Any]:

@@ -6,11 +6,12 @@ probable, and the probability stands beside it.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hal9.holograph.graph import topological_order
 
@@ -116,11 +117,20 @@ def svg(graph: Drawn) -> str:
     arrows = [(e.source, e.target) for e in graph.edges if e.kind == "->"]
     arrows += [(latent, child) for latent, children in latents.items() for child in children]
     spots, width, height = _positions(_layers(names, arrows))
+    hidden = [
+        DrawnEdge(latent, child, 0.5, "latent") for latent, children in latents.items() for child in children
+    ]
+    lines = [_line(edge, spots) for edge in (*graph.edges, *hidden)]
+    labels = _labels(lines, spots)
+    left = min([0.0, *(x - long / 2 - 8 for _, x, _, long in labels), *(_side(line, min) for line in lines)])
+    right = max([width, *(x + long / 2 + 8 for _, x, _, long in labels)])
+    right = max([right, *(_side(line, max) for line in lines)])
+    caption = "effect (probability)" if any(edge.label for edge in graph.edges) else "probability"
+    wide = max(right - left, 7.6 * len(graph.title) + 48, 190.0)
     parts = [
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-            f'width="{width:.0f}" '
-            f'height="{height:.0f}" font-family="sans-serif" font-size="13">'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left:.0f} 0 {wide:.0f} {height:.0f}" '
+            f'width="{wide:.0f}" height="{height:.0f}" font-family="sans-serif" font-size="13">'
         ),
         f"<title>{escape(graph.title or 'causal graph')}</title>",
         (
@@ -128,16 +138,13 @@ def svg(graph: Drawn) -> str:
             'markerUnits="userSpaceOnUse" orient="auto-start-reverse">'
             '<path d="M0 0L10 5L0 10z" fill="#334"/></marker></defs>'
         ),
-        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
-        f'<text x="24" y="30" font-weight="bold" fill="#223">{escape(graph.title)}</text>',
+        f'<rect x="{left:.0f}" width="{wide:.0f}" height="{height:.0f}" fill="#fff"/>',
+        f'<text x="{left + 24:.0f}" y="30" font-weight="bold" fill="#223">{escape(graph.title)}</text>',
+        f'<text x="{left + 24:.0f}" y="48" font-size="11" fill="#667">{caption}</text>',
     ]
-    hidden = [
-        DrawnEdge(latent, child, 0.5, "latent") for latent, children in latents.items() for child in children
-    ]
-    lines = [_line(edge, spots) for edge in (*graph.edges, *hidden)]
-    parts += [path for path, _ in lines]
+    parts += [line.path for line in lines]
     parts += [_box(name, spots[name], hidden=name in latents) for name in names]
-    parts += [label for _, label in lines if label]
+    parts += [_tag(*label) for label in labels]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -196,29 +203,74 @@ def _control(edge: DrawnEdge, spots: Spots) -> tuple[float, float]:
     return float(choice[0]), float(choice[1])
 
 
-def _line(edge: DrawnEdge, spots: Spots) -> tuple[str, str]:
-    """The path of an edge, and its label, which is drawn above all paths."""
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """A drawn edge: its SVG path, points along it from start to end, shape (k, 2), and its label's text."""
+
+    path: str
+    points: NDArray[np.float64]
+    label: str
+    rising: bool
+
+
+def _side(line: _Curve, pick: Callable[[Sequence[float]], float]) -> float:
+    """How far a curve goes to the left (`min`) or right (`max`), with a little room."""
+    reach = pick(line.points[:, 0].tolist())
+    return reach - 12 if pick is min else reach + 12
+
+
+def _line(edge: DrawnEdge, spots: Spots) -> _Curve:
+    """The path of an edge."""
     start, end = spots[edge.source], spots[edge.target]
     control = _control(edge, spots)
     a = _edge_point(start, control, _width(edge.source))
     b = _edge_point(end, control, _width(edge.target))
     path = f"M{a[0]:.1f} {a[1]:.1f}Q{control[0]:.1f} {control[1]:.1f} {b[0]:.1f} {b[1]:.1f}"
+    steps = np.linspace(0.0, 1.0, 41)[:, None]
+    points = (1 - steps) ** 2 * np.array(a) + 2 * steps * (1 - steps) * np.array(control)
+    points = points + steps**2 * np.array(b)
     shade = round(190 - 150 * edge.probability)
     stroke = f"rgb({shade},{shade},{min(255, shade + 25)})"
     style = f'fill="none" stroke="{stroke}" stroke-width="{0.8 + 1.8 * edge.probability:.2f}"'
+    rising = start[0] <= end[0]
     if edge.kind == "latent":
-        return f'<path d="{path}" {style} stroke-dasharray="2 4" marker-end="url(#tip)"/>', ""
+        drawn = f'<path d="{path}" {style} stroke-dasharray="2 4" marker-end="url(#tip)"/>'
+        return _Curve(drawn, points, "", rising)
     both = ' stroke-dasharray="7 4" marker-start="url(#tip)"' if edge.kind == "<->" else ""
-    # Labels of arrows that leave one box stand at different heights, so that neighbours stay legible.
-    at = 0.36 if start[0] <= end[0] else 0.6
-    spot = tuple((1 - at) ** 2 * a[k] + 2 * at * (1 - at) * control[k] + at**2 * b[k] for k in (0, 1))
-    label = escape(_label(edge))
-    wide = len(label) * 6.2 + 6
+    return _Curve(f'<path d="{path}" {style}{both} marker-end="url(#tip)"/>', points, _label(edge), rising)
+
+
+_Tag = tuple[str, float, float, float]
+"""Text, centre x, centre y and width of a label."""
+
+
+def _labels(lines: Sequence[_Curve], spots: Spots) -> list[_Tag]:
+    """Where each label stands on its curve: where it covers least of boxes and of labels placed before."""
+    taken = [(x, y, _width(name) / 2, _BOX_HEIGHT / 2) for name, (x, y) in spots.items()]
+    placed: list[_Tag] = []
+    for line in lines:
+        if not line.label:
+            continue
+        half = (len(line.label) * 6.2 + 6) / 2
+        # Arrows that leave one box get labels at different heights, so that neighbours stay legible.
+        wished = 14 if line.rising else 24
+        best, choice = np.inf, line.points[wished]
+        for index in range(6, 36):
+            x, y = line.points[index]
+            covered = sum(
+                max(0.0, half + w - abs(x - cx)) * max(0.0, 8.0 + h - abs(y - cy)) for cx, cy, w, h in taken
+            )
+            cost = covered + 0.5 * abs(index - wished)
+            if cost < best:
+                best, choice = cost, line.points[index]
+        taken.append((float(choice[0]), float(choice[1]), half, 8.0))
+        placed.append((line.label, float(choice[0]), float(choice[1]), 2 * half))
+    return placed
+
+
+def _tag(label: str, x: float, y: float, wide: float) -> str:
     return (
-        f'<path d="{path}" {style}{both} marker-end="url(#tip)"/>',
-        (
-            f'<rect x="{spot[0] - wide / 2:.1f}" y="{spot[1] - 8:.1f}" width="{wide:.1f}" height="15" '
-            f'fill="#fff" fill-opacity="0.85"/><text x="{spot[0]:.1f}" y="{spot[1] + 3.5:.1f}" '
-            f'text-anchor="middle" font-size="11" fill="#445">{label}</text>'
-        ),
+        f'<rect x="{x - wide / 2:.1f}" y="{y - 8:.1f}" width="{wide:.1f}" height="15" '
+        f'fill="#fff" fill-opacity="0.85"/><text x="{x:.1f}" y="{y + 3.5:.1f}" '
+        f'text-anchor="middle" font-size="11" fill="#445">{escape(label)}</text>'
     )

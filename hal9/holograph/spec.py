@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from hal9.errors import ContextsCyclic, ContextsDoNotOverlap, SpecInvalid, UnknownVariable
 
@@ -143,8 +144,22 @@ def _load(path: Path, model: type[FileModel]) -> tuple[FileModel, yaml.Node | No
             ) from error
         field_name = ".".join(str(step) for step in where)
         raise SpecInvalid(
-            path=str(path), line=line, problem=f"{field_name}: {first['msg']}", remedy="Correct the value."
+            path=str(path), line=line, problem=f"{field_name}: {_plain(first)}", remedy="Correct the value."
         ) from error
+
+
+def _plain(error: ErrorDetails) -> str:
+    """What is wrong, without the names of Python's types."""
+    context = error.get("ctx", {})
+    if error["type"] == "too_short":
+        return f"at least {context['min_length']} are needed, there are {context['actual_length']}"
+    if error["type"] == "too_long":
+        return f"at most {context['max_length']} are allowed"
+    if error["type"] == "string_pattern_mismatch":
+        return "a name may not contain a comma, a bar or a line break"
+    if error["type"] == "missing":
+        return "it is missing"
+    return error["msg"]
 
 
 def _no_duplicates(path: Path, node: yaml.Node | None, section: str, names: list[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hal9.database import atomic, open_database
-from hal9.errors import RunBusy, RunNotFound
+from hal9.errors import RunBusy, RunNotFound, StoreUnusable
 from hal9.holograph.asking import Asked
 from hal9.holograph.questions import Answer, Question
 
@@ -70,9 +70,17 @@ class RunStore:
     """All runs of one SQLite file."""
 
     def __init__(self, path: Path) -> None:
+        """Open or make the file.
+
+        Raises:
+            StoreUnusable: it cannot be written. DatabaseDamaged: it is not a sound database.
+        """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = open_database(path, [_m001])
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = open_database(path, [_m001])
+        except (OSError, sqlite3.OperationalError) as error:
+            raise StoreUnusable(store=str(path), detail=str(error)) from error
 
     def __enter__(self) -> Self:
         return self

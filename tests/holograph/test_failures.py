@@ -98,6 +98,27 @@ def test_drawings_hold_every_edge_and_escape_names() -> None:
     assert '"hidden" -> "d"' in source
 
 
+def test_a_crowded_drawing_shows_everything_inside_its_frame() -> None:
+    names = [f"variable{k}" for k in range(7)]
+    edges = [DrawnEdge(a, b, 0.9, label="+0.50") for k, a in enumerate(names) for b in names[k + 1 :]]
+    picture = ET.fromstring(svg(Drawn(names, edges, title="crowded")))
+    left, top, wide, high = (float(v) for v in picture.attrib["viewBox"].split())
+    boxes = [e for e in picture.iter() if (e.tag.endswith("rect") and e.get("fill-opacity")) or e.get("rx")]
+    frames = [tuple(float(e.get(key, 0)) for key in ("x", "y", "width", "height")) for e in boxes]
+    assert len(frames) == len(edges) + len(names)
+    for x, y, w, h in frames:
+        assert left <= x and x + w <= left + wide
+        assert top <= y and y + h <= top + high
+    pairs = [(a, b) for k, a in enumerate(frames) for b in frames[k + 1 :]]
+    hidden = [
+        (a, b)
+        for a, b in pairs
+        if min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0]) > 0.5 * min(a[2], b[2])
+        and min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1]) > 0.5 * min(a[3], b[3])
+    ]
+    assert len(hidden) <= 2
+
+
 def test_the_public_face_is_complete() -> None:
     for name in hal9.holograph.__all__:
         assert getattr(hal9.holograph, name) is not None

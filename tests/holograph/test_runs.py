@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.errors import MindUnreachable, RunBusy, RunDiffers, RunNotFound
+from hal9.errors import MindUnreachable, RunBusy, RunDiffers, RunNotFound, StoreUnusable
 from hal9.holograph import (
     Inquiry,
     MindAnswerer,
@@ -108,6 +108,29 @@ def test_a_run_that_broke_off_goes_on_where_it_was(tmp_path: Path) -> None:
         assert store.get("broken").result == store.get("whole").result
         with pytest.raises(RunDiffers, match="other settings"):
             asyncio.run(discover(Inquiry(PROBLEM, Settings()), answerer(), run=Run(store, "broken")))
+
+
+def test_a_finished_run_named_again_replays_without_costing_time(tmp_path: Path) -> None:
+    heard: list[tuple[int, bool]] = []
+
+    def watch(number: int, question: Question, answer: Answer | None, recorded: bool) -> None:
+        assert answer is not None
+        heard.append((number, recorded))
+
+    with RunStore(tmp_path / "runs.db") as store:
+        run = Run(store, "r")
+        asked = asyncio.run(discover(Inquiry(PROBLEM, SETTINGS), answerer(), run=run, watch=watch)).asked
+        elapsed = store.get("r").elapsed
+        asyncio.run(discover(Inquiry(PROBLEM, SETTINGS), answerer(), run=run, watch=watch))
+        assert store.get("r").elapsed == elapsed
+    numbers = range(1, asked + 1)
+    assert heard == [(number, False) for number in numbers] + [(number, True) for number in numbers]
+
+
+def test_a_store_that_cannot_be_made_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnusable, match="Choose a writable place"):
+        RunStore(tmp_path / "file" / "runs.db")
 
 
 def test_durations_are_kept_over_a_resumption(tmp_path: Path) -> None:
