@@ -117,7 +117,6 @@ class RunLedger:
             Adjuster(store, self.prompts, lambda: settings),
             settings=lambda: settings,
             perform=None,
-            layer_of=lambda _name: 0,
             alert=lambda _text: None,
         )
         self._rollback = Rollback(store, self.prompts, self._gate)

@@ -6,6 +6,7 @@ back is evidence too, and told to the mind in the next episode.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -205,12 +206,12 @@ class InnerLoop:
 
     async def _episode(self, number: int) -> None:
         began, before = self.clock.monotonic(), self._standing
-        failures, failing = find_failures(
-            self.evaluator, before, count=self.settings.failures, seed=self.settings.seed * 1009 + number
-        )
+        seed = self.settings.seed * 1009 + number
+        failures, failing = find_failures(self.evaluator, before, count=self.settings.failures, seed=seed)
         if not failing:
             raise _NothingFails
-        levers = choose_levers(self.space, failures, self.settings.levers, self.settings.seed * 1009 + number)
+        touched = Counter(name for entry in self._entries for name in entry["proposed_changes"])
+        levers = choose_levers(self.space, failures, self.settings.levers, seed, touched)
         reply, error, invalid = await self._ask(number, failures, failing, levers)
         proposal = reply.parsed if reply is not None else {}
         changes = [

@@ -44,14 +44,24 @@ _HISTORY = 8
 _BRIEF_HISTORY = 6
 
 
-def choose_levers(space: Space, failures: Sequence[Failure], count: int, seed: int) -> tuple[str, ...]:
+def choose_levers(
+    space: Space, failures: Sequence[Failure], count: int, seed: int, touched: Mapping[str, int] | None = None
+) -> tuple[str, ...]:
     """The parameters to show: those of signals that split wanted files from distractors, others by turns.
 
-    A list of every parameter would fill a small model's context; the turn through the rest keeps every
-    parameter reachable.
+    A list of every parameter would fill a small model's context, and it proposes again what it is shown
+    again. So what was touched less comes first, and turns through the rest keep every parameter reachable.
+
+    Args:
+        space: what may move.
+        failures: the cases that are shown.
+        count: how many parameters.
+        seed: fixes the draw.
+        touched: how often each was proposed so far.
     """
     if len(space.names) <= count:
         return space.names
+    often = touched or {}
     lack: dict[str, float] = {}
     for failure in failures:
         for signal, value in failure.lack.items():
@@ -59,10 +69,10 @@ def choose_levers(space: Space, failures: Sequence[Failure], count: int, seed: i
     chosen: list[str] = []
     for signal in sorted(lack, key=lambda name: -lack[name]):
         chosen += [n for n in _OF_SIGNAL.get(signal, ()) if n in space.names and n not in chosen]
-    chosen = chosen[: (2 * count) // 3]
+    chosen = sorted(chosen, key=lambda name: often.get(name, 0))[: (2 * count) // 3]
     rest = [name for name in space.names if name not in chosen]
-    drawn = np.random.default_rng([seed, 29]).permutation(len(rest))[: count - len(chosen)]
-    chosen += [rest[number] for number in drawn]
+    drawn = [rest[number] for number in np.random.default_rng([seed, 29]).permutation(len(rest))]
+    chosen += sorted(drawn, key=lambda name: often.get(name, 0))[: count - len(chosen)]
     return tuple(name for name in space.names if name in chosen)
 
 

@@ -20,6 +20,7 @@ from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.changes import RunLedger
 from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
+from hal9.trainer.outer_prompting import Measured, OuterSight, outer_prompt, solved_edit
 from hal9.trainer.promptgrams import PromptShelf, Shelved
 from hal9.trainer.protocol import outer_schema, protocol, shipped_promptgram
 from hal9.trainer.runs import Ground
@@ -34,47 +35,6 @@ class BudgetSpent(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A promptgram's inner runs from one start.
-
-    Attributes:
-        step: name of the folder below inner_runs.
-        finals: seed to final NDCG@10; starts: seed to that of the start parameters.
-        touched: parameter to how often it was proposed.
-        detections: name to number of episodes; needs: what minds said no parameter can express.
-    """
-
-    step: str
-    prompt: str
-    finals: dict[str, float]
-    starts: dict[str, float]
-    params: dict[str, dict[str, float]]
-    touched: dict[str, int]
-    detections: dict[str, int]
-    needs: tuple[str, ...]
-    failing: dict[str, int]
-    confidence: float | None
-    kept: int
-    episodes: int
-
-    @property
-    def mean(self) -> float:
-        """The meta-loss's estimate: mean final NDCG@10."""
-        return float(np.mean(list(self.finals.values())))
-
-    @property
-    def best_params(self) -> dict[str, float]:
-        """Changes of the best seed's final parameters over the defaults."""
-        return self.params[max(self.finals, key=lambda seed: (self.finals[seed], seed))]
-
-    def interval(self, level_z: float = 1.96) -> tuple[float, float]:
-        """Normal interval of the mean over seeds; a point when there is but one."""
-        values = list(self.finals.values())
-        error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-        return self.mean - level_z * error, self.mean + level_z * error
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +174,15 @@ class Workshop:
         spent, refused = Usage(calls=0), ""
         answer: dict[str, Any] = {}
         for attempt in range(1 + asking.repairs):
-            text = outer_prompt(parent, measured, history, mode=mode, refused=refused)
+            seen = OuterSight(
+                parent=parent,
+                measured=measured,
+                names=self.ground.space.names,
+                history=history,
+                mode=mode,
+                refused=refused,
+            )
+            text = outer_prompt(seen, brief=asking.brief)
             try:
                 reply = await self.outer_mind.think(self._request(parent, text, seed * 101 + attempt))
             except LimitError as error:
@@ -238,7 +206,11 @@ class Workshop:
             items = {name: parent.promptgram.items(name) for name in MUTABLE_SECTIONS}
             schema = outer_schema(items, brief=True)
         return Request(
-            (Message("system", gram.render(protocol=protocol("outer"))), Message("user", text)),
+            (
+                Message("system", gram.render(protocol=protocol("outer"))),
+                *(solved_edit() if asking.brief else ()),
+                Message("user", text),
+            ),
             schema=schema,
             temperature=asking.temperature,
             max_tokens=asking.max_tokens,
@@ -291,53 +263,3 @@ def _measured(step: str, prompt: str, results: Mapping[str, tuple[InnerResult, S
         sum(entry["kept"] for entry in entries),
         len(entries),
     )
-
-
-def outer_prompt(
-    parent: Shelved,
-    measured: Measured,
-    history: Sequence[Mapping[str, Any]],
-    *,
-    mode: str,
-    refused: str = "",
-) -> str:
-    """What L2 sees: the promptgram's mutable sections, its runs, what earlier edits did, what was refused."""
-    gram = parent.promptgram
-    low, high = measured.interval()
-    lines = [f"# Promptgram {parent.name}"]
-    for name in ("Policy", "Heuristics", "Style"):
-        lines += ["", f"## {name}", gram.section(name)]
-    finals = ", ".join(f"{value:.4f}" for value in measured.finals.values())
-    start = float(np.mean(list(measured.starts.values())))
-    lines += [
-        "",
-        "# Its runs",
-        f"start {start:.4f}, final {finals} (mean {measured.mean:.4f}, {low:.4f} to {high:.4f})",
-        f"{measured.kept} of {measured.episodes} episodes kept a step",
-        "touched: "
-        + (", ".join(f"{n} x{c}" for n, c in Counter(measured.touched).most_common(8)) or "nothing"),
-        "detected: " + (", ".join(f"{n} x{c}" for n, c in measured.detections.items()) or "nothing"),
-    ]
-    lines += [f"the tuner says it lacks: {need}" for need in measured.needs[:3]]
-    if history:
-        lines += ["", "# Earlier edits"]
-    for entry in history[-5:]:
-        lines.append(f"- from {entry['parent']}: {_edits(entry)} -> {_effect(entry)}")
-    if refused:
-        lines += ["", "# Your last answer was refused", refused[:300], "Answer with another edit."]
-    lines += ["", f"Propose edits to {parent.name} ({mode}). Say what no item says yet."]
-    return "\n".join(lines)
-
-
-def _edits(entry: Mapping[str, Any]) -> str:
-    edits = (entry.get("proposal") or {}).get("edits", [])
-    return (
-        "; ".join(f"{e['edit_type']} {e['section']}: {(e['content'] or e['target'])[:70]}" for e in edits)
-        or "none"
-    )
-
-
-def _effect(entry: Mapping[str, Any]) -> str:
-    if entry["problem"]:
-        return f"refused ({entry['problem'][:90]})"
-    return f"{entry['delta']['ndcg']:+.4f} ± {entry['delta']['error']:.4f}"
