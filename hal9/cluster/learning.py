@@ -169,7 +169,6 @@ class Learner:
                 entry=BOOK,
                 settings=self._settings,
                 perform=self.rehearsal.perform,
-                layer_of=lambda neuron: self._definitions[neuron].meta.layer,
                 alert=self._alert,
             )
         )

@@ -1,4 +1,9 @@
-"""Trying things out on copies of workspaces: an answer against a task's check, a task on the real mind."""
+"""Trying things out on copies of workspaces: an answer against a task's check, a task on the real minds.
+
+A task is done again by the very functions that neurons use (`plan_parts`, `implement`, `gather`), from the
+layer where it enters down to the implementers, but called one after the other in this process: no signal is
+sent, no step is recorded, and each implementer has one attempt.
+"""
 
 import asyncio
 import os
@@ -6,23 +11,27 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hal9.clock import Clock
+from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
 from hal9.cluster.thinking import MindPool
 from hal9.errors import TurnFailed, WorkbenchError
 from hal9.journal import Journal
+from hal9.journal.work import Part, Work
 from hal9.learning import PromptBook, ReplayCase
 from hal9.memory import Mitigation, Recall
-from hal9.neurons import FixedRouter, House, NeuronDefinition, NoMap
+from hal9.neurons import Choice, House, NeuronDefinition, NoMap
+from hal9.neurons.definition import neuron_meta
 from hal9.neurons.implementing import implement
 from hal9.neurons.prompting import infer_targets
+from hal9.neurons.splitting import gather, plan_parts
 from hal9.neurons.turn import Turn
 from hal9.promptgram import Promptgram
 from hal9.settings import Settings
-from hal9.signals import Grant, Scope, Signal, TaskPayload, new_id
+from hal9.signals import Grant, ResultPayload, Scope, Signal, TaskPayload, new_id
 from hal9.workbench import FileEdit, Workbench
 
 __all__ = ["Rehearsal"]
@@ -31,12 +40,23 @@ _MOST_BYTES = 64 * 1024 * 1024
 _LEFT_OUT = (".git", ".hal9", ".venv", "node_modules", "__pycache__", ".mypy_cache", ".pytest_cache")
 
 
-@dataclass(frozen=True, slots=True)
-class _Nobody:
-    """A directory of no neurons: a rehearsal hands nothing on."""
+class _NotConcerned(Exception):
+    """The task was handed down as it is, so the prompt on trial plays no part in it."""
 
-    def candidates(self, names: Sequence[str], *, exclude: str) -> dict[str, int]:
-        return {}
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One task done again with one promptgram in the place of what a neuron has now."""
+
+    neuron: str
+    promptgram: Promptgram
+    pair: str
+    recalled: Recall | None
+
+    def choose(self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str) -> Choice:
+        """The neuron on trial where it may be chosen, else the first: both sides of a pair go one way."""
+        target = self.neuron if self.neuron in candidates else candidates[0]
+        return Choice(target=target, odds={target: 1.0}, policy="static")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +71,7 @@ class _Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """Runs checks and implementers on throw-away copies; the user's workspaces are only read."""
+    """Runs checks and tasks on throw-away copies; the user's workspaces are only read."""
 
     home: Home
     settings: Callable[[], Settings]
@@ -83,15 +103,38 @@ class Rehearsal:
         neuron = next((one for one in self.definitions.values() if one.meta.layer == 2), None)
         if neuron is None:
             return None
-        return await self.perform(case, neuron.name, self.prompts.current(neuron.name), mitigation=mitigation)
+        recalled = None if mitigation is None else _as_recall(mitigation)
+        trial = _Trial(neuron.name, self.prompts.current(neuron.name), new_id(now=self.clock.now()), recalled)
+        return await self._passes(case, neuron.name, trial)
 
-    async def perform(
-        self, case: ReplayCase, neuron: str, promptgram: Promptgram, *, mitigation: Mitigation | None = None
-    ) -> bool | None:
-        """Whether a neuron passes the task in one attempt with this promptgram; None when it cannot be tried.
+    async def perform(self, case: ReplayCase, neuron: str, promptgram: Promptgram, pair: str) -> bool | None:
+        """Whether the task passes in one attempt when this neuron has this promptgram.
 
-        Budgets hold as for any task; a call that they forbid means "cannot be tried".
+        An implementer does the task itself. For a neuron above, the task enters where tasks enter and goes
+        down to implementers with the prompts that are in force now.
+
+        Args:
+            case: the task.
+            neuron: whose promptgram is on trial.
+            promptgram: it.
+            pair: the same for both promptgrams of a pair, so that both get the same random seeds.
+
+        Returns:
+            None when it cannot be tried: the workspace is gone, the layers below are not in this process, a
+            budget forbids the calls, or the task does not need this neuron's prompt.
         """
+        layer = self.definitions[neuron].meta.layer
+        entry = neuron if layer == 2 else self._entry(neuron)
+        return await self._passes(case, entry, _Trial(neuron, promptgram, pair, None))
+
+    def _entry(self, neuron: str) -> str:
+        """Where tasks enter: the neuron itself if it is of the highest layer, else the first there."""
+        highest = max(one.meta.layer for one in self.definitions.values())
+        if self.definitions[neuron].meta.layer == highest:
+            return neuron
+        return min(name for name, one in self.definitions.items() if one.meta.layer == highest)
+
+    async def _passes(self, case: ReplayCase, entry: str, trial: _Trial) -> bool | None:
         payload = case.payload
         if not payload.check or payload.workspace is None:
             return None
@@ -99,46 +142,73 @@ class Rehearsal:
             if scratch is None:
                 return None
             task = payload.model_copy(update={"workspace": str(scratch), "grant": Grant()})
-            turn = self._turn(
-                neuron, promptgram, task, None if mitigation is None else _as_recall(mitigation)
+            signal = Signal.create(
+                task,
+                task_id=f"rehearsal-{trial.pair}",
+                source="learning",
+                target=entry,
+                now=self.clock.now(),
             )
             try:
-                result = await implement(turn)
-            except TurnFailed:
+                result = await self._work(signal, task, self._house(trial), trial)
+            except (TurnFailed, _NotConcerned):
                 return None
-        return result.check.passed if result.check is not None else False
+        return result.ok and result.check is not None and result.check.passed
 
-    def _turn(self, neuron: str, promptgram: Promptgram, task: TaskPayload, recalled: Recall | None) -> Turn:
-        definition = self.definitions[neuron]
+    async def _work(self, signal: Signal, task: TaskPayload, house: House, trial: _Trial) -> ResultPayload:
+        """One neuron's turn, and those below it."""
+        definition = self.definitions[signal.target]
+        tested = signal.target == trial.neuron
+        promptgram = trial.promptgram if tested else self.prompts.current(signal.target)
+        turn = Turn(
+            house=house,
+            definition=definition,
+            meta=neuron_meta(promptgram, path=definition.path),
+            signal=signal,
+            task=task,
+            promptgram=promptgram,
+            progress=lambda _event, _detail: None,
+        )
+        if turn.meta.layer == 2:
+            return await implement(turn)
+        parts = await plan_parts(turn)
+        if tested and not any(step.kind == "split" for step in turn.steps):
+            raise _NotConcerned
+        done: list[Part] = []
+        for part in parts:
+            if any(one.result is not None and not one.result.ok for one in done):
+                done.append(part)
+                continue
+            below = Signal.create(
+                part.payload,
+                task_id=signal.task_id,
+                source=signal.target,
+                target=part.target,
+                now=self.clock.now(),
+                cause=signal,
+            )
+            result = await self._work(below, part.payload, house, trial)
+            done.append(replace(part, signal_id=below.id, result=result))
+        return await gather(turn, Work(signal=signal, neuron=signal.target, open=False, parts=tuple(done)))
+
+    def _house(self, trial: _Trial) -> House:
         settings = self.settings()
         implementer = settings.neurons.implementer.model_copy(update={"attempts": 1})
         once = settings.model_copy(
             update={"neurons": settings.neurons.model_copy(update={"implementer": implementer})}
         )
-        now = self.clock.now()
-        house = House(
+        layers: dict[str, int] = {name: one.meta.layer for name, one in self.definitions.items()}
+        return House(
             settings=lambda: once,
             thinker=self.minds,
-            router=FixedRouter(),
-            recaller=_Given(recalled),
+            router=trial,
+            recaller=_Given(trial.recalled),
             cartographer=NoMap(),
             prompts=self.prompts,
             clock=self.clock,
-            directory=_Nobody(),
+            directory=NeuronDirectory(clock=self.clock, node="rehearsal", local=layers),
             journal=self.journal,
             hidden=(self.home.state,),
-        )
-        signal = Signal.create(
-            task, task_id=f"rehearsal-{new_id(now=now)}", source="learning", target=neuron, now=now
-        )
-        return Turn(
-            house=house,
-            definition=definition,
-            meta=definition.meta,
-            signal=signal,
-            task=task,
-            promptgram=promptgram,
-            progress=lambda _event, _detail: None,
         )
 
     @asynccontextmanager

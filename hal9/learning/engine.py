@@ -64,7 +64,6 @@ class Parts:
     entry: str
     settings: Callable[[], Settings]
     perform: Perform | None = None
-    layer_of: Callable[[str], int] = field(default=lambda _neuron: 0)
     alert: Callable[[str], None] = field(default=lambda text: _log.warning("%s", text))
 
 
@@ -83,7 +82,6 @@ class LearningEngine:
             self.adjuster,
             settings=parts.settings,
             perform=parts.perform,
-            layer_of=parts.layer_of,
             alert=parts.alert,
         )
         self.rollback = Rollback(

@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import comb
 from typing import Any
 
@@ -31,9 +32,11 @@ from hal9.signals import ErrorGradient
 __all__ = ["CHANGES", "Gate", "Perform", "mcnemar_worse"]
 
 _log = logging.getLogger("hal9.learning.gate")
+_SPARE = 4
 CHANGES = ("prompt", "parameter", "model")
-Perform = Callable[[ReplayCase, str, Promptgram], Awaitable[bool | None]]
-"""Whether a neuron passes a remembered task with a promptgram; None when that cannot be tried."""
+Perform = Callable[[ReplayCase, str, Promptgram, str], Awaitable[bool | None]]
+"""Whether a remembered task passes when a neuron has a promptgram; None when that cannot be tried, or the
+neuron's prompt plays no part in it. The last argument is the same for both sides of a pair."""
 
 
 def mcnemar_worse(won: int, lost: int) -> float:
@@ -61,7 +64,6 @@ class Gate:
         adjuster: its limits and cooldown.
         settings: in force now.
         perform: replays a task; None skips replays.
-        layer_of: layer of a neuron; only implementers can be replayed alone.
         alert: tells people.
     """
 
@@ -73,7 +75,6 @@ class Gate:
         *,
         settings: Callable[[], Settings],
         perform: Perform | None,
-        layer_of: Callable[[str], int],
         alert: Callable[[str], None],
     ) -> None:
         self.store = store
@@ -84,7 +85,6 @@ class Gate:
         self._adjuster = adjuster
         self._settings = settings
         self._perform = perform
-        self._layer_of = layer_of
         self._alert = alert
         self._warned: set[str] = set()
 
@@ -185,34 +185,40 @@ class Gate:
     async def _replay(self, change: Change) -> int:
         after = Promptgram.parse(change.after, source=change.target)
         before = Promptgram.parse(change.before, source=change.target)
-        won = lost = pairs = 0
-        if self._perform is not None and change.kind != "model" and self._layer_of(change.target) == 2:
-            for case in await asyncio.to_thread(self._cases):
-                old = await self._perform(case, change.target, before)
-                new = await self._perform(case, change.target, after)
+        won = lost = pairs = skipped = 0
+        most = self._settings().gate.replay_tasks
+        if self._perform is not None and change.kind != "model":
+            for number, case in enumerate(await asyncio.to_thread(self._cases, most)):
+                pair = f"{change.id}-{number}"
+                old = await self._perform(case, change.target, before, pair)
+                new = None if old is None else await self._perform(case, change.target, after, pair)
                 if old is None or new is None:
+                    skipped += 1
                     continue
                 pairs += 1
                 won += int(new and not old)
                 lost += int(old and not new)
-        figures = {"replay": {"pairs": pairs, "won": won, "lost": lost}}
+                if pairs == most:
+                    break
+        figures = {"replay": {"pairs": pairs, "won": won, "lost": lost, "skipped": skipped}}
         return await asyncio.to_thread(self._after_replay, change.id, won, lost, figures)
 
-    def _cases(self) -> list[ReplayCase]:
-        """Remembered tasks with checks, half solved and half failed where there are enough; newest first."""
-        most = self._settings().gate.replay_tasks
+    def _cases(self, most: int) -> list[ReplayCase]:
+        """Remembered tasks with checks, solved and failed by turns, newest first; some more than are wanted.
+
+        Many a task is handed down by the upper layers as it is: it says nothing of their prompts, and is
+        skipped.
+        """
         with self.store.reading() as connection:
             found = [
                 connection.execute(
-                    "SELECT checks FROM tasks WHERE passed = ? ORDER BY created DESC LIMIT ?", (passed, most)
+                    "SELECT checks FROM tasks WHERE passed = ? ORDER BY created DESC LIMIT ?",
+                    (passed, most * _SPARE),
                 ).fetchall()
                 for passed in (1, 0)
             ]
-        solved, failed = found
-        keep = max(most // 2, most - len(failed))
-        chosen = [*solved[:keep]]
-        chosen += failed[: most - len(chosen)]
-        return [replay_case(row["checks"]) for row in chosen]
+        by_turns = [row for pair in zip_longest(*found) for row in pair if row is not None]
+        return [replay_case(row["checks"]) for row in by_turns[: most * _SPARE]]
 
     def _after_replay(self, change_id: str, won: int, lost: int, figures: dict[str, Any]) -> int:
         with self.store.writing():

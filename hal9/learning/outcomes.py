@@ -22,7 +22,11 @@ __all__ = ["TaskOutcome", "credit", "outcome_of", "remember_task", "save_outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
-    """A judged task. `passed` is None while nobody judged; `routes` are the hand-overs with their odds."""
+    """A judged task.
+
+    `passed` is None while nobody judged; `routes` are the hand-overs with their odds; `prompts` are the
+    hashes of the prompts that a mind was shown: a layer that handed the task down as it is has none.
+    """
 
     task_id: str
     task_class: str
@@ -63,6 +67,7 @@ def outcome_of(
         passed = False
     elif result is not None and result.ok and score is not None:
         passed = True
+    asked = {step.neuron for step in steps if step.kind not in ("pass", "check")}
     recalled = {int(one) for step in steps for one in step.recalled if one.isdecimal()}
     return TaskOutcome(
         task_id=task.id,
@@ -75,7 +80,7 @@ def outcome_of(
         error_type=detection.error.type if detection else "",
         seconds=max(0.0, (task.finished_at or 0.0) - (task.started_at or task.created_at)),
         usd=result.tally.usd if result else 0.0,
-        prompts={name: hop.content_hash for name, hop in path.hops.items()},
+        prompts={name: hop.content_hash for name, hop in path.hops.items() if name in asked},
         routes=tuple(routes),
         recalled=tuple(sorted(recalled)),
     )

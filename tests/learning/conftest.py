@@ -52,7 +52,6 @@ def make_engine(
             scorer=ChecksFirst(),
             entry="book",
             settings=settings,
-            layer_of=LAYERS.__getitem__,
             alert=(alerts if alerts is not None else []).append,
         )
     )

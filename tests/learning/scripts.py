@@ -1,5 +1,7 @@
 """Scripted minds for learning: `scripted:tests.learning.scripts:NAME`."""
 
+import json
+
 from hal9.minds.protocol import Request
 
 RULE = "Dates are written DD.MM.YYYY"
@@ -30,3 +32,25 @@ def never_right(request: Request) -> str:
         f"`dates.py`\n```python\ndef {name}(day, month, year):\n"
         f'    return f"{{year}}-{{month}}-{{day}}"  # {never_right.calls}\n```\n'  # type: ignore[attr-defined]
     )
+
+
+SEEN: list[Request] = []
+"""What `designs` was asked, for tests that run it in their own process."""
+
+
+def designs(request: Request) -> str:
+    """Plans with the edge case in mind only if its prompt says so; implements what the plan says."""
+    SEEN.append(request)
+    text = "\n".join(message.content for message in request.messages)
+    if request.schema is not None:
+        approach = "mind the edge case" if "Think of edge cases" in text or "mind the" in text else "plain"
+        most = int(text.rsplit("Give between 1 and ", 1)[1].split(" ", 1)[0])
+        titles = ["notes", "code"] if most > 1 else ["code"]
+        parts = [{"title": title, "objective": f"write the {title}"} for title in titles]
+        return json.dumps({"approach": approach, "parts": parts})
+    if "write the notes" in request.messages[-1].content:
+        return "`notes.md`\n```markdown\nto do\n```\n"
+    if "Its parts were answered like this" in text:
+        return "done"
+    sign = "+" if "mind the edge case" in text else "-"
+    return f"`adder.py`\n```python\ndef add(a, b):\n    return a {sign} b\n```\n"

@@ -150,16 +150,21 @@ async def test_a_replay_on_remembered_tasks_comes_first(
         )
     asked: list[str] = []
 
-    async def perform(case: ReplayCase, neuron: str, promptgram: Promptgram) -> bool | None:
-        asked.append(promptgram.content_hash)
+    async def perform(case: ReplayCase, neuron: str, promptgram: Promptgram, pair: str) -> bool | None:
+        asked.append(pair)
         return SMALL not in promptgram.items("Heuristics")
 
     engine.gate._perform = perform
     change = propose(engine)
     await engine.gate.step()
     assert state(engine, change) == "rejected"
-    assert engine.gate.ledger.get(change.id).figures["replay"] == {"pairs": 6, "won": 0, "lost": 6}
-    assert len(asked) == 12
+    assert engine.gate.ledger.get(change.id).figures["replay"] == {
+        "pairs": 6,
+        "won": 0,
+        "lost": 6,
+        "skipped": 0,
+    }
+    assert asked == [f"{change.id}-{number // 2}" for number in range(12)]
     assert engine.prompts.canary(NEURON) is None
 
 

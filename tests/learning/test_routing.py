@@ -92,8 +92,7 @@ def by_cells(a: np.ndarray, b: np.ndarray, cells: int) -> np.ndarray:
     below = betainc(a[..., None], b[..., None], np.linspace(0.0, 1.0, cells + 1))
     mass, middle = np.diff(below, axis=-1), (below[..., 1:] + below[..., :-1]) / 2.0
     odds = [
-        (mass[:, arm] * np.delete(middle, arm, axis=1).prod(axis=1)).sum(axis=-1)
-        for arm in range(a.shape[1])
+        (mass[:, arm] * np.delete(middle, arm, axis=1).prod(axis=1)).sum(axis=-1) for arm in range(a.shape[1])
     ]
     found = np.stack(odds, axis=1)
     return np.asarray(found / found.sum(axis=1, keepdims=True))
