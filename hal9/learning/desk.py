@@ -55,7 +55,10 @@ class Desk:
                 "state": change.state,
             }
         moved = self._engine.gate.approve(change.id, str(body["hash"]))
-        return {"said": [f"{moved.id} approved; it is {moved.state} now"], "state": moved.state}
+        said = f"{moved.id} approved; it is {moved.state} now"
+        if moved.state == "rejected":
+            said = f"{moved.id} was not taken: the prompt has changed since it was made"
+        return {"said": [said], "state": moved.state}
 
     def _deny(self, body: Mapping[str, Any]) -> dict[str, Any]:
         change = self._engine.gate.ledger.get(str(body["change"]))

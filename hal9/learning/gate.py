@@ -33,6 +33,7 @@ __all__ = ["CHANGES", "Gate", "Perform", "mcnemar_worse"]
 
 _log = logging.getLogger("hal9.learning.gate")
 _SPARE = 4
+_OUTDATED = "the prompt was changed meanwhile"
 CHANGES = ("prompt", "parameter", "model")
 Perform = Callable[[ReplayCase, str, Promptgram, str], Awaitable[bool | None]]
 """Whether a remembered task passes when a neuron has a promptgram; None when that cannot be tried, or the
@@ -140,6 +141,9 @@ class Gate:
     def approve(self, change_id: str, shown_hash: str, *, actor: str = "user") -> Change:
         """A person agrees with the content that has this hash.
 
+        A change that was made from a prompt which is not in force any more is rejected instead: its content
+        would bring back what was undone since, or undo what was learned.
+
         Raises:
             ChangeUnknown, ChangeNotWaiting: there is nothing to approve.
             ApprovalStale: the content is another one.
@@ -148,6 +152,8 @@ class Gate:
             change = self._waiting(change_id)
             if change.content_hash != shown_hash:
                 raise ApprovalStale(change=change.id, shown=shown_hash, found=change.content_hash)
+            if self.prompts.in_force(change.target).dump() != change.before:
+                return self.ledger.move(change.id, "rejected", actor="gate", cause=_OUTDATED)
             moved = self.ledger.move(change.id, "candidate", actor=actor, cause="approved")
             if not self._settings().gate.enabled:
                 moved = self._promote(moved, cause="approved", figures={})
@@ -264,7 +270,7 @@ class Gate:
         old = Promptgram.parse(change.before, source=change.target).content_hash
         new = Promptgram.parse(change.after, source=change.target).content_hash
         if self.prompts.in_force(change.target).dump() != change.before:
-            return self._reject(change, "the prompt was changed meanwhile", {})
+            return self._reject(change, _OUTDATED, {})
         seen = self._judged(change.target, since=float(change.figures.get("canary_since", change.time)))
         won, lost, pairs = _paired(
             [one for one in seen if one.prompt == old], [one for one in seen if one.prompt == new]

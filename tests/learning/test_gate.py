@@ -6,11 +6,11 @@ import pytest
 
 from hal9.clock import ManualClock
 from hal9.errors import ApprovalStale, ChangeNotWaiting, ChangeUnknown, RollbackBlocked
-from hal9.learning import CHANGES, Change, LearningEngine, ReplayCase, in_canary, mcnemar_worse
+from hal9.learning import CHANGES, Change, Desk, LearningEngine, ReplayCase, in_canary, mcnemar_worse
 from hal9.learning.outcomes import TaskOutcome, save_outcome
 from hal9.memory import MemoryStore, Scope
 from hal9.promptgram import Promptgram
-from hal9.settings import GateSettings, SafetySettings, Settings
+from hal9.settings import GateSettings, MemorySettings, SafetySettings, Settings
 from hal9.signals import Adjustment, ErrorGradient, TaskFailed, TaskPayload, new_id
 from tests.learning.conftest import make_engine
 
@@ -197,6 +197,29 @@ async def test_major_changes_wait_for_a_person_also_across_a_restart(
         engine.gate.approve(change.id, change.content_hash)
     await engine.gate.step()
     assert state(engine, change) == "canary"
+
+
+async def test_an_approval_never_brings_back_what_was_undone_meanwhile(
+    store: MemoryStore, files: dict[str, Promptgram], clock: ManualClock
+) -> None:
+    safety = SafetySettings(cooldown_seconds=0, approval_kinds=["prompt"])
+    rules = Settings(gate=GateSettings(enabled=False), safety=safety)
+    ungated = make_engine(store, files, lambda: rules)
+    first = propose(ungated, "- Be brief.", "l2-implementer")
+    ungated.gate.approve(first.id, first.content_hash)
+    clock.advance(1)
+    second = propose(ungated, MAJOR, "l2-implementer")
+    assert (state(ungated, first), state(ungated, second)) == ("applied", "waiting")
+    ungated.rollback.change(first.id)
+    file = ungated.prompts.files["l2-implementer"].dump()
+    said = Desk(ungated, memory_settings=MemorySettings()).answer(
+        "approve", {"change": second.id, "hash": second.content_hash}
+    )
+    assert said["state"] == "rejected"
+    assert "has changed since" in said["said"][0]
+    assert ungated.prompts.in_force("l2-implementer").dump() == file
+    clock.advance(1)
+    assert propose(ungated, MAJOR, "l2-implementer").state == "waiting"  # it may be suggested anew
 
 
 async def test_a_denied_change_is_gone_for_good(engine: LearningEngine, clock: ManualClock) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
@@ -214,7 +214,25 @@ streams = st.lists(events, max_size=25)
 cooldowns = st.sampled_from([0.0, 50.0, 300.0])
 
 
+def _suggests(parameter: str, value: object) -> list[Adjustment]:
+    return [Adjustment(parameter=parameter, suggested_value=value, confidence=1.0)]
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@example(  # an approval must not bring back what was undone while it waited
+    stream=[
+        (
+            "gradient",
+            "l4-strategist",
+            0.0,
+            _suggests("Policy", {"section": "Policy", "edit_type": "append", "content": "- Be brief."}),
+        ),
+        ("gradient", "l4-strategist", 1.0, _suggests("temperature", 0.0)),
+        ("rollback",),
+        ("approve",),
+    ],
+    cooldown=0.0,
+)
 @given(stream=streams, cooldown=cooldowns)
 def test_limits_hold_under_any_stream(stream: list[tuple[Any, ...]], cooldown: float) -> None:
     run_stream(stream, cooldown)
