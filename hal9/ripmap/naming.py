@@ -56,7 +56,9 @@ def _defined_within(terrain: Terrain, packages: list[int], name: str) -> list[in
     """Primary files below the packages' folders that define a name; those that the package imports, if any."""
     folders = tuple(terrain.paths[position].rpartition("/")[0] + "/" for position in packages)
     table = terrain.symbols
-    files = {int(table.file[symbol]) for symbol in terrain.definers(name).tolist() if not table.parent[symbol]}
+    files = {
+        int(table.file[symbol]) for symbol in terrain.definers(name).tolist() if not table.parent[symbol]
+    }
     found = sorted(
         file for file in files if terrain.primary[file] and terrain.paths[file].startswith(folders)
     )

@@ -9,15 +9,12 @@ and error messages are collected as mentions, which rank by exact match rather t
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from hal9.ripmap import query_patterns as patterns
+from hal9.ripmap.query_parts import PARTS, Part, cut_task, plain_trace
 from hal9.ripmap.tokenize import STOP_WORDS, identifier_parts, is_code_like, words
 
 __all__ = ["PARTS", "Frame", "Mention", "Part", "Query", "parse_task"]
-
-Part = Literal["title", "prose", "code", "traceback"]
-PARTS: tuple[Part, ...] = ("title", "prose", "code", "traceback")
 
 _EXTENSION_WORDS = frozenset({"com", "org", "net", "io", "dev", "html", "htm"})
 
@@ -92,28 +89,14 @@ class Query:
         return tuple(seen)
 
 
-@dataclass(slots=True)
-class _Texts:
-    """The parts' text while they are being cut, and code spans inside prose."""
-
-    title: str = ""
-    prose: list[str] = field(default_factory=list)
-    code: list[str] = field(default_factory=list)
-    traceback: list[str] = field(default_factory=list)
-
-    def of(self, part: Part) -> str:
-        return self.title if part == "title" else "\n".join(getattr(self, part))
-
-
 _MOST_CHARACTERS = 200_000
 """Whoever pastes a longer log has said what matters before."""
 
 
 def parse_task(text: str) -> Query:
     """Read a task text; every text is a valid task, the empty one included."""
-    cleaned = _clean(text[:_MOST_CHARACTERS])
-    texts = _cut(cleaned)
-    counts = {part: Counter(_query_tokens(_plain_trace(texts.of(part)))) for part in PARTS}
+    texts = cut_task(text[:_MOST_CHARACTERS])
+    counts = {part: Counter(_query_tokens(plain_trace(texts.of(part)))) for part in PARTS}
     mentions = _Mentions()
     for part in PARTS:
         mentions.read(part, texts.of(part))
@@ -131,87 +114,6 @@ def parse_task(text: str) -> Query:
         operations=_operations(counts),
         title=texts.title,
         prose=texts.of("prose"),
-    )
-
-
-def _clean(text: str) -> str:
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = patterns.HTML_COMMENT.sub(" ", text)
-    text = patterns.DETAILS_TAG.sub(" ", text)
-    text = patterns.CREDIT.sub(" ", patterns.BACKPORT.sub("", patterns.RST_TAG.sub("", text)))
-    return patterns.URL.sub(" ", text)
-
-
-def _cut(text: str) -> _Texts:
-    """Title is the first line that says something; fenced and indented blocks are code or traces."""
-    texts = _Texts()
-    lead = text.lstrip()
-    first, _, rest = lead.partition("\n")
-    if first.lstrip().startswith(("```", "~~~", "Traceback (")):
-        rest = lead
-    else:
-        texts.title = first.strip().lstrip("#").strip()[:400]
-    position = 0
-    for match in patterns.FENCE.finditer(rest):
-        _cut_plain(rest[position : match.start()], texts)
-        _cut_block(match.group(2), texts)
-        position = match.end()
-    _cut_plain(rest[position:], texts)
-    return texts
-
-
-def _cut_block(block: str, texts: _Texts) -> None:
-    """A fenced block: stack traces leave it line by line, version lists are dropped."""
-    lines = block.split("\n")
-    versions = sum(1 for line in lines if patterns.VERSION_LINE.match(line))
-    if versions >= 3 and versions * 2 >= len([line for line in lines if line.strip()]):
-        return
-    in_trace = False
-    for line in lines:
-        if patterns.TRACE_START.match(line) or patterns.TRACE_LINE.match(line):
-            in_trace = True
-        elif in_trace and line.strip() and not line.startswith((" ", "\t")):
-            texts.traceback.append(line)
-            in_trace = False
-            continue
-        (texts.traceback if in_trace else texts.code).append(line)
-
-
-def _cut_plain(text: str, texts: _Texts) -> None:
-    in_trace = False
-    in_versions = False
-    for line in text.split("\n"):
-        if not line.strip():
-            continue
-        if patterns.VERSION_HEADING.match(line):
-            in_versions = True
-            continue
-        if patterns.TEMPLATE.match(line):
-            in_versions = False
-            continue
-        if patterns.VERSION_LINE.match(line) or (
-            in_versions and len(line) < 60 and any(c.isdigit() for c in line)
-        ):
-            continue
-        if patterns.TRACE_START.match(line) or patterns.TRACE_LINE.match(line):
-            in_trace = True
-            texts.traceback.append(line)
-        elif in_trace and line.startswith((" ", "\t")):
-            texts.traceback.append(line)
-        elif in_trace or patterns.ERROR.match(line):
-            texts.traceback.append(line)
-            in_trace = False
-        elif patterns.CODE_LINE.match(line):
-            texts.code.append(line)
-        else:
-            texts.prose.append(line)
-
-
-def _plain_trace(text: str) -> str:
-    """Stack frames reduced to the tail of their path and the function: the rest is the same everywhere."""
-    text = text.replace("Traceback (most recent call last):", "")
-    return patterns.PYTHON_FRAME.sub(
-        lambda frame: " ".join((*frame[1].split("/")[-3:], frame[3] or "")), text
     )
 
 
@@ -291,6 +193,10 @@ def _frames(text: str) -> tuple[Frame, ...]:
         (match.group(1), int(match.group(2)), match.group(3) or "")
         for match in patterns.PYTHON_FRAME.finditer(text)
     ]
+    if not python:
+        python = [
+            (m.group(1), int(m.group(2) or 0), m.group(3)) for m in patterns.IPYTHON_FRAME.finditer(text)
+        ]
     if not python:
         python = [(m.group(1), int(m.group(2)), m.group(3)) for m in patterns.PYTEST_FRAME.finditer(text)]
     found = python[::-1]

@@ -36,6 +36,9 @@ URL = _Pattern(r"(?:https?|ftp)://[^\s<>()\[\]`'\"]+")
 FENCE = _Pattern(r"^[ \t]*(```+|~~~+)[^\n]*\n(.*?)(?:^[ \t]*\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
 INLINE = _Pattern(r"(?<!`)(`{1,3})(?!`)([^`\n]{1,200})\1(?!`)")
 PYTHON_FRAME = _Pattern(r'File "([^"\n]+)", line (\d+)(?:, in ([^\s]+))?')
+IPYTHON_FRAME = _Pattern(
+    r"^[ \t]*(?:File )?([\w~./\\-]+\.py[xi]?)(?::(\d+))?,? in ([\w<>.]+)(?:\(|$)", re.MULTILINE
+)
 PYTEST_FRAME = _Pattern(r"^([\w./\\-]+\.\w{1,4}):(\d+): (?:in )?([\w<>.]*)", re.MULTILINE)
 JS_FRAME = _Pattern(
     r"^[ \t]*at (?:(?:async )?([\w$.<>\[\] ]+) )?\(?((?:file://)?[\w./\\@:-]+?\.\w{1,5}):(\d+)(?::\d+)?\)?",
@@ -45,9 +48,12 @@ GO_FRAME = _Pattern(r"^[ \t]+([\w./\\-]+\.go):(\d+)(?: \+0x[0-9a-f]+)?", re.MULT
 RUST_FRAME = _Pattern(r"(?:^|\s)(?:at |--> )([\w./\\-]+\.rs):(\d+)")
 JAVA_FRAME = _Pattern(r"^[ \t]*at ([\w$.]+)\.([\w$<>]+)\(([\w$]+\.(?:java|kt|scala)):(\d+)\)", re.MULTILINE)
 TRACE_START = _Pattern(
-    r"^[ \t]*(?:Traceback \(most recent call last\)|panicked at |goroutine \d+ |Caused by:)"
+    r"^[ \t]*(?:(?:[A-Z]\w+ {3,})?Traceback \(most recent call last\)|panicked at |goroutine \d+ |Caused by:)"
 )
-TRACE_LINE = _Pattern(r'^[ \t]*(?:File "|at .*[(:]\d+|[\w./-]+\.py:\d+: |\.\.\. \d+ more|\^+\s*$|~+\^)')
+TRACE_HEAD = _Pattern(r"(?:^[A-Z]\w+ {3,})?Traceback \(most recent call last\):?", re.MULTILINE)
+TRACE_LINE = _Pattern(
+    r'^[ \t]*(?:File "|at .*[(:]\d+|[\w./-]+\.py:\d+: |\.\.\. \d+ more|\^+\s*$|~+\^|(?:File )?[\w~./\\-]+\.py[xi]?(?::\d+)?,? in [\w<>.]+\(|-+> ?\d+ |<ipython-input|Input In \[|Cell In)'
+)
 ERROR = _Pattern(
     r"^[ \t]*(?:E\s+)?((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Warning|Failure|Exit|Interrupt)\w*)(?:: +(.{4,300}))?$",
     re.MULTILINE,
@@ -77,16 +83,26 @@ VERSION_LINE = _Pattern(
 )
 TEMPLATE = _Pattern(
     r"^[ \t]*(?:#+\s*|\*\*)?(?:description|expected (?:behaviou?r|results?|output)|actual (?:behaviou?r|results?|outcome|output)|"
-    r"steps/?(?: code)? to reproduce|steps to reproduce|to reproduce|how to reproduce|reproduc\w+(?: steps)?|versions?(?: info\w*)?|environment|"
-    r"additional (?:context|information)|system (?:info\w*|details)|screenshots?|checklist|bug report|bug summary|summary|"
-    r"code for reproduction|minimal (?:complete )?(?:verifiable )?example.*|what happened|what you expected to happen|your environment|os|"
-    r"anything else.*|minimal reproducible example|problem description|configuration|command used|pylint output|desktop)\s*(?:\*\*)?[:?]?\s*$",
+    r"steps/?(?: ?code)? to reproduce|steps to reproduce|to reproduce|how to reproduce|reproduc\w+(?: steps)?|(?:expected|actual) outcomes?|"
+    r"additional (?:context|information)|screenshots?|checklist|bug report|bug summary|summary|"
+    r"code for reproduction|minimal (?:complete )?(?:verifiable )?example.*|what happened|what you expected to happen|"
+    r"anything else.*|minimal reproducible example|problem description|command used|desktop)\s*(?:\*\*)?[:?]?\s*$",
     re.IGNORECASE,
 )
-VERSION_HEADING = _Pattern(
-    r"^[ \t]*(?:#+\s*|\*\*)?(?:output of .*show_versions.*|versions?|environment|system info\w*|.*version info\w*|your environment)\b.{0,20}$",
+_MACHINE = (
+    r"(?:output of .*show_versions.*|(?:[\w.+-]+ ){0,3}versions?(?: info\w*)?|(?:your )?environment(?: info\w*)?|system(?: info\w*| details)?|"
+    r"operating system|os|platform|python|[\w.+-]+ backend|installation(?: method)?|dependencies|(?:pip|conda) list)"
+)
+MACHINE_HEADING = _Pattern(
+    rf"^[ \t]*(?:(?:#{{2,6}}[ \t]*|\*\*){_MACHINE}\b.{{0,20}}|(?:# )?(?:output of .*show_versions.*|versions?|environment(?: info\w*)?|system info\w*)[ \t]*:?[ \t]*)$",
     re.IGNORECASE,
 )
+CODE_START = _Pattern(r"[ \t]*(?:>>> |In \[|import |from \S+ import |def |class )")
+MACHINE_BLOCK = _Pattern(
+    r"(?!(?s:.*?)(?:^[ \t]*(?:>>> |In \[|import |from \S+ import |def |class )|Traceback \())", re.MULTILINE
+)
+HEADING = _Pattern(r"^[ \t]*(?:#{1,6}[ \t]+\S|\*\*[^*]+\*\*:?[ \t]*$)")
+NO_ANSWER = _Pattern(r"^[ \t]*(?:_No response_|\(last modified by [^()\n]{1,80}\))[ \t]*$", re.MULTILINE)
 CODE_LINE = _Pattern(
     r"^(?: {4}|\t)\s*\S|^[ \t]*(?:>>> |\.\.\. |In \[\d+\]: |\$ |def |class |import |from \S+ import |@\w+|return\b|#include|fn |func |const |let |var |async def )"
 )

@@ -105,3 +105,69 @@ def test_long_pathological_texts_do_not_hang() -> None:
     parse_task("x." * 20_000)
     parse_task("title" + " \n" * 20_000)
     parse_task("'" * 20_000 + '"' * 20_000)
+
+
+NOTEBOOK = """Scaler fails on empty input
+#### Actual Results
+```
+---------------------------------------------------------------------------
+ValueError                                Traceback (most recent call last)
+<ipython-input-1-3d95a2ed3d01> in <module>()
+----> 7 scaler.transform(X)
+
+~/git/shop/shop/scaling/_scale.py in transform(self, X)
+    255             atol = 1.e-8
+--> 259         checked = check_rows(X, copy=True)
+
+~/git/shop/shop/checks.py in check_rows(X, copy)
+ValueError: rows must not be empty
+```
+### Operating system
+
+Windows
+
+### Python version
+3.10
+
+### Additional information
+
+_No response_
+
+It began after the cache was added.
+"""
+
+
+def test_notebook_traces_have_frames() -> None:
+    query = parse_task(NOTEBOOK)
+    assert [(frame.path.rpartition("/")[2], frame.function) for frame in query.frames] == [
+        ("checks.py", "check_rows"),
+        ("_scale.py", "transform"),
+    ]
+    assert query.counts["traceback"]["scaling"] == 1
+    assert not query.counts["code"]["scaling"]
+
+
+def test_facts_of_the_machine_are_dropped_and_sentences_after_them_are_not() -> None:
+    query = parse_task(NOTEBOOK)
+    assert {"windows", "version", "response"}.isdisjoint(query.tokens)
+    assert query.counts["prose"]["cache"] == 1
+
+
+def test_code_under_a_machine_heading_is_kept() -> None:
+    query = parse_task("Broken\n## Version\n1.2\n```python\nimport shop\nshop.open_basket()\n```\n")
+    assert query.counts["code"]["open_basket"] == 1
+    listed = parse_task("Broken\n## Environment\n```\nlibfoo (old)\nmagic: sparkle\n```\n")
+    assert "sparkle" not in listed.tokens
+
+
+def test_imports_name_what_they_bring() -> None:
+    query = parse_task(
+        "Broken\n```python\nfrom shop.orders import (Basket,\n    total as t)\nfrom . import x\n```"
+    )
+    assert {"shop.orders.Basket", "shop.orders.total"} <= texts(query.dotted)
+
+
+def test_a_word_alone_in_code_marks_is_a_name() -> None:
+    quoted = {mention.text: mention.quoted for mention in parse_task("Run `new` in a new folder").identifiers}
+    assert quoted["new"]
+    assert not quoted["folder"]

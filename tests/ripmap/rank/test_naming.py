@@ -1,0 +1,34 @@
+"""What the task names outright, and how strongly."""
+
+import pytest
+
+from hal9.ripmap import Index
+from hal9.ripmap.naming import named_files
+from hal9.ripmap.query import parse_task
+from hal9.ripmap.terrain import terrain_of
+
+TRACE = 'Fails\n```\nTraceback (most recent call last):\n  File "shop/storage.py", line 9, in _write\nKeyError\n```'
+
+
+def named(index: Index, task: str) -> dict[str, float]:
+    terrain = terrain_of(index)
+    found = named_files(terrain, parse_task(task))
+    return {path: float(value) for path, value in zip(terrain.paths, found, strict=True) if value}
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("shop.storage is slow", {"shop/storage.py": 1.0}),
+        ("shop.money.round_amount rounds", {"shop/money.py": 1.0}),
+        ("shop.Order is slow", {"shop/orders.py": 1.0}),
+        ("Look at shop/storage.py", {"shop/storage.py": 1.0}),
+        ("Broken\n```python\nfrom shop import Order\n```", {"shop/orders.py": 0.25}),
+        ("Broken\n```python\nimport shop.web.views\n```", {"shop/web/views.py": 0.25}),
+        ("shop.web is slow", {"shop/web/__init__.py": 0.3}),
+        ("Broken\n```python\njson.loads(x)\n```", {}),
+        (TRACE, {}),
+    ],
+)
+def test_names_lead_to_files(shop: Index, task: str, expected: dict[str, float]) -> None:
+    assert named(shop, task) == pytest.approx(expected)
