@@ -11,7 +11,7 @@ __all__ = ["dotted_symbols", "named_files"]
 
 Array = NDArray[np.float64]
 _STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 1.0, "code": 0.25, "traceback": 0.0}
-"""A script imports what it needs to show the fault, not what is at fault; stack frames speak for themselves."""
+"""A script imports what shows the fault, not what is at fault; stack frames speak for themselves."""
 _PACKAGE = 0.3
 """Who names a package means something in it, seldom its `__init__`."""
 _MOST_NAMED = 3
@@ -53,7 +53,7 @@ def _files_of_dotted(terrain: Terrain, mention: Mention) -> tuple[list[int], flo
 
 
 def _defined_within(terrain: Terrain, packages: list[int], name: str) -> list[int]:
-    """Primary files below the packages' folders that define a name; those that the package imports, if any."""
+    """Primary files below the packages that define a name; of them those that the packages import, if any."""
     folders = tuple(terrain.paths[position].rpartition("/")[0] + "/" for position in packages)
     table = terrain.symbols
     files = {

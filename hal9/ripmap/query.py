@@ -8,7 +8,7 @@ and error messages are collected as mentions, which rank by exact match rather t
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hal9.ripmap import query_patterns as patterns
 from hal9.ripmap.query_parts import PARTS, Part, cut_task, plain_trace
@@ -144,6 +144,20 @@ class _Mentions:
         spans = {match.group(2).strip("~!.") for match in patterns.INLINE.finditer(text)}
         spans.update(match.group(2).split(".")[-1].strip("~!") for match in patterns.RST_ROLE.finditer(text))
         in_prose = part in ("title", "prose")
+        self._read_places(part, text, spans)
+        called = {match.group(1) for match in patterns.CALL.finditer(text)} if in_prose else set()
+        marked_words = {word for span in spans for word in words(span)} | called
+        for word in words(text):
+            if word in marked_words:
+                self._add("identifiers", word, part, marked=True, quoted=word in spans)
+            elif is_code_like(word):
+                self._add("identifiers", word, part, marked=in_prose)
+            elif not in_prose or len(word) > 2 or word[0].isupper():
+                self._add("identifiers", word, part, marked=False)
+
+    def _read_places(self, part: Part, text: str, spans: set[str]) -> None:
+        """Paths, folders, and dotted names, those that imports bring among them."""
+        in_prose = part in ("title", "prose")
         for match in patterns.PATH.finditer(text):
             self._add_path(match.group(1), part, spans)
         for match in patterns.FOLDER.finditer(text):
@@ -157,15 +171,6 @@ class _Mentions:
                 name = item.split(" as ")[0].strip()
                 if name.isidentifier() and not match.group(1).startswith("."):
                     self._add("dotted", f"{match.group(1)}.{name}", part, marked=in_prose)
-        called = {match.group(1) for match in patterns.CALL.finditer(text)} if in_prose else set()
-        marked_words = {word for span in spans for word in words(span)} | called
-        for word in words(text):
-            if word in marked_words:
-                self._add("identifiers", word, part, marked=True, quoted=word in spans)
-            elif is_code_like(word):
-                self._add("identifiers", word, part, marked=in_prose)
-            elif not in_prose or len(word) > 2 or word[0].isupper():
-                self._add("identifiers", word, part, marked=False)
 
     def _add_path(self, path: str, part: Part, spans: set[str]) -> None:
         name, _, extension = path.rpartition(".")

@@ -64,7 +64,7 @@ def _cut_block(block: str, texts: Texts) -> None:
         return
     in_trace = False
     for line in lines:
-        if patterns.TRACE_START.match(line) or patterns.TRACE_LINE.match(line):
+        if _starts_trace(line):
             in_trace = True
         elif in_trace and line.strip() and not line.startswith((" ", "\t")):
             texts.traceback.append(line)
@@ -77,25 +77,16 @@ def _cut_plain(text: str, texts: Texts, about_machine: bool) -> bool:
     """Lines outside of fences; returns whether they end among facts of a machine (versions, platform)."""
     in_trace = False
     for line in text.split("\n"):
-        if not line.strip():
+        if not line.strip() or patterns.VERSION_LINE.match(line):
             continue
-        if patterns.TEMPLATE.match(line):
-            about_machine = False
-        elif patterns.MACHINE_HEADING.match(line):
-            about_machine = True
-        elif patterns.HEADING.match(line):
-            about_machine = False
-            texts.prose.append(line)
-        elif patterns.VERSION_LINE.match(line):
-            continue
-        elif patterns.TRACE_START.match(line) or patterns.TRACE_LINE.match(line):
-            in_trace = True
+        headed = _heading(line)
+        if headed is not None:
+            about_machine = headed == "machine"
+            if headed == "other":
+                texts.prose.append(line)
+        elif _traced(line, in_trace):
+            in_trace = (in_trace and line.startswith((" ", "\t"))) or _starts_trace(line)
             texts.traceback.append(line)
-        elif in_trace and line.startswith((" ", "\t")):
-            texts.traceback.append(line)
-        elif in_trace or patterns.ERROR.match(line):
-            texts.traceback.append(line)
-            in_trace = False
         elif about_machine and len(line) < _LONGEST_FACT and not patterns.CODE_START.match(line):
             continue
         elif patterns.CODE_LINE.match(line):
@@ -104,6 +95,24 @@ def _cut_plain(text: str, texts: Texts, about_machine: bool) -> bool:
             about_machine = False
             texts.prose.append(line)
     return about_machine
+
+
+def _heading(line: str) -> Literal["template", "machine", "other"] | None:
+    """What kind of heading a line is: a template's, one over facts of a machine, or one of the author's."""
+    if patterns.TEMPLATE.match(line):
+        return "template"
+    if patterns.MACHINE_HEADING.match(line):
+        return "machine"
+    return "other" if patterns.HEADING.match(line) else None
+
+
+def _starts_trace(line: str) -> bool:
+    return bool(patterns.TRACE_START.match(line) or patterns.TRACE_LINE.match(line))
+
+
+def _traced(line: str, in_trace: bool) -> bool:
+    """A trace goes on with indented lines and ends with the error, the first line that is not."""
+    return in_trace or _starts_trace(line) or bool(patterns.ERROR.match(line))
 
 
 def plain_trace(text: str) -> str:

@@ -117,7 +117,8 @@ _GENERATED_HEAD = re.compile(
     rb"|This file (?:is|was) (?:auto(?:matically)?[- ])?generated"
 )
 _CODE = re.compile(
-    rb"^[ \t]*(?:import |from \S+ import |(?:export |public |async |static )*(?:class|def|func|fn|function|struct|const|let|var) "
+    rb"^[ \t]*(?:import |from \S+ import |(?:export |public |async |static )*"
+    rb"(?:class|def|func|fn|function|struct|const|let|var) "
     rb"|[A-Za-z_][\w.]*[ \t]*=[^=]|using |namespace |use )",
     re.MULTILINE,
 )
