@@ -219,7 +219,9 @@ def _bootstrap(
             continue
         drawn += 1
         again = Table.of(table.names, sample, scale="gaussian")
-        found = best_graph(again, inquiry.belief, seed=seed, restarts=2, equal_variances=False, start=start)
+        found = best_graph(
+            again, inquiry.belief, seed=seed, restarts=2, equal_variances=False, start=start, orders=False
+        )
         counts.update(found.directed)
     weights = _weights(table, graph.adjacency())
     edges = [

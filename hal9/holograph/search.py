@@ -1,4 +1,4 @@
-"""The best graph of a table and a belief together, by hill climbing with restarts.
+"""The best graph of a table and a belief together, by hill climbing and by moving variables in the order.
 
 The total is the data score plus, per pair, the log-likelihood of the answers about it. A pair that the
 answers call confounded may be adjacent for the data's sake in either direction; it is drawn as a bidirected
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hal9.holograph.belief import PairBelief
 from hal9.holograph.graph import MixedGraph, acyclic_edges
+from hal9.holograph.order import improve_order
 from hal9.holograph.scoring import DiscreteScore, FixedVarianceScore, GaussianScore, LocalScore
 from hal9.holograph.state import FloatArray
 from hal9.holograph.table import Table
@@ -155,6 +156,7 @@ def climb(
     starts: tuple[NDArray[np.bool_], ...] = (),
     restarts: int = 40,
     seed: int = 0,
+    orders: bool = True,
 ) -> Climbed:
     """The best local optimum from the empty graph, the given starts, and perturbations of the best so far.
 
@@ -165,20 +167,30 @@ def climb(
         starts: further graphs to climb from.
         restarts: perturbations in a row without gain before it ends.
         seed: of the perturbations.
+        orders: whether what is found is improved by moving variables in the causal order.
     """
     terms = np.zeros((size, size)) if language is None else language
     rng = np.random.default_rng(seed)
+
+    def improved(found: Climbed) -> Climbed:
+        if not orders:
+            return found
+        moved = improve_order(scorer, found.adjacency, terms)
+        again = Climber(scorer, moved, terms).climb()
+        return again if again.total > found.total + _GAIN else found
+
     best = Climber(scorer, np.zeros((size, size), dtype=bool), terms).climb()
     for start in starts:
         found = Climber(scorer, start, terms).climb()
         best = found if found.total > best.total + _GAIN else best
+    best = improved(best)
     failures = 0
     while failures < restarts:
         start = equivalent_graph(best.adjacency, rng) if failures % 3 else _shaken(best.adjacency, rng)
         found = Climber(scorer, start, terms).climb()
         failures += 1
         if found.total > best.total + _GAIN:
-            best, failures = found, 0
+            best, failures = improved(found), 0
     return best
 
 
@@ -243,6 +255,7 @@ def best_of_scores(
     restarts: int = 40,
     seed: int = 0,
     equal_variances: bool = True,
+    orders: bool = True,
 ) -> tuple[LocalScore, Climbed]:
     """The best graph under the score that explains the table better, free or equal error variances.
 
@@ -251,7 +264,7 @@ def best_of_scores(
     size = len(table.names)
     terms = np.zeros((size, size)) if language is None else language
     scorer = score_of(table)
-    best = climb(scorer, size, language=terms, starts=starts, restarts=restarts, seed=seed)
+    best = climb(scorer, size, language=terms, starts=starts, restarts=restarts, seed=seed, orders=orders)
     if equal_variances and not table.discrete:
         fixed, equal, total = _equal_variance(table, terms, seed)
         if total > best.total - 0.5 * np.log(table.rows) * size:
@@ -267,6 +280,7 @@ def best_graph(
     restarts: int = 40,
     equal_variances: bool = True,
     start: NDArray[np.bool_] | None = None,
+    orders: bool = True,
 ) -> MixedGraph:
     """The most probable graph given a table and, when there is one, what was answered.
 
@@ -277,6 +291,7 @@ def best_graph(
         restarts: perturbations in a row without gain before it ends.
         equal_variances: whether equal error variances are considered; pointless for standardised columns.
         start: a graph to start from as well, [source, target].
+        orders: whether causal orders are searched too; slower, and better where many edges depend on another.
     """
     size = len(table.names)
     language = np.zeros((size, size)) if belief is None else language_terms(belief)
@@ -293,6 +308,7 @@ def best_graph(
         restarts=restarts,
         seed=seed,
         equal_variances=equal_variances,
+        orders=orders,
     )
     return _drawn(table.names, best.adjacency, belief)
 
