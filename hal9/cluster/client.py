@@ -17,7 +17,7 @@ from hal9.clock import Clock, SystemClock
 from hal9.cluster.book import new_task
 from hal9.cluster.home import Home, find_home
 from hal9.cluster.process import read_status
-from hal9.cluster.workloads import NEURONS, workload_options
+from hal9.cluster.workloads import NEURONS, usual_timeout, workload_options
 from hal9.database import atomic, open_database
 from hal9.errors import TaskFinished, TaskInvalid, TaskUnknown
 from hal9.journal import MIGRATIONS, tasks
@@ -100,7 +100,8 @@ class Cluster:
         task = new_task(
             payload,
             now=self._clock.now(),
-            timeout_seconds=submission.timeout_seconds or self.settings.cluster.task_timeout_seconds,
+            timeout_seconds=submission.timeout_seconds
+            or usual_timeout(submission.workload, self.settings.cluster.task_timeout_seconds),
             workload=submission.workload,
         )
         await self._write(lambda connection: tasks.insert_task(connection, task))

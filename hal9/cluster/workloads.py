@@ -27,12 +27,13 @@ from hal9.journal.tasks import TaskRow
 from hal9.neurons import failed_result
 from hal9.signals import ResultPayload, StepRecord, Tally, TaskPayload, new_id
 
-__all__ = ["NEURONS", "WORKLOADS", "WorkloadRunner", "workload_options"]
+__all__ = ["NEURONS", "WORKLOADS", "WorkloadRunner", "usual_timeout", "workload_options"]
 
 _log = logging.getLogger("hal9.cluster.workloads")
 
 NEURONS = "neurons"
 WORKLOADS = {"ripmap-train": "hal9.trainer.workload:run_workload"}
+_WORKLOAD_SECONDS = 7 * 86400.0
 _POLL_SECONDS = 0.2
 _END_SECONDS = 20.0
 _LINE_LIMIT = 4 * 1024 * 1024
@@ -51,14 +52,27 @@ def workload_options(workload: str, text: str) -> dict[str, Any]:
             problem=f"there is no workload {workload!r}; there are: {known}, and MODULE:FUNCTION of your own"
         )
     try:
-        options = yaml.safe_load(text)
+        options = _mapping(text)
     except yaml.YAMLError as error:
         raise TaskInvalid(problem=f"options of {workload} are no YAML: {error}") from error
     if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
-        raise TaskInvalid(
-            problem=f"{workload} takes options such as 'strategy: tpe, budget: 50' in braces or lines"
-        )
+        raise TaskInvalid(problem=f"{workload} takes options such as 'strategy: tpe, budget: 50'")
     return options
+
+
+def usual_timeout(workload: str, task_timeout_seconds: float) -> float:
+    """How long a task may take when nobody said: training takes longer than an answer."""
+    return task_timeout_seconds if workload == NEURONS else max(task_timeout_seconds, _WORKLOAD_SECONDS)
+
+
+def _mapping(text: str) -> Any:
+    """YAML in lines or braces; one line needs no braces."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        if "\n" in text.strip():
+            raise
+        return yaml.safe_load(f"{{{text}}}")
 
 
 class WorkloadRunner:
@@ -87,6 +101,7 @@ class WorkloadRunner:
         self._clock = clock
         self._finish = finish
         self._children: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[str] = set()
 
     async def run(self) -> None:
         """Take up workload tasks, those of an earlier daemon too; runs until cancelled."""
@@ -97,6 +112,7 @@ class WorkloadRunner:
                     await self._clock.sleep(_POLL_SECONDS)
         finally:
             self._children.clear()
+            self._ending.clear()
 
     async def _take_up(self, group: asyncio.TaskGroup) -> None:
         rows = await self._journal.read(lambda connection: tasks.open_workloads(connection, besides=NEURONS))
@@ -104,8 +120,11 @@ class WorkloadRunner:
         for task_id, child in list(self._children.items()):
             if child.done():
                 del self._children[task_id]
-            elif task_id not in open_ids:
-                child.cancel()  # cancelled, or past its deadline
+                self._ending.discard(task_id)
+            elif task_id not in open_ids and task_id not in self._ending:
+                # Cancelled, or past its deadline. Once: a second time would cut its orderly end short.
+                self._ending.add(task_id)
+                child.cancel()
         for task in rows:
             if task.id not in self._children:
                 name = f"workload {task.id[-12:]}"
@@ -185,21 +204,23 @@ async def _collect(stream: asyncio.StreamReader | None, into: bytearray) -> None
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Let the child finish what it is at, then insist."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-            try:
-                async with asyncio.timeout(_END_SECONDS):
+    """Let the child finish what it is at, then insist; being cancelled meanwhile leaves nothing open."""
+    try:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+                try:
+                    async with asyncio.timeout(_END_SECONDS):
+                        await process.wait()
+                except TimeoutError:
+                    process.kill()
                     await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        # Its readers may have been cancelled; a paused pipe would never see its end.
-        transport.close()
-        await asyncio.sleep(0)
+    finally:
+        transport = getattr(process, "_transport", None)
+        if transport is not None:
+            # Its readers may have been cancelled; a paused pipe would never see its end.
+            transport.close()
+            await asyncio.sleep(0)
 
 
 def read_payload(connection: sqlite3.Connection, task_id: str) -> tuple[str, TaskPayload]:

@@ -24,7 +24,7 @@ from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.settings import Settings
 from hal9.trainer.evaluator import Gain
 from hal9.trainer.protocol import shipped_promptgram
-from hal9.trainer.scratchpad import write_json
+from hal9.trainer.runs import write_trained
 
 __all__ = [
     "RANKER",
@@ -314,8 +314,7 @@ def revert(folder: Path, change_id: str) -> list[str]:
         said = list(ledger.revert(change_id))
         trained = folder / "results.trained.json"
         if trained.is_file():
-            now = {"description": "a change was taken back", "parameters": dict(ledger.parameters)}
-            write_json(trained, now)
+            write_trained(folder, "a change was taken back", ledger.parameters)
             said.append(f"{trained} holds what is in force; --resume scores it anew")
     return said
 

@@ -17,6 +17,7 @@ from hal9.minds.protocol import Message, Mind, Reply, Request, Usage
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.signals import Adjustment
+from hal9.trainer.asking import Stopped, think_unless
 from hal9.trainer.changes import RunLedger, verdict
 from hal9.trainer.detection import detect_inner
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
@@ -153,6 +154,9 @@ class InnerLoop:
                 break
             except _NothingFails:
                 reason = "no failures left"
+                break
+            except Stopped:
+                reason = "cancelled"
                 break
         best = self._standing
         return InnerResult(
@@ -301,7 +305,7 @@ class InnerLoop:
             metadata={"task_id": self.task_id},
         )
         try:
-            return await self.mind.think(request), "", False
+            return await think_unless(self.mind, request, self.stop), "", False
         except LimitError as error:
             raise _OutOfBudget from error
         except MindReplyInvalid as error:

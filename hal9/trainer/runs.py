@@ -163,17 +163,22 @@ def compare_on(
 def final_results(
     ground: Ground, best: Parameters, start: Parameters, *, facts: Mapping[str, Any], score_test: bool = True
 ) -> dict[str, Any]:
-    """What a run amounts to on every split; the test split is scored here and nowhere else."""
+    """What a run amounts to on every split; the test split is scored here and nowhere else.
+
+    A run that was cancelled is scored on what is prepared already, the training split: who cancels does not
+    want to wait. Going on with it scores the rest.
+    """
     splits = [name for name, cases in ground.corpus.cases.items() if cases and (score_test or name != "test")]
+    if facts.get("reason") == "cancelled":
+        splits = ["train"]
     compared = {name: compare_on(ground.split(name), best, start, ground.seed) for name in splits}
-    validation = compared.get("validation", compared["train"])
-    verdict = (
-        "better than its start on validation"
-        if validation["gain"] > 0 and validation["p"] < 0.05
-        else "worse than its start on validation"
-        if validation["gain"] < 0 and validation["p"] < 0.05
-        else "no difference from its start beyond noise on validation"
-    )
+    judged = compared.get("validation")
+    if judged is None:
+        verdict = "not judged: validation was not scored"
+    elif judged["p"] < 0.05 and judged["gain"] != 0:
+        verdict = f"{'better' if judged['gain'] > 0 else 'worse'} than its start on validation"
+    else:
+        verdict = "no difference from its start beyond noise on validation"
     return {
         "schema_version": 1,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -188,9 +193,11 @@ def final_results(
 
 
 def write_results(folder: Path, results: Mapping[str, Any], best: Parameters) -> None:
-    """Write results.json and results.trained.json (which `ripmap --params` reads)."""
+    """Write results.json and results.trained.json."""
     write_json(folder / "results.json", dict(results))
-    write_json(
-        folder / "results.trained.json",
-        {"description": str(results.get("verdict", "")), "parameters": dict(best)},
-    )
+    write_trained(folder, str(results.get("verdict", "")), best)
+
+
+def write_trained(folder: Path, description: str, parameters: Parameters) -> None:
+    """Write results.trained.json, which `ripmap --params` reads."""
+    write_json(folder / "results.trained.json", {"description": description, "parameters": dict(parameters)})

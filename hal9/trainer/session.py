@@ -1,6 +1,6 @@
 """One whole run: ground, loop, results, picture, report. The commands and the workload call this."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.plots import plot_progress
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.reporting import write_report
-from hal9.trainer.runs import RUNS, Ground, RunFolder, final_results, write_results
+from hal9.trainer.runs import RUNS, Ground, RunFolder, final_results, write_results, write_trained
 from hal9.trainer.scratchpad import Scratchpad, only_writer
 
 __all__ = [
@@ -130,13 +130,25 @@ async def train_with_mind(
                 with open_ledger(folder.path, tuner=gram) as ledger:
                     loop = InnerLoop(
                         mind, gram, ground.train, ground.space, pad, settings,
-                        listener=listener, stop=stop, task_id=options.run_name, ledger=ledger,
+                        listener=_saving(folder.path, listener), stop=stop, task_id=options.run_name,
+                        ledger=ledger,
                     )  # fmt: skip
                     done = await loop.run()
             return finish(folder.path, pad, ground, done, score_test=options.score_test)
         finally:
             if not given:
                 ground.close()
+
+
+def _saving(folder: Path, listener: Listener | None) -> Listener:
+    """Keep the best parameters on disk as they are found, then tell on."""
+
+    def told(entry: Mapping[str, Any]) -> Awaitable[None] | None:
+        if entry["kept"]:
+            write_trained(folder, "the best so far; the run is not over", Parameters(entry["params"]))
+        return listener(entry) if listener is not None else None
+
+    return told
 
 
 def finish(

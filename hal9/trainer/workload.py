@@ -9,12 +9,14 @@ from typing import Any
 from hal9.errors import TrainerSettingInvalid
 from hal9.trainer.corpus import check_queries
 from hal9.trainer.outer_session import OuterOptions, train_outer
+from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.session import TrainOptions, train_with_mind, train_with_strategy
 from hal9.trainer.views import episode_line
 
 __all__ = ["run_workload"]
 
 Progress = Callable[[Mapping[str, Any]], Awaitable[None] | None]
+_TALLY = ("calls", "prompt_tokens", "completion_tokens", "usd", "seconds")
 _COMMON = {"run_name", "root", "corpus", "queries", "space", "workers", "seed", "limits", "score_test"}
 _INNER = _COMMON | {"mind", "episodes", "strategy", "budget", "promptgram"}
 _OUTER = _COMMON | {
@@ -38,11 +40,11 @@ async def run_workload(
 
     Args:
         payload: options by name, as in `TrainOptions` or `OuterOptions`; `run_name` is required.
-        progress: called with {"line", "episode", "best_ndcg", "fraction"} after each episode.
+        progress: called with {"line", "episode", "best_ndcg", "fraction", "tally"} after each episode.
         cancelled: asked before each episode; True ends the run cleanly with the best kept.
 
     Returns:
-        results.json's content, and `folder`.
+        What results.json says, in a few lines (see `summary`), and the run's folder.
 
     Raises:
         TrainerSettingInvalid: an option is unknown or missing.
@@ -52,18 +54,43 @@ async def run_workload(
     values = _checked(payload, _OUTER if outer else _INNER)
     if outer:
         options = OuterOptions(**values, resume=True)
-        total = options.steps_outer * options.repeats * options.episodes_inner
-        results = await train_outer(options, on_episode=_teller(progress, total), stop=cancelled)
-        return {**results, "folder": str(options.folder)}
+        total = (1 + options.steps_outer) * options.repeats * options.episodes_inner
+        done = sum(
+            len(Scratchpad.load(path).entries)
+            for path in (options.folder / "inner_runs").glob("step_*/*/scratchpad.json")
+        )
+        tell = _teller(progress, total, done)
+        return summary(await train_outer(options, on_episode=tell, stop=cancelled), options.folder)
     single = TrainOptions(**values, resume=True)
-    folder = str(single.root / single.run_name)
+    folder = single.root / single.run_name
     if single.strategy:
         results = await _strategy(single, progress, cancelled)
     elif single.mind:
-        results = await train_with_mind(single, listener=_teller(progress, single.episodes), stop=cancelled)
+        tell = _teller(progress, single.episodes)
+        results = await train_with_mind(single, listener=tell, stop=cancelled)
     else:
         raise TrainerSettingInvalid(name="mind", detail="name a mind, a strategy, or steps_outer")
-    return {**results, "folder": folder}
+    return summary(results, folder)
+
+
+def summary(results: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A run's results for a person: the verdict, a line per split, what it took, where the rest is."""
+    told: dict[str, Any] = {"verdict": results["verdict"], "reason": results["reason"]}
+    if "best_prompt_id" in results:
+        told["best_prompt_id"] = results["best_prompt_id"]
+        told["helped"] = f"{sum(one['proven'] for one in results['what_helped'])} of "
+        told["helped"] += f"{len(results['what_helped'])} measured edits"
+    for name, cell in results["splits"].items():
+        low, high = cell["interval"]
+        told[name] = (
+            f"NDCG@10 {cell['start']['ndcg']:.4f} -> {cell['best']['ndcg']:.4f} ({cell['gain']:+.4f}, "
+            f"95% {low:+.4f} to {high:+.4f}, p {cell['p']:.3f}, {cell['cases']} cases)"
+        )
+    told["changed"] = results["changed"]
+    told["evaluations"] = results["evaluations"]
+    if usage := results.get("usage"):
+        told["tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+    return {**told, "folder": str(folder)}
 
 
 async def _strategy(
@@ -84,17 +111,20 @@ async def _strategy(
     return await asyncio.to_thread(train_with_strategy, options, listener=listener, stop=cancelled)
 
 
-def _teller(progress: Progress, total: int) -> Progress:
-    count = [0]
+def _teller(progress: Progress, total: int, done: int | None = None) -> Progress:
+    """Tells an episode; `done` counts episodes of several inner runs before now, else its number counts."""
+    count = [done or 0]
 
     def tell(entry: Mapping[str, Any]) -> Awaitable[None] | None:
-        count[0] += 1
+        count[0] = entry["episode"] + 1 if done is None else count[0] + 1
+        usage = entry.get("usage") or {}
         return progress(
             {
                 "line": episode_line(entry),
                 "episode": entry["episode"],
                 "best_ndcg": entry["best_ndcg"],
                 "fraction": min(1.0, count[0] / max(1, total)),
+                "tally": {key: usage[key] for key in _TALLY if key in usage},
             }
         )
 

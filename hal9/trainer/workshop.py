@@ -18,6 +18,7 @@ from hal9.errors import EditError, LimitError, MindError, ScratchpadInvalid
 from hal9.minds.protocol import Message, Mind, Request, Usage
 from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
+from hal9.trainer.asking import Stopped, think_unless
 from hal9.trainer.changes import RunLedger
 from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.outer_prompting import Measured, OuterSight, outer_prompt, solved_edit
@@ -184,7 +185,10 @@ class Workshop:
             )
             text = outer_prompt(seen, brief=asking.brief)
             try:
-                reply = await self.outer_mind.think(self._request(parent, text, seed * 101 + attempt))
+                request = self._request(parent, text, seed * 101 + attempt)
+                reply = await think_unless(self.outer_mind, request, self.stop)
+            except Stopped as error:
+                raise BudgetSpent("cancelled") from error
             except LimitError as error:
                 raise BudgetSpent("budget") from error
             except MindError as error:

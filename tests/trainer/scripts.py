@@ -1,6 +1,7 @@
 """Scripts that commands name as `scripted:tests.trainer.scripts:NAME`."""
 
 import os
+import time
 from typing import Any
 
 from hal9.minds.protocol import Request
@@ -26,3 +27,9 @@ def outer(request: Request) -> Any:
     name = STEERS[(request.seed or 0) % len(STEERS)]
     edit = {**OUTER["edits"][0], "content": f"Raise {name} at step {request.seed}."}
     return {**OUTER, "edits": [edit]}
+
+
+def slow_inner(request: Request) -> Any:
+    """Like `inner`, with a pause, so that a test can come in between."""
+    time.sleep(0.3)
+    return inner(request)
