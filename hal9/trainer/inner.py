@@ -25,7 +25,7 @@ from hal9.trainer.failures import Failure, find_failures, gradient_of, leads_of
 from hal9.trainer.prompting import Sight, choose_levers, inner_prompt, solved_example
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.scratchpad import Scratchpad
-from hal9.trainer.space import Applied, Change, Space, apply_changes
+from hal9.trainer.space import MAGNITUDES, Applied, Change, Space, apply_changes
 
 __all__ = ["InnerLoop", "InnerResult", "InnerSettings", "Listener", "StopReason"]
 
@@ -43,8 +43,8 @@ class InnerSettings:
     Attributes:
         episodes: questions to the mind; max_evaluations: rankings of the whole training split, 0 no limit.
         noise: a gain must exceed this many standard errors of the paired difference to be kept.
-        probes: further evaluations per episode: a refused set's steps one by one, a kept one again while it
-            helps.
+        probes: further evaluations per episode: a refused set's steps one by one and in other lengths, a kept
+            one again while it helps.
         failures: failing cases shown; levers: parameters shown.
         patience: episodes in a row without a readable answer after which the run stops.
         brief: short prompts and answers, for minds that read and write slowly.
@@ -314,7 +314,7 @@ class InnerLoop:
             return None, str(error), False
 
     async def _try(self, changes: Sequence[Change], problems: list[str]) -> tuple[list[_Trial], bool]:
-        """Measure the proposal; with probes, go on as long as it helps, or try its steps one by one."""
+        """Measure the proposal; with probes, go on while it helps, or vary its steps."""
         if self.ledger is not None:
             held = self.ledger.still([change.name for change in changes])
             problems += [f"{name}: is held still because it oscillated" for name in sorted(held)]
@@ -330,8 +330,9 @@ class InnerLoop:
         moved = [change for change in changes if change.name in applied.moved]
         if trials[0].kept:
             await self._probe([moved] * self.settings.probes, trials)
-        elif len(moved) > 1:
-            await self._probe([[change] for change in moved[: self.settings.probes]], trials)
+        else:
+            alone = [[change] for change in moved] if len(moved) > 1 else []
+            await self._probe([*alone, *_other_lengths(moved)][: self.settings.probes], trials)
         return trials, False
 
     async def _probe(self, sets: Sequence[Sequence[Change]], trials: list[_Trial]) -> None:
@@ -371,6 +372,16 @@ class InnerLoop:
             "seconds": round(evaluation.seconds, 4),
         }
         return _Trial(applied, evaluation, not why, entry)
+
+
+def _other_lengths(changes: Sequence[Change]) -> list[list[Change]]:
+    """Each step in the other magnitudes: a mind says which way, the ranker measures how far."""
+    return [
+        [replace(change, magnitude=magnitude)]
+        for change in changes
+        for magnitude in MAGNITUDES
+        if magnitude != change.magnitude
+    ]
 
 
 def _adjustments(before: Evaluation, changes: Sequence[Change], entry: Mapping[str, Any]) -> list[Adjustment]:
