@@ -144,7 +144,9 @@ def search_memory(ctx: click.Context, text: str, limit: int, kind: Any, as_json:
         print_json(rows)
         return
     for row in rows:
-        content = " ".join(str(row["content"]).split())
+        # What is stored may come from anywhere; nothing of it may steer the terminal.
+        content = "".join(one if one.isprintable() else " " for one in str(row["content"]))
+        content = " ".join(content.split())
         click.echo(f"{row['score']:.2f}  {row['kind']:8} L{row['layer']} {row['scope']}  {content[:140]}")
     if not rows:
         click.echo("nothing found")

@@ -25,7 +25,8 @@ def _when(moment: float) -> str:
 
 
 def _short(text: str, limit: int = 100) -> str:
-    text = " ".join(text.split())
+    # Stored text may come from anywhere; nothing of it may steer the terminal.
+    text = " ".join("".join(one if one.isprintable() else " " for one in text).split())
     return escape(text if len(text) <= limit else text[: limit - 1] + "…")
 
 

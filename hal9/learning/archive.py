@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from hal9.errors import ArchiveInvalid, MemoryInvalid, PromptgramError
 from hal9.learning.engine import LearningEngine
 from hal9.learning.explain import change_as_json
-from hal9.learning.ledger import Ledger
+from hal9.learning.ledger import Change, Ledger
 from hal9.learning.prompts import PromptBook
 from hal9.learning.routing_restore import weights_document
 from hal9.memory import (
@@ -36,6 +37,7 @@ __all__ = ["ArchiveReport", "export_archive", "home_key", "import_archive"]
 FORMAT = "hal9-learned-state-1"
 _MOST_BYTES = 64 * 1024 * 1024
 _KEY_BYTES = 32
+_MOST_MITIGATIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class ArchiveReport:
 
     said: tuple[str, ...]
     mitigations: tuple[int, ...]
+    change: str
 
 
 def home_key(path: Path, *, create: bool = False) -> bytes | None:
@@ -128,10 +131,21 @@ def import_archive(
         said.append(f"{len(added)} mitigations added as candidates")
         for name, lines in sorted(content["prompts"].items()):
             said += _prompt(engine, name, "\n".join(lines), origin)
-        Ledger(engine.store).record(
-            "import", file[:200], cause=origin, actor="user", details={"figures": {"mitigations": len(added)}}
-        )
-    return ArchiveReport(tuple(said), tuple(added))
+        row = record_import(Ledger(engine.store), file, added, cause=origin)
+    said.append(f"hal9 rollback {row.id[-12:]} takes it out again")
+    return ArchiveReport(tuple(said), tuple(added), row.id)
+
+
+def record_import(ledger: Ledger, name: str, added: Sequence[int], *, cause: str) -> Change:
+    """Note which mitigations came in from outside, so that they can be taken out again; nests."""
+    return ledger.record(
+        "import",
+        name[:200],
+        change=("", json.dumps(list(added))),
+        cause=cause,
+        actor="user",
+        details={"figures": {"mitigations": len(added)}},
+    )
 
 
 def _prompt(engine: LearningEngine, name: str, text: str, origin: str) -> list[str]:
@@ -210,6 +224,8 @@ def _checked(text: str, file: str, key: bytes | None) -> dict[str, Any]:
         raise ArchiveInvalid(file=file, problem="its signature was not made with this key")
     if not isinstance(content.get("mitigations"), list) or not isinstance(content.get("prompts"), dict):
         raise ArchiveInvalid(file=file, problem="it lacks mitigations or prompts")
+    if len(content["mitigations"]) > _MOST_MITIGATIONS:
+        raise ArchiveInvalid(file=file, problem=f"it holds more than {_MOST_MITIGATIONS} mitigations")
     lines = content["prompts"].values()
     if not all(isinstance(one, list) and all(isinstance(line, str) for line in one) for one in lines):
         raise ArchiveInvalid(file=file, problem="a prompt is not a list of lines")

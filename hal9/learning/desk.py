@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hal9.errors import NeuronUnknown
-from hal9.learning.archive import import_archive
+from hal9.learning.archive import import_archive, record_import
 from hal9.learning.engine import LearningEngine
 from hal9.memory import SleepPolicy, import_pack, sleep
 from hal9.settings import MemorySettings
@@ -108,8 +108,17 @@ class Desk:
         if text.lstrip().startswith("{"):
             key = bytes.fromhex(str(body["key"])) if body.get("key") else None
             report = import_archive(self._engine, text, file=file, key=key)
-            return {"said": list(report.said), "added": list(report.mitigations)}
+            return {
+                "said": list(report.said),
+                "added": list(report.mitigations),
+                "change": report.change,
+            }
         workspace = str(body.get("workspace") or "*")
-        done = import_pack(self._engine.store, text, file=file, workspace=workspace)
+        with self._engine.store.writing():
+            done = import_pack(self._engine.store, text, file=file, workspace=workspace)
+            row = record_import(
+                self._engine.applier.ledger, done.name, done.added, cause=f"pack:{done.content_hash[:12]}"
+            )
         said = f"pack {done.name}: {len(done.added)} candidates added, {len(done.known)} known already"
-        return {"said": [said], "added": list(done.added)}
+        undo = f"hal9 rollback {row.id[-12:]} takes it out again"
+        return {"said": [said, undo], "added": list(done.added), "change": row.id}

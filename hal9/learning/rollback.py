@@ -84,6 +84,8 @@ class Rollback:
                 said = self._prompt(change, actor)
             elif change.kind == "mitigation":
                 said = self._mitigation(change, actor)
+            elif change.kind == "import":
+                said = self._import(change, actor)
             else:
                 raise RollbackBlocked(
                     change=change.id, detail=f"a {change.kind} entry is a note, not a change"
@@ -134,6 +136,28 @@ class Rollback:
             raise RollbackBlocked(change=change.id, detail=f"mitigation {number} is {now} by now")
         self._set_mitigation(number, now, change.before or "retired", actor, change.id)
         return f"mitigation {number}: {now} → {change.before or 'retired'}"
+
+    def _import(self, change: Change, actor: str) -> str:
+        """Quarantine all mitigations that came in with it, withdraw its changes that are not in force yet."""
+        taken = kept = 0
+        numbers = [int(one) for one in json.loads(change.after or "[]")]
+        for number in numbers:
+            one = self.book.get(number)
+            if one.state in ("candidate", "admitted"):
+                self._set_mitigation(number, one.state, "quarantined", actor, change.id)
+                taken += 1
+            else:
+                kept += 1
+        self.store.quarantine(_described_by(self.store, numbers), f"import {change.id[-12:]} taken back")
+        withdrawn = 0
+        for row in self.ledger.rows(kinds=CHANGES, states=("waiting", "candidate", "canary")):
+            if row.cause == change.cause:
+                self._prompt(row, actor)
+                withdrawn += 1
+        said = f"import of {change.target}: {taken} mitigations quarantined"
+        if kept:
+            said += f", {kept} were out of use already"
+        return said + (f", {withdrawn} changes withdrawn" if withdrawn else "")
 
     def _set_mitigation(self, number: int, now: str, state: str, actor: str, cause: str) -> None:
         self.book.set_state(number, state, "rolled back")  # type: ignore[arg-type] # states from the ledger
@@ -209,6 +233,17 @@ class Rollback:
                 self.ledger.move(change.id, "applied", actor=actor, cause="rollback")
             elif not was_applied and change.state == "applied":
                 self.ledger.move(change.id, "rolled_back", actor=actor, cause="rollback")
+
+
+def _described_by(store: MemoryStore, mitigations: list[int]) -> list[int]:
+    """Memories by which search finds these mitigations."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT id FROM memories WHERE kind = 'learning' "
+            "AND json_extract(meta, '$.mitigation_id') IN (SELECT value FROM json_each(?))",
+            (json.dumps(mitigations),),
+        ).fetchall()
+    return [int(row["id"]) for row in rows]
 
 
 def _lines(edges: list[list[object]]) -> str:

@@ -50,6 +50,8 @@ class VectorMatrix:
         with self._store.reading():
             self.refresh()
             ids, rows = self._ids[: self._used], self._rows[: self._used]
+            if not len(ids):  # nothing has a vector: there is not even a width
+                return ids, np.zeros(0, dtype=np.float32)
             if among is not None:
                 keep = self._positions(ids, among)
                 if len(keep) < _GATHER_BELOW * len(ids):
@@ -58,7 +60,7 @@ class VectorMatrix:
                     scores = (rows @ query)[keep]
                     ids = ids[keep]
             else:
-                scores = rows @ query if len(ids) else np.zeros(0, dtype=np.float32)
+                scores = rows @ query
         if len(ids) > limit:
             best = np.argpartition(-scores, limit - 1)[:limit]
             ids, scores = ids[best], scores[best]

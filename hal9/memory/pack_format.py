@@ -1,6 +1,6 @@
 """The YAML of a pattern pack: strict reading of untrusted text, and content hashes."""
 
-import math
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,9 @@ _MAX_BYTES = 2_000_000
 _MAX_ENTRIES = 1_000
 _MAX_ERRORS = 20
 _LIMITS = {"error": 4_000, "error_type": 60, "module": 200, "task_family": 200, "id": 120}
+_MOST_NUMBER = 1e15
+# Control characters can steer a terminal, and marks of direction can show a text other than it is.
+_HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _ENTRY_KEYS = {
     "id",
     "error_type",
@@ -94,6 +97,11 @@ def parse_pack(text: str, *, file: str = "pack") -> Pack:
     if not isinstance(entries, list) or not 0 < len(entries) <= _MAX_ENTRIES:
         raise PackInvalid(file=file, where="entries", why=f"must be a list of 1 to {_MAX_ENTRIES} entries")
     parsed = tuple(_entry(entry, file, f"entries[{index}]") for index, entry in enumerate(entries))
+    seen: set[str] = set()
+    for index, entry in enumerate(parsed):
+        if entry.id in seen:
+            raise PackInvalid(file=file, where=f"entries[{index}].id", why=f"{entry.id!r} is there twice")
+        seen.add(entry.id)
     return Pack(
         name=name,
         version=_text(data, "version", file, "top level", limit=40),
@@ -148,13 +156,17 @@ def _text(
     value = data.get(key)
     if value is None and not needed:
         return ""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST_NUMBER:
         # `version: 1.0` is what people write.
         value = str(value)
     if not isinstance(value, str) or (needed and not value.strip()):
         raise PackInvalid(file=file, where=f"{where}.{key}", why="must be a text that is not empty")
     if len(value) > limit:
         raise PackInvalid(file=file, where=f"{where}.{key}", why=f"is longer than {limit} characters")
+    hidden = _HIDDEN.search(value)
+    if hidden is not None:
+        code = f"U+{ord(hidden.group()):04X}"
+        raise PackInvalid(file=file, where=f"{where}.{key}", why=f"holds the control character {code}")
     return clean_text(value)
 
 
@@ -182,8 +194,10 @@ def _entry(data: Any, file: str, where: str) -> PackEntry:
     place = _mapping(data, "scope", {"module", "task_family"}, file, where)
     scope = Scope(
         "",
-        _text(place, "module", file, f"{where}.scope", limit=_LIMITS["module"], needed=False),
-        _text(place, "task_family", file, f"{where}.scope", limit=_LIMITS["task_family"], needed=False),
+        _text(place, "module", file, f"{where}.scope", limit=_LIMITS["module"], needed=False).strip(),
+        _text(
+            place, "task_family", file, f"{where}.scope", limit=_LIMITS["task_family"], needed=False
+        ).strip(),
     )
     if not scope.module and not scope.task_family:
         raise PackInvalid(file=file, where=f"{where}.scope", why="names neither a module nor a task family")

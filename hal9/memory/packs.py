@@ -31,6 +31,7 @@ class ImportReport:
     name: str
     added: tuple[int, ...]
     known: tuple[int, ...]
+    content_hash: str
 
 
 def import_pack(store: MemoryStore, text: str, *, file: str = "pack", workspace: str = ANY) -> ImportReport:
@@ -91,7 +92,7 @@ def import_pack(store: MemoryStore, text: str, *, file: str = "pack", workspace:
                 "skipped": len(known),
             }
         )
-    return ImportReport(pack.name, tuple(added), tuple(known))
+    return ImportReport(pack.name, tuple(added), tuple(known), pack.content_hash)
 
 
 def suggest(store: MemoryStore, error: str, *, scope: Scope, limit: int = 3) -> list[Mitigation]:

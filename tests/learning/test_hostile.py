@@ -243,7 +243,7 @@ async def test_a_changed_or_foreign_archive_is_refused_or_harmless(
     with pytest.raises(ArchiveInvalid, match="signature"):
         import_archive(engine, forged, key=KEY)
     report = import_archive(engine, forged, file="evil.json")
-    assert len(report.said) == 7
+    assert len(report.said) == 8
     assert prompts_of(engine) == before
     assert Ledger(store).rows(kinds=("prompt",)) == []
     with pytest.raises(ArchiveInvalid, match="mitigation cannot be read"):

@@ -228,3 +228,9 @@ def test_sqlite_has_what_search_needs() -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE t USING fts5(x, tokenize='porter unicode61')")
     connection.close()
+
+
+def test_a_file_without_memories_finds_nothing_whatever_it_is_narrowed_to(tmp_path: Path) -> None:
+    with MemoryStore(tmp_path / "empty.db", embedder=HashingEmbedder(16)) as store:
+        assert search(store, "anything", where=SearchFilter(kinds=("learning",))) == []
+        assert search(store, "anything") == []
