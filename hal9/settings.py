@@ -64,6 +64,7 @@ class BrokerSettings(_Section):
     password: str | None = None
     ca_file: str | None = None
     allow_plaintext: bool = False
+    everything: bool = False
     server_path: str | None = None
     store_max_mb: Positive = 256
     store_max_age_hours: Positive = 72

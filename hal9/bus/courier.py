@@ -83,6 +83,7 @@ class Courier:
             cluster=cluster,
             settings=self.settings,
             clock=self._clock,
+            hosted=self._hosted,
             on_failure=on_failure,
             seed=seed,
         )
@@ -241,7 +242,7 @@ class Courier:
         for signal in signals:
             if signal.source not in self._hosted:
                 raise NotHosted(name=signal.source, node=self.node)
-        await self._sender.send(self._sender.entries(signals), writes)
+        await self._sender.send(signals, writes)
 
     @property
     def unconfirmed(self) -> int:

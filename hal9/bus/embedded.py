@@ -34,6 +34,7 @@ _log = logging.getLogger("hal9.bus.embedded")
 
 ADMIN = "hal9-admin"
 _START_SECONDS = 10.0
+_RELEASE_SECONDS = 3.0
 _POLL_SECONDS = 0.25
 _MESSAGE_STREAM = "$MQTT_msgs"
 
@@ -190,13 +191,22 @@ class EmbeddedBroker:
                 _log.info("adopted the broker that was left running (process %d)", pid)
                 return
             await asyncio.to_thread(end_process, pid, self.directory)
-            store_lock = self._take_store_lock()
-            if store_lock is None:
-                raise BrokerStoreInUse(path=str(self.directory))
+            store_lock = await self._released_store_lock()
         try:
             await self._start(store_lock)
         finally:
             store_lock.close()  # the server holds its own copy
+
+    async def _released_store_lock(self) -> IO[bytes]:
+        """A process that was just ended vanishes first and closes its files after that."""
+        deadline = time.monotonic() + _RELEASE_SECONDS
+        while True:
+            lock = self._take_store_lock()
+            if lock is not None:
+                return lock
+            if time.monotonic() > deadline:
+                raise BrokerStoreInUse(path=str(self.directory))
+            await asyncio.sleep(0.02)
 
     def _take_store_lock(self) -> IO[bytes] | None:
         lock = (self.directory / "store.lock").open("ab")
@@ -353,30 +363,42 @@ class EmbeddedBroker:
     async def _cap_store(self) -> None:
         """Without this the message store fills up once and then refuses everything for ever.
 
-        The stream exists from the first MQTT connection on, so it is changed rather than declared.
+        The stream exists from the first MQTT connection on, so it is changed rather than declared. An adopted
+        server that is just reading its new configuration turns logins away for a moment.
         """
+        import nats  # noqa: PLC0415 - only needed here
+
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                await self._cap_store_once()
+            except (nats.errors.Error, OSError) as error:
+                if not self.adopted or time.monotonic() > deadline:
+                    raise BrokerFailed(
+                        detail=f"its store could not be capped: {error}", log=str(self.log_path)
+                    ) from error
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+    async def _cap_store_once(self) -> None:
         import nats  # noqa: PLC0415 - only needed here
         from nats.js.api import DiscardPolicy  # noqa: PLC0415
 
         state = self._require_state()
+        client = await nats.connect(
+            f"nats://127.0.0.1:{state.ports.nats}",
+            user=ADMIN,
+            password=state.passwords[ADMIN],
+            connect_timeout=5,
+            allow_reconnect=False,
+        )
         try:
-            client = await nats.connect(
-                f"nats://127.0.0.1:{state.ports.nats}",
-                user=ADMIN,
-                password=state.passwords[ADMIN],
-                connect_timeout=5,
-                allow_reconnect=False,
-            )
-            try:
-                context = client.jetstream(timeout=5)
-                config = (await context.stream_info(_MESSAGE_STREAM)).config
-                config.max_bytes = self.limits.max_bytes
-                config.max_age = self.limits.max_age_seconds
-                config.discard = DiscardPolicy.OLD
-                await context.update_stream(config)
-            finally:
-                await client.close()
-        except (nats.errors.Error, OSError) as error:
-            raise BrokerFailed(
-                detail=f"its store could not be capped: {error}", log=str(self.log_path)
-            ) from error
+            context = client.jetstream(timeout=5)
+            config = (await context.stream_info(_MESSAGE_STREAM)).config
+            config.max_bytes = self.limits.max_bytes
+            config.max_age = self.limits.max_age_seconds
+            config.discard = DiscardPolicy.OLD
+            await context.update_stream(config)
+        finally:
+            await client.close()

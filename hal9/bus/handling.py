@@ -87,6 +87,8 @@ class CourierSettings:
         retention: how long ids of finished signals are remembered; longer than `broker_max_age`.
         progress_per_second: events per task and source; the latest wins.
         drain: how long leaving the context waits for running handlers.
+        local: signals between inboxes of this node go from one to the other in the journal, in the
+            transaction that makes them; False sends these too over the broker.
     """
 
     outbox_limit: int = 10_000
@@ -99,6 +101,7 @@ class CourierSettings:
     retention: float = 72 * 3600.0
     progress_per_second: float = 10.0
     drain: float = 10.0
+    local: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:

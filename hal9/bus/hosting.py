@@ -4,14 +4,14 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hal9.bus.handling import CourierSettings, Failure, Handler, Outcome
 from hal9.bus.sending import Sender
 from hal9.bus.topics import inbox as inbox_topic
 from hal9.clock import Clock
 from hal9.errors import Hal9Error, JournalUnwritable
-from hal9.journal import Journal, dead_letters, inbox, outbox
+from hal9.journal import Journal, dead_letters, inbox
 from hal9.journal.failpoints import hit
 from hal9.signals import Signal
 
@@ -50,22 +50,55 @@ class HostedInbox:
         self._known: set[str] = set()
         self._after = 0
         self._more_in_journal = True
+        self._reading = False
         self._wake = asyncio.Event()
         self._wake.set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._group: asyncio.TaskGroup | None = None
+        self._reserved = 0  # handlers promised to signals whose lease is being written
         self.running: dict[str, asyncio.Task[None]] = {}
         self.accepting = True
 
     def offer(self, signals: Sequence[Signal]) -> None:
         """New signals that are already in the journal."""
-        if self._more_in_journal or len(self._pending) + len(signals) > _IN_MEMORY:
+        if self._reading or self._more_in_journal or len(self._pending) + len(signals) > _IN_MEMORY:
             self._more_in_journal = True  # order is kept by reading them back
         else:
             self._pending.extend(signals)
             self._known.update(signal.id for signal in signals)
         self._wake.set()
+
+    def reserve(self) -> bool:
+        """Promise a handler to a signal that is about to be leased; False when it has to wait its turn."""
+        if self._group is None or not self.accepting:
+            return False
+        if self._pending or self._reading or self._more_in_journal:
+            return False  # others were there first
+        if self._concurrency - len(self.running) - self._reserved <= 0:
+            return False
+        self._reserved += 1
+        return True
+
+    def unreserve(self) -> None:
+        """Take back a promise."""
+        self._reserved -= 1
+        if self._pending or self._more_in_journal:
+            self._wake.set()
+
+    def begin(self, signal: Signal) -> None:
+        """Handle a signal that holds a reserved handler and whose lease is committed."""
+        self._reserved -= 1
+        self._start(signal, attempts=1)
+
+    def _start(self, signal: Signal, attempts: int) -> None:
+        if self._group is None:
+            return  # the node is closing; the next run takes the lease back
+        self._known.add(signal.id)
+        self._idle.clear()
+        self.running[signal.id] = self._group.create_task(
+            self._work(signal, attempts), name=f"{self.name} {signal.id}"
+        )
 
     def look_again(self) -> None:
         """Signals may have become available in the journal."""
@@ -92,7 +125,7 @@ class HostedInbox:
                     self.look_again()
 
     async def _dispatch(self, group: asyncio.TaskGroup) -> None:
-        while self.accepting and (free := self._concurrency - len(self.running)) > 0:
+        while self.accepting and (free := self._concurrency - len(self.running) - self._reserved) > 0:
             if not self._pending and self._more_in_journal:
                 await self._refill(group)
             if not self._pending:
@@ -100,6 +133,7 @@ class HostedInbox:
             batch = [self._pending.popleft() for _ in range(min(free, len(self._pending)))]
             lease_until = self._clock.now() + self._settings.lease
             ids = [signal.id for signal in batch]
+            self._reserved += len(batch)
             try:
                 claimed = await self._journal.write(
                     lambda connection, ids=ids, lease_until=lease_until: inbox.claim(  # type: ignore[misc]
@@ -109,23 +143,26 @@ class HostedInbox:
             except JournalUnwritable:
                 self._known.difference_update(ids)
                 raise
+            finally:
+                self._reserved -= len(batch)
             hit("handler-claimed")
             for signal in batch:
                 attempts = claimed.get(signal.id)
                 if attempts is None:
                     self._known.discard(signal.id)
                     continue
-                self._idle.clear()
-                self.running[signal.id] = group.create_task(
-                    self._work(signal, attempts), name=f"{self.name} {signal.id}"
-                )
+                self._start(signal, attempts)
 
     async def _refill(self, group: asyncio.TaskGroup) -> None:
         after = self._after
         self._more_in_journal = False  # what arrives while we read sets it again
-        rows, end = await self._journal.read(
-            lambda connection: inbox.take(connection, self.name, after=after)
-        )
+        self._reading = True
+        try:
+            rows, end = await self._journal.read(
+                lambda connection: inbox.take(connection, self.name, after=after)
+            )
+        finally:
+            self._reading = False
         self._after = end
         if rows:
             self._more_in_journal = True
@@ -237,13 +274,13 @@ class HostedInbox:
     async def _record(
         self, signal: Signal, outcome: Outcome, letter: dead_letters.DeadLetter | None = None
     ) -> None:
-        entries = self._sender.entries(outcome.send)
+        dispatch = self._sender.dispatch(outcome.send)
         now = self._clock.now()
 
         def record(connection: sqlite3.Connection) -> bool:
             if not inbox.finish(connection, signal.id, owner=self._journal.boot_id, now=now):
                 return False
-            outbox.insert(connection, entries)
+            dispatch.write(connection)
             for write in outcome.writes:
                 write(connection)
             if letter is not None:
@@ -251,16 +288,23 @@ class HostedInbox:
             hit("outcome-before-commit")
             return True
 
-        while True:
-            try:
-                recorded = await self._journal.write(record)
-                break
-            except JournalUnwritable as error:
-                # The work is done and paid for: hold on to it until it can be recorded.
-                _log.error("%s", error)
-                await self._clock.sleep(1.0)
+        recorded = False
+        try:
+            recorded = await self._written(record)
+        finally:
+            if not recorded:
+                dispatch.abandoned()
         if not recorded:
             _log.warning("%s lost its lease on signal %s; its outcome is discarded", self.name, signal.id)
             return
         hit("outcome-committed")
-        self._sender.committed(entries)
+        dispatch.committed()
+
+    async def _written(self, record: Callable[[sqlite3.Connection], bool]) -> bool:
+        while True:
+            try:
+                return await self._journal.write(record)
+            except JournalUnwritable as error:
+                # The work is done and paid for: hold on to it until it can be recorded.
+                _log.error("%s", error)
+                await self._clock.sleep(1.0)

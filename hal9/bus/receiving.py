@@ -5,12 +5,13 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from hal9.bus import topics
+from hal9.bus.dispatch import Arrivals
 from hal9.bus.hosting import HostedInbox
 from hal9.bus.protocol import Bus, Incoming
 from hal9.bus.sending import Sender
 from hal9.clock import Clock
 from hal9.errors import JournalUnwritable, SignalRefused, TopicInvalid
-from hal9.journal import Journal, dead_letters, inbox
+from hal9.journal import Journal, dead_letters
 from hal9.journal.failpoints import hit
 from hal9.signals import AckPayload, Signal, decode
 
@@ -24,8 +25,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self.messages: list[Incoming] = []
-        self.arrivals: list[inbox.Arrival] = []
-        self.signals: dict[str, Signal] = {}
+        self.signals: dict[str, tuple[Signal, bytes]] = {}
         self.letters: list[dead_letters.DeadLetter] = []
 
 
@@ -59,12 +59,14 @@ class Receiver:
             batch = self._sort(messages)
             if not batch.messages:
                 continue
-            fresh = await self._record(batch)
+            arrivals = await self._record(batch)
             hit("inbox-committed")
             for message in batch.messages:
                 message.ack()
             hit("mqtt-acked")
-            self._pass_on(batch, fresh)
+            for signal, _ in batch.signals.values():
+                self._sender.confirm(signal.id, source=signal.source, target=signal.target)
+            arrivals.committed()
 
     def _sort(self, messages: Sequence[Incoming]) -> _Batch:
         batch = _Batch()
@@ -89,18 +91,7 @@ class Receiver:
                 message.ack()
                 continue
             batch.messages.append(message)
-            batch.signals[signal.id] = signal
-            batch.arrivals.append(
-                inbox.Arrival(
-                    signal.id,
-                    signal.source,
-                    signal.target,
-                    signal.kind,
-                    signal.task_id,
-                    message.payload,
-                    now,
-                )
-            )
+            batch.signals[signal.id] = signal, message.payload
         return batch
 
     def _check_hosted(self, signal: Signal) -> None:
@@ -126,25 +117,27 @@ class Receiver:
             signal_id=signal_id,
         )
 
-    async def _record(self, batch: _Batch) -> set[str]:
-        def record(connection: sqlite3.Connection) -> set[str]:
+    async def _record(self, batch: _Batch) -> Arrivals:
+        arrivals = self._sender.arrivals()
+        now = self._clock.now()
+        for signal, body in batch.signals.values():
+            arrivals.add(signal, body, now=now)
+
+        def record(connection: sqlite3.Connection) -> None:
             if batch.letters:
                 dead_letters.insert(connection, batch.letters)
-            return inbox.insert(connection, batch.arrivals)
+            arrivals.write(connection)
 
-        while True:
-            try:
-                return await self._journal.write(record)
-            except JournalUnwritable as error:
-                # Unacknowledged, so the broker keeps them; and no further ones are taken meanwhile.
-                _log.error("%s", error)
-                await self._clock.sleep(1.0)
-
-    def _pass_on(self, batch: _Batch, fresh: set[str]) -> None:
-        offered: dict[str, list[Signal]] = {}
-        for signal in batch.signals.values():
-            self._sender.confirm(signal.id, source=signal.source, target=signal.target)
-            if signal.id in fresh:
-                offered.setdefault(signal.target, []).append(signal)
-        for name, signals in offered.items():
-            self._hosted[name].offer(signals)
+        try:
+            while True:
+                try:
+                    await self._journal.write(record)
+                except JournalUnwritable as error:
+                    # Unacknowledged, so the broker keeps them; and no further ones are taken meanwhile.
+                    _log.error("%s", error)
+                    await self._clock.sleep(1.0)
+                else:
+                    return arrivals
+        except BaseException:
+            arrivals.abandoned()
+            raise

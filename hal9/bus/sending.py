@@ -5,11 +5,12 @@ import logging
 import random
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hal9.bus import topics
+from hal9.bus.dispatch import Arrivals, Dispatch
 from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Outcome, Write
 from hal9.bus.protocol import Bus
 from hal9.clock import Clock
@@ -17,6 +18,9 @@ from hal9.errors import BrokerUnreachable, JournalUnwritable, OutboxFull
 from hal9.journal import Journal, dead_letters, outbox
 from hal9.journal.failpoints import hit
 from hal9.signals import AckPayload, Signal, encode
+
+if TYPE_CHECKING:
+    from hal9.bus.hosting import HostedInbox
 
 __all__ = ["Sender"]
 
@@ -49,6 +53,7 @@ class Sender:
         cluster: str,
         settings: CourierSettings,
         clock: Clock,
+        hosted: Mapping[str, "HostedInbox"],
         on_failure: FailureHandler,
         seed: int | None,
     ) -> None:
@@ -57,6 +62,7 @@ class Sender:
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
+        self._hosted = hosted
         self._on_failure = on_failure
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self._waiting: dict[str, _Waiting] = {}
@@ -107,41 +113,47 @@ class Sender:
         except TimeoutError:
             raise OutboxFull(waiting=len(self._waiting), limit=limit) from None
 
-    @staticmethod
-    def entries(signals: Sequence[Signal]) -> list[outbox.Entry]:
-        """Encode signals into outbox rows.
+    def arrivals(self) -> Arrivals:
+        """An empty collection for signals that enter inboxes of this node."""
+        lease_until = self._clock.now() + self._settings.lease
+        return Arrivals(self._hosted, owner=self._journal.boot_id, lease_until=lease_until)
+
+    def dispatch(self, signals: Sequence[Signal]) -> Dispatch:
+        """Encode signals and decide how each travels.
 
         Raises:
             SignalOversize: one is too large.
+            TopicInvalid: a target's name cannot be part of a topic.
         """
-        return [
-            outbox.Entry(
-                signal.id,
-                signal.source,
-                topics.check_name(signal.target),
-                signal.kind,
-                signal.task_id,
-                encode(signal),
-                signal.created_at,
-                signal.expires_at,
-                signal.attempt,
-            )
-            for signal in signals
-        ]
+        return Dispatch(
+            signals,
+            self.arrivals(),
+            is_local=self._is_local,
+            now=self._clock.now(),
+            publish=self.committed,
+        )
 
-    async def send(self, entries: Sequence[outbox.Entry], writes: Sequence[Write]) -> None:
+    def _is_local(self, signal: Signal) -> bool:
+        return self._settings.local and signal.target in self._hosted and signal.source in self._hosted
+
+    async def send(self, signals: Sequence[Signal], writes: Sequence[Write]) -> None:
         """Make durable, then publish in the background."""
-        await self.wait_room(len(entries))
+        await self.wait_room(len(signals))
+        dispatch = self.dispatch(signals)
 
         def record(connection: sqlite3.Connection) -> None:
-            outbox.insert(connection, entries)
+            dispatch.write(connection)
             for write in writes:
                 write(connection)
 
         hit("outbox-before-commit")
-        await self._journal.write(record)
+        try:
+            await self._journal.write(record)
+        except BaseException:
+            dispatch.abandoned()
+            raise
         hit("outbox-committed")
-        self.committed(entries)
+        dispatch.committed()
 
     def committed(self, entries: Sequence[outbox.Entry]) -> None:
         """Publish what somebody has just written into the outbox."""
@@ -242,7 +254,7 @@ class Sender:
             Signal.model_validate_json(entry.body), "send", "undeliverable", detail, entry.attempt
         )
         outcome = await self.outcome_of(failure)
-        follow_up = self.entries(outcome.send)
+        follow_up = self.dispatch(outcome.send)
         letter = dead_letters.DeadLetter.of(
             entry.body,
             topic=topics.inbox(self._cluster, entry.target, entry.kind, entry.source),
@@ -257,14 +269,20 @@ class Sender:
             if not outbox.remove(connection, entry.id):
                 return False  # confirmed at the last moment
             dead_letters.insert(connection, [letter])
-            outbox.insert(connection, follow_up)
+            follow_up.write(connection)
             for write in outcome.writes:
                 write(connection)
             return True
 
-        if await self._journal.write(record):
+        recorded = False
+        try:
+            recorded = await self._journal.write(record)
+        finally:
+            if not recorded:
+                follow_up.abandoned()
+        if recorded:
             hit("dead-lettered")
-            self.committed(follow_up)
+            follow_up.committed()
 
     async def outcome_of(self, failure: Failure) -> Outcome:
         """Ask the owner what follows from a failure; should that fail too, the letter is kept anyway."""

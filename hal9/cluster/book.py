@@ -118,7 +118,7 @@ class TaskBook:
         event = self._waiters.setdefault(task_id, asyncio.Event())
         try:
             while True:
-                task = await self._journal.read(lambda connection: tasks.get_task(connection, task_id))
+                task = self._journal.read_now(lambda connection: tasks.get_task(connection, task_id))
                 if task is not None and task.state in tasks.TERMINAL:
                     return task
                 await event.wait()

@@ -78,6 +78,7 @@ def courier_settings(settings: Settings) -> CourierSettings:
         drain=settings.cluster.drain_seconds,
         broker_max_age=max_age,
         retention=max_age + 24 * 3600.0,
+        local=not settings.broker.everything,
     )
 
 

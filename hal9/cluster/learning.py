@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from itertools import groupby
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from hal9.cluster.rehearsal import Rehearsal
 from hal9.cluster.thinking import MindPool
 from hal9.errors import EmbedderUnavailable, Hal9Error
 from hal9.journal import Journal, tasks
-from hal9.journal.tasks import RequestRow
+from hal9.journal.tasks import RequestRow, TaskRow
 from hal9.learning import (
     ChecksFirst,
     Critic,
@@ -45,7 +46,7 @@ from hal9.memory import (
 from hal9.minds.protocol import Reply, Request
 from hal9.neurons import CallContext, NeuronDefinition
 from hal9.settings import Settings
-from hal9.signals import ErrorGradient, Scope, Signal
+from hal9.signals import ErrorGradient, Scope, Signal, StepRecord
 
 __all__ = ["REQUESTS", "Learner", "ask_to_learn", "choose_embedder"]
 
@@ -126,6 +127,7 @@ class Learner:
         self.own_tasks = True
         """Whether this journal holds the tasks' whole paths; a neuron's own process has only its part."""
         self.wake = asyncio.Event()
+        self._judged: int | None = None  # tasks looked at, ever; read from the file when first needed
 
     async def __aenter__(self) -> Self:
         memory = self._settings().memory
@@ -236,16 +238,59 @@ class Learner:
         while True:
             await self.wake.wait()
             self.wake.clear()
-            for request in await self._journal.read(tasks.open_requests):
-                if request.kind in REQUESTS:
-                    await self._answer(request)
-                    await self._sleep_sometimes(request)
-                    self._changed.set()
+            requests = [one for one in await self._journal.read(tasks.open_requests) if one.kind in REQUESTS]
+            for is_learn, group in groupby(requests, key=lambda one: one.kind == "learn"):
+                if is_learn:
+                    await self._learn([*group])
+                else:
+                    for request in group:
+                        await self._answer(request)
+                self._changed.set()
 
-    async def _sleep_sometimes(self, request: RequestRow) -> None:
+    async def _learn(self, requests: list[RequestRow]) -> None:
+        """Look at finished tasks together; should that fail, at one after the other."""
+        if len(requests) > 1 and await self._learn_together(requests):
+            return
+        for request in requests:
+            await self._answer(request)
+            await self._sleep_sometimes()
+
+    async def _learn_together(self, requests: list[RequestRow]) -> bool:
+        def look(connection: sqlite3.Connection) -> list[tuple[TaskRow | None, list[StepRecord]]]:
+            ids = [request.task_id or "" for request in requests]
+            return [(tasks.get_task(connection, one), tasks.steps_of(connection, one)) for one in ids]
+
+        found = [(task, steps) for task, steps in await self._journal.read(look) if task is not None]
+        if len(found) < len(requests):
+            return False
+        try:
+            signals = await self.engine.examine_all(found)
+        except Exception as error:  # noqa: BLE001 - one by one each gets its own answer, and its own error
+            _log.warning("%d tasks could not be looked at together: %s", len(requests), error)
+            return False
+        now = self._clock.now()
+
+        def close(connection: sqlite3.Connection) -> None:
+            for request in requests:
+                tasks.close_request(connection, request.seq, outcome="{}", now=now)
+
+        await self._courier().send(signals, writes=(close,))
+        for _ in requests:
+            await self._sleep_sometimes()
+        return True
+
+    def _courier(self) -> Courier:
+        if self.courier is None:
+            raise RuntimeError("the learner needs a courier to run")
+        return self.courier
+
+    async def _sleep_sometimes(self) -> None:
         """Consolidate the memory after every so many judged tasks."""
-        every = self._settings().memory.sleep_every_tasks
-        if request.kind == "learn" and await asyncio.to_thread(self.engine.judged) % every == 0:
+        if self._judged is None:
+            self._judged = await asyncio.to_thread(self.engine.judged)
+        else:
+            self._judged += 1
+        if self._judged % self._settings().memory.sleep_every_tasks == 0:
             said = await asyncio.to_thread(self._desk.answer, "sleep", {})
             _log.info("slept: %s", "; ".join(said["said"]))
 
@@ -281,12 +326,11 @@ class Learner:
             _log.exception("%s request %d", request.kind, request.seq)
             self._alert(f"a {request.kind} request failed: {type(error).__name__}: {error}")
             signals, outcome = [], json.dumps({"error": f"{type(error).__name__}: {error}"})
-        if self.courier is None:
-            raise RuntimeError("the learner needs a courier to run")
+        courier = self._courier()
         cause = _cause(request)
         if waiting:
             self._settled[cause] = asyncio.Event()
-            await self.courier.send(signals)
+            await courier.send(signals)
             try:
                 async with asyncio.timeout(_GRADIENT_PATIENCE):
                     await self._settled[cause].wait()
@@ -300,15 +344,16 @@ class Learner:
         def close(connection: sqlite3.Connection) -> None:
             tasks.close_request(connection, request.seq, outcome=outcome, now=now)
 
-        await self.courier.send(signals, writes=(close,))
+        await courier.send(signals, writes=(close,))
 
     async def _handle(self, request: RequestRow) -> tuple[list[Signal], str]:
         if request.kind not in ("learn", "feedback"):
             said = await asyncio.to_thread(self._desk.answer, request.kind, request.body)
             return [], json.dumps(said)
         task_id = request.task_id or ""
-        task = await self._journal.read(lambda connection: tasks.get_task(connection, task_id))
-        steps = await self._journal.read(lambda connection: tasks.steps_of(connection, task_id))
+        task, steps = await self._journal.read(
+            lambda connection: (tasks.get_task(connection, task_id), tasks.steps_of(connection, task_id))
+        )
         if task is None:
             return [], json.dumps({"error": f"task {task_id} is not in the journal any more"})
         if request.kind == "learn":

@@ -34,6 +34,7 @@ _PROMPTS_SEEN = "routing_prompts_seen"
 _OVERLAP_SECONDS = 5.0
 _BATCH = 256
 _AGAIN_SECONDS = 0.05
+_GATHER_SECONDS = 0.05
 _RETRY_SECONDS = 2.0
 
 
@@ -130,6 +131,8 @@ class Routing:
             self._finished.put_nowait(missed)
         while True:
             batch = [await self._finished.get()]
+            # Tasks finish in swarms, and counting many costs little more than counting one.
+            await self._clock.sleep(_GATHER_SECONDS)
             while not self._finished.empty() and len(batch) < _BATCH:
                 batch.append(self._finished.get_nowait())
             try:

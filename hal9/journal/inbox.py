@@ -51,20 +51,27 @@ class Waiting(NamedTuple):
 _COLUMNS = ", ".join(Arrival._fields)
 
 
-def insert(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> set[str]:
-    """Record arrivals.
+def insert(
+    connection: sqlite3.Connection,
+    arrivals: Sequence[Arrival],
+    *,
+    owner: str | None = None,
+    lease_until: float | None = None,
+) -> set[str]:
+    """Record arrivals; with an owner they are leased to it at once, as `claim` would.
 
     Returns:
         The ids seen for the first time; the others are duplicates.
     """
     fresh: set[str] = set()
+    state = ("new", 0, None, None) if owner is None else ("working", 1, owner, lease_until)
     for start in range(0, len(arrivals), _CHUNK):
         chunk = arrivals[start : start + _CHUNK]
-        marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?, 'new', 0)"] * len(chunk))
+        marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(chunk))
         rows = connection.execute(
-            f"INSERT INTO inbox ({_COLUMNS}, state, attempts) VALUES {marks} "  # noqa: S608 - fixed text
+            f"INSERT INTO inbox ({_COLUMNS}, state, attempts, owner, lease_until) VALUES {marks} "  # noqa: S608 - fixed text
             "ON CONFLICT (id) DO NOTHING RETURNING id",
-            [value for arrival in chunk for value in arrival],
+            [value for arrival in chunk for value in (*arrival, *state)],
         )
         fresh.update(str(row[0]) for row in rows)
     return fresh

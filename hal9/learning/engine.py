@@ -67,6 +67,17 @@ class Parts:
     alert: Callable[[str], None] = field(default=lambda text: _log.warning("%s", text))
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A finished task and what a first look at it says."""
+
+    task: TaskRow
+    steps: Sequence[StepRecord]
+    detection: Detection | None
+    outcome: TaskOutcome
+    path: TaskPath
+
+
 class LearningEngine:
     """Learning of one cluster. Methods are called from one event loop; the store does its own locking."""
 
@@ -108,13 +119,25 @@ class LearningEngine:
 
     async def examine(self, task: TaskRow, steps: Sequence[StepRecord]) -> list[Signal]:
         """Judge a finished task: credit what it was given, and start gradients when it went wrong."""
-        score = await self._score(task)
-        detection = detect(task, quality=self.settings.quality, score=score.value if score else None)
-        outcome = outcome_of(task, steps, score=score, detection=detection)
-        path = TaskPath.recorded(steps)
-        await asyncio.to_thread(self._keep, task, outcome, path)
-        if not await self._may_learn():
+        return await self.examine_all([(task, steps)])
+
+    async def examine_all(self, finished: Sequence[tuple[TaskRow, Sequence[StepRecord]]]) -> list[Signal]:
+        """`examine` for several tasks; what is to be recorded of all of them is one write."""
+        looked = []
+        for task, steps in finished:
+            score = await self._score(task)
+            detection = detect(task, quality=self.settings.quality, score=score.value if score else None)
+            outcome = outcome_of(task, steps, score=score, detection=detection)
+            looked.append(_Looked(task, steps, detection, outcome, TaskPath.recorded(steps)))
+        if not await asyncio.to_thread(self._keep, looked):
             return []
+        signals: list[Signal] = []
+        for one in looked:
+            signals += await self._follow_up(one)
+        return signals
+
+    async def _follow_up(self, looked: "_Looked") -> list[Signal]:
+        task, steps, detection = looked.task, looked.steps, looked.detection
         if detection is None:
             lesson = await self.lessons.from_retry(task, steps, cause=task.id)
             if lesson is not None:
@@ -124,7 +147,7 @@ class LearningEngine:
             return []
         if detection.error.type == "incorrect_output":
             await self.lessons.try_candidates(task, cause=task.id)
-        return await self._start(task, path, detection, cause=task.id, steps=steps, extra={})
+        return await self._start(task, looked.path, detection, cause=task.id, steps=steps, extra={})
 
     async def take_feedback(
         self, feedback: Feedback, task: TaskRow, steps: Sequence[StepRecord], *, cause: str
@@ -172,14 +195,19 @@ class LearningEngine:
             self._parts.alert(f"task {task.id} was not judged: {error}")
             return None
 
-    def _keep(self, task: TaskRow, outcome: TaskOutcome, path: TaskPath) -> None:
+    def _keep(self, looked: Sequence["_Looked"]) -> bool:
+        """Record outcomes; returns whether anything may be learned from them."""
+        fresh = []
         with self.store.writing():
-            fresh = save_outcome(self.store, outcome)
-            leaf = path.leaves[-1] if path.leaves else ""
-            remember_task(self.store, task, outcome, neuron=leaf)
-        if fresh:
+            for one in looked:
+                if save_outcome(self.store, one.outcome):
+                    fresh.append(one.outcome)
+                leaf = one.path.leaves[-1] if one.path.leaves else ""
+                remember_task(self.store, one.task, one.outcome, neuron=leaf)
+        for outcome in fresh:
             for listener in self.on_outcome:
                 listener(outcome)
+        return self.learning
 
     def _keep_verdict(
         self, feedback: Feedback, task: TaskRow, steps: Sequence[StepRecord], detection: Detection | None

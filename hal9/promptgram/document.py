@@ -46,6 +46,7 @@ class Promptgram:
     heuristics: tuple[str, ...] = ()
     style: tuple[str, ...] = ()
     meta: Meta = field(default_factory=Meta)
+    _hash: str = field(default="", init=False, repr=False, compare=False)  # computed once, when first asked
 
     def __post_init__(self) -> None:
         name: Any = self.id  # TOML hands over whatever the file says
@@ -107,8 +108,10 @@ class Promptgram:
     @property
     def content_hash(self) -> str:
         """SHA-256 (hex) of everything but version and parent: equal behaviour, equal hash."""
-        facts = f"{dump_toml({'id': self.id})}{dump_toml(self.meta)}{self._stored_text()}"
-        return hashlib.sha256(facts.encode()).hexdigest()
+        if not self._hash:
+            facts = f"{dump_toml({'id': self.id})}{dump_toml(self.meta)}{self._stored_text()}"
+            object.__setattr__(self, "_hash", hashlib.sha256(facts.encode()).hexdigest())
+        return self._hash
 
     @property
     def token_count(self) -> int:

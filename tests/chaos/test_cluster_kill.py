@@ -27,6 +27,19 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = {"dead-lettered", "resent"}
 # Only the task book sends outside of an outcome, once per task.
 ONCE = {"outbox-before-commit", "outbox-committed"}
+# What is passed when signals between neurons of one process do not take the broker.
+LOCAL = (
+    "outbox-before-commit",
+    "outbox-committed",
+    "handler-claimed",
+    "handler-started",
+    "handler-finished",
+    "outcome-before-commit",
+    "outcome-committed",
+)
+WAYS = [("broker", name) for name in FAILPOINTS if name not in ELSEWHERE] + [
+    ("local", name) for name in LOCAL
+]
 # The first and a later passage: on the way down, in the middle, on the way up.
 PASSAGES = (1, 3, 5)
 
@@ -96,9 +109,18 @@ def assert_exactly_once(home: Home, task_id: str, workspace: Path) -> None:
     assert spent.calls in (1, 2)
 
 
-def kill_once(tmp_path: Path, failpoint: str, passage: int) -> bool:
+def through_the_broker(home: Home) -> None:
+    """Have every signal take the broker, as between processes."""
+    text = home.settings_file.read_text()
+    assert text.count("everything: false ") == 1
+    home.settings_file.write_text(text.replace("everything: false ", "everything: true "))
+
+
+def kill_once(tmp_path: Path, way: str, failpoint: str, passage: int) -> bool:
     """Run one cell of the matrix; False when the failpoint was never reached so often."""
     home = init_home(tmp_path / "home")
+    if way == "broker":
+        through_the_broker(home)
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     (workspace / "check.py").write_text("from adder import add\nassert add(2, 3) == 5\n")
@@ -137,26 +159,29 @@ def _done(home: Home, task_id: str) -> bool:
         connection.close()
 
 
-@pytest.mark.parametrize("failpoint", [name for name in FAILPOINTS if name not in ELSEWHERE])
-def test_the_daemon_may_die_anywhere(tmp_path: Path, failpoint: str) -> None:
-    assert kill_once(tmp_path, failpoint, 1 if failpoint in ONCE else 2)
+@pytest.mark.parametrize(("way", "failpoint"), WAYS)
+def test_the_daemon_may_die_anywhere(tmp_path: Path, way: str, failpoint: str) -> None:
+    assert kill_once(tmp_path, way, failpoint, 1 if failpoint in ONCE else 2)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("failpoint", [name for name in FAILPOINTS if name not in ELSEWHERE])
-def test_the_daemon_may_die_anywhere_at_any_passage_again_and_again(tmp_path: Path, failpoint: str) -> None:
+@pytest.mark.parametrize(("way", "failpoint"), WAYS)
+def test_the_daemon_may_die_anywhere_at_any_passage_again_and_again(
+    tmp_path: Path, way: str, failpoint: str
+) -> None:
     reached = 0
     for repetition in range(20):
         folder = tmp_path / str(repetition)
         folder.mkdir()
         passage = 1 if failpoint in ONCE else PASSAGES[repetition % len(PASSAGES)]
-        reached += kill_once(folder, failpoint, passage)
+        reached += kill_once(folder, way, failpoint, passage)
     assert reached >= 10
 
 
 def test_the_broker_may_die_at_any_moment(tmp_path: Path) -> None:
     home = init_home(tmp_path / "home")
+    through_the_broker(home)
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     (workspace / "check.py").write_text("from adder import add\nassert add(2, 3) == 5\n")
