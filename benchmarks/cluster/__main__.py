@@ -1,6 +1,8 @@
 """Three-layer passes per second with an instant mind, everything durable, beside LangGraph and DBOS on SQLite.
 
 Usage: scripts/bench cluster [--passes 500] [--rounds 3]. Every side runs in a process of its own, in turn.
+HAL9 runs twice: as it comes, signals between neurons of one process moving in the journal, and with
+`broker.everything`, where each of them takes the broker as between machines.
 """
 
 import argparse
@@ -21,10 +23,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16])
     options = parser.parse_args()
-    sides: dict[str, tuple[Path, Path]] = {
-        "hal9": (Path(sys.executable), HERE / "hal9_passes.py"),
-        "LangGraph, AsyncSqliteSaver": (peer_python("langgraph", *LANGGRAPH), HERE / "langgraph_passes.py"),
-        "DBOS, SQLite": (peer_python("dbos", *DBOS), HERE / "dbos_passes.py"),
+    ours_python, ours_script = Path(sys.executable), HERE / "hal9_passes.py"
+    sides: dict[str, tuple[Path, Path, tuple[str, ...]]] = {
+        "hal9": (ours_python, ours_script, ()),
+        "LangGraph, AsyncSqliteSaver": (
+            peer_python("langgraph", *LANGGRAPH),
+            HERE / "langgraph_passes.py",
+            (),
+        ),
+        "DBOS, SQLite": (peer_python("dbos", *DBOS), HERE / "dbos_passes.py", ()),
+        "hal9, all over the broker": (ours_python, ours_script, ("everything",)),
     }
     figures: dict[str, Any] = {}
     for concurrency in options.concurrency:
@@ -32,10 +40,10 @@ def main() -> None:
         latencies: dict[str, list[float]] = {name: [] for name in sides}
         versions: dict[str, dict[str, str]] = {}
         for _ in range(options.rounds):
-            for name, (python, script) in sides.items():
+            for name, (python, script, extra) in sides.items():
                 passes = options.passes if concurrency > 1 else max(options.passes // 5, 50)
                 found = run_peer(
-                    python, script, str(passes), str(concurrency), PYTHONPATH=str(HERE.parents[1])
+                    python, script, str(passes), str(concurrency), *extra, PYTHONPATH=str(HERE.parents[1])
                 )
                 rates[name].append(found["rate"])
                 latencies[name] += found["latencies"]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 
-async def main(passes: int, concurrency: int) -> None:
+async def main(passes: int, concurrency: int, everything: bool) -> None:
     os.environ["HAL9_MODEL"] = "scripted:benchmarks.cluster.hal9_passes:instant"
     from hal9.cluster import Daemon, init_home
     from hal9.cluster.book import new_task
@@ -18,6 +18,8 @@ async def main(passes: int, concurrency: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = init_home(Path(folder) / "home")
         text = home.settings_file.read_text().replace("concurrent_turns: 4 ", "concurrent_turns: 64 ")
+        if everything:
+            text = text.replace("everything: false ", "everything: true ")
         home.settings_file.write_text(text)
         async with Daemon(home) as daemon:
             latencies: list[float] = []
@@ -55,4 +57,4 @@ def instant(request: object) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), "everything" in sys.argv[3:]))
