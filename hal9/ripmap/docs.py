@@ -8,6 +8,9 @@ _DOC_LIMIT = 400
 _MESSAGE_LIMIT = 240
 _MESSAGE_WORDS = 2
 _QUOTES = re.compile(r"""^[A-Za-z$@]{0,3}(\"\"\"|'''|`|\"|')(.*?)\1?$""", re.DOTALL)
+_OPENED = re.compile(r"""^[A-Za-z$@]{0,3}(\"\"\"|'''|`|\"|')""")
+_SPACED = re.compile(rb"[\s{%\xc2-\xe3]|\\n").search
+"""Only a literal with one of these can hold two words: spaces, what stands for a hole, a line break."""
 _HOLE = re.compile(r"\$?\{[^{}]*\}|%\([a-z_]+\)[a-z]|%[a-z]")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[A-Za-z]{2,}")
@@ -24,12 +27,18 @@ def first_paragraph(text: str) -> str:
     return _SPACE.sub(" ", paragraph).strip()[:_DOC_LIMIT]
 
 
-def string_value(literal: str) -> str:
+def string_value(literal: bytes) -> str:
     """The words of a string literal that reads like a message, "" for any other string."""
-    match = _QUOTES.match(literal.strip())
-    body = match.group(2) if match else literal
-    if len(body) > 4 * _MESSAGE_LIMIT:
-        body = body[: 4 * _MESSAGE_LIMIT]
+    if not _SPACED(literal):
+        return ""
+    text = literal.decode("utf-8", "replace").strip()
+    opened = _OPENED.match(text)
+    if opened is None:
+        body = text
+    else:
+        body = text[opened.end() :]
+        body = body.removesuffix(opened.group(1))
+    body = body[: 4 * _MESSAGE_LIMIT]
     text = _SPACE.sub(" ", _HOLE.sub(" ", body).replace("\\n", " ")).strip()
     if " " not in text or len(_WORD.findall(text)) < _MESSAGE_WORDS:
         return ""

@@ -8,9 +8,10 @@ from hal9.ripmap.docs import comment_above, first_paragraph, string_value
 from hal9.ripmap.headings import markdown_headings, rst_headings
 from hal9.ripmap.imports import read_imports
 from hal9.ripmap.languages import LoadedLanguage, load_language
-from hal9.ripmap.model import EXTRACTOR_VERSION, Extraction, ReferenceKind, StringLiteral
+from hal9.ripmap.model import EXTRACTOR_VERSION, Extraction, Reference, ReferenceKind, StringLiteral
+from hal9.ripmap.packing import LazyRows
 from hal9.ripmap.roles import is_generated, is_minified
-from hal9.ripmap.scoping import Found, Matches, line_starts, nest, resolve_references
+from hal9.ripmap.scoping import Found, Matches, nest, resolve_references
 from hal9.ripmap.textio import is_binary, utf8
 
 if TYPE_CHECKING:
@@ -79,31 +80,65 @@ def extract(language: str, content: bytes) -> Extraction:
     tree = _parse(loaded, source)
     if tree is None:
         return Extraction("words", lines, generated=generated)
-    matches = Matches()
-    references = [kind if kind.startswith("ref.") else "" for kind in loaded.kinds]
-    for pattern, match in QueryCursor(loaded.query).matches(tree.root_node):
-        kind = references[pattern]
-        if kind:
-            _add_reference(
-                source, match[kind][0], match.get("receiver"), cast("ReferenceKind", kind[4:]), matches
-            )
-        else:
-            _sort_in(loaded, source, loaded.kinds[pattern], match, matches)
+    matches = _read_matches(loaded, source, QueryCursor(loaded.query).matches(tree.root_node))
     definitions, spans = nest(matches.found)
+    rows = resolve_references(matches, definitions, spans, source)
     return Extraction(
         "partial" if tree.root_node.has_error else "ok",
         lines,
         definitions,
-        resolve_references(matches, definitions, spans, line_starts(source)),
+        LazyRows(lambda: tuple(map(Reference._make, rows)), rows),
         tuple(matches.imports),
-        tuple(
-            StringLiteral(text, line)
-            for start, line, text in sorted(matches.strings)
-            if start not in matches.documented
-        ),
+        tuple(StringLiteral(text, line) for _, line, text in sorted(matches.strings)),
         matches.docstring,
         generated,
     )
+
+
+def _read_matches(
+    loaded: LoadedLanguage, source: bytes, found: "list[tuple[int, dict[str, list[Node]]]]"
+) -> Matches:
+    """References at once, for they are most of it; then the rest, documentation before other strings."""
+    matches = Matches()
+    plans = [
+        (kind, cast("ReferenceKind", kind[4:]), _PRIORITY[kind[4:]]) if kind.startswith("ref.") else None
+        for kind in loaded.kinds
+    ]
+    references = matches.references
+    names: dict[bytes, str] = {}
+    others: list[tuple[str, dict[str, list[Node]]]] = []
+    strings: list[Node] = []
+    for pattern, match in found:
+        plan = plans[pattern]
+        if plan is None:
+            if "string" in match:
+                strings += match["string"]
+            else:
+                others.append((loaded.kinds[pattern], match))
+            continue
+        capture, kind, priority = plan
+        node = match[capture][0]
+        start = node.start_byte
+        known = references.get(start)
+        if known is not None and _PRIORITY[known[1]] <= priority:
+            continue
+        written = known[2] if known is not None else ""
+        if not written and "receiver" in match:
+            written = _receiver(source, match["receiver"][0], names)
+        text = source[start : node.end_byte]
+        name = names.get(text)
+        if name is None:
+            name = names[text] = text.decode("utf-8", "replace")
+        references[start] = (name, kind, written)
+    for kind, match in others:
+        _sort_in(loaded, source, kind, match, matches)
+    for node in strings:
+        start, end = node.start_byte, node.end_byte
+        if end - start >= _LEAST_MESSAGE and start not in matches.documented:
+            value = string_value(source[start:end])
+            if value:
+                matches.strings.append((start, node.start_point.row + 1, value))
+    return matches
 
 
 def _parse(loaded: LoadedLanguage, source: bytes) -> "Tree | None":
@@ -145,30 +180,10 @@ def _sort_in(
         node = match["import"][0]
         language = loaded.language.query.partition("+")[0]
         matches.imports.extend(read_imports(language, _text(source, node), node.start_point.row + 1))
-    elif kind == "string":
-        node = match["string"][0]
-        if node.end_byte - node.start_byte < _LEAST_MESSAGE:
-            return
-        value = string_value(_text(source, node))
-        if value:
-            matches.strings.append((node.start_byte, node.start_point.row + 1, value))
     elif kind == "doc.file":
         node = match["doc.file"][0]
         matches.documented.add(node.start_byte)
         matches.docstring = first_paragraph(_text(source, node))
-
-
-def _add_reference(
-    source: bytes, node: "Node", receiver: "list[Node] | None", kind: ReferenceKind, matches: Matches
-) -> None:
-    start = node.start_byte
-    known = matches.references.get(start)
-    if known is None:
-        written = _receiver(source, receiver[0]) if receiver else ""
-        matches.references[start] = (source[start : node.end_byte].decode("utf-8", "replace"), kind, written)
-    elif _PRIORITY[kind] < _PRIORITY[known[1]]:
-        written = known[2] or (_receiver(source, receiver[0]) if receiver else "")
-        matches.references[start] = (known[0], kind, written)
 
 
 def _add_definitions(
@@ -237,11 +252,15 @@ def _before_body(text: str) -> str:
     return text
 
 
-def _receiver(source: bytes, node: "Node") -> str:
-    if node.end_byte - node.start_byte > _RECEIVER_LIMIT:
+def _receiver(source: bytes, node: "Node", names: dict[bytes, str]) -> str:
+    start, end = node.start_byte, node.end_byte
+    if end - start > _RECEIVER_LIMIT:
         return ""
-    text = _text(source, node)
-    return text if "\n" not in text and "(" not in text else ""
+    text = source[start:end]
+    name = names.get(text)
+    if name is None:
+        name = names[text] = text.decode("utf-8", "replace")
+    return name if b"\n" not in text and b"(" not in text else ""
 
 
 def _class_name(text: str) -> str:

@@ -72,10 +72,12 @@ def pack_extraction(found: Extraction) -> bytes:
         found.docstring,
         found.generated,
     )
-    references = [
-        (once(r.name), r.line, once(r.kind), r.scope, once(r.receiver), once(r.receiver_type))
-        for r in found.references
-    ]
+    references = found.references.plain if isinstance(found.references, LazyRows) else None
+    if references is None:
+        references = [
+            (once(r.name), r.line, once(r.kind), r.scope, once(r.receiver), once(r.receiver_type))
+            for r in found.references
+        ]
     lists = (
         [(once(i.module), i.names, i.alias, i.line, i.level) for i in found.imports],
         [(s.text, s.line) for s in found.strings],
@@ -99,11 +101,13 @@ def _part(payload: bytes | memoryview, number: int) -> Any:
 class LazyRows(Sequence[_T]):
     """Rows that are decoded when first looked at."""
 
-    __slots__ = ("_load", "_rows")
+    __slots__ = ("_load", "_rows", "plain")
 
-    def __init__(self, load: Callable[[], tuple[_T, ...]]) -> None:
+    def __init__(self, load: Callable[[], tuple[_T, ...]], plain: list[Any] | None = None) -> None:
+        """Keep `load`; `plain` are the rows as tuples, where they are at hand already."""
         self._load = load
         self._rows: tuple[_T, ...] | None = None
+        self.plain = plain
 
     def _all(self) -> tuple[_T, ...]:
         if self._rows is None:

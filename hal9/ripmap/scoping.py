@@ -4,12 +4,16 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import cast
 
-from hal9.ripmap.model import Definition, DefinitionKind, Import, Reference, ReferenceKind
+import numpy as np
 
-__all__ = ["Found", "Matches", "line_starts", "nest", "resolve_references"]
+from hal9.ripmap.model import Definition, DefinitionKind, Import, ReferenceKind
+
+__all__ = ["Found", "Matches", "nest", "resolve_references"]
 
 _CONTAINERS = frozenset({"class", "interface", "struct", "enum", "trait", "type"})
 _SELF = frozenset({"self", "this", "cls", "$this", "Self", "@"})
+_NEWLINE = 10
+_NOTHING: dict[str, str] = {}
 _VAGUE = frozenset({"variable", "type"})
 
 
@@ -89,100 +93,122 @@ def nest(found: list[Found]) -> tuple[tuple[Definition, ...], list[tuple[int, in
     return tuple(definitions), spans
 
 
-def line_starts(source: bytes) -> list[int]:
-    """Where each line begins, in bytes."""
-    starts = [0]
-    position = source.find(b"\n")
-    while position >= 0:
-        starts.append(position + 1)
-        position = source.find(b"\n", position + 1)
-    return starts
+class _Scopes:
+    """The innermost span at each place of a file, and what is around it.
+
+    Spans nest, so the place where each begins and ends cuts the file into stretches with one innermost span.
+    """
+
+    def __init__(self, spans: list[tuple[int, int, int]], definitions: tuple[Definition, ...]) -> None:
+        ordered = sorted(spans, key=lambda span: (span[0], -span[1]))
+        self.starts = [span[0] for span in ordered]
+        self.definition = [span[2] for span in ordered]
+        self.parent = [-1] * len(ordered)
+        self.breaks, self.inner = [0], [-1]
+        self._definitions = definitions
+        self._owners: dict[int, str] = {-1: ""}
+        stack: list[int] = []
+        for number, (start, _, _) in enumerate(ordered):
+            while stack and ordered[stack[-1]][1] <= start:
+                self._close(ordered[stack.pop()][1], stack)
+            self.parent[number] = stack[-1] if stack else -1
+            stack.append(number)
+            self.breaks.append(start)
+            self.inner.append(number)
+        while stack:
+            self._close(ordered[stack.pop()][1], stack)
+
+    def _close(self, end: int, stack: list[int]) -> None:
+        self.breaks.append(end)
+        self.inner.append(stack[-1] if stack else -1)
+
+    def owner(self, span: int) -> str:
+        """The class around a span."""
+        passed: list[int] = []
+        while span not in self._owners:
+            definition = self._definitions[self.definition[span]]
+            if definition.kind in _CONTAINERS:
+                self._owners[span] = definition.name
+            elif definition.kind == "method" and definition.parent:
+                self._owners[span] = definition.parent.rpartition(".")[2]
+            else:
+                passed.append(span)
+                span = self.parent[span]
+        name = self._owners[span]
+        self._owners.update(dict.fromkeys(passed, name))
+        return name
 
 
 def resolve_references(
     matches: Matches,
     definitions: tuple[Definition, ...],
     spans: list[tuple[int, int, int]],
-    line_starts: list[int],
-) -> tuple[Reference, ...]:
-    """Put each reference into its scope and find its receiver's class from bindings before it."""
-    events = sorted(
-        [(start, 0, None) for start in matches.references] + [(b[0], 1, b) for b in matches.bindings],
-        key=lambda event: event[:2],
-    )
-    name_starts = {start for start, _, _ in spans}
-    stack: list[tuple[int, int, dict[str, str]]] = []
-    outermost: dict[str, str] = {}
+    source: bytes,
+) -> list[tuple[str, int, str, int, str, str]]:
+    """Put each reference into its scope and find its receiver's class from bindings before it.
+
+    Returns:
+        Rows like `Reference`, in order of the file.
+    """
+    places = sorted(matches.references)
+    if not places:
+        return []
+    scopes = _Scopes(spans, definitions)
+    at = np.array(places, np.int64)
+    inner = np.array(scopes.inner)[np.searchsorted(scopes.breaks, at, side="right") - 1]
+    around = inner
+    if spans:
+        # A class's own bases and decorators stand within its span but are used by what is around it.
+        parent = np.array(scopes.parent)
+        outer = np.where(inner >= 0, parent[inner], -1)
+        around = np.where((outer >= 0) & np.isin(at, scopes.starts), outer, inner)
+    definition = np.array([*scopes.definition, -1])[around].tolist()
+    newlines = np.flatnonzero(np.frombuffer(source, np.uint8) == _NEWLINE)
+    lines = (np.searchsorted(newlines, at, side="left") + 1).tolist()
+    found = [matches.references[place] for place in places]
+    classes = _receiver_classes(matches, scopes, places, found, inner.tolist())
+    return [
+        (name, line, kind, scope, receiver, declared)
+        for (name, kind, receiver), line, scope, declared in zip(
+            found, lines, definition, classes, strict=True
+        )
+    ]
+
+
+def _receiver_classes(
+    matches: Matches,
+    scopes: _Scopes,
+    places: list[int],
+    found: list[tuple[str, ReferenceKind, str]],
+    inner: list[int],
+) -> list[str]:
+    """The class of each reference's receiver, "" where nothing tells it."""
+    bindings = sorted(matches.bindings, key=lambda binding: binding[0])
+    within = [scopes.inner[bisect_right(scopes.breaks, start) - 1] for start, _, _ in bindings]
+    bound: dict[int, dict[str, str]] = {-1: {}}
     attributes: dict[str, dict[str, str]] = {}
-    out: list[Reference] = []
-    spans = sorted(spans, key=lambda span: (span[0], -span[1]))
-    starts = [span[0] for span in spans]
-    following = 0
-    owner = ""
-    for start, is_binding, binding in events:
-        moved = False
-        while following < len(starts) and starts[following] <= start:
-            span = spans[following]
-            while stack and stack[-1][0] <= span[0]:
-                stack.pop()
-            stack.append((span[1], span[2], {}))
-            following += 1
-            moved = True
-        while stack and stack[-1][0] <= start:
-            stack.pop()
-            moved = True
-        if moved:
-            owner = _owner(stack, definitions)
-        if is_binding and binding is not None:
-            _, variable, declared = binding
+    classes = [""] * len(found)
+    following, count = 0, len(bindings)
+    for position, (_, _, receiver) in enumerate(found):
+        if not receiver:
+            continue
+        while following < count and bindings[following][0] < places[position]:
+            _, variable, declared = bindings[following]
+            span = within[following]
             base, _, attribute = variable.partition(".")
-            if base in _SELF and attribute and owner:
+            owner = scopes.owner(span) if attribute and base in _SELF else ""
+            if owner:
                 attributes.setdefault(owner, {})[attribute] = declared
             else:
-                (stack[-1][2] if stack else outermost)[variable] = declared
+                bound.setdefault(span, {})[variable] = declared
+            following += 1
+        span = inner[position]
+        base, _, attribute = receiver.partition(".")
+        if base in _SELF:
+            owner = scopes.owner(span)
+            classes[position] = attributes.get(owner, {}).get(attribute, "") if attribute else owner
             continue
-        name, kind, receiver = matches.references[start]
-        line = bisect_right(line_starts, start)
-        scope = stack[-1][1] if stack else -1
-        # A class's own bases and decorators stand within its span but are used by what is around it.
-        if start in name_starts and len(stack) > 1:
-            scope = stack[-2][1]
-        out.append(
-            Reference(
-                name,
-                line,
-                kind,
-                scope,
-                receiver,
-                _receiver_type(receiver, owner, stack, outermost, attributes) if receiver else "",
-            )
-        )
-    return tuple(out)
-
-
-def _owner(stack: list[tuple[int, int, dict[str, str]]], definitions: tuple[Definition, ...]) -> str:
-    for _, position, _ in reversed(stack):
-        definition = definitions[position]
-        if definition.kind in _CONTAINERS:
-            return definition.name
-        if definition.kind == "method" and definition.parent:
-            return definition.parent.rpartition(".")[2]
-    return ""
-
-
-def _receiver_type(
-    receiver: str,
-    owner: str,
-    stack: list[tuple[int, int, dict[str, str]]],
-    outermost: dict[str, str],
-    attributes: dict[str, dict[str, str]],
-) -> str:
-    if not receiver:
-        return ""
-    base, _, attribute = receiver.partition(".")
-    if base in _SELF:
-        return attributes.get(owner, {}).get(attribute, "") if attribute else owner
-    for _, _, bindings in reversed(stack):
-        if receiver in bindings:
-            return bindings[receiver]
-    return outermost.get(receiver, "")
+        while receiver not in bound.get(span, _NOTHING) and span >= 0:
+            span = scopes.parent[span]
+        classes[position] = bound.get(span, _NOTHING).get(receiver, "")
+    return classes
