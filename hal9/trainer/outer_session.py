@@ -1,6 +1,7 @@
 """One whole outer run: minds, topology, results, report."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,11 +13,13 @@ from hal9.limits import BudgetBook
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.changes import open_ledger
 from hal9.trainer.corpus import Queries
+from hal9.trainer.detection import EXPLANATIONS
 from hal9.trainer.inner import InnerSettings, Listener
 from hal9.trainer.outer import OuterResult, OuterSettings, run_stack
 from hal9.trainer.plots import plot_outer
 from hal9.trainer.population import run_population
 from hal9.trainer.promptgrams import PromptShelf
+from hal9.trainer.reporting import cost_lines
 from hal9.trainer.runs import Ground, final_results, write_results
 from hal9.trainer.scratchpad import Scratchpad, only_writer
 from hal9.trainer.session import TrainOptions, open_corpus, open_trainer_mind, run_limits
@@ -172,6 +175,11 @@ def _finish(
         "evaluations": ground.train.calls,
         "usage": asdict(workshop.usage),
         "what_helped": what_helped(pad),
+        "episodes": sum(measured.episodes for measured in done.measured.values()),
+        "kept": sum(measured.kept for measured in done.measured.values()),
+        "detections": dict(
+            sum((Counter(measured.detections) for measured in done.measured.values()), Counter[str]())
+        ),
     }
     results = final_results(ground, best, Parameters(), facts=facts, score_test=options.score_test)
     finals = {name: list(measured.finals.values()) for name, measured in done.measured.items()}
@@ -228,6 +236,7 @@ def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) 
         "",
         f"**Parameters: {results['verdict']}.**",
         _promptgrams(results),
+        *_tell_apart(results),
         "",
         "| edit | parent | gain in final NDCG@10 (95% interval over seeds) | hypothesis |",
         "|---|---|---|---|",
@@ -249,6 +258,7 @@ def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) 
     if (options.folder / "progress.png").is_file():
         lines += ["", "![progress](progress.png)"]
     lines += ["", "The training split was searched on, so its gain is biased upward; validation was not."]
+    lines += ["", *_detections(results), *cost_lines(results)]
     (options.folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -268,6 +278,20 @@ def _promptgrams(results: Mapping[str, Any]) -> str:
         f"**Promptgrams: {proven} of {len(helped)} measured edits helped beyond their interval; "
         f"best is {results['best_prompt_id'] or 'none'}.**"
     )
+
+
+def _tell_apart(results: Mapping[str, Any]) -> list[str]:
+    """How much the inner runs had to say about promptgrams at all."""
+    told = f"{results['kept']} of {results['episodes']} inner episodes kept a step."
+    if not results["kept"]:
+        told += " So every inner run ended where it began, and no promptgram can be told from another."
+    return ["", told]
+
+
+def _detections(results: Mapping[str, Any]) -> list[str]:
+    found = results["detections"].items()
+    lines = [f"- {name} ({count} episodes): {EXPLANATIONS[name]}" for name, count in found]
+    return ["## Detected in inner runs", "", *lines, ""] if lines else []
 
 
 def dry_run(options: OuterOptions) -> list[str]:

@@ -9,7 +9,7 @@ from hal9.trainer.detection import EXPLANATIONS
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.views import sparkline
 
-__all__ = ["write_report"]
+__all__ = ["cost_lines", "write_report"]
 
 
 def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> Path:
@@ -42,7 +42,7 @@ def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> P
     ]
     if (folder / "progress.png").is_file():
         lines += ["![progress](progress.png)", ""]
-    lines += _changed(results) + _kept(pad) + _detections(pad) + _cost(results)
+    lines += _changed(results) + _kept(pad) + _detections(pad) + cost_lines(results)
     path = folder / "report.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -89,7 +89,8 @@ def _detections(pad: Scratchpad) -> list[str]:
     ]
 
 
-def _cost(results: Mapping[str, Any]) -> list[str]:
+def cost_lines(results: Mapping[str, Any]) -> list[str]:
+    """Calls, tokens, money and time of a run that asked minds."""
     usage = results.get("usage")
     if not usage:
         return []
