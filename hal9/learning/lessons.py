@@ -111,7 +111,8 @@ class Lessons:
         try:
             rule = template_rule(
                 scope=scope,
-                note=feedback.words,
+                # A reason tells of this one answer ("returned 3, expected 4"); a rule of all of its kind.
+                note=feedback.note.strip() or feedback.why,
                 task=task.payload.objective,
                 corrected=expected or "",
                 rejected=rejected,
@@ -197,7 +198,7 @@ class Lessons:
         error = key_line(task.result.error.evidence) if task.result and task.result.error else ""
         if not known or not error:
             return None
-        for hit in search(self.store, error, where=SearchFilter(kinds=("learning",)), limit=5):
+        for hit in search(self.store, error, where=SearchFilter(kinds=("learning",)), limit=30):
             number = hit.memory.meta.get("mitigation_id")
             if hit.score >= _LIKE and isinstance(number, int) and number in known:
                 return known[number]
