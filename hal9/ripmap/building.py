@@ -15,12 +15,14 @@ from pathlib import Path
 
 from hal9.ripmap.cache import ContentStore
 from hal9.ripmap.discovery import Signature
-from hal9.ripmap.entries import Entry, blob_id, extraction_key
+from hal9.ripmap.entries import Entry, artifact_key, blob_id, extraction_key, record_of
 from hal9.ripmap.extraction import extract
+from hal9.ripmap.facts import FACTS, FACTS_VERSION, facts_of_file
 from hal9.ripmap.languages import language_of
 from hal9.ripmap.model import Extraction, Role
 from hal9.ripmap.packing import pack_extraction, unpack_extraction
 from hal9.ripmap.roles import path_roles
+from hal9.ripmap.textio import decode
 
 __all__ = [
     "Built",
@@ -39,10 +41,11 @@ _HEAD = 4096
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One chunk's outcome: entries, and packed extractions that the store does not hold yet."""
+    """One chunk's outcome: entries, and what the store does not hold yet (packed extractions, facts)."""
 
     entries: list[Entry]
     fresh: list[tuple[str, bytes]]
+    facts: list[tuple[str, bytes]]
 
 
 def entry_of(path: str, signature: Signature, content_hash: str, language: str, found: Extraction) -> Entry:
@@ -117,6 +120,7 @@ def _build_chunk(
     keys = [extraction_key(language, digest) for _, _, digest, language, _ in loaded]
     known = store.read(keys) if store is not None else {}
     fresh: dict[str, bytes] = {}
+    read: list[tuple[Entry, Extraction, bytes]] = []
     for key, (path, signature, digest, language, content) in zip(keys, loaded, strict=True):
         packed = known.get(key) or fresh.get(key)
         extraction = unpack_extraction(packed) if packed is not None else None
@@ -124,7 +128,21 @@ def _build_chunk(
             extraction = extract(language, content)
             fresh[key] = pack_extraction(extraction)
         entries[path] = entry_of(path, signature, digest, language, extraction)
-    return Built([entries[path] for path, _ in files], list(fresh.items()))
+        read.append((entries[path], extraction, content))
+    return Built([entries[path] for path, _ in files], list(fresh.items()), _new_facts(read, store))
+
+
+def _new_facts(
+    read: list[tuple[Entry, Extraction, bytes]], store: ContentStore | None
+) -> list[tuple[str, bytes]]:
+    """What the ranker keeps of each file, made while its text is at hand."""
+    keys = [artifact_key(FACTS, FACTS_VERSION, entry) for entry, _, _ in read]
+    known = store.has(keys) if store is not None else set()
+    return [
+        (key, facts_of_file(record_of(entry, found), decode(content)))
+        for key, (entry, found, content) in zip(keys, read, strict=True)
+        if key not in known and entry.status != "binary"
+    ]
 
 
 _worker_store: ContentStore | None = None

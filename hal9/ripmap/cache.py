@@ -68,6 +68,20 @@ class ContentStore:
 
         return self._guarded(select, {})
 
+    def has(self, keys: Sequence[str]) -> set[str]:
+        """Which of these have a payload."""
+
+        def select(connection: "sqlite3.Connection") -> set[str]:
+            found: set[str] = set()
+            for start in range(0, len(keys), _BATCH):
+                batch = [f"{FORMAT}/{key}" for key in keys[start : start + _BATCH]]
+                marks = ",".join("?" * len(batch))
+                rows = connection.execute(f"SELECT key FROM items WHERE key IN ({marks})", batch)  # noqa: S608 - only question marks are put in
+                found.update(str(row[0])[len(FORMAT) + 1 :] for row in rows)
+            return found
+
+        return self._guarded(select, set())
+
     def write(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Keep payloads; a cache that cannot be written costs speed, not the result, and is told of."""
         from hal9.database import atomic  # noqa: PLC0415 - loaded with the store, not with the room

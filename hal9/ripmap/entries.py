@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hal9.ripmap.discovery import Signature
 from hal9.ripmap.model import Extraction, FileRecord, ParseStatus, Role
 
-__all__ = ["Entry", "blob_id", "entry_fingerprint", "extraction_key", "record_of"]
+__all__ = ["Entry", "artifact_key", "blob_id", "entry_fingerprint", "extraction_key", "record_of"]
 
 
 class Entry(NamedTuple):
@@ -52,3 +52,10 @@ def record_of(entry: Entry, found: Extraction) -> FileRecord:
         found.strings,
         found.docstring,
     )
+
+
+def artifact_key(name: str, version: int, entry: Entry) -> str:
+    """Where the store keeps what is made from one file alone."""
+    # A path need not be valid text, which a key must be.
+    place = hashlib.blake2b(entry.path.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
+    return f"a/{name}/{version}/{entry.content_hash}:{place}"

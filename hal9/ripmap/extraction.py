@@ -87,7 +87,7 @@ def extract(language: str, content: bytes) -> Extraction:
         "partial" if tree.root_node.has_error else "ok",
         lines,
         definitions,
-        LazyRows(lambda: tuple(map(Reference._make, rows)), rows),
+        LazyRows(lambda: tuple(map(Reference._make, rows)), lambda: rows),
         tuple(matches.imports),
         tuple(StringLiteral(text, line) for _, line, text in sorted(matches.strings)),
         matches.docstring,
@@ -100,6 +100,32 @@ def _read_matches(
 ) -> Matches:
     """References at once, for they are most of it; then the rest, documentation before other strings."""
     matches = Matches()
+    strings: list[Node] = []
+    for kind, match in _read_references(loaded, source, found, matches):
+        if kind == "string":
+            strings += match["string"]
+        else:
+            _sort_in(loaded, source, kind, match, matches)
+    for node in strings:
+        start, end = node.start_byte, node.end_byte
+        if end - start >= _LEAST_MESSAGE and start not in matches.documented:
+            value = string_value(source[start:end])
+            if value:
+                matches.strings.append((start, node.start_point.row + 1, value))
+    return matches
+
+
+def _read_references(
+    loaded: LoadedLanguage,
+    source: bytes,
+    found: "list[tuple[int, dict[str, list[Node]]]]",
+    matches: Matches,
+) -> "list[tuple[str, dict[str, list[Node]]]]":
+    """Put references where they belong; of several readings of one name the most telling stays.
+
+    Returns:
+        The other matches, each with what its pattern is for.
+    """
     plans = [
         (kind, cast("ReferenceKind", kind[4:]), _PRIORITY[kind[4:]]) if kind.startswith("ref.") else None
         for kind in loaded.kinds
@@ -107,14 +133,10 @@ def _read_matches(
     references = matches.references
     names: dict[bytes, str] = {}
     others: list[tuple[str, dict[str, list[Node]]]] = []
-    strings: list[Node] = []
     for pattern, match in found:
         plan = plans[pattern]
         if plan is None:
-            if "string" in match:
-                strings += match["string"]
-            else:
-                others.append((loaded.kinds[pattern], match))
+            others.append((loaded.kinds[pattern], match))
             continue
         capture, kind, priority = plan
         node = match[capture][0]
@@ -130,15 +152,7 @@ def _read_matches(
         if name is None:
             name = names[text] = text.decode("utf-8", "replace")
         references[start] = (name, kind, written)
-    for kind, match in others:
-        _sort_in(loaded, source, kind, match, matches)
-    for node in strings:
-        start, end = node.start_byte, node.end_byte
-        if end - start >= _LEAST_MESSAGE and start not in matches.documented:
-            value = string_value(source[start:end])
-            if value:
-                matches.strings.append((start, node.start_point.row + 1, value))
-    return matches
+    return others
 
 
 def _parse(loaded: LoadedLanguage, source: bytes) -> "Tree | None":

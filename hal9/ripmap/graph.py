@@ -8,16 +8,19 @@ the *final* pass is tuned for precision and feeds PageRank and call relations.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.codec import pack, unpack
-from hal9.ripmap.model import FileRecord
+from hal9.ripmap.model import FileRecord, Import
+from hal9.ripmap.packing import plain_references
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.sparse import Lines
 
@@ -25,6 +28,8 @@ __all__ = [
     "Candidates",
     "Symbols",
     "find_candidates",
+    "imports_of",
+    "join_names",
     "join_shingles",
     "names_of_file",
     "resolve",
@@ -45,6 +50,9 @@ _CONFIDENCE = {
     "name_match": (0.5, _NAME),
 }
 _MOST_NAMESAKES = 12
+_USE = itemgetter(3, 0, 5)
+"""Scope, name and receiver's class of a reference's row."""
+_BETWEEN, _WITHIN = "\x1f", "\x1e"
 _BLOCK = 4_000_000
 """A name defined more often than this is only resolved within its file, by type or by import."""
 
@@ -54,7 +62,7 @@ _TOO_MANY = 64
 
 
 def names_of_file(record: FileRecord, text: str) -> bytes:
-    """A file's definitions and references as arrays, for the index's per-file cache."""
+    """A file's definitions, references and imports as arrays, for the index's per-file cache."""
     del text  # the cache hands it to every builder
     names: dict[str, int] = {}
 
@@ -66,19 +74,37 @@ def names_of_file(record: FileRecord, text: str) -> bytes:
         for item in record.definitions
     ]
     uses: dict[tuple[int, int, int], int] = {}
-    for item in record.references:
-        key = (item.scope, number(item.name), number(item.receiver_type.rpartition(".")[2]))
-        uses[key] = uses.get(key, 0) + 1
+    for (scope, name, receiver_type), times in Counter(
+        map(_USE, plain_references(record.references))
+    ).items():
+        key = (scope, number(name), number(receiver_type.rpartition(".")[2]))
+        uses[key] = uses.get(key, 0) + times
+    shingles = {one for item in record.strings for one in shingles_of(item.text)}
     return pack(
         {
             "names": list(names),
             "definitions": np.array(definitions, np.int32).reshape(-1, 5),
             "uses": np.array([(*key, times) for key, times in uses.items()], np.int32).reshape(-1, 4),
-            "shingles": np.array(
-                sorted({one for item in record.strings for one in shingles_of(item.text)}), np.uint64
-            ),
+            "shingles": np.array(sorted(shingles), np.uint64),
+            "imports": [_import_text(item) for item in record.imports],
         },
     )
+
+
+def _import_text(item: Import) -> str:
+    fields = (item.module, _WITHIN.join(item.names), item.alias, str(item.line), str(item.level))
+    return _BETWEEN.join(fields).replace("\0", "")
+
+
+def imports_of(blob: bytes) -> tuple[Import, ...]:
+    """The imports that `names_of_file` kept."""
+    found: list[Import] = []
+    for text in unpack(blob)["imports"]:
+        module, names, alias, line, level = str(text).split(_BETWEEN)
+        found.append(
+            Import(module, tuple(names.split(_WITHIN)) if names else (), alias, int(line), int(level))
+        )
+    return tuple(found)
 
 
 def shingles_of(text: str) -> list[int]:
@@ -152,13 +178,14 @@ class Candidates:
     group: Ints
 
 
-def find_candidates(blobs: Sequence[bytes], imports: Lines, folders: Ints) -> tuple[Symbols, Candidates]:
-    """Join the files' names and list every reference's candidates.
+def join_names(blobs: Sequence[bytes]) -> tuple[Symbols, Ints]:
+    """Join the files' names.
 
     Args:
         blobs: `names_of_file` of every file.
-        imports: files x files, positive where one reaches the other by import.
-        folders: number of each file's folder.
+
+    Returns:
+        The definitions, and the references by columns: scope, name, receiver's class, times, file.
     """
     table: dict[str, int] = {"": 0}
     definitions: list[Ints] = []
@@ -174,7 +201,7 @@ def find_candidates(blobs: Sequence[bytes], imports: Lines, folders: Ints) -> tu
         uses.append(np.column_stack([used, np.full(len(used), file, np.int32)]))
     symbols = _symbols(list(table), definitions)
     every = np.concatenate(uses) if uses else np.zeros((0, 5), np.int32)
-    return symbols, _candidates(symbols, every.astype(np.int32), imports, folders)
+    return symbols, every.astype(np.int32)
 
 
 def _symbols(names: list[str], definitions: list[Ints]) -> Symbols:
@@ -188,8 +215,14 @@ def _symbols(names: list[str], definitions: list[Ints]) -> Symbols:
     return Symbols(names, name, parent, kind, line, end_line, file, start)
 
 
-def _candidates(symbols: Symbols, uses: Ints, imports: Lines, folders: Ints) -> Candidates:
-    """Pair each use with the definitions of its name; columns of `uses`: scope, name, type, times, file.
+def find_candidates(symbols: Symbols, uses: Ints, imports: Lines, folders: Ints) -> Candidates:
+    """Pair each use with the definitions of its name.
+
+    Args:
+        symbols: the definitions, and
+        uses: the references, both from `join_names`.
+        imports: files x files, positive where one reaches the other by import.
+        folders: number of each file's folder.
 
     Pairs are made and sifted block by block: a common name has as many pairs as uses times definitions,
     nearly all of which are dropped at once.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hal9.ripmap import failures
 from hal9.ripmap.cache import ContentStore, read_sealed_file, remove_stale, write_sealed_file
 from hal9.ripmap.discovery import Tree
-from hal9.ripmap.entries import Entry, blob_id, entry_fingerprint, extraction_key, record_of
+from hal9.ripmap.entries import Entry, artifact_key, blob_id, entry_fingerprint, extraction_key, record_of
 from hal9.ripmap.history import History
 from hal9.ripmap.model import Extraction, FileRecord, Role
 from hal9.ripmap.packing import outline_bytes, pack_extraction, unpack_extraction, unpack_outline
@@ -55,6 +55,7 @@ class Index:
         fingerprint: str,
         packed: dict[str, bytes],
         notify: Callable[[str], None],
+        facts: dict[str, bytes] | None = None,
     ) -> None:
         self.root = origin.root
         self.settings = settings
@@ -68,6 +69,7 @@ class Index:
         self._origin = origin
         self._notify = notify
         self._packed = packed
+        self._facts = facts or {}
         self._artifacts: dict[str, memoryview] = {}
         self._stale: set[str] = set()
 
@@ -222,10 +224,14 @@ class Index:
         module:
         it may run in another process.
         """
-        keys = [f"a/{name}/{version}/{entry_fingerprint(entry)}" for entry in self.entries]
-        known: dict[str, bytes] = {}
-        for start in range(0, len(keys), _BATCH):
-            known.update(self._stored(keys[start : start + _BATCH]))
+        keys = [artifact_key(name, version, entry) for entry in self.entries]
+        known = {key: self._facts[key] for key in keys if key in self._facts}
+        wanted = [key for key in keys if key not in known]
+        for start in range(0, len(wanted), _BATCH):
+            known.update(self._stored(wanted[start : start + _BATCH]))
+        if self._store is not None:
+            # They are in the store from now on, and were handed over only for the first look.
+            self._facts = {}
         missing = [position for position, key in enumerate(keys) if key not in known]
         for positions, made in self._made(build, missing):
             fresh: list[tuple[str, bytes]] = []

@@ -21,6 +21,8 @@ from hal9.ripmap.source import CommitTree, IndexStats, WorkingTree
 __all__ = ["open_index", "open_revision", "still_current"]
 
 _SNAPSHOT = "snapshot"
+_HELD_FACTS = 200_000_000
+"""Bytes of new facts that are handed on in memory; the rest is read again from the store."""
 _SYMLINK, _SUBMODULE = b"120000", b"160000"
 
 
@@ -32,6 +34,7 @@ class _Opening:
         self.started = time.perf_counter()
         self.notices: list[str] = []
         self.packed: dict[str, bytes] = {}
+        self.facts: dict[str, bytes] = {}
         self.extracted = 0
         self.reused = 0
         self._notify = notify
@@ -126,6 +129,7 @@ def open_index(
         stats=opening.stats(entries, binary),
         fingerprint=snapshot.fingerprint,
         packed=opening.packed,
+        facts=opening.facts,
         notify=opening.notify,
     )
     index.tree = snapshot.tree
@@ -178,14 +182,18 @@ def _refreshed(
         folder=settings.folder if store is not None else None,
         workers=settings.workers,
     )
+    held = 0
     for part in built:
         entries.update((entry.path, entry) for entry in part.entries)
         opening.extracted += len(part.fresh)
         opening.reused += len(part.entries) - len(part.fresh)
         if store is not None:
-            store.write(part.fresh)
+            store.write([*part.fresh, *part.facts])
         else:
             opening.packed.update(part.fresh)
+        if store is None or held < _HELD_FACTS:
+            opening.facts.update(part.facts)
+            held += sum(len(payload) for _, payload in part.facts)
     if store is not None:
         store.close()
     ordered = [entries[path] for path in tree.paths]

@@ -19,6 +19,7 @@ __all__ = [
     "checked",
     "outline_bytes",
     "pack_extraction",
+    "plain_references",
     "sealed",
     "unpack_extraction",
     "unpack_outline",
@@ -72,17 +73,18 @@ def pack_extraction(found: Extraction) -> bytes:
         found.docstring,
         found.generated,
     )
-    references = found.references.plain if isinstance(found.references, LazyRows) else None
-    if references is None:
-        references = [
-            (once(r.name), r.line, once(r.kind), r.scope, once(r.receiver), once(r.receiver_type))
-            for r in found.references
-        ]
     lists = (
         [(once(i.module), i.names, i.alias, i.line, i.level) for i in found.imports],
         [(s.text, s.line) for s in found.strings],
     )
-    return sealed(b"".join(_framed(part) for part in (outline, lists, references)))
+    return sealed(b"".join(_framed(part) for part in (outline, lists, plain_references(found.references))))
+
+
+def plain_references(references: Sequence[Reference]) -> list[Any]:
+    """References as bare tuples."""
+    if isinstance(references, LazyRows) and references.plain is not None:
+        return list(references.plain())
+    return [tuple(reference) for reference in references]
 
 
 def _framed(rows: Any) -> bytes:
@@ -103,8 +105,10 @@ class LazyRows(Sequence[_T]):
 
     __slots__ = ("_load", "_rows", "plain")
 
-    def __init__(self, load: Callable[[], tuple[_T, ...]], plain: list[Any] | None = None) -> None:
-        """Keep `load`; `plain` are the rows as tuples, where they are at hand already."""
+    def __init__(
+        self, load: Callable[[], tuple[_T, ...]], plain: Callable[[], Sequence[Any]] | None = None
+    ) -> None:
+        """Keep `load`; `plain` gives the rows as bare tuples, which is quicker."""
         self._load = load
         self._rows: tuple[_T, ...] | None = None
         self.plain = plain
@@ -150,7 +154,7 @@ def unpack_extraction(data: bytes) -> Extraction | None:
         status,
         lines,
         LazyRows(lambda: tuple(Definition(*row) for row in definitions)),
-        LazyRows(lambda: tuple(map(Reference._make, _part(payload, 2)))),
+        LazyRows(lambda: tuple(map(Reference._make, _part(payload, 2))), lambda: _part(payload, 2)),
         LazyRows(lambda: tuple(Import(*row) for row in _part(payload, 1)[0])),
         LazyRows(lambda: tuple(StringLiteral(*row) for row in _part(payload, 1)[1])),
         docstring,

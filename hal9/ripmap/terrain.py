@@ -3,36 +3,39 @@
 Made once per state of the tree and kept through the index's artifact cache; a query never touches the files.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.codec import Packed, pack, unpack
-from hal9.ripmap.graph import Candidates, Symbols, find_candidates, join_shingles, names_of_file
+from hal9.ripmap.facts import FACTS, FACTS_VERSION, facts_of_file, names_part, words_part
+from hal9.ripmap.graph import Candidates, Symbols, find_candidates, imports_of, join_names, join_shingles
 from hal9.ripmap.index import Index
-from hal9.ripmap.lexical import Lexicon, assemble, join_pairs, words_of_file
-from hal9.ripmap.model import FileRecord, Role
+from hal9.ripmap.lexical import Lexicon, assemble, join_pairs
+from hal9.ripmap.model import Import, Role
 from hal9.ripmap.modules import ModuleMap, Names, PathFinder
 from hal9.ripmap.sparse import Lines, lines_of
 from hal9.ripmap.texts import Vocabulary
 
 __all__ = ["TERRAIN_VERSION", "Terrain", "build_terrain", "terrain_of"]
 
-TERRAIN_VERSION = 6
-_FILE_VERSION = 1
-_LENGTH = 8
-"""Of what is kept per file; it changes with `words_of_file` and `names_of_file` only."""
+TERRAIN_VERSION = 7
+_LINKS_VERSION = 1
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Array = NDArray[np.float64]
 
 _KEPT: "WeakKeyDictionary[Index, Terrain]" = WeakKeyDictionary()
+
+
+def _unkept(make: Callable[[], bytes]) -> bytes:
+    return make()
 
 
 @dataclass(eq=False)
@@ -43,7 +46,8 @@ class Terrain:
         paths: files, in the index's order.
         roles: their `Role` bits.
         lexicon: words.
-        symbols: definitions; candidates: what references may mean.
+        symbols: definitions.
+        uses: references by columns: scope, name, receiver's class, times, file.
         imports: files x files; 1 where the import names something the file defines, 0.5 for a package on the
         way.
         shingles, shingle_file: hashes of three words in a row in message-like strings, ascending, and their
@@ -54,13 +58,14 @@ class Terrain:
         test_words: (chunks x tokens) ones where the body of a test's chunk has the word; others are empty.
         by_name: symbols sorted by name; the first of name n is at name_start[n].
         names: numbers of names.
+        keep: hands out what a function made, from a cache where there is one.
     """
 
     paths: tuple[str, ...]
     roles: Ints
     lexicon: Lexicon
     symbols: Symbols
-    candidates: Candidates
+    uses: Ints
     imports: Lines
     shingles: NDArray[np.uint64]
     shingle_file: Ints
@@ -72,6 +77,19 @@ class Terrain:
     by_name: Ints
     name_start: Ints
     names: Vocabulary
+    keep: Callable[[Callable[[], bytes]], "bytes | memoryview"] = field(default=_unkept)
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """What references may mean: made when first asked for, as a ranking for a task needs none of it."""
+        found = unpack(self.keep(self._packed_candidates))
+        return Candidates(**found)  # type: ignore[arg-type]
+
+    def _packed_candidates(self) -> bytes:
+        folders: dict[str, int] = {}
+        folder = [folders.setdefault(path.rpartition("/")[0], len(folders)) for path in self.paths]
+        made = find_candidates(self.symbols, self.uses, self.imports, np.array(folder, np.int32))
+        return pack({name: getattr(made, name) for name in made.__slots__})
 
     def role(self, role: Role) -> Bools:
         """Which files have any of these roles."""
@@ -146,8 +164,20 @@ def terrain_of(index: Index) -> Terrain:
         found = _unpacked(
             index.paths, unpack(index.artifact("terrain", TERRAIN_VERSION, lambda: pack(_packed(index))))
         )
+        found.keep = _keeper(index)
         _KEPT[index] = found
     return found
+
+
+def _keeper(index: Index) -> Callable[[Callable[[], bytes]], "bytes | memoryview"]:
+    """Keeps candidates among the index's artifacts; a terrain that outlives its index does without."""
+    owner = ref(index)
+
+    def keep(make: Callable[[], bytes]) -> "bytes | memoryview":
+        alive = owner()
+        return make() if alive is None else alive.artifact("links", _LINKS_VERSION, make)
+
+    return keep
 
 
 def build_terrain(index: Index) -> Terrain:
@@ -155,33 +185,18 @@ def build_terrain(index: Index) -> Terrain:
     return _unpacked(index.paths, _packed(index))
 
 
-def facts_of_file(record: FileRecord, text: str) -> bytes:
-    """What the terrain needs of one file, for the index's per-file cache: its names, then its words."""
-    names = names_of_file(record, text)
-    return len(names).to_bytes(_LENGTH, "little") + names + words_of_file(record, text)
-
-
-def _names_part(facts: bytes) -> bytes:
-    return facts[_LENGTH : _LENGTH + int.from_bytes(facts[:_LENGTH], "little")]
-
-
-def _words_part(facts: bytes) -> bytes:
-    return facts[_LENGTH + int.from_bytes(facts[:_LENGTH], "little") :]
-
-
 def _packed(index: Index) -> Packed:
     roles = np.array([entry.roles for entry in index.entries], np.int32)
-    facts = index.file_artifacts("facts", _FILE_VERSION, facts_of_file)
-    blobs, word_blobs = [_names_part(fact) for fact in facts], [_words_part(fact) for fact in facts]
+    facts = index.file_artifacts(FACTS, FACTS_VERSION, facts_of_file)
+    blobs, word_blobs = [names_part(fact) for fact in facts], [words_part(fact) for fact in facts]
     lexicon = assemble(word_blobs, primary_files(roles))
     pairs, pair_file = join_pairs(word_blobs, primary_files(roles))
-    imports = _imports(index, roles)
-    folders: dict[str, int] = {}
-    folder = [folders.setdefault(path.rpartition("/")[0], len(folders)) for path in index.paths]
-    symbols, candidates = find_candidates(blobs, imports, np.array(folder, np.int32))
+    imports = _imports(Names(index.paths, roles), [imports_of(blob) for blob in blobs])
+    symbols, uses = join_names(blobs)
     shingles, shingle_file = join_shingles(blobs)
     values: Packed = {
         "roles": roles,
+        "uses": uses,
         "shingles": shingles,
         "shingle_file": shingle_file,
         "pairs": pairs,
@@ -190,8 +205,7 @@ def _packed(index: Index) -> Packed:
     token, file = _definers(lexicon, symbols, primary_files(roles))
     values |= {"definers.token": token, "definers.file": file}
     values |= {f"lexicon.{name}": value for name, value in lexicon.packed().items()}
-    for label, record in (("symbols", symbols), ("candidates", candidates)):
-        values |= {f"{label}.{name}": getattr(record, name) for name in record.__slots__}
+    values |= {f"symbols.{name}": getattr(symbols, name) for name in symbols.__slots__}
     counts = np.bincount(symbols.name, minlength=len(symbols.names))
     names = Vocabulary.of(symbols.names)
     return (
@@ -232,7 +246,7 @@ def _test_words(lexicon: Lexicon, roles: Ints) -> Lines:
 
 
 def _unpacked(paths: tuple[str, ...], found: Packed) -> Terrain:
-    groups: dict[str, dict[str, Any]] = {"lexicon": {}, "symbols": {}, "candidates": {}}
+    groups: dict[str, dict[str, Any]] = {"lexicon": {}, "symbols": {}}
     for name, value in found.items():
         label, _, rest = name.partition(".")
         if label in groups:
@@ -244,7 +258,7 @@ def _unpacked(paths: tuple[str, ...], found: Packed) -> Terrain:
         roles=found["roles"],  # type: ignore[arg-type]
         lexicon=lexicon,
         symbols=symbols,
-        candidates=Candidates(**groups["candidates"]),
+        uses=found["uses"],  # type: ignore[arg-type]
         imports=Lines.unpacked("imports", found),
         shingles=found["shingles"],  # type: ignore[arg-type]
         shingle_file=found["shingle_file"],  # type: ignore[arg-type]
@@ -277,9 +291,8 @@ def _definers(lexicon: Lexicon, symbols: Symbols, primary: Bools) -> tuple[Ints,
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
-def _imports(index: Index, roles: Ints) -> Lines:
-    every = [tuple(record.imports) for record in index.files]
-    modules = ModuleMap(Names(index.paths, roles), every)
+def _imports(names: Names, every: Sequence[tuple[Import, ...]]) -> Lines:
+    modules = ModuleMap(names, every)
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
@@ -291,7 +304,7 @@ def _imports(index: Index, roles: Ints) -> Lines:
         rows += [source] * len(reached)
         columns += reached
         values += reached.values()
-    size = len(index.files)
+    size = len(names.paths)
     return lines_of(
         np.array(rows, np.int64), np.array(columns, np.int64), np.array(values, np.float32), (size, size)
     )
