@@ -20,7 +20,14 @@ from benchmarks.holograph.fits import PEERS, Fits, as_entry, as_graph, digest_of
 from hal9.holograph.asking import ScriptedOracle
 from hal9.holograph.graph import MixedGraph, equivalence_class, graph_from_belief
 from hal9.holograph.inquiry import Inquiry, Settings
-from hal9.holograph.metrics import chance_scores, mean_interval, score
+from hal9.holograph.metrics import (
+    THRESHOLDS,
+    best_fixed_threshold,
+    chance_scores,
+    mean_interval,
+    score,
+    threshold_curve,
+)
 from hal9.holograph.search import best_graph
 from hal9.holograph.spec import Problem, Variable
 from hal9.holograph.table import Table
@@ -69,16 +76,19 @@ def settings_of(data, accuracy):
 
 
 def fit_ours(method, data, accuracy, seed):
-    """Data only, language only, or both: the graph."""
+    """Data only, language only, or both: the graph; for language only also what other thresholds would draw."""
     names = data.truth.names
     table = Table.of(names, data.values, scale="discrete" if data.discrete else "gaussian")
     if method == "data only":
-        return best_graph(table, seed=seed)
+        return best_graph(table, seed=seed), {}
     problem = Problem(tuple(Variable(name=name) for name in names))
     given = table if method == "hybrid" else None
     inquiry = Inquiry(problem, settings_of(data, accuracy), given)
     asyncio.run(_ask(inquiry, ScriptedOracle(data.truth, accuracy, 0.02, seed)))
-    return graph_from_belief(inquiry.belief) if given is None else inquiry.graph()
+    if given is not None:
+        return inquiry.graph(), {}
+    graphs = {t: graph_from_belief(inquiry.belief, threshold=t) for t in THRESHOLDS}
+    return graphs[0.5], threshold_curve(graphs.__getitem__, data.truth)
 
 
 def stored_ours(fits, problem, seed, data, accuracy):
@@ -89,19 +99,24 @@ def stored_ours(fits, problem, seed, data, accuracy):
         entry = fits.get(problem, seed, method, digest)
         if entry is None:
             start = time.process_time()
-            graph = fit_ours(method, data, accuracy, seed)
+            graph, curve = fit_ours(method, data, accuracy, seed)
             entry = {"problem": problem, "seed": seed, "method": method, "digest": digest, **as_entry(graph)}
             entry["seconds"] = time.process_time() - start
+            entry["f1_at"] = {str(t): f1 for t, f1 in curve.items()}
             fits.add(entry)
-        found[method] = (as_graph(data.truth.names, entry), entry["seconds"])
+        found[method] = (
+            as_graph(data.truth.names, entry),
+            entry["seconds"],
+            {float(t): f1 for t, f1 in entry["f1_at"].items()},
+        )
     return found
 
 
 def scored(fits, problem, seed, data, accuracy):
     """Per method (Scores, seconds), or the limit that it went over."""
     truth, found = data.truth, {}
-    for method, (graph, seconds) in stored_ours(fits, problem, seed, data, accuracy).items():
-        found[method] = (score(graph, truth), seconds)
+    for method, (graph, seconds, curve) in stored_ours(fits, problem, seed, data, accuracy).items():
+        found[method] = (score(graph, truth), seconds, curve)
         if method == "data only":
             # Read as kindly as GES and PC are, whose results are equivalence classes.
             kind = credited(truth.names, equivalence_class(graph.adjacency()), truth)
@@ -134,8 +149,10 @@ def rows_of(problem, fits, sets, accuracy):
         row["missed"] = [f for f in found if not isinstance(f, tuple)]
         if done:
             for figure in FIGURES:
-                row[figure], row[f"{figure}_half"] = mean_interval([getattr(s, figure) for s, _ in done])
-            row["seconds"] = float(np.median([seconds for _, seconds in done]))
+                row[figure], row[f"{figure}_half"] = mean_interval([getattr(s, figure) for s, *_ in done])
+            row["seconds"] = float(np.median([f[1] for f in done]))
+        if method == "language only":
+            row["best_threshold"], row["best_threshold_f1"] = best_fixed_threshold([f[2] for f in done])
         rows.append(row)
     return rows
 
@@ -143,6 +160,8 @@ def rows_of(problem, fits, sets, accuracy):
 def shown(row):
     """A row as text."""
     missed = f"  not: {row['missed'][0]}" if row["missed"] else ""
+    if "best_threshold" in row:
+        missed += f"  best threshold {row['best_threshold']}: F1 {row['best_threshold_f1']:.2f}"
     if not row["runs"]:
         return f"  {row['method']:20}{missed}"
     return (
@@ -168,6 +187,8 @@ def markdown(rows, seeds):
                 cells.append(f"> {missed:g} s" if isinstance(missed, float | int) else "\N{EN DASH}")
                 continue
             cell = f"{row['shd']:.1f}±{row['shd_half']:.1f} / {row['sid']:.0f} / {row['f1']:.2f} / {row['skeleton_f1']:.2f}"
+            if "best_threshold" in row:
+                cell += f" (best {row['best_threshold_f1']:.2f} at {row['best_threshold']})"
             cell += f" / {row['seconds']:.1f} s" if row["seconds"] else ""
             cells.append(cell if row["runs"] == seeds else f"{cell} ({row['runs']} runs)")
         lines.append(f"| {problem} | " + " | ".join(cells) + " |")

@@ -1,18 +1,15 @@
 """Times of the numeric kernels, one thread, CPU milliseconds: minimum and median.
 
-python -m benchmarks.holograph.kernels
+python -m benchmarks.holograph kernels
 """
 
-import argparse
-import json
 import os
-import platform
 import time
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
+from benchmarks import report
 from hal9.holograph.belief import NoiseModel, PairBelief
 from hal9.holograph.fisher import InterventionalFisher, conjugate_gradient
 from hal9.holograph.losses import acyclicity_exponential, acyclicity_logdet
@@ -106,9 +103,6 @@ def optimisers():
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", default="benchmarks/results/holograph-kernels.json")
-    args = parser.parse_args()
     table = {}
     for position, size in enumerate((20, 50, 100)):
         for name, (least, median) in kernels(size):
@@ -119,10 +113,8 @@ def main():
     rows = optimisers()
     for row in rows:
         print("loss after 30 steps:", "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
-    out = Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"python": platform.python_version(), "numpy": np.__version__, "load": os.getloadavg()}
-    out.write_text(json.dumps({"machine": machine, "kernels": table, "optimisers": rows}, indent=1))
+    figures = {"kernels": table, "optimisers": rows}
+    print("written to", report.write("holograph-kernels", {"threads": 1}, figures, "numpy", "scipy"))
 
 
 if __name__ == "__main__":

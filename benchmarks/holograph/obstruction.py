@@ -1,18 +1,16 @@
 """Contradictory and clean multi-context scenarios: detection, false alarms, recovery of the latent, change of SHD.
 
-python -m benchmarks.holograph.obstruction [--count 50] [--accuracy 0.95]
+python -m benchmarks.holograph obstruction [--count 50] [--accuracy 0.95]
 """
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import time
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from benchmarks import report
 from hal9.holograph import Inquiry, MixedGraph, Settings, discover
 from hal9.holograph.metrics import structural_hamming
 from hal9.holograph.scenarios import make_scenario
@@ -64,7 +62,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--accuracy", type=float, default=0.95)
-    parser.add_argument("--out", default="benchmarks/results/holograph-obstruction.json")
     args = parser.parse_args()
     start = time.process_time()
     results = {
@@ -91,14 +88,8 @@ def main():
     for key, value in summary.items():
         shown = " / ".join(f"{v:.2f}" for v in value) if isinstance(value, list) else f"{value:.2f}"
         print(f"  {key:42} {shown}")
-    out = Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"python": platform.python_version(), "machine": platform.machine()}
-    out.write_text(
-        json.dumps(
-            {"machine": machine, "settings": vars(args), "summary": summary, "runs": results}, indent=1
-        )
-    )
+    figures = {"summary": summary, "runs": results}
+    print("written to", report.write("holograph-obstruction", vars(args), figures, "numpy", "scipy"))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ directed mixed graph, with local sections per context that must agree). `causes`
 failures. Submodules load when their names are first used, so importing this room is quick.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hal9.holograph.asking import Answerer, Asked, ScriptedOracle
@@ -43,7 +44,6 @@ _HOMES = {
     "store": ("RunStore",),
     "table": ("Table", "read_table"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Answer",
@@ -84,11 +84,4 @@ __all__ = [
     "svg",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)

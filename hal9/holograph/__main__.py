@@ -200,7 +200,10 @@ def trace(run: str, as_json: bool, full: bool, store: Path) -> None:
 @click.option("--quick", is_flag=True, help="Asia and Sachs only, one ordering.")
 @click.option("--json", "as_json", is_flag=True)
 def bench(quick: bool, as_json: bool) -> None:
-    """Query curves of scripted oracles of stated accuracy, beside chance and the empty graph."""
+    """Query curves of scripted oracles of stated accuracy, beside chance and the empty graph.
+
+    "best" is the probability at which drawing edges would have been best, known only in hindsight.
+    """
     from hal9.holograph.curves import bench_rows
 
     rows = bench_rows(quick=quick)
@@ -209,12 +212,13 @@ def bench(quick: bool, as_json: bool) -> None:
         return
     click.echo(
         f"{'graph':8}{'accuracy':>9}{'queries':>9}{'F1':>7}{'SHD':>6}{'SID':>6}"
-        f"{'chance F1':>11}{'empty SHD':>11}"
+        f"{'best F1 (at)':>14}{'chance F1':>11}{'empty SHD':>11}"
     )
     for row in rows:
         click.echo(
             f"{row['graph']:8}{row['accuracy']:9.2f}{row['queries']:9d}{row['f1']:7.3f}{row['shd']:6.1f}"
-            f"{row['sid']:6.0f}{row['chance_f1']:11.3f}{row['empty_shd']:11d}"
+            f"{row['sid']:6.0f}{row['best_threshold_f1']:8.3f} ({row['best_threshold']:.1f})"
+            f"{row['chance_f1']:11.3f}{row['empty_shd']:11d}"
         )
 
 

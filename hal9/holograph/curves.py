@@ -2,18 +2,27 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from hal9.holograph.asking import ScriptedOracle
-from hal9.holograph.graph import MixedGraph
+from hal9.holograph.graph import MixedGraph, graph_from_belief
 from hal9.holograph.inquiry import Inquiry, Settings
-from hal9.holograph.metrics import Scores, chance_scores, score
+from hal9.holograph.metrics import Scores, best_fixed_threshold, chance_scores, score, threshold_curve
 from hal9.holograph.spec import Problem, Variable
 
-__all__ = ["bench_rows", "curve", "known_graph", "known_names", "problem_of"]
+__all__ = ["Point", "bench_rows", "curve", "known_graph", "known_names", "problem_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Figures after some queries: of the graph drawn, and F1 at other thresholds of probability."""
+
+    scores: Scores
+    thresholds: dict[float, float]
 
 
 def known_names() -> tuple[str, ...]:
@@ -38,7 +47,7 @@ def problem_of(truth: MixedGraph, stored: dict[str, Any], *, seed: int = 0) -> P
 
 def curve(
     truth: MixedGraph, problem: Problem, *, accuracy: float, checkpoints: tuple[int, ...], seed: int
-) -> dict[int, Scores]:
+) -> dict[int, Point]:
     """Figures after so many queries; when no question is worth asking any more, the last figures stay.
 
     Args:
@@ -54,8 +63,12 @@ def curve(
     inquiry = Inquiry(problem, settings)
     oracle = ScriptedOracle(truth, accuracy, seed=seed)
 
-    async def walk() -> dict[int, Scores]:
-        found: dict[int, Scores] = {}
+    def here() -> Point:
+        at = threshold_curve(lambda t: graph_from_belief(inquiry.belief, threshold=t), truth)
+        return Point(score(inquiry.graph(), truth), at)
+
+    async def walk() -> dict[int, Point]:
+        found: dict[int, Point] = {}
         for asked in range(1, checkpoints[-1] + 1):
             choice = inquiry.choose()
             if choice is None:
@@ -64,8 +77,8 @@ def curve(
             if reply.answer is not None:
                 inquiry.take(choice.question, reply.answer)
             if asked in checkpoints:
-                found[asked] = score(inquiry.graph(), truth)
-        last = score(inquiry.graph(), truth)
+                found[asked] = here()
+        last = here()
         return {point: found.get(point, last) for point in checkpoints}
 
     return asyncio.run(walk())
@@ -88,7 +101,8 @@ def bench_rows(*, quick: bool = False) -> list[dict[str, Any]]:
                 for s in seeds
             ]
             for point in points:
-                at = [run[point] for run in runs]
+                at = [run[point].scores for run in runs]
+                threshold, best = best_fixed_threshold([run[point].thresholds for run in runs])
                 chance = chance_scores(truth, len(truth.directed), np.random.default_rng(0))
                 rows.append(
                     {
@@ -98,6 +112,8 @@ def bench_rows(*, quick: bool = False) -> list[dict[str, Any]]:
                         "f1": float(np.mean([s.f1 for s in at])),
                         "shd": float(np.mean([s.shd for s in at])),
                         "sid": float(np.mean([s.sid for s in at])),
+                        "best_threshold": threshold,
+                        "best_threshold_f1": best,
                         "chance_f1": chance.f1,
                         "empty_shd": len(truth.directed),
                     }

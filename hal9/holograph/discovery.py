@@ -245,7 +245,8 @@ def _start(run: Run, inquiry: Inquiry, mind: str, clock: Clock) -> bool:
 def result_of(found: Discovery) -> dict[str, Any]:
     """The graph with weights and probabilities, the latents, and what obstructions came to, as plain data."""
     inquiry = found.inquiry
-    graph, fitted, names = inquiry.graph(), inquiry.refit(), inquiry.problem.names
+    graph, names = inquiry.graph(), inquiry.problem.names
+    fitted = inquiry.refit(graph)
     posterior = inquiry.belief.posterior()
     directed = []
     for cause, effect in sorted(graph.directed):

@@ -5,14 +5,21 @@ from numpy.typing import NDArray
 
 from hal9.holograph.graph import equivalence_class
 from hal9.holograph.scoring import FixedVarianceScore, LocalScore
-from hal9.holograph.search import Climber, best_of_scores, equivalent_graph
+from hal9.holograph.search import Climbed, Climber, best_of_scores, equivalent_graph
 from hal9.holograph.state import FloatArray
 from hal9.holograph.table import Table
 
 __all__ = ["data_evidence"]
 
 
-def data_evidence(table: Table, *, ceiling: float = 6.0, members: int = 24, seed: int = 0) -> FloatArray:
+def data_evidence(
+    table: Table,
+    best: tuple[LocalScore, Climbed] | None = None,
+    *,
+    ceiling: float = 6.0,
+    members: int = 24,
+    seed: int = 0,
+) -> FloatArray:
     """Log-likelihood of every relation of every pair, with the rest of the graph as favourable as can be.
 
     Each relation gets the best total among graphs that differ in that pair alone from a member of the best
@@ -21,6 +28,7 @@ def data_evidence(table: Table, *, ceiling: float = 6.0, members: int = 24, seed
 
     Args:
         table: data.
+        best: its best graph with the score that found it; searched for when not given.
         ceiling: how far a relation may fall behind the best, so that language can still outweigh
             what a misspecified score is sure of.
         members: how many members of the class are looked at.
@@ -29,16 +37,16 @@ def data_evidence(table: Table, *, ceiling: float = 6.0, members: int = 24, seed
     Returns:
         Shape (pairs, 4), best relation 0. Directions that data cannot tell apart get the same value.
     """
-    scorer, best = best_of_scores(table, seed=seed)
+    scorer, found = best_of_scores(table, seed=seed) if best is None else best
     rng = np.random.default_rng(seed)
-    member = best.adjacency
+    member = found.adjacency
     evidence = _single_changes(scorer, member)
     for _ in range(members - 1):
         member = equivalent_graph(member, rng)
         evidence = np.maximum(evidence, _single_changes(scorer, member))
     if (table.targets < 0).all() and not isinstance(scorer, FixedVarianceScore):
         # A class may have more members than were looked at; which edges it leaves open is known exactly.
-        either = equivalence_class(best.adjacency)
+        either = equivalence_class(found.adjacency)
         first, second = np.triu_indices(len(table.names), 1)
         turnable = (either & either.T)[first, second]
         evidence[turnable, :2] = evidence[turnable].max(axis=1, keepdims=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hal9.holograph.belief import NoiseModel, PairBelief, StructurePrior, relation_of
 from hal9.holograph.embedding import HashedEmbedder, affinity, statement_gram
@@ -19,6 +20,7 @@ from hal9.holograph.obstruction import pair_residuals
 from hal9.holograph.optimise import Method, Optimiser, StepReport
 from hal9.holograph.planner import Choice, Planner
 from hal9.holograph.questions import Answer, Question
+from hal9.holograph.search import best_graph, best_of_scores
 from hal9.holograph.sheaf import Cover, descent
 from hal9.holograph.spec import Problem
 from hal9.holograph.state import FloatArray, State, initial_state
@@ -84,6 +86,7 @@ class Inquiry:
     answered: list[tuple[Question, Answer]] = field(default_factory=list)
     latents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     claims: list[_Claim] = field(default_factory=list)
+    _from_data: NDArray[np.bool_] | None = None
     _grams: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,7 +94,9 @@ class Inquiry:
         self.belief = PairBelief(names, self.prior)
         self.belief.affinity = affinity(self.embedder, self.problem.texts())
         if self.table is not None:
-            self.belief.data = data_evidence(self.table)
+            found = best_of_scores(self.table)
+            self.belief.data = data_evidence(self.table, found)
+            self._from_data = found[1].adjacency
         self.noise = NoiseModel.assumed(self.settings.accuracy, fixed=self.settings.known_accuracy)
         self.noise.abstain = self.settings.abstain
         self.planner = Planner(names, members)
@@ -197,20 +202,21 @@ class Inquiry:
     def graph(self) -> MixedGraph:
         """The acyclic graph that is believed now."""
         if self.table is not None:
-            from hal9.holograph.search import best_graph  # noqa: PLC0415 -- only with a table
-
-            found = best_graph(self.table, self.belief)
+            found = best_graph(self.table, self.belief, start=self._from_data)
             return MixedGraph(found.names, found.directed, found.bidirected, dict(self.latents))
         return graph_from_belief(self.belief, threshold=self.settings.threshold, latents=self.latents)
 
-    def refit(self) -> State:
+    def refit(self, graph: MixedGraph | None = None) -> State:
         """Weights of the final graph: the global belief fitted again on the graph's edges alone.
+
+        Args:
+            graph: the final graph, when it is known already.
 
         Returns:
             A state over the observed variables in which every other entry of W, and every covariance that
             is not a bidirected edge, is zero.
         """
-        graph, names = self.graph(), self.problem.names
+        graph, names = self.graph() if graph is None else graph, self.problem.names
         size = len(names)
         mask_w = graph.adjacency().T
         mask_l = np.eye(size, dtype=bool)

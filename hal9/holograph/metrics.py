@@ -1,6 +1,6 @@
 """How far an estimated graph is from the true one, with the lines that any figure must stand beside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from hal9.holograph.graph import MixedGraph
 
 __all__ = [
+    "THRESHOLDS",
     "Scores",
+    "best_fixed_threshold",
     "chance_scores",
     "d_separated",
     "mean_interval",
@@ -17,7 +19,11 @@ __all__ = [
     "score",
     "structural_hamming",
     "structural_intervention",
+    "threshold_curve",
 ]
+
+THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
+"""Probabilities at which a curve is read."""
 
 BoolMatrix = NDArray[np.bool_]
 
@@ -184,6 +190,35 @@ def chance_scores(truth: MixedGraph, edges: int, rng: np.random.Generator, *, dr
         skeleton_f1=float(np.mean([s.skeleton_f1 for s in found])),
         bidirected_f1=float(np.mean([s.bidirected_f1 for s in found])),
     )
+
+
+def threshold_curve(
+    graph_at: Callable[[float], MixedGraph],
+    truth: MixedGraph,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> dict[float, float]:
+    """F1 of directed edges when the edges of at least each probability are drawn.
+
+    Args:
+        graph_at: the graph at a threshold.
+        truth: scored against.
+        thresholds: probabilities.
+    """
+    curve = {}
+    for threshold in thresholds:
+        found = graph_at(threshold).directed
+        curve[threshold] = _f1(len(found & truth.directed), len(found), len(truth.directed))
+    return curve
+
+
+def best_fixed_threshold(curves: Sequence[Mapping[float, float]]) -> tuple[float, float]:
+    """The threshold that would have been best over several runs, and its mean F1.
+
+    It is chosen in knowledge of the truth, so it is a line to compare with, not a result.
+    """
+    means = {t: float(np.mean([curve[t] for curve in curves])) for t in curves[0]}
+    best = max(means, key=lambda t: (means[t], -abs(t - 0.5)))
+    return best, means[best]
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

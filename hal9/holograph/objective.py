@@ -65,8 +65,8 @@ def gaussian_fit(state: State, sample: FloatArray) -> tuple[float, FloatArray, F
     """
     size = state.size
     system = np.eye(size) - state.weights
-    total = np.linalg.inv(system)
-    spread = total @ state.noise @ total.T
+    mixing = np.linalg.solve(system, state.factor)
+    spread = mixing @ mixing.T
     whiten = np.linalg.solve(state.factor, system)
     precision = whiten.T @ whiten
     sign, logdet = np.linalg.slogdet(system)
@@ -75,7 +75,9 @@ def gaussian_fit(state: State, sample: FloatArray) -> tuple[float, FloatArray, F
     log_spread = 2.0 * float(np.log(np.diag(state.factor)).sum()) - 2.0 * float(logdet)
     value = 0.5 * (log_spread + float(np.vdot(precision, sample)))
     grad = 0.5 * (precision - precision @ sample @ precision)
-    return value, 2.0 * total.T @ grad @ spread, total.T @ grad @ total
+    # With T = (I - W)⁻¹ the gradients are 2 Tᵀ G Σ and Tᵀ G T.
+    pulled = np.linalg.solve(system.T, grad)
+    return value, 2.0 * pulled @ spread, np.linalg.solve(system.T, pulled.T)
 
 
 @dataclass(frozen=True, slots=True)

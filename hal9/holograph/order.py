@@ -72,8 +72,11 @@ class _Order:
         allowed[self.order[:place]] = True
         if earlier in self.parents[later]:
             self.refit(later, allowed)
-        allowed[later] = True
-        self.refit(earlier, allowed)
+        # The parents of the earlier one were chosen without the later; only that one addition is new.
+        gains = self.scorer.additions(earlier, self.parents[earlier])
+        if gains[later] - gains[earlier] + self.language[later, earlier] > _GAIN:
+            allowed[later] = True
+            self.refit(earlier, allowed)
 
     def total(self) -> float:
         return float(self.terms.sum())

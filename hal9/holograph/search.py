@@ -154,7 +154,7 @@ def climb(
     *,
     language: FloatArray | None = None,
     starts: tuple[NDArray[np.bool_], ...] = (),
-    restarts: int = 40,
+    restarts: int | None = None,
     seed: int = 0,
     orders: bool = True,
 ) -> Climbed:
@@ -165,7 +165,7 @@ def climb(
         size: how many variables.
         language: gain per edge, see `language_terms`.
         starts: further graphs to climb from.
-        restarts: perturbations in a row without gain before it ends.
+        restarts: perturbations in a row without gain before it ends; by default fewer for more variables.
         seed: of the perturbations.
         orders: whether what is found is improved by moving variables in the causal order.
     """
@@ -184,13 +184,16 @@ def climb(
         found = Climber(scorer, start, terms).climb()
         best = found if found.total > best.total + _GAIN else best
     best = improved(best)
-    failures = 0
-    while failures < restarts:
-        start = equivalent_graph(best.adjacency, rng) if failures % 3 else _shaken(best.adjacency, rng)
+    failures, most = 0, max(4, 240 // size) if restarts is None else restarts
+    while failures < most:
+        # Other members of the class are near; only what was shaken up needs its order sorted again.
+        shaken = failures % 3 == 0
+        start = _shaken(best.adjacency, rng) if shaken else equivalent_graph(best.adjacency, rng)
         found = Climber(scorer, start, terms).climb()
+        found = improved(found) if shaken else found
         failures += 1
         if found.total > best.total + _GAIN:
-            best, failures = improved(found), 0
+            best, failures = found if shaken else improved(found), 0
     return best
 
 
@@ -224,7 +227,7 @@ def _shaken(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
 
 
 def _equal_variance(
-    table: Table, language: FloatArray, seed: int
+    table: Table, language: FloatArray, seed: int, *, orders: bool
 ) -> tuple[FixedVarianceScore, Climbed, float]:
     """A graph under equal error variances, its score, and its total on the scale of free variances.
 
@@ -234,14 +237,19 @@ def _equal_variance(
     scorer = GaussianScore(table)
     sigma = float(np.median([scorer.variances(i, np.zeros(0, dtype=np.intp))[i] for i in range(size)]))
     fixed = FixedVarianceScore(table, sigma)
+    starts: tuple[NDArray[np.bool_], ...] = ()
     for _ in range(6):
-        best = climb(fixed, size, language=language, restarts=3, seed=seed)
+        best = climb(fixed, size, language=language, starts=starts, restarts=3, seed=seed, orders=False)
+        starts = (best.adjacency,)
         left = [scorer.variances(i, np.flatnonzero(best.adjacency[:, i]))[i] for i in range(size)]
         new = float(np.mean(left))
         if abs(new - sigma) < 1e-3 * sigma:
             break
         sigma = new
         fixed = FixedVarianceScore(table, sigma)
+    best = climb(fixed, size, language=language, starts=starts, restarts=3, seed=seed, orders=orders)
+    left = [scorer.variances(i, np.flatnonzero(best.adjacency[:, i]))[i] for i in range(size)]
+    sigma = float(np.mean(left))
     edges = float(best.adjacency.sum())
     equal_total = -0.5 * rows * size * np.log(sigma) - 0.5 * np.log(rows) * (edges + 1)
     return fixed, best, float(equal_total + language[best.adjacency].sum())
@@ -252,7 +260,7 @@ def best_of_scores(
     *,
     language: FloatArray | None = None,
     starts: tuple[NDArray[np.bool_], ...] = (),
-    restarts: int = 40,
+    restarts: int | None = None,
     seed: int = 0,
     equal_variances: bool = True,
     orders: bool = True,
@@ -266,7 +274,7 @@ def best_of_scores(
     scorer = score_of(table)
     best = climb(scorer, size, language=terms, starts=starts, restarts=restarts, seed=seed, orders=orders)
     if equal_variances and not table.discrete:
-        fixed, equal, total = _equal_variance(table, terms, seed)
+        fixed, equal, total = _equal_variance(table, terms, seed, orders=orders)
         if total > best.total - 0.5 * np.log(table.rows) * size:
             return fixed, equal
     return scorer, best
@@ -277,7 +285,7 @@ def best_graph(
     belief: PairBelief | None = None,
     *,
     seed: int = 0,
-    restarts: int = 40,
+    restarts: int | None = None,
     equal_variances: bool = True,
     start: NDArray[np.bool_] | None = None,
     orders: bool = True,
@@ -288,7 +296,7 @@ def best_graph(
         table: data.
         belief: posterior over the same variables in the same order; None uses the data alone.
         seed: of the restarts.
-        restarts: perturbations in a row without gain before it ends.
+        restarts: perturbations in a row without gain before it ends; by default fewer for more variables.
         equal_variances: whether equal error variances are considered; pointless for standardised columns.
         start: a graph to start from as well, [source, target].
         orders: whether causal orders are searched too; slower, and better where many edges depend on another.

@@ -7,12 +7,14 @@ from hal9.holograph import MixedGraph, score
 from hal9.holograph.curves import known_graph
 from hal9.holograph.graph import topological_order
 from hal9.holograph.metrics import (
+    best_fixed_threshold,
     chance_scores,
     d_separated,
     mean_interval,
     random_dag,
     structural_hamming,
     structural_intervention,
+    threshold_curve,
 )
 
 
@@ -116,3 +118,18 @@ def test_shipped_networks_are_complete(name: str, nodes: int, edges: int) -> Non
     for node, table in stored["cpts"].items():
         assert {(parent, node) for parent in table["parents"]} == {e for e in truth.directed if e[1] == node}
         assert np.allclose(np.sum(table["table"], axis=0), 1.0, atol=1e-6)
+
+
+def test_a_threshold_curve_shows_what_each_probability_would_have_drawn() -> None:
+    truth = MixedGraph(("a", "b", "c"), frozenset({("a", "b"), ("b", "c")}))
+    sure = {("a", "b"): 0.95, ("b", "c"): 0.35, ("a", "c"): 0.25}
+
+    def graph_at(threshold: float) -> MixedGraph:
+        return MixedGraph(truth.names, frozenset(e for e, p in sure.items() if p >= threshold))
+
+    curve = threshold_curve(graph_at, truth, (0.1, 0.3, 0.5, 0.99))
+    assert curve == pytest.approx({0.1: 0.8, 0.3: 1.0, 0.5: 2 / 3, 0.99: 0.0})
+    other = {0.1: 0.9, 0.3: 0.2, 0.5: 0.2, 0.99: 0.0}
+    assert best_fixed_threshold([curve]) == (0.3, 1.0)
+    assert best_fixed_threshold([curve, other])[0] == 0.1
+    assert best_fixed_threshold([curve, other])[1] == pytest.approx(0.85)
