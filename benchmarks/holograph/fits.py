@@ -4,6 +4,7 @@ A fit is known by problem, seed, method and a digest of what it was made from: t
 source files and settings too. A changed table or changed code therefore never meets an old fit.
 """
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -33,6 +34,7 @@ _APART = (
 )
 
 
+@functools.cache
 def digest_of_code():
     """Of every module that takes part in our own fits."""
     found = hashlib.sha256()

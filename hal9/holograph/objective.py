@@ -76,8 +76,9 @@ def gaussian_fit(state: State, sample: FloatArray) -> tuple[float, FloatArray, F
     value = 0.5 * (log_spread + float(np.vdot(precision, sample)))
     grad = 0.5 * (precision - precision @ sample @ precision)
     # With T = (I - W)⁻¹ the gradients are 2 Tᵀ G Σ and Tᵀ G T.
-    pulled = np.linalg.solve(system.T, grad)
-    return value, 2.0 * pulled @ spread, np.linalg.solve(system.T, pulled.T)
+    pulled: FloatArray = np.asarray(np.linalg.solve(system.T, grad), dtype=np.float64)
+    outer: FloatArray = np.asarray(np.linalg.solve(system.T, pulled.T), dtype=np.float64)
+    return value, 2.0 * pulled @ spread, outer
 
 
 @dataclass(frozen=True, slots=True)
