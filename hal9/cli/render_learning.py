@@ -159,3 +159,5 @@ def status_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"trying       {one['id'][-12:]} {one['kind']} of {escape(one['target'])} ({one['state']})"
     for one in found["forgotten"]:
         yield f"[yellow]forgetting[/]   {escape(one)}"
+    for one in found["unusual"]:
+        yield f"[yellow]{escape(one)}[/]"

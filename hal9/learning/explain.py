@@ -10,7 +10,7 @@ from hal9.learning.ledger import Change, Ledger
 from hal9.memory import MemoryStore, MitigationBook
 from hal9.signals import StepRecord
 
-__all__ = ["change_as_json", "explain"]
+__all__ = ["change_as_json", "explain", "improvement_score"]
 
 
 def explain(store: MemoryStore, task: TaskRow, steps: Sequence[StepRecord]) -> dict[str, Any]:
@@ -53,7 +53,24 @@ def change_as_json(change: Change) -> dict[str, Any]:
         "evidence": dict(change.evidence),
         "figures": dict(change.figures),
         "hash": change.content_hash,
+        "improvement_score": improvement_score(change),
     }
+
+
+def improvement_score(change: Change) -> float | None:
+    """What a change was seen to bring, -1..1, by the strongest evidence there is; None before there is any.
+
+    In force: success rate since, less the rate before. In the canary, else the replay: pairs won less pairs
+    lost, as a share of the pairs.
+    """
+    window = change.figures.get("window")
+    if window and window.get("tasks"):
+        return round(window["passed"] / window["tasks"] - window["before"], 4)
+    for stage in ("canary", "replay"):
+        seen = change.figures.get(stage)
+        if seen and seen.get("pairs"):
+            return round((seen["won"] - seen["lost"]) / seen["pairs"], 4)
+    return None
 
 
 def _about(change: Change, task_id: str) -> bool:

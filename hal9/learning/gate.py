@@ -254,16 +254,23 @@ class Gate:
             for change in self._here("applied"):
                 if not change.figures.get("watched"):
                     moved += self._judge_applied(change)
-            for one in self.stability.forgotten():
-                if one.scope not in self._warned:
-                    self._warned.add(one.scope)
-                    self._alert(
-                        f"forgetting: {one.scope} was solved {one.solved} times, "
-                        f"its last {one.failed_lately} tasks failed"
-                    )
+            self._warn()
         if moved:
             self.prompts.reload()
         return moved
+
+    def _warn(self) -> None:
+        """Tell people what worries: each thing once, and again when it had passed and is back."""
+        now = {
+            one.scope: f"forgetting: {one.scope} was solved {one.solved} times, "
+            f"its last {one.failed_lately} tasks failed"
+            for one in self.stability.forgotten()
+        }
+        now |= {one.key: one.text for one in self.stability.unusual()}
+        for key, text in now.items():
+            if key not in self._warned:
+                self._alert(text)
+        self._warned = set(now)
 
     def _judge_canary(self, change: Change) -> int:
         settings = self._settings().gate

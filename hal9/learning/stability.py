@@ -1,21 +1,28 @@
-"""Is learning going round in circles, or losing what it could do?
+"""Is learning going round in circles, or losing what it could do? Is anything unusual going on?
 
 An adjustment that is made, unmade and made again is oscillating: after so many changes of sign it is held
-still. A family of tasks that used to be solved and is not any more is being forgotten.
+still. A family of tasks that used to be solved and is not any more is being forgotten. And people are told
+when the last tasks together went worse than those before them, or one type of error suddenly crowds in.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import comb
 
 from hal9.learning.ledger import Change, Ledger
 from hal9.learning.switches import Switches
 from hal9.memory import MemoryStore
 
-__all__ = ["Forgotten", "Stability", "flips"]
+__all__ = ["Forgotten", "Stability", "Unusual", "flips"]
 
 _KINDS = ("prompt", "parameter", "model")
 _KEPT = 3
+_HISTORY = 2_000
+_LATELY, _BEFORE = 20, 100
+_FEWEST = 20
+_UNLIKELY = 0.001
+_WORTH_TELLING = 0.2
 
 
 def flips(signs: Sequence[int]) -> int:
@@ -30,6 +37,19 @@ class Forgotten:
     scope: str
     solved: int
     failed_lately: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unusual:
+    """Something a person should look at; `key` says whether it was told before."""
+
+    key: str
+    text: str
+
+
+def at_least(seen: int, of: int, rate: float) -> float:
+    """Probability of `seen` or more successes of so many independent tries with this rate."""
+    return float(sum(comb(of, k) * rate**k * (1.0 - rate) ** (of - k) for k in range(seen, of + 1)))
 
 
 class Stability:
@@ -79,10 +99,11 @@ class Stability:
         with self.store.reading() as connection:
             rows = connection.execute(
                 "SELECT workspace, module, task_family, passed FROM outcomes WHERE passed IS NOT NULL "
-                "AND (module != '' OR task_family != '') ORDER BY at"
+                "AND (module != '' OR task_family != '') ORDER BY at DESC LIMIT ?",
+                (_HISTORY,),
             ).fetchall()
         history: dict[str, list[bool]] = {}
-        for row in rows:
+        for row in reversed(rows):
             # A module's tasks share their lessons whatever they are about; others go by their family.
             scope = f"{row['workspace'] or '-'}/{row['module'] or '-'}"
             scope += "" if row["module"] else f"/{row['task_family']}"
@@ -93,6 +114,49 @@ class Stability:
             if sum(before) >= _KEPT and not any(lately):
                 found.append(Forgotten(scope, sum(before), len(lately)))
         return found
+
+    def unusual(self) -> list[Unusual]:
+        """A fall of the whole system's success rate, and types of error that come much more often.
+
+        The last twenty judged tasks are compared with up to a hundred before them. Told is what chance would
+        bring once in a thousand looks, and for the success rate only a fall of a fifth or more.
+        """
+        with self.store.reading() as connection:
+            rows = connection.execute(
+                "SELECT passed, error_type FROM outcomes WHERE passed IS NOT NULL ORDER BY at DESC LIMIT ?",
+                (_LATELY + _BEFORE,),
+            ).fetchall()
+        lately, before = rows[:_LATELY], rows[_LATELY:]
+        if len(before) < _FEWEST:
+            return []
+        found = []
+        failed, earlier = sum(not row["passed"] for row in lately), sum(not row["passed"] for row in before)
+        if _crowds(failed, earlier, len(before)) and failed / len(lately) >= (
+            earlier / len(before) + _WORTH_TELLING
+        ):
+            found.append(
+                Unusual(
+                    "performance",
+                    f"performance: {failed} of the last {len(lately)} tasks failed, "
+                    f"{earlier} of the {len(before)} before them",
+                )
+            )
+        for kind in sorted({str(row["error_type"]) for row in lately if row["error_type"]}):
+            now = sum(row["error_type"] == kind for row in lately)
+            was = sum(row["error_type"] == kind for row in before)
+            if _crowds(now, was, len(before)):
+                found.append(
+                    Unusual(
+                        f"error:{kind}",
+                        f"unusual: {now} of the last {len(lately)} tasks ended with {kind}, "
+                        f"{was} of the {len(before)} before them",
+                    )
+                )
+        return found
+
+
+def _crowds(now: int, was: int, before: int) -> bool:
+    return at_least(now, _LATELY, (was + 1) / (before + 2)) <= _UNLIKELY
 
 
 def _sign(change: Change, key: str) -> int:

@@ -47,6 +47,7 @@ def learning_status(store: MemoryStore, settings: Settings) -> dict[str, Any]:
             f"{one.scope}: solved {one.solved} times, its last {one.failed_lately} tasks failed"
             for one in Stability(store).forgotten()
         ],
+        "unusual": [one.text for one in Stability(store).unusual()],
     }
 
 

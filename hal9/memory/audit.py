@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hal9.errors import DatabaseDamaged
-from hal9.memory.mitigations import mitigation_hash
+from hal9.memory.mitigations import MitigationBook, mitigation_hash
 from hal9.memory.records import Scope, SolvedExample
 from hal9.memory.store import MemoryStore, content_hash
 
@@ -184,11 +184,9 @@ def _tampered_mitigations(connection: sqlite3.Connection) -> list[int]:
 def _repair(store: MemoryStore, tampered: list[int], wrong: list[int], bad_vectors: list[int]) -> None:
     with store.writing() as tables:
         store.quarantine(tampered, "content does not fit its hash")
-        tables.conn.execute(
-            "UPDATE mitigations SET state = 'quarantined', state_reason = 'content or counters do not fit' "
-            "WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(wrong),),
-        )
+        book = MitigationBook(store)
+        for number in wrong:
+            book.set_state(number, "quarantined", "content or counters do not fit")
         tables.conn.execute(
             "UPDATE memories SET embedding = NULL, embedding_model = NULL, embedding_dim = NULL "
             "WHERE id IN (SELECT value FROM json_each(?))",

@@ -17,6 +17,7 @@ from hal9.errors import MemoryInvalid, MemoryMissing
 from hal9.memory.records import (
     Mitigation,
     MitigationState,
+    NewMemory,
     NewMitigation,
     Outcome,
     Scope,
@@ -29,6 +30,7 @@ from hal9.memory.statistics import wilson_lower
 from hal9.memory.store import MemoryStore, content_hash
 
 __all__ = [
+    "LESSON",
     "Admission",
     "HeldBackCase",
     "HeldBackTrial",
@@ -36,6 +38,10 @@ __all__ = [
     "MitigationPolicy",
     "mitigation_hash",
 ]
+
+
+LESSON = "lesson"
+"""Source of the memories that stand for mitigations in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class MitigationPolicy:
         max_example_chars: longest example task, and longest answer.
         trusted_minds: minds whose rules are taken at all; none by default, since small models write useless
             ones.
+        importance: of the memory that stands for a mitigation in force.
     """
 
     retire_after: int = 2
@@ -58,6 +65,7 @@ class MitigationPolicy:
     max_rule_chars: int = 2_000
     max_example_chars: int = 20_000
     trusted_minds: tuple[str, ...] = ()
+    importance: float = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,12 +285,40 @@ class MitigationBook:
         )
 
     def set_state(self, mitigation_id: int, state: MitigationState, reason: str) -> None:
-        """Change the state by decision; the reason is kept."""
+        """Change the state by decision; the reason is kept.
+
+        What is in force is also a memory of kind "learning", found by search; it leaves search with its
+        mitigation.
+        """
         with self.store.writing() as tables:
             self._require(tables.conn, mitigation_id)
             tables.table("mitigations").update(
                 mitigation_id, {"state": state, "state_reason": clean_text(reason)}
             )
+            known = [
+                int(row["id"])
+                for row in tables.conn.execute(
+                    "SELECT id FROM memories WHERE kind = 'learning' AND source = ? "
+                    "AND json_extract(meta, '$.mitigation_id') = ?",
+                    (LESSON, mitigation_id),
+                )
+            ]
+            if state != "admitted":
+                self.store.quarantine(known, f"mitigation {mitigation_id} is {state}")
+            elif known:
+                self.store.release(known)
+            else:
+                one = self.get(mitigation_id)
+                self.store.remember(
+                    NewMemory(
+                        kind="learning",
+                        content=one.rule,
+                        scope=one.scope,
+                        importance=self.policy.importance,
+                        source=LESSON,
+                        meta={"mitigation_id": mitigation_id},
+                    )
+                )
 
     def record_outcome(self, mitigation_id: int, outcome: Outcome) -> Mitigation:
         """Count a use, then retire or quarantine if the record says so; returns the new record."""

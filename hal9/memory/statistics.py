@@ -16,8 +16,8 @@ def wilson_lower(successes: float, trials: float, *, z: float = 1.96) -> float:
         trials: how often it was tried, at least `successes`.
         z: standard normal quantile; 1.96 bounds at 97.5%.
     """
-    if trials <= 0:
-        return 0.0
+    if trials <= 0 or successes <= 0:
+        return 0.0  # exactly, without what rounding leaves below
     share = successes / trials
     centre = share + z * z / (2 * trials)
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))

@@ -1,5 +1,6 @@
 """From candidate to promotion or back: replay, canary, approval, degradation, forgetting."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,10 @@ import pytest
 from hal9.clock import ManualClock
 from hal9.errors import ApprovalStale, ChangeNotWaiting, ChangeUnknown, RollbackBlocked
 from hal9.learning import CHANGES, Change, Desk, LearningEngine, ReplayCase, in_canary, mcnemar_worse
+from hal9.learning.explain import change_as_json, improvement_score
 from hal9.learning.outcomes import TaskOutcome, save_outcome
+from hal9.learning.stability import at_least
+from hal9.learning.status import learning_status
 from hal9.memory import MemoryStore, Scope
 from hal9.promptgram import Promptgram
 from hal9.settings import GateSettings, MemorySettings, SafetySettings, Settings
@@ -341,3 +345,48 @@ async def test_tasks_once_solved_that_fail_now_raise_an_alert(
     await engine.gate.step()
     await engine.gate.step()
     assert alerts == ["forgetting: /ws/m was solved 3 times, its last 3 tasks failed"]
+
+
+async def test_a_fall_of_the_whole_and_a_surge_of_one_error_raise_an_alert_once(
+    store: MemoryStore, files: dict[str, Promptgram], clock: ManualClock
+) -> None:
+    alerts: list[str] = []
+    engine = make_engine(store, files, alerts=alerts)
+    judged = Judged(engine, clock)
+    for number in range(60):
+        judged.task(number % 10 != 0)
+    await engine.gate.step()
+    assert alerts == []
+    for number in range(20):
+        judged.task(number % 2 == 0)
+    await engine.gate.step()
+    await engine.gate.step()
+    fell = [text for text in alerts if text.startswith("performance")]
+    assert fell == ["performance: 10 of the last 20 tasks failed, 6 of the 60 before them"]
+    assert fell[0] in learning_status(store, Settings())["unusual"]
+    for _ in range(120):
+        judged.task(True)
+    await engine.gate.step()
+    with store.writing() as tables:
+        tables.conn.execute(
+            "UPDATE outcomes SET error_type = 'timeout' WHERE rowid > (SELECT max(rowid) - 8 FROM outcomes)"
+        )
+    await engine.gate.step()
+    assert alerts[-1] == "unusual: 8 of the last 20 tasks ended with timeout, 0 of the 100 before them"
+
+
+def test_chance_alone_seldom_looks_unusual() -> None:
+    assert at_least(0, 20, 0.3) == pytest.approx(1.0)
+    assert at_least(20, 20, 0.5) == pytest.approx(0.5**20)
+    assert at_least(12, 20, 0.5) == pytest.approx(0.2517, abs=1e-4)
+
+
+def test_a_changes_improvement_score_is_its_strongest_evidence(engine: LearningEngine) -> None:
+    change = propose(engine)
+    assert change_as_json(change)["improvement_score"] is None
+    stages: dict[str, dict[str, float]] = {"replay": {"pairs": 4, "won": 2, "lost": 1}}
+    assert improvement_score(replace(change, figures=stages)) == 0.25
+    stages["canary"] = {"pairs": 10, "won": 1, "lost": 3}
+    assert improvement_score(replace(change, figures=stages)) == -0.2
+    stages["window"] = {"before": 0.5, "tasks": 10, "passed": 9}
+    assert improvement_score(replace(change, figures=stages)) == 0.4

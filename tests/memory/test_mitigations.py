@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hal9.errors import MemoryInvalid, MemoryMissing
@@ -12,7 +12,9 @@ from hal9.memory import (
     NewMitigation,
     Outcome,
     Scope,
+    SearchFilter,
     SolvedExample,
+    search,
 )
 from hal9.memory.statistics import wilson_lower
 
@@ -172,9 +174,27 @@ def test_wilson_agrees_with_published_values() -> None:
     assert wilson_lower(0, 0) == 0.0
 
 
+@example(0, 11)
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_wilson_is_below_the_rate_and_rises_with_it(helped: int, more: int) -> None:
     tried = helped + more
     bound = wilson_lower(helped, tried)
     assert 0.0 <= bound <= helped / tried
     assert wilson_lower(helped + 1, tried) >= bound
+
+
+def test_what_is_in_force_is_found_by_search_and_only_as_long(store: MemoryStore) -> None:
+    book = MitigationBook(store)
+    number = book.propose(NewMitigation(rule="Dates are ISO.", scope=LEDGER, source="user", trusted_by="u"))
+
+    def found() -> list[int]:
+        hits = search(store, "Dates are ISO.", where=SearchFilter(kinds=("learning",)))
+        return [hit.memory.meta["mitigation_id"] for hit in hits]
+
+    assert found() == []
+    for _ in range(2):
+        book.set_state(number, "admitted", "test")
+        assert found() == [number]
+        book.set_state(number, "retired", "test")
+        assert found() == []
+    assert store.count() == 1

@@ -156,7 +156,7 @@ def test_injected_text_stays_text(store: MemoryStore) -> None:
     placed = place([Turn("user", "task")], [found], Turn)
     assert [turn.role for turn in placed] == ["user", "assistant", "user"]
     assert all("<|im_" not in turn.content for turn in placed)
-    assert store.count() == 1
+    assert store.count() == 2  # what the entry is found by, and what stands for the rule in force
 
 
 HOSTILE = {
