@@ -25,6 +25,7 @@ from hal9.errors import TaskInvalid
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TaskRow
 from hal9.neurons import failed_result
+from hal9.processes import close_pipes
 from hal9.signals import ResultPayload, StepRecord, Tally, TaskPayload, new_id
 
 __all__ = ["NEURONS", "WORKLOADS", "WorkloadRunner", "usual_timeout", "workload_options"]
@@ -216,11 +217,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                     process.kill()
                     await process.wait()
     finally:
-        transport = getattr(process, "_transport", None)
-        if transport is not None:
-            # Its readers may have been cancelled; a paused pipe would never see its end.
-            transport.close()
-            await asyncio.sleep(0)
+        await close_pipes(process)
 
 
 def read_payload(connection: sqlite3.Connection, task_id: str) -> tuple[str, TaskPayload]:

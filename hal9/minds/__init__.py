@@ -6,8 +6,9 @@ importing this room is quick.
 The functions `models()` and `pull()` stay in the modules whose names they bear.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hal9.minds.agents import AGENTS, Agent, AgentMind, AgentSettings
@@ -41,7 +42,6 @@ _HOMES = {
     "schema": ("answer", "schema_instruction"),
     "scripted": ("ScriptedMind",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AGENTS",
@@ -87,11 +87,4 @@ __all__ = [
     "schema_instruction",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from hal9.errors import AgentFailed, AgentMissing, GrammarUnsupported, MindReply
 from hal9.minds.prices import Quote, bound_tokens
 from hal9.minds.protocol import Message, OnToken, Reply, Request, Usage
 from hal9.minds.schema import schema_instruction
+from hal9.processes import end_group
 
 __all__ = ["AGENTS", "Agent", "AgentMind", "AgentSettings"]
 
@@ -289,7 +289,7 @@ class AgentMind:
                 raise AgentFailed(agent=self.name, exit_status=-1, detail=detail) from error
             finally:
                 # Also after a good end: what the agent left running in its group must not outlive the call.
-                await _end_group(process)
+                await end_group(process, grace_seconds=_GRACE_SECONDS)
         return status, output.decode("utf-8", "replace"), complaint.decode("utf-8", "replace")
 
     @contextlib.asynccontextmanager
@@ -330,27 +330,6 @@ async def _read_capped(stream: asyncio.StreamReader) -> bytes:
         if len(pieces) > _MAX_OUTPUT_BYTES:
             raise _TooMuch
     return bytes(pieces)
-
-
-async def _end_group(process: asyncio.subprocess.Process) -> None:
-    def send(number: signal.Signals) -> bool:
-        try:
-            os.killpg(process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
-
-    if send(signal.SIGTERM):
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE_SECONDS):
-                await process.wait()
-        send(signal.SIGKILL)
-    await process.wait()
-    # A pipe whose reader gave up is paused and would never see its end.
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
-        await asyncio.sleep(0)
 
 
 def _prompt(request: Request) -> str:

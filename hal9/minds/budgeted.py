@@ -2,8 +2,6 @@
 
 import time
 import uuid
-from types import TracebackType
-from typing import Self
 
 from hal9.errors import (
     AgentMissing,
@@ -19,8 +17,8 @@ from hal9.errors import (
     ScriptExhausted,
 )
 from hal9.limits import BudgetBook, Reservation, Spend
-from hal9.minds.prices import Quote, Quoting, bound_tokens
 from hal9.minds.protocol import Mind, OnToken, Reply, Request, Usage
+from hal9.minds.wrapping import WrappingMind
 
 __all__ = ["NO_TASK", "BudgetedMind"]
 
@@ -44,34 +42,12 @@ _FREE_FAILURES = (
 )
 
 
-class BudgetedMind:
+class BudgetedMind(WrappingMind):
     """Wraps a mind; one `think` of the inner mind is one reservation."""
 
     def __init__(self, mind: Mind, book: BudgetBook) -> None:
-        self._mind = mind
+        super().__init__(mind)
         self._book = book
-
-    @property
-    def name(self) -> str:
-        return self._mind.name
-
-    async def __aenter__(self) -> Self:
-        await self._mind.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._mind.__aexit__(exc_type, exc, traceback)
-
-    async def quote(self, request: Request) -> Quote:
-        """The inner mind's quote; one token a byte and no price when it has none."""
-        if isinstance(self._mind, Quoting):
-            return await self._mind.quote(request)
-        return Quote(tokens=bound_tokens(request.messages) + request.max_tokens, usd=None)
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         """Reserve, call, settle.

@@ -19,8 +19,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from hal9.errors import UnknownMind
 from hal9.limits import BudgetBook
@@ -36,6 +35,7 @@ from hal9.minds.recording import RecordingMind, ReplayMind
 from hal9.minds.retries import RetryingMind, RetryPolicy
 from hal9.minds.schema import answer
 from hal9.minds.scripted import ScriptedMind
+from hal9.minds.wrapping import WrappingMind
 
 __all__ = ["MindSettings", "ValidatingMind", "default_spec", "open_mind"]
 
@@ -117,27 +117,8 @@ def _secrets(environment: Mapping[str, str]) -> list[str]:
     ]
 
 
-class ValidatingMind:
+class ValidatingMind(WrappingMind):
     """A mind whose replies are valid, or an error."""
-
-    def __init__(self, mind: Mind) -> None:
-        self._mind = mind
-
-    @property
-    def name(self) -> str:
-        return self._mind.name
-
-    async def __aenter__(self) -> Self:
-        await self._mind.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._mind.__aexit__(exc_type, exc, traceback)
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         async def once(varied: Request, listener: OnToken | None) -> Reply:

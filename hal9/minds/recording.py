@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from hal9.errors import RecordingDamaged, ReplayMiss
-from hal9.minds.prices import Quote, Quoting, bound_tokens
+from hal9.minds.prices import Quote
 from hal9.minds.protocol import Mind, OnToken, Reply, Request, Usage
+from hal9.minds.wrapping import WrappingMind
 
 __all__ = ["RecordingMind", "ReplayMind", "request_key"]
 
@@ -46,37 +47,18 @@ def request_key(request: Request) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class RecordingMind:
+class RecordingMind(WrappingMind):
     """Passes everything on and appends each exchange to a file. Failures are not recorded."""
 
     def __init__(self, mind: Mind, path: Path, *, secrets: Sequence[str] = ()) -> None:
         """Record `mind` into `path`; each of `secrets` is blotted out wherever it stands in an exchange."""
-        self._mind = mind
+        super().__init__(mind)
         self._path = path
         self._secrets = tuple(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets if secret)
 
-    @property
-    def name(self) -> str:
-        return self._mind.name
-
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
-        await self._mind.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._mind.__aexit__(exc_type, exc, traceback)
-
-    async def quote(self, request: Request) -> Quote:
-        """The inner mind's quote; one token a byte and no price when it has none."""
-        if isinstance(self._mind, Quoting):
-            return await self._mind.quote(request)
-        return Quote(tokens=bound_tokens(request.messages) + request.max_tokens, usd=None)
+        return await super().__aenter__()
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         reply = await self._mind.think(request, on_token=on_token)

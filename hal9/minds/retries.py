@@ -6,8 +6,7 @@ Providers' own retries are switched off, because loops within loops multiply att
 import email.utils
 import random
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from hal9.clock import Clock, SystemClock
 from hal9.errors import MindBroken, MindRateLimited, MindTimeout, MindUnreachable
@@ -15,6 +14,7 @@ from hal9.minds.protocol import Mind, OnToken, Reply, Request
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
+from hal9.minds.wrapping import WrappingMind
 
 __all__ = ["RetryPolicy", "RetryingMind", "retry_after_seconds", "worth_retrying"]
 
@@ -56,7 +56,7 @@ def retry_after_seconds(header: str | None, *, now: float) -> float | None:
         return None
 
 
-class RetryingMind:
+class RetryingMind(WrappingMind):
     """A mind whose passing failures are waited out.
 
     A retried call starts its text anew: pieces already given to `on_token` come again. The reply's text is
@@ -79,26 +79,10 @@ class RetryingMind:
             clock: what waits between the calls.
             seed: makes the jitter of the waits repeatable.
         """
-        self._mind = mind
+        super().__init__(mind)
         self._policy = policy if policy is not None else RetryPolicy()
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._jitter = random.Random(seed)  # noqa: S311 - spreads the waits of many callers, no secret
-
-    @property
-    def name(self) -> str:
-        return self._mind.name
-
-    async def __aenter__(self) -> Self:
-        await self._mind.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._mind.__aexit__(exc_type, exc, traceback)
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         """Ask, and ask again while the failure is one that passes.

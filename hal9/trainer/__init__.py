@@ -5,8 +5,9 @@ ranker; `train_outer` evolves the promptgram that steers L1; `run_workload` is w
 Submodules load when their names are first used, so importing this room is quick.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hal9.trainer.corpus import Corpus, history_corpus, localization_corpus
@@ -32,7 +33,6 @@ _HOMES = {
     "space": ("Space", "liveness", "space_of"),
     "workload": ("run_workload",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Corpus",
@@ -59,11 +59,4 @@ __all__ = [
     "train_with_strategy",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)

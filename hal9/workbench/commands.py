@@ -1,10 +1,8 @@
 """Commands as subprocesses: resource limits, timeout, capped output, a process group that dies as one."""
 
 import asyncio
-import contextlib
 import os
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hal9.errors import CommandNotFound
+from hal9.processes import end_group
 from hal9.workbench.sandbox import Sandbox
 
 __all__ = ["CommandResult", "Limits", "run_command"]
@@ -142,7 +141,7 @@ async def run_command(
         timed_out = True
     finally:
         # Reached on cancellation too: nothing a task started outlives its turn.
-        await _kill_group(process)
+        await end_group(process, grace_seconds=_KILL_GRACE_SECONDS)
     if not shell and process.returncode == 127 and not timed_out:
         raise CommandNotFound(command=shown)
     return CommandResult(
@@ -164,20 +163,3 @@ async def _drain(
         output.add(data)
         if on_output is not None:
             on_output(data.decode("utf-8", "replace"))
-
-
-async def _kill_group(process: asyncio.subprocess.Process) -> None:
-    """End the whole group, politely for a moment, then for certain."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_KILL_GRACE_SECONDS):
-                    await process.wait()
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
-    # A pipe whose reader was cancelled may be paused and would never see its end.
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
-        await asyncio.sleep(0)
