@@ -65,11 +65,11 @@ def improvement_score(change: Change) -> float | None:
     """
     window = change.figures.get("window")
     if window and window.get("tasks"):
-        return round(window["passed"] / window["tasks"] - window["before"], 4)
+        return round(float(window["passed"] / window["tasks"] - window["before"]), 4)
     for stage in ("canary", "replay"):
         seen = change.figures.get(stage)
         if seen and seen.get("pairs"):
-            return round((seen["won"] - seen["lost"]) / seen["pairs"], 4)
+            return round(float((seen["won"] - seen["lost"]) / seen["pairs"]), 4)
     return None
 
 
