@@ -3,6 +3,7 @@
     python -m benchmarks.trainer run --seconds 280            # goes on where it was; repeat until "complete"
     python -m benchmarks.trainer run --minds local --seeds 1  # L1 with a local model
     python -m benchmarks.trainer table                        # scores validation, prints and writes JSON
+    python -m benchmarks.trainer conditional                  # steps that switch on features of query or repository
 
 Every run is resumable, so the measurement may be taken in slices. 50 and 100 evaluations are the first of 300.
 """
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
+from benchmarks.trainer import conditional
 from hal9.minds import open_mind
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.baseline import BaselineSettings, run_baseline
@@ -78,20 +80,17 @@ async def mind_run(ground: Ground, spec: str, seed: int, args: argparse.Namespac
     print(
         f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {done.episodes} episodes, {done.reason}"
     )
-    return done.evaluations >= args.budget
+    return done.evaluations >= int(args.budget)
 
 
-def best_at(pad: Scratchpad, point: int) -> Parameters | None:
-    """The best parameters after `point` evaluations; None while the run is shorter."""
+def until(pad: Scratchpad, point: int) -> list[dict[str, Any]] | None:
+    """The entries of the first `point` evaluations; None while the run is shorter."""
     if pad.kind == "strategy":
-        return Parameters(pad.entries[point - 1]["params"]) if len(pad.entries) >= point else None
-    spent, params = 1, {}
-    for entry in pad.entries:
-        spent += len(entry["trials"])
-        if spent > point:
-            return Parameters(params)
-        params = entry["params"]
-    return Parameters(params) if spent >= point else None
+        return pad.entries[:point] if len(pad.entries) >= point else None
+    for number in range(len(pad.entries)):
+        if evaluations(pad.entries[: number + 1]) > point:
+            return pad.entries[:number]
+    return pad.entries if evaluations(pad.entries) >= point else None
 
 
 def table(args: argparse.Namespace) -> None:
@@ -146,16 +145,16 @@ def table(args: argparse.Namespace) -> None:
 
 
 def _row(ground: Ground, pads: list[Scratchpad], point: int) -> dict[str, Any] | None:
-    found = [(pad, best) for pad in pads if (best := best_at(pad, point)) is not None]
-    if not found:
+    used = [entries for pad in pads if (entries := until(pad, point)) is not None]
+    if not used:
         return None
-    cells = [compare_on(ground.split("validation"), best, Parameters()) for _, best in found]
+    found = [Parameters(entries[-1]["params"] if entries else {}) for entries in used]
+    cells = [compare_on(ground.split("validation"), best, Parameters()) for best in found]
     medians = {
-        split: float(np.median([ground.split(split).evaluate(best).score for _, best in found]))
+        split: float(np.median([ground.split(split).evaluate(best).score for best in found]))
         for split in ("train", "validation", "late")
     }
     gains = [cell["gain"] for cell in cells]
-    used = [pad.entries[:point] for pad, _ in found]
     tokens = [
         sum(e["usage"]["prompt_tokens"] + e["usage"]["completion_tokens"] for e in u if "usage" in e)
         for u in used
@@ -188,6 +187,8 @@ def main() -> None:
     two = commands.add_parser("table")
     two.add_argument("--space", default="weights")
     two.set_defaults(do=table)
+    three = commands.add_parser("conditional")
+    three.set_defaults(do=lambda _: conditional.main())
     args = parser.parse_args()
     if args.do is run and not args.strategies and not args.minds:
         args.strategies = list(STRATEGIES)
