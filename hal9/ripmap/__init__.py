@@ -7,7 +7,9 @@ its parts.
 Names are resolved on first use, so that importing the room costs nothing.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hal9.ripmap.evaluation import Evaluator
@@ -75,12 +77,5 @@ _HOMES = {
     "settings": ("IndexSettings", "load_settings"),
     "tokens": ("token_counter",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - importing the room loads nothing
-
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)
