@@ -6,7 +6,7 @@ from hal9.ripmap.model import FileRecord
 
 __all__ = ["FACTS", "FACTS_VERSION", "facts_of_file", "names_part", "words_part"]
 
-FACTS, FACTS_VERSION = "facts", 2
+FACTS, FACTS_VERSION = "facts", 3
 """Name and version of the per-file artifact; they change with `names_of_file` and `words_of_file` only."""
 _LENGTH = 8
 

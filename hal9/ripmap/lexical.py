@@ -8,7 +8,7 @@ encloses it); a file has fields: the names it defines, its path, what it imports
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -136,7 +136,7 @@ def file_words(record: FileRecord, text: str) -> FileWords:
 def _counted(record: FileRecord, said: _Said, owners: list[int]) -> FileWords:
     vocabulary: dict[str, int] = {}
 
-    def coded(rows: list[tuple[int, Counter[str]]]) -> tuple[Ints, Ints, Floats]:
+    def coded(rows: list[tuple[int, dict[str, float]]]) -> tuple[Ints, Ints, Floats]:
         row = [number for number, counts in rows for _ in counts]
         token = [vocabulary.setdefault(part, len(vocabulary)) for _, counts in rows for part in counts]
         count = [times for _, counts in rows for times in counts.values()]
@@ -173,9 +173,9 @@ def words_of_file(record: FileRecord, text: str) -> bytes:
             "owner": counted.owner,
             "pairs": pairs,
             "sizes": np.array([len(row) for row, _, _ in counted.matrices.values()], np.int32),
-            "row": columns[0],
-            "token": columns[1],
-            "count": columns[2],
+            "row": _narrow(columns[0]),
+            "token": _narrow(columns[1]),
+            "count": _halves(columns[2]),
         },
     )
 
@@ -192,10 +192,26 @@ def join_pairs(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> tuple[NDAr
     return every[order], file[order]
 
 
+def _narrow(numbers: NDArray[np.integer]) -> NDArray[np.integer]:
+    """In two bytes each where they fit."""
+    return numbers.astype(np.uint16) if not len(numbers) or numbers.max() < 1 << 16 else numbers
+
+
+def _halves(counts: Floats) -> NDArray[np.generic]:
+    """Twice the counts, which are whole then, in one byte each where they fit."""
+    doubled = counts * 2
+    return doubled.astype(np.uint8) if not len(counts) or doubled.max() < 1 << 8 else counts
+
+
 def _read_file(blob: bytes) -> FileWords:
     found = unpack(blob)
     ends = np.cumsum(found["sizes"]).tolist()
-    columns = [found[name] for name in ("row", "token", "count")]
+    counts = np.asarray(found["count"])
+    columns = (
+        np.asarray(found["row"]).astype(np.int32),
+        np.asarray(found["token"]).astype(np.int32),
+        counts.astype(np.float32) / 2 if counts.dtype == np.uint8 else counts,
+    )
     matrices = {
         name: tuple(column[start:end] for column in columns)
         for name, start, end in zip(_MATRICES, [0, *ends], ends, strict=False)
@@ -203,26 +219,31 @@ def _read_file(blob: bytes) -> FileWords:
     return FileWords(found["vocabulary"], found["owner"], matrices)  # type: ignore[arg-type]
 
 
-def _head(definition: Definition) -> Counter[str]:
-    totals: Counter[str] = Counter(identifier_parts(definition.name))
-    for word in words(definition.parent.replace(".", " ")):
+def _head(definition: Definition) -> dict[str, float]:
+    totals: dict[str, float] = {}
+    for part in identifier_parts(definition.name):
+        totals[part] = totals.get(part, 0.0) + 1.0
+    for word in words(definition.parent.replace(".", " ")) if definition.parent else ():
         for part in identifier_parts(word):
-            totals[part] += _PARENT_WEIGHT  # type: ignore[assignment]
+            totals[part] = totals.get(part, 0.0) + _PARENT_WEIGHT
     return totals
 
 
-def _fields(record: FileRecord) -> dict[str, Counter[str]]:
-    names = Counter[str]()
-    docs = Counter[str]()
-    for definition in record.definitions:
-        names.update(identifier_parts(definition.name))
-        docs.update(token for word in words(definition.docstring) for token in identifier_parts(word))
-    docs.update(token for word in words(record.docstring) for token in identifier_parts(word))
-    imports = Counter[str]()
-    for item in record.imports:
-        for part in (item.module, *item.names):
-            imports.update(token for word in words(part) for token in identifier_parts(word))
-    return {"names": names, "path": Counter(path_words(record.path)), "imports": imports, "docs": docs}
+def _counts(spoken: Iterable[str]) -> dict[str, float]:
+    """How often each token is among the parts of these words."""
+    return dict(Counter(chain.from_iterable(map(identifier_parts, spoken))))
+
+
+def _fields(record: FileRecord) -> dict[str, dict[str, float]]:
+    told = [*(definition.docstring for definition in record.definitions), record.docstring]
+    return {
+        "names": _counts(definition.name for definition in record.definitions),
+        "path": dict(Counter(path_words(record.path))),
+        "imports": _counts(
+            word for item in record.imports for part in (item.module, *item.names) for word in words(part)
+        ),
+        "docs": _counts(words("\n".join(filter(None, told)))),
+    }
 
 
 @dataclass(frozen=True, slots=True)

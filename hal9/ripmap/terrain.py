@@ -24,7 +24,7 @@ from hal9.ripmap.texts import Vocabulary
 
 __all__ = ["TERRAIN_VERSION", "Terrain", "build_terrain", "terrain_of"]
 
-TERRAIN_VERSION = 7
+TERRAIN_VERSION = 8
 _LINKS_VERSION = 1
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
