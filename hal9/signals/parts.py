@@ -1,0 +1,133 @@
+"""Parts that payloads share: scope, grant, account, files, check reports, steps."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hal9.signals.faults import SignalModel
+
+__all__ = [
+    "CheckReport",
+    "ErrorDetail",
+    "FileChange",
+    "Grant",
+    "InlineFile",
+    "Scope",
+    "StepRecord",
+    "StopReason",
+    "Tally",
+]
+
+StopReason = Literal[
+    "done",
+    "check_failed",
+    "cancelled",
+    "expired",
+    "timeout",
+    "budget_exhausted",
+    "loop_detected",
+    "repeated_step",
+    "too_deep",
+    "mind_failed",
+    "tool_failed",
+    "no_route",
+    "invalid_output",
+    "workspace_unreachable",
+    "undeliverable",
+    "internal_error",
+]
+
+
+class Scope(SignalModel):
+    """What a task belongs to; learned memories apply only inside their scope."""
+
+    workspace: str = ""
+    module: str = ""
+    task_family: str = ""
+
+
+class Grant(SignalModel):
+    """What a task may still spend. None means: no limit of this kind."""
+
+    tokens: int | None = None
+    usd: float | None = None
+    deadline: float | None = None
+
+
+class Tally(SignalModel):
+    """What was spent."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Sum of both."""
+        return Tally(
+            calls=self.calls + other.calls,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            usd=self.usd + other.usd,
+            seconds=self.seconds + other.seconds,
+        )
+
+
+class InlineFile(SignalModel):
+    """A small text file carried inside a signal."""
+
+    path: str
+    content: str
+
+
+class FileChange(SignalModel):
+    """A file that was written; `diff` is a unified diff against what was there."""
+
+    path: str
+    action: Literal["created", "modified", "deleted"]
+    diff: str = ""
+    content: str | None = None
+
+
+class CheckReport(SignalModel):
+    """One run of the task's check."""
+
+    command: str
+    passed: bool
+    exit_code: int | None = None
+    output: str = ""
+    seconds: float = 0.0
+    timed_out: bool = False
+
+
+class ErrorDetail(SignalModel):
+    """Why a result is not a success."""
+
+    reason: StopReason
+    message: str
+    neuron: str = ""
+    evidence: str = ""
+
+
+class StepRecord(SignalModel):
+    """One thing a neuron did for a task: what the trace, the accounts and learning need to know."""
+
+    id: str
+    task_id: str
+    signal_id: str
+    neuron: str
+    layer: int
+    kind: Literal["think", "pass", "split", "check", "synthesise", "workload"]
+    started_at: float
+    ended_at: float
+    outcome: Literal["ok", "failed", "cancelled"] = "ok"
+    mind: str = ""
+    promptgram_version: int = 0
+    promptgram_hash: str = ""
+    recalled: list[str] = Field(default_factory=list)
+    route: dict[str, Any] = Field(default_factory=dict)
+    tally: Tally = Field(default_factory=Tally)
+    prompt: str = ""
+    reply: str = ""
+    evidence: str = ""
