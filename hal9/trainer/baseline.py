@@ -74,7 +74,8 @@ def run_baseline(
         reference = state.best or made
         gain = paired_gain(made, reference)
         # The plain best may differ from what `steps` stands on only by gains within the noise.
-        kept = state.best is None or not verdict(gain, noise=settings.noise)
+        tried = len(scratchpad.entries)
+        kept = state.best is None or not verdict(gain, noise=settings.noise, tried=tried)
         if settings.strategy == "steps":
             state.best = made if kept else reference
         else:

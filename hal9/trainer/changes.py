@@ -8,6 +8,7 @@ A run's folder is a home of its own, so that `hal9 --home FOLDER ledger` reads i
 rows are made from its entries, and a run that was killed between the two makes them when it goes on.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,21 +40,30 @@ __all__ = [
 
 RANKER: Final = "l0-ranker"
 TUNER: Final = "l1-ranker-tuner"
+_FIRST = 4
 _SETTINGS = "# This run's folder is a home: `hal9 --home FOLDER ledger` shows what was changed.\n{}\n"
 
 
-def verdict(gain: Gain, *, noise: float, significance: float | None = None) -> str:
+def verdict(gain: Gain, *, noise: float, tried: int = 1, significance: float | None = None) -> str:
     """Why a candidate is turned down; empty when it is kept.
 
     It must gain more than the noise, and hold the gate's rule for pairs that every change of HAL9 must hold.
+    The largest of n gains that are noise grows like sqrt(2 ln n) standard errors, so the more was tried, the
+    more a candidate must show; the first is held to what the best of five would be.
 
     Args:
         gain: the paired comparison with the best so far.
-        noise: standard errors that the gain must exceed.
+        noise: scales that bound.
+        tried: candidates measured so far, this one included.
         significance: of losing; None is the settings' `gate.significance`.
+
+    Source:
+        Donoho, Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994 (the universal
+        threshold).
     """
-    if not gain.beats(noise):
-        return "no gain beyond the noise"
+    needed = noise * math.sqrt(2.0 * math.log(tried + _FIRST))
+    if not gain.beats(needed):
+        return f"no gain beyond the noise ({needed:.1f} standard errors)"
     level = Settings().gate.significance if significance is None else significance
     if gain.lost > gain.won or mcnemar_worse(gain.won, gain.lost) <= level:
         return f"lost more cases than it won ({gain.lost} to {gain.won})"

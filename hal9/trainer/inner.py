@@ -42,7 +42,8 @@ class InnerSettings:
 
     Attributes:
         episodes: questions to the mind; max_evaluations: rankings of the whole training split, 0 no limit.
-        noise: a gain must exceed this many standard errors of the paired difference to be kept.
+        noise: scales what a gain must exceed to be kept, in standard errors of the paired difference (see
+            `verdict`).
         probes: further evaluations per episode: a refused set's steps one by one and in other lengths, a kept
             one again while it helps.
         failures: failing cases shown; levers: parameters shown.
@@ -356,7 +357,7 @@ class InnerLoop:
         self._spent += 1
         self._tried.add(applied.parameters)
         gain = paired_gain(evaluation, base)
-        why = verdict(gain, noise=self.settings.noise)
+        why = verdict(gain, noise=self.settings.noise, tried=self._spent - 1)
         if not why:
             self._best = evaluation
         entry = {

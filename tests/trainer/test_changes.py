@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hal9.errors import ChangeUnknown, RollbackBlocked
@@ -185,6 +186,24 @@ def test_the_gates_rule_for_pairs_holds_beside_the_noise() -> None:
     assert "noise" in verdict(Gain(0.02, 0.03, 20, 10), noise=1.0)
     assert "lost more cases" in verdict(Gain(0.02, 0.01, 10, 11), noise=1.0)
     assert "noise" in verdict(Gain(0.0, 0.0, 0, 0), noise=1.0)
+
+
+def test_the_best_of_many_tries_must_show_more() -> None:
+    lucky = Gain(0.025, 0.01, 20, 10)
+    assert verdict(lucky, noise=1.0, tried=5) == ""
+    assert "noise" in verdict(lucky, noise=1.0, tried=300)
+    rng = np.random.default_rng(0)
+    runs, tries = 400, 100
+    kept = sum(
+        any(
+            not verdict(Gain(float(z), 1.0, 5, 5), noise=1.0, tried=number)
+            for number, z in enumerate(rng.standard_normal(tries), 1)
+        )
+        for _ in range(runs)
+    )
+    fixed = sum(any(z > 1.0 for z in rng.standard_normal(tries)) for _ in range(runs))
+    assert fixed == runs
+    assert kept / runs < 0.5
 
 
 def test_the_commands_of_the_house_read_a_runs_ledger(tmp_path: Path) -> None:
