@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hal9.holograph.inquiry import Inquiry
     from hal9.holograph.questions import Answer, Question
     from hal9.holograph.store import RunStore
+    from hal9.memory.protocol import Embedder
 
 __all__ = ["main"]
 
@@ -61,6 +62,12 @@ def main() -> None:
 @click.option(
     "--scale", type=click.Choice(["auto", "gaussian", "discrete"]), default="auto", help="Of the data."
 )
+@click.option(
+    "--embedder",
+    default="ngrams",
+    show_default=True,
+    help="What likens descriptions and answers: ngrams, onnx-minilm, sentence-transformers[:MODEL].",
+)
 @click.option("--run", "run_name", help="Name of the run; an existing one is resumed.")
 @click.option("--fresh-answers", is_flag=True, help="Do not reuse answers of earlier runs in the store.")
 @click.option("--allow-cyclic", is_flag=True, help="Accept contexts that overlap in a bare ring.")
@@ -76,6 +83,10 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
     if options["svg"]:
         _writable(options["svg"])
     problem = load_problem(variables, contexts, allow_cyclic=options["allow_cyclic"])
+    outside = set(problem.names).difference(*problem.members().values()) if problem.contexts else set()
+    if outside:
+        listed = ", ".join(name for name in problem.names if name in outside)
+        click.echo(f"in no context, so nothing is asked about them: {listed}", err=True)
     table = read_table(data, problem.names, scale=options["scale"]) if data else None
     settings = Settings(
         budget_queries=options["budget_queries"], accuracy=options["accuracy"], method=options["method"]
@@ -83,7 +94,7 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
     name = options["run_name"] or time.strftime(f"{variables.stem}-%Y%m%d-%H%M%S")
     with RunStore(options["store"]) as store:
         click.echo(f"run {name}", err=True)
-        inquiry = Inquiry(problem, settings, table)
+        inquiry = Inquiry(problem, settings, table, _embedder(options["embedder"]))
         try:
             asyncio.run(
                 _discover(inquiry, store, name, options["mind_spec"], cached=not options["fresh_answers"])
@@ -94,6 +105,22 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
         _print_run(store, name)
         if options["svg"]:
             options["svg"].write_text(_picture(store, name), encoding="utf-8")
+
+
+def _embedder(spec: str) -> "Embedder":
+    """The named embedder; "ngrams" needs no model."""
+    from hal9.holograph.embedding import HashedEmbedder
+
+    if spec == "ngrams":
+        return HashedEmbedder()
+    from hal9.memory.embeddings import open_embedder
+
+    found = open_embedder(spec)
+    if found is None:
+        raise click.BadParameter(
+            "holograph needs an embedder; 'ngrams' needs no model", param_hint="--embedder"
+        )
+    return found
 
 
 async def _discover(
@@ -243,8 +270,7 @@ def _drawn(store: "RunStore", run: str) -> Any:
 
     result = _result(store, run)
     edges = [
-        DrawnEdge(e["cause"], e["effect"], e["probability"], label=f"{e['weight']:+.2f}")
-        for e in result["directed"]
+        DrawnEdge(e["cause"], e["effect"], e["probability"], label=_effect(e)) for e in result["directed"]
     ]
     covered = [set(children) for children in result["latents"].values()]
     for edge in result["bidirected"]:
@@ -252,6 +278,10 @@ def _drawn(store: "RunStore", run: str) -> Any:
             first, second = edge["between"]
             edges.append(DrawnEdge(first, second, edge["probability"], kind="<->"))
     return Drawn(result["variables"], edges, result["latents"], title=run)
+
+
+def _effect(edge: dict[str, Any]) -> str:
+    return "guess" if edge.get("guessed") else f"{edge['weight']:+.2f}"
 
 
 def _picture(store: "RunStore", run: str) -> str:
@@ -284,6 +314,7 @@ def _print_run(store: "RunStore", run: str) -> None:
         click.echo(
             f"  {edge['cause']} -> {edge['effect']}  "
             f"p={edge['probability']:.2f}  weight={edge['weight']:+.2f}"
+            f"{'  a guess: never asked' if edge.get('guessed') else ''}"
         )
     for edge in result["bidirected"]:
         click.echo(f"  {edge['between'][0]} <-> {edge['between'][1]}  p={edge['probability']:.2f}")
@@ -293,6 +324,12 @@ def _print_run(store: "RunStore", run: str) -> None:
         click.echo(
             f"  contexts {' / '.join(found['contexts'])} on {' ? '.join(found['edge'])}: "
             f"{found['outcome']} {found['latent']}"
+        )
+    gluing = result.get("gluing")
+    if gluing:
+        click.echo(
+            f"  contexts disagree by {gluing['residual']:.3f}, {gluing['obstruction']:.3f} of it beyond "
+            f"averaging; {gluing['invisible']} directions of the whole are seen by no context"
         )
 
 

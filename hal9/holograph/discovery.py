@@ -10,11 +10,13 @@ from hal9.clock import Clock, SystemClock
 from hal9.errors import RunDiffers, RunNotFound
 from hal9.holograph.asking import Answerer, Asked
 from hal9.holograph.inquiry import Inquiry, Settings
+from hal9.holograph.objective import WHOLE
 from hal9.holograph.planner import Choice
 from hal9.holograph.questions import RELATIONS, Answer, Question
 from hal9.holograph.resolve import Resolution, Resolver
+from hal9.holograph.sheaf import gluing_measures
 from hal9.holograph.spec import Problem
-from hal9.holograph.state import FloatArray
+from hal9.holograph.state import FloatArray, project
 from hal9.holograph.store import RunStore
 from hal9.holograph.table import Table
 
@@ -49,7 +51,9 @@ class Discovery:
         return result_of(self)
 
 
-def inputs_of(problem: Problem, settings: Settings, table: Table | None) -> dict[str, Any]:
+def inputs_of(
+    problem: Problem, settings: Settings, table: Table | None, embedder: str = ""
+) -> dict[str, Any]:
     """What a run must have in common with its resumption, as plain data."""
     data = None
     if table is not None:
@@ -63,6 +67,7 @@ def inputs_of(problem: Problem, settings: Settings, table: Table | None) -> dict
         },
         "settings": asdict(settings),
         "data": data,
+        "embedder": embedder,
     }
 
 
@@ -225,21 +230,49 @@ async def discover(
     return found
 
 
+def _inputs(inquiry: Inquiry) -> dict[str, Any]:
+    return inputs_of(inquiry.problem, inquiry.settings, inquiry.table, inquiry.embedder.model_id)
+
+
 def _start(run: Run, inquiry: Inquiry, mind: str, clock: Clock) -> bool:
     """Create the run or check that it is the same; whether it had finished before."""
-    inputs = json.loads(json.dumps(inputs_of(inquiry.problem, inquiry.settings, inquiry.table)))
+    inputs = json.loads(json.dumps(_inputs(inquiry)))
     try:
         known = run.store.get(run.name)
     except RunNotFound:
         run.store.create(run.name, inputs, mind, clock.now())
         return False
-    for field in ("problem", "settings", "data"):
-        if known.inputs[field] != inputs[field]:
+    for field in ("problem", "settings", "data", "embedder"):
+        # Runs of earlier versions did not say which embedder they had.
+        if known.inputs.get(field, inputs[field]) != inputs[field]:
             raise RunDiffers(run=run.name, field=field)
     if known.mind != mind:
         raise RunDiffers(run=run.name, field="mind")
     run.store.set_status(run.name, "running")
     return known.status == "finished"
+
+
+_GLUING_LIMIT = 12
+"""Largest context whose restriction maps are decomposed; the work grows with the sixth power."""
+
+
+def _gluing(inquiry: Inquiry) -> dict[str, float] | None:
+    """How the contexts hang together; None without several contexts, or when one is large."""
+    members = inquiry.problem.members()
+    if len(members) < 2 or max(len(group) for group in members.values()) > _GLUING_LIMIT:
+        return None
+    # A latent is in no context's list; what it does to the listed variables is in the projection.
+    whole = project(inquiry.sections[WHOLE], inquiry.problem.names)
+    local = {name: section for name, section in inquiry.sections.items() if name != WHOLE}
+    found = gluing_measures(whole, inquiry.cover, local)
+    return {
+        "h0": found.h0,
+        "h1": found.h1,
+        "invisible": found.invisible,
+        "unglued": found.unglued,
+        "residual": round(found.residual, 6),
+        "obstruction": round(found.obstruction, 6),
+    }
 
 
 def result_of(found: Discovery) -> dict[str, Any]:
@@ -253,8 +286,16 @@ def result_of(found: Discovery) -> dict[str, Any]:
         row, flipped = inquiry.belief.pair(cause, effect)
         chance = float(posterior[row, 1 if flipped else 0])
         weight = float(fitted.weights[names.index(effect), names.index(cause)])
+        # Without an answer or a table about a pair only the prior speaks for its edge.
+        guessed = inquiry.table is None and not inquiry.belief.touched[row] > 0
         directed.append(
-            {"cause": cause, "effect": effect, "weight": round(weight, 4), "probability": round(chance, 4)}
+            {
+                "cause": cause,
+                "effect": effect,
+                "weight": round(weight, 4),
+                "probability": round(chance, 4),
+                "guessed": guessed,
+            }
         )
     bidirected = []
     for pair in sorted(graph.bidirected, key=sorted):
@@ -277,5 +318,6 @@ def result_of(found: Discovery) -> dict[str, Any]:
         ],
         "asked": found.asked,
         "descent": round(inquiry.descent_value(), 6),
+        "gluing": _gluing(inquiry),
         "accuracy": {kind: round(inquiry.noise.accuracy(kind), 3) for kind in inquiry.noise.right},
     }

@@ -271,3 +271,30 @@ def test_unknown_runs_and_stores_are_typed_errors(tmp_path: Path) -> None:
     with RunStore(tmp_path / "runs.db") as store, pytest.raises(RunNotFound):
         store.get("x")
     assert holograph(tmp_path, "trace", "x").returncode == 3
+
+
+def test_contexts_from_the_command_line_say_how_they_glue_and_what_was_guessed(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "contexts:\n  - {name: ward, variables: [smoke, lung, bronc]}\n  - {name: lab, variables: [lung, bronc, xray]}\n"
+    )
+    made = holograph(tmp_path, "discover", "--run", "two", "--contexts", "c.yaml", "--budget-queries", "12")
+    assert made.returncode == 0, made.stderr
+    assert "in no context, so nothing is asked about them: dysp" in made.stderr
+    assert "/12 direction: lung ? bronc in ward: no_direct_effect" in made.stderr
+    assert "contexts disagree by" in made.stdout
+    result = json.loads(holograph(tmp_path, "show", "two", "--json").stdout)["result"]
+    assert result["gluing"]["invisible"] > 0
+    assert result["gluing"]["h1"] == 0
+    asked = {frozenset((e["cause"], e["effect"])) for e in result["directed"] if not e["guessed"]}
+    assert frozenset(("smoke", "lung")) in asked
+    assert all("dysp" not in pair for pair in asked)
+    other = holograph(tmp_path, "discover", "--run", "two", "--contexts", "c.yaml", "--embedder", "hashing")
+    assert other.returncode == 3
+    assert "other" in other.stderr
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    made = holograph(tmp_path, "discover", "--run", "r", "--svg", "nowhere/g.svg")
+    assert made.returncode == 2
+    assert "no folder 'nowhere'" in made.stderr
+    assert not (tmp_path / "runs.db").exists()
