@@ -118,6 +118,7 @@ from hal9.errors.learning import (
     LedgerBroken,
     NeuronUnknown,
     RollbackBlocked,
+    RollbackToFuture,
 )
 from hal9.errors.learning_report import (
     ReportExtraMissing,
@@ -373,6 +374,7 @@ __all__ = [
     "RipmapError",
     "RipmapExtraMissing",
     "RollbackBlocked",
+    "RollbackToFuture",
     "RunBusy",
     "RunDiffers",
     "RunNotFound",

@@ -15,6 +15,7 @@ __all__ = [
     "LedgerBroken",
     "NeuronUnknown",
     "RollbackBlocked",
+    "RollbackToFuture",
 ]
 
 
@@ -85,6 +86,20 @@ class ApprovalStale(LearningError):
         return (
             f"Change {self.change} has content {self.found[:12]}, the approval was given for "
             f"{self.shown[:12]}. Look at it again with `hal9 approvals`."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class RollbackToFuture(LearningError):
+    """There is no state of a moment that has not been yet."""
+
+    moment: float
+    now: float
+
+    def message(self) -> str:
+        return (
+            f"There is nothing to go back to at {self.moment:.0f}: that is {self.moment - self.now:.0f} s from now. "
+            "Name a task, or a time that has passed."
         )
 
 

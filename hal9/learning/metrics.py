@@ -153,7 +153,9 @@ def _reduction(judged: Sequence[Judged]) -> Figure:
     ratio = ((last + 0.5) / (n + 0.5)) / ((first + 0.5) / (n + 0.5))
     spread = math.sqrt(max(0.0, 1 / (last + 0.5) - 1 / (n + 0.5) + 1 / (first + 0.5) - 1 / (n + 0.5)))
     low, high = (1 - ratio * math.exp(sign * _Z * spread) for sign in (1, -1))
-    return Figure(value=1 - last / first, low=low, high=high, counts=counts)
+    value = 1 - last / first
+    # Half a task more keeps the logarithm finite; it must not push the value itself out of its interval.
+    return Figure(value=value, low=min(low, value), high=max(high, value), counts=counts)
 
 
 def _improvement(judged: Sequence[Judged]) -> Figure:

@@ -1,6 +1,7 @@
 """What learning has brought so far, as a Markdown page with charts."""
 
 import sqlite3
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from hal9.errors import ReportExtraMissing, ReportUnwritable
+from hal9.learning.ledger import Ledger
 from hal9.learning.metrics import Figure, Judged, Metrics, judged_tasks, measure, wilson
 from hal9.learning.report_drawing import Bars, Chart, Curve, Stack, draw_png, draw_svg
 from hal9.memory import MemoryStore
@@ -69,7 +71,7 @@ def charts(store: MemoryStore, judged: Sequence[Judged]) -> dict[str, Chart]:
     """The charts there is data for, by file name."""
     found: dict[str, Chart] = {}
     if len(judged) >= _LEAST_CURVE:
-        found["success"] = _success(judged)
+        found["success"] = _success(judged, _learned_at(store))
         if any(not task.passed for task in judged):
             found["errors"] = _errors(judged)
     with store.reading() as connection:
@@ -90,7 +92,17 @@ def charts(store: MemoryStore, judged: Sequence[Judged]) -> dict[str, Chart]:
     return found
 
 
-def _success(judged: Sequence[Judged]) -> Curve:
+def _learned_at(store: MemoryStore) -> list[float]:
+    """When rules and changes of prompts came into force."""
+    rows = Ledger(store).rows(kinds=("mitigation", "state"))
+    return [
+        row.time
+        for row in rows
+        if row.after == ("admitted" if row.kind == "mitigation" else "applied") and row.before != row.after
+    ]
+
+
+def _success(judged: Sequence[Judged], learned: Sequence[float]) -> Curve:
     window = max(_LEAST_CURVE, len(judged) // 5)
     x, y, low, high = [], [], [], []
     for end in range(window, len(judged) + 1):
@@ -100,8 +112,16 @@ def _success(judged: Sequence[Judged]) -> Curve:
         y.append(passed / window)
         low.append(bounds[0])
         high.append(bounds[1])
+    times = [task.at for task in judged]
     return Curve(
-        title=f"Tasks passed, over the last {window}", below="judged tasks", x=x, y=y, low=low, high=high
+        title=f"Tasks passed, over the last {window}",
+        below="judged tasks",
+        x=x,
+        y=y,
+        low=low,
+        high=high,
+        marks=sorted({float(max(window, bisect_right(times, when))) for when in learned}),
+        marked="something learned came into force",
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 from hal9.errors import ReportExtraMissing
@@ -19,7 +20,7 @@ _LONGEST = 44
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """A share over the number of tasks, with a band."""
+    """A share over the number of tasks, with a band; `marks` are places at which `marked` happened."""
 
     title: str
     below: str
@@ -27,6 +28,8 @@ class Curve:
     y: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
+    marks: Sequence[float] = ()
+    marked: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,13 @@ def _curve(chart: Curve) -> str:
     band = " ".join(upper + lower[::-1])
     body.append(f'<polygon points="{band}" fill="{COLOURS[0]}" fill-opacity="0.18"/>')
     body.append(f'<polyline points="{" ".join(middle)}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>')
+    marks = [mark for mark in chart.marks if first <= mark <= last]
+    for mark in marks:
+        x = float(at(mark, 0.0).split(",")[0])
+        body.append(f'<path d="M{x - 4:.1f} {bottom}h8l-4 -9z" fill="{COLOURS[1]}"/>')
+    if marks:
+        body.append(f'<path d="M{right - 190} {bottom - 12}h8l-4 -9z" fill="{COLOURS[1]}"/>')
+        body.append(_text(right - 176, bottom - 12, chart.marked, anchor="start", size=11))
     body.append(_text(_LEFT, bottom + 16, f"{first:g}", size=11))
     body.append(_text(right, bottom + 16, f"{last:g}", anchor="end", size=11))
     return _page(body, chart.title)
@@ -106,10 +116,16 @@ def _highest(chart: Stack) -> int:
     return max((sum(column) for column in zip(*chart.parts.values(), strict=True)), default=0) or 1
 
 
+def _whole_ticks(top: int) -> list[int]:
+    """Zero, the top, and about three whole numbers between."""
+    step = max(1, -(-top // 4))
+    return sorted({*range(0, top - step // 2, step), top})
+
+
 def _stack(chart: Stack) -> str:
     right, bottom = _WIDTH - _RIGHT - 150, _HEIGHT - _BOTTOM
     top = _highest(chart)
-    body = _frame(chart.below, [(0.0, "0"), (1.0, str(top))])
+    body = _frame(chart.below, [(count / top, str(count)) for count in _whole_ticks(top)])
     wide = (right - _LEFT) / len(chart.labels)
     filled = [0] * len(chart.labels)
     for number, (name, counts) in enumerate(chart.parts.items()):
@@ -178,26 +194,60 @@ def draw_png(chart: Chart, path: Path) -> None:
     figure = Figure(figsize=(7, tall), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.set_title(chart.title, fontsize=11)
+    axes.set_title(chart.title, fontsize=11, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9)
+    axes.set_axisbelow(True)
     if isinstance(chart, Curve):
-        axes.fill_between(chart.x, chart.low, chart.high, alpha=0.18, color=COLOURS[0], linewidth=0)
-        axes.plot(chart.x, chart.y, color=COLOURS[0])
-        axes.set(ylim=(0, 1), xlabel=chart.below, ylabel="passed")
+        _curve_on(axes, chart)
     elif isinstance(chart, Stack):
-        filled = [0] * len(chart.labels)
-        for number, (name, counts) in enumerate(chart.parts.items()):
-            colour = COLOURS[number % len(COLOURS)]
-            axes.bar(chart.labels, counts, bottom=filled, label=name, color=colour)
-            filled = [done + count for done, count in zip(filled, counts, strict=True)]
-        axes.set(xlabel=chart.below, ylabel="errors")
-        if chart.parts:
-            axes.legend(fontsize=8)
+        _stack_on(axes, chart)
     else:
-        places = range(len(chart.names))
-        axes.barh(places, chart.values, color=COLOURS[0])
-        axes.set_yticks(places, chart.names, fontsize=8)
-        axes.set(xlim=(0, 1.15))
-        axes.invert_yaxis()
-        for place, value, note in zip(places, chart.values, chart.notes, strict=True):
-            axes.text(value + 0.01, place, note, va="center", fontsize=8)
+        _bars_on(axes, chart)
     figure.savefig(path, dpi=120)
+
+
+def _curve_on(axes: Any, chart: Curve) -> None:
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
+    axes.fill_between(
+        chart.x, chart.low, chart.high, alpha=0.18, color=COLOURS[0], linewidth=0, label="95% interval"
+    )
+    axes.plot(chart.x, chart.y, color=COLOURS[0], linewidth=2, clip_on=False, label="passed")
+    marks = [mark for mark in chart.marks if chart.x[0] <= mark <= chart.x[-1]]
+    if marks:
+        axes.plot(
+            marks, [0.0] * len(marks), "^", color=COLOURS[1], markersize=7, clip_on=False, label=chart.marked
+        )
+    axes.set(ylim=(0, 1), xlim=(chart.x[0], chart.x[-1] if chart.x[-1] > chart.x[0] else chart.x[0] + 1))
+    axes.set_xlabel(chart.below, fontsize=9)
+    axes.yaxis.set_major_formatter(lambda share, _place: f"{share:.0%}")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(fontsize=8, loc="lower right", frameon=False)
+
+
+def _stack_on(axes: Any, chart: Stack) -> None:
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
+    filled = [0] * len(chart.labels)
+    for number, (name, counts) in enumerate(chart.parts.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        axes.bar(chart.labels, counts, bottom=filled, label=name, color=colour)
+        filled = [done + count for done, count in zip(filled, counts, strict=True)]
+    axes.set_xlabel(chart.below, fontsize=9)
+    axes.set_ylabel("errors", fontsize=9)
+    axes.set_ylim(0, max([*filled, 1]) * 1.05)
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    if chart.parts:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def _bars_on(axes: Any, chart: Bars) -> None:
+    places = range(len(chart.names))
+    axes.barh(places, [1.0] * len(chart.names), color="#f0f0f0", height=0.7)
+    axes.barh(places, chart.values, color=COLOURS[0], height=0.7)
+    axes.set_yticks(places, chart.names, fontsize=8)
+    axes.set(xlim=(0, 1))
+    axes.spines[["left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    for place, note in zip(places, chart.notes, strict=True):
+        axes.text(1.01, place, note, va="center", fontsize=8)

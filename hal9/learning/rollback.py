@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hal9.errors import PromptgramMergeConflict, RollbackBlocked
+from hal9.errors import PromptgramMergeConflict, RollbackBlocked, RollbackToFuture
 from hal9.learning.gate import CHANGES, Gate
 from hal9.learning.ledger import Change, Ledger
 from hal9.learning.prompts import PromptBook
@@ -93,7 +93,14 @@ class Rollback:
         return self._done([said])
 
     def to(self, moment: float, *, actor: str = "user") -> Undone:
-        """Restore the learned state as it was at a moment (seconds since the epoch)."""
+        """Restore the learned state as it was at a moment (seconds since the epoch).
+
+        Raises:
+            RollbackToFuture: the moment has not been yet.
+        """
+        now = self.store.clock.now()
+        if not moment <= now:
+            raise RollbackToFuture(moment=moment, now=now)
         said: list[str] = []
         with self.store.writing():
             said += self._prompts_to(moment, actor)

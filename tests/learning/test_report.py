@@ -11,7 +11,10 @@ import pytest
 from hal9.cli.app import cli, run
 from hal9.cluster import Home
 from hal9.errors import ReportExtraMissing
-from hal9.learning.report import write_report
+from hal9.learning.ledger import Ledger
+from hal9.learning.metrics import judged_tasks
+from hal9.learning.report import charts, write_report
+from hal9.learning.report_drawing import Curve, _whole_ticks
 from hal9.learning.weights import HandOver, WeightBook
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
@@ -98,3 +101,26 @@ def test_weights_are_shown_and_explained(home: Home, capsys: pytest.CaptureFixtu
     assert "drawn with odds 50.0% (static)" in text
     assert hal9(home, "weights", "--explain", "l3", "nobody") == 1
     assert "Known: l3 → l2-<b>, l3 → l2-a" in capsys.readouterr().err
+
+
+def test_the_curve_marks_when_something_came_into_force(home: Home, tmp_path: Path) -> None:
+    fill(home)
+    with MemoryStore(home.memory) as store:
+        times = [row[0] for row in store.connection.execute("SELECT at FROM outcomes ORDER BY at")]
+        ledger = Ledger(store)
+        for before, after in (("", "candidate"), ("candidate", "admitted"), ("admitted", "retired")):
+            ledger.record("mitigation", "1", change=(before, after), cause="t", actor="t")
+        admitted = ledger.rows()[1].time
+        curve = charts(store, judged_tasks(store))["success"]
+        assert isinstance(curve, Curve)
+        assert list(curve.marks) == [max(12.0, float(sum(at <= admitted for at in times)))]
+        write_report(store, tmp_path / "r", pictures=False)
+    assert "something learned came into force" in (tmp_path / "r" / "success.svg").read_text()
+
+
+def test_counts_get_whole_ticks() -> None:
+    for top in (1, 2, 3, 4, 5, 9, 40, 1001):
+        ticks = _whole_ticks(top)
+        assert (ticks[0], ticks[-1]) == (0, top)
+        assert 2 <= len(ticks) <= 6
+        assert all(isinstance(one, int) for one in ticks)

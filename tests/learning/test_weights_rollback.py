@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
+from hal9.errors import RollbackToFuture
 from hal9.learning import LearningEngine, state_document
 from hal9.learning.routing_restore import restore_weights, weights_document
 from hal9.learning.weights import HandOver, Pick, WeightBook
@@ -192,3 +193,12 @@ def test_rollback_of_the_whole_state_brings_the_weights_back(
     engine.gate.ledger.verify()
     clock.advance(1)
     assert engine.rollback.to(clock.now()).said == ("nothing had changed since",)
+
+
+@pytest.mark.parametrize("ahead", [1.0, float("inf"), float("nan")])
+def test_there_is_no_going_back_to_the_future(
+    engine: LearningEngine, clock: ManualClock, ahead: float
+) -> None:
+    with pytest.raises(RollbackToFuture, match="from now"):
+        engine.rollback.to(clock.now() + ahead)
+    assert engine.gate.ledger.rows() == []
