@@ -105,8 +105,8 @@ def _curve(chart: Curve) -> str:
         x = float(at(mark, 0.0).split(",")[0])
         body.append(f'<path d="M{x - 4:.1f} {bottom}h8l-4 -9z" fill="{COLOURS[1]}"/>')
     if marks:
-        body.append(f'<path d="M{right - 190} {bottom - 12}h8l-4 -9z" fill="{COLOURS[1]}"/>')
-        body.append(_text(right - 176, bottom - 12, chart.marked, anchor="start", size=11))
+        body.append(f'<path d="M{right - 250} {bottom - 12}h8l-4 -9z" fill="{COLOURS[1]}"/>')
+        body.append(_text(right - 236, bottom - 12, chart.marked, anchor="start", size=11))
     body.append(_text(_LEFT, bottom + 16, f"{first:g}", size=11))
     body.append(_text(right, bottom + 16, f"{last:g}", anchor="end", size=11))
     return _page(body, chart.title)

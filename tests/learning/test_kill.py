@@ -33,6 +33,11 @@ def counts(home: Home) -> dict[str, int]:
         connection.close()
 
 
+def told(home: Home) -> str:
+    """What the daemons said: the reason, when one ended otherwise than by the failpoint."""
+    return home.root.joinpath("daemon.log").read_text(encoding="utf-8")[-3_000:]
+
+
 @pytest.mark.parametrize("passage", AT_GRADIENTS)
 @pytest.mark.parametrize(
     "failpoint",
@@ -63,7 +68,7 @@ async def test_a_gradient_is_applied_exactly_once(
         await asyncio.to_thread(process.wait, 90)
     finally:
         stop(process)
-    assert process.returncode == -9
+    assert process.returncode == -9, told(home)
     if failpoint == "handler-finished":
         # The memory file has this step, the journal does not: it will be done again.
         assert counts(home)["gradients"] == passage - AT_GRADIENTS[0] + 1
@@ -80,4 +85,5 @@ async def test_a_gradient_is_applied_exactly_once(
         await asyncio.sleep(0.3)
     finally:
         stop(process)
-    assert counts(home) == {"gradients": 3, "applied": 3, "occurrences": 1, "errors": 3, "outcomes": 1}
+    expected = {"gradients": 3, "applied": 3, "occurrences": 1, "errors": 3, "outcomes": 1}
+    assert counts(home) == expected, told(home)
