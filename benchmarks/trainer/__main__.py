@@ -2,6 +2,7 @@
 
     python -m benchmarks.trainer run --seconds 280            # goes on where it was; repeat until "complete"
     python -m benchmarks.trainer run --minds local --seeds 1  # L1 with a local model
+    python -m benchmarks.trainer run --start shaken           # from six parameters put anywhere in their ranges
     python -m benchmarks.trainer table                        # scores validation, prints and writes JSON
     python -m benchmarks.trainer conditional                  # steps that switch on features of query or repository
 
@@ -20,7 +21,7 @@ import numpy as np
 from benchmarks import report
 from benchmarks.trainer import conditional
 from hal9.minds import open_mind
-from hal9.ripmap.parameters import Parameters
+from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.baseline import BaselineSettings, run_baseline
 from hal9.trainer.corpus import localization_corpus
 from hal9.trainer.inner import InnerLoop, InnerSettings
@@ -31,11 +32,25 @@ from hal9.trainer.scratchpad import Scratchpad
 RUNS = Path(__file__).parents[1] / "results" / "trainer-runs"
 STRATEGIES = ("random", "lhs", "tpe", "cmaes", "steps")
 POINTS = (50, 100, 300)
+_SHAKEN = 6
 
 
 def opened(name: str, kind: str, settings: dict[str, Any]) -> Scratchpad:
     path = RUNS / name / "scratchpad.json"
     return Scratchpad.load(path) if path.is_file() else Scratchpad.create(path, kind, settings)
+
+
+def start_of(args: argparse.Namespace, ground: Ground, seed: int) -> Parameters:
+    """Where the runs of a seed begin: the defaults, or the defaults with some parameters put anywhere."""
+    if args.start == "defaults":
+        return Parameters()
+    rng = np.random.default_rng([seed, 53])
+    names = [str(name) for name in rng.choice(ground.space.names, _SHAKEN, replace=False)]
+    return Parameters({name: PARAMETERS[name].from_unit(float(rng.random())) for name in names})
+
+
+def prefix(args: argparse.Namespace) -> str:
+    return str(args.space) if args.start == "defaults" else f"{args.start}_{args.space}"
 
 
 def evaluations(entries: list[dict[str, Any]]) -> int:
@@ -45,17 +60,21 @@ def evaluations(entries: list[dict[str, Any]]) -> int:
 def run(args: argparse.Namespace) -> None:
     ends = time.monotonic() + args.seconds
     ground = Ground(localization_corpus(), args.space)
-    over = lambda: time.monotonic() > ends  # noqa: E731
+
+    def over() -> bool:
+        return bool(time.monotonic() > ends)
+
     complete = True
     for seed in range(args.seeds):
         for spec in args.minds:
             complete &= asyncio.run(mind_run(ground, spec, seed, args, over))
         for strategy in args.strategies:
-            name = f"{args.space}-{strategy}-{seed}"
+            name = f"{prefix(args)}-{strategy}-{seed}"
             pad = opened(name, "strategy", {"strategy": strategy, "seed": seed, "space": args.space})
             if len(pad.entries) < args.budget and not over():
                 began = time.monotonic()
-                settings = BaselineSettings(strategy=strategy, budget=args.budget, seed=seed)
+                start = start_of(args, ground, seed)
+                settings = BaselineSettings(strategy=strategy, budget=args.budget, seed=seed, start=start)
                 done = run_baseline(settings, ground.train, ground.space, pad, stop=over)
                 print(
                     f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {time.monotonic() - began:.0f} s"
@@ -66,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 async def mind_run(ground: Ground, spec: str, seed: int, args: argparse.Namespace, over: Any) -> bool:
-    name = f"{args.space}-{spec.replace(':', '_').replace('/', '_')}-{seed}"
+    name = f"{prefix(args)}-{spec.replace(':', '_').replace('/', '_')}-{seed}"
     pad = opened(name, "inner", {"mind": spec, "seed": seed, "space": args.space})
     if evaluations(pad.entries) >= args.budget:
         return True
@@ -76,7 +95,9 @@ async def mind_run(ground: Ground, spec: str, seed: int, args: argparse.Namespac
     settings = replace(settings, seed=seed, episodes=10_000, max_evaluations=args.budget, patience=12)
     async with open_mind(spec) as mind:
         gram = shipped_promptgram("l1-ranker-tuner")
-        done = await InnerLoop(mind, gram, ground.train, ground.space, pad, settings, stop=over).run()
+        start = start_of(args, ground, seed)
+        loop = InnerLoop(mind, gram, ground.train, ground.space, pad, settings, start=start, stop=over)
+        done = await loop.run()
     print(
         f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {done.episodes} episodes, {done.reason}"
     )
@@ -97,18 +118,27 @@ def table(args: argparse.Namespace) -> None:
     ground = Ground(localization_corpus(), args.space)
     figures: dict[str, Any] = {"space": args.space, "size": len(ground.space.names)}
     grouped: dict[str, list[Scratchpad]] = {}
-    for path in sorted(RUNS.glob(f"{args.space}-*/scratchpad.json")):
-        grouped.setdefault(path.parent.name.removeprefix(f"{args.space}-").rpartition("-")[0], []).append(
+    for path in sorted(RUNS.glob(f"{prefix(args)}-*/scratchpad.json")):
+        grouped.setdefault(path.parent.name.removeprefix(f"{prefix(args)}-").rpartition("-")[0], []).append(
             Scratchpad.load(path)
         )
     default = {name: ground.split(name).evaluate().score for name in ("train", "validation", "late")}
     figures["default"] = default
     for point in POINTS:
         rows = [
-            ["default", "-", *(f"{default[n]:.4f}" for n in ("train", "validation", "late")), "", "", "", ""]
+            [
+                "default",
+                "-",
+                "",
+                *(f"{default[n]:.4f}" for n in ("train", "validation", "late")),
+                "",
+                "",
+                "",
+                "",
+            ]
         ]
         for name, pads in grouped.items():
-            row = _row(ground, pads, point)
+            row = _row(args, ground, pads, point)
             if row is None:
                 continue
             figures.setdefault(str(point), {})[name] = row
@@ -117,6 +147,7 @@ def table(args: argparse.Namespace) -> None:
                 [
                     name,
                     row["seeds"],
+                    f"{row['start']:.4f}",
                     f"{row['train']:.4f}",
                     f"{row['validation']:.4f}",
                     f"{row['late']:.4f}",
@@ -129,6 +160,7 @@ def table(args: argparse.Namespace) -> None:
         columns = [
             "strategy",
             "seeds",
+            "start",
             "train",
             "validation",
             "late",
@@ -137,19 +169,28 @@ def table(args: argparse.Namespace) -> None:
             "s",
             "tokens",
         ]
-        report.table(f"{point} evaluations, space {args.space}: median NDCG@10", columns, rows)
+        report.table(f"{point} evaluations, {prefix(args)}: median NDCG@10", columns, rows)
     path = report.write(
-        f"trainer-{args.space}", {"points": POINTS}, figures, "numpy", "scipy", "optuna", "cma"
+        f"trainer-{prefix(args)}", {"points": POINTS}, figures, "numpy", "scipy", "optuna", "cma"
     )
     print(f"written to {path}")
 
 
-def _row(ground: Ground, pads: list[Scratchpad], point: int) -> dict[str, Any] | None:
-    used = [entries for pad in pads if (entries := until(pad, point)) is not None]
-    if not used:
+def _row(
+    args: argparse.Namespace, ground: Ground, pads: list[Scratchpad], point: int
+) -> dict[str, Any] | None:
+    long = [(pad, entries) for pad in pads if (entries := until(pad, point)) is not None]
+    if not long:
         return None
-    found = [Parameters(entries[-1]["params"] if entries else {}) for entries in used]
-    cells = [compare_on(ground.split("validation"), best, Parameters()) for best in found]
+    used = [entries for _, entries in long]
+    starts = [start_of(args, ground, int(pad.settings["seed"])) for pad, _ in long]
+    found = [
+        Parameters(entries[-1]["params"]) if entries else start
+        for entries, start in zip(used, starts, strict=True)
+    ]
+    cells = [
+        compare_on(ground.split("validation"), best, start) for best, start in zip(found, starts, strict=True)
+    ]
     medians = {
         split: float(np.median([ground.split(split).evaluate(best).score for best in found]))
         for split in ("train", "validation", "late")
@@ -161,6 +202,7 @@ def _row(ground: Ground, pads: list[Scratchpad], point: int) -> dict[str, Any] |
     ]
     return {
         **medians,
+        "start": float(np.median([ground.train.evaluate(start).score for start in starts])),
         "seeds": len(found),
         "gain": float(np.median(gains)),
         "validation_range": [min(gains), max(gains)],
@@ -187,6 +229,8 @@ def main() -> None:
     two = commands.add_parser("table")
     two.add_argument("--space", default="weights")
     two.set_defaults(do=table)
+    for command in (one, two):
+        command.add_argument("--start", choices=("defaults", "shaken"), default="defaults")
     three = commands.add_parser("conditional")
     three.set_defaults(do=lambda _: conditional.main())
     args = parser.parse_args()

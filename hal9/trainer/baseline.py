@@ -1,7 +1,7 @@
 """Numerical strategies run like a mind's: same evaluator, same record, same budget, same resume."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hal9.clock import Clock, SystemClock
 from hal9.ripmap.parameters import Parameters
@@ -26,12 +26,13 @@ class BaselineResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineSettings:
-    """Which strategy, how many evaluations (the defaults included), and what counts as more than noise."""
+    """Which strategy, how many evaluations (the start included), from where, and what scales the noise."""
 
     strategy: str
     budget: int
     seed: int = 0
     noise: float = 1.0
+    start: Parameters = field(default_factory=Parameters)
 
 
 @dataclass(slots=True)
@@ -59,17 +60,19 @@ def run_baseline(
         TrainerSettingInvalid, OptimiserMissing: see `open_strategy`.
     """
     clock = clock or SystemClock()
-    search = open_strategy(settings.strategy, space, budget=settings.budget, seed=settings.seed)
+    search = open_strategy(
+        settings.strategy, space, budget=settings.budget, seed=settings.seed, start=settings.start
+    )
     state = _Progress()
     for entry in scratchpad.entries:
         search.tell(search.ask(), entry["ndcg"], kept=entry["kept"])
     if scratchpad.entries:
-        state.start = evaluator.evaluate(Parameters())
+        state.start = evaluator.evaluate(settings.start)
         state.best = evaluator.evaluate(Parameters(scratchpad.entries[-1]["params"]))
     while len(scratchpad.entries) < settings.budget and not stop():
         began = clock.monotonic()
         point = search.ask()
-        made = evaluator.evaluate(space.parameters(point))
+        made = evaluator.evaluate(space.parameters(point, settings.start))
         state.start = state.start or made
         reference = state.best or made
         gain = paired_gain(made, reference)
@@ -97,6 +100,6 @@ def run_baseline(
         )
         if listener is not None:
             listener(written)
-    start = state.start or evaluator.evaluate(Parameters())
+    start = state.start or evaluator.evaluate(settings.start)
     best = state.best or start
     return BaselineResult(best.parameters, best.score, start.score, len(scratchpad.entries))

@@ -1,6 +1,6 @@
 """Numerical optimisers behind one ask/tell seam: the honest baselines.
 
-Every strategy begins at the defaults, works in the unit cube of a `Space`, and depends on its seed alone, so
+Every strategy begins at its start, works in the unit cube of a `Space`, and depends on its seed alone, so
 that telling it the recorded scores again brings it back to where it was.
 """
 
@@ -34,15 +34,18 @@ class Strategy(Protocol):
         ...
 
 
-def open_strategy(name: str, space: Space, *, budget: int, seed: int) -> Strategy:
+def open_strategy(
+    name: str, space: Space, *, budget: int, seed: int, start: Parameters | None = None
+) -> Strategy:
     """A strategy by name.
 
     Args:
         name: random (uniform), lhs (Latin hypercube of `budget` points), tpe (optuna), cmaes (cma), or steps
             (the steps a mind may take, drawn at random and kept by the same rule: what a mind must beat).
         space: what is moved.
-        budget: evaluations in all, the defaults included.
+        budget: evaluations in all, the start included.
         seed: fixes every draw.
+        start: what is measured first; None is the defaults.
 
     Raises:
         TrainerSettingInvalid: there is no such strategy.
@@ -57,14 +60,14 @@ def open_strategy(name: str, space: Space, *, budget: int, seed: int) -> Strateg
     }
     if name not in makers:
         raise TrainerSettingInvalid(name="strategy", detail=f"{name!r} is none of {', '.join(STRATEGIES)}")
-    made: Strategy = makers[name](space, budget, seed)
+    made: Strategy = makers[name](space, budget, seed, start or Parameters())
     return made
 
 
 class _Random:
-    def __init__(self, space: Space, budget: int, seed: int) -> None:
+    def __init__(self, space: Space, budget: int, seed: int, start: Parameters) -> None:
         self._rng = np.random.default_rng([seed, 1])
-        self._first: Vector | None = space.vector(Parameters())
+        self._first: Vector | None = space.vector(start)
         self._size = len(space.names)
 
     def ask(self) -> Vector:
@@ -76,10 +79,10 @@ class _Random:
 
 
 class _Hypercube(_Random):
-    def __init__(self, space: Space, budget: int, seed: int) -> None:
+    def __init__(self, space: Space, budget: int, seed: int, start: Parameters) -> None:
         from scipy.stats import qmc  # noqa: PLC0415 - slow to import
 
-        super().__init__(space, budget, seed)
+        super().__init__(space, budget, seed, start)
         sampler = qmc.LatinHypercube(len(space.names), rng=np.random.default_rng([seed, 2]))
         self._points = iter(sampler.random(max(1, budget - 1)))
 
@@ -89,7 +92,7 @@ class _Hypercube(_Random):
 
 
 class _Tpe:
-    def __init__(self, space: Space, budget: int, seed: int) -> None:
+    def __init__(self, space: Space, budget: int, seed: int, start: Parameters) -> None:
         try:
             import optuna  # noqa: PLC0415 - an optional library
         except ImportError as error:
@@ -98,8 +101,7 @@ class _Tpe:
         self._names = space.names
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(20, max(5, budget // 5)))
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        start = dict(zip(self._names, map(float, space.vector(Parameters())), strict=True))
-        self._study.enqueue_trial(start)
+        self._study.enqueue_trial(dict(zip(self._names, map(float, space.vector(start)), strict=True)))
         self._trial: Any = None
 
     def ask(self) -> Vector:
@@ -111,12 +113,12 @@ class _Tpe:
 
 
 class _Cmaes:
-    def __init__(self, space: Space, budget: int, seed: int) -> None:
+    def __init__(self, space: Space, budget: int, seed: int, start: Parameters) -> None:
         try:
             import cma  # noqa: PLC0415 - an optional library
         except ImportError as error:
             raise OptimiserMissing(strategy="cmaes", library="cma") from error
-        self._start: Vector | None = space.vector(Parameters())
+        self._start: Vector | None = space.vector(start)
         # A start on the boundary would have half of all steps clipped away.
         inner = np.clip(self._start, 0.02, 0.98)
         rng = np.random.default_rng([seed, 4])
@@ -152,10 +154,10 @@ class _Cmaes:
 class _Steps:
     """Random proposals through the machinery that minds use: one to three steps from the best so far."""
 
-    def __init__(self, space: Space, budget: int, seed: int) -> None:
+    def __init__(self, space: Space, budget: int, seed: int, start: Parameters) -> None:
         self._space = space
         self._rng = np.random.default_rng([seed, 3])
-        self._best = Parameters()
+        self._best = start
         self._first = True
 
     def ask(self) -> Vector:
@@ -177,4 +179,4 @@ class _Steps:
     def tell(self, point: Vector, score: float, *, kept: bool) -> None:
         self._first = False
         if kept:
-            self._best = self._space.parameters(point)
+            self._best = self._space.parameters(point, self._best)
