@@ -28,12 +28,14 @@ __all__ = [
     "Candidates",
     "Symbols",
     "find_candidates",
-    "imports_of",
+    "import_texts",
+    "imports_in",
     "join_names",
     "join_shingles",
     "names_of_file",
     "resolve",
     "shingles_of",
+    "symbols_of",
 ]
 
 Pass = Literal["shadow", "final"]
@@ -52,7 +54,8 @@ _CONFIDENCE = {
 _MOST_NAMESAKES = 12
 _USE = itemgetter(3, 0, 5)
 """Scope, name and receiver's class of a reference's row."""
-_BETWEEN, _WITHIN = "\x1f", "\x1e"
+_BETWEEN, _WITHIN, _IMPORTS = "\x1f", "\x1e", "\x1d"
+_RESERVED = str.maketrans(dict.fromkeys("\0\x1d\x1e\x1f"))
 _BLOCK = 4_000_000
 """A name defined more often than this is only resolved within its file, by type or by import."""
 
@@ -92,15 +95,24 @@ def names_of_file(record: FileRecord, text: str) -> bytes:
 
 
 def _import_text(item: Import) -> str:
-    fields = (item.module, _WITHIN.join(item.names), item.alias, str(item.line), str(item.level))
-    return _BETWEEN.join(fields).replace("\0", "")
+    words = (_free(item.module), _WITHIN.join(map(_free, item.names)), _free(item.alias))
+    return _BETWEEN.join((*words, str(item.line), str(item.level)))
 
 
-def imports_of(blob: bytes) -> tuple[Import, ...]:
-    """The imports that `names_of_file` kept."""
+def _free(text: str) -> str:
+    return text.translate(_RESERVED) if not text.isprintable() else text
+
+
+def import_texts(blob: bytes) -> str:
+    """All imports that `names_of_file` kept, as one text."""
+    return _IMPORTS.join(unpack(blob)["imports"])
+
+
+def imports_in(text: str) -> tuple[Import, ...]:
+    """The imports of such a text."""
     found: list[Import] = []
-    for text in unpack(blob)["imports"]:
-        module, names, alias, line, level = str(text).split(_BETWEEN)
+    for item in text.split(_IMPORTS) if text else ():
+        module, names, alias, line, level = item.split(_BETWEEN)
         found.append(
             Import(module, tuple(names.split(_WITHIN)) if names else (), alias, int(line), int(level))
         )
@@ -199,14 +211,20 @@ def join_names(blobs: Sequence[bytes]) -> tuple[Symbols, Ints]:
         used[:, 1:3] = mapping[used[:, 1:3]] if len(used) else used[:, 1:3]
         definitions.append(rows)
         uses.append(np.column_stack([used, np.full(len(used), file, np.int32)]))
-    symbols = _symbols(list(table), definitions)
+    rows = np.concatenate(definitions) if definitions else np.zeros((0, 5), np.int32)
+    symbols = symbols_of(list(table), rows, np.array([len(part) for part in definitions], np.int64))
     every = np.concatenate(uses) if uses else np.zeros((0, 5), np.int32)
     return symbols, every.astype(np.int32)
 
 
-def _symbols(names: list[str], definitions: list[Ints]) -> Symbols:
-    sizes = [len(rows) for rows in definitions]
-    rows = np.concatenate(definitions) if definitions else np.zeros((0, 5), np.int32)
+def symbols_of(names: Sequence[str], rows: Ints, sizes: NDArray[np.integer]) -> Symbols:
+    """The table of definitions.
+
+    Args:
+        names: distinct texts.
+        rows: name, parent, kind, line and last line of each definition, file by file.
+        sizes: how many definitions each file has.
+    """
     name, parent, kind, line, end_line = (
         np.ascontiguousarray(rows[:, column], np.int32) for column in range(5)
     )

@@ -217,14 +217,19 @@ class Index:
             return patch(older, places)
         return None
 
-    def file_artifacts(self, name: str, version: int, build: "Builder") -> list[bytes]:
+    def file_artifacts(
+        self, name: str, version: int, build: "Builder", positions: Sequence[int] | None = None
+    ) -> list[bytes]:
         """Bytes made from each file alone, in the order of `files`; only files that changed are built again.
+
+        `positions` asks for some files only, in that order.
 
         `build` gets the record and its text, must depend on nothing else, and be a function at the top of a
         module:
         it may run in another process.
         """
-        keys = [artifact_key(name, version, entry) for entry in self.entries]
+        places = range(len(self.entries)) if positions is None else positions
+        keys = [artifact_key(name, version, self.entries[place]) for place in places]
         known = {key: self._facts[key] for key in keys if key in self._facts}
         wanted = [key for key in keys if key not in known]
         for start in range(0, len(wanted), _BATCH):
@@ -232,18 +237,19 @@ class Index:
         if self._store is not None:
             # They are in the store from now on, and were handed over only for the first look.
             self._facts = {}
-        missing = [position for position, key in enumerate(keys) if key not in known]
-        for positions, made in self._made(build, missing):
+        key_of = dict(zip(places, keys, strict=True))
+        missing = [position for position in places if key_of[position] not in known]
+        for batch, made in self._made(build, missing):
             fresh: list[tuple[str, bytes]] = []
-            for position, payload in zip(positions, made, strict=True):
+            for position, payload in zip(batch, made, strict=True):
                 if payload is None:
                     # It changed under this index: what it gives now is used, and not kept.
                     self._stale.add(self.paths[position])
                     record = self.records([position])[0]
-                    known[keys[position]] = build(record, self.text(record.path))
+                    known[key_of[position]] = build(record, self.text(record.path))
                 else:
-                    known[keys[position]] = payload
-                    fresh.append((keys[position], payload))
+                    known[key_of[position]] = payload
+                    fresh.append((key_of[position], payload))
             if fresh and self._store is not None:
                 self._store.write(fresh)
         return [known[key] for key in keys]

@@ -23,18 +23,23 @@ from hal9.ripmap.tokenize import identifier_parts, join_codes, stem, stem_codes,
 
 __all__ = [
     "FIELDS",
+    "MATRICES",
     "FileWords",
     "Lexicon",
     "assemble",
+    "by_token",
     "file_words",
     "join_pairs",
+    "pairs_of",
     "path_words",
+    "read_file",
     "words_of_file",
 ]
 
 FIELDS = ("names", "path", "imports", "docs")
 """A file's fields beside the body."""
-_MATRICES = ("body", "head", *FIELDS)
+MATRICES = ("body", "head", *FIELDS)
+"""By chunk the first two, by file the others."""
 _PARENT_WEIGHT = 0.5
 """What encloses a chunk counts half of its own name."""
 
@@ -183,7 +188,7 @@ def words_of_file(record: FileRecord, text: str) -> bytes:
 def join_pairs(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], Ints]:
     """Word pairs of the primary files in ascending order, and the file of each."""
     chosen = np.flatnonzero(primary)
-    parts = [np.asarray(unpack(blobs[int(position)])["pairs"]) for position in chosen]
+    parts = [pairs_of(blobs[int(position)]) for position in chosen]
     if not parts:
         return np.zeros(0, np.uint32), np.zeros(0, np.int32)
     every = np.concatenate(parts)
@@ -203,7 +208,13 @@ def _halves(counts: Floats) -> NDArray[np.generic]:
     return doubled.astype(np.uint8) if not len(counts) or doubled.max() < 1 << 8 else counts
 
 
-def _read_file(blob: bytes) -> FileWords:
+def pairs_of(blob: bytes) -> NDArray[np.uint32]:
+    """The word pairs that `words_of_file` kept."""
+    return np.asarray(unpack(blob)["pairs"], np.uint32)
+
+
+def read_file(blob: bytes) -> FileWords:
+    """The counts that `words_of_file` kept."""
     found = unpack(blob)
     ends = np.cumsum(found["sizes"]).tolist()
     counts = np.asarray(found["count"])
@@ -214,7 +225,7 @@ def _read_file(blob: bytes) -> FileWords:
     )
     matrices = {
         name: tuple(column[start:end] for column in columns)
-        for name, start, end in zip(_MATRICES, [0, *ends], ends, strict=False)
+        for name, start, end in zip(MATRICES, [0, *ends], ends, strict=False)
     }
     return FileWords(found["vocabulary"], found["owner"], matrices)  # type: ignore[arg-type]
 
@@ -309,7 +320,7 @@ class Lexicon:
         """The inverse of `packed`."""
         return cls(
             vocabulary=Vocabulary.unpacked("vocabulary", found),
-            matrices={name: Lines.unpacked(name, found) for name in _MATRICES},
+            matrices={name: Lines.unpacked(name, found) for name in MATRICES},
             chunk_file=found["chunk_file"],  # type: ignore[arg-type]
             chunk_owner=found["chunk_owner"],  # type: ignore[arg-type]
             lengths={name[7:]: value for name, value in found.items() if name.startswith("length.")},  # type: ignore[misc]
@@ -329,7 +340,7 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
         blobs: `words_of_file` of every file of the index, in its order.
         primary: which files are source code; document frequencies are theirs.
     """
-    files = [_read_file(blob) for blob in blobs]
+    files = [read_file(blob) for blob in blobs]
     vocabulary: dict[str, int] = {}
     columns = [
         np.fromiter(
@@ -343,13 +354,13 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
     starts = np.concatenate([[0], np.cumsum(chunks)]).astype(np.int64)
     matrices: dict[str, Lines] = {}
     lengths: dict[str, Floats] = {}
-    for name in _MATRICES:
+    for name in MATRICES:
         by_chunk = name in ("body", "head")
         height = int(starts[-1]) if by_chunk else len(files)
         offsets = starts if by_chunk else np.arange(len(files))
         rows, tokens, counts = _joined(name, files, columns, offsets)
         lengths[name] = np.bincount(rows, counts, height).astype(np.float32)
-        matrices[name] = _by_token(rows, tokens, counts, (height, len(vocabulary)))
+        matrices[name] = by_token(rows, tokens, counts, (height, len(vocabulary)))
     chunk_file = np.repeat(np.arange(len(files), dtype=np.int32), chunks)
     lengths["file"] = np.bincount(chunk_file, lengths["body"], len(files)).astype(np.float32)
     counted = np.zeros(len(vocabulary), np.float32)
@@ -390,7 +401,7 @@ def _joined(
     )
 
 
-def _by_token(rows: Ints, tokens: Ints, counts: Floats, shape: tuple[int, int]) -> Lines:
+def by_token(rows: Ints, tokens: Ints, counts: Floats, shape: tuple[int, int]) -> Lines:
     """The matrix by columns: one counting sort, which is what makes it worth loading scipy here."""
     import scipy.sparse as sp  # noqa: PLC0415 - building only; queries do without
 

@@ -3,7 +3,7 @@
 Made once per state of the tree and kept through the index's artifact cache; a query never touches the files.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,18 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.codec import Packed, pack, unpack
-from hal9.ripmap.facts import FACTS, FACTS_VERSION, facts_of_file, names_part, words_part
-from hal9.ripmap.graph import Candidates, Symbols, find_candidates, imports_of, join_names, join_shingles
-from hal9.ripmap.index import Index
-from hal9.ripmap.lexical import Lexicon, assemble, join_pairs
-from hal9.ripmap.model import Import, Role
-from hal9.ripmap.modules import ModuleMap, Names, PathFinder
-from hal9.ripmap.sparse import Lines, lines_of
+from hal9.ripmap.facts import FACTS, FACTS_VERSION, facts_of_file
+from hal9.ripmap.graph import Candidates, Symbols, find_candidates
+from hal9.ripmap.index import Index, Patch
+from hal9.ripmap.lexical import Lexicon
+from hal9.ripmap.model import Role
+from hal9.ripmap.modules import Names, PathFinder
+from hal9.ripmap.sparse import Lines
+from hal9.ripmap.survey import Survey, primary_files, rarity_of, survey
 from hal9.ripmap.texts import Vocabulary
 
 __all__ = ["TERRAIN_VERSION", "Terrain", "build_terrain", "terrain_of"]
 
-TERRAIN_VERSION = 8
+TERRAIN_VERSION = 9
 _LINKS_VERSION = 1
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -134,7 +135,7 @@ class Terrain:
     @cached_property
     def rarity(self) -> Array:
         """Inverse document frequency of every word among primary files."""
-        return _rarity(self.lexicon)
+        return rarity_of(self.lexicon)
 
     @cached_property
     def cache(self) -> dict[Any, Any]:
@@ -150,23 +151,41 @@ class Terrain:
         return self.cache[key]
 
 
-def primary_files(roles: Ints) -> Bools:
-    """Source that is nothing else besides; where there is none, every file."""
-    others = Role.TEST | Role.EXAMPLE | Role.GENERATED | Role.VENDORED | Role.DOCS
-    found: Bools = ((roles & int(Role.SOURCE)) > 0) & ((roles & int(others)) == 0)
-    return found if found.any() else np.ones(len(roles), np.bool_)
-
-
 def terrain_of(index: Index) -> Terrain:
-    """The index's terrain, from memory, from the cache, or built."""
+    """The index's terrain, from memory, from the cache, patched, or built."""
     found = _KEPT.get(index)
     if found is None:
-        found = _unpacked(
-            index.paths, unpack(index.artifact("terrain", TERRAIN_VERSION, lambda: pack(_packed(index))))
+        made = index.artifact(
+            "terrain", TERRAIN_VERSION, lambda: pack(_surveyed(index).packed()), patch=_patcher(index)
         )
+        found = _unpacked(index.paths, unpack(made))
         found.keep = _keeper(index)
         _KEPT[index] = found
     return found
+
+
+def _surveyed(index: Index) -> Survey:
+    facts = index.file_artifacts(FACTS, FACTS_VERSION, facts_of_file)
+    return survey(index.paths, _roles(index), facts)
+
+
+def _roles(index: Index) -> Ints:
+    return np.array([entry.roles for entry in index.entries], np.int32)
+
+
+def _patcher(index: Index) -> Patch:
+    def patch(older: memoryview, places: list[int]) -> bytes | None:
+        from hal9.ripmap.patching import patched  # noqa: PLC0415 - only after an edit
+
+        changed = [position for position, place in enumerate(places) if place < 0]
+
+        def facts() -> list[bytes]:
+            return index.file_artifacts(FACTS, FACTS_VERSION, facts_of_file, changed)
+
+        made = patched(Survey.unpacked(unpack(older)), places, index.paths, _roles(index), facts)
+        return pack(made.packed()) if made is not None else None
+
+    return patch
 
 
 def _keeper(index: Index) -> Callable[[Callable[[], bytes]], "bytes | memoryview"]:
@@ -182,96 +201,29 @@ def _keeper(index: Index) -> Callable[[Callable[[], bytes]], "bytes | memoryview
 
 def build_terrain(index: Index) -> Terrain:
     """Build it anew, around the cache."""
-    return _unpacked(index.paths, _packed(index))
-
-
-def _packed(index: Index) -> Packed:
-    roles = np.array([entry.roles for entry in index.entries], np.int32)
-    facts = index.file_artifacts(FACTS, FACTS_VERSION, facts_of_file)
-    blobs, word_blobs = [names_part(fact) for fact in facts], [words_part(fact) for fact in facts]
-    lexicon = assemble(word_blobs, primary_files(roles))
-    pairs, pair_file = join_pairs(word_blobs, primary_files(roles))
-    imports = _imports(Names(index.paths, roles), [imports_of(blob) for blob in blobs])
-    symbols, uses = join_names(blobs)
-    shingles, shingle_file = join_shingles(blobs)
-    values: Packed = {
-        "roles": roles,
-        "uses": uses,
-        "shingles": shingles,
-        "shingle_file": shingle_file,
-        "pairs": pairs,
-        "pair_file": pair_file,
-    }
-    token, file = _definers(lexicon, symbols, primary_files(roles))
-    values |= {"definers.token": token, "definers.file": file}
-    values |= {f"lexicon.{name}": value for name, value in lexicon.packed().items()}
-    values |= {f"symbols.{name}": getattr(symbols, name) for name in symbols.__slots__}
-    counts = np.bincount(symbols.name, minlength=len(symbols.names))
-    names = Vocabulary.of(symbols.names)
-    return (
-        values
-        | imports.packed("imports")
-        | _test_words(lexicon, roles).packed("test_words")
-        | {
-            "names.codes": names.codes,
-            "names.order": names.order,
-            "head_rarity": _head_rarity(lexicon),
-            "by_name": np.argsort(symbols.name, kind="stable").astype(np.int32),
-            "name_start": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
-        }
-    )
-
-
-def _rarity(lexicon: Lexicon) -> Array:
-    counts = lexicon.document_count.astype(np.float64)
-    return np.log1p((lexicon.documents - counts + 0.5) / (counts + 0.5))
-
-
-def _head_rarity(lexicon: Lexicon) -> Array:
-    head = lexicon.matrices["head"]
-    rarity = np.repeat(_rarity(lexicon), head.sizes)
-    return np.bincount(head.indices, rarity, head.across).astype(np.float64)
-
-
-def _test_words(lexicon: Lexicon, roles: Ints) -> Lines:
-    body = lexicon.matrices["body"]
-    tests = (roles & int(Role.TEST) > 0) & (roles & int(Role.SOURCE) > 0)
-    kept = np.flatnonzero(tests[lexicon.chunk_file][body.indices])
-    rows = body.indices[kept]
-    order = np.argsort(rows, kind="stable")
-    tokens = body.line_of_entry[kept][order].astype(np.int32)
-    counts = np.bincount(rows, minlength=body.across)
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(body.indptr.dtype)
-    return Lines(np.ones(len(tokens), np.int8), tokens, indptr, len(body))
+    return _unpacked(index.paths, _surveyed(index).packed())
 
 
 def _unpacked(paths: tuple[str, ...], found: Packed) -> Terrain:
-    groups: dict[str, dict[str, Any]] = {"lexicon": {}, "symbols": {}}
-    for name, value in found.items():
-        label, _, rest = name.partition(".")
-        if label in groups:
-            groups[label][rest] = value
-    lexicon = Lexicon.unpacked(groups["lexicon"])
-    symbols = Symbols(**groups["symbols"])
+    base = Survey.unpacked(found)
+    shape = (len(base.lexicon.vocabulary), len(paths))
     return Terrain(
         paths=paths,
-        roles=found["roles"],  # type: ignore[arg-type]
-        lexicon=lexicon,
-        symbols=symbols,
-        uses=found["uses"],  # type: ignore[arg-type]
-        imports=Lines.unpacked("imports", found),
-        shingles=found["shingles"],  # type: ignore[arg-type]
-        shingle_file=found["shingle_file"],  # type: ignore[arg-type]
-        pairs=found["pairs"],  # type: ignore[arg-type]
-        pair_file=found["pair_file"],  # type: ignore[arg-type]
-        definers_by_token=_ones(
-            found["definers.token"], found["definers.file"], (len(lexicon.vocabulary), len(paths))
-        ),
+        roles=base.roles,
+        lexicon=base.lexicon,
+        symbols=base.symbols,
+        uses=base.uses,
+        imports=base.imports,
+        shingles=base.shingles,
+        shingle_file=base.shingle_file,
+        pairs=base.pairs,
+        pair_file=base.pair_file,
+        definers_by_token=_ones(found["definers.token"], found["definers.file"], shape),
         head_rarity=found["head_rarity"],  # type: ignore[arg-type]
         test_words=Lines.unpacked("test_words", found),
         by_name=found["by_name"],  # type: ignore[arg-type]
         name_start=found["name_start"],  # type: ignore[arg-type]
-        names=Vocabulary(symbols.names, found["names.codes"], found["names.order"]),  # type: ignore[arg-type]
+        names=base.names,
     )
 
 
@@ -279,32 +231,3 @@ def _ones(rows: Any, columns: Any, shape: tuple[int, int]) -> Lines:
     """A matrix of ones from coordinates that are sorted by row."""
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(np.int32)
     return Lines(np.ones(len(rows), np.float32), columns, indptr, shape[1])
-
-
-def _definers(lexicon: Lexicon, symbols: Symbols, primary: Bools) -> tuple[Ints, Ints]:
-    """(token, file) pairs, distinct and ascending, where a primary file defines the whole name."""
-    columns = {word: column for column, word in enumerate(lexicon.vocabulary)}
-    column = np.array([columns.get(name.strip("_").lower(), -1) for name in symbols.names], np.int64)
-    token = column[symbols.name]
-    keep = (token >= 0) & primary[symbols.file]
-    pairs = np.unique(np.column_stack([token[keep], symbols.file[keep]]), axis=0).astype(np.int32)
-    return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
-
-
-def _imports(names: Names, every: Sequence[tuple[Import, ...]]) -> Lines:
-    modules = ModuleMap(names, every)
-    rows: list[int] = []
-    columns: list[int] = []
-    values: list[float] = []
-    for source, imports in enumerate(every):
-        reached: dict[int, float] = {}
-        for item in imports:
-            for target, directness in modules.targets(source, item).items():
-                reached[target] = max(directness, reached.get(target, 0.0))
-        rows += [source] * len(reached)
-        columns += reached
-        values += reached.values()
-    size = len(names.paths)
-    return lines_of(
-        np.array(rows, np.int64), np.array(columns, np.int64), np.array(values, np.float32), (size, size)
-    )

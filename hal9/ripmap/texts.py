@@ -104,6 +104,16 @@ class Vocabulary:
             place += 1
         return otherwise
 
+    def extended(self, added: "Sequence[str]") -> "Vocabulary":
+        """The same with further texts, none of them known, numbered after the others."""
+        if not added:
+            return self
+        codes = np.empty(len(self.order) + len(added), np.uint32)
+        codes[self.order] = self.codes
+        codes[len(self.order) :] = np.fromiter(map(code_of, added), np.uint32, len(added))
+        order = np.argsort(codes, kind="stable").astype(np.int32)
+        return Vocabulary([*self.texts, *added], codes[order], order)
+
     def packed(self, name: str) -> dict[str, Any]:
         """Arrays for `codec.pack`, their names beginning with `name`."""
         return {name: list(self.texts), f"{name}.codes": self.codes, f"{name}.order": self.order}
