@@ -28,11 +28,14 @@ from hal9.trainer.changes import (
 )
 from hal9.trainer.evaluator import Gain
 from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings
+from hal9.trainer.outer import OuterSettings, run_stack
+from hal9.trainer.population import FIXED, run_population
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.runs import Ground
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.views import ledger_lines, why_lines
-from tests.trainer.support import OUTER, inner_mind
+from tests.trainer.support import OUTER, inner_mind, outer_mind
+from tests.trainer.test_outer import one_each, workshop
 
 GOOD = {"weight_tests": ["increase", "large", "tests tell"]}
 BAD = {"weight_pairs": ["increase", "large", "pairs"]}
@@ -219,3 +222,40 @@ def test_the_commands_of_the_house_read_a_runs_ledger(tmp_path: Path) -> None:
     )  # fmt: skip
     rows = json.loads(done.stdout)
     assert [row["kind"] for row in rows] == ["prompt", "prompt_set", "state"]
+
+
+async def outer_rows(ground: Ground, folder: Path, *, population: bool) -> list[tuple[str, str, str]]:
+    """Kind, state and content of every change of an outer run; the run is gone on with once more at the end."""
+    seen: list[list[tuple[str, str, str]]] = []
+    for _ in range(2):
+        path = folder / "run" / "outer_scratchpad.json"
+        pad = Scratchpad.load(path) if path.is_file() else Scratchpad.create(path, "outer", {})
+        with open_ledger(folder / "run") as ledger:
+            shop = workshop(ground, folder, outer_mind(one_each))
+            shop.ledger = ledger
+            if population:
+                done = await run_population(shop, pad, OuterSettings(steps=4), policy=FIXED)
+            else:
+                done = await run_stack(shop, pad, OuterSettings(steps=4, explore=0.0))
+            assert ledger.parameters.changes() == done.params
+            assert ledger.ledger.verify() > 0
+            best = shop.shelf.load(done.best).promptgram
+            assert ledger.prompts.current(TUNER).content_hash == best.content_hash
+            seen.append(
+                [(row.kind, row.state, str(row.evidence["what"]["content"])) for row in ledger.rows()]
+            )
+    assert seen[0] == seen[1]
+    return seen[0]
+
+
+async def test_edits_and_the_best_parameters_of_an_outer_run_are_changes_in_both_topologies(
+    ground: Ground, tmp_path: Path
+) -> None:
+    rows = await outer_rows(ground, tmp_path / "stack", population=False)
+    edits = [row for row in rows if row[0] == "prompt"]
+    assert len(edits) >= 3
+    assert {state for _, state, _ in edits} == {"applied", "rejected"}
+    assert [row[1] for row in rows if row[0] == "parameter"] == ["applied"] * (len(rows) - len(edits))
+    assert len(rows) > len(edits)
+    fixed = await outer_rows(ground, tmp_path / "population", population=True)
+    assert sorted(row for row in fixed if row[0] == "prompt") == sorted(edits)
