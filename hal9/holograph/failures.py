@@ -7,7 +7,9 @@ Factors never follow from outcomes: edges out of an outcome are ruled out.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,15 @@ from hal9.holograph.scoring import GaussianScore
 from hal9.holograph.search import best_graph
 from hal9.holograph.spec import Problem, Variable
 from hal9.holograph.state import FloatArray
+from hal9.holograph.store import RunStore
 from hal9.holograph.table import Table
 from hal9.minds.protocol import Mind
 
 __all__ = ["Cause", "Causes", "causes"]
 
 Row = Mapping[str, Any]
+_MOST_COLUMNS = 24
+"""How many columns are kept, those most associated with the outcomes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,9 @@ async def causes(
     outcomes: Sequence[str],
     descriptions: Mapping[str, str] | None = None,
     mind: Mind | None = None,
+    answers: Path | None = None,
     budget_queries: int = 30,
     resamples: int = 40,
-    most_columns: int = 24,
     seed: int = 0,
 ) -> Causes:
     """Find what causes the outcomes.
@@ -87,9 +92,10 @@ async def causes(
         outcomes: keys that are effects only, e.g. ("failed",).
         descriptions: what a key means, for the mind.
         mind: an open mind that is asked where the data leaves it open; None uses the data alone.
+        answers: file in which the mind's replies are kept, so that a question that was answered before, in
+            this call or in one that was killed, costs nothing again; None keeps nothing.
         budget_queries: most questions to the mind.
         resamples: bootstrap samples behind each probability.
-        most_columns: how many columns are kept, those most associated with the outcomes first.
         seed: of the bootstrap.
 
     Raises:
@@ -107,7 +113,7 @@ async def causes(
     for outcome in outcomes:
         if outcome not in names:
             raise NoOutcome(problem=f"{outcome!r} {left_out[outcome]}")
-    names, values, dropped = _most_associated(names, values, outcomes, most_columns)
+    names, values, dropped = _most_associated(names, values, outcomes, _MOST_COLUMNS)
     left_out.update(dropped)
     if len(names) < 2:
         raise NoOutcome(problem="no factor varies between the cases")
@@ -120,7 +126,8 @@ async def causes(
     inquiry = Inquiry(problem, Settings(budget_queries=budget_queries, fit_every=0), table)
     _forbid(inquiry, outcomes)
     if mind is not None:
-        await discover(inquiry, MindAnswerer(mind, problem))
+        with RunStore(answers) if answers is not None else nullcontext() as cache:
+            await discover(inquiry, MindAnswerer(mind, problem, cache))
     return _bootstrap(inquiry, table, tuple(outcomes), left_out, resamples, seed)
 
 

@@ -1,12 +1,13 @@
 import asyncio
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import hal9.holograph
-from hal9.errors import NoOutcome, UnknownVariable
+from hal9.errors import MindUnreachable, NoOutcome, UnknownVariable
 from hal9.holograph import Drawn, DrawnEdge, causes, dot, svg
 from hal9.minds import Request, ScriptedMind
 
@@ -65,6 +66,35 @@ def test_a_mind_is_asked_within_its_budget_and_never_about_causes_from_outcomes(
     found = asyncio.run(causes(journal(300), outcomes=("failed",), mind=mind, budget_queries=6, resamples=4))
     assert len(asked) == 6
     assert all(edge.cause != "failed" for edge in found.edges)
+
+
+def test_answers_of_a_call_that_broke_off_are_not_asked_again(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def script(request: Request) -> Any:
+        asked.append(request.messages[-1].content)
+        if len(asked) == 4:
+            return MindUnreachable(mind="doctor", detail="gone")
+        assert request.schema is not None
+        kinds = request.schema["properties"]
+        extra = {"names": [], "effect": "unclear"}
+        return {"confidence": 0.2, "verdict": "unknown", **{k: v for k, v in extra.items() if k in kinds}}
+
+    async def once() -> None:
+        mind = ScriptedMind(script, name="doctor")
+        kept = tmp_path / "answers.db"
+        await causes(
+            journal(300), outcomes=("failed",), mind=mind, answers=kept, budget_queries=6, resamples=2
+        )
+
+    with pytest.raises(MindUnreachable):
+        asyncio.run(once())
+    asyncio.run(once())
+    assert len(asked) == 4 + 3
+    assert asked[3] == asked[4]
+    assert len(set(asked)) == 6
+    asyncio.run(once())
+    assert len(asked) == 7
 
 
 def test_rows_that_can_say_nothing_are_refused_with_the_reason() -> None:
