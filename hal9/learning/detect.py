@@ -94,6 +94,8 @@ def detect_feedback(feedback: Feedback, task: TaskRow, *, quality: QualitySettin
     """The error in what a user said; None when they are content."""
     answer = task.result.answer if task.result else ""
     words = feedback.words
+    if feedback.verdict is None and feedback.expected is not None and _is_given(task, feedback.expected):
+        return None
     if feedback.verdict == "reject":
         text = words or "the user rejected the answer without a reason"
         return Detection(
@@ -122,6 +124,16 @@ def detect_feedback(feedback: Feedback, task: TaskRow, *, quality: QualitySettin
             failure_point="user",
         )
     return None
+
+
+def _is_given(task: TaskRow, expected: str) -> bool:
+    """Whether the answer, or the one file that was written, is what the user expects."""
+    if task.result is None:
+        return False
+    given = [task.result.answer]
+    if len(task.result.changes) == 1:
+        given.append(task.result.changes[0].content or "")
+    return any(one.strip() == expected.strip() for one in given)
 
 
 def _of_failure(

@@ -171,7 +171,7 @@ class LearningEngine:
         if not await self._may_learn():
             return FeedbackReport(said=("recorded; learning is paused, nothing was learned",))
         lesson = None
-        if feedback.words or feedback.expected is not None:
+        if feedback.words or (feedback.expected is not None and detection is not None):
             lesson = await self.lessons.from_feedback(feedback, task, steps, cause=cause)
             if lesson.mitigation_id is None:
                 said.append(f"no rule: {lesson.reason}")
@@ -217,8 +217,6 @@ class LearningEngine:
         passed: bool | None = detection is None
         if feedback.verdict is None and feedback.score is None and feedback.expected is None:
             return  # a note alone judges nothing
-        if feedback.verdict is None and feedback.expected is not None and task.result is not None:
-            passed = feedback.expected.strip() == task.result.answer.strip()
         revised = replace(outcome, passed=passed, judged_by="user", revises=True)
         if save_outcome(self.store, revised):
             for listener in self.on_outcome:

@@ -33,6 +33,7 @@ __all__ = ["CHANGES", "Gate", "Perform", "mcnemar_worse"]
 
 _log = logging.getLogger("hal9.learning.gate")
 _SPARE = 4
+_LOOK_SECONDS = 1.0
 _OUTDATED = "the prompt was changed meanwhile"
 CHANGES = ("prompt", "parameter", "model")
 Perform = Callable[[ReplayCase, str, Promptgram, str], Awaitable[bool | None]]
@@ -88,6 +89,7 @@ class Gate:
         self._perform = perform
         self._alert = alert
         self._warned: set[str] = set()
+        self._looked = float("-inf")
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -261,16 +263,20 @@ class Gate:
 
     def _warn(self) -> None:
         """Tell people what worries: each thing once, and again when it had passed and is back."""
-        now = {
+        now = self.store.clock.now()
+        if now - self._looked < _LOOK_SECONDS:
+            return  # hundreds of tasks may finish within a second, and each look reads many outcomes
+        self._looked = now
+        worries = {
             one.scope: f"forgetting: {one.scope} was solved {one.solved} times, "
             f"its last {one.failed_lately} tasks failed"
             for one in self.stability.forgotten()
         }
-        now |= {one.key: one.text for one in self.stability.unusual()}
-        for key, text in now.items():
+        worries |= {one.key: one.text for one in self.stability.unusual()}
+        for key, text in worries.items():
             if key not in self._warned:
                 self._alert(text)
-        self._warned = set(now)
+        self._warned = set(worries)
 
     def _judge_canary(self, change: Change) -> int:
         settings = self._settings().gate

@@ -367,6 +367,7 @@ async def test_a_fall_of_the_whole_and_a_surge_of_one_error_raise_an_alert_once(
     for _ in range(120):
         judged.task(True)
     await engine.gate.step()
+    clock.advance(1)
     with store.writing() as tables:
         tables.conn.execute(
             "UPDATE outcomes SET error_type = 'timeout' WHERE rowid > (SELECT max(rowid) - 8 FROM outcomes)"
