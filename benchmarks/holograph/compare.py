@@ -91,12 +91,14 @@ def fit_ours(method, data, accuracy, seed):
     return graphs[0.5], threshold_curve(graphs.__getitem__, data.truth)
 
 
-def stored_ours(fits, problem, seed, data, accuracy):
-    """Our three graphs of a data set, from the store where the code is the same."""
+def stored_ours(fits, problem, seed, data, accuracy, *, fit):
+    """Our three graphs of a data set, from the store where the code is the same, else fitted if `fit`."""
     found = {}
     for method in ("data only", "language only", "hybrid"):
         digest = digest_of(data, digest_of_code(), accuracy if method != "data only" else None)
         entry = fits.get(problem, seed, method, digest)
+        if entry is None and not fit:
+            continue
         if entry is None:
             start = time.process_time()
             graph, curve = fit_ours(method, data, accuracy, seed)
@@ -112,10 +114,10 @@ def stored_ours(fits, problem, seed, data, accuracy):
     return found
 
 
-def scored(fits, problem, seed, data, accuracy):
+def scored(fits, problem, seed, data, accuracy, *, fit):
     """Per method (Scores, seconds), or the limit that it went over."""
     truth, found = data.truth, {}
-    for method, (graph, seconds, curve) in stored_ours(fits, problem, seed, data, accuracy).items():
+    for method, (graph, seconds, curve) in stored_ours(fits, problem, seed, data, accuracy, fit=fit).items():
         found[method] = (score(graph, truth), seconds, curve)
         if method == "data only":
             # Read as kindly as GES and PC are, whose results are equivalence classes.
@@ -136,11 +138,11 @@ def scored(fits, problem, seed, data, accuracy):
     return found
 
 
-def rows_of(problem, fits, sets, accuracy):
+def rows_of(problem, fits, sets, accuracy, *, fit=True):
     """One row per method."""
     runs = {}
     for seed, data in sets.items():
-        for method, found in scored(fits, problem, seed, data, accuracy).items():
+        for method, found in scored(fits, problem, seed, data, accuracy, fit=fit).items():
             runs.setdefault(method, []).append(found)
     rows = []
     for method, found in runs.items():
@@ -210,6 +212,7 @@ def main(arguments=None):
     )
     parser.add_argument("--problems", default=",".join(PROBLEMS))
     parser.add_argument("--fits", default=str(report.RESULTS / "holograph-fits.jsonl"))
+    parser.add_argument("--stored", action="store_true", help="fit nothing; show what is stored")
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args(arguments)
     fits, rows = Fits(args.fits), []
@@ -220,7 +223,7 @@ def main(arguments=None):
             fit_peers(fits, args.peers, problem, sets, limit=args.limit, give_up=args.give_up, peers=peers)
         if args.peers_only:
             continue
-        rows += rows_of(problem, fits, sets, args.accuracy)
+        rows += rows_of(problem, fits, sets, args.accuracy, fit=not args.stored)
         print(f"\n{problem} ({args.rows} rows, {args.seeds} seeds, oracle {args.accuracy:.0%})")
         for row in sorted((r for r in rows if r["problem"] == problem), key=lambda r: r.get("shd", 1e9)):
             print(shown(row), flush=True)
