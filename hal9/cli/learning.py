@@ -13,7 +13,10 @@ from hal9.cli.report import report
 __all__ = ["approvals", "approve", "deny", "diff", "learning", "ledger", "rollback"]
 
 _ALL = click.Choice(
-    ["prompt", "parameter", "model", "mitigation", "pattern", "switch", "state", "prompt_set"]
+    [
+        *("prompt", "parameter", "model", "mitigation", "pattern", "switch", "state", "prompt_set"),
+        *("import", "weights", "rollback"),
+    ]
 )
 
 

@@ -83,6 +83,12 @@ def _gist(change: dict[str, Any]) -> str:
         )
     if change["kind"] == "mitigation":
         return f"{change['before'] or 'new'} → {change['after']} {_short(str(evidence.get('rule', '')))}"
+    if change["kind"] == "import":
+        return f"{change['figures'].get('mitigations', 0)} candidates came in"
+    if change["kind"] == "weights":
+        return _short("; ".join(str(line) for line in evidence.get("restored", [])), 160)
+    if change["kind"] == "rollback":
+        return f"everything to {_when(float(change['cause'].removeprefix('to ')))}"
     return f"{_short(change['before'], 40)} → {_short(change['after'], 60)}"
 
 
