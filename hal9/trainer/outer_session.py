@@ -182,10 +182,9 @@ def _finish(
         ),
     }
     results = final_results(ground, best, Parameters(), facts=facts, score_test=options.score_test)
-    finals = {name: list(measured.finals.values()) for name, measured in done.measured.items()}
-    if finals:
+    if done.measured:
         try:
-            plot_outer(finals, options.folder / "progress.png")
+            plot_outer(done.measured, options.folder / "progress.png")
         except OptimiserMissing as error:
             results["progress"] = str(error)
     write_results(options.folder, results, best)

@@ -1,4 +1,4 @@
-"""progress.png: six panels over a run's episodes."""
+"""progress.png: six panels over a run's episodes, two over the promptgrams of an outer run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from hal9.errors import OptimiserMissing
 from hal9.ripmap.parameters import PARAMETERS
+from hal9.trainer.outer_prompting import Measured
 from hal9.trainer.scratchpad import Scratchpad
 
 __all__ = ["plot_outer", "plot_progress"]
@@ -47,8 +48,11 @@ def plot_progress(pad: Scratchpad, path: Path) -> Path:
     return path
 
 
-def plot_outer(finals: Mapping[str, Sequence[float]], path: Path) -> Path:
-    """Draw the final NDCG@10 of every promptgram, seed by seed, in the order in which they were made.
+def plot_outer(measured: Mapping[str, Measured], path: Path) -> Path:
+    """Draw every promptgram's inner runs, in the order in which promptgrams were made.
+
+    Left: the final NDCG@10, seed by seed, with its mean and the common start. Right: how many episodes kept a
+    step at all, because promptgrams under which nothing is kept cannot differ.
 
     Raises:
         OptimiserMissing: matplotlib is not installed.
@@ -58,21 +62,46 @@ def plot_outer(finals: Mapping[str, Sequence[float]], path: Path) -> Path:
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise OptimiserMissing(strategy="progress.png", library="matplotlib") from error
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    axis: Any = figure.subplots()
-    for place, values in enumerate(finals.values()):
-        axis.plot([place] * len(values), values, ".", color=_LINE, alpha=0.6)
-    means = [sum(values) / len(values) for values in finals.values()]
-    axis.plot(range(len(means)), means, color=_KEPT, label="mean over seeds")
-    axis.set_xticks(range(len(means)), list(finals), rotation=45, ha="right", fontsize=8)
-    axis.set_title("final NDCG@10 of inner runs, all from the same start")
-    axis.grid(alpha=0.25)
-    axis.legend(fontsize=8)
+    left, right = figure.subplots(1, 2)
+    _finals(left, list(measured.values()))
+    _shares(right, list(measured.values()))
+    for axis in (left, right):
+        axis.set_xticks(range(len(measured)), list(measured), rotation=45, ha="right", fontsize=8)
+        axis.grid(alpha=0.25, axis="y")
+        axis.legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}")
     figure.savefig(scratch, dpi=110, format="png")
     scratch.replace(path)
     return path
+
+
+def _finals(axis: Any, measured: Sequence[Measured]) -> None:
+    axis.set_title("final NDCG@10 of inner runs")
+    starts = [value for one in measured for value in one.starts.values()]
+    axis.axhline(sum(starts) / len(starts), color=_LOST, linestyle="--", linewidth=0.9, label="common start")
+    for place, one in enumerate(measured):
+        values = list(one.finals.values())
+        label = {"label": "an inner run"} if place == 0 else {}
+        axis.plot([place] * len(values), values, ".", color=_LINE, alpha=0.6, **label)
+        label = {"label": "mean over seeds"} if place == 0 else {}
+        axis.plot([place - 0.25, place + 0.25], [one.mean] * 2, color=_KEPT, linewidth=2, **label)
+    # Differences below a thousandth are noise on any corpus here; zooming into them would draw them large.
+    low, high = axis.get_ylim()
+    middle, half = (low + high) / 2, max((high - low) / 2, 0.005)
+    axis.set_ylim(middle - half, middle + half)
+
+
+def _shares(axis: Any, measured: Sequence[Measured]) -> None:
+    kept = [one.kept for one in measured]
+    told = f"{sum(kept)} of {sum(one.episodes for one in measured)} episodes kept a step"
+    axis.set_title(told)
+    axis.bar(range(len(measured)), kept, color=_KEPT, label="kept a step")
+    rest = [one.episodes - one.kept for one in measured]
+    axis.bar(range(len(measured)), rest, bottom=kept, color=_LOST, alpha=0.35, label="took every step back")
+    axis.yaxis.get_major_locator().set_params(integer=True)
 
 
 def _trials(entry: dict[str, Any]) -> list[dict[str, Any]]:
