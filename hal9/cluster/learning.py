@@ -134,8 +134,10 @@ class Learner:
         embedder, notice = await asyncio.to_thread(choose_embedder, memory.embedder)
         if notice:
             self._alert(notice)
-        store = MemoryStore(self._home.memory, embedder=embedder, clock=self._clock)
-        self.store = self._stack.enter_context(await asyncio.to_thread(store.__enter__))
+        self.store = await self._open_memory(embedder)
+        # Of their own, so that no neuron waits for sleep or for a swarm of finished tasks being recorded.
+        self._recalling = await self._open_memory(embedder)
+        self._scopes = MitigationBook(await self._open_memory(None))
         self._home.memory.chmod(0o600)
         files = {name: one.promptgram for name, one in self._definitions.items()}
         self.prompts = PromptBook(self.store, files)
@@ -185,6 +187,12 @@ class Learner:
     ) -> None:
         await self._stack.__aexit__(exc_type, exc, traceback)
 
+    async def _open_memory(self, embedder: Embedder | None) -> MemoryStore:
+        store = MemoryStore(self._home.memory, embedder=embedder, clock=self._clock)
+        # In a thread: the file may have to be migrated.
+        self._stack.push(await asyncio.to_thread(store.__enter__))
+        return store
+
     async def ask(self, spec: str, request: Request, purpose: str) -> Reply:
         """Ask a mind for learning's own purposes; it goes on the accounts under that purpose."""
         call = CallContext(task_id=purpose, call_id=purpose, neuron="learning")
@@ -203,8 +211,10 @@ class Learner:
             module=scope.module or None,
             family=scope.task_family or None,
         )
+        if memory.scope_gate and not self._scopes.in_scope(wanted.cleaned(), ("admitted",)):
+            return None  # the common case, and not worth another thread
         policy = RecallPolicy(limit=1, min_similarity=memory.min_similarity, scope_gate=memory.scope_gate)
-        found = await asyncio.to_thread(recall, self.store, objective, wanted, policy)
+        found = await asyncio.to_thread(recall, self._recalling, objective, wanted, policy)
         if found is not None and layer != 2:
             return replace(found, example=None)
         return found

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Any, Literal, Self, TypeVar
 
 from hal9.database import Migration, atomic, open_database
 from hal9.errors import DatabaseDamaged, JournalClosed, JournalInUse, JournalUnwritable
@@ -31,6 +31,8 @@ __all__ = ["Journal"]
 T = TypeVar("T")
 Write = Callable[[sqlite3.Connection], Any]
 _Item = tuple[Write, "asyncio.Future[Any]"]
+# To the writer thread: a batch, or a checkpoint beside the writing, or the end of one without any writing.
+_Message = list[_Item] | Literal["checkpoint", "finish checkpoint"]
 _Settled = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 # Beyond this a batch holds its first caller up for longer than the saved commits are worth.
@@ -76,18 +78,18 @@ class Journal:
         self._migrations = tuple(migrations)
         self._synchronous = synchronous
         self._max_pages = max_pages
-        self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Message | None] = queue.SimpleQueue()
         self._gathered: list[_Item] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: threading.Thread | None = None
         self._write_connection: sqlite3.Connection | None = None
         self._read_connection: sqlite3.Connection | None = None
         self._point_connection: sqlite3.Connection | None = None
+        self._checkpoint_connection: sqlite3.Connection | None = None
         self._handed_over = 0  # batches that the writer thread has not settled yet
         self._readers: ThreadPoolExecutor | None = None
         self._lock: IO[bytes] | None = None
         self._callbacks: list[Callable[[], None]] = []
-        self._checkpoints = 0
         self.commits = 0
         self.writes = 0
 
@@ -159,8 +161,7 @@ class Journal:
             return False
         _settle(settled, self._callbacks if self.commits > commits else [])
         if self.commits // _CHECKPOINT_COMMITS > commits // _CHECKPOINT_COMMITS:
-            self._handed_over += 1
-            self._queue.put([])
+            self._queue.put("checkpoint")
         return True
 
     def after_commit(self, callback: Callable[[], None]) -> None:
@@ -204,6 +205,9 @@ class Journal:
             writer.execute("PRAGMA wal_autocheckpoint=0")
             if self._max_pages is not None:
                 writer.execute(f"PRAGMA max_page_count={int(self._max_pages)}")
+            self._checkpoint_connection = open_database(
+                self.path, check_same_thread=False, synchronous=self._synchronous
+            )
             self._read_connection = self._open_reader()
             self._point_connection = self._open_reader()
         except BaseException:
@@ -216,10 +220,12 @@ class Journal:
         return reader
 
     def _close(self) -> None:
-        for connection in (self._point_connection, self._read_connection, self._write_connection):
+        readers = (self._point_connection, self._read_connection, self._checkpoint_connection)
+        for connection in (*readers, self._write_connection):
             if connection is not None:
                 connection.close()
-        self._point_connection = self._read_connection = self._write_connection = None
+        self._point_connection = self._read_connection = self._checkpoint_connection = None
+        self._write_connection = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -230,45 +236,70 @@ class Journal:
         loop, connection = self._loop, self._write_connection
         if loop is None or connection is None:
             raise JournalClosed(path=str(self.path))
-        while True:
-            item = self._queue.get()
-            if item is None:
-                return
-            batch = item
-            taken, last = 1, False
-            while len(batch) < _BATCH_LIMIT:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    last = True
-                    break
-                batch += item
+        last = False
+        while not last:
+            batch, taken, wanted, last = self._gather()
+            if batch:
+                self._callbacks = []
+                commits = self.commits
+                settled = self._commit(connection, batch) or []
+                callbacks = self._callbacks if self.commits > commits else []
+                self._tell(loop, self._taken_over, taken, settled, callbacks)
+                if self.commits // _CHECKPOINT_COMMITS > commits // _CHECKPOINT_COMMITS:
+                    wanted.add("checkpoint")
+            if wanted:
+                self._checkpoint(loop, finish="finish checkpoint" in wanted)
+
+    def _gather(self) -> tuple[list[_Item], int, set[str], bool]:
+        """What waits: writes, of how many batches, which checkpoints, and whether it was the last."""
+        batch: list[_Item] = []
+        taken, wanted = 0, set[str]()
+        message = self._queue.get()
+        while message is not None:
+            if isinstance(message, str):
+                wanted.add(message)
+            else:
+                batch.extend(message)
                 taken += 1
-            self._callbacks = []
-            commits = self.commits
-            settled = self._commit(connection, batch) or []
-            callbacks = self._callbacks if self.commits > commits else []
-            self._checkpoint(connection)
-            with contextlib.suppress(RuntimeError):  # the loop is gone, so is everyone who waited
-                loop.call_soon_threadsafe(self._taken_over, taken, settled, callbacks)
-            if last:
-                return
+            if len(batch) >= _BATCH_LIMIT:
+                return batch, taken, wanted, False
+            try:
+                message = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, taken, wanted, False
+        return batch, taken, wanted, True
+
+    @staticmethod
+    def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, so is everyone who waited
+            loop.call_soon_threadsafe(callback, *arguments)
 
     def _taken_over(self, taken: int, settled: list[_Settled], callbacks: list[Callable[[], None]]) -> None:
         self._handed_over -= taken
         _settle(settled, callbacks)
 
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        """Move the log's pages into the file now and then; what cannot be moved now is moved later."""
-        number = self.commits // _CHECKPOINT_COMMITS
-        if number == self._checkpoints:
+    def _checkpoint(self, loop: asyncio.AbstractEventLoop, *, finish: bool) -> None:
+        """Move the log's pages into the file, over a connection of its own: writing goes on meanwhile.
+
+        What was written meanwhile stays in the log, and the log can begin anew only when it is moved too. So
+        a short second pass follows while nobody writes.
+        """
+        connection = self._checkpoint_connection
+        if connection is None:
             return
-        self._checkpoints = number
-        # A full disk shows at the next write, with its name.
-        with contextlib.suppress(sqlite3.OperationalError):
+        with contextlib.suppress(
+            sqlite3.OperationalError
+        ):  # a full disk shows at the next write, by its name
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        if finish:
+            self._tell(loop, self._taken_over, 1, [], [])
+        else:
+            self._tell(loop, self._finish_checkpoint)
+
+    def _finish_checkpoint(self) -> None:
+        if self._writer is not None:
+            self._handed_over += 1  # from now on writes wait behind it
+            self._queue.put("finish checkpoint")
 
     def _commit(
         self, connection: sqlite3.Connection, batch: list[_Item], *, patient: bool = True

@@ -177,3 +177,57 @@ async def test_callbacks_run_after_the_commit_and_not_without_one(tmp_path: Path
     assert len(seen) == 20
     assert seen[-1] == 20
     assert all(number > 0 for number in seen)
+
+
+async def test_another_process_that_writes_is_waited_for_without_holding_the_loop_up(
+    journal: Journal,
+) -> None:
+    other = sqlite3.connect(journal.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        writing = asyncio.gather(*(journal.write(adding(n)) for n in range(5)))
+        for _ in range(20):
+            await asyncio.sleep(0.005)  # it comes back each time: nobody waits inside the loop
+        assert not writing.done()
+        assert journal.read_now(lambda c: c.execute("SELECT count(*) FROM t").fetchone()[0]) == 0
+    finally:
+        other.execute("COMMIT")
+        other.close()
+    await writing
+    assert await numbers(journal) == [0, 1, 2, 3, 4]
+
+
+async def test_order_holds_between_writes_in_the_loop_and_in_the_thread(journal: Journal) -> None:
+    order: list[int] = []
+
+    def noting(number: int) -> Callable[[sqlite3.Connection], None]:
+        def write(connection: sqlite3.Connection) -> None:
+            order.append(number)
+            adding(number)(connection)
+
+        return write
+
+    async def some(first: int, count: int) -> None:
+        await asyncio.gather(*(journal.write(noting(n)) for n in range(first, first + count)))
+
+    # Few, many (for the thread), few again while the many are being written.
+    tasks = []
+    for first, count in ((0, 3), (3, 200), (203, 2), (205, 100), (305, 1)):
+        tasks.append(asyncio.ensure_future(some(first, count)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert order == sorted(order)
+    assert len(order) == 306
+
+
+async def test_the_log_is_emptied_while_writing_goes_on(tmp_path: Path) -> None:
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO blobs VALUES (zeroblob(20000))")
+
+    async with Journal(tmp_path / "journal.db") as journal:
+        await journal.write(lambda c: c.execute("CREATE TABLE blobs (b BLOB)"))
+        for _ in range(2500):
+            await journal.write(fill)
+        log = journal.path.with_name("journal.db-wal").stat().st_size
+        assert log < 2500 * 20_000 * 0.75
+        assert journal.path.stat().st_size > 2500 * 20_000 / 3
