@@ -1,6 +1,6 @@
 """What each signal adds: the corpus with one coordinate switched off, or on where it is off by default.
 
-Run: python -m benchmarks.ripmap.ablate.
+Run: python -m benchmarks.ripmap --ablate.
 """
 
 import numpy as np

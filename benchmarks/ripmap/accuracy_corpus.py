@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from hal9.ripmap import Index, IndexSettings, open_index
-from hal9.ripmap.evaluation import Evaluator, RankingCase, prepare_cases, read_cases
-from hal9.ripmap.issue_like import issue_like
+from hal9.ripmap.evaluation import Evaluator, prepare_cases, read_cases
+from hal9.ripmap.issue_like import issue_like, script_like
 
 __all__ = [
     "SPLITS",
@@ -27,6 +27,7 @@ __all__ = [
 
 SPLITS = ("train", "dev")
 SEED = 7
+_COPIES = {"issue-like": issue_like, "scripts": script_like}
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -67,7 +68,7 @@ def trees_folder(names: set[str]) -> Path:
 
 
 def evaluators(splits: tuple[str, ...] = SPLITS, *, issues: bool = True) -> dict[str, Evaluator]:
-    """Prepared cases of each split, and of its issue-like copies as "SPLIT issue-like"."""
+    """Prepared cases of each split, and of its copies: "SPLIT issue-like", "SPLIT scripts"."""
     cases = {split: read_cases(corpus_folder() / split) for split in splits}
     folder = trees_folder({case.tree for split in cases.values() for case in split})
     cache = os.environ.get("RIPMAP_CACHE_DIR")
@@ -83,13 +84,13 @@ def evaluators(splits: tuple[str, ...] = SPLITS, *, issues: bool = True) -> dict
     for split, plain in cases.items():
         found[split] = Evaluator(prepare_cases(plain, open_tree))
         if issues:
-            copies = [_copy(case, open_tree(case.tree), number) for number, case in enumerate(plain)]
-            found[f"{split} issue-like"] = Evaluator(prepare_cases(copies, open_tree))
+            for label, make in _COPIES.items():
+                copies = [
+                    make(case, open_tree(case.tree), np.random.default_rng([SEED, number]))
+                    for number, case in enumerate(plain)
+                ]
+                found[f"{split} {label}"] = Evaluator(prepare_cases(copies, open_tree))
     return found
-
-
-def _copy(case: RankingCase, index: Index, number: int) -> RankingCase:
-    return issue_like(case, index, np.random.default_rng([SEED, number]))
 
 
 def machine() -> dict[str, object]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.ripmap.accuracy_corpus import evaluators, write_result
 from hal9.errors import MindError, RerankFailed
-from hal9.memory import open_embedder
+from hal9.memory import Embedder, open_embedder
 from hal9.minds import Message, Request, open_mind
 from hal9.ripmap.evaluation import Evaluator, PreparedCase
 from hal9.ripmap.metrics import accuracy_at, mcnemar
@@ -66,6 +66,13 @@ async def _measure(cases: list[PreparedCase], reorder: Reorder) -> dict[str, obj
     return row
 
 
+def _by_likeness(embedder: Embedder, weight: float) -> Reorder:
+    async def reorder(ranking: Ranking) -> list[str]:
+        return rerank_by_embedding(ranking, embedder, weight=weight)
+
+    return reorder
+
+
 def _shown(row: dict[str, object]) -> str:
     cells = [row[f"@{k}"] for k in CUTS]
     figures = ["/".join(f"{100 * cell[when]:.1f}" for cell in cells) for when in ("before", "after")]  # type: ignore[index]
@@ -86,11 +93,7 @@ async def _run(chosen: argparse.Namespace) -> dict[str, dict[str, object]]:
         embedder = open_embedder(spec)
         assert embedder is not None
         for weight in chosen.weights:
-
-            async def likeness(ranking: Ranking, weight: float = weight) -> list[str]:
-                return rerank_by_embedding(ranking, embedder, weight=weight)
-
-            await over(f"{spec} {weight:g}", likeness, chosen.sample)
+            await over(f"{spec} {weight:g}", _by_likeness(embedder, weight), chosen.sample)
     for spec in chosen.mind:
         async with open_mind(spec) as mind:
 

@@ -9,6 +9,7 @@ stack traces help
 developers fix bugs?", MSR 2010).
 """
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,13 +20,17 @@ from hal9.ripmap.evaluation import RankingCase
 from hal9.ripmap.index import Index
 from hal9.ripmap.terrain import Terrain, terrain_of
 
-__all__ = ["issue_like"]
+__all__ = ["issue_like", "script_like"]
 
 _TOP_FRAME = 0.4
 _ANY_FRAME = 0.6
 _TRACE = 0.5
 """Share of issues that carry a trace at all."""
+_NAMED = 0.3
+"""Share of reporters who name what has to be changed."""
 _SNIPPET_LINES = 12
+_MOST_IMPORTS = 10
+_ELSEWHERE = "/usr/lib/python3/dist-packages/"
 _OPENINGS = (
     "Hi, I ran into the following problem.",
     "After upgrading I noticed this.",
@@ -56,6 +61,61 @@ def issue_like(case: RankingCase, index: Index, rng: np.random.Generator) -> Ran
     if rng.random() < _TRACE:
         parts += ["", "```", _trace(terrain, gold, rng), "```"]
     return replace(case, text="\n".join([*parts, "", _versions(case, rng)]))
+
+
+def script_like(case: RankingCase, index: Index, rng: np.random.Generator) -> RankingCase:
+    """The case as a user might have reported it with a whole script.
+
+    The script begins with its imports, traces come as the interpreter, a relative path or a test runner
+    prints them, and three in ten reporters name one of the changed functions or classes.
+    """
+    terrain = terrain_of(index)
+    gold = [index.position(path) for path in case.gold if path in index]
+    title, _, body = case.text.partition("\n")
+    parts = [title, "", str(rng.choice(_OPENINGS)), body.strip()]
+    snippet = _snippet(case, index, terrain, gold, rng)
+    if snippet:
+        imports = _imports_of(snippet, index, terrain, gold)
+        parts += ["", "#### Steps to reproduce", "", "```python", *imports, "", snippet, "```"]
+    if rng.random() < _TRACE:
+        style = _STYLES[int(rng.integers(len(_STYLES)))]
+        parts += ["", "```", style(_trace(terrain, gold, rng)), "```"]
+    if case.gold_symbols and rng.random() < _NAMED:
+        name = str(rng.choice(case.gold_symbols)).rpartition("::")[2].rpartition(".")[2]
+        parts.insert(3, f"It seems to happen in `{name}`.")
+    return replace(case, text="\n".join([*parts, "", _versions(case, rng)]))
+
+
+def _imports_of(snippet: str, index: Index, terrain: Terrain, gold: Sequence[int]) -> list[str]:
+    """The imports that a snippet needs, from the test it was taken from."""
+    first = snippet.split("\n", maxsplit=1)[0].strip()
+    for test in _related_tests(terrain, gold):
+        text = index.text(terrain.paths[test])
+        if first in text:
+            flat = re.sub(
+                r"\(\s*([^()]*?)\s*\)", lambda found: f"({' '.join(found[1].split())})", text[:6000]
+            )
+            lines = [line for line in flat.split("\n") if re.match(r"(?:from [^.]|import )", line)]
+            return [line for line in lines if _needed(line, snippet)][:_MOST_IMPORTS]
+    return []
+
+
+def _needed(line: str, snippet: str) -> bool:
+    names = re.findall(r"\w+", line.partition("import")[2])
+    return "test" not in line and any(re.search(rf"\b{re.escape(name)}\b", snippet) for name in names)
+
+
+def _relative(trace: str) -> str:
+    return trace.replace(_ELSEWHERE, "")
+
+
+def _as_test_runner(trace: str) -> str:
+    frames = re.findall(rf'File "{_ELSEWHERE}([^"]+)", line (\d+), in (\S+)', trace)
+    lines = [f"{path}:{line}: in {name}" for path, line, name in frames]
+    return "\n".join([*lines, f"E   {trace.rpartition(chr(10))[2]}"])
+
+
+_STYLES = (str, _relative, _as_test_runner)
 
 
 def _importers(terrain: Terrain, files: Sequence[int]) -> list[int]:
@@ -121,7 +181,7 @@ def _trace(terrain: Terrain, gold: Sequence[int], rng: np.random.Generator) -> s
                 int(terrain.symbols.line[symbol]) + 1,
             )
         path = terrain.paths[position].removeprefix("src/").removeprefix("lib/")
-        lines.append(f'  File "/usr/lib/python3/dist-packages/{path}", line {line}, in {name}')
+        lines.append(f'  File "{_ELSEWHERE}{path}", line {line}, in {name}')
     return "\n".join([*lines, str(rng.choice(_ERRORS))])
 
 

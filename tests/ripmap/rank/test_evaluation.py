@@ -7,7 +7,7 @@ import pytest
 from hal9.errors import CasesInvalid, PresetInvalid
 from hal9.ripmap import Index
 from hal9.ripmap.evaluation import Evaluator, RankingCase, is_candidate, prepare_cases, read_cases
-from hal9.ripmap.issue_like import issue_like
+from hal9.ripmap.issue_like import issue_like, script_like
 from hal9.ripmap.metrics import accuracy_at, bootstrap_interval, mcnemar, ndcg_at, reciprocal_rank
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.presets import FEATURES, features_of, list_presets, load_preset, save_preset
@@ -177,3 +177,12 @@ def test_damaged_presets_are_refused(tmp_path: Path, text: str) -> None:
 def test_an_unknown_preset_names_those_known() -> None:
     with pytest.raises(PresetInvalid, match="debugging"):
         load_preset("nothing_such")
+
+
+def test_script_like_copies_are_seeded_and_bring_their_imports(shop: Index) -> None:
+    copies = [script_like(CASES[0], shop, np.random.default_rng(seed)).text for seed in range(40)]
+    assert copies[3] == script_like(CASES[0], shop, np.random.default_rng(3)).text
+    assert any("from shop." in text for text in copies)
+    assert any(": in " in text for text in copies)
+    assert any('File "shop/' in text for text in copies)
+    assert 2 < sum("It seems to happen in" in text for text in copies) < 25
