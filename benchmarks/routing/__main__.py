@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.report import table, write
-from benchmarks.routing import others, relevance
+from benchmarks.routing import choice, others, relevance
 from hal9.learning.routing import POLICIES, Hal9Original, Policy, Static, Thompson, make_policy
 from hal9.learning.simulator import Change, Level, Run, World, regret
 from hal9.settings import RoutingSettings
@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--tasks", type=int, default=2000)
-    parser.add_argument("--only", choices=["regret", "others", "relevance"])
+    parser.add_argument("--only", choices=["regret", "others", "relevance", "choice"])
     given = parser.parse_args()
     began = time.perf_counter()
     figures: dict[str, object] = {}
@@ -100,6 +100,8 @@ def main() -> None:
         figures["others"] = others.compare(contestants(), DEFAULT)
     if given.only in (None, "relevance"):
         figures["relevance"] = relevance.compare()
+    if given.only in (None, "choice"):
+        figures["choice"] = choice.compare()
     figures["seconds"] = time.perf_counter() - began
     settings = {"runs": given.runs, "tasks": given.tasks, "routing": RoutingSettings().model_dump()}
     print(write("routing" if given.only is None else f"routing-{given.only}", settings, figures, "numpy"))
