@@ -9,7 +9,8 @@ from hal9.clock import ManualClock
 from hal9.errors import ApprovalStale, ChangeNotWaiting, ChangeUnknown, RollbackBlocked
 from hal9.learning import CHANGES, Change, Desk, LearningEngine, ReplayCase, in_canary, mcnemar_worse
 from hal9.learning.explain import change_as_json, improvement_score
-from hal9.learning.outcomes import TaskOutcome, save_outcome
+from hal9.learning.outcomes import TaskOutcome, outcome_of, save_outcome
+from hal9.learning.quality import Score
 from hal9.learning.stability import at_least
 from hal9.learning.status import learning_status
 from hal9.memory import MemoryStore, Scope
@@ -17,6 +18,7 @@ from hal9.promptgram import Promptgram
 from hal9.settings import GateSettings, MemorySettings, SafetySettings, Settings
 from hal9.signals import Adjustment, ErrorGradient, TaskFailed, TaskPayload, new_id
 from tests.learning.conftest import make_engine
+from tests.learning.world import finished, step, straight
 
 NEURON = "l2-craftsman"
 SCOPE = Scope("/ws", "m", "*")
@@ -374,6 +376,15 @@ async def test_a_fall_of_the_whole_and_a_surge_of_one_error_raise_an_alert_once(
         )
     await engine.gate.step()
     assert alerts[-1] == "unusual: 8 of the last 20 tasks ended with timeout, 0 of the 100 before them"
+
+
+def test_a_prompt_counts_for_a_task_only_if_a_mind_was_shown_it(files: dict[str, Promptgram]) -> None:
+    task = finished(reason=None)
+    handed_down = outcome_of(task, straight(task, files), score=Score(1.0, "check"), detection=None)
+    assert set(handed_down.prompts) == {"l2-craftsman"}
+    split = step(task, files["l3-designer"], 3, "split", to=["l2-craftsman"])
+    thought = outcome_of(task, [*straight(task, files), split], score=Score(1.0, "check"), detection=None)
+    assert set(thought.prompts) == {"l2-craftsman", "l3-designer"}
 
 
 def test_chance_alone_seldom_looks_unusual() -> None:
