@@ -60,23 +60,21 @@ def run_baseline(
         TrainerSettingInvalid, OptimiserMissing: see `open_strategy`.
     """
     clock = clock or SystemClock()
-    search = open_strategy(
-        settings.strategy, space, budget=settings.budget, seed=settings.seed, start=settings.start
-    )
+    name, budget, seed = settings.strategy, settings.budget, settings.seed
+    search = open_strategy(name, space, budget=budget, seed=seed, start=settings.start)
     state = _Progress()
     for entry in scratchpad.entries:
         search.tell(search.ask(), entry["ndcg"], kept=entry["kept"])
     if scratchpad.entries:
         state.start = evaluator.evaluate(settings.start)
         state.best = evaluator.evaluate(Parameters(scratchpad.entries[-1]["params"]))
-    while len(scratchpad.entries) < settings.budget and not stop():
+    while len(scratchpad.entries) < budget and not stop():
         began = clock.monotonic()
         point = search.ask()
         made = evaluator.evaluate(space.parameters(point, settings.start))
         state.start = state.start or made
         reference = state.best or made
         gain = paired_gain(made, reference)
-        # The plain best may differ from what `steps` stands on only by gains within the noise.
         tried = len(scratchpad.entries)
         kept = state.best is None or not verdict(gain, noise=settings.noise, tried=tried)
         if settings.strategy == "steps":

@@ -21,7 +21,7 @@ from hal9.trainer.asking import Stopped, think_unless
 from hal9.trainer.changes import RunLedger, verdict
 from hal9.trainer.detection import detect_inner
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
-from hal9.trainer.failures import Failure, find_failures, gradient_of, leads_of
+from hal9.trainer.failures import Failure, find_failures, gradient_of, slopes_of
 from hal9.trainer.prompting import Sight, choose_levers, inner_prompt, solved_example
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.scratchpad import Scratchpad
@@ -131,6 +131,7 @@ class InnerLoop:
     _spent: int = 0
     _usage: Usage = field(default_factory=lambda: Usage(calls=0))
     _tried: set[Parameters] = field(default_factory=set)
+    _slopes: tuple[Parameters, dict[str, float]] | None = None
 
     async def run(self) -> InnerResult:
         """Go on until episodes, evaluations, budget or patience are used up.
@@ -274,6 +275,11 @@ class InnerLoop:
         if told is not None:
             await told
 
+    def _slopes_at(self, standing: Evaluation) -> dict[str, float]:
+        if self._slopes is None or self._slopes[0] != standing.parameters:
+            self._slopes = (standing.parameters, slopes_of(self.evaluator, standing))
+        return self._slopes[1]
+
     async def _ask(
         self, number: int, failures: Sequence[Failure], failing: int, levers: Sequence[str]
     ) -> tuple[Reply | None, str, bool]:
@@ -286,7 +292,7 @@ class InnerLoop:
             failures=failures,
             failing=failing,
             cases=len(best.ndcg),
-            leads=leads_of(self.evaluator, best),
+            slopes=await asyncio.to_thread(self._slopes_at, best),
             history=self._entries,
             insights=[*self.insights, *_insights(self._entries)],
         )

@@ -40,6 +40,7 @@ _SIGNAL_OF = {
     if name.startswith(("weight_", "boost_"))
 }
 """What only scales a signal, and the signal."""
+_FLAT = 0.002
 _HISTORY = 8
 _BRIEF_HISTORY = 6
 
@@ -84,7 +85,7 @@ class Sight:
         parameters: the best so far; figures: their metrics.
         levers: the parameters that may be moved now.
         failures: the cases that are described, of `failing` that fail among `cases`.
-        leads: signal to how much more of it distractors have than wanted files, over all failing cases.
+        slopes: signal to the estimated change of NDCG@10 if its weight were doubled (see `slopes_of`).
         history: earlier episodes, oldest first.
         insights: what was found out before.
     """
@@ -95,7 +96,7 @@ class Sight:
     failures: Sequence[Failure]
     failing: int
     cases: int
-    leads: Mapping[str, float]
+    slopes: Mapping[str, float]
     history: Sequence[Mapping[str, Any]] = ()
     insights: Sequence[str] = ()
 
@@ -118,14 +119,14 @@ wanted app/session.py at rank 7 (tests 0.80, words 0.30)
 distractor app/login_form.py at rank 1 (path 0.90, words 0.40)
 
 Parameters you may move:
-- weight_path = 1 ({path.low:g} to {path.high:g}, {path.scale}): {path.meaning}{_told(0.35)}
-- weight_tests = 0.7 ({tests.low:g} to {tests.high:g}, {tests.scale}): {tests.meaning}{_told(-0.05)}
+- weight_path = 1 ({path.low:g} to {path.high:g}, {path.scale}): {path.meaning}{_told(-0.031)}
+- weight_tests = 0.7 ({tests.low:g} to {tests.high:g}, {tests.scale}): {tests.meaning}{_told(0.001)}
 
 Propose the next step."""
     answer = {
         "strategy_capsule": "Less path, so that login_form.py no longer wins by its name.",
-        "diagnosis": "Distractors lead by path; tests hardly split the sides.",
-        "proposed_changes": {"weight_path": ["decrease", "small", "distractors lead by 0.35"]},
+        "diagnosis": "Distractors lead by path; tests hardly matter.",
+        "proposed_changes": {"weight_path": ["decrease", "small", "steepest slope"]},
         "confidence": 0.6,
     }
     return Message("user", question), Message("assistant", json.dumps(answer))
@@ -197,16 +198,17 @@ def _last(entry: Mapping[str, Any]) -> list[str]:
 
 def _lever(name: str, sight: Sight) -> str:
     item = PARAMETERS[name]
-    lead = sight.leads.get(_SIGNAL_OF.get(name, ""))
-    told = "" if lead is None else _told(lead)
+    slope = sight.slopes.get(_SIGNAL_OF.get(name, ""))
+    told = "" if slope is None else _told(slope)
     value = sight.parameters[name]
     return f"- {name} = {value:.4g} ({item.low:g} to {item.high:g}, {item.scale}): {item.meaning}{told}"
 
 
-def _told(lead: float) -> str:
-    """What the failing cases say about a parameter that scales a signal."""
-    who, way = ("distractors", "decrease") if lead > 0 else ("wanted files", "increase")
-    return f"; in failing cases {who} have {abs(lead):.2f} more of it, which speaks for {way}"
+def _told(slope: float) -> str:
+    """What all cases say about a parameter that scales a signal."""
+    if abs(slope) < _FLAT:
+        return f"; over all cases it hardly matters, slope {slope:+.3f}"
+    return f"; over all cases {'increase' if slope > 0 else 'decrease'} helps, slope {slope:+.3f}"
 
 
 def _failure(failure: Failure) -> list[str]:
