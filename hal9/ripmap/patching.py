@@ -44,15 +44,10 @@ def patched(
         roles: theirs.
         facts: gives the facts of the files that changed, in order.
     """
-    changed = [position for position, place in enumerate(places) if place < 0]
-    same_files = len(places) == len(old.roles) and all(
-        place in (-1, position) for position, place in enumerate(places)
-    )
+    changed = _changed(old, places, roles)
+    if not changed:
+        return None
     primary = primary_files(roles)
-    if not same_files or not 0 < len(changed) <= _MOST_CHANGED:
-        return None
-    if not np.array_equal(primary, primary_files(old.roles)):
-        return None
     made = facts()
     blobs = {position: names_part(fact) for position, fact in zip(changed, made, strict=True)}
     word_blobs = {position: words_part(fact) for position, fact in zip(changed, made, strict=True)}
@@ -93,6 +88,17 @@ def patched(
         shingles=shingles,
         shingle_file=shingle_file,
     )
+
+
+def _changed(old: Survey, places: Sequence[int], roles: Ints) -> list[int]:
+    """The files with new contents; none where they are too many, or files came, went or changed roles."""
+    changed = [position for position, place in enumerate(places) if place < 0]
+    same_files = len(places) == len(old.roles) and all(
+        place in (-1, position) for position, place in enumerate(places)
+    )
+    if not same_files or len(changed) > _MOST_CHANGED:
+        return []
+    return changed if np.array_equal(primary_files(roles), primary_files(old.roles)) else []
 
 
 def _numbers(known: Vocabulary, added: dict[str, int], words: Sequence[str]) -> Ints:
