@@ -1,7 +1,8 @@
 """The ranker's trainer: minds read ranking failures and propose steps; a second level improves their prompt.
 
 `train_with_mind` and `train_with_strategy` run the inner loop (L1) and its numerical baselines on the real
-ranker; `train_outer` evolves the promptgram that steers L1; `run_workload` is what a cluster calls.
+ranker; `train_outer` evolves the promptgram that steers L1; `open_ledger` shows a run's steps and edits as changes that
+can be taken back; `run_workload` is what a cluster calls.
 Submodules load when their names are first used, so importing this room is quick.
 """
 
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hal9.trainer.changes import RunLedger, open_ledger
     from hal9.trainer.corpus import Corpus, history_corpus, localization_corpus
     from hal9.trainer.distill import distill
     from hal9.trainer.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from hal9.trainer.workload import run_workload
 
 _HOMES = {
+    "changes": ("RunLedger", "open_ledger"),
     "corpus": ("Corpus", "history_corpus", "localization_corpus"),
     "distill": ("distill",),
     "evaluator": ("Evaluation", "Gain", "TrainingEvaluator", "paired_gain"),
@@ -43,6 +46,7 @@ __all__ = [
     "InnerSettings",
     "OuterOptions",
     "PromptShelf",
+    "RunLedger",
     "Scratchpad",
     "Space",
     "TrainOptions",
@@ -51,6 +55,7 @@ __all__ = [
     "history_corpus",
     "liveness",
     "localization_corpus",
+    "open_ledger",
     "paired_gain",
     "run_workload",
     "space_of",
