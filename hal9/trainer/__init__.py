@@ -1,8 +1,8 @@
 """The ranker's trainer: minds read ranking failures and propose steps; a second level improves their prompt.
 
 `train_with_mind` and `train_with_strategy` run the inner loop (L1) and its numerical baselines on the real
-ranker; `train_outer` evolves the promptgram that steers L1; `open_ledger` shows a run's steps and edits as changes that
-can be taken back; `run_workload` is what a cluster calls.
+ranker; `train_outer` evolves the promptgram that steers L1; `open_ledger` shows a run's steps and edits as
+changes that can be taken back; `run_workload` is what a cluster calls.
 Submodules load when their names are first used, so importing this room is quick.
 """
 
