@@ -103,8 +103,10 @@ class Applier:
         if self.frozen(signal.target):
             return "frozen", f"{signal.target} is frozen"
         if self.prompts.knows(signal.target):
-            prompt = self.prompts.prompt_for(signal.target, task_id=signal.task_id)
-            if prompt.content_hash != gradient.promptgram_hash:
+            # Not what this task would get now: a canary may have begun after it was done.
+            prompt, canary = self.prompts.current(signal.target), self.prompts.canary(signal.target)
+            known = {prompt.content_hash} | ({canary.promptgram.content_hash} if canary else set())
+            if gradient.promptgram_hash not in known:
                 return "stale", f"the prompt is {prompt.content_hash[:12]} by now"
         return "applied", ""
 

@@ -63,7 +63,7 @@ def rows(home: Home, query: str, *values: object) -> list[sqlite3.Row]:
 async def until(home: Home, query: str, count: int = 1) -> list[sqlite3.Row]:
     """The rows of a query, once there are so many of them."""
     found: list[sqlite3.Row] = []
-    for _ in range(400):
+    for _ in range(1200):
         found = rows(home, query)
         if len(found) >= count:
             return found

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.learning import LearningEngine, TaskPath, derive_id, parse_feedback
+from hal9.learning import Canary, LearningEngine, TaskPath, derive_id, parse_feedback
 from hal9.memory import MemoryStore, PatternBook
 from hal9.promptgram import Edit, Promptgram
 from hal9.settings import BackwardPropagationSettings, Settings
@@ -211,6 +211,22 @@ async def test_a_gradient_about_an_older_prompt_is_remembered_but_adjusts_nothin
     ]
     assert store.count() == 3
     assert engine.prompts.current("l2-craftsman") == changed
+
+
+async def test_a_canary_that_began_meanwhile_makes_no_gradient_stale(
+    engine: LearningEngine, files: dict[str, Promptgram], store: MemoryStore
+) -> None:
+    """Neither for the tasks that were done before it, nor for those that got the candidate."""
+    candidate = files["l3-designer"].apply(Edit("Style", "append", content="- Test it."))
+    with store.writing():
+        engine.prompts.write_canary("l3-designer", Canary("c", candidate, 0.5))
+    engine.prompts.reload()
+    for number in range(6):
+        task = finished(now=1_700_000_000.0 + number)
+        shown = dict(files) if number % 2 else {**files, "l3-designer": candidate}
+        steps = straight(task, shown)
+        await flow(engine, await engine.examine(task, steps), TaskPath.recorded(steps))
+    assert {state for _, state in states(store)} == {"applied"}
 
 
 async def test_paused_learning_learns_nothing(
