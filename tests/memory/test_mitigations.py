@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hal9.errors import MemoryInvalid, MemoryMissing
@@ -174,6 +174,7 @@ def test_wilson_agrees_with_published_values() -> None:
     assert wilson_lower(0, 0) == 0.0
 
 
+@settings(deadline=None)  # the machine may be busy
 @example(0, 11)
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_wilson_is_below_the_rate_and_rises_with_it(helped: int, more: int) -> None:

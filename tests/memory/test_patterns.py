@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hal9.errors import MemoryMissing
@@ -63,6 +63,7 @@ def test_a_traceback_is_its_last_line() -> None:
     assert signature(trace, error_type="task_failed") == "task_failed: keyerror: <str>"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=600))
 def test_signatures_are_short_and_settle(text: str) -> None:
     once = signature(text)
@@ -166,6 +167,7 @@ def test_a_good_mitigation_raises_the_confidence(store: MemoryStore) -> None:
     assert patterns.get(pattern.id).confidence > before
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     n=st.integers(0, 10_000),
     threshold=st.integers(1, 50),

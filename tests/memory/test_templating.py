@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hal9.errors import MemoryInvalid
@@ -59,6 +59,7 @@ def test_nothing_said_nothing_learned() -> None:
         template_rule(scope=LEDGER, note=" \n")
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(note=st.text(max_size=2_000), corrected=st.text(max_size=200), rejected=st.text(max_size=200))
 def test_any_feedback_gives_a_bounded_rule_or_a_refusal(note: str, corrected: str, rejected: str) -> None:
     try:
