@@ -59,18 +59,19 @@ def causes(
 async def _find(ctx: click.Context, age: float, spec: str | None, budget_queries: int) -> "Causes":
     from contextlib import AsyncExitStack
 
-    from hal9.cluster.history import FACTORS, failure_rows
+    from hal9.cluster.history import FACTORS, failure_rows, kinds_of_failure
     from hal9.holograph import causes as find_causes
     from hal9.minds import open_mind
 
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(open_cluster(ctx))
-        rows = await failure_rows(cluster, since=time.time() - age)
+        rows = await failure_rows(cluster, since=time.time() - age, kinds=True)
+        kinds = kinds_of_failure(rows)
         mind = await stack.enter_async_context(open_mind(spec)) if spec else None
         return await find_causes(
             rows,
-            outcomes=("failed",),
-            descriptions=FACTORS,
+            outcomes=("failed", *kinds),
+            descriptions={**FACTORS, **kinds},
             mind=mind,
             answers=home_of(ctx).state / "holograph.db",
             budget_queries=budget_queries,
@@ -81,18 +82,19 @@ def _print(found: "Causes", svg: Path | None) -> None:
     from rich.table import Table
 
     out = console()
-    direct = found.of("failed")
-    if direct:
-        table = Table(title=f"what makes tasks fail ({found.rows} tasks)", box=None, header_style="dim")
-        for column in ("factor", "effect", "how sure"):
-            table.add_column(column)
-        for edge in direct:
-            sign = "more failures" if edge.effect_size > 0 else "fewer failures"
-            table.add_row(edge.cause, f"{sign} ({edge.effect_size:+.2f})", f"{edge.probability:.0%}")
+    table = Table(title=f"what makes tasks fail ({found.rows} tasks)", box=None, header_style="dim")
+    for column in ("factor", "effect", "how sure"):
+        table.add_column(column)
+    for outcome in found.outcomes:
+        what = "failures" if outcome == "failed" else outcome.replace("_", " ")
+        for edge in found.of(outcome):
+            sign = "more" if edge.effect_size > 0 else "fewer"
+            table.add_row(edge.cause, f"{sign} {what} ({edge.effect_size:+.2f})", f"{edge.probability:.0%}")
+    if table.row_count:
         out.print(table)
     else:
         out.print(f"no factor was found to cause failures in {found.rows} tasks.")
-    others = [edge for edge in found.edges if edge.effect != "failed"]
+    others = [edge for edge in found.edges if edge.effect not in found.outcomes]
     for edge in others[:10]:
         out.print(f"  [dim]{edge.cause} → {edge.effect} ({edge.effect_size:+.2f}, {edge.probability:.0%})[/]")
     for name, why in found.left_out.items():

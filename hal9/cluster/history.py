@@ -1,20 +1,24 @@
 """What happened to finished tasks: one row per task, with the factors that may explain a failure."""
 
+import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from hal9.cluster.client import Cluster
+from hal9.database import open_database
 from hal9.journal import tasks
 from hal9.journal.tasks import TaskRow
 from hal9.neurons import task_class
 from hal9.signals import StepRecord
 
-__all__ = ["FACTORS", "failure_rows", "parse_age"]
+__all__ = ["FACTORS", "failure_rows", "kinds_of_failure", "parse_age"]
 
 FACTORS = {
-    "failed": "whether the task failed",
+    "failed": "whether the task failed, or was rejected by a user or a judge",
     "words": "length of the task's text in words",
     "check": "whether the task had a check to pass",
     "workspace": "whether the task had a workspace to change",
@@ -28,6 +32,9 @@ FACTORS = {
     "tool": "first word of the check's command",
     "hour": "hour of the day",
 }
+_ERROR, _LAYER = "error_", "failed_in_layer_"
+# A kind of failure that was seen less often says nothing of its causes.
+_SEEN = 5
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -43,8 +50,17 @@ def parse_age(text: str) -> float:
     return float(number) * _UNITS[unit]
 
 
-async def failure_rows(cluster: Cluster, *, since: float) -> list[dict[str, Any]]:
-    """One row per task that ended since a moment (epoch seconds), cancelled ones left out."""
+async def failure_rows(cluster: Cluster, *, since: float, kinds: bool = False) -> list[dict[str, Any]]:
+    """One row per task that ended since a moment (epoch seconds), cancelled ones left out.
+
+    Args:
+        cluster: whose journal and verdicts are read.
+        since: epoch seconds.
+        kinds: each row also says of every kind of failure that was seen several times whether it is one:
+            `error_TYPE` by the type of error, `failed_in_layer_N` by the layer. These are outcomes, not
+            factors; a kind that all failures are of is left out.
+    """
+    verdicts = await asyncio.to_thread(_verdicts, cluster.home.memory)
 
     def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         found = [
@@ -52,17 +68,57 @@ async def failure_rows(cluster: Cluster, *, since: float) -> list[dict[str, Any]
             for task in tasks.list_tasks(connection, limit=100_000)
             if task.state in ("done", "failed") and (task.finished_at or 0) >= since
         ]
-        return [_row(task, tasks.steps_of(connection, task.id)) for task in found]
+        return [_row(task, tasks.steps_of(connection, task.id), verdicts.get(task.id)) for task in found]
 
-    return await cluster.read(read)
+    rows = await cluster.read(read)
+    failures = sum(row["failed"] for row in rows)
+    seen = Counter(kind for row in rows for kind in row["kinds"])
+    told = sorted(kind for kind, count in seen.items() if kinds and _SEEN <= count < failures)
+    for row in rows:
+        own = row.pop("kinds")
+        row.update({kind: kind in own for kind in told})
+    return rows
 
 
-def _row(task: TaskRow, steps: Sequence[StepRecord]) -> dict[str, Any]:
+def kinds_of_failure(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The columns of rows that name a kind of failure, each with what it means."""
+    found = dict[str, str]()
+    for name in rows[0] if rows else ():
+        if name.startswith(_ERROR):
+            found[name] = (
+                f"whether the task ended with the error {name.removeprefix(_ERROR).replace('_', ' ')}"
+            )
+        elif name.startswith(_LAYER):
+            found[name] = f"whether the task failed in layer {name.removeprefix(_LAYER)}"
+    return found
+
+
+def _verdicts(memory: Path) -> dict[str, tuple[bool, str]]:
+    """What checks, judges and users have said of tasks: passed or not, and the type of error."""
+    if not memory.exists():
+        return {}
+    with closing(open_database(memory)) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'outcomes'").fetchone() is None:
+            return {}
+        rows = connection.execute("SELECT task_id, passed, error_type FROM outcomes WHERE passed IS NOT NULL")
+        return {row["task_id"]: (bool(row["passed"]), row["error_type"]) for row in rows}
+
+
+def _row(task: TaskRow, steps: Sequence[StepRecord], verdict: tuple[bool, str] | None) -> dict[str, Any]:
+    failed = task.state == "failed" or (verdict is not None and not verdict[0])
+    error = task.result.error if task.result else None
+    kinds = set[str]()
+    if failed:
+        kinds.add(_ERROR + ((verdict[1] if verdict else "") or (error.reason if error else "") or "unknown"))
+        layer = next((step.layer for step in reversed(steps) if error and step.neuron == error.neuron), None)
+        if layer is not None:
+            kinds.add(f"{_LAYER}{layer}")
     thinking = [step for step in steps if step.kind in ("think", "split", "synthesise")]
     implementers = [step for step in thinking if step.layer == 2]
     last = implementers[-1] if implementers else None
     return {
-        "failed": task.state == "failed",
+        "kinds": kinds,
+        "failed": failed,
         "words": len(task.payload.objective.split()),
         "check": task.payload.check is not None,
         "workspace": task.payload.workspace is not None,

@@ -7,10 +7,13 @@ import pytest
 
 from hal9.cluster import Home, connect
 from hal9.cluster.book import new_task
-from hal9.cluster.history import failure_rows, parse_age
+from hal9.cluster.history import failure_rows, kinds_of_failure, parse_age
 from hal9.database import atomic
 from hal9.holograph import causes
 from hal9.journal import tasks
+from hal9.learning.outcomes import TaskOutcome, save_outcome
+from hal9.memory import MemoryStore
+from hal9.memory import Scope as MemoryScope
 from hal9.signals import ErrorDetail, ResultPayload, StepRecord, TaskPayload
 from tests.cli.test_commands import Shell
 
@@ -49,6 +52,31 @@ async def test_the_cause_of_failures_is_found_and_drawn(home: Home) -> None:
     assert strongest.cause.startswith("implementer=")
     assert strongest.probability > 0.8
     assert found.svg().startswith("<svg")
+
+
+async def test_kinds_of_failure_are_outcomes_and_users_words_count(home: Home) -> None:
+    async with connect(home.root) as cluster:
+        await cluster.read(fill)
+        rows = await failure_rows(cluster, since=0, kinds=True)
+        assert kinds_of_failure(rows) == {}  # all failed in the same way
+        done = [task for task in await cluster.tasks(limit=200) if task.state == "done"][:12]
+        with MemoryStore(home.memory) as store:
+            for task in done:
+                outcome = TaskOutcome(
+                    task_id=task.id, task_class="text", scope=MemoryScope(), state="done", passed=False,
+                    score=None, judged_by="user", error_type="user_rejection", seconds=1.0, usd=0.0,
+                    prompts={}, routes=(), recalled=(),
+                )  # fmt: skip
+                assert save_outcome(store, outcome)
+        rejected = await failure_rows(cluster, since=0, kinds=True)
+    assert sum(row["failed"] for row in rejected) == sum(row["failed"] for row in rows) + 12
+    assert sum(row["error_user_rejection"] for row in rejected) == 12
+    assert kinds_of_failure(rejected) == {
+        "error_check_failed": "whether the task ended with the error check failed",
+        "error_user_rejection": "whether the task ended with the error user rejection",
+    }
+    found = await causes(rejected, outcomes=("failed", *kinds_of_failure(rejected)), resamples=10)
+    assert not any(edge.cause in found.outcomes for edge in found.edges)
 
 
 def test_the_command_says_what_it_found_or_lacks(home: Home, tmp_path: Path) -> None:
