@@ -121,15 +121,18 @@ def _read_words(text: str, of_line: list[int]) -> _Said:
     )
 
 
-def _spelled_out(number: Ints, parts: list[tuple[int, ...]]) -> tuple[Ints, NDArray[np.int64]]:
-    """Each word replaced by its parts: which word each part came from, and the parts."""
-    sizes = np.fromiter(map(len, parts), np.intp, len(parts))
-    flat = np.fromiter(chain.from_iterable(parts), np.int64, int(sizes.sum()))
-    counts = sizes[number]
+def _spelled_out(number: Ints, sizes: list[int], parts: NDArray[np.int64]) -> tuple[Ints, NDArray[np.int64]]:
+    """Each word replaced by its parts, of which word n has `sizes[n]`.
+
+    Returns:
+        Which word in the text each part came from, and the parts.
+    """
+    width = np.array(sizes, np.intp)
+    counts = width[number]
     came = np.repeat(np.arange(len(number), dtype=np.int32), counts)
-    first = np.cumsum(sizes) - sizes
+    first = np.cumsum(width) - width
     offsets = np.arange(len(came)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return came, flat[np.repeat(first[number], counts) + offsets] if len(came) else flat[:0]
+    return came, parts[np.repeat(first[number], counts) + offsets] if len(came) else parts[:0]
 
 
 def file_words(record: FileRecord, text: str) -> FileWords:
@@ -139,7 +142,9 @@ def file_words(record: FileRecord, text: str) -> FileWords:
 
 
 def _counted(record: FileRecord, said: _Said, owners: list[int]) -> FileWords:
-    vocabulary: dict[str, int] = {}
+    parts = list(map(identifier_parts, said.words))
+    flat = list(chain.from_iterable(parts))
+    vocabulary = {part: number for number, part in enumerate(dict.fromkeys(flat))}
 
     def coded(rows: list[tuple[int, dict[str, float]]]) -> tuple[Ints, Ints, Floats]:
         row = [number for number, counts in rows for _ in counts]
@@ -147,11 +152,8 @@ def _counted(record: FileRecord, said: _Said, owners: list[int]) -> FileWords:
         count = [times for _, counts in rows for times in counts.values()]
         return np.array(row, np.int32), np.array(token, np.int32), np.array(count, np.float32)
 
-    parts = [
-        tuple(vocabulary.setdefault(part, len(vocabulary)) for part in identifier_parts(word))
-        for word in said.words
-    ]
-    came, token = _spelled_out(said.number, parts)
+    numbers = np.fromiter(map(vocabulary.__getitem__, flat), np.int64, len(flat))
+    came, token = _spelled_out(said.number, list(map(len, parts)), numbers)
     width = max(1, len(vocabulary))
     key, times = np.unique(said.chunk[came].astype(np.int64) * width + token, return_counts=True)
     body = ((key // width).astype(np.int32), (key % width).astype(np.int32), times.astype(np.float32))
@@ -169,7 +171,9 @@ def words_of_file(record: FileRecord, text: str) -> bytes:
     counted = _counted(record, said, owners)
     pairs = np.zeros(0, np.uint32)
     if record.roles & Role.SOURCE and not record.roles & Role.TEST:
-        _, codes = _spelled_out(said.number, [stem_codes(word) for word in said.words])
+        coded = list(map(stem_codes, said.words))
+        flat = list(chain.from_iterable(coded))
+        _, codes = _spelled_out(said.number, list(map(len, coded)), np.array(flat, np.int64))
         pairs = np.unique(join_codes(codes.astype(np.uint32)))
     columns = [np.concatenate(column) for column in zip(*counted.matrices.values(), strict=True)]
     return pack(
