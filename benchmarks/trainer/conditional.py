@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks import report
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.presets import features_of
-from hal9.trainer.changes import verdict
+from hal9.trainer.changes import NOISE, verdict
 from hal9.trainer.corpus import localization_corpus
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.runs import paired_p
@@ -100,7 +100,7 @@ def main(per_tree: int = 4) -> None:
                 for condition in conditions(seen):
                     tried += 1
                     gain = paired_gain(where(changed, base, condition.rows(seen, len(base.ndcg))), base)
-                    if gain.mean > _LEAST and not verdict(gain, noise=1.0):
+                    if gain.mean > _LEAST and not verdict(gain, noise=NOISE):
                         passed.append((gain.mean / max(gain.error, 1e-9), applied, condition, gain))
     passed.sort(key=lambda one: -one[0])
     print(f"{len(space.names)} living parameters, {tried} steps with conditions, {len(passed)} pass the gate")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from hal9.clock import Clock, SystemClock
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.changes import verdict
+from hal9.trainer.changes import NOISE, verdict
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.space import Space
@@ -31,7 +31,7 @@ class BaselineSettings:
     strategy: str
     budget: int
     seed: int = 0
-    noise: float = 1.0
+    noise: float = NOISE
     start: Parameters = field(default_factory=Parameters)
 
 

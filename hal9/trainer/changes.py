@@ -40,6 +40,8 @@ __all__ = [
 
 RANKER: Final = "l0-ranker"
 TUNER: Final = "l1-ranker-tuner"
+NOISE = 0.6
+"""With it none of 1,500 random steps from the defaults is kept, and good steps from worse starts are."""
 _FIRST = 4
 _SETTINGS = "# This run's folder is a home: `hal9 --home FOLDER ledger` shows what was changed.\n{}\n"
 
@@ -53,7 +55,7 @@ def verdict(gain: Gain, *, noise: float, tried: int = 1, significance: float | N
 
     Args:
         gain: the paired comparison with the best so far.
-        noise: scales that bound.
+        noise: scales that bound; the standard error is the larger of two, so less than 1 is in place.
         tried: candidates measured so far, this one included.
         significance: of losing; None is the settings' `gate.significance`.
 

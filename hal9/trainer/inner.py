@@ -18,7 +18,7 @@ from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.signals import Adjustment
 from hal9.trainer.asking import Stopped, think_unless
-from hal9.trainer.changes import RunLedger, verdict
+from hal9.trainer.changes import NOISE, RunLedger, verdict
 from hal9.trainer.detection import detect_inner
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.failures import Failure, find_failures, gradient_of, slopes_of
@@ -54,7 +54,7 @@ class InnerSettings:
     episodes: int = 20
     max_evaluations: int = 0
     seed: int = 0
-    noise: float = 1.0
+    noise: float = NOISE
     probes: int = 2
     failures: int = 4
     levers: int = 18
