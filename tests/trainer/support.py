@@ -107,7 +107,7 @@ def seeded_mind(names: Sequence[str]) -> ScriptedMind:
 
     def reply(request: Request) -> Any:
         offered = list((request.schema or {})["properties"]["proposed_changes"]["properties"])
-        seed = (request.seed or 0) + len(request.messages[0].content)
+        seed = (request.seed or 0) + 7 * request.messages[0].content.count("Raise ")
         name = next((n for n in names if n in offered and f"Raise {n}" in request.messages[0].content), None)
         name = name or offered[seed % len(offered)]
         direction = "increase" if seed % 3 else "decrease"
