@@ -10,6 +10,7 @@ from typing import Any, Literal
 from hal9.clock import Clock, SystemClock
 from hal9.errors import OptimiserMissing, ScratchpadInvalid, TrainingRunExists
 from hal9.limits import BudgetBook
+from hal9.minds.protocol import Usage
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.changes import open_ledger
 from hal9.trainer.corpus import Queries
@@ -137,7 +138,7 @@ async def train_outer(
                     done = await run_population(workshop, pad, settings, listener=on_step)
                 else:
                     done = await run_stack(workshop, pad, settings, listener=on_step)
-            return _finish(options, pad, ground, workshop, replace(done, params=ledger.parameters.changes()))
+            return _finish(options, pad, ground, replace(done, params=ledger.parameters.changes()))
         finally:
             if not given:
                 ground.close()
@@ -162,9 +163,7 @@ def _record(options: OuterOptions) -> Scratchpad:
     return found
 
 
-def _finish(
-    options: OuterOptions, pad: Scratchpad, ground: Ground, workshop: Workshop, done: OuterResult
-) -> dict[str, Any]:
+def _finish(options: OuterOptions, pad: Scratchpad, ground: Ground, done: OuterResult) -> dict[str, Any]:
     best = Parameters(done.params)
     facts = {
         "reason": done.reason,
@@ -173,7 +172,7 @@ def _finish(
         "best_prompt_id": done.best,
         "meta_loss": {"mean": done.mean, "interval": list(done.interval)} if done.best else None,
         "evaluations": ground.train.calls,
-        "usage": asdict(workshop.usage),
+        "usage": asdict(_spent(options.folder / "inner_runs")),
         "what_helped": what_helped(pad),
         "episodes": sum(measured.episodes for measured in done.measured.values()),
         "kept": sum(measured.kept for measured in done.measured.values()),
@@ -190,6 +189,16 @@ def _finish(
     write_results(options.folder, results, best)
     _report(options, pad, results)
     return results
+
+
+def _spent(runs: Path) -> Usage:
+    """What all calls of the run took, those before a crash included: read from what they left behind."""
+    spent = Usage(calls=0)
+    for path in sorted(runs.glob("step_*/*/scratchpad.json")):
+        spent = sum((Usage(**entry["usage"]) for entry in Scratchpad.load(path).entries), spent)
+    for path in sorted(runs.glob("proposal_*.json")):
+        spent += Usage(**json.loads(path.read_text(encoding="utf-8"))["usage"])
+    return spent
 
 
 def what_helped(pad: Scratchpad) -> list[dict[str, Any]]:

@@ -156,6 +156,7 @@ def test_an_outer_run_survives_kill_9_and_reports_honestly(here: Path) -> None:
     results = json.loads((folder / "results.json").read_text())
     assert results["meta_loss"]["mean"] > 0
     assert len(results["what_helped"]) == 2
+    assert (results["episodes"], results["usage"]["calls"]) == (12, 12 + 2)  # those before the kill as well
     pad = Scratchpad.load(folder / "outer_scratchpad.json")
     assert [entry["outer_step"] for entry in pad.entries] == [0, 1]
     assert sorted(path.name for path in (folder / "inner_runs").glob("step_*")) == [
