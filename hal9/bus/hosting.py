@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from hal9.bus.handling import CourierSettings, Failure, Handler, Outcome
 from hal9.bus.sending import Sender
@@ -290,7 +290,8 @@ class HostedInbox:
 
         recorded = False
         try:
-            recorded = await self._written(record)
+            # The work is done and paid for.
+            recorded = await self._sender.record(record)
         finally:
             if not recorded:
                 dispatch.abandoned()
@@ -299,12 +300,3 @@ class HostedInbox:
             return
         hit("outcome-committed")
         dispatch.committed()
-
-    async def _written(self, record: Callable[[sqlite3.Connection], bool]) -> bool:
-        while True:
-            try:
-                return await self._journal.write(record)
-            except JournalUnwritable as error:
-                # The work is done and paid for: hold on to it until it can be recorded.
-                _log.error("%s", error)
-                await self._clock.sleep(1.0)

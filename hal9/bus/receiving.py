@@ -10,7 +10,7 @@ from hal9.bus.hosting import HostedInbox
 from hal9.bus.protocol import Bus, Incoming
 from hal9.bus.sending import Sender
 from hal9.clock import Clock
-from hal9.errors import JournalUnwritable, SignalRefused, TopicInvalid
+from hal9.errors import SignalRefused, TopicInvalid
 from hal9.journal import Journal, dead_letters
 from hal9.journal.failpoints import hit
 from hal9.signals import AckPayload, Signal, decode
@@ -129,15 +129,9 @@ class Receiver:
             arrivals.write(connection)
 
         try:
-            while True:
-                try:
-                    await self._journal.write(record)
-                except JournalUnwritable as error:
-                    # Unacknowledged, so the broker keeps them; and no further ones are taken meanwhile.
-                    _log.error("%s", error)
-                    await self._clock.sleep(1.0)
-                else:
-                    return arrivals
+            # Unacknowledged, so the broker keeps them; and no further ones are taken meanwhile.
+            await self._sender.record(record)
         except BaseException:
             arrivals.abandoned()
             raise
+        return arrivals

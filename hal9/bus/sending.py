@@ -7,7 +7,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hal9.bus import topics
 from hal9.bus.dispatch import Arrivals, Dispatch
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Sender"]
 
 _log = logging.getLogger("hal9.bus.courier")
+
+T = TypeVar("T")
 
 _ROUND = 256
 _TICK_SECONDS = 0.25
@@ -112,6 +114,15 @@ class Sender:
                     await self._room.wait()
         except TimeoutError:
             raise OutboxFull(waiting=len(self._waiting), limit=limit) from None
+
+    async def record(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Write to the journal, however long it cannot be written: what is held is too dear to be lost."""
+        while True:
+            try:
+                return await self._journal.write(fn)
+            except JournalUnwritable as error:
+                _log.error("%s", error)
+                await self._clock.sleep(1.0)
 
     def arrivals(self) -> Arrivals:
         """An empty collection for signals that enter inboxes of this node."""

@@ -263,12 +263,11 @@ class Learner:
             return
         for request in requests:
             await self._answer(request)
-            await self._sleep_sometimes()
+            await self._sleep_sometimes(1)
 
     async def _learn_together(self, requests: list[RequestRow]) -> bool:
         def look(connection: sqlite3.Connection) -> list[tuple[TaskRow | None, list[StepRecord]]]:
-            ids = [request.task_id or "" for request in requests]
-            return [(tasks.get_task(connection, one), tasks.steps_of(connection, one)) for one in ids]
+            return [tasks.task_with_steps(connection, request.task_id or "") for request in requests]
 
         found = [(task, steps) for task, steps in await self._journal.read(look) if task is not None]
         if len(found) < len(requests):
@@ -285,8 +284,7 @@ class Learner:
                 tasks.close_request(connection, request.seq, outcome="{}", now=now)
 
         await self._courier().send(signals, writes=(close,))
-        for _ in requests:
-            await self._sleep_sometimes()
+        await self._sleep_sometimes(len(requests))
         return True
 
     def _courier(self) -> Courier:
@@ -294,13 +292,13 @@ class Learner:
             raise RuntimeError("the learner needs a courier to run")
         return self.courier
 
-    async def _sleep_sometimes(self) -> None:
-        """Consolidate the memory after every so many judged tasks."""
+    async def _sleep_sometimes(self, looked: int) -> None:
+        """Consolidate the memory after every so many judged tasks; `looked` have just been added."""
         if self._judged is None:
-            self._judged = await asyncio.to_thread(self.engine.judged)
-        else:
-            self._judged += 1
-        if self._judged % self._settings().memory.sleep_every_tasks == 0:
+            self._judged = await asyncio.to_thread(self.engine.judged) - looked
+        before, self._judged = self._judged, self._judged + looked
+        every = self._settings().memory.sleep_every_tasks
+        if before // every < self._judged // every:
             said = await asyncio.to_thread(self._desk.answer, "sleep", {})
             _log.info("slept: %s", "; ".join(said["said"]))
 
@@ -361,9 +359,7 @@ class Learner:
             said = await asyncio.to_thread(self._desk.answer, request.kind, request.body)
             return [], json.dumps(said)
         task_id = request.task_id or ""
-        task, steps = await self._journal.read(
-            lambda connection: (tasks.get_task(connection, task_id), tasks.steps_of(connection, task_id))
-        )
+        task, steps = await self._journal.read(lambda connection: tasks.task_with_steps(connection, task_id))
         if task is None:
             return [], json.dumps({"error": f"task {task_id} is not in the journal any more"})
         if request.kind == "learn":

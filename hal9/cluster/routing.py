@@ -168,9 +168,10 @@ class Routing:
         now = self._clock.now()
         found = await self._journal.read(
             lambda connection: [
-                (task, tasks.steps_of(connection, task_id), verdict)
+                (task, steps, verdict)
                 for task_id, verdict in batch
-                if (task := tasks.get_task(connection, task_id)) is not None
+                for task, steps in (tasks.task_with_steps(connection, task_id),)
+                if task is not None
             ]
         )
         await asyncio.to_thread(self._write, found, now)
@@ -259,8 +260,7 @@ class Routing:
         Returns:
             How many edges were counted or corrected; 0 while learning is paused.
         """
-        task = await self._journal.read(lambda connection: tasks.get_task(connection, task_id))
+        task, steps = await self._journal.read(lambda connection: tasks.task_with_steps(connection, task_id))
         if task is None or task.state not in TERMINAL or not self.learning:
             return 0
-        steps = await self._journal.read(lambda connection: tasks.steps_of(connection, task_id))
         return await asyncio.to_thread(self._judge, task, steps, success=success, usd=cost)

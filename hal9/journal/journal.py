@@ -154,14 +154,10 @@ class Journal:
             return False
         if connection is None:
             return False
-        self._callbacks = []
-        commits = self.commits
-        settled = self._commit(connection, batch, patient=False)
-        if settled is None:
+        done = self._commit(connection, batch, patient=False)
+        if done is None:
             return False
-        _settle(settled, self._callbacks if self.commits > commits else [])
-        if self.commits // _CHECKPOINT_COMMITS > commits // _CHECKPOINT_COMMITS:
-            self._queue.put("checkpoint")
+        _settle(*done)
         return True
 
     def after_commit(self, callback: Callable[[], None]) -> None:
@@ -238,36 +234,31 @@ class Journal:
             raise JournalClosed(path=str(self.path))
         last = False
         while not last:
-            batch, taken, wanted, last = self._gather()
-            if batch:
-                self._callbacks = []
-                commits = self.commits
-                settled = self._commit(connection, batch) or []
-                callbacks = self._callbacks if self.commits > commits else []
-                self._tell(loop, self._taken_over, taken, settled, callbacks)
-                if self.commits // _CHECKPOINT_COMMITS > commits // _CHECKPOINT_COMMITS:
-                    wanted.add("checkpoint")
-            if wanted:
-                self._checkpoint(loop, finish="finish checkpoint" in wanted)
+            batch, taken, checkpoints, last = self._gather()
+            done = self._commit(connection, batch) if batch else None
+            if done is not None:
+                self._tell(loop, self._taken_over, taken, *done)
+            if checkpoints:
+                self._checkpoint(loop, finishes=checkpoints.count("finish checkpoint"))
 
-    def _gather(self) -> tuple[list[_Item], int, set[str], bool]:
+    def _gather(self) -> tuple[list[_Item], int, list[str], bool]:
         """What waits: writes, of how many batches, which checkpoints, and whether it was the last."""
         batch: list[_Item] = []
-        taken, wanted = 0, set[str]()
+        taken, checkpoints = 0, list[str]()
         message = self._queue.get()
         while message is not None:
             if isinstance(message, str):
-                wanted.add(message)
+                checkpoints.append(message)
             else:
                 batch.extend(message)
                 taken += 1
             if len(batch) >= _BATCH_LIMIT:
-                return batch, taken, wanted, False
+                return batch, taken, checkpoints, False
             try:
                 message = self._queue.get_nowait()
             except queue.Empty:
-                return batch, taken, wanted, False
-        return batch, taken, wanted, True
+                return batch, taken, checkpoints, False
+        return batch, taken, checkpoints, True
 
     @staticmethod
     def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: Any) -> None:
@@ -278,7 +269,7 @@ class Journal:
         self._handed_over -= taken
         _settle(settled, callbacks)
 
-    def _checkpoint(self, loop: asyncio.AbstractEventLoop, *, finish: bool) -> None:
+    def _checkpoint(self, loop: asyncio.AbstractEventLoop, *, finishes: int) -> None:
         """Move the log's pages into the file, over a connection of its own: writing goes on meanwhile.
 
         What was written meanwhile stays in the log, and the log can begin anew only when it is moved too. So
@@ -287,12 +278,11 @@ class Journal:
         connection = self._checkpoint_connection
         if connection is None:
             return
-        with contextlib.suppress(
-            sqlite3.OperationalError
-        ):  # a full disk shows at the next write, by its name
+        # A full disk shows at the next write, by its name.
+        with contextlib.suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        if finish:
-            self._tell(loop, self._taken_over, 1, [], [])
+        if finishes:
+            self._tell(loop, self._taken_over, finishes, [], [])
         else:
             self._tell(loop, self._finish_checkpoint)
 
@@ -303,11 +293,13 @@ class Journal:
 
     def _commit(
         self, connection: sqlite3.Connection, batch: list[_Item], *, patient: bool = True
-    ) -> list[_Settled] | None:
-        """Commit a batch; None when another process writes just now and `patient` is not wanted."""
+    ) -> tuple[list[_Settled], list[Callable[[], None]]] | None:
+        """Commit a batch; what came of each write, and what to call after the commit.
+
+        None when another process writes just now and `patient` is not wanted.
+        """
         settled: list[_Settled] = []
-        if not batch:
-            return settled
+        self._callbacks = []
         try:
             with self._exclusive(connection, patient=patient):
                 if len(batch) == 1:
@@ -322,13 +314,16 @@ class Journal:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             typed = self._typed(error)
-            return [
+            failed: list[_Settled] = [
                 (future, None, settled[index][2] or typed if index < len(settled) else typed)
                 for index, (_, future) in enumerate(batch)
             ]
+            return failed, []
         self.commits += 1
         self.writes += len(batch)
-        return settled
+        if self.commits % _CHECKPOINT_COMMITS == 0:
+            self._queue.put("checkpoint")
+        return settled, self._callbacks
 
     @contextlib.contextmanager
     def _exclusive(self, connection: sqlite3.Connection, *, patient: bool) -> Iterator[None]:

@@ -29,6 +29,7 @@ __all__ = [
     "start_task",
     "steps_of",
     "task_counts",
+    "task_with_steps",
 ]
 
 TaskState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -198,6 +199,11 @@ def steps_of(connection: sqlite3.Connection, task_id: str) -> list[StepRecord]:
     """All steps of a task in the order they were recorded."""
     rows = connection.execute("SELECT body FROM steps WHERE task_id = ? ORDER BY seq", (task_id,))
     return [StepRecord.model_validate_json(row[0]) for row in rows]
+
+
+def task_with_steps(connection: sqlite3.Connection, task_id: str) -> tuple[TaskRow | None, list[StepRecord]]:
+    """A task, and all that was done for it."""
+    return get_task(connection, task_id), steps_of(connection, task_id)
 
 
 # --- requests -----------------------------------------------------------------------------

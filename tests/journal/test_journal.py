@@ -231,3 +231,13 @@ async def test_the_log_is_emptied_while_writing_goes_on(tmp_path: Path) -> None:
         log = journal.path.with_name("journal.db-wal").stat().st_size
         assert log < 2500 * 20_000 * 0.75
         assert journal.path.stat().st_size > 2500 * 20_000 / 3
+
+
+async def test_two_checkpoints_that_end_together_give_the_loop_its_writing_back(journal: Journal) -> None:
+    for _ in range(2):
+        journal._finish_checkpoint()
+    await journal.write(adding(1))
+    async with asyncio.timeout(10):
+        while journal._handed_over:
+            await asyncio.sleep(0.005)
+    assert await numbers(journal) == [1]
