@@ -78,6 +78,7 @@ class EmbeddedBroker:
         self._websocket = websocket
         self._clock = clock or SystemClock()
         self._state: _State | None = None
+        self._new_users: list[str] = []  # those that the configuration before did not have
         self._program: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
@@ -187,7 +188,9 @@ class EmbeddedBroker:
             if pid is not None and await self._answers(2.0):
                 self._pid, self.adopted = pid, True
                 self._signal(signal.SIGHUP)  # our users may be others than those of the run before
-                await self._wait_login(self.address(ADMIN), until_allowed=True)
+                # One that is new gets in only once all of it is in force. Before that, users of ours would be
+                # refused, and whoever is logging in while it is being read is thrown out.
+                await self._wait_login(self.address(next(iter(self._new_users), ADMIN)), until_allowed=True)
                 _log.info("adopted the broker that was left running (process %d)", pid)
                 return
             await asyncio.to_thread(end_process, pid, self.directory)
@@ -307,6 +310,7 @@ class EmbeddedBroker:
         state = self._require_state()
         users = tuple(self._wanted.values())
         names = [ADMIN, *(user.name for user in users)]
+        self._new_users = [name for name in names if name not in state.passwords]
         passwords = {name: state.passwords.get(name) or secrets.token_urlsafe(24) for name in names}
         self._state = state = _State(state.ports, passwords, users)
         text = render(
@@ -363,42 +367,30 @@ class EmbeddedBroker:
     async def _cap_store(self) -> None:
         """Without this the message store fills up once and then refuses everything for ever.
 
-        The stream exists from the first MQTT connection on, so it is changed rather than declared. An adopted
-        server that is just reading its new configuration turns logins away for a moment.
+        The stream exists from the first MQTT connection on, so it is changed rather than declared.
         """
-        import nats  # noqa: PLC0415 - only needed here
-
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                await self._cap_store_once()
-            except (nats.errors.Error, OSError) as error:
-                if not self.adopted or time.monotonic() > deadline:
-                    raise BrokerFailed(
-                        detail=f"its store could not be capped: {error}", log=str(self.log_path)
-                    ) from error
-                await asyncio.sleep(0.05)
-            else:
-                return
-
-    async def _cap_store_once(self) -> None:
         import nats  # noqa: PLC0415 - only needed here
         from nats.js.api import DiscardPolicy  # noqa: PLC0415
 
         state = self._require_state()
-        client = await nats.connect(
-            f"nats://127.0.0.1:{state.ports.nats}",
-            user=ADMIN,
-            password=state.passwords[ADMIN],
-            connect_timeout=5,
-            allow_reconnect=False,
-        )
         try:
-            context = client.jetstream(timeout=5)
-            config = (await context.stream_info(_MESSAGE_STREAM)).config
-            config.max_bytes = self.limits.max_bytes
-            config.max_age = self.limits.max_age_seconds
-            config.discard = DiscardPolicy.OLD
-            await context.update_stream(config)
-        finally:
-            await client.close()
+            client = await nats.connect(
+                f"nats://127.0.0.1:{state.ports.nats}",
+                user=ADMIN,
+                password=state.passwords[ADMIN],
+                connect_timeout=5,
+                allow_reconnect=False,
+            )
+            try:
+                context = client.jetstream(timeout=5)
+                config = (await context.stream_info(_MESSAGE_STREAM)).config
+                config.max_bytes = self.limits.max_bytes
+                config.max_age = self.limits.max_age_seconds
+                config.discard = DiscardPolicy.OLD
+                await context.update_stream(config)
+            finally:
+                await client.close()
+        except (nats.errors.Error, OSError) as error:
+            raise BrokerFailed(
+                detail=f"its store could not be capped: {error}", log=str(self.log_path)
+            ) from error

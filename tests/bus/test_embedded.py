@@ -99,6 +99,23 @@ async def test_a_broker_that_outlived_its_daemon_is_adopted(tmp_path: Path) -> N
     assert not is_our_server(pid, tmp_path / "broker")
 
 
+async def test_new_users_of_an_adopted_broker_are_let_in_however_slowly_it_reads_its_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.to_thread(abandon, tmp_path / "broker")
+    send = EmbeddedBroker._signal
+
+    def slowly(broker: EmbeddedBroker, number: signal.Signals) -> None:
+        asyncio.get_running_loop().call_later(0.7, send, broker, number)
+
+    monkeypatch.setattr(EmbeddedBroker, "_signal", slowly)
+    async with EmbeddedBroker(tmp_path / "broker", users=[*USERS, viewer_user("test")]) as broker:
+        assert broker.adopted
+        async with MqttBus(broker.address("viewer"), client_id="new-login", clean=True) as bus:
+            await bus.wait_connected(10)
+            assert bus.connected
+
+
 async def test_a_survivor_that_does_not_let_us_in_is_replaced(tmp_path: Path) -> None:
     directory = tmp_path / "broker"
     pid = await asyncio.to_thread(abandon, directory)
