@@ -10,14 +10,15 @@ encloses it); a file has fields: the names it defines, its path, what it imports
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.codec import Packed, pack, unpack
 from hal9.ripmap.model import Definition, FileRecord, Role
-from hal9.ripmap.sparse import Lines
+from hal9.ripmap.running_words import RunningWords, read_words
+from hal9.ripmap.sparse import Lines, ascending
 from hal9.ripmap.texts import Vocabulary
 from hal9.ripmap.tokenize import identifier_parts, join_codes, stem, stem_codes, words
 
@@ -96,53 +97,14 @@ def chunk_lines(record: FileRecord) -> tuple[list[int], list[int]]:
     return of_line, owners
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """The words of a text in order: `words[number[i]]` is the i-th, and stands in `chunk[i]`."""
-
-    words: list[str]
-    number: Ints
-    chunk: Ints
-
-
-def _read_words(text: str, of_line: list[int]) -> _Said:
-    """Words run by run: a run is what stands in one chunk without a break."""
-    lines = text.split("\n")
-    chunk = np.zeros(len(lines), np.int32)
-    chunk[: len(of_line)] = of_line[: len(lines)]
-    bounds = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(lines)]
-    runs = [words("\n".join(lines[start:end])) for start, end in pairwise(bounds)]
-    every = list(chain.from_iterable(runs))
-    numbers = {word: number for number, word in enumerate(dict.fromkeys(every))}
-    return _Said(
-        list(numbers),
-        np.fromiter(map(numbers.__getitem__, every), np.int32, len(every)),
-        np.repeat(chunk[bounds[:-1]], [len(run) for run in runs]),
-    )
-
-
-def _spelled_out(number: Ints, sizes: list[int], parts: NDArray[np.int64]) -> tuple[Ints, NDArray[np.int64]]:
-    """Each word replaced by its parts, of which word n has `sizes[n]`.
-
-    Returns:
-        Which word in the text each part came from, and the parts.
-    """
-    width = np.array(sizes, np.intp)
-    counts = width[number]
-    came = np.repeat(np.arange(len(number), dtype=np.int32), counts)
-    first = np.cumsum(width) - width
-    offsets = np.arange(len(came)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return came, parts[np.repeat(first[number], counts) + offsets] if len(came) else parts[:0]
-
-
 def file_words(record: FileRecord, text: str) -> FileWords:
     """Count the tokens of one file."""
     of_line, owners = chunk_lines(record)
-    return _counted(record, _read_words(text, of_line), owners)
+    return _counted(record, read_words(text, of_line), owners)
 
 
-def _counted(record: FileRecord, said: _Said, owners: list[int]) -> FileWords:
-    parts = list(map(identifier_parts, said.words))
+def _counted(record: FileRecord, said: RunningWords, owners: list[int]) -> FileWords:
+    parts = said.each(identifier_parts)
     flat = list(chain.from_iterable(parts))
     vocabulary = {part: number for number, part in enumerate(dict.fromkeys(flat))}
 
@@ -153,7 +115,7 @@ def _counted(record: FileRecord, said: _Said, owners: list[int]) -> FileWords:
         return np.array(row, np.int32), np.array(token, np.int32), np.array(count, np.float32)
 
     numbers = np.fromiter(map(vocabulary.__getitem__, flat), np.int64, len(flat))
-    came, token = _spelled_out(said.number, list(map(len, parts)), numbers)
+    came, token = said.spelled_out(list(map(len, parts)), numbers)
     width = max(1, len(vocabulary))
     key, times = np.unique(said.chunk[came].astype(np.int64) * width + token, return_counts=True)
     body = ((key // width).astype(np.int32), (key % width).astype(np.int32), times.astype(np.float32))
@@ -167,13 +129,13 @@ def _counted(record: FileRecord, said: _Said, owners: list[int]) -> FileWords:
 def words_of_file(record: FileRecord, text: str) -> bytes:
     """`file_words` as bytes, for the index's per-file cache."""
     of_line, owners = chunk_lines(record)
-    said = _read_words(text, of_line)
+    said = read_words(text, of_line)
     counted = _counted(record, said, owners)
     pairs = np.zeros(0, np.uint32)
     if record.roles & Role.SOURCE and not record.roles & Role.TEST:
-        coded = list(map(stem_codes, said.words))
+        coded = said.each(stem_codes)
         flat = list(chain.from_iterable(coded))
-        _, codes = _spelled_out(said.number, list(map(len, coded)), np.array(flat, np.int64))
+        _, codes = said.spelled_out(list(map(len, coded)), np.array(flat, np.int64))
         pairs = np.unique(join_codes(codes.astype(np.uint32)))
     columns = [np.concatenate(column) for column in zip(*counted.matrices.values(), strict=True)]
     return pack(
@@ -345,15 +307,10 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
         primary: which files are source code; document frequencies are theirs.
     """
     files = [read_file(blob) for blob in blobs]
-    vocabulary: dict[str, int] = {}
-    columns = [
-        np.fromiter(
-            (vocabulary.setdefault(word, len(vocabulary)) for word in item.vocabulary),
-            np.int32,
-            len(item.vocabulary),
-        )
-        for item in files
-    ]
+    told = list(chain.from_iterable(item.vocabulary for item in files))
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(told))}
+    every = np.fromiter(map(vocabulary.__getitem__, told), np.int32, len(told))
+    columns = np.split(every, np.cumsum([len(item.vocabulary) for item in files])[:-1])
     chunks = [len(item.owner) for item in files]
     starts = np.concatenate([[0], np.cumsum(chunks)]).astype(np.int64)
     matrices: dict[str, Lines] = {}
@@ -406,10 +363,9 @@ def _joined(
 
 
 def by_token(rows: Ints, tokens: Ints, counts: Floats, shape: tuple[int, int]) -> Lines:
-    """The matrix by columns: one counting sort, which is what makes it worth loading scipy here."""
-    import scipy.sparse as sp  # noqa: PLC0415 - building only; queries do without
-
-    matrix = sp.coo_matrix((counts, (rows, tokens)), shape=shape, dtype=np.float32).tocsc()
-    matrix.sort_indices()
-    wide = np.int64 if matrix.nnz > 2**31 - 1 else np.int32
-    return Lines(matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(wide), shape[0])
+    """The matrix by columns; `rows` ascend, and so they do within each column."""
+    order = ascending(tokens)
+    sizes = np.bincount(tokens, minlength=shape[1])
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    wide = np.int64 if len(tokens) > 2**31 - 1 else np.int32
+    return Lines(counts[order], rows[order], indptr.astype(wide), shape[0])

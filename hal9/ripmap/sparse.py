@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lines", "distinct", "lines_of", "numbered"]
+__all__ = ["Lines", "ascending", "distinct", "lines_of", "numbered"]
 
 Ints = NDArray[np.intp]
 Array = NDArray[np.float64]
@@ -118,3 +118,15 @@ def numbered(values: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
     which = np.empty(len(values), np.intp)
     which[order] = np.cumsum(first) - 1
     return ordered[first], which
+
+
+def ascending(numbers: NDArray[Any]) -> Ints:
+    """The order that sorts natural numbers, equal ones as they stand.
+
+    Sixteen bits at a time, as numpy sorts numbers of that width by counting, an order of magnitude faster.
+    """
+    largest = int(numbers.max()) if len(numbers) else 0
+    order: Ints = np.argsort(numbers.astype(np.uint16), kind="stable")
+    for shift in range(16, largest.bit_length(), 16):
+        order = order[np.argsort((numbers[order] >> shift).astype(np.uint16), kind="stable")]
+    return order

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = [
     "BOILERPLATE",
     "STOP_WORDS",
+    "WORD_BYTES",
     "identifier_parts",
     "is_code_like",
     "join_codes",
@@ -28,6 +29,8 @@ __all__ = [
 _WORD = re.compile(r"[^\W\d]\w*|\d+[^\W\d_]+\w*|\d{2,}", re.UNICODE)
 _ASCII_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+[A-Za-z][A-Za-z0-9_]*|[0-9]{2,}")
 """The same for ASCII texts, in half the time."""
+WORD_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
+"""What ASCII words are made of."""
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+[a-z](?![a-z])|\d+|[^\W\dA-Za-z_]+", re.UNICODE)
 _LONGEST_WORD = 120
 """A longer run of letters is data (base64, minified code), not a word."""
