@@ -12,20 +12,21 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import LimitError, MindError, MindReplyInvalid
+from hal9.errors import LimitError, MindError, MindReplyInvalid, PriceUnknown
 from hal9.minds.protocol import Message, Mind, Reply, Request, Usage
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.signals import Adjustment
 from hal9.trainer.asking import Stopped, think_unless
-from hal9.trainer.changes import NOISE, RunLedger, verdict
+from hal9.trainer.changes import NOISE, RunLedger
 from hal9.trainer.detection import detect_inner
-from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
+from hal9.trainer.evaluator import Evaluation, TrainingEvaluator
 from hal9.trainer.failures import Failure, find_failures, gradient_of, slopes_of
 from hal9.trainer.prompting import Sight, choose_levers, inner_prompt, solved_example
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.scratchpad import Scratchpad
-from hal9.trainer.space import MAGNITUDES, Applied, Change, Space, apply_changes
+from hal9.trainer.space import Change, Space
+from hal9.trainer.trying import Trier
 
 __all__ = ["InnerLoop", "InnerResult", "InnerSettings", "Listener", "StopReason"]
 
@@ -81,7 +82,7 @@ class InnerSettings:
 
 @dataclass(frozen=True, slots=True)
 class InnerResult:
-    """How an inner run ended: the best parameters, their training score, and what it took."""
+    """How an inner run ended: the best parameters, their score, what it took, and what a limit said."""
 
     best: Parameters
     score: float
@@ -90,16 +91,7 @@ class InnerResult:
     episodes: int
     usage: Usage
     reason: StopReason
-
-
-@dataclass(slots=True)
-class _Trial:
-    """One measured candidate."""
-
-    applied: Applied
-    evaluation: Evaluation
-    kept: bool
-    entry: dict[str, Any]
+    detail: str = ""
 
 
 @dataclass(slots=True)
@@ -127,32 +119,40 @@ class InnerLoop:
     task_id: str = "ripmap-train"
     insights: Sequence[str] = ()
     ledger: RunLedger | None = None
-    _best: Evaluation | None = None
-    _spent: int = 0
     _usage: Usage = field(default_factory=lambda: Usage(calls=0))
-    _tried: set[Parameters] = field(default_factory=set)
+    _trier: Trier = field(init=False)
     _slopes: tuple[Parameters, dict[str, float]] | None = None
+
+    def __post_init__(self) -> None:
+        chosen = self.settings
+        self._trier = Trier(self.evaluator, self.space, chosen.noise, chosen.probes, chosen.max_evaluations)
 
     async def run(self) -> InnerResult:
         """Go on until episodes, evaluations, budget or patience are used up.
 
         Raises:
             EvaluationFailed: a worker process is gone; the record is whole, and a new call goes on.
+            PriceUnknown: money is limited and nobody knows what the mind costs.
         """
-        start = await self._measure(self.start)
-        self._best, self._spent = start, 1
-        await self._resume()
+        start = await self._trier.begin(self.start, self._entries)
+        self._usage = sum((Usage(**entry["usage"]) for entry in self._entries), Usage(calls=0))
+        if self.ledger is not None:
+            await asyncio.to_thread(self.ledger.episodes, self._entries)
         reason: StopReason = "episodes"
+        detail = ""
         while len(self._entries) < self.settings.episodes:
-            stopped = await self._why_stop()
+            stopped = self._why_stop()
             if stopped is not None:
                 reason = stopped
                 break
             try:
                 await self._heed()
                 await self._episode(len(self._entries))
-            except _OutOfBudget:
-                reason = "budget"
+            except PriceUnknown:
+                # No call can ever be made: that is a mistake in what was asked for, and no end of a run.
+                raise
+            except LimitError as error:
+                reason, detail = "budget", str(error)
                 break
             except _NothingFails:
                 reason = "no failures left"
@@ -160,50 +160,26 @@ class InnerLoop:
             except Stopped:
                 reason = "cancelled"
                 break
-        best = self._standing
+        best, spent = self._trier.best, self._trier.spent
         return InnerResult(
-            best.parameters, best.score, start.score, self._spent, len(self._entries), self._usage, reason
+            best.parameters, best.score, start.score, spent, len(self._entries), self._usage, reason, detail
         )
 
     @property
     def _entries(self) -> list[dict[str, Any]]:
         return self.scratchpad.entries
 
-    @property
-    def _standing(self) -> Evaluation:
-        if self._best is None:
-            raise RuntimeError("the loop has not begun")
-        return self._best
-
-    async def _resume(self) -> None:
-        """Take up where the record ends."""
-        for entry in self._entries:
-            self._spent += len(entry["trials"])
-            self._usage += Usage(**entry["usage"])
-            for trial in entry["trials"]:
-                self._tried.add(Parameters(trial["params"]))
-        if self._entries:
-            self._best = await self._measure(Parameters(self._entries[-1]["params"]))
-        if self.ledger is not None:
-            await asyncio.to_thread(self.ledger.episodes, self._entries)
-
     async def _heed(self) -> None:
         """A step that a person took back meanwhile is out of force."""
         if self.ledger is not None and self._entries:
-            standing = await asyncio.to_thread(lambda ledger: ledger.parameters, self.ledger)
-            if standing != self._standing.parameters:
-                self._best = await self._measure(standing)
+            await self._trier.stand_on(await asyncio.to_thread(lambda ledger: ledger.parameters, self.ledger))
 
-    async def _measure(self, parameters: Parameters) -> Evaluation:
-        return await asyncio.to_thread(self.evaluator.evaluate, parameters)
-
-    async def _why_stop(self) -> StopReason | None:
-        limit = self.settings.max_evaluations
+    def _why_stop(self) -> StopReason | None:
         if self.stop():
             return "cancelled"
         if self.ledger is not None and self.ledger.stopped:
             return "paused"
-        if limit and self._spent >= limit:
+        if self._trier.exhausted:
             return "evaluations"
         last = self._entries[-self.settings.patience :]
         if len(last) == self.settings.patience and all(entry["error"] for entry in last):
@@ -211,7 +187,7 @@ class InnerLoop:
         return None
 
     async def _episode(self, number: int) -> None:
-        began, before = self.clock.monotonic(), self._standing
+        began, before = self.clock.monotonic(), self._trier.best
         seed = self.settings.seed * 1009 + number
         failures, failing = find_failures(self.evaluator, before, count=self.settings.failures, seed=seed)
         if not failing:
@@ -226,7 +202,7 @@ class InnerLoop:
         problems = (
             [note for note in reply.notes if "dropped the property" in note] if reply is not None else []
         )
-        trials, repeated = await self._try(changes, problems)
+        tried = await self._trier.attempt(await self._free(changes, problems), problems)
         if reply is not None and not changes:
             problems.append("proposed_changes was empty; name at least one parameter")
         usage = reply.usage if reply is not None else Usage(calls=0)
@@ -241,11 +217,11 @@ class InnerLoop:
             "failures": [failure.to_json() for failure in failures],
             "levers": list(levers),
             "ndcg_before": before.score,
-            "best_ndcg": self._standing.score,
-            "kept": any(trial.kept for trial in trials),
-            "params": self._standing.parameters.changes(),
-            "trials": [trial.entry for trial in trials],
-            "repeated": repeated,
+            "best_ndcg": self._trier.best.score,
+            "kept": tried.kept,
+            "params": self._trier.best.parameters.changes(),
+            "trials": tried.trials,
+            "repeated": tried.repeated,
             "problems": problems,
             "reasoning": reply.text if reply is not None else "",
             "strategy_capsule": proposal.get("strategy_capsule", ""),
@@ -270,6 +246,14 @@ class InnerLoop:
             await asyncio.to_thread(self.ledger.episodes, [written])
         await self._tell(written)
 
+    async def _free(self, changes: Sequence[Change], problems: list[str]) -> Sequence[Change]:
+        """The steps on parameters that the ledger does not hold still."""
+        if self.ledger is None:
+            return changes
+        held = await asyncio.to_thread(self.ledger.still, [change.name for change in changes])
+        problems += [f"{name}: is held still because it oscillated" for name in sorted(held)]
+        return [change for change in changes if change.name not in held]
+
     async def _tell(self, written: Mapping[str, Any]) -> None:
         told = self.listener(written) if self.listener is not None else None
         if told is not None:
@@ -284,7 +268,7 @@ class InnerLoop:
         self, number: int, failures: Sequence[Failure], failing: int, levers: Sequence[str]
     ) -> tuple[Reply | None, str, bool]:
         """The reply, or None with what went wrong and whether it was the reply's shape."""
-        best = self._standing
+        best = self._trier.best
         sight = Sight(
             parameters=best.parameters,
             figures=best.figures(),
@@ -313,82 +297,10 @@ class InnerLoop:
         )
         try:
             return await think_unless(self.mind, request, self.stop), "", False
-        except LimitError as error:
-            raise _OutOfBudget from error
         except MindReplyInvalid as error:
             return None, f"the reply was not valid: {error.reason}", True
         except MindError as error:
             return None, str(error), False
-
-    async def _try(self, changes: Sequence[Change], problems: list[str]) -> tuple[list[_Trial], bool]:
-        """Measure the proposal; with probes, go on while it helps, or vary its steps."""
-        if self.ledger is not None:
-            held = self.ledger.still([change.name for change in changes])
-            problems += [f"{name}: is held still because it oscillated" for name in sorted(held)]
-            changes = [change for change in changes if change.name not in held]
-        applied = apply_changes(self._standing.parameters, changes, self.space)
-        problems += applied.problems
-        if not applied.moved:
-            return [], False
-        if applied.parameters in self._tried:
-            problems.append("this candidate was measured before and taken back; propose another")
-            return [], True
-        trials = [await self._trial(applied)]
-        moved = [change for change in changes if change.name in applied.moved]
-        if trials[0].kept:
-            await self._probe([moved] * self.settings.probes, trials)
-        else:
-            alone = [[change] for change in moved] if len(moved) > 1 else []
-            await self._probe([*alone, *_other_lengths(moved)][: self.settings.probes], trials)
-        return trials, False
-
-    async def _probe(self, sets: Sequence[Sequence[Change]], trials: list[_Trial]) -> None:
-        """Further candidates of an episode; a kept one is gone on with until it no longer helps."""
-        going_on = trials[0].kept
-        for changes in sets:
-            applied = apply_changes(self._standing.parameters, changes, self.space)
-            if not self._affordable() or (going_on and not trials[-1].kept):
-                return
-            if applied.moved and applied.parameters not in self._tried:
-                trials.append(await self._trial(applied))
-            elif going_on:
-                return
-
-    def _affordable(self) -> bool:
-        return not self.settings.max_evaluations or self._spent < self.settings.max_evaluations
-
-    async def _trial(self, applied: Applied) -> _Trial:
-        base = self._standing
-        evaluation = await self._measure(applied.parameters)
-        self._spent += 1
-        self._tried.add(applied.parameters)
-        gain = paired_gain(evaluation, base)
-        why = verdict(gain, noise=self.settings.noise, tried=self._spent - 1)
-        if not why:
-            self._best = evaluation
-        entry = {
-            "moved": {name: list(pair) for name, pair in applied.moved.items()},
-            "params": applied.parameters.changes(),
-            "ndcg": evaluation.score,
-            "gain": gain.mean,
-            "error": gain.error,
-            "won": gain.won,
-            "lost": gain.lost,
-            "kept": not why,
-            "why": why,
-            "seconds": round(evaluation.seconds, 4),
-        }
-        return _Trial(applied, evaluation, not why, entry)
-
-
-def _other_lengths(changes: Sequence[Change]) -> list[list[Change]]:
-    """Each step in the other magnitudes: a mind says which way, the ranker measures how far."""
-    return [
-        [replace(change, magnitude=magnitude)]
-        for change in changes
-        for magnitude in MAGNITUDES
-        if magnitude != change.magnitude
-    ]
 
 
 def _adjustments(before: Evaluation, changes: Sequence[Change], entry: Mapping[str, Any]) -> list[Adjustment]:
@@ -405,10 +317,6 @@ def _adjustments(before: Evaluation, changes: Sequence[Change], entry: Mapping[s
         for change in changes
         if change.name in moved
     ]
-
-
-class _OutOfBudget(Exception):
-    """The budget refused a call."""
 
 
 class _NothingFails(Exception):
