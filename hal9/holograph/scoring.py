@@ -1,28 +1,53 @@
 """How well a table is explained by a graph: decomposable scores.
 
 Gaussian tables are scored by the Bayesian information criterion of linear regressions, with equal error
-variances (Peters & Bühlmann 2014) when that fits better; categorical tables by the criterion of conditional
-frequencies. Rows in which a variable was set by intervention do not count towards that variable's own term.
+variances (Peters & Bühlmann 2014) when that fits better; categorical tables by the marginal likelihood under
+uniform Dirichlet priors (BDeu, Heckerman et al. 1995), whose equivalent sample size is the one that makes the
+table most probable (Steck 2008). Every edge also costs its prior odds: with many pairs, some would join by
+chance alone. Rows in which a variable was set by intervention do not count towards that variable's own term.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from hal9.holograph.state import FloatArray
 from hal9.holograph.table import Table
 
-__all__ = ["DiscreteScore", "FixedVarianceScore", "GaussianScore", "LocalScore"]
+__all__ = ["DiscreteScore", "FixedVarianceScore", "GaussianScore", "LocalScore", "edge_odds", "tuned"]
 
 _FLOOR = 1e-10
+_EQUIVALENT = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Equivalent sample sizes that are compared."""
+
+
+def edge_odds(size: int, edges: float | None = None, *, strength: float = 1.0) -> float:
+    """Log prior odds of an edge in one direction over none.
+
+    Args:
+        size: how many variables.
+        edges: of a graph that was found; its density moves the odds away from 1.25 edges per variable.
+        strength: how many variables' worth of pairs hold the odds where they start.
+    """
+    pairs = 0.5 * size * (size - 1)
+    start = min(0.45, 2.5 / max(1, size - 1))
+    held = strength * 0.5 * (size - 1)
+    rate = start if edges is None else (edges + held * start) / (pairs + held)
+    return float(np.log(0.5 * rate / (1.0 - min(rate, 0.9))))
 
 
 @dataclass
 class GaussianScore:
-    """Linear regressions."""
+    """Linear regressions.
+
+    Attributes:
+        table: data. odds: log prior odds of an edge.
+    """
 
     table: Table
+    odds: float = 0.0
     grams: list[FloatArray] = field(init=False)
     counts: FloatArray = field(init=False)
 
@@ -64,7 +89,7 @@ class GaussianScore:
         count = self.counts[node]
         added = np.full(found.size, parents.size + 1.0)
         added[node] = parents.size
-        return np.asarray(-0.5 * count * np.log(found) - 0.5 * np.log(count) * added)
+        return np.asarray(-0.5 * count * np.log(found) + (self.odds - 0.5 * np.log(count)) * added)
 
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
         """Local term in nats."""
@@ -73,9 +98,16 @@ class GaussianScore:
 
 @dataclass(slots=True)
 class DiscreteScore:
-    """Conditional frequency tables."""
+    """Conditional frequency tables.
+
+    Attributes:
+        table: data. odds: log prior odds of an edge.
+        equivalent: the prior's weight in rows, spread evenly over the cells of each variable's table.
+    """
 
     table: Table
+    odds: float = 0.0
+    equivalent: float = 1.0
     codes: list[NDArray[np.intp]] = field(init=False)
     sizes: list[int] = field(init=False)
     _known: dict[tuple[int, tuple[int, ...]], float] = field(default_factory=dict)
@@ -90,23 +122,26 @@ class DiscreteScore:
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
         """Local term in nats."""
         key = (node, tuple(sorted(int(p) for p in parents)))
-        if key in self._known:
-            return self._known[key]
+        if key not in self._known:
+            self._known[key] = self._marginal(*key) + self.odds * len(key[1])
+        return self._known[key]
+
+    def _marginal(self, node: int, parents: tuple[int, ...]) -> float:
         keep = self.table.targets != node
         joint = np.zeros(int(keep.sum()), dtype=np.intp)
         cells = 1
-        for parent in key[1]:
+        for parent in parents:
             joint = joint * self.sizes[parent] + self.codes[parent][keep]
             cells *= self.sizes[parent]
         levels = self.sizes[node]
-        _, compact = np.unique(joint, return_inverse=True)
-        counts = np.bincount(compact * levels + self.codes[node][keep]).astype(np.float64)
+        if cells > 1:
+            _, joint = np.unique(joint, return_inverse=True)
+        counts = np.bincount(joint * levels + self.codes[node][keep]).astype(np.float64)
         counts = np.pad(counts, (0, -counts.size % levels)).reshape(-1, levels)
-        totals = counts.sum(axis=1, keepdims=True)
-        logs = np.log(np.where(counts > 0, counts / np.maximum(totals, 1.0), 1.0))
-        value = float((counts * logs).sum()) - 0.5 * np.log(max(2, joint.size)) * (levels - 1) * cells
-        self._known[key] = float(value)
-        return float(value)
+        row, cell = self.equivalent / cells, self.equivalent / (cells * levels)
+        # Parent states that never occur add nothing.
+        value = (gammaln(row) - gammaln(row + counts.sum(axis=1))).sum()
+        return float(value + (gammaln(cell + counts) - gammaln(cell)).sum())
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
         """Local term with each other variable added; entry [node] is the term of the parents alone."""
@@ -121,8 +156,8 @@ class DiscreteScore:
 class FixedVarianceScore(GaussianScore):
     """Gaussian score with one known error variance, which makes the equal-variance score decomposable."""
 
-    def __init__(self, table: Table, sigma: float) -> None:
-        super().__init__(table)
+    def __init__(self, table: Table, sigma: float, odds: float = 0.0) -> None:
+        super().__init__(table, odds)
         self.sigma = sigma
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
@@ -131,7 +166,22 @@ class FixedVarianceScore(GaussianScore):
         count = self.counts[node]
         added = np.full(found.size, parents.size + 1.0)
         added[node] = parents.size
-        return np.asarray(-0.5 * count * found / self.sigma - 0.5 * np.log(count) * added)
+        return np.asarray(-0.5 * count * found / self.sigma + (self.odds - 0.5 * np.log(count)) * added)
 
 
 LocalScore = GaussianScore | DiscreteScore
+
+
+def tuned(scorer: GaussianScore | DiscreteScore, adjacency: NDArray[np.bool_]) -> LocalScore:
+    """The same score with the edge odds and the equivalent sample size that suit a graph [source, target]."""
+    size = adjacency.shape[0]
+    odds = edge_odds(size, float(adjacency.sum()))
+    if not isinstance(scorer, DiscreteScore):
+        return GaussianScore(scorer.table, odds)
+    parents = [np.flatnonzero(adjacency[:, node]).astype(np.intp) for node in range(size)]
+
+    def total(equivalent: float) -> float:
+        tried = DiscreteScore(scorer.table, odds, equivalent)
+        return sum(tried.local(node, parents[node]) for node in range(size))
+
+    return DiscreteScore(scorer.table, odds, max(_EQUIVALENT, key=total))

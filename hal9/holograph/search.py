@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from hal9.holograph.belief import PairBelief
 from hal9.holograph.graph import MixedGraph, acyclic_edges
 from hal9.holograph.order import improve_order
-from hal9.holograph.scoring import DiscreteScore, FixedVarianceScore, GaussianScore, LocalScore
+from hal9.holograph.scoring import (
+    DiscreteScore,
+    FixedVarianceScore,
+    GaussianScore,
+    LocalScore,
+    edge_odds,
+    tuned,
+)
 from hal9.holograph.state import FloatArray
 from hal9.holograph.table import Table
 
@@ -41,8 +48,9 @@ class Climbed:
 
 
 def score_of(table: Table) -> LocalScore:
-    """The score that suits a table's scale."""
-    return DiscreteScore(table) if table.discrete else GaussianScore(table)
+    """The score that suits a table's scale, with the edge odds expected before anything is known."""
+    odds = edge_odds(len(table.names))
+    return DiscreteScore(table, odds) if table.discrete else GaussianScore(table, odds)
 
 
 def language_terms(belief: PairBelief) -> FloatArray:
@@ -50,13 +58,10 @@ def language_terms(belief: PairBelief) -> FloatArray:
     size = len(belief.names)
     terms = np.zeros((size, size))
     evidence = belief.evidence
-    # Among many pairs a mistaken answer needs little help from chance, unless edges are known to be rare.
-    base = min(0.45, belief.prior.expected_degree / max(1, size - 1))
-    sparsity = float(np.log(base / (1 - base)))
     rarity = belief.confounding_odds()
     for column, (source, target) in enumerate(((belief.first, belief.second), (belief.second, belief.first))):
         best = np.maximum(evidence[:, column], evidence[:, 3] + rarity)
-        terms[source, target] = best - evidence[:, 2] + belief.touched.clip(0.0, 1.0) * sparsity
+        terms[source, target] = best - evidence[:, 2]
     return terms
 
 
@@ -227,7 +232,7 @@ def _shaken(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
 
 
 def _equal_variance(
-    table: Table, language: FloatArray, seed: int, *, orders: bool
+    table: Table, language: FloatArray, seed: int, odds: float, *, orders: bool
 ) -> tuple[FixedVarianceScore, Climbed, float]:
     """A graph under equal error variances, its score, and its total on the scale of free variances.
 
@@ -236,7 +241,7 @@ def _equal_variance(
     size, rows = len(table.names), float(table.rows)
     scorer = GaussianScore(table)
     sigma = float(np.median([scorer.variances(i, np.zeros(0, dtype=np.intp))[i] for i in range(size)]))
-    fixed = FixedVarianceScore(table, sigma)
+    fixed = FixedVarianceScore(table, sigma, odds)
     starts: tuple[NDArray[np.bool_], ...] = ()
     for _ in range(6):
         best = climb(fixed, size, language=language, starts=starts, restarts=3, seed=seed, orders=False)
@@ -246,12 +251,12 @@ def _equal_variance(
         if abs(new - sigma) < 1e-3 * sigma:
             break
         sigma = new
-        fixed = FixedVarianceScore(table, sigma)
+        fixed = FixedVarianceScore(table, sigma, odds)
     best = climb(fixed, size, language=language, starts=starts, restarts=3, seed=seed, orders=orders)
     left = [scorer.variances(i, np.flatnonzero(best.adjacency[:, i]))[i] for i in range(size)]
     sigma = float(np.mean(left))
     edges = float(best.adjacency.sum())
-    equal_total = -0.5 * rows * size * np.log(sigma) - 0.5 * np.log(rows) * (edges + 1)
+    equal_total = -0.5 * rows * size * np.log(sigma) - 0.5 * np.log(rows) * (edges + 1) + odds * edges
     return fixed, best, float(equal_total + language[best.adjacency].sum())
 
 
@@ -272,9 +277,12 @@ def best_of_scores(
     size = len(table.names)
     terms = np.zeros((size, size)) if language is None else language
     scorer = score_of(table)
+    rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
+    scorer = tuned(scorer, rough.adjacency)
+    starts = (*starts, rough.adjacency)
     best = climb(scorer, size, language=terms, starts=starts, restarts=restarts, seed=seed, orders=orders)
     if equal_variances and not table.discrete:
-        fixed, equal, total = _equal_variance(table, terms, seed, orders=orders)
+        fixed, equal, total = _equal_variance(table, terms, seed, scorer.odds, orders=orders)
         if total > best.total - 0.5 * np.log(table.rows) * size:
             return fixed, equal
     return scorer, best
