@@ -22,7 +22,8 @@ def limit_options(command: Any) -> Any:
         ("calls", "Calls to minds the run may make."),
     ):
         command = click.option(f"--limit-{name}", type=click.FloatRange(min=0), help=text)(command)
-    return command
+    text = "The most one call of a command-line agent may cost; --limit-usd needs it for them."
+    return click.option("--usd-per-call", type=click.FloatRange(min=0, min_open=True), help=text)(command)
 
 
 def limits_of(values: dict[str, Any]) -> dict[Any, float]:
@@ -161,6 +162,7 @@ def _options(values: dict[str, Any]) -> Any:
         strategy=values["strategy"] or "",
         budget=values["budget"] or 0,
         limits=limits_of(values),
+        usd_per_call=values["usd_per_call"],
         promptgram=values["promptgram"],
         score_test=not values["no_test"],
     )
@@ -170,37 +172,36 @@ def _train(values: dict[str, Any]) -> None:
     import asyncio  # noqa: PLC0415
 
     from hal9.trainer import session  # noqa: PLC0415
-    from hal9.trainer.views import episode_line  # noqa: PLC0415
+    from hal9.trainer.views import episode_line, verdict_lines  # noqa: PLC0415
 
     options = _options(values)
+    best: list[float] = []
 
     def tell(entry: Any) -> None:
+        best.append(entry["best_ndcg"])
         click.echo(episode_line(entry))
 
     if options.strategy:
-        results = session.train_with_strategy(options, listener=tell)
+        results = session.train_with_strategy(options, listener=tell, say=click.echo)
     else:
-        results = asyncio.run(session.train_with_mind(options, listener=tell))
+        results = asyncio.run(session.train_with_mind(options, listener=tell, say=click.echo))
     folder = options.root / options.run_name
-    _verdict(results)
-    click.echo(f"written to {folder}: results.json, results.trained.json, scratchpad.json, report.md")
+    click.echo("\n".join(verdict_lines(results, best)))
+    click.echo(f"written to {folder}: {', '.join(left_in(folder))}")
 
 
-def _verdict(results: dict[str, Any]) -> None:
-    click.echo(f"{results['verdict']} (ended because: {results['reason']})")
-    for name, cell in results["splits"].items():
-        low, high = cell["interval"]
-        click.echo(
-            f"  {name}: NDCG@10 {cell['start']['ndcg']:.4f} -> {cell['best']['ndcg']:.4f}"
-            f" ({cell['gain']:+.4f}, 95% {low:+.4f} to {high:+.4f}, p {cell['p']:.3f}, n {cell['cases']})"
-        )
+def left_in(folder: Path) -> list[str]:
+    """What a run left in its folder for a person to open."""
+    wanted = ["report.md", "progress.png", "results.json", "results.trained.json"]
+    wanted += ["scratchpad.json", "outer_scratchpad.json", "inner_runs"]
+    return [name for name in wanted if (folder / name).exists()]
 
 
 def _show(values: dict[str, Any]) -> None:
     import json  # noqa: PLC0415
 
     from hal9.trainer import views  # noqa: PLC0415
-    from hal9.trainer.runs import list_runs, load_run  # noqa: PLC0415
+    from hal9.trainer.runs import load_run  # noqa: PLC0415
 
     root: Path = values["runs"]
     if values["list_them"]:
@@ -211,9 +212,9 @@ def _show(values: dict[str, Any]) -> None:
         results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         lines = views.show_lines(pad, results)
     else:
-        pads = [(name, load_run(root, name)) for name in list_runs(root)]
+        pads, damaged = views.readable(root)
         say = views.insight_lines if values["show_insights"] else views.interaction_lines
-        lines = say(pads) or ["none were said yet"]
+        lines = [*(say(pads) or ["none were said yet"]), *damaged]
     click.echo("\n".join(lines))
 
 

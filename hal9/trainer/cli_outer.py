@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hal9.trainer.cli import ledger_views, limit_options, limits_of, run_cli
+from hal9.trainer.cli import ledger_views, left_in, limit_options, limits_of, run_cli
 
 __all__ = ["main", "outer_command"]
 
@@ -92,7 +92,7 @@ def outer_command(**values: Any) -> None:
     import asyncio  # noqa: PLC0415 - --help does without
 
     from hal9.trainer.outer_session import OuterOptions, dry_run, train_outer  # noqa: PLC0415
-    from hal9.trainer.views import episode_line  # noqa: PLC0415
+    from hal9.trainer.views import episode_line, verdict_lines  # noqa: PLC0415
 
     ledger, why, revert = (values.pop(name) for name in ("ledger", "why", "revert"))
     if ledger or why or revert:
@@ -108,18 +108,26 @@ def outer_command(**values: Any) -> None:
     results = asyncio.run(
         train_outer(
             options,
-            on_step=lambda entry: click.echo(step_line(entry)),
+            on_step=tell_step,
             on_episode=lambda entry: click.echo("  " + episode_line(entry)),
         )
     )
-    click.echo(f"{results['verdict']} (ended because: {results['reason']})")
+    click.echo("\n".join(verdict_lines(results)))
     loss = results["meta_loss"]
     if loss is not None:
         low, high = loss["interval"]
         click.echo(
             f"best promptgram {results['best_prompt_id']}: {loss['mean']:.4f} ({low:.4f} to {high:.4f})"
         )
-    click.echo(f"written to {options.folder}: outer_scratchpad.json, results.json, report.md, inner_runs/")
+    proven = sum(item["proven"] for item in results["what_helped"])
+    click.echo(f"{proven} of {len(results['what_helped'])} measured edits helped beyond their interval")
+    click.echo(f"written to {options.folder}: {', '.join(left_in(options.folder))}")
+
+
+def tell_step(entry: Any) -> None:
+    """Show a step, unless it is one of the population's turns in which nothing was tried."""
+    if entry.get("what") != "turn" or entry["facts"]["trial"]:
+        click.echo(step_line(entry))
 
 
 def step_line(entry: Any) -> str:
@@ -127,8 +135,12 @@ def step_line(entry: Any) -> str:
     number = entry["outer_step"] + 1
     if "what" in entry:
         facts = entry["facts"]
-        told = facts.get("trial") or facts.get("reason") or facts.get("about") or ""
-        return f"{number:3d}  {entry['what']} {entry['node']} {told}"
+        told = facts.get("reason") or facts.get("about") or ""
+        if facts.get("trial"):
+            edit, outcome, gain = facts["trial"]
+            return f"{number:3d}  {entry['node']} tried edit {edit[:8]}: {outcome}, {gain:+.4f}"
+        to = f" to {facts['target']}" if facts.get("target") else ""
+        return f"{number:3d}  {entry['node']}: {entry['what']}{to} {told}".rstrip()
     if entry["problem"]:
         return (
             f"{number:3d}  {entry['parent']} ({entry['selection_mode']}): refused: {entry['problem'][:120]}"

@@ -175,16 +175,15 @@ class InnerLoop:
             await self._trier.stand_on(await asyncio.to_thread(lambda ledger: ledger.parameters, self.ledger))
 
     def _why_stop(self) -> StopReason | None:
-        if self.stop():
-            return "cancelled"
-        if self.ledger is not None and self.ledger.stopped:
-            return "paused"
+        # What is over stays over: a run that ended by itself is not called cancelled afterwards.
         if self._trier.exhausted:
             return "evaluations"
         last = self._entries[-self.settings.patience :]
         if len(last) == self.settings.patience and all(entry["error"] for entry in last):
             return "minds failing"
-        return None
+        if self.ledger is not None and self.ledger.stopped:
+            return "paused"
+        return "cancelled" if self.stop() else None
 
     async def _episode(self, number: int) -> None:
         began, before = self.clock.monotonic(), self._trier.best

@@ -1,7 +1,7 @@
 """The outer loop (L2) as a strict stack: choose a promptgram, edit it, measure child against parent."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.workshop import BudgetSpent, Measured, Workshop
 
-__all__ = ["BestMet", "OuterResult", "OuterSettings", "hall_of_fame", "run_stack"]
+__all__ = ["BestMet", "OuterResult", "OuterSettings", "edit_effect", "hall_of_fame", "run_stack"]
 
 _HALL = 5
 
@@ -41,7 +41,10 @@ class OuterSettings:
 
 @dataclass(frozen=True, slots=True)
 class OuterResult:
-    """The best promptgram by mean final NDCG@10 from the common start, and the best parameters met."""
+    """The best promptgram by mean final NDCG@10 from the common start, and the best parameters met.
+
+    `edits` has every measured edit with its paired effect (see `edit_effect`), `detail` what a limit said.
+    """
 
     best: str
     mean: float
@@ -51,6 +54,8 @@ class OuterResult:
     steps: int
     reason: str
     measured: Mapping[str, Measured] = field(default_factory=dict)
+    edits: tuple[dict[str, Any], ...] = ()
+    detail: str = ""
 
 
 async def run_stack(
@@ -66,7 +71,7 @@ async def run_stack(
     )
     known: dict[str, Measured] = {}
     best = BestMet(workshop)
-    reason = "steps"
+    reason, detail = "steps", ""
     try:
         known[first.name] = await workshop.measure(first, Parameters())
         best.see(known[first.name])
@@ -88,8 +93,9 @@ async def run_stack(
             if listener is not None:
                 listener(written)
     except BudgetSpent as stop:
-        reason = stop.reason
-    return _outcome(known, best.params, best.score, len(pad.entries), reason)
+        reason, detail = stop.reason, stop.detail
+    made = _outcome(known, best.params, best.score, len(pad.entries), reason)
+    return replace(made, detail=detail, edits=_effects(pad))
 
 
 @dataclass(slots=True)
@@ -226,6 +232,45 @@ def paired(child: Measured, parent: Measured) -> tuple[float, float]:
     return float(difference.mean()), error
 
 
+def edit_effect(
+    names: tuple[str, str], answer: Mapping[str, Any], effect: tuple[float, float], seeds: int
+) -> dict[str, Any]:
+    """What a measured edit was worth, for results and report.
+
+    Args:
+        names: of parent and child.
+        answer: L2's proposal.
+        effect: paired gain in final NDCG@10 and its standard error over seeds.
+        seeds: how many; of one seed nothing is proven.
+    """
+    gain, error = effect
+    edits = answer.get("edits", [])
+    told = "; ".join(f"{e['edit_type']} {e['section']}: {e['content'] or e['target']}" for e in edits)
+    return {
+        "prompt_id": names[1],
+        "parent": names[0],
+        "edit": told,
+        "hypothesis": answer.get("hypothesis", ""),
+        "gain": gain,
+        "interval": [gain - 1.96 * error, gain + 1.96 * error],
+        "seeds": seeds,
+        "proven": seeds > 1 and gain - 1.96 * error > 0,
+    }
+
+
+def _effects(pad: Scratchpad) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        edit_effect(
+            (entry["parent"], entry["prompt_id"]),
+            entry["proposal"],
+            (entry["delta"]["ndcg"], entry["delta"]["error"]),
+            len(entry["final"]["finals"]),
+        )
+        for entry in pad.entries
+        if "delta" in entry
+    )
+
+
 def hall_of_fame(known: Mapping[str, Measured]) -> list[dict[str, Any]]:
     """The best promptgrams with their meta-loss and its interval."""
     ranked = sorted(known, key=lambda name: -known[name].mean)[:_HALL]
@@ -235,6 +280,8 @@ def hall_of_fame(known: Mapping[str, Measured]) -> list[dict[str, Any]]:
             "mean": known[name].mean,
             "interval": list(known[name].interval()),
             "runs": len(known[name].finals),
+            "kept": known[name].kept,
+            "episodes": known[name].episodes,
         }
         for name in ranked
     ]

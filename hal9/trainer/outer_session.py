@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from hal9.trainer.changes import open_ledger
 from hal9.trainer.corpus import Queries
 from hal9.trainer.detection import EXPLANATIONS
 from hal9.trainer.inner import InnerSettings, Listener
-from hal9.trainer.outer import OuterResult, OuterSettings, run_stack
+from hal9.trainer.outer import OuterResult, OuterSettings, hall_of_fame, run_stack
 from hal9.trainer.plots import plot_outer
 from hal9.trainer.population import run_population
 from hal9.trainer.promptgrams import PromptShelf
@@ -43,6 +43,10 @@ _FIXED = (
 )
 
 
+_CELL = 160
+_UNRECORDED = ("root", "resume", "run_name", "usd_per_call")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OuterOptions:
     """What an outer run is asked to do; see `TrainOptions` for what both have."""
@@ -64,6 +68,7 @@ class OuterOptions:
     explore: float = 0.2
     warm_start: bool = False
     limits: Mapping[Literal["tokens", "usd", "seconds", "calls"], float] = field(default_factory=dict)
+    usd_per_call: float | None = None
     score_test: bool = True
 
     @property
@@ -75,7 +80,7 @@ class OuterOptions:
         """All but where it lies."""
         values = asdict(self)
         return {
-            **{k: v for k, v in values.items() if k not in ("root", "resume", "run_name")},
+            **{k: v for k, v in values.items() if k not in _UNRECORDED},
             "limits": dict(self.limits),
         }
 
@@ -104,7 +109,7 @@ async def train_outer(
     Raises:
         TrainerError, MindError: with what to do.
     """
-    folder, given = options.folder, ground is not None
+    folder, given, cap = options.folder, ground is not None, options.usd_per_call
     with (
         only_writer(folder),
         BudgetBook(folder / "budget.sqlite", run_limits(options.train_options())) as book,
@@ -116,8 +121,8 @@ async def train_outer(
         )
         try:
             async with (
-                open_trainer_mind(options.agent_inner, book) as inner,
-                open_trainer_mind(options.agent_outer, book) as outer,
+                open_trainer_mind(options.agent_inner, book, usd_per_call=cap) as inner,
+                open_trainer_mind(options.agent_outer, book, usd_per_call=cap) as outer,
             ):
                 workshop = Workshop(
                     ground, inner, outer, folder,
@@ -167,13 +172,15 @@ def _finish(options: OuterOptions, pad: Scratchpad, ground: Ground, done: OuterR
     best = Parameters(done.params)
     facts = {
         "reason": done.reason,
+        "detail": done.detail,
         "topology": options.topology,
         "steps": done.steps,
         "best_prompt_id": done.best,
         "meta_loss": {"mean": done.mean, "interval": list(done.interval)} if done.best else None,
         "evaluations": ground.train.calls,
         "usage": asdict(_spent(options.folder / "inner_runs")),
-        "what_helped": what_helped(pad),
+        "what_helped": sorted(done.edits, key=lambda item: -float(item["gain"])),
+        "hall_of_fame": hall_of_fame(done.measured),
         "episodes": sum(measured.episodes for measured in done.measured.values()),
         "kept": sum(measured.kept for measured in done.measured.values()),
         "detections": dict(
@@ -201,38 +208,6 @@ def _spent(runs: Path) -> Usage:
     return spent
 
 
-def what_helped(pad: Scratchpad) -> list[dict[str, Any]]:
-    """Every measured edit with its paired effect, the largest gain first; `proven` leaves out zero."""
-    found = [_trial(entry) for entry in pad.entries if (entry.get("facts") or {}).get("trial")]
-    found += [
-        {
-            "prompt_id": entry["prompt_id"],
-            "parent": entry["parent"],
-            "hypothesis": entry["proposal"].get("hypothesis", ""),
-            "gain": entry["delta"]["ndcg"],
-            "interval": entry["delta"]["interval"],
-            "proven": len(entry["final"]["finals"]) > 1 and entry["delta"]["interval"][0] > 0,
-        }
-        for entry in pad.entries
-        if "delta" in entry
-    ]
-    return sorted(found, key=lambda item: -float(item["gain"]))
-
-
-def _trial(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A turn of the population that measured an edit."""
-    facts = entry["facts"]
-    edit, outcome, gain = facts["trial"]
-    return {
-        "prompt_id": facts["hash"][:12],
-        "parent": entry["node"],
-        "hypothesis": f"edit {edit}: {outcome}",
-        "gain": gain,
-        "interval": [gain, gain],
-        "proven": False,
-    }
-
-
 def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) -> None:
     """Write report.md."""
     helped = results["what_helped"]
@@ -246,16 +221,13 @@ def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) 
         _promptgrams(results),
         *_tell_apart(results),
         "",
-        "| edit | parent | gain in final NDCG@10 (95% interval over seeds) | hypothesis |",
-        "|---|---|---|---|",
+        *_effect_rows(helped),
+        *_fame_rows(results["hall_of_fame"]),
     ]
-    for item in helped:
-        low, high = item["interval"]
-        text = item["hypothesis"].replace("|", "/").replace("\n", " ")[:120]
-        effect = f"{item['gain']:+.4f} ({low:+.4f} to {high:+.4f})"
-        lines.append(f"| {item['prompt_id']} | {item['parent']} | {effect} | {text} |")
-    lines += ["", f"{len(refused)} proposals were refused:", ""]
-    lines += [f"- step {entry['outer_step'] + 1}: {entry['problem']}" for entry in refused] or ["- none"]
+    if refused:
+        lines += ["", f"## Proposals refused: {len(refused)}", ""]
+        lines += [f"- step {entry['outer_step'] + 1}: {_cell(entry['problem'])}" for entry in refused]
+    lines += ["", "## What the best parameters are worth"]
     lines += ["", "| split | cases | start | best | gain (95% interval) | p |", "|---|---|---|---|---|---|"]
     for name, cell in results["splits"].items():
         low, high = cell["interval"]
@@ -270,12 +242,54 @@ def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) 
     (options.folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _effect_rows(helped: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not helped:
+        return ["No edit was measured."]
+    rows = [
+        "| promptgram | from | gain in final NDCG@10 (95% interval over seeds) | edit | hypothesis |",
+        "|---|---|---|---|---|",
+    ]
+    for item in helped:
+        low, high = item["interval"]
+        effect = f"{item['gain']:+.4f} ({low:+.4f} to {high:+.4f})"
+        if item["seeds"] < 2:
+            effect = f"{item['gain']:+.4f} (one seed, no interval)"
+        told = [_cell(item[key]) for key in ("edit", "hypothesis")]
+        rows.append(f"| {item['prompt_id']} | {item['parent']} | {effect} | {told[0]} | {told[1]} |")
+    return rows
+
+
+def _cell(text: str) -> str:
+    """A text for a table's cell: one line, no bars, cut at a word."""
+    plain = " ".join(text.replace("|", "/").split())
+    return plain if len(plain) <= _CELL else plain[:_CELL].rsplit(" ", 1)[0] + " …"
+
+
+def _fame_rows(fame: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not fame:
+        return []
+    rows = [
+        "",
+        "## Hall of fame",
+        "",
+        "| promptgram | mean final NDCG@10 (95% interval) | runs | episodes that kept a step |",
+    ]
+    rows.append("|---|---|---|---|")
+    for one in fame:
+        low, high = one["interval"]
+        rows.append(
+            f"| {one['prompt_id']} | {one['mean']:.4f} ({low:.4f} to {high:.4f}) | {one['runs']} "
+            f"| {one['kept']} of {one['episodes']} |"
+        )
+    return rows
+
+
 def _opening(options: OuterOptions, results: Mapping[str, Any]) -> str:
     return (
         f"{options.agent_outer} steers {options.agent_inner}, {options.topology}, "
         f"{results['steps']} steps of "
         f"{options.repeats} inner runs with {options.episodes_inner} episodes; "
-        f"ended because: {results['reason']}."
+        f"ended because: {results['reason']}" + (f" ({results['detail']})." if results["detail"] else ".")
     )
 
 

@@ -16,7 +16,7 @@ from hal9.errors import EditError
 from hal9.promptgram import Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.changes import MeasuredEdit
-from hal9.trainer.outer import BestMet, OuterResult, OuterSettings, best_of, paired
+from hal9.trainer.outer import BestMet, OuterResult, OuterSettings, best_of, edit_effect, paired
 from hal9.trainer.promptgrams import Shelved
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.scratchpad import Scratchpad
@@ -29,7 +29,8 @@ FIXED = Policy(
     cap=1, forks=False, trips=0, proposals=1, retry=1.0, similarity=1.0, patience=10**6, damping=0.0
 )
 """The rules under which the population is the strict stack."""
-FREE = Policy(cap=6, trips=0, proposals=1, min_wins=1)
+FREE = Policy(cap=6, trips=0, proposals=1, min_wins=1, expected=0.005, min_split=0.002)
+"""Items are seeds and scores NDCG@10: a few seeds, and differences of thousandths."""
 
 
 @dataclass(slots=True)
@@ -92,6 +93,20 @@ class _Bench:
                 return fresh
         return []
 
+    async def effects(self) -> tuple[dict[str, Any], ...]:
+        """Every edit that was measured, on the seeds that it and its parent both have."""
+        found = []
+        for name, seeds in self.seen.items():
+            child = self.workshop.shelf.load(name)
+            parent, answer = self.edited.get(child.hash, (None, {}))
+            if parent is None or not self.seen.get(parent.name, set()) & seeds:
+                continue
+            with suppress(BudgetSpent):
+                ours = self.known.get(name) or await self.workshop.measure(child, Parameters(), sorted(seeds))
+                effect = paired(ours, self.known[parent.name])
+                found.append(edit_effect((parent.name, name), answer, effect, len(seeds)))
+        return tuple(found)
+
     async def _ask(self, belief: Promptgram, tried: frozenset[str]) -> list[Edit]:
         self.asked += 1
         parent = self.workshop.shelf.add(belief, created_at=self.workshop.clock.now())
@@ -149,7 +164,7 @@ async def run_population(
     )
     population.add(L1, shipped_promptgram("l1-ranker-tuner"))
     population.add(L2, shipped_promptgram("l2-prompt-evolver"), role="advisor", neighbours=[L1])
-    reason = "steps"
+    reason, detail = "steps", ""
     try:
         first = workshop.shelf.add(
             shipped_promptgram("l1-ranker-tuner"), created_at=workshop.clock.now(), description="as shipped"
@@ -159,7 +174,7 @@ async def run_population(
         outcome = await population.run()
         reason = "steps" if bench.asked >= settings.steps else outcome.reason
     except BudgetSpent as stop:
-        reason = stop.reason
+        reason, detail = stop.reason, stop.detail
     if not bench.known:
         nothing = float("nan")
         return OuterResult("", nothing, (nothing, nothing), {}, nothing, len(pad.entries), reason)
@@ -174,6 +189,8 @@ async def run_population(
         bench.asked,
         reason,
         bench.known,
+        await bench.effects(),
+        detail,
     )
 
 

@@ -106,6 +106,15 @@ class Ground:
         self.alive = dict(liveness(self.train.cases))
         self.space = space_of(self.space_name, [name for name, life in self.alive.items() if life == "alive"])
 
+    def told(self) -> str:
+        """What a run is measured on, in a sentence."""
+        trees = len({item.case.tree for item in self.train.prepared})
+        figure = self.train.evaluate().score
+        return (
+            f"{self.corpus.name}: {len(self.train.cases)} training cases of {trees} repositories, "
+            f"{len(self.space.names)} parameters ({self.space.name}); the defaults reach NDCG@10 {figure:.4f}"
+        )
+
     def split(self, name: str) -> TrainingEvaluator:
         """The evaluator of a split; prepared when first asked for."""
         if name == "train":

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hal9.errors import OptimiserMissing, TrainerSettingInvalid
+from hal9.errors import OptimiserMissing, TrainerSettingInvalid, UnknownMind
 from hal9.limits import BudgetBook, Limit
 from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram
@@ -39,6 +39,7 @@ class TrainOptions:
     Attributes:
         corpus: curated (the shared corpus), quick (a few cases of each repository), or a repository's path.
         limits: tokens, usd, seconds and calls the whole run may spend; absent ones are not limited.
+        usd_per_call: the most one call of a command-line agent may cost; what a limit of usd reserves for it.
         score_test: whether the test split is scored at the end.
     """
 
@@ -55,13 +56,14 @@ class TrainOptions:
     strategy: str = ""
     budget: int = 0
     limits: Mapping[Literal["tokens", "usd", "seconds", "calls"], float] = field(default_factory=dict)
+    usd_per_call: float | None = None
     promptgram: Path | None = None
     score_test: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """What a resumed run must agree on, for the record's header."""
         values = asdict(self)
-        for name in ("root", "resume", "run_name"):
+        for name in ("root", "resume", "run_name", "usd_per_call"):
             del values[name]
         return {**values, "promptgram": str(self.promptgram or ""), "limits": dict(self.limits)}
 
@@ -88,11 +90,21 @@ def open_corpus(options: TrainOptions) -> Corpus:
     return history_corpus(root, queries=options.queries)
 
 
-def open_trainer_mind(spec: str, book: BudgetBook | None) -> Mind:
-    """The mind with its budget; the heavy import happens here."""
-    from hal9.minds import open_mind  # noqa: PLC0415 - brings HTTP clients
+def open_trainer_mind(spec: str, book: BudgetBook | None, *, usd_per_call: float | None = None) -> Mind:
+    """The mind with its budget; the heavy import happens here.
 
-    return open_mind(agent_spec(spec), budget=book)
+    Raises:
+        UnknownMind: the spec names nothing that exists; names what would.
+    """
+    from hal9.minds import AgentSettings, MindSettings, open_mind  # noqa: PLC0415 - brings HTTP clients
+
+    settings = MindSettings(agent=AgentSettings(usd_per_call=usd_per_call))
+    try:
+        return open_mind(agent_spec(spec), settings=settings, budget=book)
+    except UnknownMind as error:
+        if ":" in spec:
+            raise
+        raise UnknownMind(spec=spec, why=error.why, nearest=(*AGENTS, *error.nearest)) from error
 
 
 def run_limits(options: TrainOptions) -> list[Limit]:
@@ -106,27 +118,34 @@ async def train_with_mind(
     listener: Listener | None = None,
     stop: Callable[[], bool] = lambda: False,
     ground: Ground | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Run L1 and write everything the run leaves behind; returns results.json's content.
+
+    Args:
+        options: what to do.
+        listener: called with each episode.
+        stop: asked before every episode; True ends the run cleanly.
+        ground: measured on; None prepares it.
+        say: told, in a sentence, what the run is measured on.
 
     Raises:
         TrainerError, MindError: with what to do.
     """
-    folder = RunFolder(options.root, options.run_name)
+    folder, given = RunFolder(options.root, options.run_name), ground is not None
+    gram = (
+        Promptgram.load(options.promptgram) if options.promptgram else shipped_promptgram("l1-ranker-tuner")
+    )
+    settings = InnerSettings.for_mind(
+        options.mind, episodes=options.episodes, max_evaluations=options.budget, seed=options.seed
+    )
     with only_writer(folder.path), BudgetBook(folder.path / "budget.sqlite", run_limits(options)) as book:
-        pad = folder.open("inner", options.to_json(), resume=options.resume)
-        given = ground is not None
-        ground = ground or Ground(open_corpus(options), options.space, options.workers, options.seed)
-        try:
-            gram = (
-                Promptgram.load(options.promptgram)
-                if options.promptgram
-                else shipped_promptgram("l1-ranker-tuner")
-            )
-            settings = InnerSettings.for_mind(
-                options.mind, episodes=options.episodes, max_evaluations=options.budget, seed=options.seed
-            )
-            async with open_trainer_mind(options.mind, book) as mind:
+        # The mind comes first: one that is missing is told before a corpus has been read.
+        async with open_trainer_mind(options.mind, book, usd_per_call=options.usd_per_call) as mind:
+            pad = folder.open("inner", options.to_json(), resume=options.resume)
+            ground = ground or Ground(open_corpus(options), options.space, options.workers, options.seed)
+            try:
+                say(ground.told())
                 with open_ledger(folder.path, tuner=gram) as ledger:
                     loop = InnerLoop(
                         mind, gram, ground.train, ground.space, pad, settings,
@@ -134,10 +153,10 @@ async def train_with_mind(
                         ledger=ledger,
                     )  # fmt: skip
                     done = await loop.run()
-            return finish(folder.path, pad, ground, done, score_test=options.score_test)
-        finally:
-            if not given:
-                ground.close()
+                return finish(folder.path, pad, ground, done, score_test=options.score_test)
+            finally:
+                if not given:
+                    ground.close()
 
 
 def _saving(folder: Path, listener: Listener | None) -> Listener:
@@ -157,6 +176,7 @@ def finish(
     """Results, picture and report of an inner run."""
     facts = {
         "reason": done.reason,
+        "detail": done.detail,
         "evaluations": done.evaluations,
         "episodes": done.episodes,
         "usage": asdict(done.usage),
@@ -170,6 +190,7 @@ def train_with_strategy(
     *,
     listener: Callable[[dict[str, object]], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Run a numerical strategy and write everything the run leaves behind.
 
@@ -182,6 +203,7 @@ def train_with_strategy(
         pad = folder.open("strategy", options.to_json(), resume=options.resume)
         ground = Ground(open_corpus(options), options.space, options.workers, options.seed)
         try:
+            say(ground.told())
             settings = BaselineSettings(strategy=options.strategy, budget=options.budget, seed=options.seed)
             done = run_baseline(settings, ground.train, ground.space, pad, listener=listener, stop=stop)
             facts = {

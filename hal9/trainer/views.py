@@ -59,21 +59,44 @@ def list_lines(root: Path) -> list[str]:
     return lines
 
 
+def readable(root: Path) -> tuple[list[tuple[str, Scratchpad]], list[str]]:
+    """The runs whose records can be read, and a sentence for every other."""
+    pads, damaged = [], []
+    for name in list_runs(root):
+        try:
+            pads.append((name, load_run(root, name)))
+        except Hal9Error as error:
+            damaged.append(f"left out {name}: {error}")
+    return pads, damaged
+
+
+def verdict_lines(results: Mapping[str, Any], best: Sequence[float] = ()) -> list[str]:
+    """How a run ended and what it is worth, split by split."""
+    why = results["reason"] + (f": {results['detail']}" if results.get("detail") else "")
+    lines = [f"best NDCG@10 {sparkline(best[-60:])}"] if best else []
+    lines.append(f"{results['verdict']} (ended because: {why})")
+    for name, cell in results["splits"].items():
+        low, high = cell["interval"]
+        lines.append(
+            f"  {name}: NDCG@10 {cell['start']['ndcg']:.4f} -> {cell['best']['ndcg']:.4f}"
+            f" ({cell['gain']:+.4f}, 95% {low:+.4f} to {high:+.4f}, p {cell['p']:.3f}, n {cell['cases']})"
+        )
+    if results["verdict"].startswith("worse"):
+        lines.append("do not use results.trained.json: the parameters it began with rank better elsewhere")
+    return lines
+
+
 def show_lines(pad: Scratchpad, results: Mapping[str, Any] | None = None) -> list[str]:
     """One run: trajectory, episodes, what changed, what it is worth."""
     best = [entry["best_ndcg"] for entry in pad.entries]
-    lines = [f"{pad.kind} run, settings {pad.settings}", f"best NDCG@10 {sparkline(best)}"]
+    told = ", ".join(f"{name} {value}" for name, value in pad.settings.items() if value not in ("", {}, None))
+    lines = [f"{pad.kind} run: {told}", f"best NDCG@10 {sparkline(best)}"]
     lines += [episode_line(entry) for entry in pad.entries]
     if pad.entries:
         lines.append("changed: " + (_changes(pad.entries[-1]["params"]) or "nothing"))
     if results is not None:
-        lines.append(f"verdict: {results['verdict']}")
-        for name, cell in results["splits"].items():
-            low, high = cell["interval"]
-            lines.append(
-                f"  {name}: {cell['start']['ndcg']:.4f} -> {cell['best']['ndcg']:.4f}"
-                f" ({cell['gain']:+.4f}, 95% {low:+.4f} to {high:+.4f}, p {cell['p']:.3f}, n {cell['cases']})"
-            )
+        first, *rest = verdict_lines(results)
+        lines += [f"verdict: {first}", *rest]
     return lines
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import EditError, LimitError, MindError, ScratchpadInvalid
+from hal9.errors import EditError, LimitError, MindError, PriceUnknown, ScratchpadInvalid
 from hal9.minds.protocol import Message, Mind, Request, Usage
 from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
@@ -33,9 +33,10 @@ __all__ = ["BudgetSpent", "Measured", "Proposal", "Workshop"]
 class BudgetSpent(Exception):
     """A budget, or the user, ended the run inside an inner run."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Workshop:
             )  # fmt: skip
             done = await loop.run()
             if done.reason in ("budget", "cancelled"):
-                raise BudgetSpent(done.reason)
+                raise BudgetSpent(done.reason, done.detail)
             self.usage += replace(
                 done.usage,
                 prompt_tokens=done.usage.prompt_tokens - before.prompt_tokens,
@@ -189,8 +190,11 @@ class Workshop:
                 reply = await think_unless(self.outer_mind, request, self.stop)
             except Stopped as error:
                 raise BudgetSpent("cancelled") from error
+            except PriceUnknown:
+                # No call can ever be made: that is a mistake in what was asked for, and no end of a run.
+                raise
             except LimitError as error:
-                raise BudgetSpent("budget") from error
+                raise BudgetSpent("budget", str(error)) from error
             except MindError as error:
                 return Proposal(answer, None, refused or str(error), spent)
             spent += reply.usage
