@@ -8,6 +8,7 @@ __all__ = [
     "BudgetTooSmall",
     "CacheUnusable",
     "CasesInvalid",
+    "CasesUnwritable",
     "FileNotIndexed",
     "GitFailed",
     "NotARepository",
@@ -181,6 +182,17 @@ class CasesInvalid(RipmapError):
 
     def message(self) -> str:
         return f"Ranking cases {self.path}: {self.detail}. Make cases with `ripmap cases`, or check the file and its tree."
+
+
+@dataclass(eq=False, kw_only=True)
+class CasesUnwritable(RipmapError):
+    """Ranking cases were made and cannot be stored."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"The cases cannot be written to {self.path}: {self.detail}. Name another file with --output."
 
 
 @dataclass(eq=False, kw_only=True)

@@ -1,5 +1,6 @@
 """`ripmap eval`, `ripmap cases` and `ripmap params`."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,10 @@ def eval_command(
     settings = load_settings(repo or Path.cwd(), IndexSettings(), **chosen_of(options).index)
     loaded = [case for path in cases for case in read_cases(path / split if split else path)]
     opener = open_trees(trees, settings) if trees is not None else open_parents(repo or Path.cwd(), settings)
-    evaluator = Evaluator(
-        prepare_cases(loaded, opener, (lambda _: True) if options["all_files"] else is_candidate)
-    )
+    with click.progressbar(loaded, label="reading", file=sys.stderr) as shown:
+        evaluator = Evaluator(
+            prepare_cases(shown, opener, (lambda _: True) if options["all_files"] else is_candidate)
+        )
     baseline = evaluator.evaluate()
     parameters = parameters_of(options, settings)
     report = evaluator.evaluate(parameters) if parameters is not None else baseline
@@ -70,8 +72,9 @@ def eval_command(
         "mrr": report.figures.mrr,
         "accuracy": report.figures.accuracy,
         "ndcg_interval": [low, high],
-        "by_tree": {name: str(figures) for name, figures in report.by_tree.items()},
     }
+    if trees is not None:
+        out["by_tree"] = {name: str(figures) for name, figures in report.by_tree.items()}
     if parameters is not None:
         compared = report.against(baseline, rng)
         out["baseline"] = str(baseline.figures)
@@ -96,7 +99,7 @@ def _print(out: dict[str, Any], *, as_json: bool) -> None:
             click.echo(f"  {name}: {cell['wins']} won, {cell['losses']} lost, p = {cell['p']:.3g}")
         low, high = out["ndcg_difference_interval"]
         click.echo(f"  NDCG@10 {out['ndcg_difference']:+.4f} (95% {low:+.4f} to {high:+.4f})")
-    for name, figures in out["by_tree"].items():
+    for name, figures in out.get("by_tree", {}).items():
         click.echo(f"  {name}: {figures}")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hal9.errors import CasesInvalid
+from hal9.errors import CasesInvalid, CasesUnwritable
 from hal9.ripmap.evaluation import RankingCase
 from hal9.ripmap.history import read_history, run_git
 from hal9.ripmap.index import Index
@@ -190,7 +190,11 @@ def open_parents(root: Path, settings: IndexSettings | None = None) -> Callable[
 
 
 def write_cases(cases: Sequence[RankingCase], path: Path) -> None:
-    """Write cases as JSON that `read_cases` reads."""
+    """Write cases as JSON that `read_cases` reads; folders on the way are made.
+
+    Raises:
+        CasesUnwritable: the file cannot be written.
+    """
     entries = [
         {
             "commit": case.id.rpartition(":")[2],
@@ -203,4 +207,8 @@ def write_cases(cases: Sequence[RankingCase], path: Path) -> None:
         }
         for case in cases
     ]
-    path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CasesUnwritable(path=str(path), detail=error.strerror or str(error)) from error

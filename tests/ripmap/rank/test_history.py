@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hal9.errors import CasesInvalid
+from hal9.errors import CasesInvalid, CasesUnwritable
 from hal9.ripmap import Index
 from hal9.ripmap.chronicle import chronicle_of
 from hal9.ripmap.evaluation import prepare_cases, read_cases
@@ -65,8 +65,11 @@ def test_cases_ask_of_the_parent_and_mask_what_follows(history_root: Path, tmp_p
 
 def test_cases_are_written_and_read_back(history_root: Path, tmp_path: Path) -> None:
     cases = cases_from_history(history_root, rules=CaseRules(limit=3))
-    write_cases(cases, tmp_path / "cases.json")
-    again = read_cases(tmp_path / "cases.json")
+    write_cases(cases, tmp_path / "new" / "folder" / "cases.json")
+    (tmp_path / "file").touch()
+    with pytest.raises(CasesUnwritable, match="--output"):
+        write_cases(cases, tmp_path / "file" / "cases.json")
+    again = read_cases(tmp_path / "new" / "folder" / "cases.json")
     assert [(c.tree, c.text, c.gold, c.weight, c.time, c.leak) for c in again] == [
         (c.tree, c.text, c.gold, c.weight, c.time, c.leak) for c in cases
     ]
