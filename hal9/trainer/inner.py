@@ -22,10 +22,10 @@ from hal9.trainer.changes import NOISE, RunLedger
 from hal9.trainer.detection import detect_inner
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator
 from hal9.trainer.failures import Failure, find_failures, gradient_of, slopes_of
-from hal9.trainer.prompting import Sight, choose_levers, inner_prompt, solved_example
+from hal9.trainer.prompting import Sight, choose_levers, inner_prompt, promising, solved_example
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.scratchpad import Scratchpad
-from hal9.trainer.space import Change, Space
+from hal9.trainer.space import Change, Space, Ways
 from hal9.trainer.trying import Trier
 
 __all__ = ["InnerLoop", "InnerResult", "InnerSettings", "Listener", "StopReason"]
@@ -92,6 +92,15 @@ class InnerResult:
     usage: Usage
     reason: StopReason
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What a question is about: parameters, slopes of signals, and the steps left open (empty: all)."""
+
+    levers: tuple[str, ...]
+    slopes: Mapping[str, float]
+    steps: Mapping[str, Ways]
 
 
 @dataclass(slots=True)
@@ -191,9 +200,8 @@ class InnerLoop:
         failures, failing = find_failures(self.evaluator, before, count=self.settings.failures, seed=seed)
         if not failing:
             raise _NothingFails
-        touched = Counter(name for entry in self._entries for name in entry["proposed_changes"])
-        levers = choose_levers(self.space, failures, self.settings.levers, seed, touched)
-        reply, error, invalid = await self._ask(number, failures, failing, levers)
+        offer = await asyncio.to_thread(self._offer, failures, seed)
+        reply, error, invalid = await self._ask(number, failures, failing, offer)
         proposal = reply.parsed if reply is not None else {}
         changes = [
             Change(n, step[0], step[1], step[2]) for n, step in proposal.get("proposed_changes", {}).items()
@@ -214,7 +222,7 @@ class InnerLoop:
             "promptgram": self.promptgram.content_hash,
             "failing": failing,
             "failures": [failure.to_json() for failure in failures],
-            "levers": list(levers),
+            "levers": list(offer.levers),
             "ndcg_before": before.score,
             "best_ndcg": self._trier.best.score,
             "kept": tried.kept,
@@ -258,24 +266,37 @@ class InnerLoop:
         if told is not None:
             await told
 
+    def _offer(self, failures: Sequence[Failure], seed: int) -> "_Offer":
+        """The parameters of a question. A small mind is offered no step that was measured already.
+
+        Told so in words, the smallest local model proposes it again: half of its answers were such.
+        """
+        touched = Counter(name for entry in self._entries for name in entry["proposed_changes"])
+        slopes = self._slopes_at(self._trier.best)
+        space, steps = self.space, self._trier.open_steps() if self.settings.brief else {}
+        if steps:
+            space = replace(space, names=promising(steps, slopes))
+        levers = choose_levers(space, failures, self.settings.levers, seed, touched)
+        return _Offer(levers, slopes, steps)
+
     def _slopes_at(self, standing: Evaluation) -> dict[str, float]:
         if self._slopes is None or self._slopes[0] != standing.parameters:
             self._slopes = (standing.parameters, slopes_of(self.evaluator, standing))
         return self._slopes[1]
 
     async def _ask(
-        self, number: int, failures: Sequence[Failure], failing: int, levers: Sequence[str]
+        self, number: int, failures: Sequence[Failure], failing: int, offer: "_Offer"
     ) -> tuple[Reply | None, str, bool]:
         """The reply, or None with what went wrong and whether it was the reply's shape."""
         best = self._trier.best
         sight = Sight(
             parameters=best.parameters,
             figures=best.figures(),
-            levers=levers,
+            levers=offer.levers,
             failures=failures,
             failing=failing,
             cases=len(best.ndcg),
-            slopes=await asyncio.to_thread(self._slopes_at, best),
+            slopes=offer.slopes,
             history=self._entries,
             insights=[*self.insights, *_insights(self._entries)],
         )
@@ -286,7 +307,7 @@ class InnerLoop:
                 *(solved_example() if self.settings.brief else ()),
                 Message("user", text),
             ),
-            schema=inner_schema(levers, brief=self.settings.brief),
+            schema=inner_schema(offer.levers, brief=self.settings.brief, steps=offer.steps),
             temperature=self.settings.temperature,
             max_tokens=self.settings.max_tokens,
             seed=self.settings.seed * 1009 + number,

@@ -11,9 +11,9 @@ from hal9.minds.protocol import Message
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.detection import EXPLANATIONS
 from hal9.trainer.failures import Failure, Standing
-from hal9.trainer.space import Space
+from hal9.trainer.space import Space, Ways
 
-__all__ = ["Sight", "choose_levers", "inner_prompt", "solved_example"]
+__all__ = ["Sight", "choose_levers", "inner_prompt", "promising", "solved_example"]
 
 _OF_SIGNAL: dict[str, tuple[str, ...]] = {
     "words": ("weight_words", "words_k", "words_b", "field_names", "field_path"),
@@ -75,6 +75,19 @@ def choose_levers(
     drawn = [rest[number] for number in np.random.default_rng([seed, 29]).permutation(len(rest))]
     chosen += sorted(drawn, key=lambda name: often.get(name, 0))[: count - len(chosen)]
     return tuple(name for name in space.names if name in chosen)
+
+
+def promising(steps: Mapping[str, Ways], slopes: Mapping[str, float]) -> tuple[str, ...]:
+    """The parameters with an open step in the direction that the slope speaks for, or without a slope.
+
+    All that have an open step when there is no such parameter.
+    """
+    found = []
+    for name, ways in steps.items():
+        slope = slopes.get(_SIGNAL_OF.get(name, ""), 0.0)
+        if abs(slope) < _FLAT or ("increase" if slope > 0 else "decrease") in ways:
+            found.append(name)
+    return tuple(found or steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from hal9.promptgram import MUTABLE_SECTIONS, Promptgram
 from hal9.promptgram.items import plain
-from hal9.trainer.space import DIRECTIONS, MAGNITUDES
+from hal9.trainer.space import DIRECTIONS, MAGNITUDES, Ways
 
 __all__ = ["EDIT_KINDS", "inner_schema", "outer_schema", "protocol", "shipped_promptgram"]
 
@@ -41,24 +41,19 @@ def shipped_promptgram(name: Literal["l0-ranker", "l1-ranker-tuner", "l2-prompt-
     return Promptgram.load(shipped_data() / "neurons" / "trainer" / f"{name}.md")
 
 
-def inner_schema(names: Sequence[str], *, brief: bool = False) -> dict[str, Any]:
+def inner_schema(
+    names: Sequence[str], *, brief: bool = False, steps: Mapping[str, Ways] | None = None
+) -> dict[str, Any]:
     """L1's proposal; parameter names are enumerated, because an open object invites keys without end.
 
     Args:
         names: the parameters on offer.
         brief: short texts, for minds that write slowly; the shape is the same.
+        steps: parameter to the directions that are open, each with its magnitudes; None leaves all open.
     """
     capsule, diagnosis, reason, sentence, most = (80, 120, 50, 100, 1) if brief else (240, 480, 160, 240, 3)
-    step = {
-        "type": "array",
-        "prefixItems": [
-            {"type": "string", "enum": list(DIRECTIONS)},
-            {"type": "string", "enum": list(MAGNITUDES)},
-            {"type": "string", "maxLength": reason},
-        ],
-        "minItems": 3,
-        "maxItems": 3,
-    }
+    every: Ways = dict.fromkeys(DIRECTIONS, MAGNITUDES)
+    shapes = {name: _step((steps or {}).get(name, every), reason) for name in names}
     sentences = {"type": "array", "items": {"type": "string", "maxLength": sentence}, "maxItems": most}
     return {
         "type": "object",
@@ -71,12 +66,33 @@ def inner_schema(names: Sequence[str], *, brief: bool = False) -> dict[str, Any]
             "proposed_changes": {
                 "type": "object",
                 "additionalProperties": False,
-                "properties": dict.fromkeys(names, step),
+                "properties": shapes,
             },
             "structural_insights": sentences,
             "confidence": {"type": "number", "minimum": 0, "maximum": 1},
         },
     }
+
+
+def _step(ways: Ways, reason: int) -> dict[str, Any]:
+    """The shape of [direction, magnitude, reason]; directions with equal magnitudes share one."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for direction, magnitudes in ways.items():
+        together.setdefault(tuple(magnitudes), []).append(direction)
+    shapes = [
+        {
+            "type": "array",
+            "prefixItems": [
+                {"type": "string", "enum": directions},
+                {"type": "string", "enum": list(magnitudes)},
+                {"type": "string", "maxLength": reason},
+            ],
+            "minItems": 3,
+            "maxItems": 3,
+        }
+        for magnitudes, directions in together.items()
+    ]
+    return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
 
 
 def outer_schema(items: Mapping[str, Sequence[str]] | None = None, *, brief: bool = False) -> dict[str, Any]:

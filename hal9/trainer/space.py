@@ -21,6 +21,7 @@ __all__ = [
     "Change",
     "Life",
     "Space",
+    "Ways",
     "apply_changes",
     "liveness",
     "space_of",
@@ -30,6 +31,8 @@ Direction = Literal["increase", "decrease"]
 Magnitude = Literal["small", "medium", "large"]
 DIRECTIONS: tuple[Direction, ...] = ("increase", "decrease")
 MAGNITUDES: tuple[Magnitude, ...] = ("small", "medium", "large")
+Ways = Mapping[Direction, Sequence[Magnitude]]
+"""Steps that a parameter may take: directions, each with its magnitudes."""
 STEPS: Mapping[Magnitude, float] = {"small": 0.05, "medium": 0.15, "large": 0.35}
 """A step as a share of the parameter's range, on the parameter's own scale."""
 MOST_CHANGES = 4

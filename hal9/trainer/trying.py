@@ -8,7 +8,17 @@ from typing import Any
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.changes import NOISE, verdict
 from hal9.trainer.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
-from hal9.trainer.space import MAGNITUDES, Applied, Change, Space, apply_changes
+from hal9.trainer.space import (
+    DIRECTIONS,
+    MAGNITUDES,
+    Applied,
+    Change,
+    Direction,
+    Magnitude,
+    Space,
+    Ways,
+    apply_changes,
+)
 
 __all__ = ["Tried", "Trier"]
 
@@ -63,12 +73,29 @@ class Trier:
         """Measure the start and take up where a record ends; returns the start."""
         first = self._best = await self._measure(start)
         self.spent = 1
+        self._seen.add(start)
         for entry in entries:
             self.spent += len(entry["trials"])
             self._seen.update(Parameters(trial["params"]) for trial in entry["trials"])
         if entries:
             self._best = await self._measure(Parameters(entries[-1]["params"]))
         return first
+
+    def open_steps(self) -> dict[str, Ways]:
+        """Parameter to the single steps from the best that lead where nothing was measured yet."""
+        found: dict[str, Ways] = {}
+        for name in self.space.names:
+            ways = {way: self._open(name, way) for way in DIRECTIONS}
+            if any(ways.values()):
+                found[name] = {way: lengths for way, lengths in ways.items() if lengths}
+        return found
+
+    def _open(self, name: str, way: Direction) -> list[Magnitude]:
+        applied = {
+            length: apply_changes(self.best.parameters, [Change(name, way, length)], self.space)
+            for length in MAGNITUDES
+        }
+        return [length for length, one in applied.items() if one.moved and one.parameters not in self._seen]
 
     async def stand_on(self, parameters: Parameters) -> None:
         """Make these the best so far, whatever they score: somebody said so."""

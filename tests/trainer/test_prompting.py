@@ -3,24 +3,26 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from hal9.minds.protocol import Message
+from hal9.minds.protocol import Message, Request
 from hal9.minds.schema import problems
+from hal9.minds.scripted import ScriptedMind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.failures import find_failures, slopes_of
 from hal9.trainer.inner import InnerSettings
 from hal9.trainer.outer_prompting import Measured, OuterSight, outer_prompt, solved_edit
 from hal9.trainer.promptgrams import Shelved
-from hal9.trainer.prompting import Sight, choose_levers, inner_prompt, solved_example
+from hal9.trainer.prompting import Sight, choose_levers, inner_prompt, promising, solved_example
 from hal9.trainer.protocol import inner_schema, outer_schema, shipped_promptgram
 from hal9.trainer.runs import Ground
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.space import Change, apply_changes
-from tests.trainer.support import inner_mind
+from tests.trainer.support import PROPOSAL, inner_mind
 from tests.trainer.test_inner import run
 
 
@@ -152,3 +154,40 @@ def test_l2_sees_what_was_never_touched_and_small_ones_no_earlier_wording() -> N
         assert all(item.lstrip("- ") in text for item in gram.items("Policy"))
     assert "old words" in full
     assert "old words" not in brief
+
+
+def first_open(request: Request) -> dict[str, Any]:
+    """The first step that the schema leaves open, whatever the question says."""
+    offered = (request.schema or {})["properties"]["proposed_changes"]["properties"]
+    name, shape = next(iter(offered.items()))
+    way, length, _ = shape.get("anyOf", [shape])[0]["prefixItems"]
+    return {**PROPOSAL, "proposed_changes": {name: [way["enum"][0], length["enum"][-1], "first"]}}
+
+
+async def test_a_small_mind_is_offered_no_step_that_was_measured(ground: Ground, tmp_path: Path) -> None:
+    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+    mind = ScriptedMind(first_open)
+    await run(ground, pad, mind, episodes=30, probes=1, levers=3, brief=True)
+    measured = [Parameters(trial["params"]) for entry in pad.entries for trial in entry["trials"]]
+    assert all(entry["trials"] and not entry["repeated"] for entry in pad.entries)
+    assert len(measured) == len(set(measured)) > 30
+    # A mind that is asked at length may combine steps, so nothing is closed to it.
+    free = ScriptedMind(first_open)
+    await run(ground, Scratchpad.create(tmp_path / "free.json", "inner", {}), free, episodes=2, levers=3)
+    for request in free.requests:
+        shapes = (request.schema or {})["properties"]["proposed_changes"]["properties"].values()
+        assert all(shape["prefixItems"][0]["enum"] == ["increase", "decrease"] for shape in shapes)
+
+
+def test_open_steps_are_offered_where_the_slope_speaks_for_them() -> None:
+    both, down = {"increase": ["small"], "decrease": ["small", "large"]}, {"decrease": ["medium"]}
+    steps: dict[str, Any] = {"weight_words": both, "weight_path": down, "weight_tests": down, "words_k": down}
+    slopes = {"words": 0.1, "path": 0.1, "tests": -0.1}
+    assert promising(steps, slopes) == ("weight_words", "weight_tests", "words_k")
+    assert promising({"weight_path": down}, slopes) == ("weight_path",)  # type: ignore[dict-item]
+    shape = inner_schema(list(steps), brief=True, steps=steps)
+    for name, ways in steps.items():
+        for way in ("increase", "decrease"):
+            for length in ("small", "medium", "large"):
+                answer = {**PROPOSAL, "proposed_changes": {name: [way, length, ""]}}
+                assert (problems(answer, shape) == ()) == (length in ways.get(way, ()))
