@@ -110,6 +110,7 @@ def outer_command(**values: Any) -> None:
             options,
             on_step=tell_step,
             on_episode=lambda entry: click.echo("  " + episode_line(entry)),
+            say=click.echo,
         )
     )
     click.echo("\n".join(verdict_lines(results)))

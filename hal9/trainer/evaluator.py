@@ -7,7 +7,7 @@ run, so every worker also keeps the signals that a change left alone (see `weigh
 import multiprocessing
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -55,6 +55,18 @@ class Evaluation:
     def score(self) -> float:
         """Case-weighted mean NDCG@10."""
         return float(self.ndcg @ self.weights / self.weights.sum())
+
+    def only(self, rows: NDArray[np.bool_]) -> "Evaluation":
+        """The same for some of the cases; `rows` says which."""
+        at = np.flatnonzero(rows).tolist()
+        return replace(
+            self,
+            ndcg=self.ndcg[rows],
+            ranks=tuple(self.ranks[i] for i in at),
+            weights=self.weights[rows],
+            trees=tuple(self.trees[i] for i in at) if self.trees else (),
+            places=tuple(self.places[i] for i in at) if self.places else (),
+        )
 
     def figures(self) -> dict[str, float]:
         """Weighted means: ndcg, acc@1/3/5/10, mrr."""

@@ -103,6 +103,7 @@ async def train_outer(
     stop: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
     ground: Ground | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Run L2 over L1 and write everything the run leaves behind; returns results.json's content.
 
@@ -116,14 +117,16 @@ async def train_outer(
         open_ledger(folder, clock=clock) as ledger,
     ):
         pad = _record(options)
-        ground = ground or Ground(
-            open_corpus(options.train_options()), options.space, options.workers, options.seed
-        )
-        try:
-            async with (
-                open_trainer_mind(options.agent_inner, book, usd_per_call=cap) as inner,
-                open_trainer_mind(options.agent_outer, book, usd_per_call=cap) as outer,
-            ):
+        # Minds come first: one that is missing is told before a corpus has been read.
+        async with (
+            open_trainer_mind(options.agent_inner, book, usd_per_call=cap) as inner,
+            open_trainer_mind(options.agent_outer, book, usd_per_call=cap) as outer,
+        ):
+            ground = ground or Ground(
+                open_corpus(options.train_options()), options.space, options.workers, options.seed
+            )
+            try:
+                say(ground.told())
                 workshop = Workshop(
                     ground, inner, outer, folder,
                     PromptShelf(options.root / "prompts" / "inner"),
@@ -139,14 +142,12 @@ async def train_outer(
                     steps=options.steps_outer, seed=options.seed,
                     explore=options.explore, warm_start=options.warm_start,
                 )  # fmt: skip
-                if options.topology == "population":
-                    done = await run_population(workshop, pad, settings, listener=on_step)
-                else:
-                    done = await run_stack(workshop, pad, settings, listener=on_step)
-            return _finish(options, pad, ground, replace(done, params=ledger.parameters.changes()))
-        finally:
-            if not given:
-                ground.close()
+                topology = run_population if options.topology == "population" else run_stack
+                done = await topology(workshop, pad, settings, listener=on_step)
+                return _finish(options, pad, ground, replace(done, params=ledger.parameters.changes()))
+            finally:
+                if not given:
+                    ground.close()
 
 
 def _record(options: OuterOptions) -> Scratchpad:

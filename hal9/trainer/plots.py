@@ -111,14 +111,19 @@ def _trials(entry: dict[str, Any]) -> list[dict[str, Any]]:
 def _trajectory(axis: Any, entries: Sequence[dict[str, Any]]) -> None:
     numbers = [entry["episode"] + 1 for entry in entries]
     axis.set_title("NDCG@10 on the training split")
-    for entry in entries:
-        for trial in _trials(entry):
-            colour = _KEPT if trial["kept"] else _LOST
-            axis.plot(entry["episode"] + 1, trial["ndcg"], ".", color=colour, alpha=0.5, markersize=4)
+    for kept, colour, label in ((True, _KEPT, "kept"), (False, _LOST, "taken back")):
+        found = [
+            (entry["episode"] + 1, trial["ndcg"])
+            for entry in entries
+            for trial in _trials(entry)
+            if trial["kept"] is kept
+        ]
+        if found:
+            axis.plot(*zip(*found, strict=True), ".", color=colour, alpha=0.6, markersize=5, label=label)
     axis.plot(
         numbers, [entry["best_ndcg"] for entry in entries], color=_LINE, drawstyle="steps-post", label="best"
     )
-    axis.legend(loc="lower right", fontsize=8)
+    axis.legend(loc="best", fontsize=8)
 
 
 def _gains(axis: Any, entries: Sequence[dict[str, Any]]) -> None:

@@ -11,6 +11,8 @@ from hal9.trainer.views import sparkline
 
 __all__ = ["cost_lines", "write_report"]
 
+_NEAREST = 3
+
 
 def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> Path:
     """Write report.md beside progress.png."""
@@ -51,7 +53,7 @@ def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> P
 def _opening(what: object, pad: Scratchpad, results: Mapping[str, Any]) -> str:
     return (
         f"{what}, {len(pad.entries)} episodes, {results['evaluations']} evaluations of the training split; "
-        f"ended because: {results['reason']}."
+        f"ended because: {results['reason']}" + (f" ({results['detail']})." if results.get("detail") else ".")
     )
 
 
@@ -74,7 +76,25 @@ def _kept(pad: Scratchpad) -> list[str]:
     if pad.kind != "inner":
         return []
     measured = sum(len(entry["trials"]) for entry in pad.entries)
-    return ["## Steps kept", "", f"{len(kept)} of {measured} measured.", "", *kept, ""]
+    lines = ["## Steps kept", "", f"{len(kept)} of {measured} measured.", "", *kept, ""]
+    missed = _missed(pad)
+    return [*lines, "## Nearest to being kept", "", *missed, ""] if missed else lines
+
+
+def _missed(pad: Scratchpad) -> list[str]:
+    """The refused steps with the most gain for their noise: what more cases might decide."""
+    found = [
+        (trial["gain"] / trial["error"], entry["episode"] + 1, trial)
+        for entry in pad.entries
+        for trial in entry["trials"]
+        if not trial["kept"] and trial["gain"] > 0 and trial["error"] > 0
+    ]
+    return [
+        f"- episode {number}: "
+        + ", ".join(f"{name} {a:.4g} to {b:.4g}" for name, (a, b) in trial["moved"].items())
+        + f", {trial['gain']:+.4f} ± {trial['error']:.4f}: {trial['why']}"
+        for _, number, trial in sorted(found, key=lambda one: -one[0])[:_NEAREST]
+    ]
 
 
 def _detections(pad: Scratchpad) -> list[str]:

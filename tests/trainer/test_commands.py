@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hal9.errors import (
+    AgentMissing,
+    PriceUnknown,
     ScratchpadInvalid,
     TrainerSettingInvalid,
     TrainingRunExists,
@@ -20,17 +22,17 @@ from hal9.errors import (
     UnknownMind,
 )
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.presets import load_preset
 from hal9.trainer.baseline import BaselineSettings, run_baseline
 from hal9.trainer.cli import train_command
 from hal9.trainer.cli_outer import outer_command
 from hal9.trainer.corpus import Corpus
-from hal9.trainer.distill import distill, prune
 from hal9.trainer.runs import Ground
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.strategies import STRATEGIES, open_strategy
 from hal9.trainer.views import sparkline
 from hal9.trainer.workload import run_workload
+from tests.trainer.support import PROPOSAL
+from tests.trainer.test_inner import fake_agent
 
 INNER = "scripted:tests.trainer.scripts:inner"
 OUTER = "scripted:tests.trainer.scripts:outer"
@@ -259,59 +261,47 @@ def test_a_run_that_never_began_blocks_no_name(here: Path) -> None:
     )
 
 
-def record(folder: Path, params: dict[str, float], trials: list[dict[str, Any]]) -> Scratchpad:
-    pad = Scratchpad.create(folder / "scratchpad.json", "inner", {})
-    pad.append({"episode": 0, "params": params, "best_ndcg": 0.8, "trials": trials})
-    return pad
+def test_a_missing_or_unknown_agent_is_told_before_anything_is_read(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAL9_SHARED", str(here / "nowhere"))
+    with pytest.raises(UnknownMind, match="claude, gemini, codex"):
+        train("--reason", "--agent", "nobody", "--run-name", "one")
+    monkeypatch.setenv("PATH", str(here))
+    with pytest.raises(AgentMissing, match="claude"):
+        train("--reason", "--agent", "claude", "--run-name", "one")
+    with pytest.raises(AgentMissing, match="gemini"):
+        train("two", "--agent-inner", INNER, "--agent-outer", "gemini", command=outer_command)
+    assert "no runs" in train("--list").output
 
 
-def trial(name: str, before: float, after: float, gain: float, error: float) -> dict[str, Any]:
-    return {"moved": {name: [before, after]}, "gain": gain, "error": error}
-
-
-def test_pruning_keeps_what_carries_the_gain(ground: Ground) -> None:
-    start = Parameters({"weight_tests": 1.75, "role_docs": 0.2, "field_docs": 0.5})
-    pruned = prune(start, ground.train)
-    assert set(pruned.changes()) <= set(start.changes())
-    assert "role_docs" not in pruned.changes()
-    assert ground.train.evaluate(pruned).score >= ground.train.evaluate(start).score - 1e-12
-
-
-def test_what_loses_on_validation_is_left_out_and_told(ground: Ground, tmp_path: Path) -> None:
-    harmful = {"weight_pairs": 3.0, "weight_test_names": 0.0}
-    made = distill([record(tmp_path, harmful, [])], ground, "bad")
-    assert made.preset is None
-    assert len(made.left_out) == 1
-
-
-def test_warnings_cite_measured_losses(ground: Ground, tmp_path: Path) -> None:
-    trials = [
-        trial("weight_pairs", 1.0, 2.05, -0.2, 0.04),
-        trial("weight_pairs", 1.0, 1.5, -0.1, 0.04),
-        trial("weight_path", 1.0, 0.5, -0.01, 0.02),
-    ]
-    made = distill([record(tmp_path, {}, trials)], ground, "careful")
-    assert made.preset is not None
-    texts = made.preset.warnings_for(Parameters({"weight_pairs": 1.6}))
-    assert len(texts) == 1
-    assert "lost 0.1000 NDCG@10" in texts[0]
-    assert made.preset.warnings_for(Parameters()) == []
-    assert made.preset.warnings_for(Parameters({"weight_path": 0.4})) == []
-
-
-def test_the_ranker_loads_what_was_distilled(here: Path) -> None:
-    train("--strategy", "steps", "--budget", "30", "--run-name", "one", "--no-test")
-    trials = [trial("weight_pairs", 1.0, 2.05, -0.2, 0.04)]
-    record(here / "extra", {}, trials)
-    done = train(
-        "--distill", "--scratchpad", "training/runs/one/scratchpad.json", "--scratchpad", "extra/scratchpad.json",
-        "--presets", "presets", "--preset-name", "mine",
-    )  # fmt: skip
+def test_money_is_limited_only_where_a_price_is_known(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"subtype": "success", "result": json.dumps(PROPOSAL), "usage": {}, "total_cost_usd": 0.02}
+    fake_agent(here, f"cat > /dev/null; echo '{json.dumps(answer)}'")
+    monkeypatch.setenv("PATH", f"{here}{os.pathsep}{os.environ['PATH']}")
+    common = ["--reason", "--agent", "claude", "--limit-usd", "0.1", "--no-test", "--episodes", "9"]
+    with pytest.raises(PriceUnknown):
+        train(*common, "--run-name", "one")
+    done = train(*common, "--run-name", "one", "--usd-per-call", "0.05")
     assert done.exit_code == 0, done.output
-    preset = load_preset(here / "presets" / "mine.json")
-    assert len(preset.warnings) == 1
-    cell = preset.evidence["validation"]
-    assert cell is None or cell["gain"] >= 0
+    # 0.02 spent by each call, 0.05 reserved for the next: the third would pass 0.1 only after four.
+    assert len(Scratchpad.load(here / "training/runs/one/scratchpad.json").entries) == 3
+    assert "ended because: budget: the usd budget per task is 0.1" in done.output
+    results = json.loads((here / "training/runs/one/results.json").read_text())
+    assert results["usage"]["usd"] == pytest.approx(0.06)
+    assert "the usd budget" in (here / "training/runs/one/report.md").read_text()
+
+
+def test_a_damaged_run_does_not_hide_the_others(here: Path) -> None:
+    train("--reason", "--agent", INNER, "--episodes", "1", "--run-name", "good", "--no-test")
+    path = here / "training/runs/bad/scratchpad.json"
+    path.parent.mkdir()
+    path.write_text((here / "training/runs/good/scratchpad.json").read_text()[:500])
+    listed, insights = train("--list").output, train("--show-insights").output
+    assert "good: " in listed
+    assert "bad: " in listed
+    assert "paths of one word mislead" in insights
+    assert "left out bad: " in insights
 
 
 async def test_the_workload_reports_cancels_and_goes_on(here: Path) -> None:
