@@ -2,14 +2,14 @@
 
 import re
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from hal9.ripmap.docs import comment_above, first_paragraph, string_value
 from hal9.ripmap.headings import markdown_headings, rst_headings
 from hal9.ripmap.imports import read_imports
 from hal9.ripmap.languages import LoadedLanguage, load_language
-from hal9.ripmap.model import EXTRACTOR_VERSION, Extraction, Reference, ReferenceKind, StringLiteral
-from hal9.ripmap.packing import LazyRows
+from hal9.ripmap.model import EXTRACTOR_VERSION, Extraction, StringLiteral
+from hal9.ripmap.reference_table import KIND_BITS, RECEIVER_BITS, REFERENCE_KINDS
 from hal9.ripmap.roles import is_generated, is_minified
 from hal9.ripmap.scoping import Found, Matches, nest, resolve_references
 from hal9.ripmap.textio import is_binary, utf8
@@ -25,6 +25,7 @@ _UNTIMED_BYTES = 500_000
 _READ_BYTES = 65_536
 _PARSE_SECONDS = 30.0
 _RECEIVER_LIMIT = 80
+_KIND, _RECEIVER = (1 << KIND_BITS) - 1, (1 << RECEIVER_BITS) - 1
 _WRAPPERS = frozenset(
     {
         "Optional",
@@ -51,10 +52,8 @@ _WRAPPERS = frozenset(
     }
 )
 _TYPE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|::)[A-Za-z_][A-Za-z0-9_]*)*")
-_SPACE = re.compile(r"\s+")
 _ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
 _BRACED = frozenset({"function", "method", "macro", "class", "field"})
-_PRIORITY: dict[str, int] = {"call": 0, "type": 1, "attribute": 2, "name": 3}
 
 
 def extract(language: str, content: bytes) -> Extraction:
@@ -82,12 +81,11 @@ def extract(language: str, content: bytes) -> Extraction:
         return Extraction("words", lines, generated=generated)
     matches = _read_matches(loaded, source, QueryCursor(loaded.query).matches(tree.root_node))
     definitions, spans = nest(matches.found)
-    rows = resolve_references(matches, definitions, spans, source)
     return Extraction(
         "partial" if tree.root_node.has_error else "ok",
         lines,
         definitions,
-        LazyRows(lambda: tuple(map(Reference._make, rows)), lambda: rows),
+        resolve_references(matches, definitions, spans, source),
         tuple(matches.imports),
         tuple(StringLiteral(text, line) for _, line, text in sorted(matches.strings)),
         matches.docstring,
@@ -126,32 +124,35 @@ def _read_references(
     Returns:
         The other matches, each with what its pattern is for.
     """
-    plans = [
-        (kind, cast("ReferenceKind", kind[4:]), _PRIORITY[kind[4:]]) if kind.startswith("ref.") else None
-        for kind in loaded.kinds
-    ]
-    references = matches.references
-    names: dict[bytes, str] = {}
+    kinds = [REFERENCE_KINDS.index(kind[4:]) if kind.startswith("ref.") else -1 for kind in loaded.kinds]
+    references, texts = matches.references, matches.texts
+    receivers: dict[bytes, int] = {}
     others: list[tuple[str, dict[str, list[Node]]]] = []
     for pattern, match in found:
-        plan = plans[pattern]
-        if plan is None:
+        kind = kinds[pattern]
+        if kind < 0:
             others.append((loaded.kinds[pattern], match))
             continue
-        capture, kind, priority = plan
-        node = match[capture][0]
+        node = match[loaded.kinds[pattern]][0]
         start = node.start_byte
         known = references.get(start)
-        if known is not None and _PRIORITY[known[1]] <= priority:
-            continue
-        written = known[2] if known is not None else ""
-        if not written and "receiver" in match:
-            written = _receiver(source, match["receiver"][0], names)
+        receiver = 0
+        if known is not None:
+            if known & _KIND <= kind:
+                continue
+            receiver = known >> KIND_BITS & _RECEIVER
+        if not receiver and "receiver" in match:
+            around = match["receiver"][0]
+            text = source[around.start_byte : around.end_byte]
+            place = receivers.get(text)
+            if place is None:
+                place = receivers[text] = _receiver(text, texts)
+            receiver = place
         text = source[start : node.end_byte]
-        name = names.get(text)
+        name = texts.get(text)
         if name is None:
-            name = names[text] = text.decode("utf-8", "replace")
-        references[start] = (name, kind, written)
+            name = texts[text] = len(texts)
+        references[start] = (name << RECEIVER_BITS | receiver) << KIND_BITS | kind
     return others
 
 
@@ -249,7 +250,9 @@ def _signature(head: bytes, kind: str, docs: str, *, whole: bool) -> str:
         text = _before_body(text)
     if whole or docs == "hash":
         text = text.partition("\n")[0]
-    text = _SPACE.sub(" ", _ANNOTATIONS.sub("", text)).strip().rstrip("{:=;").rstrip()
+    if text.startswith("@"):
+        text = _ANNOTATIONS.sub("", text)
+    text = " ".join(text.split()).rstrip("{:=;").rstrip()
     return text if len(text) <= _SIGNATURE_LIMIT else text[: _SIGNATURE_LIMIT - 1] + "…"
 
 
@@ -266,15 +269,11 @@ def _before_body(text: str) -> str:
     return text
 
 
-def _receiver(source: bytes, node: "Node", names: dict[bytes, str]) -> str:
-    start, end = node.start_byte, node.end_byte
-    if end - start > _RECEIVER_LIMIT:
-        return ""
-    text = source[start:end]
-    name = names.get(text)
-    if name is None:
-        name = names[text] = text.decode("utf-8", "replace")
-    return name if b"\n" not in text and b"(" not in text else ""
+def _receiver(text: bytes, texts: dict[bytes, int]) -> int:
+    """The place in `texts` of what stands before a dot, where it is short and calls nothing; else 0."""
+    if len(text) > _RECEIVER_LIMIT or b"\n" in text or b"(" in text:
+        return 0
+    return texts.setdefault(text, len(texts))
 
 
 def _class_name(text: str) -> str:

@@ -8,11 +8,9 @@ the *final* pass is tuned for precision and feeds PageRank and call relations.
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from operator import itemgetter
 from typing import Literal
 
 import numpy as np
@@ -20,8 +18,8 @@ from numpy.typing import NDArray
 
 from hal9.ripmap.codec import pack, unpack
 from hal9.ripmap.model import FileRecord, Import
-from hal9.ripmap.packing import plain_references
 from hal9.ripmap.parameters import Parameters
+from hal9.ripmap.reference_table import ReferenceTable
 from hal9.ripmap.sparse import Lines
 
 __all__ = [
@@ -52,8 +50,6 @@ _CONFIDENCE = {
     "name_match": (0.5, _NAME),
 }
 _MOST_NAMESAKES = 12
-_USE = itemgetter(3, 0, 5)
-"""Scope, name and receiver's class of a reference's row."""
 _BETWEEN, _WITHIN, _IMPORTS = "\x1f", "\x1e", "\x1d"
 _RESERVED = str.maketrans(dict.fromkeys("\0\x1d\x1e\x1f"))
 _BLOCK = 4_000_000
@@ -67,30 +63,47 @@ _TOO_MANY = 64
 def names_of_file(record: FileRecord, text: str) -> bytes:
     """A file's definitions, references and imports as arrays, for the index's per-file cache."""
     del text  # the cache hands it to every builder
-    names: dict[str, int] = {}
-
-    def number(name: str) -> int:
-        return names.setdefault(name, len(names))
-
-    definitions = [
-        (number(item.name), number(item.parent), number(item.kind), item.line, item.end_line)
-        for item in record.definitions
-    ]
-    uses: dict[tuple[int, int, int], int] = {}
-    for (scope, name, receiver_type), times in Counter(
-        map(_USE, plain_references(record.references))
-    ).items():
-        key = (scope, number(name), number(receiver_type.rpartition(".")[2]))
-        uses[key] = uses.get(key, 0) + times
+    told = [text for item in record.definitions for text in (item.name, item.parent, item.kind)]
+    scope, said, times = _uses(ReferenceTable.of(record.references))
+    every = [*told, *said]
+    names = {text: number for number, text in enumerate(dict.fromkeys(every))}
+    numbers = np.fromiter(map(names.__getitem__, every), np.int32, len(every))
+    lines = np.array([(item.line, item.end_line) for item in record.definitions], np.int32).reshape(-1, 2)
+    definitions = np.hstack([numbers[: len(told)].reshape(-1, 3), lines])
+    uses = np.column_stack([scope, numbers[len(told) :].reshape(-1, 2), times])
     shingles = {one for item in record.strings for one in shingles_of(item.text)}
     return pack(
         {
             "names": list(names),
-            "definitions": np.array(definitions, np.int32).reshape(-1, 5),
-            "uses": np.array([(*key, times) for key, times in uses.items()], np.int32).reshape(-1, 4),
+            "definitions": definitions,
+            "uses": uses,
             "shingles": np.array(sorted(shingles), np.uint64),
             "imports": [_import_text(item) for item in record.imports],
         },
+    )
+
+
+def _uses(references: ReferenceTable) -> tuple[Ints, list[str], Ints]:
+    """Each distinct use in order of the first: scopes; names and receivers' classes in turn; how often."""
+    texts = references.texts
+    canonical: dict[str, int] = {}
+    whole = np.array([canonical.setdefault(text, len(canonical)) for text in texts])
+    name, _, _, scope, _, declared = references.columns.astype(np.int64)
+    last = np.zeros(len(texts), np.int64)
+    for place in np.unique(declared).tolist():
+        last[place] = canonical.setdefault(texts[place].rpartition(".")[2], len(canonical))
+    name, declared, width = whole[name], last[declared], len(canonical)
+    _, first, times = np.unique(
+        (scope * width + name) * width + declared, return_index=True, return_counts=True
+    )
+    order = np.argsort(first)
+    chosen = first[order]
+    listed = list(canonical)
+    said = np.column_stack([name[chosen], declared[chosen]]).ravel().tolist()
+    return (
+        scope[chosen].astype(np.int32),
+        [listed[place] for place in said],
+        times[order].astype(np.int32),
     )
 
 

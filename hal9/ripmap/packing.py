@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
-from hal9.ripmap.model import EXTRACTOR_VERSION, Definition, Extraction, Import, Reference, StringLiteral
+from hal9.ripmap.model import EXTRACTOR_VERSION, Definition, Extraction, Import, StringLiteral
+from hal9.ripmap.reference_table import ReferenceTable
 
 __all__ = [
     "FORMAT",
@@ -19,7 +20,6 @@ __all__ = [
     "checked",
     "outline_bytes",
     "pack_extraction",
-    "plain_references",
     "sealed",
     "unpack_extraction",
     "unpack_outline",
@@ -47,7 +47,8 @@ def checked(data: bytes | memoryview) -> bytes | memoryview | None:
 def pack_extraction(found: Extraction) -> bytes:
     """Bytes of one extraction, compressed; equal names are stored once.
 
-    Three parts, so that a map can read the outline (definitions) without the far larger references.
+    Three parts, so that a map can read the outline (definitions) without the far larger references, which are
+    not compressed: that would take longer than anything else here.
     """
     seen: dict[str, str] = {}
 
@@ -77,14 +78,8 @@ def pack_extraction(found: Extraction) -> bytes:
         [(once(i.module), i.names, i.alias, i.line, i.level) for i in found.imports],
         [(s.text, s.line) for s in found.strings],
     )
-    return sealed(b"".join(_framed(part) for part in (outline, lists, plain_references(found.references))))
-
-
-def plain_references(references: Sequence[Reference]) -> list[Any]:
-    """References as bare tuples."""
-    if isinstance(references, LazyRows) and references.plain is not None:
-        return list(references.plain())
-    return [tuple(reference) for reference in references]
+    references = ReferenceTable.of(found.references).packed()
+    return sealed(b"".join((_framed(outline), _framed(lists), references)))
 
 
 def _framed(rows: Any) -> bytes:
@@ -93,25 +88,26 @@ def _framed(rows: Any) -> bytes:
 
 
 def _part(payload: bytes | memoryview, number: int) -> Any:
+    start, end = _bounds(payload, number)
+    return marshal.loads(zlib.decompress(payload[start:end]))  # noqa: S302 - checked before
+
+
+def _bounds(payload: bytes | memoryview, number: int) -> tuple[int, int]:
+    """Where a framed part begins and ends."""
     start = 0
     for _ in range(number):
         start += 4 + int.from_bytes(payload[start : start + 4], "little")
-    length = int.from_bytes(payload[start : start + 4], "little")
-    return marshal.loads(zlib.decompress(payload[start + 4 : start + 4 + length]))  # noqa: S302 - checked before
+    return start + 4, start + 4 + int.from_bytes(payload[start : start + 4], "little")
 
 
 class LazyRows(Sequence[_T]):
     """Rows that are decoded when first looked at."""
 
-    __slots__ = ("_load", "_rows", "plain")
+    __slots__ = ("_load", "_rows")
 
-    def __init__(
-        self, load: Callable[[], tuple[_T, ...]], plain: Callable[[], Sequence[Any]] | None = None
-    ) -> None:
-        """Keep `load`; `plain` gives the rows as bare tuples, which is quicker."""
+    def __init__(self, load: Callable[[], tuple[_T, ...]]) -> None:
         self._load = load
         self._rows: tuple[_T, ...] | None = None
-        self.plain = plain
 
     def _all(self) -> tuple[_T, ...]:
         if self._rows is None:
@@ -144,7 +140,7 @@ class LazyRows(Sequence[_T]):
 def unpack_extraction(data: bytes) -> Extraction | None:
     """The extraction that was packed; None when the bytes are damaged.
 
-    References, imports and strings are decoded when first looked at: most uses need only some of them.
+    Imports and strings are decoded when first looked at.
     """
     payload = checked(data)
     if payload is None:
@@ -154,7 +150,7 @@ def unpack_extraction(data: bytes) -> Extraction | None:
         status,
         lines,
         LazyRows(lambda: tuple(Definition(*row) for row in definitions)),
-        LazyRows(lambda: tuple(map(Reference._make, _part(payload, 2))), lambda: _part(payload, 2)),
+        ReferenceTable.unpacked(payload[_bounds(payload, 1)[1] :]),
         LazyRows(lambda: tuple(Import(*row) for row in _part(payload, 1)[0])),
         LazyRows(lambda: tuple(StringLiteral(*row) for row in _part(payload, 1)[1])),
         docstring,

@@ -6,7 +6,8 @@ from typing import cast
 
 import numpy as np
 
-from hal9.ripmap.model import Definition, DefinitionKind, Import, ReferenceKind
+from hal9.ripmap.model import Definition, DefinitionKind, Import
+from hal9.ripmap.reference_table import KIND_BITS, RECEIVER_BITS, ReferenceTable
 
 __all__ = ["Found", "Matches", "nest", "resolve_references"]
 
@@ -37,10 +38,15 @@ class Found:
 
 @dataclass(slots=True)
 class Matches:
-    """What the query found, by what it is."""
+    """What the query found, by what it is.
+
+    `references` maps the place of a name to its text, its receiver's text (both as places in `texts`) and its
+    kind, the lowest bits last: one number each, as there are many.
+    """
 
     found: list[Found] = field(default_factory=list)
-    references: dict[int, tuple[str, ReferenceKind, str]] = field(default_factory=dict)
+    texts: dict[bytes, int] = field(default_factory=lambda: {b"": 0})
+    references: dict[int, int] = field(default_factory=dict)
     bindings: list[tuple[int, str, str]] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     strings: list[tuple[int, int, str]] = field(default_factory=list)
@@ -144,17 +150,17 @@ def resolve_references(
     definitions: tuple[Definition, ...],
     spans: list[tuple[int, int, int]],
     source: bytes,
-) -> list[tuple[str, int, str, int, str, str]]:
-    """Put each reference into its scope and find its receiver's class from bindings before it.
-
-    Returns:
-        Rows like `Reference`, in order of the file.
-    """
-    places = sorted(matches.references)
-    if not places:
-        return []
+) -> ReferenceTable:
+    """Put each reference into its scope and find its receiver's class from bindings before it."""
+    if not matches.references:
+        return ReferenceTable.empty()
+    count = len(matches.references)
+    at = np.fromiter(matches.references.keys(), np.int64, count)
+    order = np.argsort(at, kind="stable")
+    at, code = at[order], np.fromiter(matches.references.values(), np.int64, count)[order]
+    kind, code = code & ((1 << KIND_BITS) - 1), code >> KIND_BITS
+    receiver = code & ((1 << RECEIVER_BITS) - 1)
     scopes = _Scopes(spans, definitions)
-    at = np.array(places, np.int64)
     inner = np.array(scopes.inner)[np.searchsorted(scopes.breaks, at, side="right") - 1]
     around = inner
     if spans:
@@ -162,36 +168,46 @@ def resolve_references(
         parent = np.array(scopes.parent)
         outer = np.where(inner >= 0, parent[inner], -1)
         around = np.where((outer >= 0) & np.isin(at, scopes.starts), outer, inner)
-    definition = np.array([*scopes.definition, -1])[around].tolist()
     newlines = np.flatnonzero(np.frombuffer(source, np.uint8) == _NEWLINE)
-    lines = (np.searchsorted(newlines, at, side="left") + 1).tolist()
-    found = [matches.references[place] for place in places]
-    classes = _receiver_classes(matches, scopes, places, found, inner.tolist())
-    return [
-        (name, line, kind, scope, receiver, declared)
-        for (name, kind, receiver), line, scope, declared in zip(
-            found, lines, definition, classes, strict=True
-        )
-    ]
+    texts = [text.decode("utf-8", "replace") for text in matches.texts]
+    told = np.flatnonzero(receiver)
+    classes = _receiver_classes(
+        matches,
+        scopes,
+        at[told].tolist(),
+        [texts[place] for place in receiver[told].tolist()],
+        inner[told].tolist(),
+    )
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(("", *classes)))}
+    declared = np.zeros(count, np.int64)
+    declared[told] = [numbers[text] for text in classes]
+    declared[declared > 0] += len(texts) - 1
+    columns = (
+        code >> RECEIVER_BITS,
+        np.searchsorted(newlines, at, side="left") + 1,
+        kind,
+        np.array([*scopes.definition, -1])[around],
+        receiver,
+        declared,
+    )
+    return ReferenceTable((*texts, *list(numbers)[1:]), np.array(columns, np.int32))
 
 
 def _receiver_classes(
     matches: Matches,
     scopes: _Scopes,
     places: list[int],
-    found: list[tuple[str, ReferenceKind, str]],
+    receivers: list[str],
     inner: list[int],
 ) -> list[str]:
-    """The class of each reference's receiver, "" where nothing tells it."""
+    """The class of each receiver, "" where nothing tells it."""
     bindings = sorted(matches.bindings, key=lambda binding: binding[0])
     within = [scopes.inner[bisect_right(scopes.breaks, start) - 1] for start, _, _ in bindings]
     bound: dict[int, dict[str, str]] = {-1: {}}
     attributes: dict[str, dict[str, str]] = {}
-    classes = [""] * len(found)
+    classes = [""] * len(receivers)
     following, count = 0, len(bindings)
-    for position, (_, _, receiver) in enumerate(found):
-        if not receiver:
-            continue
+    for position, receiver in enumerate(receivers):
         while following < count and bindings[following][0] < places[position]:
             _, variable, declared = bindings[following]
             span = within[following]
