@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.changes import NOISE, verdict
-from hal9.trainer.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
+from hal9.trainer.changes import NOISE
+from hal9.trainer.evaluator import Evaluation, TrainingEvaluator
 from hal9.trainer.space import (
     DIRECTIONS,
     MAGNITUDES,
@@ -19,6 +19,7 @@ from hal9.trainer.space import (
     Ways,
     apply_changes,
 )
+from hal9.trainer.walking import PATIENCE, Walk
 
 __all__ = ["Tried", "Trier"]
 
@@ -38,12 +39,13 @@ class Tried:
 
 @dataclass(slots=True)
 class Trier:
-    """The best evaluation so far, and the rule by which another takes its place.
+    """Measures steps from the working point of a walk; see `Walk` for the rule by which they are kept.
 
     Attributes:
         evaluator: ranks; space: what may move.
         noise: see `verdict`.
         probes: further candidates per proposal.
+        patience: see `Walk`.
         limit: evaluations in all, the start included; 0 is none.
         spent: evaluations so far.
     """
@@ -53,16 +55,27 @@ class Trier:
     noise: float = NOISE
     probes: int = 2
     limit: int = 0
+    patience: int = PATIENCE
     spent: int = 0
-    _best: Evaluation | None = None
+    _walk: Walk | None = None
     _seen: set[Parameters] = field(default_factory=set)
 
     @property
-    def best(self) -> Evaluation:
-        """The best so far."""
-        if self._best is None:
+    def walk(self) -> Walk:
+        """Where the run stands."""
+        if self._walk is None:
             raise RuntimeError("nothing was measured yet")
-        return self._best
+        return self._walk
+
+    @property
+    def best(self) -> Evaluation:
+        """The best so far: what is kept."""
+        return self.walk.best
+
+    @property
+    def point(self) -> Evaluation:
+        """What the next step begins from: the best, or some tentative steps ahead of it."""
+        return self.walk.point
 
     @property
     def exhausted(self) -> bool:
@@ -71,18 +84,21 @@ class Trier:
 
     async def begin(self, start: Parameters, entries: Sequence[Mapping[str, Any]]) -> Evaluation:
         """Measure the start and take up where a record ends; returns the start."""
-        first = self._best = await self._measure(start)
+        first = await self._measure(start)
+        self._walk = Walk(first, self.noise, self.patience)
         self.spent = 1
         self._seen.add(start)
         for entry in entries:
             self.spent += len(entry["trials"])
             self._seen.update(Parameters(trial["params"]) for trial in entry["trials"])
         if entries:
-            self._best = await self._measure(Parameters(entries[-1]["params"]))
+            self._walk.stand_on(await self._measure(Parameters(entries[-1]["params"])))
+            if record := entries[-1].get("working"):
+                self._walk.take_up(await self._measure(Parameters(record["params"])), record)
         return first
 
     def open_steps(self) -> dict[str, Ways]:
-        """Parameter to the single steps from the best that lead where nothing was measured yet."""
+        """Parameter to the single steps from the working point that lead where nothing was measured yet."""
         found: dict[str, Ways] = {}
         for name in self.space.names:
             ways = {way: self._open(name, way) for way in DIRECTIONS}
@@ -92,7 +108,7 @@ class Trier:
 
     def _open(self, name: str, way: Direction) -> list[Magnitude]:
         applied = {
-            length: apply_changes(self.best.parameters, [Change(name, way, length)], self.space)
+            length: apply_changes(self.point.parameters, [Change(name, way, length)], self.space)
             for length in MAGNITUDES
         }
         return [length for length, one in applied.items() if one.moved and one.parameters not in self._seen]
@@ -100,7 +116,7 @@ class Trier:
     async def stand_on(self, parameters: Parameters) -> None:
         """Make these the best so far, whatever they score: somebody said so."""
         if parameters != self.best.parameters:
-            self._best = await self._measure(parameters)
+            self.walk.stand_on(await self._measure(parameters))
 
     async def attempt(self, changes: Sequence[Change], problems: list[str]) -> Tried:
         """Measure a proposal; then go on while it helps, or vary its steps.
@@ -109,7 +125,7 @@ class Trier:
             changes: the proposal.
             problems: what could not be applied is added, one sentence each.
         """
-        applied = apply_changes(self.best.parameters, changes, self.space)
+        applied = apply_changes(self.point.parameters, changes, self.space)
         problems += applied.problems
         if not applied.moved:
             return Tried([])
@@ -118,7 +134,7 @@ class Trier:
             return Tried([], repeated=True)
         trials = [await self._trial(applied)]
         moved = [change for change in changes if change.name in applied.moved]
-        if trials[0]["kept"]:
+        if _helped(trials[0]):
             await self._probe([moved] * self.probes, trials)
         else:
             alone = [[change] for change in moved] if len(moved) > 1 else []
@@ -129,11 +145,11 @@ class Trier:
         return await asyncio.to_thread(self.evaluator.evaluate, parameters)
 
     async def _probe(self, sets: Sequence[Sequence[Change]], trials: list[dict[str, Any]]) -> None:
-        """Further candidates of a proposal; a kept one is gone on with until it no longer helps."""
-        going_on = trials[0]["kept"]
+        """Further candidates of a proposal; one that helped is gone on with until it no longer does."""
+        going_on = _helped(trials[0])
         for changes in sets:
-            applied = apply_changes(self.best.parameters, changes, self.space)
-            if self.exhausted or (going_on and not trials[-1]["kept"]):
+            applied = apply_changes(self.point.parameters, changes, self.space)
+            if self.exhausted or (going_on and not _helped(trials[-1])):
                 return
             if applied.moved and applied.parameters not in self._seen:
                 trials.append(await self._trial(applied))
@@ -141,28 +157,28 @@ class Trier:
                 return
 
     async def _trial(self, applied: Applied) -> dict[str, Any]:
-        base = self.best
+        before = self.best.parameters
         made = await self._measure(applied.parameters)
         self.spent += 1
         self._seen.add(applied.parameters)
-        gain = paired_gain(made, base)
-        why = verdict(gain, noise=self.noise, tried=self.spent - 1)
-        if not why:
-            self._best = made
+        judged = self.walk.judge(made, tried=self.spent - 1)
+        # What is kept is the whole walk since the last kept point, so that is what a record calls moved.
+        moved = _between(before, made.parameters) if judged.kept else applied.moved
         return {
-            "moved": {name: list(pair) for name, pair in applied.moved.items()},
+            "moved": {name: list(pair) for name, pair in moved.items()},
             "params": applied.parameters.changes(),
             "ndcg": made.score,
-            **gain_record(gain),
-            "kept": not why,
-            "why": why,
+            **judged.to_json(),
             "seconds": round(made.seconds, 4),
         }
 
 
-def gain_record(gain: Gain) -> dict[str, float]:
-    """A paired comparison as records keep it."""
-    return {"gain": gain.mean, "error": gain.error, "won": gain.won, "lost": gain.lost}
+def _helped(trial: Mapping[str, Any]) -> bool:
+    return bool(trial["kept"] or trial["tentative"])
+
+
+def _between(before: Parameters, after: Parameters) -> dict[str, tuple[float, float]]:
+    return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
 
 def _other_lengths(changes: Sequence[Change]) -> list[list[Change]]:
