@@ -28,6 +28,7 @@ from hal9.trainer.inner import InnerLoop, InnerSettings
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.runs import Ground, compare_on
 from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.walking import PATIENCE
 
 RUNS = Path(__file__).parents[1] / "results" / "trainer-runs"
 STRATEGIES = ("random", "lhs", "tpe", "cmaes", "steps")
@@ -53,6 +54,12 @@ def prefix(args: argparse.Namespace) -> str:
     return str(args.space) if args.start == "defaults" else f"{args.start}_{args.space}"
 
 
+def named(args: argparse.Namespace, what: str, seed: int) -> str:
+    """A run's folder; without tentative steps it says so."""
+    plain = what.removeprefix("scripted:benchmarks.trainer.scripts:").replace(":", "_").replace("/", "_")
+    return f"{prefix(args)}-{plain}{'' if args.walk else '_nowalk'}-{seed}"
+
+
 def evaluations(entries: list[dict[str, Any]]) -> int:
     return 1 + sum(len(entry["trials"]) for entry in entries)
 
@@ -69,12 +76,14 @@ def run(args: argparse.Namespace) -> None:
         for spec in args.minds:
             complete &= asyncio.run(mind_run(ground, spec, seed, args, over))
         for strategy in args.strategies:
-            name = f"{prefix(args)}-{strategy}-{seed}"
+            name = named(args, strategy, seed)
             pad = opened(name, "strategy", {"strategy": strategy, "seed": seed, "space": args.space})
             if len(pad.entries) < args.budget and not over():
                 began = time.monotonic()
                 start = start_of(args, ground, seed)
-                settings = BaselineSettings(strategy=strategy, budget=args.budget, seed=seed, start=start)
+                settings = BaselineSettings(
+                    strategy=strategy, budget=args.budget, seed=seed, start=start, walk=args.walk
+                )
                 done = run_baseline(settings, ground.train, ground.space, pad, stop=over)
                 print(
                     f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {time.monotonic() - began:.0f} s"
@@ -85,14 +94,17 @@ def run(args: argparse.Namespace) -> None:
 
 
 async def mind_run(ground: Ground, spec: str, seed: int, args: argparse.Namespace, over: Any) -> bool:
-    name = f"{prefix(args)}-{spec.replace(':', '_').replace('/', '_')}-{seed}"
+    name = named(args, spec, seed)
     pad = opened(name, "inner", {"mind": spec, "seed": seed, "space": args.space})
     if evaluations(pad.entries) >= args.budget:
         return True
     if over():
         return False
-    settings = InnerSettings.for_mind(spec)
-    settings = replace(settings, seed=seed, episodes=10_000, max_evaluations=args.budget, patience=12)
+    # Scripts stand in for small models, so they are asked as these are.
+    settings = InnerSettings.for_mind("local" if spec.startswith("scripted:") else spec)
+    settings = replace(
+        settings, seed=seed, episodes=10_000, max_evaluations=args.budget, patience=12, walk=args.walk
+    )
     async with open_mind(spec) as mind:
         gram = shipped_promptgram("l1-ranker-tuner")
         start = start_of(args, ground, seed)
@@ -225,6 +237,7 @@ def main() -> None:
     one.add_argument("--space", default="weights")
     one.add_argument("--strategies", nargs="*", default=[])
     one.add_argument("--minds", nargs="*", default=[])
+    one.add_argument("--walk", type=int, default=PATIENCE, help="0: no tentative steps")
     one.set_defaults(do=run)
     two = commands.add_parser("table")
     two.add_argument("--space", default="weights")

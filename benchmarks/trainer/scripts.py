@@ -6,22 +6,35 @@ from typing import Any
 from hal9.minds.protocol import Request
 
 _LEVER = re.compile(r"^- (\w+) = .*slope ([+-][\d.]+)$", re.MULTILINE)
-_TRIED = re.compile(r"tried (\w+) (increase|decrease) (\w+):.*taken back")
 
 
 def steepest(request: Request) -> Any:
-    """Moves the parameter with the steepest slope that was not tried in this way before: the evidence, read plainly."""
-    text = request.messages[-1].content
-    tried = {(name, way) for name, way, _ in _TRIED.findall(text)}
-    found = sorted(
-        ((float(slope), name) for name, slope in _LEVER.findall(text)), key=lambda one: -abs(one[0])
-    )
-    ways = [(name, "increase" if slope > 0 else "decrease") for slope, name in found]
-    fresh = [one for one in ways if one not in tried] or ways
-    name, way = fresh[(request.seed or 0) % min(3, len(fresh))]
+    """Moves one parameter along its slope, the steepest of those on offer: the evidence, read plainly."""
+    text, offered = request.messages[-1].content, _offered(request)
+    slopes = {name: float(slope) for name, slope in _LEVER.findall(text)}
+    steps = [
+        (abs(slopes.get(name, 0.0)), name, way, "medium" if "medium" in lengths else lengths[0])
+        for name, ways in offered.items()
+        for way, lengths in ways.items()
+        if way == ("increase" if slopes.get(name, 0.0) > 0 else "decrease") or len(ways) == 1
+    ]
+    _, name, way, length = max(steps)
     return {
         "strategy_capsule": f"follow the slope of {name}",
-        "diagnosis": "the steepest slopes first",
-        "proposed_changes": {name: [way, "medium", "steep"]},
+        "diagnosis": "the steepest slope first",
+        "proposed_changes": {name: [way, length, "steep"]},
         "confidence": 0.5,
+    }
+
+
+def _offered(request: Request) -> dict[str, dict[str, list[str]]]:
+    """Parameter to directions to magnitudes, as the schema leaves them open."""
+    shapes = (request.schema or {})["properties"]["proposed_changes"]["properties"]
+    return {
+        name: {
+            way: list(one["prefixItems"][1]["enum"])
+            for one in shape.get("anyOf", [shape])
+            for way in one["prefixItems"][0]["enum"]
+        }
+        for name, shape in shapes.items()
     }

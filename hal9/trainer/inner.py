@@ -32,7 +32,14 @@ from hal9.trainer.walking import PATIENCE
 __all__ = ["InnerLoop", "InnerResult", "InnerSettings", "Listener", "StopReason"]
 
 StopReason = Literal[
-    "episodes", "evaluations", "budget", "minds failing", "no failures left", "cancelled", "paused"
+    "episodes",
+    "evaluations",
+    "budget",
+    "minds failing",
+    "nothing new proposed",
+    "no failures left",
+    "cancelled",
+    "paused",
 ]
 Listener = Callable[[Mapping[str, Any]], Awaitable[None] | None]
 """Called with each entry as it is written."""
@@ -51,7 +58,7 @@ class InnerSettings:
         failures: failing cases shown; levers: parameters shown.
         walk: candidates from a tentative point, without a further step, until it is given up (see `Walk`); 0
             allows no tentative steps.
-        patience: episodes in a row without a readable answer after which the run stops.
+        patience: episodes in a row without a readable answer, or a new candidate, until the run stops.
         brief: short prompts and answers, for minds that read and write slowly.
     """
 
@@ -194,8 +201,8 @@ class InnerLoop:
         if self._trier.exhausted:
             return "evaluations"
         last = self._entries[-self.settings.patience :]
-        if len(last) == self.settings.patience and all(entry["error"] for entry in last):
-            return "minds failing"
+        if len(last) == self.settings.patience and not any(entry["trials"] for entry in last):
+            return "minds failing" if all(entry["error"] for entry in last) else "nothing new proposed"
         if self.ledger is not None and self.ledger.stopped:
             return "paused"
         return "cancelled" if self.stop() else None

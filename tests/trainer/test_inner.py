@@ -153,6 +153,13 @@ async def test_a_repeated_candidate_is_not_measured_again(ground: Ground, pad: S
     assert ground.train.calls == 2
 
 
+async def test_a_mind_that_has_nothing_new_to_say_ends_the_run(ground: Ground, pad: Scratchpad) -> None:
+    done = await run(ground, pad, inner_mind(GOOD), episodes=50, probes=0, patience=3, noise=0.5)
+    assert done.reason == "nothing new proposed"
+    assert len(pad.entries) < 10
+    assert [bool(entry["trials"]) for entry in pad.entries[-4:]] == [True, False, False, False]
+
+
 async def test_minds_that_keep_failing_end_the_run(ground: Ground, pad: Scratchpad) -> None:
     mind = ScriptedMind(lambda _: MindTimeout(mind="slow", seconds=1.0))
     done = await run(ground, pad, mind, episodes=50, patience=3)
