@@ -217,7 +217,8 @@ def _bootstrap(
     rng = np.random.default_rng(seed)
     counts: Counter[tuple[str, str]] = Counter()
     drawn = 0
-    graph = best_graph(table, inquiry.belief, seed=seed, equal_variances=False)
+    # Columns of 0 and 1 are only nearly linear, and what is left over must not be read as hidden causes.
+    graph = best_graph(table, inquiry.belief, seed=seed, equal_variances=False, hidden=False)
     start = graph.adjacency()
     for _ in range(resamples):
         sample = table.values[rng.integers(table.rows, size=table.rows)]
@@ -227,7 +228,14 @@ def _bootstrap(
         drawn += 1
         again = Table.of(table.names, sample, scale="gaussian")
         found = best_graph(
-            again, inquiry.belief, seed=seed, restarts=2, equal_variances=False, start=start, orders=False
+            again,
+            inquiry.belief,
+            seed=seed,
+            restarts=2,
+            equal_variances=False,
+            start=start,
+            orders=False,
+            hidden=False,
         )
         counts.update(found.directed)
     weights = _weights(table, graph.adjacency())

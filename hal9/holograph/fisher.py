@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 
 from hal9.holograph.state import FloatArray, State
 
@@ -119,12 +119,16 @@ class InterventionalFisher:
         self.factor = state.factor
         self.keep = 1.0 - np.eye(size)
         eye = np.eye(size)
-        cut = state.weights[None] * self.keep[:, :, None]
-        self.total = np.linalg.inv(eye[None] - cut)
         mask = self.keep[:, :, None] * self.keep[:, None, :]
         self.noise = state.noise[None] * mask + np.einsum("ka,kb->kab", eye, eye)
         lower = np.linalg.cholesky(self.noise)
-        self.whiten = np.linalg.inv(lower)
+        # T and L⁻¹ are themselves the metric's coefficients, so they are solved for against the identity:
+        # L⁻¹ by substitution; T from one factorisation, since cutting row k of W changes it by
+        # T[:, k] (T[k] - e_k) / T_kk.
+        self.whiten = np.stack([dtrtrs(factor, eye, lower=1)[0] for factor in lower])
+        whole = np.linalg.solve(eye - state.weights, eye)
+        turns = (whole - eye) / np.diag(whole)[:, None]
+        self.total = whole[None] - whole.T[:, :, None] * turns[:, None, :]
         self.mixing = self.total @ lower
         self.spread = self.mixing @ np.swapaxes(self.mixing, 1, 2)
         self.precision = np.swapaxes(self.whiten, 1, 2) @ self.whiten
@@ -196,25 +200,34 @@ class _BlockSolve:
         cross = np.einsum("ka,kba,kda->abd", keep, fisher.total, fisher.total, optimize=True)
         blocks = spread + cross
         self.row_columns = [np.flatnonzero(np.arange(size) != a) for a in range(size)]
-        eye = np.eye(size - 1)
-        self.row_inverse = np.stack(
-            [np.linalg.inv(blocks[a][np.ix_(c, c)] + damping * eye) for a, c in enumerate(self.row_columns)]
-        )
+        self.row_factors = [_factor(blocks[a][np.ix_(c, c)], damping) for a, c in enumerate(self.row_columns)]
         masked = fisher.precision * keep[:, :, None] * keep[:, None, :]
         product = masked @ fisher.factor
         inner = np.einsum("kab,ab->kb", product, fisher.factor)
-        self.column_solvers = []
+        self.column_factors = []
         for b in range(size):
             block = np.tensordot(inner[:, b], masked[:, b:, b:], axes=(0, 0))
             block += product[:, b:, b].T @ product[:, b:, b]
-            self.column_solvers.append(cho_factor(block + damping * np.eye(size - b), lower=True))
+            self.column_factors.append(_factor(block, damping))
 
     def __call__(self, vector: FloatArray) -> FloatArray:
         """Apply the inverse of the preconditioner."""
         size = self.layout.size
         rows = vector[: self.layout.count_w].reshape(size, size - 1)
-        weights = np.einsum("abc,ac->ab", self.row_inverse, rows).ravel()
-        _, factor = self.layout.unpack(vector)
-        for b, solver in enumerate(self.column_solvers):
-            factor[b:, b] = cho_solve(solver, factor[b:, b])
-        return np.concatenate([weights, factor[self.layout.lower]])
+        weights = np.concatenate(
+            [dpotrs(factor, row, lower=1)[0] for factor, row in zip(self.row_factors, rows, strict=True)]
+        )
+        _, lower = self.layout.unpack(vector)
+        for b, factor in enumerate(self.column_factors):
+            lower[b:, b] = dpotrs(factor, lower[b:, b], lower=1)[0]
+        return np.concatenate([weights, lower[self.layout.lower]])
+
+
+def _factor(block: FloatArray, damping: float) -> FloatArray:
+    """Cholesky factor of a block with damping, as LAPACK keeps it, since it is applied very many times."""
+    factor, failed = dpotrf(block + damping * np.eye(block.shape[0]), lower=1)
+    if failed:
+        raise np.linalg.LinAlgError(
+            f"a block of the preconditioner is not positive definite (minor {failed})"
+        )
+    return np.asarray(factor, dtype=np.float64)

@@ -5,13 +5,16 @@ answers call confounded may be adjacent for the data's sake in either direction;
 edge.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hal9.holograph.belief import PairBelief
 from hal9.holograph.graph import MixedGraph, acyclic_edges
+from hal9.holograph.mixed import MixedSearch
 from hal9.holograph.order import improve_order
 from hal9.holograph.scoring import (
     DiscreteScore,
@@ -232,32 +235,42 @@ def _shaken(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
 
 
 def _equal_variance(
-    table: Table, language: FloatArray, seed: int, odds: float, *, orders: bool
-) -> tuple[FixedVarianceScore, Climbed, float]:
-    """A graph under equal error variances, its score, and its total on the scale of free variances.
+    table: Table, language: FloatArray, seed: int, odds: float
+) -> tuple[FixedVarianceScore, Climbed]:
+    """A graph under equal error variances, roughly, and its score.
 
     Alternates the two steps of its likelihood: weights 1/σ² for all residual sums, then the common σ².
     """
-    size, rows = len(table.names), float(table.rows)
+    size = len(table.names)
     scorer = GaussianScore(table)
-    sigma = float(np.median([scorer.variances(i, np.zeros(0, dtype=np.intp))[i] for i in range(size)]))
+    sigma = _mean_variance(scorer, np.zeros((size, size), dtype=bool), np.median)
     fixed = FixedVarianceScore(table, sigma, odds)
     starts: tuple[NDArray[np.bool_], ...] = ()
     for _ in range(6):
         best = climb(fixed, size, language=language, starts=starts, restarts=3, seed=seed, orders=False)
         starts = (best.adjacency,)
-        left = [scorer.variances(i, np.flatnonzero(best.adjacency[:, i]))[i] for i in range(size)]
-        new = float(np.mean(left))
+        new = _mean_variance(scorer, best.adjacency, np.mean)
         if abs(new - sigma) < 1e-3 * sigma:
             break
         sigma = new
         fixed = FixedVarianceScore(table, sigma, odds)
-    best = climb(fixed, size, language=language, starts=starts, restarts=3, seed=seed, orders=orders)
-    left = [scorer.variances(i, np.flatnonzero(best.adjacency[:, i]))[i] for i in range(size)]
-    sigma = float(np.mean(left))
-    edges = float(best.adjacency.sum())
-    equal_total = -0.5 * rows * size * np.log(sigma) - 0.5 * np.log(rows) * (edges + 1) + odds * edges
-    return fixed, best, float(equal_total + language[best.adjacency].sum())
+    return fixed, best
+
+
+def _mean_variance(
+    scorer: GaussianScore, adjacency: NDArray[np.bool_], mean: Callable[[list[float]], np.floating[Any]]
+) -> float:
+    """Of the errors that a graph leaves."""
+    nodes = range(adjacency.shape[0])
+    return float(mean([float(scorer.variances(i, np.flatnonzero(adjacency[:, i]))[i]) for i in nodes]))
+
+
+def _equal_total(scorer: FixedVarianceScore, adjacency: NDArray[np.bool_], language: FloatArray) -> float:
+    """Total under equal error variances on the scale of free ones."""
+    rows, size, edges = float(scorer.table.rows), adjacency.shape[0], float(adjacency.sum())
+    sigma = _mean_variance(scorer, adjacency, np.mean)
+    fit = -0.5 * rows * size * np.log(sigma) - 0.5 * np.log(rows) * (edges + 1)
+    return float(fit + scorer.odds * edges + language[adjacency].sum())
 
 
 def best_of_scores(
@@ -280,9 +293,20 @@ def best_of_scores(
     rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
     scorer = tuned(scorer, rough.adjacency)
     starts = (*starts, rough.adjacency)
-    best = climb(scorer, size, language=terms, starts=starts, restarts=restarts, seed=seed, orders=orders)
+    lead = -np.inf
     if equal_variances and not table.discrete:
-        fixed, equal, total = _equal_variance(table, terms, seed, scorer.odds, orders=orders)
+        fixed, equal = _equal_variance(table, terms, seed, scorer.odds)
+        lead = _equal_total(fixed, equal.adjacency, terms) - Climber(scorer, rough.adjacency, terms).total()
+    # A search that goes deeper cannot make up for a lead that is as large as this.
+    far = 10.0 * size
+    if lead > -far:
+        near = (equal.adjacency,)
+        equal = climb(fixed, size, language=terms, starts=near, restarts=3, seed=seed, orders=orders)
+    if lead > far:
+        return fixed, equal
+    best = climb(scorer, size, language=terms, starts=starts, restarts=restarts, seed=seed, orders=orders)
+    if lead > -far:
+        total = _equal_total(fixed, equal.adjacency, terms)
         if total > best.total - 0.5 * np.log(table.rows) * size:
             return fixed, equal
     return scorer, best
@@ -297,6 +321,7 @@ def best_graph(
     equal_variances: bool = True,
     start: NDArray[np.bool_] | None = None,
     orders: bool = True,
+    hidden: bool = True,
 ) -> MixedGraph:
     """The most probable graph given a table and, when there is one, what was answered.
 
@@ -308,6 +333,7 @@ def best_graph(
         equal_variances: whether equal error variances are considered; pointless for standardised columns.
         start: a graph to start from as well, [source, target].
         orders: whether causal orders are searched too; slower, and better where many edges depend on another.
+        hidden: whether the likelihood of a table of numbers may show hidden causes; else only answers can.
     """
     size = len(table.names)
     language = np.zeros((size, size)) if belief is None else language_terms(belief)
@@ -317,7 +343,7 @@ def best_graph(
             (float(language[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(language > 0), strict=True)
         ]
         starts = (*starts, acyclic_edges(size, spoken))
-    _, best = best_of_scores(
+    scorer, best = best_of_scores(
         table,
         language=language,
         starts=starts,
@@ -326,7 +352,42 @@ def best_graph(
         equal_variances=equal_variances,
         orders=orders,
     )
-    return _drawn(table.names, best.adjacency, belief)
+    if not hidden or table.discrete or (table.targets >= 0).any():
+        return _drawn(table.names, best.adjacency, belief)
+    return _with_hidden_causes(table, best.adjacency, scorer, belief)
+
+
+def _with_hidden_causes(
+    table: Table, found: NDArray[np.bool_], scorer: LocalScore, belief: PairBelief | None
+) -> MixedGraph:
+    """The graph with bidirected edges where table and answers together are better explained by them."""
+    size = len(table.names)
+    known = PairBelief(table.names) if belief is None else belief
+    direct = np.full((size, size), scorer.odds)
+    shared = direct + known.confounding_odds()
+    first, second, gains = known.first, known.second, known.evidence - known.evidence[:, 2:3]
+    bow = np.zeros((size, size))
+    for column, (source, target) in enumerate(((first, second), (second, first))):
+        direct[source, target] += gains[:, column]
+        shared[source, target] += gains[:, 3]
+        # An answer names one relation; where there are two it may be either.
+        bow[source, target] = np.logaddexp(gains[:, column], gains[:, 3]) - np.log(2.0)
+        bow[source, target] -= gains[:, column] + gains[:, 3]
+    sample = np.asarray(np.corrcoef(table.values.T), dtype=np.float64)
+    turns = not isinstance(scorer, FixedVarianceScore)
+    search = MixedSearch(sample, table.rows, direct, shared, bow, turns)
+    best = search.climb(found)
+    rng = np.random.default_rng(size)
+    # A member of the class may hide which edges are superfluous, by an arrow at the wrong end.
+    for _ in range(min(4, 80 // size) if turns else 0):
+        other = search.climb(equivalent_graph(found, rng))
+        best = other if other.total > best.total + _GAIN else best
+    told = (found | found.T) & (shared > np.maximum(direct, direct.T))
+    if told.any():
+        other = search.climb(found & ~told, told)
+        best = other if other.total > best.total + _GAIN else best
+    pairs = [(table.names[a], table.names[b]) for a, b in np.argwhere(np.triu(best.both))]
+    return MixedGraph.from_adjacency(table.names, best.directed, pairs)
 
 
 def _drawn(names: tuple[str, ...], found: NDArray[np.bool_], belief: PairBelief | None) -> MixedGraph:

@@ -35,6 +35,19 @@ def test_acyclicity_is_zero_only_without_cycles_and_its_gradient_is_right(measur
 
 def test_logdet_is_infinite_outside_its_domain() -> None:
     assert acyclicity_logdet(np.array([[0.0, 1.2], [1.2, 0.0]]))[0] == np.inf
+    assert acyclicity_logdet(np.array([[0.0, 1.0], [1.0, 0.0]]))[0] == np.inf
+    rng = np.random.default_rng(4)
+    inside = 0
+    for _ in range(200):
+        weights = rng.normal(0, rng.uniform(0.2, 0.7), (6, 6))
+        np.fill_diagonal(weights, 0.0)
+        # A positive determinant is not enough: two cycles that are too strong make one as well.
+        stable = np.abs(np.linalg.eigvals(weights**2)).max() < 1.0
+        value, gradient = acyclicity_logdet(weights)
+        assert np.isfinite(value) == stable
+        assert gradient.any() == stable
+        inside += stable
+    assert 40 < inside < 160
 
 
 def test_power_iteration_finds_the_perron_root_also_of_a_pure_cycle_and_of_none() -> None:
