@@ -135,14 +135,14 @@ class Tree:
     """Files and folders as they stood.
 
     `folders` maps each walked folder ("" is the root) to its (mtime_ns, inode);
-    `watched` maps ignore files outside the tree to their signatures.
+    `watched` maps ignore files outside the tree to their signatures; `binary` are files left out by their names.
     """
 
     paths: tuple[str, ...]
     signatures: tuple[Signature, ...]
     folders: dict[str, tuple[int, int]]
     watched: dict[str, Signature | None]
-    skipped_binary: int = 0
+    binary: tuple[str, ...] = ()
 
 
 def digest_of(root: Path, settings: IndexSettings) -> str:
@@ -278,7 +278,7 @@ def _finish(into: _Walk, settings: IndexSettings, watched: dict[str, Signature |
         for folder, stamp in into.folders.items()
         if not any((folder + "/").startswith(prefix) for prefix in virtual_environments)
     }
-    return Tree(tuple(chosen), signatures, folders, watched, len(into.binary))
+    return Tree(tuple(chosen), signatures, folders, watched, tuple(sorted(into.binary)))
 
 
 def walk(root: Path, settings: IndexSettings) -> Tree:
@@ -340,6 +340,7 @@ def _patched(
         if signature is not None and folder not in listed:
             racy = max(signature[1], signature[2]) >= racy_since
             into.files[path] = (*signature[:3], -1) if racy else signature
+    into.binary.update(path for path in known.binary if path.rpartition("/")[0] not in listed)
     for folder in sorted(dirty):
         stamp = _folder_stamp(str(root / folder) if folder else str(root))
         if stamp is None:
@@ -365,3 +366,4 @@ def _drop(into: _Walk, folder: str) -> None:
         del into.folders[name]
     for path in [path for path in into.files if path.startswith(inside)]:
         del into.files[path]
+    into.binary.difference_update({path for path in into.binary if path.startswith(inside)})

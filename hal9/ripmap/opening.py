@@ -121,7 +121,7 @@ def open_index(
         if place is not None and not save_snapshot(place, snapshot):
             opening.notify(f"{place} cannot be written; the next run will read the tree again")
     entries = [entry for entry in map(snapshot.entry, range(len(tree.paths))) if entry.status != "binary"]
-    binary = tree.skipped_binary + len(tree.paths) - len(entries)
+    binary = len(tree.binary) + len(tree.paths) - len(entries)
     index = Index(
         origin,
         settings,

@@ -29,7 +29,7 @@ class Snapshot:
     def of(cls, tree: Tree, entries: list[Entry], fingerprint: str) -> "Snapshot":
         """Columns of `entries`, which stand in the order of `tree.paths`."""
         signatures = tuple(entry.signature for entry in entries)
-        settled = Tree(tree.paths, signatures, tree.folders, tree.watched, tree.skipped_binary)
+        settled = Tree(tree.paths, signatures, tree.folders, tree.watched, tree.binary)
         return cls(
             settled,
             [entry.content_hash for entry in entries],
@@ -64,7 +64,7 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> bool:
         stamps.tobytes(),
         tree.folders,
         tree.watched,
-        tree.skipped_binary,
+        "\0".join(tree.binary).encode("utf-8", "surrogateescape"),
         "\0".join(snapshot.hashes).encode("ascii"),
         [names.setdefault(name, name) for name in snapshot.languages],
         array("i", snapshot.roles).tobytes(),
@@ -73,6 +73,10 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> bool:
         snapshot.fingerprint,
     )
     return write_sealed_file(path, marshal.dumps(columns))
+
+
+def _paths(joined: bytes) -> tuple[str, ...]:
+    return tuple(joined.decode("utf-8", "surrogateescape").split("\0")) if joined else ()
 
 
 def load_snapshot(path: Path) -> Snapshot | None:
@@ -90,12 +94,12 @@ def load_snapshot(path: Path) -> Snapshot | None:
     numbers.frombytes(stamps)
     flat = numbers.tolist()
     signatures = tuple(zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], strict=True))
-    names = tuple(paths.decode("utf-8", "surrogateescape").split("\0")) if paths else ()
+    names = _paths(paths)
     role_numbers, line_numbers = array("i"), array("i")
     role_numbers.frombytes(roles)
     line_numbers.frombytes(lines)
     return Snapshot(
-        Tree(names, signatures, folders, watched, binary),
+        Tree(names, signatures, folders, watched, _paths(binary)),
         hashes.decode("ascii").split("\0") if hashes else [],
         languages,
         role_numbers.tolist(),

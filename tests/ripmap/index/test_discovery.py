@@ -20,7 +20,7 @@ def test_ignore_files_and_binaries_are_left_out(shop: Path) -> None:
     tree = walk(shop, IndexSettings())
     assert "shop/cart.py" in tree.paths
     assert not {"ignored/secret.py", "note.tmp", "logo.png"} & set(tree.paths)
-    assert tree.skipped_binary == 1
+    assert len(tree.binary) == 1
 
 
 def test_nothing_is_ignored_when_told_so(shop: Path) -> None:

@@ -283,6 +283,11 @@ def test_binary_empty_and_oversized_files(shop: Path, settings: IndexSettings) -
     index = open_index(shop, replace(settings, max_file_bytes=2000))
     assert "shop/blob.py" not in index
     assert index.stats.skipped_binary == 2
+    (shop / "other").mkdir()
+    (shop / "other" / "photo.png").write_bytes(b"\x89PNG")
+    assert open_index(shop, replace(settings, max_file_bytes=2000)).stats.skipped_binary == 3
+    (shop / "other" / "photo.png").unlink()
+    assert open_index(shop, replace(settings, max_file_bytes=2000)).stats.skipped_binary == 2
     assert index.file("shop/empty.py").lines == 0
     assert index.file("shop/large.py").parse_status == "oversized"
     assert index.text("shop/large.py") == ""
