@@ -35,6 +35,6 @@ def neuron_user(cluster: str, name: str) -> BrokerUser:
 
 
 def viewer_user(cluster: str, name: str = "viewer") -> BrokerUser:
-    """A dashboard: hears status and progress, says nothing."""
+    """Who only watches: hears status and progress, says nothing."""
     check_name(cluster)
     return BrokerUser(check_name(name), (), (f"hal9.{cluster}.st.*", f"hal9.{cluster}.ev.*.*"))

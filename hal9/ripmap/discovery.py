@@ -135,7 +135,7 @@ class Tree:
     """Files and folders as they stood.
 
     `folders` maps each walked folder ("" is the root) to its (mtime_ns, inode);
-    `watched` maps ignore files outside the tree to their signatures; `binary` are files left out by their names.
+    `watched` maps ignore files outside the tree to their signatures; `binary` lists files left out by name.
     """
 
     paths: tuple[str, ...]
