@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from hal9.errors import EditError, ScratchpadInvalid
+from hal9.minds.protocol import Request
 from hal9.minds.scripted import ScriptedMind
 from hal9.promptgram import Edit, Promptgram
 from hal9.trainer.detection import detect_not_steering
 from hal9.trainer.inner import InnerSettings
-from hal9.trainer.outer import OuterResult, OuterSettings, run_stack
+from hal9.trainer.outer import OuterResult, OuterSettings, hall_of_fame, run_stack
 from hal9.trainer.population import FIXED, run_population
 from hal9.trainer.promptgrams import PromptShelf
 from hal9.trainer.protocol import protocol, shipped_promptgram
 from hal9.trainer.runs import Ground
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.workshop import Workshop, apply_edits
-from tests.trainer.support import outer_mind, seeded_mind
+from tests.trainer.support import PROPOSAL, outer_mind, seeded_mind
 
 STEERS = (
     "weight_tests",
@@ -290,6 +291,56 @@ async def test_a_free_population_runs_and_resumes(ground: Ground, tmp_path: Path
     assert (again.best, again.mean) == (done.best, done.mean)
     assert len(outer.requests) == asked
     assert len(Scratchpad.load(path).entries) == len(pad.entries)
+
+
+def torn_mind() -> ScriptedMind:
+    """An L1 that finds the good step on the first seed under one edit, and on the second seed under the other."""
+
+    def reply(request: Request) -> Any:
+        text, first = request.messages[0].content, (request.seed or 0) < 1009
+        good = first if "Raise weight_tests" in text else False
+        good = not first if "Raise weight_pairs" in text else good
+        step = (
+            {"weight_tests": ["increase", "large", ""]}
+            if good
+            else {"weight_pairs": ["increase", "large", ""]}
+        )
+        return {**PROPOSAL, "proposed_changes": step}
+
+    return ScriptedMind(reply, name="scripted-l1")
+
+
+async def test_edits_that_help_on_different_seeds_fork_the_tuner(ground: Ground, tmp_path: Path) -> None:
+    made = workshop(ground, tmp_path, outer_mind(one_each), episodes=1)
+    made.inner_mind = torn_mind()
+    pad = Scratchpad.create(tmp_path / "run" / "outer_scratchpad.json", "outer", {})
+    done = await run_population(made, pad, OuterSettings(steps=2))
+    told = [(entry["what"], entry["node"]) for entry in pad.entries]
+    assert ("fork", "l1") in told
+    living = next(entry for entry in pad.entries if entry["what"] == "stop")["facts"]["living"]
+    assert len(living) == 2
+    gains = {item["prompt_id"]: item["gain"] for item in done.edits}
+    assert len(gains) == 2
+    assert all(item["seeds"] == 2 for item in done.edits)
+    assert max(gains.values()) > 0
+    assert not any(item["proven"] for item in done.edits)  # one seed each says nothing certain
+    assert {one["prompt_id"] for one in hall_of_fame(done.measured)} == {"inner_v001", *gains}
+
+
+async def test_both_topologies_tell_what_edits_were_worth(ground: Ground, tmp_path: Path) -> None:
+    strict, _ = await stack(ground, tmp_path / "stack", outer_mind(one_each), steps=3)
+    folder = tmp_path / "population"
+    pad = Scratchpad.create(folder / "run" / "outer_scratchpad.json", "outer", {})
+    graph = await run_population(
+        workshop(ground, folder, outer_mind(one_each)), pad, OuterSettings(steps=3), policy=FIXED
+    )
+    keep = ("prompt_id", "parent", "edit", "gain", "interval", "seeds", "proven")
+    assert [[item[key] for key in keep] for item in graph.edits] == [
+        [item[key] for key in keep] for item in strict.edits
+    ]
+    assert strict.edits[0]["edit"] == "append Heuristics: Raise weight_tests now."
+    best = hall_of_fame(strict.measured)[0]
+    assert (best["prompt_id"], best["mean"]) == (strict.best, strict.mean)
 
 
 def test_not_steering_needs_equal_behaviour_and_no_gain() -> None:
