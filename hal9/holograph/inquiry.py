@@ -5,7 +5,7 @@ by giving it its recorded answers again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from hal9.holograph.embedding import HashedEmbedder, affinity, statement_gram
 from hal9.holograph.evidence import data_evidence
 from hal9.holograph.graph import MixedGraph, graph_from_belief
 from hal9.holograph.losses import Claims
+from hal9.holograph.mixed import fit_mixed
 from hal9.holograph.objective import WHOLE, Objective, Weights
 from hal9.holograph.obstruction import pair_residuals
 from hal9.holograph.optimise import Method, Optimiser, StepReport
@@ -207,7 +208,10 @@ class Inquiry:
         return graph_from_belief(self.belief, threshold=self.settings.threshold, latents=self.latents)
 
     def refit(self, graph: MixedGraph | None = None) -> State:
-        """Weights of the final graph: the global belief fitted again on the graph's edges alone.
+        """Weights of the final graph: fitted again on the graph's edges alone.
+
+        With a table they are those of its greatest likelihood; else every edge is a claim with the sign that
+        the answers gave.
 
         Args:
             graph: the final graph, when it is known already.
@@ -218,22 +222,22 @@ class Inquiry:
         """
         graph, names = self.graph() if graph is None else graph, self.problem.names
         size = len(names)
-        mask_w = graph.adjacency().T
-        mask_l = np.eye(size, dtype=bool)
+        both = np.zeros((size, size), dtype=bool)
         for pair in graph.bidirected:
             a, b = sorted(names.index(name) for name in pair)
-            mask_l[b, a] = True
-        start = initial_state(names)
-        objective = self._refit_objective(graph)
-        optimiser = Optimiser("natural", masks={WHOLE: (mask_w, mask_l)})
-        fitted, _ = optimiser.minimise({WHOLE: start}, objective, steps=30, tolerance=1e-6)
-        return fitted[WHOLE]
+            both[a, b] = both[b, a] = True
+        if self.table is not None:
+            weights, noise = fit_mixed(self.table.covariance(), graph.adjacency(), both)
+            return _as_state(names, weights, noise)
+        masks = (graph.adjacency().T, np.tril(both) | np.eye(size, dtype=bool))
+        optimiser = Optimiser("natural", masks={WHOLE: masks})
+        start = {WHOLE: initial_state(names)}
+        fitted = optimiser.minimise(start, self._refit_objective(graph), steps=30, tolerance=1e-6)[0][WHOLE]
+        # Two bidirected edges at one variable give L Lᵀ a covariance that is no edge.
+        return _as_state(names, fitted.weights, fitted.noise * (both | np.eye(size, dtype=bool)))
 
     def _refit_objective(self, graph: MixedGraph) -> Objective:
-        """With a table its likelihood alone, else a claim per edge with the sign that the answers gave."""
-        if self.table is not None:
-            weights = replace(self.weights, ridge=1e-3, semantic=0.0, acyclic=0.0, spectral=0.0)
-            return Objective({}, (), weights, sample=self.table.covariance())
+        """A claim per edge."""
         names = self.problem.names
         edges = [(c, e, 0) for c, e in sorted(graph.directed)]
         edges += [(*sorted(pair), 3) for pair in sorted(graph.bidirected, key=sorted)]  # type: ignore[misc]
@@ -252,3 +256,15 @@ class Inquiry:
     def _sign(self, first: str, second: str) -> float:
         total = sum(c.sign * c.weight for c in self.claims if {c.first, c.second} == {first, second})
         return -1.0 if total < 0 else 1.0
+
+
+def _as_state(names: tuple[str, ...], weights: FloatArray, noise: FloatArray) -> State:
+    """A state with M as given; covariances are shrunk as far as M needs to be positive definite."""
+    own = np.diag(np.diag(noise))
+    for share in (1.0, 0.9, 0.75, 0.5, 0.25, 0.0):
+        try:
+            factor = np.linalg.cholesky(own + share * (noise - own))
+        except np.linalg.LinAlgError:
+            continue
+        break
+    return State(names, weights, np.asarray(factor, dtype=np.float64))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hal9.holograph.graph import topological_order
 from hal9.holograph.state import FloatArray
 
-__all__ = ["DistrictFit", "MixedFound", "MixedSearch", "fit_district"]
+__all__ = ["DistrictFit", "MixedFound", "MixedSearch", "fit_district", "fit_mixed"]
 
 _FLOOR = 1e-6
 """Least share of a variable's variance that is left to its error."""
@@ -129,6 +129,40 @@ def _log_likelihood(sample: FloatArray, errors: FloatArray, noise: FloatArray) -
     return float(-0.5 * (logdet + np.trace(np.linalg.solve(noise, errors @ sample @ errors.T))))
 
 
+def fit_mixed(sample: FloatArray, directed: Matrix, both: Matrix) -> tuple[FloatArray, FloatArray]:
+    """W and M of a mixed graph at its greatest likelihood; every entry without an edge is zero.
+
+    Args:
+        sample: correlations or covariances, shape (n, n).
+        directed: [source, target].
+        both: bidirected edges, symmetric.
+    """
+    size = sample.shape[0]
+    weights, noise = np.zeros((size, size)), np.zeros((size, size))
+    for district in {tuple(sorted(_district(both, node))) for node in range(size)}:
+        fit = fit_district(sample, *_links(directed, both, district), sweeps=200)
+        weights[list(district)] = fit.weights
+        noise[np.ix_(district, district)] = fit.noise
+    return weights, noise
+
+
+def _district(both: Matrix, node: int) -> frozenset[int]:
+    """A variable with all that it is joined with by bidirected edges."""
+    found, waiting = {node}, [node]
+    while waiting:
+        for other in np.flatnonzero(both[waiting.pop()]):
+            if int(other) not in found:
+                found.add(int(other))
+                waiting.append(int(other))
+    return frozenset(found)
+
+
+def _links(directed: Matrix, both: Matrix, district: tuple[int, ...]) -> tuple[tuple[int, ...], Links, Links]:
+    parents = tuple(tuple(np.flatnonzero(directed[:, m]).tolist()) for m in district)
+    spouses = tuple(tuple(np.flatnonzero(both[m]).tolist()) for m in district)
+    return district, parents, spouses
+
+
 @dataclass(slots=True)
 class MixedSearch:
     """Climbs over acyclic mixed graphs.
@@ -202,7 +236,7 @@ class MixedSearch:
         """What gains most among the states of a pair, or one hidden cause of a triple, pruned."""
         nodes: set[int] = set()
         for node in group:
-            nodes |= self._district(now[1], node)
+            nodes |= _district(now[1], node)
         before = self._total(*now, nodes)
         best, choice = 0.0, now
         for directed, both in self._tries(now, group, place):
@@ -262,22 +296,11 @@ class MixedSearch:
         bows = np.where(both[sources, target], self.bow[sources, target], 0.0)
         return np.asarray(self.direct[sources, target] + bows - 0.5 * np.log(self.rows))
 
-    def _district(self, both: Matrix, node: int) -> frozenset[int]:
-        found, waiting = {node}, [node]
-        while waiting:
-            for other in np.flatnonzero(both[waiting.pop()]):
-                if int(other) not in found:
-                    found.add(int(other))
-                    waiting.append(int(other))
-        return frozenset(found)
-
     def _districts(self, both: Matrix, nodes: Iterable[int]) -> set[tuple[int, ...]]:
-        return {tuple(sorted(self._district(both, node))) for node in nodes}
+        return {tuple(sorted(_district(both, node))) for node in nodes}
 
     def _fit(self, directed: Matrix, both: Matrix, district: tuple[int, ...]) -> DistrictFit:
-        parents = tuple(tuple(np.flatnonzero(directed[:, m]).tolist()) for m in district)
-        spouses = tuple(tuple(np.flatnonzero(both[m]).tolist()) for m in district)
-        key = (district, parents, spouses)
+        key = _links(directed, both, district)
         if key not in self._fits:
             self._fits[key] = fit_district(self.sample, *key)
         return self._fits[key]

@@ -159,6 +159,34 @@ def test_refitted_weights_live_on_the_graph_alone_and_come_near_the_truth() -> N
     assert fitted.weights[1, 0] == pytest.approx(0.6, abs=0.05)
     assert fitted.weights[2, 1] == pytest.approx(-0.6, abs=0.05)
     assert np.count_nonzero(fitted.weights) == 2
+    # The greatest likelihood is that of plain regressions on the (slightly shrunk) correlations.
+    assert inquiry.table is not None
+    sample = inquiry.table.covariance()
+    assert fitted.weights[1, 0] == pytest.approx(sample[0, 1] / sample[0, 0], abs=1e-9)
+    assert fitted.noise[1, 1] == pytest.approx(sample[1, 1] - sample[0, 1] ** 2 / sample[0, 0], abs=1e-9)
+
+
+@pytest.mark.parametrize("with_table", [False, True])
+def test_refitted_covariances_are_those_of_the_bidirected_edges(with_table: bool) -> None:
+    names = ("a", "b", "c", "d")
+    pairs = frozenset({frozenset(("a", "b")), frozenset(("a", "c"))})
+    graph = MixedGraph(names, frozenset({("d", "a")}), pairs)
+    rng = np.random.default_rng(1)
+    d, one, two = rng.normal(size=(3, 2000))
+    a = 0.5 * d + one + two + rng.normal(size=2000)
+    values = np.column_stack([a, one + rng.normal(size=2000), -two + rng.normal(size=2000), d])
+    table = Table.of(names, values / values.std(axis=0)) if with_table else None
+    problem = Problem(tuple(Variable(name=name) for name in names))
+    inquiry = Inquiry(problem, Settings(fit_every=0), table)
+    fitted = inquiry.refit(graph)
+    noise = fitted.noise
+    assert noise[0, 1] > 0.1
+    assert abs(noise[0, 2]) > 0.1
+    assert noise[1, 2] == pytest.approx(0.0, abs=1e-12)
+    assert np.abs(noise[3, :3]).max() < 1e-12
+    assert np.count_nonzero(fitted.weights) == 1
+    if with_table:
+        assert noise[0, 2] < -0.1
 
 
 def test_equivalence_classes() -> None:
