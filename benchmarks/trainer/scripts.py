@@ -10,21 +10,40 @@ _LEVER = re.compile(r"^- (\w+) = .*slope ([+-][\d.]+)$", re.MULTILINE)
 
 def steepest(request: Request) -> Any:
     """Moves one parameter along its slope, the steepest of those on offer: the evidence, read plainly."""
-    text, offered = request.messages[-1].content, _offered(request)
-    slopes = {name: float(slope) for name, slope in _LEVER.findall(text)}
-    steps = [
+    return _answer([max(_along(request))])
+
+
+def together(request: Request) -> Any:
+    """Moves the parameters on offer together, each along its slope, as long as that is not nearly flat."""
+    steps = sorted(_along(request), reverse=True)
+    best: dict[str, _Step] = {}
+    for step in steps:
+        best.setdefault(step[1], step)
+    return _answer([step for step in best.values() if step[0] >= _FLAT] or steps[:1])
+
+
+_Step = tuple[float, str, str, str]
+_FLAT = 0.002
+
+
+def _answer(steps: list[_Step]) -> Any:
+    return {
+        "strategy_capsule": f"follow the slopes of {', '.join(step[1] for step in steps)}",
+        "diagnosis": "the steepest slopes first",
+        "proposed_changes": {name: [way, length, "steep"] for _, name, way, length in steps},
+        "confidence": 0.5,
+    }
+
+
+def _along(request: Request) -> list[_Step]:
+    """Every step on offer that its slope speaks for: steepness, parameter, direction, length."""
+    slopes = {name: float(slope) for name, slope in _LEVER.findall(request.messages[-1].content)}
+    return [
         (abs(slopes.get(name, 0.0)), name, way, "medium" if "medium" in lengths else lengths[0])
-        for name, ways in offered.items()
+        for name, ways in _offered(request).items()
         for way, lengths in ways.items()
         if way == ("increase" if slopes.get(name, 0.0) > 0 else "decrease") or len(ways) == 1
     ]
-    _, name, way, length = max(steps)
-    return {
-        "strategy_capsule": f"follow the slope of {name}",
-        "diagnosis": "the steepest slope first",
-        "proposed_changes": {name: [way, length, "steep"]},
-        "confidence": 0.5,
-    }
 
 
 def _offered(request: Request) -> dict[str, dict[str, list[str]]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hal9.errors import Hal9Error
+from hal9.errors import Hal9Error, PriceUnknown
 
 __all__ = ["main", "train_command"]
 
@@ -247,6 +247,8 @@ def run_cli(command: click.Command) -> None:
         command()
     except Hal9Error as error:
         click.echo(f"error: {error}", err=True)
+        if isinstance(error, PriceUnknown):
+            click.echo("A command-line agent's price is given with --usd-per-call.", err=True)
         raise SystemExit(error.exit_code) from error
 
 
