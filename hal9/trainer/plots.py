@@ -134,7 +134,7 @@ def _trajectory(axis: Any, entries: Sequence[dict[str, Any]]) -> None:
 
 
 def _gains(axis: Any, entries: Sequence[dict[str, Any]]) -> None:
-    axis.set_title("gain over the best, with its standard error")
+    axis.set_title("measured gain, with its standard error")
     for entry in entries:
         for trial in _trials(entry):
             colour = _FATES[_fate(trial)]
@@ -189,6 +189,7 @@ def _parameters(axis: Any, entries: Sequence[dict[str, Any]]) -> None:
             label=name,
         )
     axis.set_ylim(-0.03, 1.03)
+    axis.set_xlim(-0.5, entries[-1]["episode"] + 1.5)
     if moved:
         axis.legend(fontsize=7)
     else:
