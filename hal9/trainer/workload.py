@@ -78,6 +78,8 @@ async def run_workload(
 def summary(results: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """A run's results for a person: the verdict, a line per split, what it took, where the rest is."""
     told: dict[str, Any] = {"verdict": results["verdict"], "reason": results["reason"]}
+    if results.get("detail"):
+        told["detail"] = results["detail"]
     if "best_prompt_id" in results:
         told["best_prompt_id"] = results["best_prompt_id"]
         told["helped"] = f"{sum(one['proven'] for one in results['what_helped'])} of "
