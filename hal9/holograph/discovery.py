@@ -301,7 +301,8 @@ def result_of(found: Discovery) -> dict[str, Any]:
     for pair in sorted(graph.bidirected, key=sorted):
         first, second = sorted(pair)
         row, _ = inquiry.belief.pair(first, second)
-        bidirected.append({"between": [first, second], "probability": round(float(posterior[row, 3]), 4)})
+        chance = graph.support.get(pair, float(posterior[row, 3]))
+        bidirected.append({"between": [first, second], "probability": round(chance, 4)})
     return {
         "variables": list(names),
         "directed": directed,

@@ -120,7 +120,11 @@ def svg(graph: Drawn) -> str:
     hidden = [
         DrawnEdge(latent, child, 0.5, "latent") for latent, children in latents.items() for child in children
     ]
-    lines = [_line(edge, spots) for edge in (*graph.edges, *hidden)]
+    straight = {frozenset(arrow) for arrow in arrows}
+    lines = [
+        _line(edge, spots, beside=edge.kind == "<->" and frozenset((edge.source, edge.target)) in straight)
+        for edge in (*graph.edges, *hidden)
+    ]
     labels = _labels(lines, spots)
     left = min([0.0, *(x - long / 2 - 8 for _, x, _, long in labels), *(_side(line, min) for line in lines)])
     right = max([width, *(x + long / 2 + 8 for _, x, _, long in labels)])
@@ -176,7 +180,7 @@ Spots = Mapping[str, tuple[float, float]]
 _BENDS = (0.0, 36.0, -36.0, 72.0, -72.0, 120.0, -120.0, 180.0, -180.0)
 
 
-def _control(edge: DrawnEdge, spots: Spots) -> tuple[float, float]:
+def _control(edge: DrawnEdge, spots: Spots, bends: Sequence[float]) -> tuple[float, float]:
     """Control point of the least bent curve that runs through the fewest other boxes."""
     start, end = spots[edge.source], spots[edge.target]
     length = max(1.0, float(np.hypot(end[0] - start[0], end[1] - start[1])))
@@ -184,7 +188,7 @@ def _control(edge: DrawnEdge, spots: Spots) -> tuple[float, float]:
     middle = (np.array(start) + np.array(end)) / 2
     steps = np.linspace(0.05, 0.95, 25)[:, None]
     best, choice = np.inf, middle
-    for bend in _BENDS:
+    for bend in bends:
         # The curve reaches half as far out as its control point.
         control = middle + 2 * bend * normal
         points = (
@@ -219,10 +223,10 @@ def _side(line: _Curve, pick: Callable[[Sequence[float]], float]) -> float:
     return reach - 12 if pick is min else reach + 12
 
 
-def _line(edge: DrawnEdge, spots: Spots) -> _Curve:
-    """The path of an edge."""
+def _line(edge: DrawnEdge, spots: Spots, *, beside: bool) -> _Curve:
+    """The path of an edge; one that runs beside another between the same boxes is never straight."""
     start, end = spots[edge.source], spots[edge.target]
-    control = _control(edge, spots)
+    control = _control(edge, spots, [60.0, -60.0, 120.0, -120.0] if beside else _BENDS)
     a = _edge_point(start, control, _width(edge.source))
     b = _edge_point(end, control, _width(edge.target))
     path = f"M{a[0]:.1f} {a[1]:.1f}Q{control[0]:.1f} {control[1]:.1f} {b[0]:.1f} {b[1]:.1f}"

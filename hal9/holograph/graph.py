@@ -14,12 +14,19 @@ __all__ = ["MixedGraph", "acyclic_edges", "equivalence_class", "graph_from_belie
 
 @dataclass(frozen=True, slots=True)
 class MixedGraph:
-    """Directed edges (cause, effect) and bidirected edges over named variables."""
+    """Directed edges (cause, effect) and bidirected edges over named variables.
+
+    Attributes:
+        names: variables. directed: (cause, effect). bidirected: pairs.
+        latents: children of each named latent.
+        support: probability of a bidirected edge, where a table gave it, against the graph without the edge.
+    """
 
     names: tuple[str, ...]
     directed: frozenset[tuple[str, str]] = frozenset()
     bidirected: frozenset[frozenset[str]] = frozenset()
     latents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    support: Mapping[frozenset[str], float] = field(default_factory=dict, compare=False)
 
     def adjacency(self) -> NDArray[np.bool_]:
         """Directed part, shape (n, n), ``[source, target]``."""

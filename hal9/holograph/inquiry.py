@@ -204,7 +204,9 @@ class Inquiry:
         """The acyclic graph that is believed now."""
         if self.table is not None:
             found = best_graph(self.table, self.belief, start=self._from_data)
-            return MixedGraph(found.names, found.directed, found.bidirected, dict(self.latents))
+            return MixedGraph(
+                found.names, found.directed, found.bidirected, dict(self.latents), found.support
+            )
         return graph_from_belief(self.belief, threshold=self.settings.threshold, latents=self.latents)
 
     def refit(self, graph: MixedGraph | None = None) -> State:

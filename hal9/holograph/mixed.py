@@ -207,6 +207,18 @@ class MixedSearch:
                 break
         return MixedFound(*now, self._total(*now, range(directed.shape[0])))
 
+    def support(self, found: MixedFound, first: int, second: int) -> float:
+        """Probability of a bidirected edge of the graph against its best alternative without that edge."""
+        now = (found.directed, found.both)
+        nodes = _district(found.both, first)
+        before = self._total(*now, nodes)
+        place = np.zeros(found.directed.shape[0], dtype=np.intp)
+        best = -np.inf
+        for directed, both in self._tries(now, (first, second), place):
+            if not both[first, second]:
+                best = max(best, self._total(self._pruned(directed, both, nodes), both, nodes) - before)
+        return float(1.0 / (1.0 + np.exp(best)))
+
     def _candidates(self, directed: Matrix, both: Matrix) -> list[tuple[int, ...]]:
         """Pairs that are joined, spoken for, or whose errors are not yet independent; and joined triples."""
         size = directed.shape[0]

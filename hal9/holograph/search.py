@@ -386,8 +386,10 @@ def _with_hidden_causes(
     if told.any():
         other = search.climb(found & ~told, told)
         best = other if other.total > best.total + _GAIN else best
-    pairs = [(table.names[a], table.names[b]) for a, b in np.argwhere(np.triu(best.both))]
-    return MixedGraph.from_adjacency(table.names, best.directed, pairs)
+    rows = [(int(a), int(b)) for a, b in np.argwhere(np.triu(best.both))]
+    support = {frozenset((table.names[a], table.names[b])): search.support(best, a, b) for a, b in rows}
+    graph = MixedGraph.from_adjacency(table.names, best.directed, support)
+    return MixedGraph(graph.names, graph.directed, graph.bidirected, support=support)
 
 
 def _drawn(names: tuple[str, ...], found: NDArray[np.bool_], belief: PairBelief | None) -> MixedGraph:

@@ -128,6 +128,14 @@ def test_drawings_hold_every_edge_and_escape_names() -> None:
     assert '"hidden" -> "d"' in source
 
 
+def test_a_hidden_cause_beside_a_direct_one_is_drawn_beside_it() -> None:
+    edges = [DrawnEdge("a", "b", 0.9), DrawnEdge("a", "b", 0.7, kind="<->")]
+    picture = ET.fromstring(svg(Drawn(("a", "b"), edges)))
+    arrow, bow = (e.attrib["d"] for e in picture.iter() if e.tag.endswith("path") and e.get("marker-end"))
+    middles = [float(d.partition("Q")[2].split()[0]) for d in (arrow, bow)]
+    assert abs(middles[0] - middles[1]) > 60
+
+
 def test_a_crowded_drawing_shows_everything_inside_its_frame() -> None:
     names = [f"variable{k}" for k in range(7)]
     edges = [DrawnEdge(a, b, 0.9, label="+0.50") for k, a in enumerate(names) for b in names[k + 1 :]]

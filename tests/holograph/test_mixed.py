@@ -53,6 +53,7 @@ def test_data_alone_show_a_hidden_cause_that_leaves_its_mark(seed: int) -> None:
     found = best_graph(hidden_pair(2000, seed))
     assert found.bidirected == {frozenset(("a", "b"))}
     assert found.directed == {("p", "a"), ("q", "b"), ("r", "a"), ("s", "b")}
+    assert 0.9 < found.support[frozenset(("a", "b"))] <= 1.0
 
 
 def test_a_direct_cause_beside_a_hidden_one_is_found_too() -> None:
