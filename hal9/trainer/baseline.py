@@ -78,7 +78,10 @@ def run_baseline(
         if walk is None:
             walk = Walk(made, settings.noise, settings.walk)
         elif name == "steps":
-            told = walk.judge(made, tried=len(scratchpad.entries)).to_json()
+            judged = walk.judge(made, tried=len(scratchpad.entries))
+            if judged.leans:
+                walk.advance(made)
+            told = {**judged.to_json(), "tentative": judged.leans, "returned": walk.give_up()}
         else:
             gain = paired_gain(made, walk.best)
             told = {"gain": gain.mean, "error": gain.error, "kept": made.score > walk.best.score}

@@ -37,6 +37,14 @@ class Tried:
         return any(trial["kept"] for trial in self.trials)
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaning:
+    """A candidate that may be gone on from, with its record."""
+
+    made: Evaluation
+    trial: dict[str, Any]
+
+
 @dataclass(slots=True)
 class Trier:
     """Measures steps from the working point of a walk; see `Walk` for the rule by which they are kept.
@@ -132,31 +140,46 @@ class Trier:
         if applied.parameters in self._seen:
             problems.append("this candidate was measured before and taken back; propose another")
             return Tried([], repeated=True)
-        trials = [await self._trial(applied)]
+        leaning: list[_Leaning] = []
+        trials = [await self._trial(applied, leaning)]
         moved = [change for change in changes if change.name in applied.moved]
-        if _helped(trials[0]):
-            await self._probe([moved] * self.probes, trials)
+        if trials[0]["kept"]:
+            await self._probe([moved] * self.probes, trials, leaning)
         else:
             alone = [[change] for change in moved] if len(moved) > 1 else []
-            await self._probe([*alone, *_other_lengths(moved)][: self.probes], trials)
+            await self._probe([*alone, *_other_lengths(moved)][: self.probes], trials, leaning)
+        self._go_on(trials, leaning)
         return Tried(trials)
+
+    def _go_on(self, trials: Sequence[dict[str, Any]], leaning: Sequence["_Leaning"]) -> None:
+        """After a proposal of which nothing was kept: go on from the best that leans, or give the walk up."""
+        if any(trial["kept"] for trial in trials):
+            return
+        if leaning:
+            best = max(leaning, key=lambda one: one.made.score)
+            self.walk.advance(best.made)
+            best.trial.update(tentative=True, why=f"tentative, {best.trial['why']}")
+        elif self.walk.give_up():
+            trials[-1]["returned"] = True
 
     async def _measure(self, parameters: Parameters) -> Evaluation:
         return await asyncio.to_thread(self.evaluator.evaluate, parameters)
 
-    async def _probe(self, sets: Sequence[Sequence[Change]], trials: list[dict[str, Any]]) -> None:
-        """Further candidates of a proposal; one that helped is gone on with until it no longer does."""
-        going_on = _helped(trials[0])
+    async def _probe(
+        self, sets: Sequence[Sequence[Change]], trials: list[dict[str, Any]], leaning: list["_Leaning"]
+    ) -> None:
+        """Further candidates of a proposal; a kept one is gone on with until it no longer helps."""
+        going_on = trials[0]["kept"]
         for changes in sets:
             applied = apply_changes(self.point.parameters, changes, self.space)
-            if self.exhausted or (going_on and not _helped(trials[-1])):
+            if self.exhausted or (going_on and not trials[-1]["kept"]):
                 return
             if applied.moved and applied.parameters not in self._seen:
-                trials.append(await self._trial(applied))
+                trials.append(await self._trial(applied, leaning))
             elif going_on:
                 return
 
-    async def _trial(self, applied: Applied) -> dict[str, Any]:
+    async def _trial(self, applied: Applied, leaning: list["_Leaning"]) -> dict[str, Any]:
         before = self.best.parameters
         made = await self._measure(applied.parameters)
         self.spent += 1
@@ -164,17 +187,16 @@ class Trier:
         judged = self.walk.judge(made, tried=self.spent - 1)
         # What is kept is the whole walk since the last kept point, so that is what a record calls moved.
         moved = _between(before, made.parameters) if judged.kept else applied.moved
-        return {
+        trial = {
             "moved": {name: list(pair) for name, pair in moved.items()},
             "params": applied.parameters.changes(),
             "ndcg": made.score,
             **judged.to_json(),
             "seconds": round(made.seconds, 4),
         }
-
-
-def _helped(trial: Mapping[str, Any]) -> bool:
-    return bool(trial["kept"] or trial["tentative"])
+        if judged.leans:
+            leaning.append(_Leaning(made, trial))
+        return trial
 
 
 def _between(before: Parameters, after: Parameters) -> dict[str, tuple[float, float]]:

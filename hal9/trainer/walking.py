@@ -28,27 +28,26 @@ class Judged:
 
     Attributes:
         gain: the comparison that decided: with the kept point when it was kept, else with the working point.
-        kept: it is the new kept point. tentative: it is the new working point only.
-        returned: the walk ended here, and the working point is the kept one again.
+        kept: it is the new kept point.
+        leans: it is not, and gains enough to be gone on from.
         why: why it was not kept; empty when it was.
     """
 
     gain: Gain
     kept: bool
-    tentative: bool
-    returned: bool
+    leans: bool
     why: str
 
     def to_json(self) -> dict[str, Any]:
-        """What a record holds of it."""
+        """What a record holds of it; `tentative` and `returned` are filled in when the proposal is over."""
         return {
             "gain": self.gain.mean,
             "error": self.gain.error,
             "won": self.gain.won,
             "lost": self.gain.lost,
             "kept": self.kept,
-            "tentative": self.tentative,
-            "returned": self.returned,
+            "tentative": False,
+            "returned": False,
             "why": self.why,
         }
 
@@ -77,7 +76,7 @@ class Walk:
         self.point = self.best
 
     def judge(self, made: Evaluation, *, tried: int) -> Judged:
-        """Keep a candidate, go on from it, or refuse it.
+        """Keep a candidate, or say why not.
 
         Args:
             made: the candidate, one step away from the working point.
@@ -89,16 +88,21 @@ class Walk:
         why = verdict(whole, noise=self.noise, tried=tried, chained=self.depth)
         if not why and (leans or not self.depth):
             self.stand_on(made)
-            return Judged(whole, kept=True, tentative=False, returned=False, why="")
-        if leans and self.patience:
-            self.point, self.depth, self.idle = made, self.depth + 1, 0
-            return Judged(step, kept=False, tentative=True, returned=False, why=f"tentative, {why}")
+            return Judged(whole, kept=True, leans=False, why="")
         self.idle += 1
-        returned = bool(self.depth) and self.idle >= self.patience
-        if returned:
-            self.stand_on(self.best)
         told = verdict(step, noise=self.noise, tried=tried) or why
-        return Judged(step, kept=False, tentative=False, returned=returned, why=told)
+        return Judged(step, kept=False, leans=leans and self.patience > 0, why=told)
+
+    def advance(self, made: Evaluation) -> None:
+        """Go on from a candidate that leans the right way."""
+        self.point, self.depth, self.idle = made, self.depth + 1, 0
+
+    def give_up(self) -> bool:
+        """Take the walk back as a whole if it led nowhere for too long; whether it did."""
+        over = self.depth > 0 and self.idle >= self.patience
+        if over:
+            self.stand_on(self.best)
+        return over
 
     def stand_on(self, evaluation: Evaluation) -> None:
         """Make this the kept and the working point."""

@@ -42,7 +42,8 @@ def test_several_steps_pass_as_one_comparison_where_each_alone_does_not() -> Non
         outcomes.append(walk.judge(made, tried=number + 1))
         if outcomes[-1].kept:
             break
-        assert outcomes[-1].tentative
+        assert outcomes[-1].leans
+        walk.advance(made)
         assert walk.best is start
         assert walk.depth == number + 1
     assert 2 <= len(outcomes) < 8
@@ -55,18 +56,21 @@ def test_several_steps_pass_as_one_comparison_where_each_alone_does_not() -> Non
 def test_a_walk_that_leads_nowhere_is_taken_back_as_a_whole() -> None:
     walk = Walk(scored(np.full(CASES, 0.5)), noise=1.0, patience=3)
     start = walk.best
-    assert walk.judge(better(start, range(5), range(5, 6)), tried=1).tentative
-    tentative = walk.point
-    worse = [walk.judge(better(tentative, range(0), range(9)), tried=2 + n) for n in range(3)]
-    assert [one.returned for one in worse] == [False, False, True]
+    tentative = better(start, range(5), range(5, 6))
+    assert walk.judge(tentative, tried=1).leans
+    walk.advance(tentative)
+    ended = []
+    for number in range(3):
+        assert not walk.judge(better(tentative, range(0), range(9)), tried=2 + number).leans
+        ended.append(walk.give_up())
+    assert ended == [False, False, True]
     assert walk.point is walk.best is start
     assert walk.depth == 0
 
 
 def test_without_patience_there_is_no_tentative_step() -> None:
     walk = Walk(scored(np.full(CASES, 0.5)), noise=1.0, patience=0)
-    judged = walk.judge(better(walk.best, range(5), range(5, 6)), tried=1)
-    assert not judged.tentative
+    assert not walk.judge(better(walk.best, range(5), range(5, 6)), tried=1).leans
     assert walk.point is walk.best
 
 
@@ -85,6 +89,19 @@ def test_each_step_that_was_chosen_makes_the_bound_higher() -> None:
     assert np.diff(bounds).min() > 0.1
     # Adding up the better half of k noise steps gains 0.8 sqrt(k) standard errors by choice alone.
     assert least(50) > 0.8 * np.sqrt(50)
+
+
+async def test_the_best_of_a_proposals_candidates_is_gone_on_from(ground: Ground, tmp_path: Path) -> None:
+    """No length is skipped because a shorter one leans: all are measured from one point, then the best counts."""
+    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+    await run(ground, pad, inner_mind(STEP), episodes=1, probes=2, noise=3.0)
+    (entry,) = pad.entries
+    assert {trial["moved"]["weight_tests"][0] for trial in entry["trials"]} == {0.7}
+    assert len(entry["trials"]) == 3
+    tentative = [trial for trial in entry["trials"] if trial["tentative"]]
+    assert len(tentative) == 1
+    assert tentative[0]["ndcg"] == max(trial["ndcg"] for trial in entry["trials"])
+    assert entry["working"]["params"] == tentative[0]["params"]
 
 
 async def test_what_is_kept_is_recorded_as_one_change_from_the_last_kept_point(
