@@ -21,7 +21,7 @@ from hal9.trainer.runs import Ground, compare_on
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.session import TrainOptions, open_corpus
 
-__all__ = ["Distilled", "confirmed", "distill", "distill_command"]
+__all__ = ["Distilled", "best_split", "confirmed", "distill", "distill_command"]
 
 _TRIALS = 24
 _WARNINGS = 8
@@ -164,7 +164,7 @@ def _heuristics(
         if len(made) == _HEURISTICS:
             break
         changed = ground.train.evaluate(base.changed({trial.name: trial.after}))
-        split = _best_split(_by_tree(ground.train, changed, start), features)
+        split = best_split(_by_tree(ground.train, changed, start), features)
         if split is None:
             continue
         feature, sign, bound, gain = split
@@ -203,7 +203,7 @@ def _by_tree(evaluator: TrainingEvaluator, changed: Evaluation, base: Evaluation
     return {str(tree): float(difference[trees == tree].mean()) for tree in np.unique(trees)}
 
 
-def _best_split(
+def best_split(
     gains: Mapping[str, float], features: Mapping[str, Mapping[str, float]]
 ) -> tuple[str, str, float, float] | None:
     """The feature and bound that leave the largest mean gain on one side and a loss on the other."""

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.presets import load_preset
 from hal9.trainer.changes import verdict
-from hal9.trainer.distill import confirmed, distill, prune
+from hal9.trainer.distill import best_split, confirmed, distill, prune
 from hal9.trainer.runs import Ground
 from hal9.trainer.scratchpad import Scratchpad
 from tests.trainer.test_commands import train
@@ -81,12 +83,15 @@ def test_a_condition_is_confirmed_on_the_repositories_that_meet_it(ground: Groun
     assert verdict(against[0], noise=0.6)
 
 
-def test_a_gain_within_the_noise_is_no_rule(ground: Ground, tmp_path: Path) -> None:
-    """A step that training likes and validation does not confirm leaves a sentence and no heuristic."""
-    trials = [trial("weight_pairs", 1.0, 3.0, 0.01, 0.02), trial("weight_path", 1.0, 0.0, 0.01, 0.02)]
-    made = distill([record(tmp_path, {}, trials)], ground, "rules")
-    assert made.preset is None or all(
-        rule.changes.keys() <= {"weight_pairs"} for rule in made.preset.heuristics
-    )
-    for told in made.left_out:
-        assert "on validation" in told or "no validation repository" in told
+def test_a_split_has_the_gain_on_one_side_and_none_on_the_other() -> None:
+    features = {
+        "small": {"files": 10.0, "mean_depth": 2.0},
+        "middle": {"files": 12.0, "mean_depth": 4.0},
+        "large": {"files": 30.0, "mean_depth": 3.0},
+    }
+    split = best_split({"small": 0.02, "middle": 0.01, "large": -0.01}, features)
+    assert split == ("files", "<=", 21.0, pytest.approx(0.015))
+    split = best_split({"small": -0.02, "middle": 0.03, "large": 0.0}, features)
+    assert split == ("mean_depth", ">", 3.5, pytest.approx(0.03))
+    assert best_split({"small": 0.02, "middle": 0.01, "large": 0.01}, features) is None
+    assert best_split({"small": 0.001, "middle": 0.001, "large": -0.01}, features) is None
