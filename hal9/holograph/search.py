@@ -297,8 +297,8 @@ def best_of_scores(
     if equal_variances and not table.discrete:
         fixed, equal = _equal_variance(table, terms, seed, scorer.odds)
         lead = _equal_total(fixed, equal.adjacency, terms) - Climber(scorer, rough.adjacency, terms).total()
-    # A search that goes deeper cannot make up for a lead that is as large as this.
-    far = 10.0 * size
+    # A search that goes deeper does not make up for a lead that is as large as this.
+    far = 40.0 * size
     if lead > -far:
         near = (equal.adjacency,)
         equal = climb(fixed, size, language=terms, starts=near, restarts=3, seed=seed, orders=orders)
