@@ -28,7 +28,6 @@ from hal9.trainer.inner import InnerLoop, InnerSettings
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.runs import Ground, compare_on
 from hal9.trainer.scratchpad import Scratchpad
-from hal9.trainer.walking import PATIENCE
 
 RUNS = Path(__file__).parents[1] / "results" / "trainer-runs"
 STRATEGIES = ("random", "lhs", "tpe", "cmaes", "steps")
@@ -55,9 +54,9 @@ def prefix(args: argparse.Namespace) -> str:
 
 
 def named(args: argparse.Namespace, what: str, seed: int) -> str:
-    """A run's folder; without tentative steps it says so."""
+    """A run's folder."""
     plain = what.removeprefix("scripted:benchmarks.trainer.scripts:").replace(":", "_").replace("/", "_")
-    return f"{prefix(args)}-{plain}{'' if args.walk else '_nowalk'}-{seed}"
+    return f"{prefix(args)}-{plain}-{seed}"
 
 
 def evaluations(entries: list[dict[str, Any]]) -> int:
@@ -81,9 +80,7 @@ def run(args: argparse.Namespace) -> None:
             if len(pad.entries) < args.budget and not over():
                 began = time.monotonic()
                 start = start_of(args, ground, seed)
-                settings = BaselineSettings(
-                    strategy=strategy, budget=args.budget, seed=seed, start=start, walk=args.walk
-                )
+                settings = BaselineSettings(strategy=strategy, budget=args.budget, seed=seed, start=start)
                 done = run_baseline(settings, ground.train, ground.space, pad, stop=over)
                 print(
                     f"{name}: {done.evaluations} evaluations, {done.score:.4f}, {time.monotonic() - began:.0f} s"
@@ -102,9 +99,7 @@ async def mind_run(ground: Ground, spec: str, seed: int, args: argparse.Namespac
         return False
     # Scripts stand in for small models, so they are asked as these are.
     settings = InnerSettings.for_mind("local" if spec.startswith("scripted:") else spec)
-    settings = replace(
-        settings, seed=seed, episodes=10_000, max_evaluations=args.budget, patience=12, walk=args.walk
-    )
+    settings = replace(settings, seed=seed, episodes=10_000, max_evaluations=args.budget, patience=12)
     async with open_mind(spec) as mind:
         gram = shipped_promptgram("l1-ranker-tuner")
         start = start_of(args, ground, seed)
@@ -237,7 +232,6 @@ def main() -> None:
     one.add_argument("--space", default="weights")
     one.add_argument("--strategies", nargs="*", default=[])
     one.add_argument("--minds", nargs="*", default=[])
-    one.add_argument("--walk", type=int, default=PATIENCE, help="0: no tentative steps")
     one.set_defaults(do=run)
     two = commands.add_parser("table")
     two.add_argument("--space", default="weights")

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 from hal9.clock import Clock, SystemClock
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.changes import NOISE
-from hal9.trainer.evaluator import TrainingEvaluator, paired_gain
+from hal9.trainer.changes import NOISE, verdict
+from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.space import Space
 from hal9.trainer.strategies import open_strategy
-from hal9.trainer.walking import PATIENCE, Walk
 
 __all__ = ["BaselineResult", "BaselineSettings", "run_baseline"]
 
@@ -27,17 +26,19 @@ class BaselineResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineSettings:
-    """Which strategy, how many evaluations (the start included), from where, and what scales the noise.
-
-    `walk` is the patience of a `Walk`, by which `steps` moves.
-    """
+    """Which strategy, how many evaluations (the start included), from where, and what scales the noise."""
 
     strategy: str
     budget: int
     seed: int = 0
     noise: float = NOISE
     start: Parameters = field(default_factory=Parameters)
-    walk: int = PATIENCE
+
+
+@dataclass(slots=True)
+class _Progress:
+    start: Evaluation | None = None
+    best: Evaluation | None = None
 
 
 def run_baseline(
@@ -52,8 +53,8 @@ def run_baseline(
 ) -> BaselineResult:
     """Spend the budget of evaluations; goes on where the record ends.
 
-    `steps` keeps points by the rule that holds for minds (see `Walk`). For every other strategy the best is
-    what scores highest, by whatever little.
+    Every point better than the best by any amount becomes the best; `kept` tells whether it was so by more
+    than the settings' noise, which is what the `steps` strategy moves by.
 
     Raises:
         TrainerSettingInvalid, OptimiserMissing: see `open_strategy`.
@@ -61,33 +62,26 @@ def run_baseline(
     clock = clock or SystemClock()
     name, budget, seed = settings.strategy, settings.budget, settings.seed
     search = open_strategy(name, space, budget=budget, seed=seed, start=settings.start)
-    walk: Walk | None = None
+    state = _Progress()
     for entry in scratchpad.entries:
-        at = entry["working"]["params"] if "working" in entry else entry["params"]
-        search.tell(search.ask(), entry["ndcg"], at=Parameters(at))
+        search.tell(search.ask(), entry["ndcg"], kept=entry["kept"])
     if scratchpad.entries:
-        last = scratchpad.entries[-1]
-        walk = Walk(evaluator.evaluate(Parameters(last["params"])), settings.noise, settings.walk)
-        if record := last.get("working"):
-            walk.take_up(evaluator.evaluate(Parameters(record["params"])), record)
+        state.start = evaluator.evaluate(settings.start)
+        state.best = evaluator.evaluate(Parameters(scratchpad.entries[-1]["params"]))
     while len(scratchpad.entries) < budget and not stop():
         began = clock.monotonic()
         point = search.ask()
         made = evaluator.evaluate(space.parameters(point, settings.start))
-        told = {"gain": 0.0, "error": 0.0, "kept": True}
-        if walk is None:
-            walk = Walk(made, settings.noise, settings.walk)
-        elif name == "steps":
-            judged = walk.judge(made, tried=len(scratchpad.entries))
-            if judged.leans:
-                walk.advance(made)
-            told = {**judged.to_json(), "tentative": judged.leans, "returned": walk.give_up()}
+        state.start = state.start or made
+        reference = state.best or made
+        gain = paired_gain(made, reference)
+        tried = len(scratchpad.entries)
+        kept = state.best is None or not verdict(gain, noise=settings.noise, tried=tried)
+        if settings.strategy == "steps":
+            state.best = made if kept else reference
         else:
-            gain = paired_gain(made, walk.best)
-            told = {"gain": gain.mean, "error": gain.error, "kept": made.score > walk.best.score}
-            if told["kept"]:
-                walk.stand_on(made)
-        search.tell(point, made.score, at=walk.point.parameters)
+            state.best = made if made.score > reference.score else reference
+        search.tell(point, made.score, kept=kept)
         written = scratchpad.append(
             {
                 "episode": len(scratchpad.entries),
@@ -95,14 +89,15 @@ def run_baseline(
                 "duration_secs": round(clock.monotonic() - began, 4),
                 "candidate": made.parameters.changes(),
                 "ndcg": made.score,
-                **told,
-                "best_ndcg": walk.best.score,
-                "params": walk.best.parameters.changes(),
-                "working": walk.to_json(),
+                "gain": gain.mean,
+                "error": gain.error,
+                "kept": kept,
+                "best_ndcg": state.best.score,
+                "params": state.best.parameters.changes(),
             }
         )
         if listener is not None:
             listener(written)
-    start = evaluator.evaluate(settings.start)
-    best = walk.best if walk is not None else start
+    start = state.start or evaluator.evaluate(settings.start)
+    best = state.best or start
     return BaselineResult(best.parameters, best.score, start.score, len(scratchpad.entries))

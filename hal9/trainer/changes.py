@@ -46,9 +46,7 @@ _FIRST = 4
 _SETTINGS = "# This run's folder is a home: `hal9 --home FOLDER ledger` shows what was changed.\n{}\n"
 
 
-def verdict(
-    gain: Gain, *, noise: float, tried: int = 1, chained: int = 0, significance: float | None = None
-) -> str:
+def verdict(gain: Gain, *, noise: float, tried: int = 1, significance: float | None = None) -> str:
     """Why a candidate is turned down; empty when it is kept.
 
     It must gain more than the noise, and hold the gate's rule for pairs that every change of HAL9 must hold.
@@ -59,15 +57,13 @@ def verdict(
         gain: the paired comparison with the best so far.
         noise: scales that bound; the standard error is the larger of two, so less than 1 is in place.
         tried: candidates measured so far, this one included.
-        chained: steps chosen to be gone on from before this one, all spanned by the comparison; each doubles
-            the number of subsets that could have been chosen.
         significance: of losing; None is the settings' `gate.significance`.
 
     Source:
         Donoho, Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994 (the universal
         threshold).
     """
-    needed = noise * math.sqrt(2.0 * (math.log(tried + _FIRST) + chained * math.log(2.0)))
+    needed = noise * math.sqrt(2.0 * math.log(tried + _FIRST))
     if not gain.beats(needed):
         return f"no gain beyond the noise ({needed:.1f} standard errors)"
     level = Settings().gate.significance if significance is None else significance

@@ -29,17 +29,13 @@ def detect_inner(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     if _corrupted(entries[-2:]):
         found.append("schema_corruption")
     window = entries[-_WINDOW:]
-    if len(window) == _WINDOW and (not any(map(_moved, window)) or _narrow(window)):
+    if len(window) == _WINDOW and (not any(entry["kept"] for entry in window) or _narrow(window)):
         found.append("basin_lock_in")
     if _oscillates(entries[-2 * _WINDOW :]):
         found.append("oscillation")
     if entries and entries[-1].get("repeated"):
         found.append("repetition")
     return found
-
-
-def _moved(entry: Mapping[str, Any]) -> bool:
-    return bool(entry["kept"]) or any(trial.get("tentative") for trial in entry.get("trials", ()))
 
 
 def _narrow(window: Sequence[Mapping[str, Any]]) -> bool:

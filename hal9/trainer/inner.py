@@ -27,7 +27,6 @@ from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.space import Change, Space, Ways
 from hal9.trainer.trying import Trier
-from hal9.trainer.walking import PATIENCE
 
 __all__ = ["InnerLoop", "InnerResult", "InnerSettings", "Listener", "StopReason"]
 
@@ -56,8 +55,6 @@ class InnerSettings:
         probes: further evaluations per episode: a refused set's steps one by one and in other lengths, a kept
             one again while it helps.
         failures: failing cases shown; levers: parameters shown.
-        walk: candidates from a tentative point, without a further step, until it is given up (see `Walk`); 0
-            allows no tentative steps.
         patience: episodes in a row without a readable answer, or a new candidate, until the run stops.
         brief: short prompts and answers, for minds that read and write slowly.
     """
@@ -67,7 +64,6 @@ class InnerSettings:
     seed: int = 0
     noise: float = NOISE
     probes: int = 2
-    walk: int = PATIENCE
     failures: int = 4
     levers: int = 18
     temperature: float = 0.7
@@ -145,9 +141,7 @@ class InnerLoop:
 
     def __post_init__(self) -> None:
         chosen = self.settings
-        self._trier = Trier(
-            self.evaluator, self.space, chosen.noise, chosen.probes, chosen.max_evaluations, chosen.walk
-        )
+        self._trier = Trier(self.evaluator, self.space, chosen.noise, chosen.probes, chosen.max_evaluations)
 
     async def run(self) -> InnerResult:
         """Go on until episodes, evaluations, budget or patience are used up.
@@ -208,7 +202,7 @@ class InnerLoop:
         return "cancelled" if self.stop() else None
 
     async def _episode(self, number: int) -> None:
-        began, before = self.clock.monotonic(), self._trier.point
+        began, before = self.clock.monotonic(), self._trier.best
         seed = self.settings.seed * 1009 + number
         failures, failing = find_failures(self.evaluator, before, count=self.settings.failures, seed=seed)
         if not failing:
@@ -240,7 +234,6 @@ class InnerLoop:
             "best_ndcg": self._trier.best.score,
             "kept": tried.kept,
             "params": self._trier.best.parameters.changes(),
-            "working": self._trier.walk.to_json(),
             "trials": tried.trials,
             "repeated": tried.repeated,
             "problems": problems,
@@ -286,7 +279,7 @@ class InnerLoop:
         Told so in words, the smallest local model proposes it again: half of its answers were such.
         """
         touched = Counter(name for entry in self._entries for name in entry["proposed_changes"])
-        slopes = self._slopes_at(self._trier.point)
+        slopes = self._slopes_at(self._trier.best)
         space, steps = self.space, self._trier.open_steps() if self.settings.brief else {}
         if steps:
             space = replace(space, names=promising(steps, slopes))
@@ -302,7 +295,7 @@ class InnerLoop:
         self, number: int, failures: Sequence[Failure], failing: int, offer: "_Offer"
     ) -> tuple[Reply | None, str, bool]:
         """The reply, or None with what went wrong and whether it was the reply's shape."""
-        best = self._trier.point
+        best = self._trier.best
         sight = Sight(
             parameters=best.parameters,
             figures=best.figures(),
@@ -311,7 +304,6 @@ class InnerLoop:
             failing=failing,
             cases=len(best.ndcg),
             slopes=offer.slopes,
-            ahead=self._trier.walk.depth,
             history=self._entries,
             insights=[*self.insights, *_insights(self._entries)],
         )

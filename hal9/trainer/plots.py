@@ -12,7 +12,6 @@ from hal9.trainer.scratchpad import Scratchpad
 __all__ = ["plot_outer", "plot_progress"]
 
 _KEPT, _LOST, _LINE = "#1b7837", "#b2182b", "#2166ac"
-_FATES = {"kept": _KEPT, "gone on from": "#e08214", "taken back": _LOST}
 
 
 def plot_progress(pad: Scratchpad, path: Path) -> Path:
@@ -109,21 +108,15 @@ def _trials(entry: dict[str, Any]) -> list[dict[str, Any]]:
     return [entry] if "candidate" in entry else list(entry["trials"])
 
 
-def _fate(trial: Mapping[str, Any]) -> str:
-    if trial["kept"]:
-        return "kept"
-    return "gone on from" if trial.get("tentative") else "taken back"
-
-
 def _trajectory(axis: Any, entries: Sequence[dict[str, Any]]) -> None:
     numbers = [entry["episode"] + 1 for entry in entries]
     axis.set_title("NDCG@10 on the training split")
-    for label, colour in _FATES.items():
+    for kept, colour, label in ((True, _KEPT, "kept"), (False, _LOST, "taken back")):
         found = [
             (entry["episode"] + 1, trial["ndcg"])
             for entry in entries
             for trial in _trials(entry)
-            if _fate(trial) == label
+            if trial["kept"] is kept
         ]
         if found:
             axis.plot(*zip(*found, strict=True), ".", color=colour, alpha=0.6, markersize=5, label=label)
@@ -137,7 +130,7 @@ def _gains(axis: Any, entries: Sequence[dict[str, Any]]) -> None:
     axis.set_title("measured gain, with its standard error")
     for entry in entries:
         for trial in _trials(entry):
-            colour = _FATES[_fate(trial)]
+            colour = _KEPT if trial["kept"] else _LOST
             axis.errorbar(
                 entry["episode"] + 1,
                 trial["gain"],

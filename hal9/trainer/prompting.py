@@ -95,8 +95,7 @@ class Sight:
     """What an episode is about.
 
     Attributes:
-        parameters: what the next step begins from; figures: their metrics.
-        ahead: how many tentative steps these are ahead of what is kept.
+        parameters: the best so far; figures: their metrics.
         levers: the parameters that may be moved now.
         failures: the cases that are described, of `failing` that fail among `cases`.
         slopes: signal to the estimated change of NDCG@10 if its weight were doubled (see `slopes_of`).
@@ -113,7 +112,6 @@ class Sight:
     slopes: Mapping[str, float]
     history: Sequence[Mapping[str, Any]] = ()
     insights: Sequence[str] = ()
-    ahead: int = 0
 
 
 def inner_prompt(sight: Sight, *, brief: bool = False) -> str:
@@ -150,14 +148,10 @@ Propose the next step."""
 def _full(sight: Sight) -> str:
     history = sight.history
     parts = [
-        "# Metrics of the parameters you step from",
+        "# Metrics of the best parameters",
         "  ".join(f"{name} {value:.4f}" for name, value in sight.figures.items()),
         f"{sight.failing} of {sight.cases} cases fail.",
     ]
-    if sight.ahead:
-        parts.append(
-            f"They are {sight.ahead} tentative steps ahead of what is kept, judged together with the next."
-        )
     if history:
         parts += ["", "# Trajectory (oldest first)", *(_line(entry) for entry in history[-_HISTORY:])]
         parts += ["", "# What became of your last proposal", *_last(history[-1])]
@@ -199,8 +193,6 @@ def _line(entry: Mapping[str, Any]) -> str:
         f"{name} {step[0]} {step[1]}" for name, step in (entry.get("proposed_changes") or {}).items()
     )
     verdict = "kept" if entry["kept"] else "taken back"
-    if any(trial.get("tentative") for trial in entry.get("trials", ())) and not entry["kept"]:
-        verdict = "gone on from, not kept yet"
     gains = ", ".join(f"{trial['gain']:+.4f}" for trial in entry.get("trials", ())) or "not measured"
     return f"{head}; tried {tried or 'nothing'}: {gains}, {verdict}"
 
@@ -211,7 +203,7 @@ def _last(entry: Mapping[str, Any]) -> list[str]:
     lines = []
     for trial in entry.get("trials", ()):
         moved = ", ".join(f"{name} {a:.4g} -> {b:.4g}" for name, (a, b) in trial["moved"].items())
-        verdict = "KEPT" if trial["kept"] else "gone on from" if trial.get("tentative") else "taken back"
+        verdict = "KEPT" if trial["kept"] else "taken back"
         lines.append(f"- {moved}: {trial['gain']:+.4f} (noise {trial['error']:.4f}), {verdict}")
     lines += [f"- {problem}" for problem in entry.get("problems", ())]
     return lines or ["- Nothing was applied."]

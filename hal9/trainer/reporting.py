@@ -87,7 +87,7 @@ def _missed(pad: Scratchpad) -> list[str]:
         (trial["gain"] / trial["error"], entry["episode"] + 1, trial)
         for entry in pad.entries
         for trial in entry["trials"]
-        if not (trial["kept"] or trial.get("tentative")) and trial["gain"] > 0 and trial["error"] > 0
+        if not trial["kept"] and trial["gain"] > 0 and trial["error"] > 0
     ]
     return [
         f"- episode {number}: "

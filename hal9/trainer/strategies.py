@@ -29,8 +29,8 @@ class Strategy(Protocol):
         """The next point."""
         ...
 
-    def tell(self, point: Vector, score: float, *, at: Parameters) -> None:
-        """What the last point scored, and where the run stands now."""
+    def tell(self, point: Vector, score: float, *, kept: bool) -> None:
+        """What the last point scored, and whether it beat the best by more than the noise."""
         ...
 
 
@@ -74,7 +74,7 @@ class _Random:
         first, self._first = self._first, None
         return first if first is not None else self._rng.random(self._size)
 
-    def tell(self, point: Vector, score: float, *, at: Parameters) -> None:
+    def tell(self, point: Vector, score: float, *, kept: bool) -> None:
         return None
 
 
@@ -108,7 +108,7 @@ class _Tpe:
         self._trial = self._study.ask()
         return np.array([self._trial.suggest_float(name, 0.0, 1.0) for name in self._names])
 
-    def tell(self, point: Vector, score: float, *, at: Parameters) -> None:
+    def tell(self, point: Vector, score: float, *, kept: bool) -> None:
         self._study.tell(self._trial, score)
 
 
@@ -141,7 +141,7 @@ class _Cmaes:
             self._waiting = [np.asarray(point, np.float64) for point in self._search.ask()]
         return self._waiting[0]
 
-    def tell(self, point: Vector, score: float, *, at: Parameters) -> None:
+    def tell(self, point: Vector, score: float, *, kept: bool) -> None:
         if self._start is not None:
             self._start = None
             return
@@ -152,17 +152,17 @@ class _Cmaes:
 
 
 class _Steps:
-    """Random proposals through the machinery that minds use: one to three steps from where the run stands."""
+    """Random proposals through the machinery that minds use: one to three steps from the best so far."""
 
     def __init__(self, space: Space, budget: int, seed: int, start: Parameters) -> None:
         self._space = space
         self._rng = np.random.default_rng([seed, 3])
-        self._at = start
+        self._best = start
         self._first = True
 
     def ask(self) -> Vector:
         if self._first:
-            return self._space.vector(self._at)
+            return self._space.vector(self._best)
         while True:
             count = int(self._rng.integers(1, 4))
             names: Sequence[str] = [
@@ -172,10 +172,11 @@ class _Steps:
                 Change(name, DIRECTIONS[self._rng.integers(2)], MAGNITUDES[self._rng.integers(3)])
                 for name in names
             ]
-            applied = apply_changes(self._at, changes, self._space)
+            applied = apply_changes(self._best, changes, self._space)
             if applied.moved:
                 return self._space.vector(applied.parameters)
 
-    def tell(self, point: Vector, score: float, *, at: Parameters) -> None:
+    def tell(self, point: Vector, score: float, *, kept: bool) -> None:
         self._first = False
-        self._at = at
+        if kept:
+            self._best = self._space.parameters(point, self._best)

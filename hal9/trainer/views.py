@@ -35,18 +35,9 @@ def episode_line(entry: Mapping[str, Any]) -> str:
     else:
         moved = ", ".join(f"{n} {s[0]} {s[1]}" for n, s in entry["proposed_changes"].items()) or "nothing"
         gains = ", ".join(f"{trial['gain']:+.4f}" for trial in entry["trials"]) or "not measured"
-        told = f"{moved}: {gains} {fate(entry)}"
+        told = f"{moved}: {gains} {'KEPT' if entry['kept'] else 'taken back'}"
     named = "".join(f"  ! {name}" for name in entry.get("detections", ()))
     return f"{number:4d}  best {best:.4f}  {told}{named}"
-
-
-def fate(entry: Mapping[str, Any]) -> str:
-    """What became of an episode's proposal."""
-    if entry["kept"]:
-        return "KEPT"
-    going = any(trial.get("tentative") for trial in entry["trials"])
-    back = any(trial.get("returned") for trial in entry["trials"])
-    return "gone on from" if going and not back else "taken back"
 
 
 def list_lines(root: Path) -> list[str]:

@@ -50,14 +50,9 @@ def begun(folder: Path) -> Iterator[tuple[Scratchpad, RunLedger]]:
 
 
 async def train(
-    ground: Ground,
-    pad: Scratchpad,
-    ledger: RunLedger | None,
-    *proposals: dict[str, list[str]],
-    episodes: int,
-    noise: float = 0.5,
+    ground: Ground, pad: Scratchpad, ledger: RunLedger | None, *proposals: dict[str, list[str]], episodes: int
 ) -> InnerResult:
-    settings = InnerSettings(episodes=episodes, repairs=0, levers=100, probes=0, noise=noise)
+    settings = InnerSettings(episodes=episodes, repairs=0, levers=100, probes=0, noise=0.5)
     async with inner_mind(*proposals) as mind:
         gram = shipped_promptgram("l1-ranker-tuner")
         loop = InnerLoop(mind, gram, ground.train, ground.space, pad, settings, ledger=ledger)

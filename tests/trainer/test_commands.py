@@ -233,7 +233,7 @@ def test_strategies_differ_by_seed_and_stay_in_the_cube(ground: Ground) -> None:
             for _ in range(4):
                 point = search.ask()
                 assert ((point >= 0) & (point <= 1)).all()
-                search.tell(point, float(point.sum()), at=Parameters())
+                search.tell(point, float(point.sum()), kept=False)
                 points.append(point.tolist())
             seen.append(points)
         assert seen[0] == seen[1]
