@@ -62,7 +62,9 @@ def run_ripmap(tree: Path, tasks: list[dict], changed: Path, work: Path) -> dict
         return mapper, index, mapper.ranking(index, Question(tasks[0]["query"]))
 
     (mapper, _, _), cold = timed(opened)
-    time.sleep(2.1)  # the tree was copied a moment ago; younger stamps are not trusted and files are read again
+    time.sleep(
+        2.1
+    )  # the tree was copied a moment ago; younger stamps are not trusted and files are read again
     queries, holds = [], {str(budget): [] for budget in BUDGETS}
     for task in tasks:
 

@@ -13,12 +13,12 @@ import numpy as np
 from benchmarks.ripmap.accuracy_corpus import evaluators, write_result
 from hal9.errors import MindError, RerankFailed
 from hal9.memory import Embedder, open_embedder
-from hal9.minds import Message, Request, open_mind
+from hal9.minds import Message, Mind, Request, open_mind
 from hal9.ripmap.evaluation import Evaluator, PreparedCase
 from hal9.ripmap.metrics import accuracy_at, mcnemar
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.ranking import Ranking
-from hal9.ripmap.rerank import rerank_by_embedding, rerank_by_mind
+from hal9.ripmap.rerank import Ask, rerank_by_embedding, rerank_by_mind
 
 CUTS = (1, 3, 5)
 Reorder = Callable[[Ranking], Awaitable[list[str]]]
@@ -73,6 +73,26 @@ def _by_likeness(embedder: Embedder, weight: float) -> Reorder:
     return reorder
 
 
+def _remembered(mind: Mind) -> Ask:
+    """Asks every question once, however many weights its answer is tried with."""
+    answers: dict[str, str] = {}
+
+    async def ask(prompt: str) -> str:
+        if prompt not in answers:
+            request = Request(messages=(Message(role="user", content=prompt),), max_tokens=100)
+            answers[prompt] = (await mind.think(request)).text
+        return answers[prompt]
+
+    return ask
+
+
+def _by_choice(ask: Ask, weight: float) -> Reorder:
+    async def reorder(ranking: Ranking) -> list[str]:
+        return await rerank_by_mind(ranking, ask, weight=weight)
+
+    return reorder
+
+
 def _shown(row: dict[str, object]) -> str:
     cells = [row[f"@{k}"] for k in CUTS]
     figures = ["/".join(f"{100 * cell[when]:.1f}" for cell in cells) for when in ("before", "after")]  # type: ignore[index]
@@ -96,15 +116,9 @@ async def _run(chosen: argparse.Namespace) -> dict[str, dict[str, object]]:
             await over(f"{spec} {weight:g}", _by_likeness(embedder, weight), chosen.sample)
     for spec in chosen.mind:
         async with open_mind(spec) as mind:
-
-            async def ask(prompt: str) -> str:
-                request = Request(messages=(Message(role="user", content=prompt),), max_tokens=100)
-                return (await mind.think(request)).text
-
-            async def choice(ranking: Ranking) -> list[str]:
-                return await rerank_by_mind(ranking, ask)
-
-            await over(spec, choice, chosen.mind_sample)
+            ask = _remembered(mind)
+            for weight in chosen.weights:
+                await over(f"{spec} {weight:g}", _by_choice(ask, weight), chosen.mind_sample)
     return results
 
 
@@ -112,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--split", default="dev")
     parser.add_argument("--by", nargs="*", default=["hashing", "onnx-minilm"], help="embedders")
-    parser.add_argument("--weights", nargs="*", type=float, default=[0.5])
+    parser.add_argument("--weights", nargs="*", type=float, default=[0.2])
     parser.add_argument("--sample", type=int, default=0, help="cases per set for embedders; 0 takes all")
     parser.add_argument("--mind", nargs="*", default=[], help="language models")
     parser.add_argument("--mind-sample", type=int, default=24, help="cases per set for language models")

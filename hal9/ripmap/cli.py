@@ -76,6 +76,11 @@ def ripmap() -> None:
     "--rerank",
     help="Look again at the best 20 with hashing, onnx-minilm, sentence-transformers, or a mind.",
 )
+@click.option(
+    "--rerank-weight",
+    type=click.FloatRange(min=0.0),
+    help="What that counts beside the ranking's own scores; 10 leaves it the last word. [0.2]",
+)
 @click.option("--tokenizer", default="auto", help="auto, estimate, tiktoken:NAME, or a tokenizer.json.")
 @click.option("--color/--no-color", default=None, help="Colours; by default only on a terminal.")
 def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> None:
@@ -90,7 +95,7 @@ def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> 
     if options["rerank"]:
         from hal9.ripmap.rerank import open_reranker  # noqa: PLC0415 - ranking itself needs no model
 
-        ranking.put_in_order(open_reranker(options["rerank"])(ranking))
+        ranking.put_in_order(open_reranker(options["rerank"], options["rerank_weight"])(ranking))
     text = mapper.draw(
         index,
         ranking,

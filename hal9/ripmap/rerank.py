@@ -15,6 +15,8 @@ from hal9.errors import RerankerMissing, RerankFailed
 from hal9.ripmap.ranking import Ranking
 
 __all__ = [
+    "EMBEDDING_WEIGHT",
+    "MIND_WEIGHT",
     "Ask",
     "Embeds",
     "Reranker",
@@ -31,6 +33,8 @@ Ask = Callable[[str], Awaitable[str]]
 Reranker = Callable[[Ranking], list[str]]
 """All paths of a ranking in a new order."""
 
+EMBEDDING_WEIGHT, MIND_WEIGHT = 0.2, 0.2
+"""What an opinion counts beside the ranking's own scores, both at most 1 (docs/ripmap-ranking.md: figures)."""
 _GROUP = "ripmap.rerankers"
 _ANY = "mind"
 _TOP = 20
@@ -47,12 +51,12 @@ class Embeds(Protocol):
         ...
 
 
-def open_reranker(spec: str) -> Reranker:
+def open_reranker(spec: str, weight: float | None = None) -> Reranker:
     """What an installed package offers under this name.
 
     Rerankers are entry points of the group ``ripmap.rerankers``: functions that take the whole spec
-    (``NAME`` or ``NAME:DETAIL``) and return a `Reranker`. A name that none bears goes to the one called
-    ``mind``.
+    (``NAME`` or ``NAME:DETAIL``) and a weight against the ranking's own order (None: their default), and
+    return a `Reranker`. A name that none bears goes to the one called ``mind``.
 
     Raises:
         RerankerMissing: there is neither.
@@ -63,7 +67,7 @@ def open_reranker(spec: str) -> Reranker:
     chosen = offered.get(spec.partition(":")[0]) or offered.get(_ANY)
     if chosen is None:
         raise RerankerMissing(name=spec, known=tuple(sorted(offered)))
-    found: Reranker = chosen.load()(spec)
+    found: Reranker = chosen.load()(spec, weight)
     return found
 
 
@@ -73,24 +77,26 @@ def summary(ranking: Ranking, path: str) -> str:
     return f"{path}: {names}" if names else path
 
 
-def rerank_by_embedding(
-    ranking: Ranking, embedder: Embeds, *, top: int = _TOP, weight: float = 0.5
-) -> list[str]:
-    """All files, the first `top` reordered by score plus `weight` times their likeness to the task.
+def _blended(ranking: Ranking, opinion: NDArray[np.float64], weight: float) -> list[str]:
+    """All files, the first ones by score plus `weight` times the opinion of each, both at most 1."""
+    paths, top = ranking.paths, len(opinion)
+    scores = ranking.scores[ranking.order[:top]]
+    total = scores / max(float(scores.max()), 1e-12) + weight * opinion
+    return [paths[place] for place in np.argsort(-total, kind="stable")] + paths[top:]
 
-    Both are scaled to at most 1 among the reordered files.
-    """
-    paths = ranking.paths
-    head, rest = paths[:top], paths[top:]
+
+def rerank_by_embedding(
+    ranking: Ranking, embedder: Embeds, *, top: int = _TOP, weight: float = EMBEDDING_WEIGHT
+) -> list[str]:
+    """All files, the first `top` reordered with their likeness to the task in mind, scaled to at most 1."""
+    head = ranking.paths[:top]
     if len(head) < 2:
-        return paths
+        return ranking.paths
     vectors = embedder.embed(
         [ranking.case.query.text[:_TASK_CHARACTERS], *(summary(ranking, path) for path in head)]
     )
     likeness = np.maximum(0.0, vectors[1:] @ vectors[0]).astype(np.float64)
-    scores = ranking.scores[ranking.order[:top]]
-    total = scores / max(float(scores.max()), 1e-12) + weight * likeness / max(float(likeness.max()), 1e-12)
-    return [head[place] for place in np.argsort(-total, kind="stable")] + rest
+    return _blended(ranking, likeness / max(float(likeness.max()), 1e-12), weight)
 
 
 def mind_prompt(ranking: Ranking, *, top: int = _TOP) -> str:
@@ -107,18 +113,22 @@ def mind_prompt(ranking: Ranking, *, top: int = _TOP) -> str:
     )
 
 
-async def rerank_by_mind(ranking: Ranking, ask: Ask, *, top: int = _TOP) -> list[str]:
-    """All files, those that a language model names moved to the front in its order; the others keep theirs.
+async def rerank_by_mind(
+    ranking: Ranking, ask: Ask, *, top: int = _TOP, weight: float = MIND_WEIGHT
+) -> list[str]:
+    """All files, the first `top` reordered with a language model's choice in mind.
+
+    The file that it names first counts 1, the n-th 1/n: a model that names nearly all says little of any.
 
     Raises:
         RerankFailed: the answer names none of the files.
     """
-    paths = ranking.paths
     answer = await ask(mind_prompt(ranking, top=top))
-    shown = min(top, len(paths))
+    shown = min(top, len(ranking.paths))
     numbers = [int(found) for found in _NUMBER.findall(answer)]
     chosen = list(dict.fromkeys(number for number in numbers if 1 <= number <= shown))
     if not chosen:
         raise RerankFailed(answer=answer[:200], files=shown)
-    named = [paths[number - 1] for number in chosen]
-    return named + [path for path in paths if path not in set(named)]
+    opinion = np.zeros(shown)
+    opinion[np.array(chosen) - 1] = 1.0 / np.arange(1, len(chosen) + 1)
+    return _blended(ranking, opinion, weight)

@@ -33,7 +33,7 @@ def test_summaries_name_what_suits_the_task(shop: Index) -> None:
     assert summary(rank(shop, "round_amount"), "shop/money.py").startswith("shop/money.py: round_amount")
 
 
-async def test_a_mind_moves_what_it_names_to_the_front(shop: Index) -> None:
+async def test_what_a_mind_names_rises_by_its_weight(shop: Index) -> None:
     ranking = rank(shop, "rounding of amounts")
     asked: list[str] = []
 
@@ -41,10 +41,11 @@ async def test_a_mind_moves_what_it_names_to_the_front(shop: Index) -> None:
         asked.append(prompt)
         return "3, 1, 99"
 
-    paths = await rerank_by_mind(ranking, ask, top=5)
+    paths = await rerank_by_mind(ranking, ask, top=5, weight=10.0)
     assert asked == [mind_prompt(ranking, top=5)]
     assert paths[:2] == [ranking.paths[2], ranking.paths[0]]
     assert sorted(paths) == sorted(ranking.paths)
+    assert await rerank_by_mind(ranking, ask, top=5, weight=0.0) == ranking.paths
 
 
 async def test_an_answer_that_names_nothing_is_an_error(shop: Index) -> None:
