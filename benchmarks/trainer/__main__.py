@@ -33,6 +33,7 @@ RUNS = Path(__file__).parents[1] / "results" / "trainer-runs"
 STRATEGIES = ("random", "lhs", "tpe", "cmaes", "steps")
 POINTS = (50, 100, 300)
 _SHAKEN = 6
+_SURE = 0.05
 
 
 def opened(name: str, kind: str, settings: dict[str, Any]) -> Scratchpad:
@@ -132,55 +133,44 @@ def table(args: argparse.Namespace) -> None:
     default = {name: ground.split(name).evaluate().score for name in ("train", "validation", "late")}
     figures["default"] = default
     for point in POINTS:
-        rows = [
-            [
-                "default",
-                "-",
-                "",
-                *(f"{default[n]:.4f}" for n in ("train", "validation", "late")),
-                "",
-                "",
-                "",
-                "",
-            ]
-        ]
+        cells = [f"{default[name]:.4f}" for name in default]
+        rows = [["defaults", "", "", *cells, "", "", "", ""]]
         for name, pads in grouped.items():
             row = _row(args, ground, pads, point)
-            if row is None:
-                continue
-            figures.setdefault(str(point), {})[name] = row
-            low, high = row["validation_range"]
-            rows.append(
-                [
-                    name,
-                    row["seeds"],
-                    f"{row['start']:.4f}",
-                    f"{row['train']:.4f}",
-                    f"{row['validation']:.4f}",
-                    f"{row['late']:.4f}",
-                    f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]",
-                    " ".join(f"{p:.2f}" for p in row["p"]),
-                    f"{row['seconds']:.0f}",
-                    row["tokens"] or "",
-                ]
-            )
-        columns = [
-            "strategy",
-            "seeds",
-            "start",
-            "train",
-            "validation",
-            "late",
-            "gain [min, max]",
-            "p per seed",
-            "s",
-            "tokens",
-        ]
-        report.table(f"{point} evaluations, {prefix(args)}: median NDCG@10", columns, rows)
+            if row is not None:
+                figures.setdefault(str(point), {})[name] = row
+                rows.append(_cells(name, row))
+        if len(rows) > 1:
+            _show(f"{point} evaluations, {prefix(args)}: median NDCG@10", rows)
     path = report.write(
         f"trainer-{prefix(args)}", {"points": POINTS}, figures, "numpy", "scipy", "optuna", "cma"
     )
     print(f"written to {path}")
+
+
+COLUMNS = ("strategy", "seeds", "start", "train", "validation", "late", "gain on validation [min, max]")
+COLUMNS += ("p < 0.05: better, worse", "s", "tokens")
+
+
+def _cells(name: str, row: dict[str, Any]) -> list[str]:
+    low, high = row["validation_range"]
+    sure = [gain for gain, p in zip(row["gains"], row["p"], strict=True) if p < _SURE]
+    return [
+        name,
+        str(row["seeds"]),
+        *(f"{row[key]:.4f}" for key in ("start", "train", "validation", "late")),
+        f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]",
+        f"{sum(gain > 0 for gain in sure)}, {sum(gain < 0 for gain in sure)}",
+        f"{row['seconds']:.0f}",
+        str(row["tokens"] or ""),
+    ]
+
+
+def _show(title: str, rows: list[list[str]]) -> None:
+    """A table as the README has it: a terminal is too narrow for ten columns with frames."""
+    print(f"\n{title}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
 
 
 def _row(
@@ -212,6 +202,7 @@ def _row(
         "start": float(np.median([ground.train.evaluate(start).score for start in starts])),
         "seeds": len(found),
         "gain": float(np.median(gains)),
+        "gains": gains,
         "validation_range": [min(gains), max(gains)],
         "intervals": [cell["interval"] for cell in cells],
         "p": [cell["p"] for cell in cells],
