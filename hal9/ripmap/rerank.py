@@ -34,7 +34,7 @@ Reranker = Callable[[Ranking], list[str]]
 """All paths of a ranking in a new order."""
 
 EMBEDDING_WEIGHT, MIND_WEIGHT = 0.2, 0.2
-"""What an opinion counts beside the ranking's own scores, both at most 1; docs/ripmap-ranking.md tells why."""
+"""What an opinion counts beside the ranking's own scores, both at most 1; docs/ripmap-ranking.md has why."""
 _GROUP = "ripmap.rerankers"
 _ANY = "mind"
 _TOP = 20
