@@ -148,8 +148,10 @@ def table(args: argparse.Namespace) -> None:
     print(f"written to {path}")
 
 
-COLUMNS = ("strategy", "seeds", "start", "train", "validation", "late", "gain on validation [min, max]")
-COLUMNS += ("p < 0.05: better, worse", "s", "tokens")
+COLUMNS = (
+    *("strategy", "seeds", "start", "train", "validation", "late"),
+    *("gain on validation [min, max]", "p < 0.05: better, worse", "s", "tokens"),
+)
 
 
 def _cells(name: str, row: dict[str, Any]) -> list[str]:
