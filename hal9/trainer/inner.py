@@ -55,7 +55,8 @@ class InnerSettings:
         probes: further evaluations per episode: a refused set's steps one by one and in other lengths, a kept
             one again while it helps.
         failures: failing cases shown; levers: parameters shown.
-        patience: episodes in a row without a readable answer, or a new candidate, until the run stops.
+        patience: episodes in a row without a readable answer, or half of those without a new candidate, until
+            the run stops.
         brief: short prompts and answers, for minds that read and write slowly.
     """
 
@@ -194,9 +195,12 @@ class InnerLoop:
         # What is over stays over: a run that ended by itself is not called cancelled afterwards.
         if self._trier.exhausted:
             return "evaluations"
-        last = self._entries[-self.settings.patience :]
-        if len(last) == self.settings.patience and not any(entry["trials"] for entry in last):
-            return "minds failing" if all(entry["error"] for entry in last) else "nothing new proposed"
+        patience = self.settings.patience
+        last, longer = self._entries[-patience:], self._entries[-2 * patience :]
+        if len(last) == patience and all(entry["error"] for entry in last):
+            return "minds failing"
+        if len(longer) == 2 * patience and not any(entry["trials"] for entry in longer):
+            return "nothing new proposed"
         if self.ledger is not None and self.ledger.stopped:
             return "paused"
         return "cancelled" if self.stop() else None
