@@ -3,12 +3,21 @@
 import asyncio
 from collections.abc import Callable
 
-from hal9.errors import Hal9Error
+from hal9.errors import (
+    AgentMissing,
+    Hal9Error,
+    MindRefusedKey,
+    ModelMissing,
+    PriceUnknown,
+    RuntimeMissing,
+)
 from hal9.minds.protocol import Mind, Reply, Request
 
-__all__ = ["Stopped", "think_unless"]
+__all__ = ["HOPELESS", "Stopped", "think_unless"]
 
 _LOOK_SECONDS = 0.25
+HOPELESS = (AgentMissing, MindRefusedKey, ModelMissing, PriceUnknown, RuntimeMissing)
+"""Errors that no further question will be spared: a mistake in what was asked for, and no end of a run."""
 
 
 class Stopped(Exception):

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import LimitError, MindError, MindReplyInvalid, PriceUnknown
+from hal9.errors import LimitError, MindError, MindReplyInvalid
 from hal9.minds.protocol import Message, Mind, Reply, Request, Usage
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.signals import Adjustment
-from hal9.trainer.asking import Stopped, think_unless
+from hal9.trainer.asking import HOPELESS, Stopped, think_unless
 from hal9.trainer.changes import NOISE, RunLedger
 from hal9.trainer.detection import detect_inner
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator
@@ -149,7 +149,7 @@ class InnerLoop:
 
         Raises:
             EvaluationFailed: a worker process is gone; the record is whole, and a new call goes on.
-            PriceUnknown: money is limited and nobody knows what the mind costs.
+            MindError, PriceUnknown: no question can be asked (one of `HOPELESS`).
         """
         start = await self._trier.begin(self.start, self._entries)
         self._usage = sum((Usage(**entry["usage"]) for entry in self._entries), Usage(calls=0))
@@ -161,12 +161,12 @@ class InnerLoop:
             stopped = self._why_stop()
             if stopped is not None:
                 reason = stopped
+                detail = self._entries[-1]["error"] if stopped == "minds failing" else ""
                 break
             try:
                 await self._heed()
                 await self._episode(len(self._entries))
-            except PriceUnknown:
-                # No call can ever be made: that is a mistake in what was asked for, and no end of a run.
+            except HOPELESS:
                 raise
             except LimitError as error:
                 reason, detail = "budget", str(error)
@@ -328,6 +328,8 @@ class InnerLoop:
         )
         try:
             return await think_unless(self.mind, request, self.stop), "", False
+        except HOPELESS:
+            raise
         except MindReplyInvalid as error:
             return None, f"the reply was not valid: {error.reason}", True
         except MindError as error:

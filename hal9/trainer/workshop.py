@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import EditError, LimitError, MindError, PriceUnknown, ScratchpadInvalid
+from hal9.errors import EditError, LimitError, MindError, ScratchpadInvalid
 from hal9.minds.protocol import Message, Mind, Request, Usage
 from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.asking import Stopped, think_unless
+from hal9.trainer.asking import HOPELESS, Stopped, think_unless
 from hal9.trainer.changes import RunLedger
 from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.outer_prompting import Measured, OuterSight, outer_prompt, solved_edit
@@ -190,8 +190,7 @@ class Workshop:
                 reply = await think_unless(self.outer_mind, request, self.stop)
             except Stopped as error:
                 raise BudgetSpent("cancelled") from error
-            except PriceUnknown:
-                # No call can ever be made: that is a mistake in what was asked for, and no end of a run.
+            except HOPELESS:
                 raise
             except LimitError as error:
                 raise BudgetSpent("budget", str(error)) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hal9.errors import MindTimeout, ScratchpadInvalid
+from hal9.errors import MindRefusedKey, MindTimeout, PriceUnknown, ScratchpadInvalid
 from hal9.limits import BudgetBook, Limit
 from hal9.minds.agents import AgentSettings
 from hal9.minds.budgeted import BudgetedMind
@@ -158,6 +158,20 @@ async def test_a_mind_that_has_nothing_new_to_say_ends_the_run(ground: Ground, p
     assert done.reason == "nothing new proposed"
     assert len(pad.entries) < 10
     assert [bool(entry["trials"]) for entry in pad.entries[-7:]] == [True] + [False] * 6
+
+
+@pytest.mark.parametrize(
+    "error", [MindRefusedKey(mind="hosted", detail="no key", variable="KEY"), PriceUnknown(mind="hosted")]
+)
+async def test_what_no_question_will_be_spared_ends_the_run_at_once(
+    ground: Ground, pad: Scratchpad, error: Exception
+) -> None:
+    mind = ScriptedMind([PROPOSAL, error])
+    with pytest.raises(type(error)):
+        await run(ground, pad, mind, episodes=4)
+    assert len(pad.entries) == 1
+    more = await run(ground, Scratchpad.load(pad.path), inner_mind(), episodes=2)
+    assert more.episodes == 2
 
 
 async def test_minds_that_keep_failing_end_the_run(ground: Ground, pad: Scratchpad) -> None:
