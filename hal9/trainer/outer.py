@@ -94,7 +94,7 @@ async def run_stack(
                 listener(written)
     except BudgetSpent as stop:
         reason, detail = stop.reason, stop.detail
-    made = _outcome(known, best.params, best.score, len(pad.entries), reason)
+    made = outcome_of(known, best, len(pad.entries), reason)
     return replace(made, detail=detail, edits=_effects(pad))
 
 
@@ -309,10 +309,11 @@ def _stability(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _outcome(
-    known: Mapping[str, Measured], params: dict[str, float], score: float, steps: int, reason: str
-) -> OuterResult:
+def outcome_of(known: Mapping[str, Measured], met: BestMet, steps: int, reason: str) -> OuterResult:
+    """How a run ended, from what was measured; without any promptgram all its figures are no numbers."""
     if not known:
         return OuterResult("", float("nan"), (float("nan"), float("nan")), {}, float("nan"), steps, reason)
     best = best_of(known)
-    return OuterResult(best, known[best].mean, known[best].interval(), params, score, steps, reason, known)
+    return OuterResult(
+        best, known[best].mean, known[best].interval(), met.params, met.score, steps, reason, known
+    )

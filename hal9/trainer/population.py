@@ -8,7 +8,7 @@ one node, no forks and no trips this is the strict stack.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal9.belief import Bench, Evidence, LocalHost, LogEntry, Policy, Population, PromptgramSpace
@@ -16,7 +16,15 @@ from hal9.errors import EditError
 from hal9.promptgram import Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.changes import MeasuredEdit
-from hal9.trainer.outer import BestMet, OuterResult, OuterSettings, best_of, edit_effect, paired
+from hal9.trainer.outer import (
+    BestMet,
+    OuterResult,
+    OuterSettings,
+    best_of,
+    edit_effect,
+    outcome_of,
+    paired,
+)
 from hal9.trainer.promptgrams import Shelved
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.scratchpad import Scratchpad
@@ -175,23 +183,8 @@ async def run_population(
         reason = "steps" if bench.asked >= settings.steps else outcome.reason
     except BudgetSpent as stop:
         reason, detail = stop.reason, stop.detail
-    if not bench.known:
-        nothing = float("nan")
-        return OuterResult("", nothing, (nothing, nothing), {}, nothing, len(pad.entries), reason)
-    best = best_of(bench.known)
-    top = max(bench.known.values(), key=lambda measured: max(measured.finals.values()))
-    return OuterResult(
-        best,
-        bench.known[best].mean,
-        bench.known[best].interval(),
-        top.best_params,
-        max(top.finals.values()),
-        bench.asked,
-        reason,
-        bench.known,
-        await bench.effects(),
-        detail,
-    )
+    made = outcome_of(bench.known, bench.best, bench.asked, reason)
+    return replace(made, detail=detail, edits=await bench.effects())
 
 
 def _entry(entry: LogEntry) -> dict[str, Any]:
