@@ -170,7 +170,7 @@ def _record(options: OuterOptions) -> Scratchpad:
 
 
 def _finish(options: OuterOptions, pad: Scratchpad, ground: Ground, done: OuterResult) -> dict[str, Any]:
-    best = Parameters(done.params)
+    best, spent = Parameters(done.params), _spent(options.folder / "inner_runs")
     facts = {
         "reason": done.reason,
         "detail": done.detail,
@@ -179,7 +179,8 @@ def _finish(options: OuterOptions, pad: Scratchpad, ground: Ground, done: OuterR
         "best_prompt_id": done.best,
         "meta_loss": {"mean": done.mean, "interval": list(done.interval)} if done.best else None,
         "evaluations": ground.train.calls,
-        "usage": asdict(_spent(options.folder / "inner_runs")),
+        "usage": asdict(sum(spent, Usage(calls=0))),
+        "usd_known": sum(usage.usd or 0.0 for usage in spent),
         "what_helped": sorted(done.edits, key=lambda item: -float(item["gain"])),
         "hall_of_fame": hall_of_fame(done.measured),
         "episodes": sum(measured.episodes for measured in done.measured.values()),
@@ -199,14 +200,17 @@ def _finish(options: OuterOptions, pad: Scratchpad, ground: Ground, done: OuterR
     return results
 
 
-def _spent(runs: Path) -> Usage:
-    """What all calls of the run took, those before a crash included: read from what they left behind."""
-    spent = Usage(calls=0)
-    for path in sorted(runs.glob("step_*/*/scratchpad.json")):
-        spent = sum((Usage(**entry["usage"]) for entry in Scratchpad.load(path).entries), spent)
-    for path in sorted(runs.glob("proposal_*.json")):
-        spent += Usage(**json.loads(path.read_text(encoding="utf-8"))["usage"])
-    return spent
+def _spent(runs: Path) -> list[Usage]:
+    """What the run's calls took, those before a crash included: read from what they left behind."""
+    spent = [
+        Usage(**entry["usage"])
+        for path in sorted(runs.glob("step_*/*/scratchpad.json"))
+        for entry in Scratchpad.load(path).entries
+    ]
+    proposals = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob("proposal_*.json"))
+    ]
+    return spent + [Usage(**proposal["usage"]) for proposal in proposals]
 
 
 def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) -> None:

@@ -114,7 +114,10 @@ def cost_lines(results: Mapping[str, Any]) -> list[str]:
     usage = results.get("usage")
     if not usage:
         return []
-    money = "price unknown" if usage["usd"] is None else f"{usage['usd']:.4f} US dollars"
+    known = results.get("usd_known", 0.0)
+    money = f"{usage['usd']:.4f} US dollars" if usage["usd"] is not None else "price unknown"
+    if usage["usd"] is None and known:
+        money = f"at least {known:.4f} US dollars (other calls have no known price)"
     told = (
         f"{usage['calls']} calls, {usage['prompt_tokens']} prompt and {usage['completion_tokens']} "
         f"completion tokens, {money}, {usage['seconds']:.0f} s of waiting."

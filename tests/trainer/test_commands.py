@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from hal9.errors import (
     TrainingRunUnknown,
     UnknownMind,
 )
+from hal9.minds.protocol import Usage
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.baseline import BaselineSettings, run_baseline
 from hal9.trainer.cli import train_command
 from hal9.trainer.cli_outer import outer_command
 from hal9.trainer.corpus import Corpus
+from hal9.trainer.reporting import cost_lines
 from hal9.trainer.runs import Ground
 from hal9.trainer.scratchpad import Scratchpad
 from hal9.trainer.strategies import STRATEGIES, open_strategy
@@ -290,6 +292,14 @@ def test_money_is_limited_only_where_a_price_is_known(here: Path, monkeypatch: p
     results = json.loads((here / "training/runs/one/results.json").read_text())
     assert results["usage"]["usd"] == pytest.approx(0.06)
     assert "the usd budget" in (here / "training/runs/one/report.md").read_text()
+
+
+def test_known_costs_are_told_beside_unknown_ones() -> None:
+    usage = asdict(Usage(prompt_tokens=10, completion_tokens=5, usd=None, seconds=1.0, calls=3))
+    assert "price unknown" in cost_lines({"usage": usage})[2]
+    assert "at least 0.0300 US dollars" in cost_lines({"usage": usage, "usd_known": 0.03})[2]
+    assert "0.0300 US dollars" in cost_lines({"usage": {**usage, "usd": 0.03}})[2]
+    assert cost_lines({}) == []
 
 
 def test_a_damaged_run_does_not_hide_the_others(here: Path) -> None:
