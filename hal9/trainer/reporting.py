@@ -76,7 +76,7 @@ def _kept(pad: Scratchpad) -> list[str]:
     if pad.kind != "inner":
         return []
     measured = sum(len(entry["trials"]) for entry in pad.entries)
-    lines = ["## Steps kept", "", f"{len(kept)} of {measured} measured.", "", *kept, ""]
+    lines = ["## Steps kept", "", f"{len(kept)} of {measured} measured.", "", *kept, *([""] if kept else [])]
     missed = _missed(pad)
     return [*lines, "## Nearest to being kept", "", *missed, ""] if missed else lines
 
