@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hal9.cluster.home import Home
-from hal9.cluster.workloads import WORKLOADS, read_payload, workload_options
+from hal9.cluster.workloads import REFUSED, WORKLOADS, read_payload, workload_options
 from hal9.database import open_database
 from hal9.errors import Hal9Error
 
@@ -73,7 +73,7 @@ def main() -> int:
         asyncio.run(_run(Home(Path(sys.argv[1])), sys.argv[2]))
     except Hal9Error as error:
         print(error, file=sys.stderr)  # noqa: T201 - read by the daemon
-        return 1
+        return REFUSED
     return 0
 
 

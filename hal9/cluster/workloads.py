@@ -26,14 +26,16 @@ from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TaskRow
 from hal9.neurons import failed_result
 from hal9.processes import close_pipes
-from hal9.signals import ResultPayload, StepRecord, Tally, TaskPayload, new_id
+from hal9.signals import ResultPayload, StepRecord, StopReason, Tally, TaskPayload, new_id
 
-__all__ = ["NEURONS", "WORKLOADS", "WorkloadRunner", "usual_timeout", "workload_options"]
+__all__ = ["NEURONS", "REFUSED", "WORKLOADS", "WorkloadRunner", "usual_timeout", "workload_options"]
 
 _log = logging.getLogger("hal9.cluster.workloads")
 
 NEURONS = "neurons"
 WORKLOADS = {"ripmap-train": "hal9.trainer.workload:run_workload"}
+REFUSED = 2
+"""Exit code of a workload that tells what is wrong, in place of crashing."""
 _WORKLOAD_SECONDS = 7 * 86400.0
 _POLL_SECONDS = 0.2
 _END_SECONDS = 20.0
@@ -192,8 +194,10 @@ class WorkloadRunner:
             return
         said = errors.strip().splitlines()[-1] if errors.strip() else f"ended with code {code}"
         _log.warning("workload %s failed: %s", task.id, said)
+        # A workload that says itself what is wrong (its options, a missing model) has not crashed.
+        reason: StopReason = "tool_failed" if code == REFUSED else "internal_error"
         failed = failed_result(
-            "internal_error", said, neuron=task.workload, tally=Tally(), evidence=errors[-_ERROR_CHARACTERS:]
+            reason, said, neuron=task.workload, tally=Tally(), evidence=errors[-_ERROR_CHARACTERS:]
         )
         await self._finish(task.id, failed)
 

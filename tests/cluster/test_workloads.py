@@ -43,6 +43,18 @@ async def test_a_workload_that_fails_says_why(home: Home, tmp_path: Path, script
     assert task.result is not None
     assert task.result.error is not None
     assert "told to fail" in task.result.error.message
+    assert task.result.error.reason == "internal_error"
+
+
+async def test_a_workload_that_refuses_its_options_has_not_crashed(home: Home, script: Script) -> None:
+    script("adder")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit("nonsense: 1", workload="ripmap-train")
+        task = await cluster.wait(task_id, timeout_seconds=60)
+    assert task.result is not None
+    assert task.result.error is not None
+    assert task.result.error.reason == "tool_failed"
+    assert "nonsense" in task.result.error.message
 
 
 async def test_a_cancelled_workload_ends_its_process(home: Home, tmp_path: Path, script: Script) -> None:
