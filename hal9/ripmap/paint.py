@@ -16,8 +16,17 @@ _KEYWORDS = re.compile(
 
 
 def paint(text: str, *, force: bool = False) -> None:
-    """Print a plain map with paths, line numbers, keywords and notes set apart."""
-    console = Console(highlight=False, soft_wrap=True, force_terminal=True if force else None)
+    """Print a plain map with paths, line numbers, keywords and notes set apart.
+
+    With `force` in colours whatever the environment says (no terminal, TERM=dumb, NO_COLOR).
+    """
+    console = Console(
+        highlight=False,
+        soft_wrap=True,
+        force_terminal=True if force else None,
+        color_system="standard" if force else "auto",
+        no_color=False if force else None,
+    )
     for line in text.splitlines():
         console.print(_styled(line))
 

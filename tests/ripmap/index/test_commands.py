@@ -43,7 +43,7 @@ def ripmap(shop: Path, environment: dict[str, str]) -> Callable[..., subprocess.
     return run
 
 
-def test_map_formats(ripmap: Callable[..., Any], shop: Path) -> None:
+def test_map_formats(ripmap: Callable[..., Any], shop: Path, environment: dict[str, str]) -> None:
     plain = ripmap(".", "--task", TASK, "--why", "--stats", "--tokens", "500")
     assert plain.returncode == 0, plain.stderr
     assert plain.stdout.startswith("shop/cart.py")
@@ -55,7 +55,9 @@ def test_map_formats(ripmap: Callable[..., Any], shop: Path) -> None:
         ripmap("--task", TASK, "--format", "paths", "--ext", "py", "--limit", "1").stdout == "shop/cart.py\n"
     )
     assert "### `shop/cart.py`" in ripmap("--task", TASK, "--format", "md", "--no-git", "--no-cache").stdout
-    assert "\x1b[" in ripmap("--task", TASK, "--color").stdout
+    for terminal in ("xterm-256color", "dumb"):
+        environment["TERM"] = terminal
+        assert "\x1b[" in ripmap("--task", TASK, "--color").stdout
     (shop.parent / "task.txt").write_text(TASK)
     assert ripmap("--task-file", str(shop.parent / "task.txt")).stdout.startswith("shop/cart.py")
 
