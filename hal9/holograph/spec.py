@@ -159,6 +159,8 @@ def _plain(error: ErrorDetails) -> str:
         return "a name may not contain a comma, a bar or a line break"
     if error["type"] == "missing":
         return "it is missing"
+    if error["type"] == "tuple_type":
+        return "it must be a list, each item on a line of its own that begins with a dash"
     return error["msg"]
 
 

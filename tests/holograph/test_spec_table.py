@@ -50,6 +50,7 @@ def test_a_good_problem(variables: Path, tmp_path: Path) -> None:
         ("variables: [\n", 2, "not YAML"),
         ("- a\n", 1, "must be a mapping"),
         ("variables:\n  - {name: a}\n  - {name: 3}\n", 3, "valid string"),
+        ("variables:\n  a: first\n  b: second\n", 1, "must be a list"),
     ],
 )
 def test_bad_variables_are_located(tmp_path: Path, text: str, line: int, said: str) -> None:
