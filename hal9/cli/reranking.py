@@ -4,14 +4,14 @@ import asyncio
 
 from hal9.errors import EmbedderUnknown
 from hal9.ripmap.ranking import Ranking
-from hal9.ripmap.rerank import EMBEDDING_WEIGHT, MIND_WEIGHT, Reranker, rerank_by_embedding, rerank_by_mind
+from hal9.ripmap.rerank import Reranker, rerank_by_embedding, rerank_by_mind
 
 __all__ = ["by_embedding", "by_mind"]
 
 _MOST_TOKENS = 100
 
 
-def by_embedding(spec: str, weight: float | None = None) -> Reranker:
+def by_embedding(spec: str, weight: float) -> Reranker:
     """Likeness of the task to each file's path and names.
 
     Raises:
@@ -23,11 +23,10 @@ def by_embedding(spec: str, weight: float | None = None) -> Reranker:
     embedder = open_embedder(spec)
     if embedder is None:
         raise EmbedderUnknown(spec=spec, known=tuple(EMBEDDERS))
-    share = EMBEDDING_WEIGHT if weight is None else weight
-    return lambda ranking: rerank_by_embedding(ranking, embedder, weight=share)
+    return lambda ranking: rerank_by_embedding(ranking, embedder, weight=weight)
 
 
-def by_mind(spec: str, weight: float | None = None) -> Reranker:
+def by_mind(spec: str, weight: float) -> Reranker:
     """A language model's choice among the best files.
 
     Raises:
@@ -42,6 +41,6 @@ def by_mind(spec: str, weight: float | None = None) -> Reranker:
                 request = Request(messages=(Message(role="user", content=prompt),), max_tokens=_MOST_TOKENS)
                 return (await mind.think(request)).text
 
-            return await rerank_by_mind(ranking, ask, weight=MIND_WEIGHT if weight is None else weight)
+            return await rerank_by_mind(ranking, ask, weight=weight)
 
     return lambda ranking: asyncio.run(reordered(ranking))

@@ -15,8 +15,7 @@ from hal9.errors import RerankerMissing, RerankFailed
 from hal9.ripmap.ranking import Ranking
 
 __all__ = [
-    "EMBEDDING_WEIGHT",
-    "MIND_WEIGHT",
+    "WEIGHT",
     "Ask",
     "Embeds",
     "Reranker",
@@ -33,7 +32,7 @@ Ask = Callable[[str], Awaitable[str]]
 Reranker = Callable[[Ranking], list[str]]
 """All paths of a ranking in a new order."""
 
-EMBEDDING_WEIGHT, MIND_WEIGHT = 0.2, 0.2
+WEIGHT = 0.2
 """What an opinion counts beside the ranking's own scores, both at most 1; docs/ripmap-ranking.md has why."""
 _GROUP = "ripmap.rerankers"
 _ANY = "mind"
@@ -55,7 +54,7 @@ def open_reranker(spec: str, weight: float | None = None) -> Reranker:
     """What an installed package offers under this name.
 
     Rerankers are entry points of the group ``ripmap.rerankers``: functions that take the whole spec
-    (``NAME`` or ``NAME:DETAIL``) and a weight against the ranking's own order (None: their default), and
+    (``NAME`` or ``NAME:DETAIL``) and a weight against the ranking's own order (None: `WEIGHT`), and
     return a `Reranker`. A name that none bears goes to the one called ``mind``.
 
     Raises:
@@ -67,7 +66,7 @@ def open_reranker(spec: str, weight: float | None = None) -> Reranker:
     chosen = offered.get(spec.partition(":")[0]) or offered.get(_ANY)
     if chosen is None:
         raise RerankerMissing(name=spec, known=tuple(sorted(offered)))
-    found: Reranker = chosen.load()(spec, weight)
+    found: Reranker = chosen.load()(spec, WEIGHT if weight is None else weight)
     return found
 
 
@@ -86,7 +85,7 @@ def _blended(ranking: Ranking, opinion: NDArray[np.float64], weight: float) -> l
 
 
 def rerank_by_embedding(
-    ranking: Ranking, embedder: Embeds, *, top: int = _TOP, weight: float = EMBEDDING_WEIGHT
+    ranking: Ranking, embedder: Embeds, *, top: int = _TOP, weight: float = WEIGHT
 ) -> list[str]:
     """All files, the first `top` reordered with their likeness to the task in mind, scaled to at most 1."""
     head = ranking.paths[:top]
@@ -113,9 +112,7 @@ def mind_prompt(ranking: Ranking, *, top: int = _TOP) -> str:
     )
 
 
-async def rerank_by_mind(
-    ranking: Ranking, ask: Ask, *, top: int = _TOP, weight: float = MIND_WEIGHT
-) -> list[str]:
+async def rerank_by_mind(ranking: Ranking, ask: Ask, *, top: int = _TOP, weight: float = WEIGHT) -> list[str]:
     """All files, the first `top` reordered with a language model's choice in mind.
 
     The file that it names first counts 1, the n-th 1/n: a model that names nearly all says little of any.

@@ -1,6 +1,6 @@
 """The words of a text in their order, each with the chunk of the file that it stands in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TypeVar
@@ -63,9 +63,7 @@ def read_words(text: str, of_line: list[int]) -> RunningWords:
     blanked = content.translate(_ONLY_WORDS)
     bounds = [*starts[first].tolist(), len(content)]
     stretches = [blanked[start:end].split() for start, end in pairwise(bounds)]
-    every = list(chain.from_iterable(stretches))
-    runs = dict.fromkeys(every)
-    return _numbered(every, runs, b" ".join(runs).decode("ascii").split(), chunk[first], stretches)
+    return _numbered(stretches, chunk[first], lambda runs: b" ".join(runs).decode("ascii").split())
 
 
 def _read_unicode(text: str, of_line: list[int]) -> RunningWords:
@@ -73,9 +71,7 @@ def _read_unicode(text: str, of_line: list[int]) -> RunningWords:
     chunk, first = _stretches(len(lines), of_line)
     bounds = [*first.tolist(), len(lines)]
     stretches = [words("\n".join(lines[start:end])) for start, end in pairwise(bounds)]
-    every = list(chain.from_iterable(stretches))
-    runs = dict.fromkeys(every)
-    return _numbered(every, runs, list(runs), chunk[first], stretches)
+    return _numbered(stretches, chunk[first], list)
 
 
 def _stretches(lines: int, of_line: list[int]) -> tuple[Ints, NDArray[np.intp]]:
@@ -86,11 +82,12 @@ def _stretches(lines: int, of_line: list[int]) -> tuple[Ints, NDArray[np.intp]]:
 
 
 def _numbered(
-    every: list[_T], distinct: dict[_T, None], runs: list[str], chunks: Ints, stretches: list[list[_T]]
+    stretches: list[list[_T]], chunks: Ints, texts: Callable[[Iterable[_T]], list[str]]
 ) -> RunningWords:
-    numbers = {run: number for number, run in enumerate(distinct)}
+    every = list(chain.from_iterable(stretches))
+    numbers = {run: number for number, run in enumerate(dict.fromkeys(every))}
     return RunningWords(
-        runs,
+        texts(numbers),
         np.fromiter(map(numbers.__getitem__, every), np.int32, len(every)),
         np.repeat(chunks, [len(stretch) for stretch in stretches]),
     )
