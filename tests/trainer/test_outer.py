@@ -253,13 +253,17 @@ async def test_a_run_killed_at_any_episode_ends_as_if_it_had_not_been(
     assert (done.best, done.mean, done.params) == (straight.best, straight.mean, straight.params)
 
 
+async def fixed_population(ground: Ground, folder: Path, steps: int) -> tuple[OuterResult, Scratchpad]:
+    """The population whose topology is the stack's."""
+    pad = Scratchpad.create(folder / "run" / "outer_scratchpad.json", "outer", {})
+    shop = workshop(ground, folder, outer_mind(one_each))
+    return await run_population(shop, pad, OuterSettings(steps=steps), policy=FIXED), pad
+
+
 async def test_the_fixed_population_is_the_stack(ground: Ground, tmp_path: Path) -> None:
     strict, pad = await stack(ground, tmp_path / "stack", outer_mind(one_each), steps=5)
     folder = tmp_path / "population"
-    free = Scratchpad.create(folder / "run" / "outer_scratchpad.json", "outer", {})
-    graph = await run_population(
-        workshop(ground, folder, outer_mind(one_each)), free, OuterSettings(steps=5), policy=FIXED
-    )
+    graph, free = await fixed_population(ground, folder, steps=5)
 
     def measured(folder: Path) -> list[str]:
         shelf = PromptShelf(folder / "prompts")
@@ -329,11 +333,7 @@ async def test_edits_that_help_on_different_seeds_fork_the_tuner(ground: Ground,
 
 async def test_both_topologies_tell_what_edits_were_worth(ground: Ground, tmp_path: Path) -> None:
     strict, _ = await stack(ground, tmp_path / "stack", outer_mind(one_each), steps=3)
-    folder = tmp_path / "population"
-    pad = Scratchpad.create(folder / "run" / "outer_scratchpad.json", "outer", {})
-    graph = await run_population(
-        workshop(ground, folder, outer_mind(one_each)), pad, OuterSettings(steps=3), policy=FIXED
-    )
+    graph, _ = await fixed_population(ground, tmp_path / "population", steps=3)
     keep = ("prompt_id", "parent", "edit", "gain", "interval", "seeds", "proven")
     assert [[item[key] for key in keep] for item in graph.edits] == [
         [item[key] for key in keep] for item in strict.edits
