@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from hal9.errors import ConfigInvalid, ConfigMissing, ConfigProblem
+from hal9.errors.config import ConfigInvalid, ConfigMissing, ConfigProblem
 from hal9.settings import Settings
 
 __all__ = ["load_model", "load_settings", "load_yaml", "settings_as_yaml"]

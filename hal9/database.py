@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hal9.errors import DatabaseDamaged, DatabaseTooNew
+from hal9.errors.database import DatabaseDamaged, DatabaseTooNew
 
 __all__ = ["Migration", "atomic", "migrate", "open_database"]
 

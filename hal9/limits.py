@@ -21,7 +21,7 @@ from typing import Literal, Self, get_args
 
 from hal9.clock import Clock, SystemClock
 from hal9.database import atomic, open_database
-from hal9.errors import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
+from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
 
 __all__ = ["BudgetBook", "Kind", "Limit", "Reservation", "Scope", "Spend", "Standing"]
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from hal9.config import load_settings, settings_as_yaml
-from hal9.errors import ConfigInvalid, ConfigMissing
+from hal9.errors.config import ConfigInvalid, ConfigMissing
 from hal9.settings import Settings
 
 SHIPPED = Path(__file__).parent.parent / "config" / "hal9.yaml"

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
-from hal9.errors import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
+from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
 from hal9.limits import BudgetBook, Kind, Limit, Reservation, Spend
 
 
@@ -225,7 +225,7 @@ def test_a_process_killed_between_reserve_and_settle_is_charged_in_full(tmp_path
 
 _RACER = textwrap.dedent("""
     import random, sys
-    from hal9.errors import LimitExceeded
+    from hal9.errors.limits import LimitExceeded
     from hal9.limits import BudgetBook, Limit, Spend
     path, name, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
     chance = random.Random(seed)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import (
+from hal9.errors.base import PromptgramError
+from hal9.errors.promptgram import (
     EditChangesNothing,
     EditContentInvalid,
     EditError,
     EditTargetAbsent,
     EditTargetAmbiguous,
-    PromptgramError,
     PromptgramMergeConflict,
     PromptgramMetadataInvalid,
     PromptgramSyntax,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal9.errors import SignalInvalid, SignalRefused
+from hal9.errors.signals import SignalInvalid, SignalRefused
 from hal9.signals import (
     ERROR_TYPES,
     MAX_SIGNAL_BYTES,

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.humaneval.problems import Problem, load
 from benchmarks.report import table, write
 from hal9.cluster import Cluster, Daemon, connect, init_home
-from hal9.errors import ReplyUnusable
+from hal9.errors.neurons import ReplyUnusable
 from hal9.minds import Message, Mind, Request, open_mind
 from hal9.neurons.replies import parse_implementation
 

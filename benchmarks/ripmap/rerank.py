@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 
 from benchmarks.ripmap.accuracy_corpus import evaluators, write_result
-from hal9.errors import MindError, RerankFailed
+from hal9.errors.base import MindError
+from hal9.errors.ripmap import RerankFailed
 from hal9.memory import Embedder, open_embedder
 from hal9.minds import Message, Mind, Request, open_mind
 from hal9.ripmap.evaluation import Evaluator, PreparedCase

@@ -12,7 +12,7 @@ from hal9.belief.policy import Policy
 from hal9.belief.signals import Signal
 from hal9.belief.space import BeliefSpace
 from hal9.belief.speaker import POPULATION
-from hal9.errors import BeliefMergeConflict
+from hal9.errors.belief import BeliefMergeConflict
 
 __all__ = ["Committer"]
 

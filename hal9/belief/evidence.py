@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from hal9.errors import EvaluationIncomplete
+from hal9.errors.belief import EvaluationIncomplete
 
 __all__ = ["Evaluator", "Evidence", "Paired", "Proposer", "sign_test"]
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from hal9.belief.evidence import Evidence
 from hal9.belief.signals import Signal
-from hal9.errors import BeliefSignalInvalid
+from hal9.errors.belief import BeliefSignalInvalid
 
 __all__ = ["Idea", "NodeState", "Role"]
 

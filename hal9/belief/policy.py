@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from hal9.errors import PolicyInvalid
+from hal9.errors.belief import PolicyInvalid
 
 __all__ = ["Policy", "StopReason"]
 

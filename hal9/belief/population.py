@@ -24,7 +24,7 @@ from hal9.belief.space import BeliefSpace
 from hal9.belief.speaker import POPULATION
 from hal9.belief.transport import NodeHost, reply_to_json
 from hal9.belief.turn import TurnReply, TurnRequest
-from hal9.errors import Hal9Error
+from hal9.errors.base import Hal9Error
 
 __all__ = ["Population"]
 

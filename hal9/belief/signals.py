@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from hal9.errors import BeliefSignalInvalid
+from hal9.errors.belief import BeliefSignalInvalid
 
 __all__ = ["KINDS", "Kind", "Signal"]
 

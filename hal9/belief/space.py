@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from hal9.errors import BeliefEditRefused, BeliefMergeConflict, EditError, PromptgramMergeConflict
+from hal9.errors.belief import BeliefEditRefused, BeliefMergeConflict
+from hal9.errors.promptgram import EditError, PromptgramMergeConflict
 from hal9.promptgram import Edit, Promptgram, merge
 from hal9.promptgram.tokens import sequence_distance, tokenize
 

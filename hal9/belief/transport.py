@@ -14,7 +14,7 @@ from hal9.belief.node import NodeState
 from hal9.belief.signals import Signal
 from hal9.belief.speaker import Bench
 from hal9.belief.turn import TurnReply, TurnRequest, take_turn
-from hal9.errors import BeliefSignalInvalid, NodeHostFailed, ReplayDiverged
+from hal9.errors.belief import BeliefSignalInvalid, NodeHostFailed, ReplayDiverged
 
 __all__ = [
     "LocalHost",

@@ -12,7 +12,7 @@ from hal9.belief.node import Idea, NodeState
 from hal9.belief.race import Judge, Race
 from hal9.belief.signals import KINDS, Signal
 from hal9.belief.speaker import POPULATION, Bench, Speaker
-from hal9.errors import BeliefEditRefused
+from hal9.errors.belief import BeliefEditRefused
 
 __all__ = ["TurnReply", "TurnRequest", "take_turn"]
 

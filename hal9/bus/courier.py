@@ -27,7 +27,8 @@ from hal9.bus.receiving import Receiver
 from hal9.bus.sending import Sender
 from hal9.bus.watching import ProgressWriter, StatusBoard, Watchers
 from hal9.clock import Clock, SystemClock
-from hal9.errors import CourierClosed, JournalUnwritable, NotHosted
+from hal9.errors.bus import CourierClosed, NotHosted
+from hal9.errors.journal import JournalUnwritable
 from hal9.journal import Journal, inbox
 from hal9.signals import Signal
 

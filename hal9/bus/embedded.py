@@ -26,7 +26,8 @@ from hal9.bus.permissions import BrokerUser
 from hal9.bus.protocol import BrokerAddress
 from hal9.bus.server_process import end_child, end_process, is_our_server, read_pid, taken, write_private
 from hal9.clock import Clock, SystemClock
-from hal9.errors import BrokerFailed, BrokerRefused, BrokerStoreInUse, BusError
+from hal9.errors.base import BusError
+from hal9.errors.bus import BrokerFailed, BrokerRefused, BrokerStoreInUse
 
 __all__ = ["EmbeddedBroker"]
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hal9.errors import RetentionTooShort
+from hal9.errors.bus import RetentionTooShort
 from hal9.signals import Signal
 
 __all__ = ["CourierSettings", "Failure", "FailureHandler", "Handler", "Outcome", "RetryPolicy", "Write"]

@@ -10,7 +10,8 @@ from hal9.bus.handling import CourierSettings, Failure, Handler, Outcome
 from hal9.bus.sending import Sender
 from hal9.bus.topics import inbox as inbox_topic
 from hal9.clock import Clock
-from hal9.errors import Hal9Error, JournalUnwritable
+from hal9.errors.base import Hal9Error
+from hal9.errors.journal import JournalUnwritable
 from hal9.journal import Journal, dead_letters, inbox
 from hal9.journal.failpoints import hit
 from hal9.signals import Signal

@@ -15,7 +15,7 @@ from typing import Self
 from hal9.bus.crew import Crew
 from hal9.bus.protocol import Incoming, LastWill
 from hal9.bus.topics import matches
-from hal9.errors import BrokerRefused, BrokerUnreachable
+from hal9.errors.bus import BrokerRefused, BrokerUnreachable
 
 __all__ = ["LoopbackBroker", "LoopbackBus"]
 

@@ -16,7 +16,8 @@ from hal9.bus.crew import Crew
 from hal9.bus.protocol import BrokerAddress, Incoming, LastWill
 from hal9.bus.session import Session
 from hal9.clock import Clock, SystemClock
-from hal9.errors import BrokerRefused, BrokerUnreachable, BusError
+from hal9.errors.base import BusError
+from hal9.errors.bus import BrokerRefused, BrokerUnreachable
 
 __all__ = ["MqttBus"]
 

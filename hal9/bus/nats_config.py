@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from hal9.bus.permissions import BrokerUser
-from hal9.errors import BrokerBinaryUnusable
+from hal9.errors.bus import BrokerBinaryUnusable
 
 __all__ = ["MINIMUM_VERSION", "Ports", "StoreLimits", "find_server", "render"]
 

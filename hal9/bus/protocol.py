@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import unquote, urlsplit
 
-from hal9.errors import BrokerAddressInvalid, BrokerInsecure
+from hal9.errors.bus import BrokerAddressInvalid, BrokerInsecure
 
 __all__ = ["BrokerAddress", "Bus", "Incoming", "LastWill"]
 

@@ -10,7 +10,8 @@ from hal9.bus.hosting import HostedInbox
 from hal9.bus.protocol import Bus, Incoming
 from hal9.bus.sending import Sender
 from hal9.clock import Clock
-from hal9.errors import SignalRefused, TopicInvalid
+from hal9.errors.bus import TopicInvalid
+from hal9.errors.signals import SignalRefused
 from hal9.journal import Journal, dead_letters
 from hal9.journal.failpoints import hit
 from hal9.signals import AckPayload, Signal, decode

@@ -14,7 +14,8 @@ from hal9.bus.dispatch import Arrivals, Dispatch
 from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Outcome, Write
 from hal9.bus.protocol import Bus
 from hal9.clock import Clock
-from hal9.errors import BrokerUnreachable, JournalUnwritable, OutboxFull
+from hal9.errors.bus import BrokerUnreachable, OutboxFull
+from hal9.errors.journal import JournalUnwritable
 from hal9.journal import Journal, dead_letters, outbox
 from hal9.journal.failpoints import hit
 from hal9.signals import AckPayload, Signal, encode

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hal9.bus.protocol import BrokerAddress, Incoming, LastWill
-from hal9.errors import BrokerRefused, BrokerUnreachable
+from hal9.errors.bus import BrokerRefused, BrokerUnreachable
 
 if TYPE_CHECKING:
     pass

@@ -8,7 +8,7 @@ hal9/{cluster}/ev/{source}/{task}             progress, may be lost
 import re
 from typing import NamedTuple
 
-from hal9.errors import TopicInvalid
+from hal9.errors.bus import TopicInvalid
 
 __all__ = [
     "InboxTopic",

@@ -7,7 +7,8 @@ from typing import Any
 from hal9.bus import topics
 from hal9.bus.protocol import Bus, Incoming, LastWill
 from hal9.clock import Clock
-from hal9.errors import BrokerUnreachable, SignalRefused
+from hal9.errors.bus import BrokerUnreachable
+from hal9.errors.signals import SignalRefused
 from hal9.signals import ProgressPayload, Signal, StatusPayload, decode, encode
 
 __all__ = ["ProgressWriter", "StatusBoard", "Watchers"]

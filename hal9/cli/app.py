@@ -122,7 +122,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
 
 
 def _explain(error: Exception, arguments: list[str] | None) -> int:
-    from hal9.errors import Hal9Error
+    from hal9.errors.base import Hal9Error
 
     given = sys.argv[1:] if arguments is None else arguments
     if "--debug" in given:

@@ -63,7 +63,7 @@ def doctor(ctx: click.Context, as_json: bool) -> int:
 
 
 def _settings(home: "Home") -> Iterator[Finding]:
-    from hal9.errors import Hal9Error
+    from hal9.errors.base import Hal9Error
     from hal9.neurons.definition import load_neurons
 
     try:
@@ -90,7 +90,7 @@ def _daemon(home: "Home") -> Iterator[Finding]:
 
 def _model(home: "Home") -> Iterator[Finding]:
     from hal9.cluster.thinking import resolve_spec
-    from hal9.errors import Hal9Error
+    from hal9.errors.base import Hal9Error
     from hal9.minds.models import default_model, installed
 
     try:
@@ -105,7 +105,7 @@ def _model(home: "Home") -> Iterator[Finding]:
 
 
 def _sandbox(home: "Home") -> Iterator[Finding]:
-    from hal9.errors import Hal9Error
+    from hal9.errors.base import Hal9Error
     from hal9.workbench import choose_sandbox
 
     try:

@@ -30,7 +30,8 @@ def config() -> None:
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> int:
     """Find every mistake in the settings and the neurons' files."""
-    from hal9.errors import ConfigInvalid, Hal9Error
+    from hal9.errors.base import Hal9Error
+    from hal9.errors.config import ConfigInvalid
     from hal9.neurons.definition import load_neuron
 
     home = home_of(ctx)

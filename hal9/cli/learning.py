@@ -142,7 +142,7 @@ def approve(ctx: click.Context, change: str, shown: str | None, as_json: bool) -
     with open_store(ctx) as store:
         found = Ledger(store).get(change)
     if shown is not None and not found.content_hash.startswith(shown):
-        from hal9.errors import ApprovalStale
+        from hal9.errors.learning import ApprovalStale
 
         raise ApprovalStale(change=found.id, shown=shown, found=found.content_hash)
     body = {"change": found.id, "hash": found.content_hash}

@@ -10,7 +10,8 @@ from rich.live import Live
 from hal9.cli.common import console
 from hal9.cli.render import event_line, trace_tree
 from hal9.cluster.live import live_events
-from hal9.errors import BusError, DaemonNotRunning
+from hal9.errors.base import BusError
+from hal9.errors.cluster import DaemonNotRunning
 from hal9.journal.tasks import TERMINAL
 from hal9.signals import ProgressPayload, Signal
 

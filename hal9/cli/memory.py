@@ -160,7 +160,7 @@ def audit_memory(ctx: click.Context, repair: bool, as_json: bool) -> int:
     """Check every row of the memory file and the ledger's chain; exit code 1 when something is wrong."""
     from dataclasses import asdict
 
-    from hal9.errors import LedgerBroken
+    from hal9.errors.learning import LedgerBroken
     from hal9.learning import Ledger
     from hal9.memory import audit
 

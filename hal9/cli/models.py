@@ -85,7 +85,7 @@ def pull(ctx: click.Context, name: str | None, if_needed: bool) -> None:
 def _configured(ctx: click.Context) -> str | None:
     """The catalogue model this home's neurons use, or None when they use something else."""
     from hal9.cluster.thinking import resolve_spec
-    from hal9.errors import HomeMissing
+    from hal9.errors.cluster import HomeMissing
     from hal9.minds.models import default_model
     from hal9.settings import MindSettings
 

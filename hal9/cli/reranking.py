@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hal9.errors import EmbedderUnknown
+from hal9.errors.memory import EmbedderUnknown
 from hal9.ripmap.ranking import Ranking
 from hal9.ripmap.rerank import Reranker, rerank_by_embedding, rerank_by_mind
 

@@ -21,7 +21,8 @@ from hal9.belief.turn import TurnReply, TurnRequest
 from hal9.bus import BrokerAddress, Courier, CourierSettings, Failure, MqttBus, Outcome
 from hal9.bus.crew import Crew
 from hal9.clock import Clock, SystemClock
-from hal9.errors import BusError, NodeHostFailed, SignalError
+from hal9.errors.base import BusError, SignalError
+from hal9.errors.belief import NodeHostFailed
 from hal9.journal import Journal
 from hal9.signals import ErrorDetail, InlineFile, ResultPayload, Signal, StatusPayload, TaskPayload, new_id
 

@@ -9,7 +9,7 @@ from functools import partial
 from hal9.bus import Courier, Failure, Outcome
 from hal9.clock import Clock
 from hal9.cluster.directory import NeuronDirectory
-from hal9.errors import TaskNotQueued
+from hal9.errors.cluster import TaskNotQueued
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import RequestRow, TaskRow, TaskState
 from hal9.neurons import Router, failed_result, task_class

@@ -19,7 +19,7 @@ from hal9.cluster.home import Home, find_home
 from hal9.cluster.process import read_status
 from hal9.cluster.workloads import NEURONS, usual_timeout, workload_options
 from hal9.database import atomic, open_database
-from hal9.errors import TaskFinished, TaskInvalid, TaskUnknown
+from hal9.errors.cluster import TaskFinished, TaskInvalid, TaskUnknown
 from hal9.journal import MIGRATIONS, tasks
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState
 from hal9.settings import Settings

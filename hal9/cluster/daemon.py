@@ -34,7 +34,8 @@ from hal9.cluster.mapping import RipmapCartographer
 from hal9.cluster.routing import LearnedRouter, Routing
 from hal9.cluster.thinking import MindPool, budget_limits, resolve_spec
 from hal9.cluster.workloads import WorkloadRunner
-from hal9.errors import ConfigError, DaemonRunning
+from hal9.errors.base import ConfigError
+from hal9.errors.cluster import DaemonRunning
 from hal9.journal import Journal
 from hal9.limits import BudgetBook
 from hal9.neurons import House, Neuron, NeuronDefinition, load_neurons

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from hal9.config import load_settings
-from hal9.errors import HomeExists, HomeMissing
+from hal9.errors.cluster import HomeExists, HomeMissing
 from hal9.settings import Settings
 
 __all__ = ["Home", "find_home", "init_home"]

@@ -17,7 +17,8 @@ from hal9.cluster.book import BOOK
 from hal9.cluster.home import Home
 from hal9.cluster.rehearsal import Rehearsal
 from hal9.cluster.thinking import MindPool
-from hal9.errors import EmbedderUnavailable, Hal9Error
+from hal9.errors.base import Hal9Error
+from hal9.errors.memory import EmbedderUnavailable
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import RequestRow, TaskRow
 from hal9.learning import (

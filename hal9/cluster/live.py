@@ -8,7 +8,8 @@ from hal9.bus import BrokerAddress, MqttBus
 from hal9.bus.topics import every_event
 from hal9.cluster.daemon import VIEWER, broker_address
 from hal9.cluster.home import Home
-from hal9.errors import DaemonNotRunning, SignalError
+from hal9.errors.base import SignalError
+from hal9.errors.cluster import DaemonNotRunning
 from hal9.signals import Signal, decode, new_id
 
 __all__ = ["live_events", "local_access"]

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from hal9.errors import RipmapError
+from hal9.errors.base import RipmapError
 
 __all__ = ["RipmapCartographer"]
 

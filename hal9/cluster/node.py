@@ -18,7 +18,7 @@ from hal9.cluster.learning import Learner
 from hal9.cluster.mapping import RipmapCartographer
 from hal9.cluster.routing import LearnedRouter
 from hal9.cluster.thinking import MindPool, budget_limits
-from hal9.errors import NeuronHostedElsewhere
+from hal9.errors.cluster import NeuronHostedElsewhere
 from hal9.journal import Journal
 from hal9.limits import BudgetBook
 from hal9.neurons import House, Neuron, load_neurons

@@ -11,7 +11,7 @@ from typing import Any
 
 from hal9.bus import stop_survivor
 from hal9.cluster.home import Home
-from hal9.errors import DaemonFailed, DaemonNotRunning, DaemonRunning, StopTimeout
+from hal9.errors.cluster import DaemonFailed, DaemonNotRunning, DaemonRunning, StopTimeout
 
 __all__ = ["daemon_pid", "read_status", "start_detached", "stop_daemon"]
 

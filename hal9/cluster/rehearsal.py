@@ -18,7 +18,8 @@ from hal9.clock import Clock
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
 from hal9.cluster.thinking import MindPool
-from hal9.errors import TurnFailed, WorkbenchError
+from hal9.errors.base import WorkbenchError
+from hal9.errors.neurons import TurnFailed
 from hal9.journal import Journal
 from hal9.journal.work import Part, Work
 from hal9.learning import PromptBook, ReplayCase

@@ -18,7 +18,7 @@ from typing import Any
 from hal9.cluster.home import Home
 from hal9.cluster.workloads import REFUSED, WORKLOADS, read_payload, workload_options
 from hal9.database import open_database
-from hal9.errors import Hal9Error
+from hal9.errors.base import Hal9Error
 
 __all__ = ["main"]
 

@@ -14,6 +14,8 @@ __all__ = [
     "GradientRefused",
     "LedgerBroken",
     "NeuronUnknown",
+    "ReportExtraMissing",
+    "ReportUnwritable",
     "RollbackBlocked",
     "RollbackToFuture",
 ]
@@ -153,3 +155,25 @@ class ArchiveInvalid(LearningError):
 
     def message(self) -> str:
         return f"{self.file}: {self.problem}. Nothing was imported."
+
+
+@dataclass(eq=False, kw_only=True)
+class ReportExtraMissing(LearningError):
+    """matplotlib is not installed."""
+
+    def message(self) -> str:
+        return (
+            "PNG charts need matplotlib; the SVG charts were written without it. "
+            "Install it with: pip install 'hal9[pictures]'"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class ReportUnwritable(LearningError):
+    """The report's folder cannot be written."""
+
+    folder: str
+    detail: str
+
+    def message(self) -> str:
+        return f"the report cannot be written into {self.folder}: {self.detail}. Name another folder"

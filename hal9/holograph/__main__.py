@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.errors import Hal9Error
+from hal9.errors.base import Hal9Error
 
 if TYPE_CHECKING:
     from hal9.holograph.inquiry import Inquiry
@@ -257,7 +257,7 @@ def _say_how_to_resume(store: "RunStore", name: str) -> None:
 
 
 def _open_existing(path: Path, run: str) -> "RunStore":
-    from hal9.errors import RunNotFound
+    from hal9.errors.holograph import RunNotFound
     from hal9.holograph.store import RunStore
 
     if not path.is_file():

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import RunDiffers, RunNotFound
+from hal9.errors.holograph import RunDiffers, RunNotFound
 from hal9.holograph.asking import Answerer, Asked
 from hal9.holograph.inquiry import Inquiry, Settings
 from hal9.holograph.objective import WHOLE

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import NoOutcome, UnknownVariable
+from hal9.errors.holograph import NoOutcome, UnknownVariable
 from hal9.holograph.discovery import discover
 from hal9.holograph.drawing import Drawn, DrawnEdge, svg
 from hal9.holograph.inquiry import Inquiry, Settings

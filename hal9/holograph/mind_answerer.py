@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hal9.errors import MindReplyInvalid
+from hal9.errors.minds import MindReplyInvalid
 from hal9.holograph.asking import Asked
 from hal9.holograph.questions import Question, parse_answer, schema_for
 from hal9.holograph.spec import Problem

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from hal9.errors import ContextsCyclic, ContextsDoNotOverlap, SpecInvalid, UnknownVariable
+from hal9.errors.holograph import ContextsCyclic, ContextsDoNotOverlap, SpecInvalid, UnknownVariable
 
 __all__ = ["Context", "Problem", "Variable", "check_cover", "load_problem"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import NotStable, UnknownVariable
+from hal9.errors.holograph import NotStable, UnknownVariable
 
 __all__ = ["FloatArray", "Projection", "State", "covariance", "initial_state", "project", "project_arrays"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hal9.database import atomic, open_database
-from hal9.errors import RunBusy, RunNotFound, StoreUnusable
+from hal9.errors.holograph import RunBusy, RunNotFound, StoreUnusable
 from hal9.holograph.asking import Asked
 from hal9.holograph.questions import Answer, Question
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import TableInvalid, TooFewRows
+from hal9.errors.holograph import TableInvalid, TooFewRows
 from hal9.holograph.state import FloatArray
 
 __all__ = ["INTERVENED", "Table", "read_table"]

@@ -9,7 +9,7 @@ import os
 import signal
 from functools import cache
 
-from hal9.errors import UnknownFailpoint
+from hal9.errors.journal import UnknownFailpoint
 
 __all__ = ["ENVIRONMENT_VARIABLE", "FAILPOINTS", "hit"]
 

@@ -23,7 +23,8 @@ from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeVar
 
 from hal9.database import Migration, atomic, open_database
-from hal9.errors import DatabaseDamaged, JournalClosed, JournalInUse, JournalUnwritable
+from hal9.errors.database import DatabaseDamaged
+from hal9.errors.journal import JournalClosed, JournalInUse, JournalUnwritable
 from hal9.journal.migrations import MIGRATIONS
 
 __all__ = ["Journal"]

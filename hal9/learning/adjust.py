@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hal9.errors import PromptgramError
+from hal9.errors.base import PromptgramError
 from hal9.learning.ledger import Ledger
 from hal9.learning.prompts import PromptBook
 from hal9.learning.stability import Stability

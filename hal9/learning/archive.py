@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hal9.errors import ArchiveInvalid, MemoryInvalid, PromptgramError
+from hal9.errors.base import PromptgramError
+from hal9.errors.learning import ArchiveInvalid
+from hal9.errors.memory import MemoryInvalid
 from hal9.learning.engine import LearningEngine
 from hal9.learning.explain import change_as_json
 from hal9.learning.ledger import Change, Ledger

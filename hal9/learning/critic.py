@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hal9.errors import LimitError, MindError
+from hal9.errors.base import LimitError, MindError
 from hal9.learning.quality import Ask
 from hal9.minds.protocol import Message, Request
 from hal9.promptgram import Edit

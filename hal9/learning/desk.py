@@ -7,7 +7,7 @@ All of them may be carried out twice without doing anything twice.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hal9.errors import NeuronUnknown
+from hal9.errors.learning import NeuronUnknown
 from hal9.learning.archive import import_archive, record_import
 from hal9.learning.engine import LearningEngine
 from hal9.memory import SleepPolicy, import_pack, sleep

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hal9.errors import FeedbackTooEarly, GradientRefused, LimitError, MindError
+from hal9.errors.base import LimitError, MindError
+from hal9.errors.learning import FeedbackTooEarly, GradientRefused
 from hal9.journal.tasks import TERMINAL, TaskRow
 from hal9.learning.adjust import Adjuster, suggestions
 from hal9.learning.applying import Applier

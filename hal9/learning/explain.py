@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hal9.errors import MemoryMissing
+from hal9.errors.memory import MemoryMissing
 from hal9.journal.tasks import TaskRow
 from hal9.learning.ledger import Change, Ledger
 from hal9.memory import MemoryStore, MitigationBook

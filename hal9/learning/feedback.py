@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hal9.errors import FeedbackInvalid
+from hal9.errors.learning import FeedbackInvalid
 
 __all__ = ["Feedback", "parse_feedback"]
 

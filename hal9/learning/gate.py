@@ -17,7 +17,7 @@ from itertools import zip_longest
 from math import comb
 from typing import Any
 
-from hal9.errors import ApprovalStale, ChangeNotWaiting
+from hal9.errors.learning import ApprovalStale, ChangeNotWaiting
 from hal9.learning.adjust import Adjuster, Proposal
 from hal9.learning.ledger import Change, ChangeState, Ledger
 from hal9.learning.prompts import Canary, PromptBook

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hal9.errors import ChangeUnknown, LedgerBroken
+from hal9.errors.learning import ChangeUnknown, LedgerBroken
 from hal9.memory import MemoryStore
 from hal9.signals import new_id
 

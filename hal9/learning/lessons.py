@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hal9.errors import LimitError, MemoryInvalid, MindError
+from hal9.errors.base import LimitError, MindError
+from hal9.errors.memory import MemoryInvalid
 from hal9.journal.tasks import TaskRow
 from hal9.learning.critic import key_line
 from hal9.learning.feedback import Feedback

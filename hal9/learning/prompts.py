@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hal9.errors import PromptgramError, PromptgramMergeConflict
+from hal9.errors.base import PromptgramError
+from hal9.errors.promptgram import PromptgramMergeConflict
 from hal9.learning.switches import Switches
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, merge

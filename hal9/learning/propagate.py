@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hal9.errors import GradientRefused
+from hal9.errors.learning import GradientRefused
 from hal9.learning.path import TaskPath
 from hal9.settings import BackwardPropagationSettings
 from hal9.signals import ErrorGradient, Signal

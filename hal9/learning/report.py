@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from hal9.errors import ReportExtraMissing, ReportUnwritable
+from hal9.errors.learning import ReportExtraMissing, ReportUnwritable
 from hal9.learning.ledger import Ledger
 from hal9.learning.metrics import Figure, Judged, Metrics, judged_tasks, measure, wilson
 from hal9.learning.report_drawing import Bars, Chart, Curve, Stack, draw_png, draw_svg

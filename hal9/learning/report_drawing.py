@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from hal9.errors import ReportExtraMissing
+from hal9.errors.learning import ReportExtraMissing
 
 __all__ = ["Bars", "Curve", "Stack", "draw_png", "draw_svg"]
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hal9.errors import PromptgramMergeConflict, RollbackBlocked, RollbackToFuture
+from hal9.errors.learning import RollbackBlocked, RollbackToFuture
+from hal9.errors.promptgram import PromptgramMergeConflict
 from hal9.learning.gate import CHANGES, Gate
 from hal9.learning.ledger import Change, Ledger
 from hal9.learning.prompts import PromptBook

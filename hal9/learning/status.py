@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hal9.errors import ChangeUnknown
+from hal9.errors.learning import ChangeUnknown
 from hal9.learning.explain import change_as_json
 from hal9.learning.gate import CHANGES
 from hal9.learning.ledger import Ledger

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hal9.errors import DatabaseDamaged
+from hal9.errors.database import DatabaseDamaged
 from hal9.memory.mitigations import MitigationBook, mitigation_hash
 from hal9.memory.records import Scope, SolvedExample
 from hal9.memory.store import MemoryStore, content_hash

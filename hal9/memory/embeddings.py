@@ -1,6 +1,6 @@
 """Which embedder: chosen by name, never silently replaced."""
 
-from hal9.errors import EmbedderUnknown, MemoryInvalid
+from hal9.errors.memory import EmbedderUnknown, MemoryInvalid
 from hal9.memory.protocol import Embedder
 
 __all__ = ["DEFAULT_EMBEDDER", "EMBEDDERS", "open_embedder"]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import MemoryInvalid, MemoryMissing
+from hal9.errors.memory import MemoryInvalid, MemoryMissing
 from hal9.memory.records import (
     Mitigation,
     MitigationState,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import EmbedderUnavailable
+from hal9.errors.memory import EmbedderUnavailable
 from hal9.memory.weights import MINILM, checked, weights_folder
 
 __all__ = ["OnnxMiniLM"]

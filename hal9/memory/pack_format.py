@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from hal9.errors import PackInvalid
+from hal9.errors.memory import PackInvalid
 from hal9.memory.mitigations import MitigationPolicy
 from hal9.memory.records import Scope, SolvedExample, clean_text
 from hal9.memory.rows import content_hash

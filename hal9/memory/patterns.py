@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import MemoryMissing
+from hal9.errors.memory import MemoryMissing
 from hal9.memory.mitigations import MitigationBook
 from hal9.memory.records import NewMemory, Occurrence, Pattern, Scope, clean_text
 from hal9.memory.scope import scope_for_memory

@@ -8,7 +8,7 @@ come back.
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypeVar
 
-from hal9.errors import MemoryInvalid
+from hal9.errors.memory import MemoryInvalid
 from hal9.memory.recall import Recall
 
 __all__ = ["ChatTurn", "place", "with_rules"]

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hal9.errors import MemoryInvalid
+from hal9.errors.memory import MemoryInvalid
 from hal9.memory.matrix import VectorMatrix
 from hal9.memory.records import KINDS, Kind, Memory, Scope, clean_text
 from hal9.memory.store import MemoryStore

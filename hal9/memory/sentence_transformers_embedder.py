@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import EmbedderUnavailable
+from hal9.errors.memory import EmbedderUnavailable
 
 __all__ = ["DEFAULT_MODEL", "SentenceTransformersEmbedder"]
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from hal9.clock import Clock, SystemClock
 from hal9.database import atomic, open_database
-from hal9.errors import DatabaseDamaged, MemoryClosed, MemoryInvalid, MemoryMissing, MemoryUnwritable
+from hal9.errors.database import DatabaseDamaged
+from hal9.errors.memory import MemoryClosed, MemoryInvalid, MemoryMissing, MemoryUnwritable
 from hal9.memory.migrations import MIGRATIONS
 from hal9.memory.protocol import Embedder
 from hal9.memory.records import KINDS, Memory, NewMemory, Outcome, clean_text

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from hal9.errors import MemoryInvalid
+from hal9.errors.memory import MemoryInvalid
 from hal9.memory.records import ANY, Scope, clean_text
 
 __all__ = ["code_of", "facts_of_correction", "template_rule"]

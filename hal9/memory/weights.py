@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hal9.errors import EmbedderUnavailable, WeightsMismatch, WeightsNotFetched
+from hal9.errors.memory import EmbedderUnavailable, WeightsMismatch, WeightsNotFetched
 
 __all__ = ["MINILM", "WeightFile", "checked", "fetch", "weights_folder"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
-from hal9.errors import AgentFailed, AgentMissing, GrammarUnsupported, MindReplyInvalid, MindTimeout
+from hal9.errors.minds import AgentFailed, AgentMissing, GrammarUnsupported, MindReplyInvalid, MindTimeout
 from hal9.minds.prices import Quote, bound_tokens
 from hal9.minds.protocol import Message, OnToken, Reply, Request, Usage
 from hal9.minds.schema import schema_instruction

@@ -3,7 +3,7 @@
 import time
 import uuid
 
-from hal9.errors import (
+from hal9.errors.minds import (
     AgentMissing,
     GrammarUnsupported,
     MindClosed,

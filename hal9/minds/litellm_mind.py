@@ -7,11 +7,11 @@ import time
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from hal9.errors import (
+from hal9.errors.base import MindError
+from hal9.errors.minds import (
     GrammarUnsupported,
     MindBroken,
     MindContextExceeded,
-    MindError,
     MindRateLimited,
     MindRefusedKey,
     MindRefusedRequest,

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hal9.errors import MindClosed, MindUnreachable, RuntimeMissing
+from hal9.errors.minds import MindClosed, MindUnreachable, RuntimeMissing
 from hal9.minds.models import default_model, installed
 from hal9.minds.openai_http import ChatClient, Endpoint
 from hal9.minds.prices import Price, Quote

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from hal9.errors import ModelMissing, ModelUnknown
+from hal9.errors.minds import ModelMissing, ModelUnknown
 
 __all__ = [
     "Model",

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hal9.errors import UnknownMind
+from hal9.errors.minds import UnknownMind
 from hal9.limits import BudgetBook
 from hal9.minds.agents import AGENTS, AgentMind, AgentSettings
 from hal9.minds.budgeted import BudgetedMind

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from hal9.errors import (
+from hal9.errors.base import MindError
+from hal9.errors.minds import (
     GrammarUnsupported,
     MindBroken,
     MindClosed,
     MindContextExceeded,
-    MindError,
     MindRateLimited,
     MindRefusedKey,
     MindRefusedRequest,

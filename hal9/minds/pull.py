@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hal9.errors import ModelDamaged, ModelDiskFull, ModelUnavailable
+from hal9.errors.minds import ModelDamaged, ModelDiskFull, ModelUnavailable
 from hal9.minds.models import Model, Source, find_model, models_folder
 
 if TYPE_CHECKING:

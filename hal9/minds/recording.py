@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hal9.errors import RecordingDamaged, ReplayMiss
+from hal9.errors.minds import RecordingDamaged, ReplayMiss
 from hal9.minds.prices import Quote
 from hal9.minds.protocol import Mind, OnToken, Reply, Request, Usage
 from hal9.minds.wrapping import WrappingMind

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import MindBroken, MindRateLimited, MindTimeout, MindUnreachable
+from hal9.errors.minds import MindBroken, MindRateLimited, MindTimeout, MindUnreachable
 from hal9.minds.protocol import Mind, OnToken, Reply, Request
 
 if TYPE_CHECKING:

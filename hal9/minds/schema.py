@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from hal9.errors import MindReplyInvalid
+from hal9.errors.minds import MindReplyInvalid
 from hal9.minds.protocol import OnToken, Reply, Request, Usage
 
 __all__ = ["answer", "constrainable", "correct", "json_values", "problems", "schema_instruction"]

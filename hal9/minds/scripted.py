@@ -8,7 +8,7 @@ from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Self
 
-from hal9.errors import ScriptExhausted
+from hal9.errors.minds import ScriptExhausted
 from hal9.minds.prices import Quote, bound_tokens
 from hal9.minds.protocol import OnToken, Reply, Request, Usage
 from hal9.minds.schema import answer

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
-from hal9.errors import LocalMemoryShort, LocalStartFailed, RuntimeMissing
+from hal9.errors.minds import LocalMemoryShort, LocalStartFailed, RuntimeMissing
 from hal9.minds.machine import available_memory, free_cores
 
 __all__ = ["Address", "LocalServer", "LocalSettings", "acquire", "release", "running_servers"]

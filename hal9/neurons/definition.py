@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hal9.errors import NeuronInvalid, NeuronMissing
+from hal9.errors.neurons import NeuronInvalid, NeuronMissing
 from hal9.promptgram import Promptgram
 
 __all__ = ["NeuronDefinition", "NeuronMeta", "load_neuron", "load_neurons"]

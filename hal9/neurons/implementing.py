@@ -4,14 +4,13 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hal9.errors import (
+from hal9.errors.neurons import ReplyUnusable, TurnFailed
+from hal9.errors.workbench import (
     ActionNotPermitted,
     FileNotText,
     FileTooLarge,
     PathOutsideWorkspace,
-    ReplyUnusable,
     SandboxUnavailable,
-    TurnFailed,
     WorkspaceMissing,
 )
 from hal9.minds.protocol import Message

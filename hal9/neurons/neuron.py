@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hal9.bus import Outcome
-from hal9.errors import TurnFailed
+from hal9.errors.neurons import TurnFailed
 from hal9.journal import tasks, work
 from hal9.journal.work import Part, Work
 from hal9.neurons.definition import NeuronDefinition, neuron_meta

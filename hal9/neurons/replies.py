@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hal9.errors import ReplyUnusable
+from hal9.errors.neurons import ReplyUnusable
 
 __all__ = ["Implementation", "PlannedPart", "Split", "WrittenFile", "parse_implementation", "parse_split"]
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from hal9.errors import ReplyUnusable, TurnFailed
+from hal9.errors.neurons import ReplyUnusable, TurnFailed
 from hal9.journal.work import Part, Work
 from hal9.neurons.prompting import compose_split, compose_synthesis
 from hal9.neurons.replies import Split, parse_split

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hal9.clock import Clock
-from hal9.errors import LimitError, MindError, TurnFailed
+from hal9.errors.base import LimitError, MindError
+from hal9.errors.neurons import TurnFailed
 from hal9.journal import Journal
 from hal9.memory import Recall
 from hal9.minds.protocol import Message, OnToken, Reply, Request

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hal9.errors import Hal9Error
+from hal9.errors.base import Hal9Error
 from hal9.passing.demos import DEMOS
 from hal9.passing.pictures import save
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hal9.errors import PassingExtraMissing, PassingInvalid
+from hal9.errors.passing import PassingExtraMissing, PassingInvalid
 from hal9.passing.factors import FactorGraph
 from hal9.passing.inference import Inference
 from hal9.passing.result import Array

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hal9.errors import PassingInvalid
+from hal9.errors.passing import PassingInvalid
 from hal9.passing.graph import Graph
 from hal9.passing.result import Array, OnFailure, Passing, fixed_point
 

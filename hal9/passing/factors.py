@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from hal9.errors import PassingInvalid, TableBudgetExceeded
+from hal9.errors.passing import PassingInvalid, TableBudgetExceeded
 from hal9.passing.inference import Inference, Mode
 from hal9.passing.junction import JunctionTree
 from hal9.passing.loopy import Loopy, LoopyPlan

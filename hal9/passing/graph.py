@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hal9.errors import GraphInvalid
+from hal9.errors.passing import GraphInvalid
 from hal9.passing.result import Array
 from hal9.passing.structure import colour_nodes, reverse_edges, stable_order
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from hal9.errors import PassingInvalid
+from hal9.errors.passing import PassingInvalid
 from hal9.passing.result import Array
 
 __all__ = ["Inference", "Marginals", "Method", "Mode"]

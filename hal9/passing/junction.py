@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hal9.errors import EvidenceContradictory
+from hal9.errors.passing import EvidenceContradictory
 from hal9.passing.inference import Inference, Marginals, Mode
 from hal9.passing.potentials import Local, Potentials, logsumexp
 from hal9.passing.result import Array

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hal9.errors import EvidenceContradictory, PassingInvalid
+from hal9.errors.passing import EvidenceContradictory, PassingInvalid
 from hal9.passing.bethe import Bethe
 from hal9.passing.graph import Graph
 from hal9.passing.inference import Inference, Marginals, Mode

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hal9.errors import PassingExtraMissing, PassingInvalid
+from hal9.errors.passing import PassingExtraMissing, PassingInvalid
 from hal9.passing.result import Array
 
 __all__ = ["Axes", "Demo", "image", "lines", "save"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hal9.errors import PassingInvalid
+from hal9.errors.passing import PassingInvalid
 from hal9.passing.result import Array
 
 __all__ = ["Group", "Local", "Potentials", "logsumexp", "score_group"]

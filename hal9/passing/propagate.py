@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from hal9.errors import PassingInvalid
+from hal9.errors.passing import PassingInvalid
 from hal9.passing.graph import Graph
 from hal9.passing.result import Array, OnFailure, Passing, fixed_point
 from hal9.passing.segments import Aggregate, Segments

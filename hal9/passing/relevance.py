@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hal9.errors import PassingInvalid
+from hal9.errors.passing import PassingInvalid
 from hal9.passing.attention import attention
 from hal9.passing.graph import Graph
 from hal9.passing.pagerank import PageRank, personalized_pagerank, restart_vector

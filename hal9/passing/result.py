@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hal9.errors import PassingDiverged
+from hal9.errors.passing import PassingDiverged
 
 __all__ = ["Array", "ConvergenceWarning", "OnFailure", "Passing", "fixed_point", "report_failure"]
 

@@ -9,7 +9,12 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Self
 
-from hal9.errors import PromptgramMetadataInvalid, PromptgramSyntax, ProtocolSectionStored, ReversalMismatch
+from hal9.errors.promptgram import (
+    PromptgramMetadataInvalid,
+    PromptgramSyntax,
+    ProtocolSectionStored,
+    ReversalMismatch,
+)
 from hal9.promptgram.edits import (
     IMMUTABLE_SECTIONS,
     PROTOCOL_SECTIONS,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any, Final, Literal, Self, get_args
 
-from hal9.errors import (
+from hal9.errors.promptgram import (
     EditChangesNothing,
     EditContentInvalid,
     EditTargetAbsent,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from hal9.errors import PromptgramMergeConflict
+from hal9.errors.promptgram import PromptgramMergeConflict
 from hal9.promptgram.document import Promptgram
 from hal9.promptgram.edits import MUTABLE_SECTIONS
 from hal9.promptgram.items import plain

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from hal9.errors import PromptgramMetadataInvalid
+from hal9.errors.promptgram import PromptgramMetadataInvalid
 from hal9.promptgram.edits import forbidden_characters
 
 __all__ = ["LINEAGE_KEYS", "Meta", "dump_toml"]

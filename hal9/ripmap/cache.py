@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import CacheUnusable
 from hal9.ripmap.packing import FORMAT
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class ContentStore:
         import sqlite3  # noqa: PLC0415
 
         from hal9.database import open_database  # noqa: PLC0415 - costs what a warm start can save
-        from hal9.errors import DatabaseDamaged, DatabaseTooNew  # noqa: PLC0415
+        from hal9.errors.database import DatabaseDamaged, DatabaseTooNew  # noqa: PLC0415
 
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -132,7 +132,7 @@ class ContentStore:
             detail = error.detail if isinstance(error, DatabaseDamaged) else "written by a newer version"
             return self._rebuild(detail)
         except (OSError, sqlite3.OperationalError) as error:
-            raise failures.CacheUnusable(path=str(self._path.parent), detail=str(error)) from error
+            raise CacheUnusable(path=str(self._path.parent), detail=str(error)) from error
 
     def _rebuild(self, detail: str) -> "sqlite3.Connection":
         from hal9.database import open_database  # noqa: PLC0415

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hal9 import __version__
-from hal9.ripmap import failures
+from hal9.errors.base import Hal9Error
 from hal9.ripmap.cli_common import (
     chosen_of,
     index_options,
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit:
         # Passed on here, or the next line would load every error there is.
         raise
-    except failures.Hal9Error as error:
+    except Hal9Error as error:
         click.echo(f"ripmap: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:

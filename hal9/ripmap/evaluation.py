@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import CasesInvalid
+from hal9.errors.ripmap import CasesInvalid
 from hal9.ripmap.evidence import Case, Task
 from hal9.ripmap.index import Index
 from hal9.ripmap.metrics import (

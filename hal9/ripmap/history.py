@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import GitFailed
 from hal9.ripmap.cache import read_sealed_file, write_sealed_file
 from hal9.ripmap.model import Commit
 from hal9.ripmap.packing import FORMAT
@@ -82,10 +82,10 @@ def run_git(root: Path, *arguments: str) -> bytes:
     try:
         done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise failures.GitFailed(root=str(root), command=" ".join(arguments), detail=str(error)) from error
+        raise GitFailed(root=str(root), command=" ".join(arguments), detail=str(error)) from error
     if done.returncode != 0:
         detail = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
-        raise failures.GitFailed(root=str(root), command=" ".join(arguments), detail=detail)
+        raise GitFailed(root=str(root), command=" ".join(arguments), detail=detail)
     return done.stdout
 
 
@@ -147,7 +147,7 @@ def _head_of(marker: Path) -> str | None:
 def _asked_head(root: Path) -> str | None:
     try:
         return run_git(root, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip() or None
-    except failures.GitFailed:
+    except GitFailed:
         # No commit yet, or git is not installed: there is no history to read.
         return None
 
@@ -276,26 +276,18 @@ class BlobReader:
                         stderr=subprocess.DEVNULL,
                     )
                 except OSError as error:
-                    raise failures.GitFailed(
-                        root=str(self._root), command="cat-file", detail=str(error)
-                    ) from error
+                    raise GitFailed(root=str(self._root), command="cat-file", detail=str(error)) from error
             stdin, stdout = self._process.stdin, self._process.stdout
             if stdin is None or stdout is None:
-                raise failures.GitFailed(
-                    root=str(self._root), command="cat-file", detail="its pipes are closed"
-                )
+                raise GitFailed(root=str(self._root), command="cat-file", detail="its pipes are closed")
             try:
                 stdin.write(f"{blob}\n".encode())
                 stdin.flush()
                 header = stdout.readline().split()
             except OSError as error:
-                raise failures.GitFailed(
-                    root=str(self._root), command="cat-file", detail=str(error)
-                ) from error
+                raise GitFailed(root=str(self._root), command="cat-file", detail=str(error)) from error
             if not header:
-                raise failures.GitFailed(
-                    root=str(self._root), command="cat-file", detail="it ended unexpectedly"
-                )
+                raise GitFailed(root=str(self._root), command="cat-file", detail="it ended unexpectedly")
             if len(header) < 3:
                 return None
             content = stdout.read(int(header[2]))

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import FileNotIndexed
 from hal9.ripmap.cache import ContentStore, read_sealed_file, remove_stale, write_sealed_file
 from hal9.ripmap.discovery import Tree
 from hal9.ripmap.entries import Entry, artifact_key, blob_id, entry_fingerprint, extraction_key, record_of
@@ -109,7 +109,7 @@ class Index:
         try:
             return self._positions[path]
         except KeyError:
-            raise failures.FileNotIndexed(path=path, root=str(self.root)) from None
+            raise FileNotIndexed(path=path, root=str(self.root)) from None
 
     def file(self, path: str) -> FileRecord:
         """The record of one file.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import SymbolUnknown
 from hal9.ripmap.index import Index
 from hal9.ripmap.opening import open_index, still_current
 from hal9.ripmap.settings import IndexSettings, load_settings
@@ -169,7 +169,7 @@ def find_symbol(index: Index, name: str) -> list[Found]:
         known = {names[number] for number in set(terrain.symbols.name.tolist())}
         close = sorted(text for text in known if abs(len(text) - len(last)) <= _NEAR)
         near = tuple(difflib.get_close_matches(last, close, 3))
-        raise failures.SymbolUnknown(name=name, root=str(index.root), near=near)
+        raise SymbolUnknown(name=name, root=str(index.root), near=near)
     return found
 
 

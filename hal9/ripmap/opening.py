@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import CacheUnusable, NotARepository
 from hal9.ripmap.cache import ContentStore
 from hal9.ripmap.discovery import Selection, Signature, Tree, digest_of, recheck, walk
 from hal9.ripmap.entries import Entry, extraction_key
@@ -52,7 +52,7 @@ class _Opening:
             return None
         try:
             return ContentStore(self.settings.folder, self.notify)
-        except failures.CacheUnusable as error:
+        except CacheUnusable as error:
             self.notify(str(error))
             return None
 
@@ -151,10 +151,10 @@ def _folder(path: Path) -> Path:
     try:
         if not path.is_dir():
             detail = "it is not a folder" if path.exists() else "there is no such folder"
-            raise failures.NotARepository(path=str(path), detail=detail)
+            raise NotARepository(path=str(path), detail=detail)
         return path.resolve()
     except (OSError, ValueError) as error:
-        raise failures.NotARepository(path=str(path), detail=str(error)) from error
+        raise NotARepository(path=str(path), detail=str(error)) from error
 
 
 def _refreshed(

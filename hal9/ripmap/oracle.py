@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hal9.errors import CasesInvalid, CasesUnwritable
+from hal9.errors.ripmap import CasesInvalid, CasesUnwritable
 from hal9.ripmap.evaluation import RankingCase
 from hal9.ripmap.history import read_history, run_git
 from hal9.ripmap.index import Index

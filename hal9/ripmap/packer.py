@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import BudgetTooSmall
 from hal9.ripmap.badges import badges_of, lives_of
 from hal9.ripmap.calls import call_table
 from hal9.ripmap.index import Index
@@ -138,7 +138,7 @@ def compose(
         BudgetTooSmall: not even one line fits.
     """
     if options.tokens < _LEAST_TOKENS:
-        raise failures.BudgetTooSmall(tokens=options.tokens, least=_LEAST_TOKENS)
+        raise BudgetTooSmall(tokens=options.tokens, least=_LEAST_TOKENS)
     ranked = ranking.positions(options.limit)
     view = MapView(index.root.name or str(index.root), total_files=len(index), ranked_files=len(ranked))
     view.budget = options.tokens

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import ParameterInvalid
 
 __all__ = ["PARAMETERS", "Parameter", "Parameters", "parameter_table", "parameters_schema"]
 
@@ -310,15 +310,11 @@ def _checked(name: str, value: Any) -> float:
         from difflib import get_close_matches  # noqa: PLC0415 - only a wrong name is compared with others
 
         near = get_close_matches(name, PARAMETERS, n=1)
-        raise failures.ParameterInvalid(
-            name=name, detail="no such parameter", nearest=near[0] if near else ""
-        )
+        raise ParameterInvalid(name=name, detail="no such parameter", nearest=near[0] if near else "")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise failures.ParameterInvalid(name=name, detail=f"{value!r} is no finite number")
+        raise ParameterInvalid(name=name, detail=f"{value!r} is no finite number")
     if not item.low <= value <= item.high:
-        raise failures.ParameterInvalid(
-            name=name, detail=f"{value:g} is outside {item.low:g} to {item.high:g}"
-        )
+        raise ParameterInvalid(name=name, detail=f"{value:g} is outside {item.low:g} to {item.high:g}")
     return float(value)
 
 

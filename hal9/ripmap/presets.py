@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import ParameterInvalid, PresetInvalid
 from hal9.ripmap.model import Role
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.terrain import Terrain
@@ -151,12 +151,12 @@ def load_preset(name: str | Path, root: Path | None = None) -> Preset:
         path = next((file for file in candidates if file.is_file()), path)
         if not path.is_file():
             known = ", ".join(list_presets(root)) or "none"
-            raise failures.PresetInvalid(name=str(name), detail=f"there is no such preset (known: {known})")
+            raise PresetInvalid(name=str(name), detail=f"there is no such preset (known: {known})")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return _preset(path.stem, values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, failures.ParameterInvalid) as error:
-        raise failures.PresetInvalid(name=str(path), detail=f"{type(error).__name__}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ParameterInvalid) as error:
+        raise PresetInvalid(name=str(path), detail=f"{type(error).__name__}: {error}") from error
 
 
 def _preset(name: str, values: dict[str, Any]) -> Preset:

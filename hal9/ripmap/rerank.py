@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import RerankerMissing, RerankFailed
+from hal9.errors.ripmap import RerankerMissing, RerankFailed
 from hal9.ripmap.ranking import Ranking
 
 __all__ = [

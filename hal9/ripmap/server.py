@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hal9 import __version__
-from hal9.errors import Hal9Error, OutsideRoots, RipmapExtraMissing
+from hal9.errors.base import Hal9Error
+from hal9.errors.ripmap import OutsideRoots, RipmapExtraMissing
 from hal9.ripmap.index import Index
 from hal9.ripmap.mapper import Mapper, Question, explain_text, find_symbol
 from hal9.ripmap.packer import MapOptions

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import RipmapConfigWrong
 
 __all__ = ["IndexSettings", "default_cache_dir", "load_settings"]
 
@@ -96,7 +96,7 @@ def _read(path: Path, raw: bytes, *, nested: bool) -> dict[str, Any]:
     try:
         table = tomllib.loads(raw.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise failures.RipmapConfigWrong(path=str(path), detail=str(error)) from error
+        raise RipmapConfigWrong(path=str(path), detail=str(error)) from error
     if nested:
         table = table.get("tool", {}).get("ripmap", {})
     values: dict[str, Any] = {}
@@ -104,16 +104,16 @@ def _read(path: Path, raw: bytes, *, nested: bool) -> dict[str, Any]:
     for key, value in table.items():
         if key not in known:
             detail = f"unknown key {key!r}; known: {', '.join(sorted(known))}"
-            raise failures.RipmapConfigWrong(path=str(path), detail=detail)
+            raise RipmapConfigWrong(path=str(path), detail=detail)
         default = known[key].default
         if isinstance(default, tuple):
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise failures.RipmapConfigWrong(
+                raise RipmapConfigWrong(
                     path=str(path), detail=f"{key} must be a list of strings, not {value!r}"
                 )
             values[key] = tuple(value)
         elif type(value) is not type(default) or (isinstance(value, int) and value < 0):
-            raise failures.RipmapConfigWrong(
+            raise RipmapConfigWrong(
                 path=str(path),
                 detail=f"{key} must be {type(default).__name__} and not negative, not {value!r}",
             )

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from hal9.ripmap import failures
+from hal9.errors.ripmap import TokenizerUnusable
 
 __all__ = ["TokenCounter", "estimate_tokens", "token_counter"]
 
@@ -114,7 +114,7 @@ def _tiktoken(encoding: str) -> TokenCounter:
     try:
         found = import_module("tiktoken").get_encoding(encoding)
     except (ImportError, ValueError, OSError) as error:
-        raise failures.TokenizerUnusable(name=f"tiktoken:{encoding}", detail=str(error)) from error
+        raise TokenizerUnusable(name=f"tiktoken:{encoding}", detail=str(error)) from error
     return TokenCounter(f"tiktoken:{encoding}", lambda text: len(found.encode_ordinary(text)), exact=True)
 
 
@@ -122,11 +122,9 @@ def _tokenizers(path: str) -> TokenCounter:
     try:
         found = import_module("tokenizers").Tokenizer.from_file(path)
     except ImportError as error:
-        raise failures.TokenizerUnusable(
-            name=path, detail="the package tokenizers is not installed"
-        ) from error
+        raise TokenizerUnusable(name=path, detail="the package tokenizers is not installed") from error
     except Exception as error:
-        raise failures.TokenizerUnusable(name=path, detail=str(error)) from error
+        raise TokenizerUnusable(name=path, detail=str(error)) from error
 
     def count(text: str) -> int:
         return len(found.encode(text, add_special_tokens=False).ids)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from hal9 import __version__
-from hal9.errors import Hal9Error, RipmapExtraMissing, WatchRefused
+from hal9.errors.base import Hal9Error
+from hal9.errors.ripmap import RipmapExtraMissing, WatchRefused
 from hal9.ripmap.cli_common import use_mapper
 from hal9.ripmap.mapper import Mapper, Question
 from hal9.ripmap.warm import receive, send, socket_path

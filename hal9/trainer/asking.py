@@ -3,14 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from hal9.errors import (
-    AgentMissing,
-    Hal9Error,
-    MindRefusedKey,
-    ModelMissing,
-    PriceUnknown,
-    RuntimeMissing,
-)
+from hal9.errors.base import Hal9Error
+from hal9.errors.limits import PriceUnknown
+from hal9.errors.minds import AgentMissing, MindRefusedKey, ModelMissing, RuntimeMissing
 from hal9.minds.protocol import Mind, Reply, Request
 
 __all__ = ["HOPELESS", "Stopped", "think_unless"]

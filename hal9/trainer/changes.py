@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hal9.clock import Clock
-from hal9.errors import TrainingRunUnknown
+from hal9.errors.trainer import TrainingRunUnknown
 from hal9.learning import Adjuster, Change, Gate, Ledger, PromptBook, Rollback, Stability, Switches
 from hal9.learning.gate import CHANGES, mcnemar_worse
 from hal9.memory import MemoryStore

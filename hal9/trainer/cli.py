@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from hal9.errors import Hal9Error, PriceUnknown
+from hal9.errors.base import Hal9Error
+from hal9.errors.limits import PriceUnknown
 
 __all__ = ["main", "train_command"]
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hal9.errors import CorpusUnavailable, TrainerSettingInvalid
+from hal9.errors.trainer import CorpusUnavailable, TrainerSettingInvalid
 from hal9.ripmap.evaluation import PreparedCase, RankingCase, prepare_cases, read_cases
 from hal9.ripmap.index import Index
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import EvaluationFailed
+from hal9.errors.trainer import EvaluationFailed
 from hal9.ripmap.evaluation import PreparedCase
 from hal9.ripmap.metrics import CUTS, accuracy_at, ndcg_at, reciprocal_rank
 from hal9.ripmap.parameters import Parameters

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import LimitError, MindError, MindReplyInvalid
+from hal9.errors.base import LimitError, MindError
+from hal9.errors.minds import MindReplyInvalid
 from hal9.minds.protocol import Message, Mind, Reply, Request, Usage
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import OptimiserMissing, ScratchpadInvalid, TrainingRunExists
+from hal9.errors.trainer import OptimiserMissing, ScratchpadInvalid, TrainingRunExists
 from hal9.limits import BudgetBook
 from hal9.minds.protocol import Usage
 from hal9.ripmap.parameters import Parameters

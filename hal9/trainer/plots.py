@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hal9.errors import OptimiserMissing
+from hal9.errors.trainer import OptimiserMissing
 from hal9.ripmap.parameters import PARAMETERS
 from hal9.trainer.outer_prompting import Measured
 from hal9.trainer.scratchpad import Scratchpad

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal9.belief import Bench, Evidence, LocalHost, LogEntry, Policy, Population, PromptgramSpace
-from hal9.errors import EditError
+from hal9.errors.promptgram import EditError
 from hal9.promptgram import Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.changes import MeasuredEdit

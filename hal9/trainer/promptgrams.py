@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hal9.errors import ScratchpadInvalid
+from hal9.errors.trainer import ScratchpadInvalid
 from hal9.promptgram import Promptgram
 from hal9.promptgram.meta import dump_toml
 

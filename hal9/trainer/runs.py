@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hal9.errors import ScratchpadInvalid, TrainingRunExists, TrainingRunUnknown
+from hal9.errors.trainer import ScratchpadInvalid, TrainingRunExists, TrainingRunUnknown
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.corpus import Corpus
 from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from hal9.errors import ScratchpadInvalid
+from hal9.errors.trainer import ScratchpadInvalid
 
 __all__ = ["SCHEMA_VERSION", "Scratchpad", "write_json"]
 

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hal9.errors import OptimiserMissing, TrainerSettingInvalid, UnknownMind
+from hal9.errors.minds import UnknownMind
+from hal9.errors.trainer import OptimiserMissing, TrainerSettingInvalid
 from hal9.limits import BudgetBook, Limit
 from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import TrainerSettingInvalid
+from hal9.errors.trainer import TrainerSettingInvalid
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.weighing import WeighedCase
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors import OptimiserMissing, TrainerSettingInvalid
+from hal9.errors.trainer import OptimiserMissing, TrainerSettingInvalid
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.space import DIRECTIONS, MAGNITUDES, Change, Space, apply_changes
 

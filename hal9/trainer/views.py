@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hal9.errors import Hal9Error
+from hal9.errors.base import Hal9Error
 from hal9.learning import Change
 from hal9.trainer.runs import list_runs, load_run
 from hal9.trainer.scratchpad import Scratchpad

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hal9.errors import TrainerSettingInvalid
+from hal9.errors.trainer import TrainerSettingInvalid
 from hal9.trainer.corpus import check_queries
 from hal9.trainer.outer_session import OuterOptions, train_outer
 from hal9.trainer.scratchpad import Scratchpad

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from hal9.clock import Clock, SystemClock
-from hal9.errors import EditError, LimitError, MindError, ScratchpadInvalid
+from hal9.errors.base import LimitError, MindError
+from hal9.errors.promptgram import EditError
+from hal9.errors.trainer import ScratchpadInvalid
 from hal9.minds.protocol import Message, Mind, Request, Usage
 from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
 from hal9.ripmap.parameters import Parameters

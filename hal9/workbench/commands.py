@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hal9.errors import CommandNotFound
+from hal9.errors.workbench import CommandNotFound
 from hal9.processes import end_group
 from hal9.workbench.sandbox import Sandbox
 

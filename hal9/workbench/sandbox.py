@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hal9.errors import SandboxUnavailable
+from hal9.errors.workbench import SandboxUnavailable
 
 __all__ = ["Sandbox", "choose_sandbox"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hal9.errors import ActionNotPermitted
+from hal9.errors.workbench import ActionNotPermitted
 from hal9.settings import LayerPermissions, WorkbenchSettings
 from hal9.signals import CheckReport, FileChange
 from hal9.workbench.commands import CommandResult, Limits, run_command

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hal9.errors import FileNotText, FileTooLarge, PathOutsideWorkspace, WorkspaceMissing, WorkspaceUnwritable
+from hal9.errors.workbench import (
+    FileNotText,
+    FileTooLarge,
+    PathOutsideWorkspace,
+    WorkspaceMissing,
+    WorkspaceUnwritable,
+)
 from hal9.signals import FileChange
 
 __all__ = ["FileEdit", "Workspace"]

@@ -32,12 +32,7 @@ from hal9.belief import (
 )
 from hal9.belief.landscapes import Landscape, RandomMutation, peaks, rugged
 from hal9.belief.pictures import draw_genealogy, draw_scores
-from hal9.errors import (
-    BeliefMergeConflict,
-    BeliefSignalInvalid,
-    EvaluationIncomplete,
-    NodeHostFailed,
-)
+from hal9.errors.belief import BeliefMergeConflict, BeliefSignalInvalid, EvaluationIncomplete, NodeHostFailed
 from hal9.promptgram import Edit, Promptgram
 from tests.belief.support import bench_of, log_of, population_on, run_on
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal9.bus import BrokerAddress, topics
-from hal9.errors import BrokerAddressInvalid, BrokerInsecure, BrokerUnreachable, TopicInvalid
+from hal9.errors.bus import BrokerAddressInvalid, BrokerInsecure, BrokerUnreachable, TopicInvalid
 from tests.bus.harness import free_port
 
 

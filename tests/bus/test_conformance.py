@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hal9.bus import Bus, Incoming, LastWill
-from hal9.errors import BrokerRefused, BrokerUnreachable
+from hal9.errors.bus import BrokerRefused, BrokerUnreachable
 from tests.bus.harness import Broker
 
 INBOX = "hal9/test/in/node/+/+"

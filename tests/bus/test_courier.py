@@ -10,15 +10,9 @@ from pathlib import Path
 import pytest
 
 from hal9.bus import CourierSettings, LoopbackBroker, Outcome
-from hal9.errors import (
-    CourierClosed,
-    MindError,
-    NotHosted,
-    OutboxFull,
-    RetentionTooShort,
-    SignalOversize,
-    TopicInvalid,
-)
+from hal9.errors.base import MindError
+from hal9.errors.bus import CourierClosed, NotHosted, OutboxFull, RetentionTooShort, TopicInvalid
+from hal9.errors.signals import SignalOversize
 from hal9.journal import inbox, outbox
 from hal9.signals import ProgressPayload, Signal, StatusPayload, encode
 from tests.bus.nodes import QUICK, node, recording, task

@@ -15,7 +15,7 @@ from hal9.bus import EmbeddedBroker, MqttBus, StoreLimits, neuron_user, node_use
 from hal9.bus.embedded import ADMIN
 from hal9.bus.nats_config import find_server
 from hal9.bus.server_process import is_our_server
-from hal9.errors import BrokerBinaryUnusable, BrokerRefused, BrokerStoreInUse
+from hal9.errors.bus import BrokerBinaryUnusable, BrokerRefused, BrokerStoreInUse
 
 USERS = [node_user("test", "daemon")]
 

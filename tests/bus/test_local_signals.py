@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hal9.bus import LoopbackBroker, Outcome
-from hal9.errors import NotHosted, SignalOversize
+from hal9.errors.bus import NotHosted
+from hal9.errors.signals import SignalOversize
 from hal9.journal import inbox, outbox
 from hal9.signals import ResultPayload, Signal, encode
 from tests.bus.nodes import QUICK, Node, node, recording, task

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hal9.bus import BrokerAddress, MqttBus
-from hal9.errors import BrokerUnreachable
+from hal9.errors.bus import BrokerUnreachable
 from tests.bus.harness import free_port, mosquitto_missing
 
 pytestmark = pytest.mark.mosquitto

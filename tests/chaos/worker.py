@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hal9.bus import BrokerAddress, Courier, CourierSettings, Failure, MqttBus, Outcome, RetryPolicy
-from hal9.errors import MindError
+from hal9.errors.base import MindError
 from hal9.journal import Journal
 from hal9.signals import ErrorDetail, ResultPayload, Signal, TaskPayload
 

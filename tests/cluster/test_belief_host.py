@@ -15,7 +15,7 @@ from hal9.belief.landscapes import Landscape, rugged
 from hal9.belief.space import Choice
 from hal9.bus import EmbeddedBroker, neuron_user, node_user
 from hal9.cluster.belief_host import BusHost
-from hal9.errors import NodeHostFailed
+from hal9.errors.belief import NodeHostFailed
 from tests.belief.support import bench_of, log_of, population_on
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hal9.cluster import Home
-from hal9.errors import TaskFinished, TaskInvalid, TaskUnknown
+from hal9.errors.cluster import TaskFinished, TaskInvalid, TaskUnknown
 from tests.conftest import Script, edit_settings, running_cluster
 
 OBJECTIVE = "Write add(a, b) in adder.py"

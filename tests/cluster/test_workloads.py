@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hal9.cluster import Home, connect
-from hal9.errors import TaskInvalid
+from hal9.errors.cluster import TaskInvalid
 from tests.chaos.test_cluster_kill import start, stop, wait_ready
 from tests.conftest import Script, running_cluster
 

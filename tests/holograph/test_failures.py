@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import hal9.holograph
-from hal9.errors import MindUnreachable, NoOutcome, UnknownVariable
+from hal9.errors.holograph import NoOutcome, UnknownVariable
+from hal9.errors.minds import MindUnreachable
 from hal9.holograph import Drawn, DrawnEdge, causes, dot, svg
 from hal9.minds import Request, ScriptedMind
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.errors import MindUnreachable, RunBusy, RunDiffers, RunNotFound, StoreUnusable
+from hal9.errors.holograph import RunBusy, RunDiffers, RunNotFound, StoreUnusable
+from hal9.errors.minds import MindUnreachable
 from hal9.holograph import (
     Inquiry,
     MindAnswerer,

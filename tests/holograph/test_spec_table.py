@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hal9.errors import ContextsCyclic, ContextsDoNotOverlap, SpecInvalid, TableInvalid, TooFewRows
+from hal9.errors.holograph import ContextsCyclic, ContextsDoNotOverlap, SpecInvalid, TableInvalid, TooFewRows
 from hal9.holograph import load_problem, read_table
 
 VARIABLES = """\

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import NotStable, UnknownVariable
+from hal9.errors.holograph import NotStable, UnknownVariable
 from hal9.holograph import State, covariance, project
 from hal9.holograph.state import initial_state, project_arrays
 from tests.holograph.helpers import random_state

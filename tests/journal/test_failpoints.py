@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from hal9.errors import UnknownFailpoint
+from hal9.errors.journal import UnknownFailpoint
 from hal9.journal import failpoints
 
 

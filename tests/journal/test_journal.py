@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hal9.errors import JournalClosed, JournalInUse, JournalUnwritable
+from hal9.errors.journal import JournalClosed, JournalInUse, JournalUnwritable
 from hal9.journal import Journal
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from hal9.errors import FeedbackInvalid
+from hal9.errors.learning import FeedbackInvalid
 from hal9.learning import Detection, detect, detect_feedback, magnitude, parse_feedback
 from hal9.learning.detect import severity_of_check
 from hal9.settings import ErrorWeights, QualitySettings

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.errors import ApprovalStale, ChangeNotWaiting, ChangeUnknown, RollbackBlocked
+from hal9.errors.learning import ApprovalStale, ChangeNotWaiting, ChangeUnknown, RollbackBlocked
 from hal9.learning import CHANGES, Change, Desk, LearningEngine, ReplayCase, in_canary, mcnemar_worse
 from hal9.learning.explain import change_as_json, improvement_score
 from hal9.learning.outcomes import TaskOutcome, outcome_of, save_outcome

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hal9.errors import ArchiveInvalid, LedgerBroken, MemoryInvalid, PackInvalid
+from hal9.errors.learning import ArchiveInvalid, LedgerBroken
+from hal9.errors.memory import MemoryInvalid, PackInvalid
 from hal9.learning import (
     Critic,
     LearningEngine,

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
-from hal9.errors import ArchiveInvalid, MemoryInvalid, PackInvalid
+from hal9.errors.learning import ArchiveInvalid
+from hal9.errors.memory import MemoryInvalid, PackInvalid
 from hal9.learning import Desk, LearningEngine, export_archive, state_document
 from hal9.memory import (
     MemoryStore,

@@ -1,4 +1,4 @@
-from hal9.errors import MindUnreachable
+from hal9.errors.minds import MindUnreachable
 from hal9.learning import ChecksFirst
 from hal9.memory import MemoryStore
 from hal9.minds import ScriptedMind

@@ -10,7 +10,7 @@ import pytest
 
 from hal9.cli.app import cli, run
 from hal9.cluster import Home
-from hal9.errors import ReportExtraMissing
+from hal9.errors.learning import ReportExtraMissing
 from hal9.learning.ledger import Ledger
 from hal9.learning.metrics import judged_tasks
 from hal9.learning.report import charts, write_report

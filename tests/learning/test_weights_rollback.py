@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
-from hal9.errors import RollbackToFuture
+from hal9.errors.learning import RollbackToFuture
 from hal9.learning import LearningEngine, state_document
 from hal9.learning.routing_restore import restore_weights, weights_document
 from hal9.learning.weights import HandOver, Pick, WeightBook

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.errors import EmbedderUnavailable
+from hal9.errors.memory import EmbedderUnavailable
 from hal9.memory import Embedder, MemoryStore, Scope, open_embedder
 from hal9.memory.hashing import HashingEmbedder
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hal9.memory
-from hal9.errors import (
+from hal9.errors.memory import (
     EmbedderUnavailable,
     EmbedderUnknown,
     MemoryInvalid,

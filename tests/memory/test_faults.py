@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hal9.errors import DatabaseDamaged, MemoryUnwritable
+from hal9.errors.database import DatabaseDamaged
+from hal9.errors.memory import MemoryUnwritable
 from hal9.memory import MemoryStore, NewMemory, audit, search
 from hal9.memory.hashing import HashingEmbedder
 
@@ -171,7 +172,7 @@ def test_a_full_disk_loses_nothing_that_was_committed(tmp_path: Path) -> None:
     fill(path, 50)
     program = """
 import resource, signal, sys
-from hal9.errors import MemoryUnwritable
+from hal9.errors.memory import MemoryUnwritable
 from hal9.memory import MemoryStore, NewMemory
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with MemoryStore(sys.argv[1]) as store:

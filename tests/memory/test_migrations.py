@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hal9.errors import DatabaseTooNew
+from hal9.errors.database import DatabaseTooNew
 from hal9.memory import MemoryStore, MitigationBook, Scope, audit, recall, search
 from hal9.memory.hashing import HashingEmbedder
 from hal9.memory.migrations import MIGRATIONS

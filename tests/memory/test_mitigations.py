@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import MemoryInvalid, MemoryMissing
+from hal9.errors.memory import MemoryInvalid, MemoryMissing
 from hal9.memory import (
     HeldBackCase,
     MemoryStore,

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import PackInvalid
+from hal9.errors.memory import PackInvalid
 from hal9.memory import (
     ANY,
     Embedder,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import MemoryMissing
+from hal9.errors.memory import MemoryMissing
 from hal9.memory import (
     Embedder,
     MemoryStore,

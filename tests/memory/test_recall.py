@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import MemoryInvalid
+from hal9.errors.memory import MemoryInvalid
 from hal9.memory import (
     ANY,
     Embedder,

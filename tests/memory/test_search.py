@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
-from hal9.errors import MemoryInvalid
+from hal9.errors.memory import MemoryInvalid
 from hal9.memory import Embedder, MemoryStore, NewMemory, Scope, SearchFilter, search
 from hal9.memory.hashing import HashingEmbedder
 from hal9.memory.matrix import VectorMatrix

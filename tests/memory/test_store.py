@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
-from hal9.errors import MemoryClosed, MemoryInvalid, MemoryMissing
+from hal9.errors.memory import MemoryClosed, MemoryInvalid, MemoryMissing
 from hal9.memory import MemoryStore, NewMemory, Scope, SearchFilter, search
 from hal9.memory.hashing import HashingEmbedder
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hal9.errors import AgentFailed, AgentMissing, MindReplyInvalid, MindTimeout, PriceUnknown
+from hal9.errors.limits import PriceUnknown
+from hal9.errors.minds import AgentFailed, AgentMissing, MindReplyInvalid, MindTimeout
 from hal9.limits import BudgetBook, Limit
 from hal9.minds import (
     AGENTS,

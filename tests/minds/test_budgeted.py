@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from hal9.errors import LimitExceeded, MindBroken, MindTimeout, PriceUnknown
+from hal9.errors.limits import LimitExceeded, PriceUnknown
+from hal9.errors.minds import MindBroken, MindTimeout
 from hal9.limits import BudgetBook, Limit
 from hal9.minds import (
     BudgetedMind,

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from hal9.errors import (
+from hal9.errors.base import MindError
+from hal9.errors.minds import (
     MindBroken,
     MindContextExceeded,
-    MindError,
     MindRateLimited,
     MindRefusedKey,
     MindRefusedRequest,

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hal9.errors import (
+from hal9.errors.minds import (
     LocalMemoryShort,
     LocalStartFailed,
     MindClosed,

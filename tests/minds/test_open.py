@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import hal9.minds
-from hal9.errors import ModelMissing, ModelUnknown, RuntimeMissing, ScriptExhausted, UnknownMind
+from hal9.errors.minds import ModelMissing, ModelUnknown, RuntimeMissing, ScriptExhausted, UnknownMind
 from hal9.minds import (
     LocalMind,
     Message,

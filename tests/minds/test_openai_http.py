@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hal9.errors import (
+from hal9.errors.base import MindError
+from hal9.errors.minds import (
     GrammarUnsupported,
     MindBroken,
     MindClosed,
     MindContextExceeded,
-    MindError,
     MindRateLimited,
     MindRefusedKey,
     MindRefusedRequest,

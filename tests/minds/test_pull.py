@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from hal9.errors import ModelDamaged, ModelDiskFull, ModelUnavailable, ModelUnknown
+from hal9.errors.minds import ModelDamaged, ModelDiskFull, ModelUnavailable, ModelUnknown
 from hal9.minds import Model, Progress
 from hal9.minds.models import Source
 from hal9.minds.pull import _bytes_below, pull, pull_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hal9.errors import RecordingDamaged, ReplayMiss
+from hal9.errors.minds import RecordingDamaged, ReplayMiss
 from hal9.minds import (
     Message,
     MindSettings,

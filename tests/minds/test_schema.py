@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal9.errors import MindReplyInvalid
+from hal9.errors.minds import MindReplyInvalid
 from hal9.minds import Message, OnToken, Reply, Request, Usage, answer
 from hal9.minds.schema import constrainable, correct, json_values, problems, schema_instruction
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal9.errors import ReplyUnusable
+from hal9.errors.neurons import ReplyUnusable
 from hal9.neurons.replies import parse_implementation, parse_split
 
 FENCE = "```"

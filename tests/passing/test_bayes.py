@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hal9.errors import EvidenceContradictory, PassingExtraMissing, PassingInvalid
+from hal9.errors.passing import EvidenceContradictory, PassingExtraMissing, PassingInvalid
 from hal9.passing import BayesNet, load_bif
 
 DATA = Path(__file__).parent / "data"

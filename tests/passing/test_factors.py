@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import EvidenceContradictory, PassingDiverged, PassingInvalid, TableBudgetExceeded
+from hal9.errors.passing import EvidenceContradictory, PassingDiverged, PassingInvalid, TableBudgetExceeded
 from hal9.passing import ConvergenceWarning, FactorGraph, Inference, Loopy
 
 Factors = list[tuple[list[int], Any]]

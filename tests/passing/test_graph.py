@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import GraphInvalid
+from hal9.errors.passing import GraphInvalid
 from hal9.passing import Graph
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import PassingDiverged, PassingInvalid
+from hal9.errors.passing import PassingDiverged, PassingInvalid
 from hal9.passing import ConvergenceWarning, Graph, forward_push, personalized_pagerank
 
 

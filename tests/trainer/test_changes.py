@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hal9.errors import ChangeUnknown, RollbackBlocked
+from hal9.errors.learning import ChangeUnknown, RollbackBlocked
 from hal9.learning import Switches
 from hal9.promptgram import Edit, Promptgram
 from hal9.ripmap.parameters import Parameters

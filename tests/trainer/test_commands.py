@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from hal9.errors import (
-    AgentMissing,
-    PriceUnknown,
+from hal9.errors.limits import PriceUnknown
+from hal9.errors.minds import AgentMissing, UnknownMind
+from hal9.errors.trainer import (
     ScratchpadInvalid,
     TrainerSettingInvalid,
     TrainingRunExists,
     TrainingRunUnknown,
-    UnknownMind,
 )
 from hal9.minds.protocol import Usage
 from hal9.ripmap.parameters import Parameters

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hal9.errors import CorpusUnavailable, EvaluationFailed, TrainerSettingInvalid
+from hal9.errors.trainer import CorpusUnavailable, EvaluationFailed, TrainerSettingInvalid
 from hal9.ripmap.evaluation import Evaluator
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.corpus import Corpus, find_corpus, localization_corpus

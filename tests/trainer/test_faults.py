@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pytest
 
-from hal9.errors import MindTimeout
+from hal9.errors.minds import MindTimeout
 from hal9.minds.open import MindSettings, open_mind
 from hal9.minds.protocol import Mind, Reply, Request
 from hal9.minds.retries import RetryPolicy

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from hal9.errors import MindRefusedKey, MindTimeout, PriceUnknown, ScratchpadInvalid
+from hal9.errors.limits import PriceUnknown
+from hal9.errors.minds import MindRefusedKey, MindTimeout
+from hal9.errors.trainer import ScratchpadInvalid
 from hal9.limits import BudgetBook, Limit
 from hal9.minds.agents import AgentSettings
 from hal9.minds.budgeted import BudgetedMind

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hal9.errors import EditError, ScratchpadInvalid
+from hal9.errors.promptgram import EditError
+from hal9.errors.trainer import ScratchpadInvalid
 from hal9.minds.protocol import Request
 from hal9.minds.scripted import ScriptedMind
 from hal9.promptgram import Edit, Promptgram

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hal9.errors import ActionNotPermitted, CommandNotFound, SandboxUnavailable
+from hal9.errors.workbench import ActionNotPermitted, CommandNotFound, SandboxUnavailable
 from hal9.settings import WorkbenchSettings
 from hal9.workbench import Limits, Sandbox, Workbench, choose_sandbox, run_command
 

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import FileNotText, FileTooLarge, PathOutsideWorkspace, WorkspaceMissing, WorkspaceUnwritable
+from hal9.errors.workbench import (
+    FileNotText,
+    FileTooLarge,
+    PathOutsideWorkspace,
+    WorkspaceMissing,
+    WorkspaceUnwritable,
+)
 from hal9.workbench import FileEdit, Workspace
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hal9.errors import NotARepository, RipmapConfigWrong
+from hal9.errors.ripmap import NotARepository, RipmapConfigWrong
 from hal9.ripmap import IndexSettings, Role, open_index
 from hal9.ripmap.discovery import glob_pattern, recheck, walk
 from hal9.ripmap.roles import path_roles

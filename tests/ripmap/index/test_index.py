@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hal9.errors import FileNotIndexed, GitFailed
+from hal9.errors.ripmap import FileNotIndexed, GitFailed
 from hal9.ripmap import FileRecord, Index, IndexSettings, open_index, open_revision
 from hal9.ripmap.history import head_commit
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal9.errors import BudgetTooSmall, SymbolUnknown, TokenizerUnusable
+from hal9.errors.ripmap import BudgetTooSmall, SymbolUnknown, TokenizerUnusable
 from hal9.ripmap import (
     Index,
     IndexSettings,

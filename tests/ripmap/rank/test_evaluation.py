@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hal9.errors import CasesInvalid, PresetInvalid
+from hal9.errors.ripmap import CasesInvalid, PresetInvalid
 from hal9.ripmap import Index
 from hal9.ripmap.evaluation import Evaluator, RankingCase, is_candidate, prepare_cases, read_cases
 from hal9.ripmap.issue_like import issue_like, script_like

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hal9.errors import CasesInvalid, CasesUnwritable
+from hal9.errors.ripmap import CasesInvalid, CasesUnwritable
 from hal9.ripmap import Index
 from hal9.ripmap.chronicle import chronicle_of
 from hal9.ripmap.evaluation import prepare_cases, read_cases

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal9.errors import ParameterInvalid
+from hal9.errors.ripmap import ParameterInvalid
 from hal9.ripmap.parameters import PARAMETERS, Parameters, parameter_table, parameters_schema
 
 SEED = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hal9.errors import RerankFailed
+from hal9.errors.ripmap import RerankFailed
 from hal9.ripmap import Index
 from hal9.ripmap.ranking import rank
 from hal9.ripmap.rerank import mind_prompt, rerank_by_embedding, rerank_by_mind, summary
