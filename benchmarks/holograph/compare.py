@@ -17,10 +17,9 @@ import numpy as np
 from benchmarks import report
 from benchmarks.holograph.datasets import make
 from benchmarks.holograph.fits import PEERS, Fits, as_entry, as_graph, digest_of, digest_of_code, fit_peers
-from hal9.holograph.asking import ScriptedOracle
-from hal9.holograph.graph import MixedGraph, equivalence_class, graph_from_belief
-from hal9.holograph.inquiry import Inquiry, Settings
-from hal9.holograph.metrics import (
+from hal9.holograph.data.dag_search import best_graph
+from hal9.holograph.data.table import Table
+from hal9.holograph.evaluation.graph_distance import (
     THRESHOLDS,
     best_fixed_threshold,
     chance_scores,
@@ -28,9 +27,10 @@ from hal9.holograph.metrics import (
     score,
     threshold_curve,
 )
-from hal9.holograph.search import best_graph
+from hal9.holograph.model.graph import MixedGraph, equivalence_class, graph_from_belief
+from hal9.holograph.queries.answerers import ScriptedOracle
+from hal9.holograph.runs.inquiry import Inquiry, Settings
 from hal9.holograph.spec import Problem, Variable
-from hal9.holograph.table import Table
 
 FIGURES = ("shd", "sid", "f1", "skeleton_f1", "bidirected_f1")
 PROBLEMS = (

@@ -5,9 +5,9 @@ from itertools import combinations
 
 import numpy as np
 
-from hal9.holograph.curves import known_graph
-from hal9.holograph.graph import MixedGraph, topological_order
-from hal9.holograph.metrics import random_dag
+from hal9.holograph.evaluation.graph_distance import random_dag
+from hal9.holograph.evaluation.query_curves import known_graph
+from hal9.holograph.model.graph import MixedGraph, topological_order
 
 
 @dataclass(frozen=True)

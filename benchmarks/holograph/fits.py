@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import hal9.holograph
-from hal9.holograph.graph import MixedGraph
+from hal9.holograph.model.graph import MixedGraph
 
 PEERS = ("dagma", "ges", "pc", "notears")
 

@@ -10,14 +10,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from benchmarks import report
-from hal9.holograph.belief import NoiseModel, PairBelief
-from hal9.holograph.fisher import InterventionalFisher, conjugate_gradient
-from hal9.holograph.losses import acyclicity_exponential, acyclicity_logdet
-from hal9.holograph.objective import WHOLE, Objective, Weights
-from hal9.holograph.optimise import METHODS, Optimiser
-from hal9.holograph.planner import Planner
-from hal9.holograph.sheaf import Cover, descent
-from hal9.holograph.state import State, project_arrays
+from hal9.holograph.fitting.fisher import InterventionalFisher, conjugate_gradient
+from hal9.holograph.fitting.losses import acyclicity_exponential, acyclicity_logdet
+from hal9.holograph.fitting.objective import WHOLE, Objective, Weights
+from hal9.holograph.fitting.optimise import METHODS, Optimiser
+from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief
+from hal9.holograph.model.state import State, project_arrays
+from hal9.holograph.queries.planner import Planner
+from hal9.holograph.sheaf.sections import Cover, descent
 
 REFERENCE = {
     "project N/2 hidden": (0.15, 0.24, 0.51),

@@ -12,8 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks import report
 from hal9.holograph import Inquiry, MixedGraph, Settings, discover
-from hal9.holograph.metrics import structural_hamming
-from hal9.holograph.scenarios import make_scenario
+from hal9.holograph.evaluation.graph_distance import structural_hamming
+from hal9.holograph.evaluation.scenarios import make_scenario
 
 
 def with_latents(graph):

@@ -14,7 +14,7 @@ import yaml
 
 from benchmarks.memory.report import write
 from hal9.memory import Fusion, MemoryStore, NewMemory, open_embedder, search
-from hal9.memory.protocol import Embedder
+from hal9.memory.embedding.protocol import Embedder
 
 HERE = Path(__file__).parent
 Labelled = list[tuple[str, str]]

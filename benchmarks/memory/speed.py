@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.memory.report import write
 from hal9.memory import MemoryStore, NewMemory, SearchFilter, search
-from hal9.memory.matrix import VectorMatrix
+from hal9.memory.retrieval.vector_matrix import VectorMatrix
 
 DIMENSION = 384
 TOP = 10

@@ -6,7 +6,7 @@ Run: python -m benchmarks.ripmap --ablate.
 import numpy as np
 
 from benchmarks.ripmap.accuracy_corpus import evaluators, write_result
-from hal9.ripmap.evaluation import Report
+from hal9.ripmap.evaluation.evaluation import Report
 from hal9.ripmap.parameters import Parameters
 
 OFF = {

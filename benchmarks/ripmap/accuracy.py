@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.ripmap.accuracy_corpus import SPLITS, evaluators, write_result
-from hal9.ripmap.evaluation import CaseResult, Evaluator, PreparedCase, Report, gold_ranks
-from hal9.ripmap.metrics import ndcg_at
+from hal9.ripmap.evaluation.evaluation import CaseResult, Evaluator, PreparedCase, Report, gold_ranks
+from hal9.ripmap.evaluation.metrics import ndcg_at
 from hal9.ripmap.parameters import Parameters
 
 FLOORS = {"train": (55, 77, 84), "dev": (63, 76, 86), "dev issue-like": (68, 82, 88)}

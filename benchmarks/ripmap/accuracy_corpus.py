@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from hal9.ripmap import Index, IndexSettings, open_index
-from hal9.ripmap.evaluation import Evaluator, prepare_cases, read_cases
-from hal9.ripmap.issue_like import issue_like, script_like
+from hal9.ripmap.evaluation.evaluation import Evaluator, prepare_cases, read_cases
+from hal9.ripmap.evaluation.issue_like import issue_like, script_like
 
 __all__ = [
     "SPLITS",

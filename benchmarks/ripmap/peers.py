@@ -50,8 +50,8 @@ def edit(path: Path) -> None:
 
 
 def run_ripmap(tree: Path, tasks: list[dict], changed: Path, work: Path) -> dict:
-    import hal9.ripmap.opening
-    import hal9.ripmap.packer  # noqa: F401 - loaded before the clock starts, like the other tools
+    import hal9.ripmap.index.opening
+    import hal9.ripmap.rendering.budget  # noqa: F401 - loaded before the clock starts, like the other tools
     from hal9.ripmap import IndexSettings, MapOptions, Mapper, Question
 
     settings = IndexSettings(cache_dir=work / "cache", use_git=False, extensions=("py",))

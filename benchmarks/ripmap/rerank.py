@@ -15,11 +15,11 @@ from hal9.errors.base import MindError
 from hal9.errors.ripmap import RerankFailed
 from hal9.memory import Embedder, open_embedder
 from hal9.minds import Message, Mind, Request, open_mind
-from hal9.ripmap.evaluation import Evaluator, PreparedCase
-from hal9.ripmap.metrics import accuracy_at, mcnemar
+from hal9.ripmap.evaluation.evaluation import Evaluator, PreparedCase
+from hal9.ripmap.evaluation.metrics import accuracy_at, mcnemar
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.ranking import Ranking
-from hal9.ripmap.rerank import Ask, rerank_by_embedding, rerank_by_mind
+from hal9.ripmap.ranking.ranker import Ranking
+from hal9.ripmap.ranking.reranker import Ask, rerank_by_embedding, rerank_by_mind
 
 CUTS = (1, 3, 5)
 Reorder = Callable[[Ranking], Awaitable[list[str]]]

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.ripmap.accuracy_corpus import evaluators, write_result
-from hal9.ripmap.evaluation import PreparedCase
-from hal9.ripmap.metrics import accuracy_at, mcnemar
+from hal9.ripmap.evaluation.evaluation import PreparedCase
+from hal9.ripmap.evaluation.metrics import accuracy_at, mcnemar
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.ranking import rank_case, symbol_scores
+from hal9.ripmap.ranking.ranker import rank_case, symbol_scores
 
 CUTS = (1, 5, 10)
 _KINDS = ("function", "method", "class")

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.report import table, write
 from benchmarks.routing import choice, others, relevance
-from hal9.learning.routing import POLICIES, Hal9Original, Policy, Static, Thompson, make_policy
-from hal9.learning.simulator import Change, Level, Run, World, regret
+from hal9.learning.routing.routing import POLICIES, Hal9Original, Policy, Static, Thompson, make_policy
+from hal9.learning.routing.simulator import Change, Level, Run, World, regret
 from hal9.settings import RoutingSettings
 
 CHANGES: tuple[Change, ...] = ("stationary", "abrupt", "drift")

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import betainc
 
 from benchmarks.report import table
-from hal9.learning.betas import largest_odds
-from hal9.learning.weights import HandOver, WeightBook
+from hal9.learning.routing.betas import largest_odds
+from hal9.learning.routing.weights import HandOver, WeightBook
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 

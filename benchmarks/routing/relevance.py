@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import table
-from hal9.learning.routing_relevance import RelevanceFilter
-from hal9.learning.weights import HandOver, WeightBook
+from hal9.learning.routing.relevance import RelevanceFilter
+from hal9.learning.routing.weights import HandOver, WeightBook
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 

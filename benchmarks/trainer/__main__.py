@@ -22,12 +22,12 @@ from benchmarks import report
 from benchmarks.trainer import conditional
 from hal9.minds import open_mind
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.trainer.baseline import BaselineSettings, run_baseline
-from hal9.trainer.corpus import localization_corpus
-from hal9.trainer.inner import InnerLoop, InnerSettings
+from hal9.trainer.evaluation.corpus import localization_corpus
+from hal9.trainer.inner.baseline import BaselineSettings, run_baseline
+from hal9.trainer.inner.loop import InnerLoop, InnerSettings
 from hal9.trainer.protocol import shipped_promptgram
-from hal9.trainer.runs import Ground, compare_on
-from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.runs import Ground, compare_on
 
 RUNS = Path(__file__).parents[1] / "results" / "trainer-runs"
 STRATEGIES = ("random", "lhs", "tpe", "cmaes", "steps")

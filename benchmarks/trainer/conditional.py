@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from benchmarks import report
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.presets import features_of
-from hal9.trainer.changes import NOISE, verdict
-from hal9.trainer.corpus import localization_corpus
-from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
-from hal9.trainer.runs import paired_p
-from hal9.trainer.space import DIRECTIONS, Change, apply_changes, liveness, space_of
+from hal9.ripmap.ranking.presets import features_of
+from hal9.trainer.evaluation.corpus import localization_corpus
+from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
+from hal9.trainer.record.changes import NOISE, verdict
+from hal9.trainer.record.runs import paired_p
+from hal9.trainer.search.space import DIRECTIONS, Change, apply_changes, liveness, space_of
 
 Array = NDArray[np.float64]
 _LEAST = 0.001

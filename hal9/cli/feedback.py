@@ -101,7 +101,7 @@ def feedback(
 @click.pass_context
 def why(ctx: click.Context, task_id: str, as_json: bool) -> None:
     """Show why a task's answer came out so, and what was learned from it."""
-    from hal9.learning.explain import explain
+    from hal9.learning.reporting.explain import explain
     from hal9.memory import MemoryStore
 
     async def read() -> tuple[Any, Any]:

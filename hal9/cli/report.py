@@ -20,7 +20,7 @@ def report(ctx: click.Context, folder: Path | None, svg_only: bool, as_json: boo
     import sqlite3
     from contextlib import closing
 
-    from hal9.learning.report import write_report
+    from hal9.learning.reporting.report import write_report
 
     target = folder or Path("learning-report")
     home = home_of(ctx)

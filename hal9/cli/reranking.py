@@ -3,8 +3,8 @@
 import asyncio
 
 from hal9.errors.memory import EmbedderUnknown
-from hal9.ripmap.ranking import Ranking
-from hal9.ripmap.rerank import Reranker, rerank_by_embedding, rerank_by_mind
+from hal9.ripmap.ranking.ranker import Ranking
+from hal9.ripmap.ranking.reranker import Reranker, rerank_by_embedding, rerank_by_mind
 
 __all__ = ["by_embedding", "by_mind"]
 

@@ -9,7 +9,7 @@ from hal9.cli.common import console, home_of, json_option, print_json
 from hal9.cli.memory import open_store
 
 if TYPE_CHECKING:
-    from hal9.learning.weights import Edge, WeightBook
+    from hal9.learning.routing.weights import Edge, WeightBook
 
 __all__ = ["weights"]
 
@@ -27,7 +27,7 @@ def weights(ctx: click.Context, explain: tuple[str, str] | None, source: str | N
     "counts" are successes and failures that still count after forgetting; the odds are those of the next
     choice among the neurons shown. One that was never used has no row yet, and is tried like any other.
     """
-    from hal9.learning.weights import WeightBook
+    from hal9.learning.routing.weights import WeightBook
 
     settings = home_of(ctx).settings().routing
     with open_store(ctx) as store:

@@ -13,12 +13,12 @@ from hal9.cluster.home import Home
 from hal9.errors.base import Hal9Error
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TERMINAL, TaskRow
-from hal9.learning.outcomes import TaskOutcome
-from hal9.learning.rollback import BACK_TO
-from hal9.learning.routing_credit import hand_overs
-from hal9.learning.routing_relevance import RelevanceFilter
-from hal9.learning.switches import Switches
-from hal9.learning.weights import HandOver, WeightBook
+from hal9.learning.detection.outcomes import TaskOutcome
+from hal9.learning.gate.rollback import BACK_TO
+from hal9.learning.routing.credit import hand_overs
+from hal9.learning.routing.relevance import RelevanceFilter
+from hal9.learning.routing.weights import HandOver, WeightBook
+from hal9.learning.state.key_value import Switches
 from hal9.memory import MemoryStore
 from hal9.neurons import Choice
 from hal9.settings import Settings

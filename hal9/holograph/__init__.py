@@ -11,38 +11,38 @@ from typing import TYPE_CHECKING
 from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hal9.holograph.asking import Answerer, Asked, ScriptedOracle
-    from hal9.holograph.discovery import Discovery, Run, discover
+    from hal9.holograph.causes import Cause, Causes, causes
+    from hal9.holograph.data.table import Table, read_table
     from hal9.holograph.drawing import Drawn, DrawnEdge, dot, svg
-    from hal9.holograph.embedding import HashedEmbedder
-    from hal9.holograph.failures import Cause, Causes, causes
-    from hal9.holograph.graph import MixedGraph
-    from hal9.holograph.inquiry import Inquiry, Settings
-    from hal9.holograph.metrics import Scores, score
-    from hal9.holograph.mind_answerer import MindAnswerer
+    from hal9.holograph.evaluation.graph_distance import Scores, score
+    from hal9.holograph.model.embedding import HashedEmbedder
+    from hal9.holograph.model.graph import MixedGraph
+    from hal9.holograph.model.state import State, covariance, project
+    from hal9.holograph.queries.answerers import Answerer, Asked, ScriptedOracle
     from hal9.holograph.questions import Answer, Question
-    from hal9.holograph.sheaf import Cover, GluingMeasures, descent, gluing_measures
+    from hal9.holograph.runs.discovery import Discovery, Run, discover
+    from hal9.holograph.runs.inquiry import Inquiry, Settings
+    from hal9.holograph.runs.mind_answerer import MindAnswerer
+    from hal9.holograph.runs.store import RunStore
+    from hal9.holograph.sheaf.sections import Cover, GluingMeasures, descent, gluing_measures
     from hal9.holograph.spec import Context, Problem, Variable, load_problem
-    from hal9.holograph.state import State, covariance, project
-    from hal9.holograph.store import RunStore
-    from hal9.holograph.table import Table, read_table
 
 _HOMES = {
-    "asking": ("Answerer", "Asked", "ScriptedOracle"),
-    "failures": ("Cause", "Causes", "causes"),
-    "discovery": ("Discovery", "Run", "discover"),
+    "queries.answerers": ("Answerer", "Asked", "ScriptedOracle"),
+    "causes": ("Cause", "Causes", "causes"),
+    "runs.discovery": ("Discovery", "Run", "discover"),
     "drawing": ("Drawn", "DrawnEdge", "dot", "svg"),
-    "embedding": ("HashedEmbedder",),
-    "graph": ("MixedGraph",),
-    "inquiry": ("Inquiry", "Settings"),
-    "metrics": ("Scores", "score"),
-    "mind_answerer": ("MindAnswerer",),
+    "model.embedding": ("HashedEmbedder",),
+    "model.graph": ("MixedGraph",),
+    "runs.inquiry": ("Inquiry", "Settings"),
+    "evaluation.graph_distance": ("Scores", "score"),
+    "runs.mind_answerer": ("MindAnswerer",),
     "questions": ("Answer", "Question"),
-    "sheaf": ("Cover", "GluingMeasures", "descent", "gluing_measures"),
+    "sheaf.sections": ("Cover", "GluingMeasures", "descent", "gluing_measures"),
     "spec": ("Context", "Problem", "Variable", "load_problem"),
-    "state": ("State", "covariance", "project"),
-    "store": ("RunStore",),
-    "table": ("Table", "read_table"),
+    "model.state": ("State", "covariance", "project"),
+    "runs.store": ("RunStore",),
+    "data.table": ("Table", "read_table"),
 }
 
 __all__ = [

@@ -13,10 +13,10 @@ import click
 from hal9.errors.base import Hal9Error
 
 if TYPE_CHECKING:
-    from hal9.holograph.inquiry import Inquiry
     from hal9.holograph.questions import Answer, Question
-    from hal9.holograph.store import RunStore
-    from hal9.memory.protocol import Embedder
+    from hal9.holograph.runs.inquiry import Inquiry
+    from hal9.holograph.runs.store import RunStore
+    from hal9.memory.embedding.protocol import Embedder
 
 __all__ = ["main"]
 
@@ -75,10 +75,10 @@ def main() -> None:
 @_STORE
 def discover(variables: Path, contexts: Path | None, data: Path | None, **options: Any) -> None:
     """Ask a mind which variables cause which, and draw the graph."""
-    from hal9.holograph.inquiry import Inquiry, Settings
+    from hal9.holograph.data.table import read_table
+    from hal9.holograph.runs.inquiry import Inquiry, Settings
+    from hal9.holograph.runs.store import RunStore
     from hal9.holograph.spec import load_problem
-    from hal9.holograph.store import RunStore
-    from hal9.holograph.table import read_table
 
     if options["svg"]:
         _writable(options["svg"])
@@ -109,11 +109,11 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
 
 def _embedder(spec: str) -> "Embedder":
     """The named embedder; "ngrams" needs no model."""
-    from hal9.holograph.embedding import HashedEmbedder
+    from hal9.holograph.model.embedding import HashedEmbedder
 
     if spec == "ngrams":
         return HashedEmbedder()
-    from hal9.memory.embeddings import open_embedder
+    from hal9.memory.embedding.embedders import open_embedder
 
     found = open_embedder(spec)
     if found is None:
@@ -126,8 +126,8 @@ def _embedder(spec: str) -> "Embedder":
 async def _discover(
     inquiry: "Inquiry", store: "RunStore", name: str, spec: str | None, *, cached: bool
 ) -> None:
-    from hal9.holograph.discovery import Run, discover
-    from hal9.holograph.mind_answerer import MindAnswerer
+    from hal9.holograph.runs.discovery import Run, discover
+    from hal9.holograph.runs.mind_answerer import MindAnswerer
     from hal9.minds import default_spec, open_mind
 
     chosen = spec or default_spec()
@@ -231,7 +231,7 @@ def bench(quick: bool, as_json: bool) -> None:
 
     "best" is the probability at which drawing edges would have been best, known only in hindsight.
     """
-    from hal9.holograph.curves import bench_rows
+    from hal9.holograph.evaluation.query_curves import bench_rows
 
     rows = bench_rows(quick=quick)
     if as_json:
@@ -258,7 +258,7 @@ def _say_how_to_resume(store: "RunStore", name: str) -> None:
 
 def _open_existing(path: Path, run: str) -> "RunStore":
     from hal9.errors.holograph import RunNotFound
-    from hal9.holograph.store import RunStore
+    from hal9.holograph.runs.store import RunStore
 
     if not path.is_file():
         raise RunNotFound(run=run, store=str(path), known=())

@@ -13,7 +13,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.holograph.graph import topological_order
+from hal9.holograph.model.graph import topological_order
 
 __all__ = ["Drawn", "DrawnEdge", "dot", "svg"]
 

@@ -4,27 +4,28 @@ Detect (`detect`), propagate (`LearningEngine`), remember (patterns, mitigations
 by measurement, and write every change into a ledger that can undo it.
 """
 
-from hal9.learning.adjust import Adjuster, Proposal, Refusal, allowed_share, suggestions
 from hal9.learning.archive import ArchiveReport, export_archive, home_key, import_archive
-from hal9.learning.critic import Critic, Critique, cites, evidence_critique, key_line
-from hal9.learning.desk import Desk
-from hal9.learning.detect import Detection, detect, detect_feedback, magnitude
+from hal9.learning.detection.detect import Detection, detect, detect_feedback, magnitude
+from hal9.learning.detection.error_line import key_line
+from hal9.learning.detection.feedback import Feedback, parse_feedback
+from hal9.learning.detection.outcomes import TaskOutcome, scope_of_task
+from hal9.learning.detection.quality import Ask, ChecksFirst, Score, Scorer
 from hal9.learning.engine import FeedbackReport, LearningEngine, Parts
-from hal9.learning.explain import change_as_json, explain
-from hal9.learning.feedback import Feedback, parse_feedback
-from hal9.learning.gate import CHANGES, Gate, mcnemar_worse
-from hal9.learning.ledger import Change, ChangeState, Ledger
-from hal9.learning.lessons import Lesson, Lessons
-from hal9.learning.outcomes import TaskOutcome, scope_of_task
-from hal9.learning.path import Hop, TaskPath
-from hal9.learning.prompts import Canary, PromptBook, in_canary
-from hal9.learning.propagate import check_origin, derive_id
-from hal9.learning.quality import Ask, ChecksFirst, Score, Scorer
-from hal9.learning.replaying import ReplayCase
-from hal9.learning.rollback import Rollback, Undone, state_document
-from hal9.learning.stability import Stability, flips
-from hal9.learning.status import learning_status, versions
-from hal9.learning.switches import Switches
+from hal9.learning.gate.adjust import Adjuster, Proposal, Refusal, allowed_share, suggestions
+from hal9.learning.gate.gate import CHANGES, Gate, mcnemar_worse
+from hal9.learning.gate.rollback import Rollback, Undone, state_document
+from hal9.learning.gradients.critic import Critic, Critique, cites, evidence_critique
+from hal9.learning.gradients.propagate import check_origin, derive_id
+from hal9.learning.operations import Desk
+from hal9.learning.replay_cases import ReplayCase
+from hal9.learning.reporting.explain import change_as_json, explain
+from hal9.learning.reporting.status import learning_status, versions
+from hal9.learning.rules.rules import Lesson, Lessons
+from hal9.learning.state.key_value import Switches
+from hal9.learning.state.ledger import Change, ChangeState, Ledger
+from hal9.learning.state.prompts import Canary, PromptBook, in_canary
+from hal9.learning.state.stability import Stability, flips
+from hal9.learning.task_path import Hop, TaskPath
 
 __all__ = [
     "CHANGES",

@@ -20,10 +20,10 @@ from hal9.errors.base import PromptgramError
 from hal9.errors.learning import ArchiveInvalid
 from hal9.errors.memory import MemoryInvalid
 from hal9.learning.engine import LearningEngine
-from hal9.learning.explain import change_as_json
-from hal9.learning.ledger import Change, Ledger
-from hal9.learning.prompts import PromptBook
-from hal9.learning.routing_restore import weights_document
+from hal9.learning.reporting.explain import change_as_json
+from hal9.learning.routing.restore import weights_document
+from hal9.learning.state.ledger import Change, Ledger
+from hal9.learning.state.prompts import PromptBook
 from hal9.memory import (
     MemoryStore,
     MitigationBook,

@@ -14,25 +14,25 @@ from typing import Any
 from hal9.errors.base import LimitError, MindError
 from hal9.errors.learning import FeedbackTooEarly, GradientRefused
 from hal9.journal.tasks import TERMINAL, TaskRow
-from hal9.learning.adjust import Adjuster, suggestions
-from hal9.learning.applying import Applier
-from hal9.learning.critic import Critic, Critique
-from hal9.learning.detect import Detection, detect, detect_feedback, magnitude
-from hal9.learning.feedback import Feedback
-from hal9.learning.gate import Gate, Perform
-from hal9.learning.lessons import Lesson, Lessons
-from hal9.learning.outcomes import (
+from hal9.learning.detection.detect import Detection, detect, detect_feedback, magnitude
+from hal9.learning.detection.feedback import Feedback
+from hal9.learning.detection.outcomes import (
     TaskOutcome,
     outcome_of,
     remember_task,
     save_outcome,
     scope_of_task,
 )
-from hal9.learning.path import TaskPath
-from hal9.learning.prompts import PromptBook
-from hal9.learning.propagate import check_origin, gradient_path, make_signal, onward
-from hal9.learning.quality import Score, Scorer
-from hal9.learning.rollback import Rollback
+from hal9.learning.detection.quality import Score, Scorer
+from hal9.learning.gate.adjust import Adjuster, suggestions
+from hal9.learning.gate.gate import Gate, Perform
+from hal9.learning.gate.rollback import Rollback
+from hal9.learning.gradients.apply import Applier
+from hal9.learning.gradients.critic import Critic, Critique
+from hal9.learning.gradients.propagate import check_origin, gradient_path, make_signal, onward
+from hal9.learning.rules.rules import Lesson, Lessons
+from hal9.learning.state.prompts import PromptBook
+from hal9.learning.task_path import TaskPath
 from hal9.memory import MemoryStore
 from hal9.settings import Settings
 from hal9.signals import Adjustment, ErrorContext, ErrorGradient, Signal, StepRecord

@@ -5,20 +5,20 @@ is) and safe to call from any thread; an event loop uses `asyncio.to_thread`.
 """
 
 from hal9.memory.audit import AuditReport, audit
-from hal9.memory.consolidate import SleepPolicy, SleepReport, sleep
-from hal9.memory.embeddings import DEFAULT_EMBEDDER, EMBEDDERS, open_embedder
-from hal9.memory.mitigations import (
-    Admission,
-    HeldBackCase,
-    HeldBackTrial,
-    MitigationBook,
-    MitigationPolicy,
+from hal9.memory.consolidation import SleepPolicy, SleepReport, sleep
+from hal9.memory.embedding.embedder_download import fetch as fetch_weights
+from hal9.memory.embedding.embedder_download import weights_folder
+from hal9.memory.embedding.embedders import DEFAULT_EMBEDDER, EMBEDDERS, open_embedder
+from hal9.memory.embedding.protocol import Embedder
+from hal9.memory.packs.packs import (
+    ImportReport,
+    Pack,
+    PackEntry,
+    export_pack,
+    import_pack,
+    parse_pack,
+    suggest,
 )
-from hal9.memory.packs import ImportReport, Pack, PackEntry, export_pack, import_pack, parse_pack, suggest
-from hal9.memory.patterns import Observation, PatternBook, PatternMatch, PatternPolicy
-from hal9.memory.prompting import place, with_rules
-from hal9.memory.protocol import Embedder
-from hal9.memory.recall import Recall, RecallPolicy, recall, recall_many
 from hal9.memory.records import (
     ANY,
     KINDS,
@@ -35,13 +35,21 @@ from hal9.memory.records import (
     Scope,
     SolvedExample,
 )
-from hal9.memory.scope import module_of, scope_for_memory, scope_of, task_family_of
-from hal9.memory.search import Fusion, Hit, SearchFilter, search
-from hal9.memory.signature import signature
-from hal9.memory.store import MemoryStore
-from hal9.memory.templating import facts_of_correction, template_rule
-from hal9.memory.weights import fetch as fetch_weights
-from hal9.memory.weights import weights_folder
+from hal9.memory.retrieval.recall import Recall, RecallPolicy, recall, recall_many
+from hal9.memory.retrieval.rule_insertion import place, with_rules
+from hal9.memory.retrieval.search import Fusion, Hit, SearchFilter, search
+from hal9.memory.rules.patterns import Observation, PatternBook, PatternMatch, PatternPolicy
+from hal9.memory.rules.rules import (
+    Admission,
+    HeldBackCase,
+    HeldBackTrial,
+    MitigationBook,
+    MitigationPolicy,
+)
+from hal9.memory.rules.scope import module_of, scope_for_memory, scope_of, task_family_of
+from hal9.memory.rules.signature import signature
+from hal9.memory.rules.templating import facts_of_correction, template_rule
+from hal9.memory.store.store import MemoryStore
 
 __all__ = [
     "ANY",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hal9.errors.database import DatabaseDamaged
-from hal9.memory.mitigations import MitigationBook, mitigation_hash
 from hal9.memory.records import Scope, SolvedExample
-from hal9.memory.store import MemoryStore, content_hash
+from hal9.memory.rules.rules import MitigationBook, mitigation_hash
+from hal9.memory.store.store import MemoryStore, content_hash
 
 __all__ = ["AuditReport", "audit"]
 

@@ -188,7 +188,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """Errors that belong together; `hal9.memory.patterns.confidence` derives `confidence` on reading."""
+    """Errors that belong together; `rules.patterns.confidence` derives `confidence` on reading."""
 
     id: int
     signature: str

@@ -9,18 +9,13 @@ back to where it came from). On it: `FactorGraph` and `BayesNet` (belief propaga
 `GaussianGraph`, `PredictiveCoding`, `GapJunctions`, `attention`, `personalized_pagerank`, relevance gates.
 """
 
-from hal9.passing.attention import attention, edge_scores, multi_head_attention
-from hal9.passing.bayes import BayesNet, load_bif
-from hal9.passing.bioelectric import GapJunctions, VoltageGate, turing_pattern
-from hal9.passing.factors import FactorGraph
-from hal9.passing.gaussian import GaussianBeliefs, GaussianGraph
 from hal9.passing.graph import Graph
-from hal9.passing.inference import Inference, Marginals
-from hal9.passing.loopy import Loopy
-from hal9.passing.pagerank import PageRank, forward_push, personalized_pagerank
-from hal9.passing.predictive import PredictiveCoding, Relaxation
-from hal9.passing.propagate import aggregate, cavity, node_sum, propagate, propagate_edges
-from hal9.passing.relevance import (
+from hal9.passing.instances.attention import attention, edge_scores, multi_head_attention
+from hal9.passing.instances.bioelectric import GapJunctions, VoltageGate, turing_pattern
+from hal9.passing.instances.gaussian import GaussianBeliefs, GaussianGraph
+from hal9.passing.instances.pagerank import PageRank, forward_push, personalized_pagerank
+from hal9.passing.instances.predictive import PredictiveCoding, Relaxation
+from hal9.passing.instances.relevance import (
     Hierarchy,
     Routes,
     hierarchical_attention,
@@ -28,8 +23,13 @@ from hal9.passing.relevance import (
     relevance_passing,
     sparse_routes,
 )
+from hal9.passing.loopy.loopy import Loopy
+from hal9.passing.models.bayes import BayesNet, load_bif
+from hal9.passing.models.factor_graph import FactorGraph
+from hal9.passing.propagate import aggregate, cavity, node_sum, propagate, propagate_edges
 from hal9.passing.result import ConvergenceWarning, Passing
 from hal9.passing.segments import Segments
+from hal9.passing.tables.inference import Inference, Marginals
 
 __all__ = [
     "BayesNet",

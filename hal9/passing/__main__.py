@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hal9.errors.base import Hal9Error
-from hal9.passing.demos import DEMOS
-from hal9.passing.pictures import save
+from hal9.passing.demos.demos import DEMOS
+from hal9.passing.demos.pictures import save
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

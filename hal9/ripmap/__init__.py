@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hal9.ripmap.evaluation import Evaluator
-    from hal9.ripmap.evidence import Task
-    from hal9.ripmap.history import History
-    from hal9.ripmap.index import Index
-    from hal9.ripmap.mapper import Mapper, Question, explain_text, find_symbol, render_map
-    from hal9.ripmap.model import Commit, Definition, FileRecord, Import, Reference, Role, StringLiteral
-    from hal9.ripmap.opening import open_index, open_revision
-    from hal9.ripmap.packer import MapOptions
+    from hal9.ripmap.evaluation.evaluation import Evaluator
+    from hal9.ripmap.history.git_log import History
+    from hal9.ripmap.index.index import Index
+    from hal9.ripmap.index.opening import open_index, open_revision
     from hal9.ripmap.parameters import PARAMETERS, Parameters
-    from hal9.ripmap.presets import Preset, load_preset
-    from hal9.ripmap.ranking import RankedFile, RankedSymbol, Ranking, rank
-    from hal9.ripmap.render import draw_map
+    from hal9.ripmap.ranking.prepared_task import Task
+    from hal9.ripmap.ranking.presets import Preset, load_preset
+    from hal9.ripmap.ranking.ranker import RankedFile, RankedSymbol, Ranking, rank
+    from hal9.ripmap.records import Commit, Definition, FileRecord, Import, Reference, Role, StringLiteral
+    from hal9.ripmap.rendering.budget import MapOptions
+    from hal9.ripmap.rendering.render import draw_map
+    from hal9.ripmap.rendering.repository_map import Mapper, Question, explain_text, find_symbol, render_map
     from hal9.ripmap.settings import IndexSettings, load_settings
-    from hal9.ripmap.tokens import token_counter
+    from hal9.ripmap.text.token_count import token_counter
 
 __all__ = [
     "PARAMETERS",
@@ -62,20 +62,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "evaluation": ("Evaluator",),
-    "evidence": ("Task",),
-    "history": ("History",),
-    "index": ("Index",),
-    "mapper": ("Mapper", "Question", "explain_text", "find_symbol", "render_map"),
-    "model": ("Commit", "Definition", "FileRecord", "Import", "Reference", "Role", "StringLiteral"),
-    "opening": ("open_index", "open_revision"),
-    "packer": ("MapOptions",),
+    "evaluation.evaluation": ("Evaluator",),
+    "ranking.prepared_task": ("Task",),
+    "history.git_log": ("History",),
+    "index.index": ("Index",),
+    "rendering.repository_map": ("Mapper", "Question", "explain_text", "find_symbol", "render_map"),
+    "records": ("Commit", "Definition", "FileRecord", "Import", "Reference", "Role", "StringLiteral"),
+    "index.opening": ("open_index", "open_revision"),
+    "rendering.budget": ("MapOptions",),
     "parameters": ("PARAMETERS", "Parameters"),
-    "presets": ("Preset", "load_preset"),
-    "ranking": ("RankedFile", "RankedSymbol", "Ranking", "rank"),
-    "render": ("draw_map",),
+    "ranking.presets": ("Preset", "load_preset"),
+    "ranking.ranker": ("RankedFile", "RankedSymbol", "Ranking", "rank"),
+    "rendering.render": ("draw_map",),
     "settings": ("IndexSettings", "load_settings"),
-    "tokens": ("token_counter",),
+    "text.token_count": ("token_counter",),
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

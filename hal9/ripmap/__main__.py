@@ -7,12 +7,12 @@ def main() -> None:
     """Run the command line, in the process that keeps the tree warm if there is one."""
     import sys  # noqa: PLC0415
 
-    from hal9.ripmap.warm import ask  # noqa: PLC0415
+    from hal9.ripmap.serving.warm_client import ask  # noqa: PLC0415
 
     code = ask(sys.argv[1:])
     if code is not None:
         sys.exit(code)
-    from hal9.ripmap.cli import main as run  # noqa: PLC0415 - a warm server answers without it
+    from hal9.ripmap.cli.main import main as run  # noqa: PLC0415 - a warm server answers without it
 
     run()
 

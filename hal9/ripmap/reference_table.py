@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.ripmap.model import Reference, ReferenceKind
+from hal9.ripmap.records import Reference, ReferenceKind
 
 __all__ = ["KIND_BITS", "RECEIVER_BITS", "REFERENCE_KINDS", "ReferenceTable"]
 

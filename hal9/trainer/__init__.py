@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING
 from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hal9.trainer.changes import RunLedger, open_ledger
-    from hal9.trainer.corpus import Corpus, history_corpus, localization_corpus
     from hal9.trainer.distill import distill
-    from hal9.trainer.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
-    from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings
+    from hal9.trainer.evaluation.corpus import Corpus, history_corpus, localization_corpus
+    from hal9.trainer.evaluation.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
+    from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings
+    from hal9.trainer.outer.promptgrams import PromptShelf
     from hal9.trainer.outer_session import OuterOptions, train_outer
-    from hal9.trainer.promptgrams import PromptShelf
-    from hal9.trainer.scratchpad import Scratchpad
+    from hal9.trainer.record.changes import RunLedger, open_ledger
+    from hal9.trainer.record.run_log import Scratchpad
+    from hal9.trainer.search.space import Space, liveness, space_of
     from hal9.trainer.session import TrainOptions, train_with_mind, train_with_strategy
-    from hal9.trainer.space import Space, liveness, space_of
     from hal9.trainer.workload import run_workload
 
 _HOMES = {
-    "changes": ("RunLedger", "open_ledger"),
-    "corpus": ("Corpus", "history_corpus", "localization_corpus"),
+    "record.changes": ("RunLedger", "open_ledger"),
+    "evaluation.corpus": ("Corpus", "history_corpus", "localization_corpus"),
     "distill": ("distill",),
-    "evaluator": ("Evaluation", "Gain", "TrainingEvaluator", "paired_gain"),
-    "inner": ("InnerLoop", "InnerResult", "InnerSettings"),
+    "evaluation.evaluator": ("Evaluation", "Gain", "TrainingEvaluator", "paired_gain"),
+    "inner.loop": ("InnerLoop", "InnerResult", "InnerSettings"),
     "outer_session": ("OuterOptions", "train_outer"),
-    "promptgrams": ("PromptShelf",),
-    "scratchpad": ("Scratchpad",),
+    "outer.promptgrams": ("PromptShelf",),
+    "record.run_log": ("Scratchpad",),
     "session": ("TrainOptions", "train_with_mind", "train_with_strategy"),
-    "space": ("Space", "liveness", "space_of"),
+    "search.space": ("Space", "liveness", "space_of"),
     "workload": ("run_workload",),
 }
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.ripmap.presets import Heuristic, Preset, Warn, features_of, load_preset, save_preset
-from hal9.trainer.changes import NOISE, verdict
-from hal9.trainer.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
-from hal9.trainer.runs import Ground, compare_on
-from hal9.trainer.scratchpad import Scratchpad
+from hal9.ripmap.ranking.presets import Heuristic, Preset, Warn, features_of, load_preset, save_preset
+from hal9.trainer.evaluation.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
+from hal9.trainer.record.changes import NOISE, verdict
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.runs import Ground, compare_on
 from hal9.trainer.session import TrainOptions, open_corpus
 
 __all__ = ["Distilled", "best_split", "confirmed", "distill", "distill_command"]

@@ -12,19 +12,19 @@ from hal9.errors.trainer import OptimiserMissing, ScratchpadInvalid, TrainingRun
 from hal9.limits import BudgetBook
 from hal9.minds.protocol import Usage
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.changes import open_ledger
-from hal9.trainer.corpus import Queries
-from hal9.trainer.detection import EXPLANATIONS
-from hal9.trainer.inner import InnerSettings, Listener
-from hal9.trainer.outer import OuterResult, OuterSettings, hall_of_fame, run_stack
-from hal9.trainer.plots import plot_outer
-from hal9.trainer.population import run_population
-from hal9.trainer.promptgrams import PromptShelf
-from hal9.trainer.reporting import cost_lines
-from hal9.trainer.runs import Ground, final_results, write_results
-from hal9.trainer.scratchpad import Scratchpad, only_writer
+from hal9.trainer.evaluation.corpus import Queries
+from hal9.trainer.inner.loop import InnerSettings, Listener
+from hal9.trainer.outer.context import Workshop
+from hal9.trainer.outer.population import run_population
+from hal9.trainer.outer.promptgrams import PromptShelf
+from hal9.trainer.outer.stack import OuterResult, OuterSettings, hall_of_fame, run_stack
+from hal9.trainer.record.changes import open_ledger
+from hal9.trainer.record.detection import EXPLANATIONS
+from hal9.trainer.record.run_log import Scratchpad, only_writer
+from hal9.trainer.record.runs import Ground, final_results, write_results
+from hal9.trainer.reporting.plots import plot_outer
+from hal9.trainer.reporting.report import cost_lines
 from hal9.trainer.session import TrainOptions, open_corpus, open_trainer_mind, run_limits
-from hal9.trainer.workshop import Workshop
 
 __all__ = ["OuterOptions", "train_outer"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from hal9.promptgram import MUTABLE_SECTIONS, Promptgram
 from hal9.promptgram.items import plain
-from hal9.trainer.space import DIRECTIONS, MAGNITUDES, Ways
+from hal9.trainer.search.space import DIRECTIONS, MAGNITUDES, Ways
 
 __all__ = ["EDIT_KINDS", "inner_schema", "outer_schema", "protocol", "shipped_promptgram"]
 

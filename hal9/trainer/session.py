@@ -11,15 +11,15 @@ from hal9.limits import BudgetBook, Limit
 from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.baseline import BaselineSettings, run_baseline
-from hal9.trainer.changes import open_ledger
-from hal9.trainer.corpus import Corpus, Queries, history_corpus, localization_corpus
-from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings, Listener
-from hal9.trainer.plots import plot_progress
+from hal9.trainer.evaluation.corpus import Corpus, Queries, history_corpus, localization_corpus
+from hal9.trainer.inner.baseline import BaselineSettings, run_baseline
+from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.protocol import shipped_promptgram
-from hal9.trainer.reporting import write_report
-from hal9.trainer.runs import RUNS, Ground, RunFolder, final_results, write_results, write_trained
-from hal9.trainer.scratchpad import Scratchpad, only_writer
+from hal9.trainer.record.changes import open_ledger
+from hal9.trainer.record.run_log import Scratchpad, only_writer
+from hal9.trainer.record.runs import RUNS, Ground, RunFolder, final_results, write_results, write_trained
+from hal9.trainer.reporting.plots import plot_progress
+from hal9.trainer.reporting.report import write_report
 
 __all__ = [
     "TrainOptions",

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hal9.errors.trainer import TrainerSettingInvalid
-from hal9.trainer.corpus import check_queries
+from hal9.trainer.evaluation.corpus import check_queries
 from hal9.trainer.outer_session import OuterOptions, train_outer
-from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.reporting.views import episode_line
 from hal9.trainer.session import TrainOptions, train_with_mind, train_with_strategy
-from hal9.trainer.views import episode_line
 
 __all__ = ["run_workload"]
 

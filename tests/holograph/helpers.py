@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hal9.holograph.state import State
+from hal9.holograph.model.state import State
 
 
 def random_state(

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hal9.holograph import Answer, MixedGraph, Question, ScriptedOracle
-from hal9.holograph.belief import NoiseModel, PairBelief
-from hal9.holograph.curves import curve, known_graph, problem_of
-from hal9.holograph.graph import graph_from_belief, topological_order
-from hal9.holograph.planner import Planner, information_gain
+from hal9.holograph.evaluation.query_curves import curve, known_graph, problem_of
+from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief
+from hal9.holograph.model.graph import graph_from_belief, topological_order
+from hal9.holograph.queries.planner import Planner, information_gain
 from hal9.holograph.questions import ANSWERS, KINDS, Kind, parse_answer, schema_for
 
 NAMES = ("a", "b", "c", "d")

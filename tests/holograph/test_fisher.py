@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import hal9.holograph
-from hal9.holograph.fisher import InterventionalFisher, Layout, conjugate_gradient
-from hal9.holograph.objective import WHOLE, Objective, Weights
-from hal9.holograph.optimise import METHODS, Method, Optimiser
-from hal9.holograph.state import State
+from hal9.holograph.fitting.fisher import InterventionalFisher, Layout, conjugate_gradient
+from hal9.holograph.fitting.objective import WHOLE, Objective, Weights
+from hal9.holograph.fitting.optimise import METHODS, Method, Optimiser
+from hal9.holograph.model.state import State
 from tests.holograph.helpers import random_state
 
 
@@ -39,7 +39,7 @@ def test_intervened_systems_are_solved_to_rounding() -> None:
 def test_no_module_inverts_a_matrix() -> None:
     """Solves and factorisations only; an inverse loses accuracy and hides what is asked for."""
     folder = Path(hal9.holograph.__file__).parent
-    files = sorted(folder.glob("*.py"))
+    files = sorted(folder.rglob("*.py"))
     assert any(path.name == "fisher.py" for path in files)
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -140,7 +140,7 @@ def test_natural_steps_get_further_than_gradient_steps_on_badly_scaled_variables
 
 
 def test_the_matrix_free_path_takes_accepted_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hal9.holograph.optimise.DENSE_LIMIT", 3)
+    monkeypatch.setattr("hal9.holograph.fitting.optimise.DENSE_LIMIT", 3)
     objective, start = likelihood(6)
     _, reports = Optimiser("natural").minimise({WHOLE: start}, objective, steps=8)
     assert all(report.accepted and report.iterations > 0 for report in reports)

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from hal9.holograph.embedding import HashedEmbedder, affinity, statement_gram
-from hal9.holograph.losses import (
+from hal9.holograph.fitting.losses import (
     Claims,
     acyclicity_exponential,
     acyclicity_logdet,
@@ -10,9 +9,10 @@ from hal9.holograph.losses import (
     spectral_penalty,
     spectral_radius,
 )
-from hal9.holograph.objective import WHOLE, Objective, Weights, gaussian_fit
-from hal9.holograph.sheaf import Cover
-from hal9.holograph.state import State
+from hal9.holograph.fitting.objective import WHOLE, Objective, Weights, gaussian_fit
+from hal9.holograph.model.embedding import HashedEmbedder, affinity, statement_gram
+from hal9.holograph.model.state import State
+from hal9.holograph.sheaf.sections import Cover
 from tests.holograph.helpers import random_state
 
 

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from hal9.holograph import MixedGraph, score
-from hal9.holograph.curves import known_graph
-from hal9.holograph.graph import topological_order
-from hal9.holograph.metrics import (
+from hal9.holograph.evaluation.graph_distance import (
     best_fixed_threshold,
     chance_scores,
     d_separated,
@@ -16,6 +14,8 @@ from hal9.holograph.metrics import (
     structural_intervention,
     threshold_curve,
 )
+from hal9.holograph.evaluation.query_curves import known_graph
+from hal9.holograph.model.graph import topological_order
 
 
 def dag(size: int, *edges: tuple[int, int]) -> np.ndarray:

@@ -3,11 +3,11 @@ import pytest
 from scipy.optimize import minimize
 
 from hal9.holograph import MixedGraph, Table
-from hal9.holograph.belief import NoiseModel, PairBelief
-from hal9.holograph.metrics import random_dag
-from hal9.holograph.mixed import MixedSearch, fit_district
+from hal9.holograph.data.dag_search import best_graph
+from hal9.holograph.data.mixed_graph_search import MixedSearch, fit_district
+from hal9.holograph.evaluation.graph_distance import random_dag
+from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief
 from hal9.holograph.questions import Answer, Question
-from hal9.holograph.search import best_graph
 
 
 def hidden_pair(rows: int, seed: int, *, direct: float = 0.0) -> Table:

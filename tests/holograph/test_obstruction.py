@@ -15,12 +15,12 @@ from hal9.holograph import (
     descent,
     discover,
 )
-from hal9.holograph.asking import Asked, ScriptedOracle
-from hal9.holograph.belief import NoiseModel
-from hal9.holograph.graph import MixedGraph
-from hal9.holograph.objective import WHOLE
-from hal9.holograph.obstruction import Plateau, conflicts, heldout_energy, local_posterior, surgery
-from hal9.holograph.scenarios import make_scenario
+from hal9.holograph.evaluation.scenarios import make_scenario
+from hal9.holograph.fitting.objective import WHOLE
+from hal9.holograph.model.edge_posterior import NoiseModel
+from hal9.holograph.model.graph import MixedGraph
+from hal9.holograph.queries.answerers import Asked, ScriptedOracle
+from hal9.holograph.sheaf.obstruction import Plateau, conflicts, heldout_energy, local_posterior, surgery
 from hal9.holograph.spec import Context, Variable
 from tests.holograph.helpers import random_state
 

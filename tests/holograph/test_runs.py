@@ -24,9 +24,9 @@ from hal9.holograph import (
     Variable,
     discover,
 )
-from hal9.holograph.asking import Asked
-from hal9.holograph.mind_answerer import prompt_for
+from hal9.holograph.queries.answerers import Asked
 from hal9.holograph.questions import Answer
+from hal9.holograph.runs.mind_answerer import prompt_for
 from hal9.holograph.spec import Context
 from hal9.minds import Request, ScriptedMind, Usage
 from tests.holograph.scripts import EDGES, reply

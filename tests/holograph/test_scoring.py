@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from hal9.holograph import Table
-from hal9.holograph.belief import PairBelief
-from hal9.holograph.evidence import data_evidence
-from hal9.holograph.scoring import DiscreteScore, GaussianScore, edge_odds, tuned
-from hal9.holograph.search import best_graph
+from hal9.holograph.data.dag_search import best_graph
+from hal9.holograph.data.pair_evidence import data_evidence
+from hal9.holograph.data.scores import DiscreteScore, GaussianScore, edge_odds, tuned
+from hal9.holograph.model.edge_posterior import PairBelief
 
 NONE = np.array([], dtype=np.intp)
 

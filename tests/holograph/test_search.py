@@ -14,15 +14,15 @@ from hal9.holograph import (
     discover,
     score,
 )
-from hal9.holograph.belief import NoiseModel, PairBelief
-from hal9.holograph.curves import known_graph
-from hal9.holograph.evidence import data_evidence
-from hal9.holograph.graph import equivalence_class, topological_order
-from hal9.holograph.metrics import random_dag
-from hal9.holograph.order import improve_order
+from hal9.holograph.data.dag_search import Climber, best_graph
+from hal9.holograph.data.order_search import improve_order
+from hal9.holograph.data.pair_evidence import data_evidence
+from hal9.holograph.data.scores import DiscreteScore, GaussianScore
+from hal9.holograph.evaluation.graph_distance import random_dag
+from hal9.holograph.evaluation.query_curves import known_graph
+from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief
+from hal9.holograph.model.graph import equivalence_class, topological_order
 from hal9.holograph.questions import Answer, Question
-from hal9.holograph.scoring import DiscreteScore, GaussianScore
-from hal9.holograph.search import Climber, best_graph
 
 
 def simulate(truth: MixedGraph, rows: int, seed: int, *, standardised: bool = False) -> np.ndarray:

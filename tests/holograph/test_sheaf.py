@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hal9.holograph import Cover, State, descent, gluing_measures, project
-from hal9.holograph.sheaf import glue
+from hal9.holograph.sheaf.sections import glue
 from tests.holograph.helpers import random_state
 
 COVER = Cover({"p": ("v3", "v0", "v1"), "q": ("v1", "v2", "v3"), "r": ("v4", "v1", "v2")})

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hal9.errors.holograph import NotStable, UnknownVariable
 from hal9.holograph import State, covariance, project
-from hal9.holograph.state import initial_state, project_arrays
+from hal9.holograph.model.state import initial_state, project_arrays
 from tests.holograph.helpers import random_state
 
 

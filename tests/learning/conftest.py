@@ -6,7 +6,7 @@ import pytest
 from hal9.clock import ManualClock
 from hal9.learning import ChecksFirst, Critic, LearningEngine, Lessons, Parts, PromptBook
 from hal9.memory import MemoryStore
-from hal9.memory.hashing import HashingEmbedder
+from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.promptgram import Promptgram
 from hal9.settings import Settings
 

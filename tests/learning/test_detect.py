@@ -2,7 +2,7 @@ import pytest
 
 from hal9.errors.learning import FeedbackInvalid
 from hal9.learning import Detection, detect, detect_feedback, magnitude, parse_feedback
-from hal9.learning.detect import severity_of_check
+from hal9.learning.detection.detect import severity_of_check
 from hal9.settings import ErrorWeights, QualitySettings
 from hal9.signals import ERROR_TYPES
 from tests.learning.world import finished

@@ -8,11 +8,11 @@ import pytest
 from hal9.clock import ManualClock
 from hal9.errors.learning import ApprovalStale, ChangeNotWaiting, ChangeUnknown, RollbackBlocked
 from hal9.learning import CHANGES, Change, Desk, LearningEngine, ReplayCase, in_canary, mcnemar_worse
-from hal9.learning.explain import change_as_json, improvement_score
-from hal9.learning.outcomes import TaskOutcome, outcome_of, save_outcome
-from hal9.learning.quality import Score
-from hal9.learning.stability import at_least
-from hal9.learning.status import learning_status
+from hal9.learning.detection.outcomes import TaskOutcome, outcome_of, save_outcome
+from hal9.learning.detection.quality import Score
+from hal9.learning.reporting.explain import change_as_json, improvement_score
+from hal9.learning.reporting.status import learning_status
+from hal9.learning.state.stability import at_least
 from hal9.memory import MemoryStore, Scope
 from hal9.promptgram import Promptgram
 from hal9.settings import GateSettings, MemorySettings, SafetySettings, Settings

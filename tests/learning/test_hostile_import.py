@@ -30,7 +30,7 @@ from hal9.memory import (
     search,
     suggest,
 )
-from hal9.memory.hashing import HashingEmbedder
+from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.minds.protocol import Message
 from hal9.promptgram import Promptgram
 from hal9.settings import GateSettings, MemorySettings, SafetySettings, Settings

@@ -7,7 +7,7 @@ import pytest
 from hal9.errors.memory import EmbedderUnavailable
 from hal9.journal.tasks import TaskRow
 from hal9.learning import Critic, LearningEngine, Lessons, ReplayCase, TaskPath, parse_feedback
-from hal9.learning.replaying import answer_as_turn, reply_as_turn, wrong_and_right
+from hal9.learning.replay_cases import answer_as_turn, reply_as_turn, wrong_and_right
 from hal9.memory import (
     MemoryStore,
     Mitigation,

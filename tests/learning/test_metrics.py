@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.learning.metrics import measure, wilson
+from hal9.learning.reporting.metrics import measure, wilson
 from hal9.memory import MemoryStore
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from hal9.learning.routing_relevance import RelevanceFilter, relevant
-from hal9.learning.weights import HandOver, WeightBook
+from hal9.learning.routing.relevance import RelevanceFilter, relevant
+from hal9.learning.routing.weights import HandOver, WeightBook
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 

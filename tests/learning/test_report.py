@@ -11,11 +11,11 @@ import pytest
 from hal9.cli.app import cli, run
 from hal9.cluster import Home
 from hal9.errors.learning import ReportExtraMissing
-from hal9.learning.ledger import Ledger
-from hal9.learning.metrics import judged_tasks
-from hal9.learning.report import charts, write_report
-from hal9.learning.report_drawing import Curve, _whole_ticks
-from hal9.learning.weights import HandOver, WeightBook
+from hal9.learning.reporting.charts import Curve, _whole_ticks
+from hal9.learning.reporting.metrics import judged_tasks
+from hal9.learning.reporting.report import charts, write_report
+from hal9.learning.routing.weights import HandOver, WeightBook
+from hal9.learning.state.ledger import Ledger
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 from tests.learning.test_metrics import outcome

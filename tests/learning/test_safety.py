@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
 from hal9.learning import CHANGES, LearningEngine, Rollback, allowed_share, state_document
-from hal9.learning.adjust import NUMBERS
+from hal9.learning.gate.adjust import NUMBERS
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, token_distance
 from hal9.settings import BackwardPropagationSettings, GateSettings, SafetySettings, Settings

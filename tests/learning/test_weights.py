@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.learning.weights import HandOver, Pick, WeightBook
+from hal9.learning.routing.weights import HandOver, Pick, WeightBook
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
@@ -187,8 +187,8 @@ def test_knowledge_follows_a_change_of_policy_at_once(store: MemoryStore) -> Non
 def test_old_events_are_dropped_and_the_state_stays_that_of_a_fresh_start(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hal9.learning.weights._SPAN", 64)
-    monkeypatch.setattr("hal9.learning.weights._KEPT_SPANS", 0)
+    monkeypatch.setattr("hal9.learning.routing.weights._SPAN", 64)
+    monkeypatch.setattr("hal9.learning.routing.weights._KEPT_SPANS", 0)
     weights = book(store, policy="epsilon_greedy")
     with store.writing():
         for number in range(200):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hal9.clock import ManualClock
 from hal9.errors.learning import RollbackToFuture
 from hal9.learning import LearningEngine, state_document
-from hal9.learning.routing_restore import restore_weights, weights_document
-from hal9.learning.weights import HandOver, Pick, WeightBook
+from hal9.learning.routing.restore import restore_weights, weights_document
+from hal9.learning.routing.weights import HandOver, Pick, WeightBook
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
@@ -146,8 +146,8 @@ def test_knowledge_goes_on_from_where_it_was_brought_back_to(store: MemoryStore,
 def test_a_moment_too_long_ago_is_said_and_changes_nothing(
     store: MemoryStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hal9.learning.weights._SPAN", 16)
-    monkeypatch.setattr("hal9.learning.weights._KEPT_SPANS", 2)
+    monkeypatch.setattr("hal9.learning.routing.weights._SPAN", 16)
+    monkeypatch.setattr("hal9.learning.routing.weights._KEPT_SPANS", 2)
     life = Life(store, clock)
     life.play(("tell", 1000, "a", True, "l4", "code"))
     for number in range(150):

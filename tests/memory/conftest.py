@@ -6,7 +6,7 @@ import pytest
 from hal9.clock import ManualClock
 from hal9.errors.memory import EmbedderUnavailable
 from hal9.memory import Embedder, MemoryStore, Scope, open_embedder
-from hal9.memory.hashing import HashingEmbedder
+from hal9.memory.embedding.hashing import HashingEmbedder
 
 LEDGER = Scope("home", "ledger", "*")
 

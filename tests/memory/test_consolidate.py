@@ -18,7 +18,7 @@ from hal9.memory import (
     search,
     sleep,
 )
-from hal9.memory.consolidate import faded_importance
+from hal9.memory.consolidation import faded_importance
 
 from .conftest import LEDGER
 

@@ -18,9 +18,9 @@ from hal9.errors.memory import (
     WeightsNotFetched,
 )
 from hal9.memory import Embedder, open_embedder
-from hal9.memory.hashing import HashingEmbedder
-from hal9.memory.onnx_minilm import OnnxMiniLM
-from hal9.memory.weights import MINILM, WeightFile, checked, fetch, weights_folder
+from hal9.memory.embedding.embedder_download import MINILM, WeightFile, checked, fetch, weights_folder
+from hal9.memory.embedding.hashing import HashingEmbedder
+from hal9.memory.embedding.onnx_minilm import OnnxMiniLM
 
 
 def test_public_names_are_the_rooms_face() -> None:
@@ -52,7 +52,7 @@ def test_hashing_gives_unit_rows_for_any_text(texts: list[str]) -> None:
 
 
 def test_hashing_is_the_same_in_every_process() -> None:
-    code = "from hal9.memory.hashing import HashingEmbedder as H; print(H(16).embed(['a b']).tobytes().hex())"
+    code = "from hal9.memory.embedding.hashing import HashingEmbedder as H; print(H(16).embed(['a b']).tobytes().hex())"
     outs = {
         subprocess.run(
             [sys.executable, "-c", code],

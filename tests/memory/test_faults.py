@@ -16,12 +16,12 @@ import pytest
 from hal9.errors.database import DatabaseDamaged
 from hal9.errors.memory import MemoryUnwritable
 from hal9.memory import MemoryStore, NewMemory, audit, search
-from hal9.memory.hashing import HashingEmbedder
+from hal9.memory.embedding.hashing import HashingEmbedder
 
 WRITER = """
 import sys
 from hal9.memory import MemoryStore, NewMemory, NewMitigation, MitigationBook, Scope
-from hal9.memory.hashing import HashingEmbedder
+from hal9.memory.embedding.hashing import HashingEmbedder
 path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with MemoryStore(path, embedder=HashingEmbedder(32)) as store:
     print("ready", flush=True)

@@ -6,8 +6,8 @@ import pytest
 
 from hal9.errors.database import DatabaseTooNew
 from hal9.memory import MemoryStore, MitigationBook, Scope, audit, recall, search
-from hal9.memory.hashing import HashingEmbedder
-from hal9.memory.migrations import MIGRATIONS
+from hal9.memory.embedding.hashing import HashingEmbedder
+from hal9.memory.store.migrations import MIGRATIONS
 
 DATA = Path(__file__).parent / "data"
 TABLES = {

@@ -24,7 +24,7 @@ from hal9.memory import (
     recall,
     suggest,
 )
-from hal9.memory.hashing import HashingEmbedder
+from hal9.memory.embedding.hashing import HashingEmbedder
 
 from .conftest import LEDGER
 

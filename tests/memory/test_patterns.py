@@ -15,8 +15,8 @@ from hal9.memory import (
     search,
     signature,
 )
-from hal9.memory.patterns import confidence
-from hal9.memory.signature import MAX_SIGNATURE
+from hal9.memory.rules.patterns import confidence
+from hal9.memory.rules.signature import MAX_SIGNATURE
 
 from .conftest import LEDGER
 

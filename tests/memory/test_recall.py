@@ -23,7 +23,7 @@ from hal9.memory import (
     scope_of,
     with_rules,
 )
-from hal9.memory.hashing import HashingEmbedder
+from hal9.memory.embedding.hashing import HashingEmbedder
 
 from .conftest import LEDGER
 

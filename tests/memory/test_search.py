@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hal9.clock import ManualClock
 from hal9.errors.memory import MemoryInvalid
 from hal9.memory import Embedder, MemoryStore, NewMemory, Scope, SearchFilter, search
-from hal9.memory.hashing import HashingEmbedder
-from hal9.memory.matrix import VectorMatrix
-from hal9.memory.search import escape_match, telling_words
+from hal9.memory.embedding.hashing import HashingEmbedder
+from hal9.memory.retrieval.search import escape_match, telling_words
+from hal9.memory.retrieval.vector_matrix import VectorMatrix
 
 HOSTILE = st.text(max_size=120) | st.text(alphabet="\"'*():^-+{}[]\\%\x00;ab NEAROTD.\ud800", max_size=60)
 

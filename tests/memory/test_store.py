@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hal9.clock import ManualClock
 from hal9.errors.memory import MemoryClosed, MemoryInvalid, MemoryMissing
 from hal9.memory import MemoryStore, NewMemory, Scope, SearchFilter, search
-from hal9.memory.hashing import HashingEmbedder
+from hal9.memory.embedding.hashing import HashingEmbedder
 
 any_text = st.text(max_size=80) | st.text(alphabet="\x00\ud800\udfff\"'*():^-\\ abAND", max_size=40)
 

@@ -7,7 +7,7 @@ import pytest
 
 import hal9.passing
 from hal9.passing.__main__ import main
-from hal9.passing.demos import DEMOS
+from hal9.passing.demos.demos import DEMOS
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "passing" / "tutorial.md"

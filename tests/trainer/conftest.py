@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hal9.trainer.corpus import Corpus, localization_corpus
-from hal9.trainer.runs import Ground
+from hal9.trainer.evaluation.corpus import Corpus, localization_corpus
+from hal9.trainer.record.runs import Ground
 from tests.trainer.support import make_corpus
 
 

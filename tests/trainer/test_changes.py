@@ -15,7 +15,12 @@ from hal9.errors.learning import ChangeUnknown, RollbackBlocked
 from hal9.learning import Switches
 from hal9.promptgram import Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.changes import (
+from hal9.trainer.evaluation.evaluator import Gain
+from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings
+from hal9.trainer.outer.population import FIXED, run_population
+from hal9.trainer.outer.stack import OuterSettings, run_stack
+from hal9.trainer.protocol import shipped_promptgram
+from hal9.trainer.record.changes import (
     RANKER,
     TUNER,
     MeasuredEdit,
@@ -26,14 +31,9 @@ from hal9.trainer.changes import (
     verdict,
     with_parameters,
 )
-from hal9.trainer.evaluator import Gain
-from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings
-from hal9.trainer.outer import OuterSettings, run_stack
-from hal9.trainer.population import FIXED, run_population
-from hal9.trainer.protocol import shipped_promptgram
-from hal9.trainer.runs import Ground
-from hal9.trainer.scratchpad import Scratchpad
-from hal9.trainer.views import ledger_lines, why_lines
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.runs import Ground
+from hal9.trainer.reporting.views import ledger_lines, why_lines
 from tests.trainer.support import OUTER, inner_mind, outer_mind
 from tests.trainer.test_outer import one_each, workshop
 

@@ -22,15 +22,15 @@ from hal9.errors.trainer import (
 )
 from hal9.minds.protocol import Usage
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.baseline import BaselineSettings, run_baseline
-from hal9.trainer.cli import train_command
-from hal9.trainer.cli_outer import outer_command
-from hal9.trainer.corpus import Corpus
-from hal9.trainer.reporting import cost_lines
-from hal9.trainer.runs import Ground
-from hal9.trainer.scratchpad import Scratchpad
-from hal9.trainer.strategies import STRATEGIES, open_strategy
-from hal9.trainer.views import sparkline
+from hal9.trainer.cli.main import train_command
+from hal9.trainer.cli.outer import outer_command
+from hal9.trainer.evaluation.corpus import Corpus
+from hal9.trainer.inner.baseline import BaselineSettings, run_baseline
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.runs import Ground
+from hal9.trainer.reporting.report import cost_lines
+from hal9.trainer.reporting.views import sparkline
+from hal9.trainer.search.optimisers import STRATEGIES, open_strategy
 from hal9.trainer.workload import run_workload
 from tests.trainer.support import PROPOSAL
 from tests.trainer.test_inner import fake_agent

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.presets import load_preset
-from hal9.trainer.changes import verdict
+from hal9.ripmap.ranking.presets import load_preset
 from hal9.trainer.distill import best_split, confirmed, distill, prune
-from hal9.trainer.runs import Ground
-from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.record.changes import verdict
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.runs import Ground
 from tests.trainer.test_commands import train
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from hal9.errors.trainer import CorpusUnavailable, EvaluationFailed, TrainerSettingInvalid
-from hal9.ripmap.evaluation import Evaluator
+from hal9.ripmap.evaluation.evaluation import Evaluator
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.trainer.corpus import Corpus, find_corpus, localization_corpus
-from hal9.trainer.evaluator import Evaluation, TrainingEvaluator, paired_gain
-from hal9.trainer.runs import Ground, paired_p
-from hal9.trainer.space import Change, apply_changes, liveness, space_of
+from hal9.trainer.evaluation.corpus import Corpus, find_corpus, localization_corpus
+from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
+from hal9.trainer.record.runs import Ground, paired_p
+from hal9.trainer.search.space import Change, apply_changes, liveness, space_of
 
 
 def random_parameters(seed: int) -> Parameters:

@@ -14,14 +14,14 @@ from hal9.minds.retries import RetryPolicy
 from hal9.minds.scripted import ScriptedMind
 from hal9.promptgram import MUTABLE_SECTIONS, Edit
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.trainer.asking import Stopped, think_unless
-from hal9.trainer.inner import InnerLoop, InnerSettings
-from hal9.trainer.outer import OuterResult, OuterSettings, run_stack
-from hal9.trainer.promptgrams import PromptShelf
+from hal9.trainer.inner.asking import Stopped, think_unless
+from hal9.trainer.inner.loop import InnerLoop, InnerSettings
+from hal9.trainer.outer.context import Workshop
+from hal9.trainer.outer.promptgrams import PromptShelf
+from hal9.trainer.outer.stack import OuterResult, OuterSettings, run_stack
 from hal9.trainer.protocol import outer_schema, protocol, shipped_promptgram
-from hal9.trainer.runs import Ground
-from hal9.trainer.scratchpad import Scratchpad
-from hal9.trainer.workshop import Workshop
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.runs import Ground
 from tests.trainer.support import OUTER, PROPOSAL, seeded_mind
 from tests.trainer.test_inner import fake_agent, run
 

@@ -21,12 +21,12 @@ from hal9.minds.recording import RecordingMind
 from hal9.minds.retries import RetryPolicy
 from hal9.minds.scripted import ScriptedMind
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.trainer.detection import detect_inner
-from hal9.trainer.failures import find_failures, gradient_of
-from hal9.trainer.inner import InnerLoop, InnerResult, InnerSettings
+from hal9.trainer.evaluation.failures import find_failures, gradient_of
+from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings
 from hal9.trainer.protocol import inner_schema, protocol, shipped_promptgram
-from hal9.trainer.runs import Ground
-from hal9.trainer.scratchpad import Scratchpad
+from hal9.trainer.record.detection import detect_inner
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.runs import Ground
 from tests.trainer.support import PROPOSAL, inner_mind, seeded_mind
 
 START = Parameters()

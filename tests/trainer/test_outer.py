@@ -12,15 +12,15 @@ from hal9.errors.trainer import ScratchpadInvalid
 from hal9.minds.protocol import Request
 from hal9.minds.scripted import ScriptedMind
 from hal9.promptgram import Edit, Promptgram
-from hal9.trainer.detection import detect_not_steering
-from hal9.trainer.inner import InnerSettings
-from hal9.trainer.outer import OuterResult, OuterSettings, hall_of_fame, run_stack
-from hal9.trainer.population import FIXED, run_population
-from hal9.trainer.promptgrams import PromptShelf
+from hal9.trainer.inner.loop import InnerSettings
+from hal9.trainer.outer.context import Workshop, apply_edits
+from hal9.trainer.outer.population import FIXED, run_population
+from hal9.trainer.outer.promptgrams import PromptShelf
+from hal9.trainer.outer.stack import OuterResult, OuterSettings, hall_of_fame, run_stack
 from hal9.trainer.protocol import protocol, shipped_promptgram
-from hal9.trainer.runs import Ground
-from hal9.trainer.scratchpad import Scratchpad
-from hal9.trainer.workshop import Workshop, apply_edits
+from hal9.trainer.record.detection import detect_not_steering
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.runs import Ground
 from tests.trainer.support import PROPOSAL, outer_mind, seeded_mind
 
 STEERS = (

@@ -13,15 +13,15 @@ from hal9.minds.schema import problems
 from hal9.minds.scripted import ScriptedMind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.trainer.failures import find_failures, slopes_of
-from hal9.trainer.inner import InnerSettings
-from hal9.trainer.outer_prompting import Measured, OuterSight, outer_prompt, solved_edit
-from hal9.trainer.promptgrams import Shelved
-from hal9.trainer.prompting import Sight, choose_levers, inner_prompt, promising, solved_example
+from hal9.trainer.evaluation.failures import find_failures, slopes_of
+from hal9.trainer.inner.loop import InnerSettings
+from hal9.trainer.inner.prompting import Sight, choose_levers, inner_prompt, promising, solved_example
+from hal9.trainer.outer.promptgrams import Shelved
+from hal9.trainer.outer.prompting import Measured, OuterSight, outer_prompt, solved_edit
 from hal9.trainer.protocol import inner_schema, outer_schema, shipped_promptgram
-from hal9.trainer.runs import Ground
-from hal9.trainer.scratchpad import Scratchpad
-from hal9.trainer.space import Change, apply_changes
+from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.runs import Ground
+from hal9.trainer.search.space import Change, apply_changes
 from tests.trainer.support import PROPOSAL, inner_mind
 from tests.trainer.test_inner import run
 

@@ -11,7 +11,7 @@ import yaml
 
 from hal9.cluster import Home, connect
 from hal9.journal.tasks import TaskRow
-from hal9.trainer.changes import open_ledger
+from hal9.trainer.record.changes import open_ledger
 from tests.chaos.test_cluster_kill import start, stop, wait_ready
 from tests.conftest import Script, running_cluster
 

@@ -9,8 +9,8 @@ import pytest
 
 from hal9.errors.ripmap import NotARepository, RipmapConfigWrong
 from hal9.ripmap import IndexSettings, Role, open_index
-from hal9.ripmap.discovery import glob_pattern, recheck, walk
-from hal9.ripmap.roles import path_roles
+from hal9.ripmap.files.discovery import glob_pattern, recheck, walk
+from hal9.ripmap.files.roles import path_roles
 from hal9.ripmap.settings import load_settings
 
 from .conftest import settle, write_files

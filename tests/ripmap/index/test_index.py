@@ -12,7 +12,7 @@ import pytest
 
 from hal9.errors.ripmap import FileNotIndexed, GitFailed
 from hal9.ripmap import FileRecord, Index, IndexSettings, open_index, open_revision
-from hal9.ripmap.history import head_commit
+from hal9.ripmap.history.git_log import head_commit
 
 from .conftest import git, write_files
 
@@ -98,8 +98,8 @@ def test_cached_and_uncached_agree(shop: Path, settings: IndexSettings) -> None:
 def test_workers_and_one_process_agree(
     tmp_path: Path, settings: IndexSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hal9.ripmap.building._POOL_BYTES", 0)
-    monkeypatch.setattr("hal9.ripmap.index._POOL_BYTES", 0)
+    monkeypatch.setattr("hal9.ripmap.index.building._POOL_BYTES", 0)
+    monkeypatch.setattr("hal9.ripmap.index.index._POOL_BYTES", 0)
     root = tmp_path / "big"
     write_files(root, {f"p{n % 7}/m{n}.py": f"X{n} = 1\ndef f{n}(a):\n    return g(a)\n" for n in range(450)})
     many = open_index(root, replace(settings, workers=2, cache_dir=tmp_path / "c2"))

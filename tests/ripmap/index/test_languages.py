@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hal9.ripmap.extraction import Extraction, extract
-from hal9.ripmap.languages import LANGUAGES, language_of, load_language
-from hal9.ripmap.model import Import
+from hal9.ripmap.extraction.extractor import Extraction, extract
+from hal9.ripmap.files.languages import LANGUAGES, language_of, load_language
+from hal9.ripmap.records import Import
 
 SAMPLES = Path(__file__).parent / "samples"
 

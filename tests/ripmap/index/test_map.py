@@ -23,9 +23,9 @@ from hal9.ripmap import (
     render_map,
     token_counter,
 )
-from hal9.ripmap.badges import FileLife, badges_of
-from hal9.ripmap.packer import Detail
-from hal9.ripmap.render import Format
+from hal9.ripmap.rendering.badges import FileLife, badges_of
+from hal9.ripmap.rendering.budget import Detail
+from hal9.ripmap.rendering.render import Format
 
 from .conftest import write_files
 

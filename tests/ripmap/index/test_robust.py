@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hal9.ripmap import FileRecord, IndexSettings, open_index
-from hal9.ripmap.extraction import Extraction, extract
-from hal9.ripmap.languages import LANGUAGES
-from hal9.ripmap.packing import pack_extraction, unpack_extraction
-from hal9.ripmap.textio import decode, utf8
+from hal9.ripmap.extraction.extractor import Extraction, extract
+from hal9.ripmap.files.decoding import decode, utf8
+from hal9.ripmap.files.languages import LANGUAGES
+from hal9.ripmap.storage.record_codec import pack_extraction, unpack_extraction
 
 SAMPLES = {
     Path(path.stem).suffix: path.read_bytes()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hal9.ripmap.tokens import estimate_tokens, token_counter
+from hal9.ripmap.text.token_count import estimate_tokens, token_counter
 
 SAMPLES = Path(__file__).parent / "samples"
 # o200k_base, cl100k_base

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal9.ripmap.codec import pack, unpack
-from hal9.ripmap.model import Role
-from hal9.ripmap.modules import Names, PathFinder
-from hal9.ripmap.running_words import read_words
-from hal9.ripmap.sparse import Lines, ascending, distinct, lines_of, numbered
-from hal9.ripmap.texts import Vocabulary, code_of
-from hal9.ripmap.tokenize import identifier_parts, words
+from hal9.ripmap.postings.module_paths import Names, PathFinder
+from hal9.ripmap.records import Role
+from hal9.ripmap.storage.array_codec import pack, unpack
+from hal9.ripmap.storage.sparse import Lines, ascending, distinct, lines_of, numbered
+from hal9.ripmap.text.string_table import Vocabulary, code_of
+from hal9.ripmap.text.tokenize import identifier_parts, words
+from hal9.ripmap.text.word_positions import read_words
 
 entries = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(1, 9)), max_size=40)
 

@@ -6,13 +6,13 @@ import pytest
 
 from hal9.errors.ripmap import CasesInvalid, PresetInvalid
 from hal9.ripmap import Index
-from hal9.ripmap.evaluation import Evaluator, RankingCase, is_candidate, prepare_cases, read_cases
-from hal9.ripmap.issue_like import issue_like, script_like
-from hal9.ripmap.metrics import accuracy_at, bootstrap_interval, mcnemar, ndcg_at, reciprocal_rank
+from hal9.ripmap.evaluation.evaluation import Evaluator, RankingCase, is_candidate, prepare_cases, read_cases
+from hal9.ripmap.evaluation.issue_like import issue_like, script_like
+from hal9.ripmap.evaluation.metrics import accuracy_at, bootstrap_interval, mcnemar, ndcg_at, reciprocal_rank
+from hal9.ripmap.index.index_data import terrain_of
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.presets import FEATURES, features_of, list_presets, load_preset, save_preset
-from hal9.ripmap.query import parse_task
-from hal9.ripmap.terrain import terrain_of
+from hal9.ripmap.query.task_query import parse_task
+from hal9.ripmap.ranking.presets import FEATURES, features_of, list_presets, load_preset, save_preset
 
 CASES = [
     RankingCase(

@@ -5,11 +5,17 @@ import pytest
 
 from hal9.errors.ripmap import CasesInvalid, CasesUnwritable
 from hal9.ripmap import Index
-from hal9.ripmap.chronicle import chronicle_of
-from hal9.ripmap.evaluation import prepare_cases, read_cases
-from hal9.ripmap.oracle import CaseRules, cases_from_history, commit_quality, open_parents, write_cases
+from hal9.ripmap.evaluation.evaluation import prepare_cases, read_cases
+from hal9.ripmap.evaluation.git_cases import (
+    CaseRules,
+    cases_from_history,
+    commit_quality,
+    open_parents,
+    write_cases,
+)
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.ranking import Task, rank
+from hal9.ripmap.ranking.commits import chronicle_of
+from hal9.ripmap.ranking.ranker import Task, rank
 
 from .conftest import settings
 

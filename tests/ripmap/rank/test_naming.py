@@ -3,9 +3,9 @@
 import pytest
 
 from hal9.ripmap import Index
-from hal9.ripmap.naming import named_files
-from hal9.ripmap.query import parse_task
-from hal9.ripmap.terrain import terrain_of
+from hal9.ripmap.index.index_data import terrain_of
+from hal9.ripmap.query.task_query import parse_task
+from hal9.ripmap.ranking.mentions import named_files
 
 TRACE = 'Fails\n```\nTraceback (most recent call last):\n  File "shop/storage.py", line 9, in _write\nKeyError\n```'
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hal9.ripmap import Index, open_index
-from hal9.ripmap import patching as patching_module
-from hal9.ripmap.evidence import prepare
+from hal9.ripmap.index.index_data import Terrain, build_terrain, terrain_of
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.ranking import Ranking, Task, rank_case
-from hal9.ripmap.terrain import Terrain, build_terrain, terrain_of
+from hal9.ripmap.postings import incremental as patching_module
+from hal9.ripmap.ranking.prepared_task import prepare
+from hal9.ripmap.ranking.ranker import Ranking, Task, rank_case
 from tests.ripmap.rank.conftest import FILES, settings, write_tree
 
 TASKS = (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal9.ripmap.query import Mention, parse_task
+from hal9.ripmap.query.task_query import Mention, parse_task
 
 ISSUE = """USE_THOUSAND_SEPARATOR breaks `numberformat.py`
 <!-- please fill in the template -->

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from hal9.ripmap import Index
-from hal9.ripmap.evidence import Case
-from hal9.ripmap.model import Role
+from hal9.ripmap.index.index_data import build_terrain, terrain_of
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.ripmap.ranking import Task, prepare_task, rank, rank_case
-from hal9.ripmap.terrain import build_terrain, terrain_of
+from hal9.ripmap.ranking.prepared_task import Case
+from hal9.ripmap.ranking.ranker import Task, prepare_task, rank, rank_case
+from hal9.ripmap.records import Role
 
 
 def first(index: Index, task: Task | str, **changes: float) -> str:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from hal9.errors.ripmap import RerankFailed
 from hal9.ripmap import Index
-from hal9.ripmap.ranking import rank
-from hal9.ripmap.rerank import mind_prompt, rerank_by_embedding, rerank_by_mind, summary
+from hal9.ripmap.ranking.ranker import rank
+from hal9.ripmap.ranking.reranker import mind_prompt, rerank_by_embedding, rerank_by_mind, summary
 
 
 class FirstLetters:

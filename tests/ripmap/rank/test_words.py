@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal9.ripmap.codec import pack, unpack
-from hal9.ripmap.lexical import assemble, chunk_lines, file_words, path_words, words_of_file
-from hal9.ripmap.model import Definition, FileRecord, Role
-from hal9.ripmap.tokenize import identifier_parts, is_code_like, pair_codes, stem, words
+from hal9.ripmap.postings.words import assemble, chunk_lines, file_words, path_words, words_of_file
+from hal9.ripmap.records import Definition, FileRecord, Role
+from hal9.ripmap.storage.array_codec import pack, unpack
+from hal9.ripmap.text.tokenize import identifier_parts, is_code_like, pair_codes, stem, words
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,261 @@
+"""Which factors cause failures: from a plain table of what happened, and from what a mind knows.
+
+Rows are dictionaries with the same keys, e.g. {"layer": "L2", "tool": "pytest", "failed": True}. Numbers and
+booleans are used as they are; a text column becomes one 0/1 column per frequent value ("tool=pytest").
+Factors never follow from outcomes: edges out of an outcome are ruled out.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.errors.holograph import NoOutcome, UnknownVariable
+from hal9.holograph.data.dag_search import best_graph
+from hal9.holograph.data.scores import GaussianScore
+from hal9.holograph.data.table import Table
+from hal9.holograph.drawing import Drawn, DrawnEdge, svg
+from hal9.holograph.model.state import FloatArray
+from hal9.holograph.runs.discovery import discover
+from hal9.holograph.runs.inquiry import Inquiry, Settings
+from hal9.holograph.runs.mind_answerer import MindAnswerer
+from hal9.holograph.runs.store import RunStore
+from hal9.holograph.spec import Problem, Variable
+from hal9.minds.protocol import Mind
+
+__all__ = ["Cause", "Causes", "causes"]
+
+Row = Mapping[str, Any]
+_MOST_COLUMNS = 24
+"""How many columns are kept, those most associated with the outcomes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One edge between columns.
+
+    Attributes:
+        probability: share of bootstrap samples that have the edge in this direction, combined with the
+        answers. effect_size: standardised regression weight, negative when the cause lowers the effect.
+    """
+
+    cause: str
+    effect: str
+    probability: float
+    effect_size: float
+
+
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """The graph, strongest causes first; `left_out` says which columns were unusable and why."""
+
+    columns: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    edges: tuple[Cause, ...]
+    rows: int
+    left_out: Mapping[str, str]
+
+    def of(self, outcome: str) -> tuple[Cause, ...]:
+        """The direct causes of one outcome."""
+        return tuple(edge for edge in self.edges if edge.effect == outcome)
+
+    def svg(self, title: str = "Causes of failure") -> str:
+        """The graph as a picture."""
+        shown = {name for edge in self.edges for name in (edge.cause, edge.effect)} | set(self.outcomes)
+        names = [name for name in self.columns if name in shown]
+        edges = [
+            DrawnEdge(e.cause, e.effect, e.probability, label=f"{e.effect_size:+.2f}") for e in self.edges
+        ]
+        return svg(Drawn(names, edges, title=f"{title} ({self.rows} rows)"))
+
+
+async def causes(
+    rows: Sequence[Row],
+    *,
+    outcomes: Sequence[str],
+    descriptions: Mapping[str, str] | None = None,
+    mind: Mind | None = None,
+    answers: Path | None = None,
+    budget_queries: int = 30,
+    resamples: int = 40,
+    seed: int = 0,
+) -> Causes:
+    """Find what causes the outcomes.
+
+    Args:
+        rows: what happened, one dictionary per case, all with the same keys.
+        outcomes: keys that are effects only, e.g. ("failed",).
+        descriptions: what a key means, for the mind.
+        mind: an open mind that is asked where the data leaves it open; None uses the data alone.
+        answers: file in which the mind's replies are kept, so that a question that was answered before, in
+            this call or in one that was killed, costs nothing again; None keeps nothing.
+        budget_queries: most questions to the mind.
+        resamples: bootstrap samples behind each probability.
+        seed: of the bootstrap.
+
+    Raises:
+        NoOutcome: too few rows, or an outcome that never varies.
+        UnknownVariable: an outcome is not a key of the rows.
+        MindError: the mind failed.
+    """
+    needed = 12
+    if len(rows) < needed:
+        raise NoOutcome(problem=f"{len(rows)} cases were recorded, at least {needed} are needed")
+    for outcome in outcomes:
+        if outcome not in rows[0]:
+            raise UnknownVariable(name=outcome, where="outcomes", known=tuple(rows[0]))
+    names, values, left_out = _columns(rows, outcomes)
+    for outcome in outcomes:
+        if outcome not in names:
+            raise NoOutcome(problem=f"{outcome!r} {left_out[outcome]}")
+    names, values, dropped = _most_associated(names, values, outcomes, _MOST_COLUMNS)
+    left_out.update(dropped)
+    if len(names) < 2:
+        raise NoOutcome(problem="no factor varies between the cases")
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    table = Table.of(names, scaled, scale="gaussian")
+    texts = dict(descriptions or {})
+    problem = Problem(
+        tuple(_variable(name, texts) for name in names), domain="failures of a cluster of workers"
+    )
+    inquiry = Inquiry(problem, Settings(budget_queries=budget_queries, fit_every=0), table)
+    _forbid(inquiry, outcomes)
+    if mind is not None:
+        with RunStore(answers) if answers is not None else nullcontext() as cache:
+            await discover(inquiry, MindAnswerer(mind, problem, cache))
+    return _bootstrap(inquiry, table, tuple(outcomes), left_out, resamples, seed)
+
+
+def _variable(name: str, texts: Mapping[str, str]) -> Variable:
+    key, _, value = name.partition("=")
+    text = texts.get(key, key)
+    return Variable(
+        name=name[:60].replace("|", "/").replace(",", ";"),
+        description=f"{text} is {value}" if value else text,
+    )
+
+
+def _columns(rows: Sequence[Row], outcomes: Sequence[str]) -> tuple[list[str], FloatArray, dict[str, str]]:
+    names: list[str] = []
+    columns: list[FloatArray] = []
+    left_out: dict[str, str] = {}
+    least = max(3, len(rows) // 50)
+    for key in rows[0]:
+        raw = [row.get(key) for row in rows]
+        if all(isinstance(v, bool | int | float) for v in raw):
+            column = np.array(raw, dtype=np.float64)
+            if not np.isfinite(column).all():
+                left_out[key] = "has values that are not finite"
+            elif np.ptp(column) == 0:
+                left_out[key] = "is the same in every case"
+            else:
+                names.append(key)
+                columns.append(column)
+            continue
+        counts = Counter("unknown" if v is None else str(v) for v in raw)
+        levels = [level for level, n in counts.most_common(8) if least <= n <= len(rows) - least]
+        if not levels or key in outcomes:
+            left_out[key] = (
+                "is not a number" if key in outcomes else "has no value that is frequent and not constant"
+            )
+            continue
+        # Two levels are one column; more need one each.
+        for level in levels[:1] if len(counts) == 2 else levels:
+            names.append(f"{key}={level}"[:60].replace("|", "/").replace(",", ";"))
+            columns.append(np.array([float(("unknown" if v is None else str(v)) == level) for v in raw]))
+    return names, np.array(columns).T.reshape(len(rows), len(columns)), left_out
+
+
+def _most_associated(
+    names: list[str], values: FloatArray, outcomes: Sequence[str], most: int
+) -> tuple[list[str], FloatArray, dict[str, str]]:
+    if len(names) <= most:
+        return names, values, {}
+    relation = np.abs(np.corrcoef(values.T))
+    effects = [names.index(outcome) for outcome in outcomes]
+    worth = relation[:, effects].max(axis=1)
+    worth[effects] = 2.0
+    keep = sorted(np.argsort(-worth, kind="stable")[:most])
+    dropped = {
+        names[k]: "is less associated with the outcomes than others"
+        for k in range(len(names))
+        if k not in keep
+    }
+    return [names[k] for k in keep], values[:, keep], dropped
+
+
+def _forbid(inquiry: Inquiry, outcomes: Sequence[str]) -> None:
+    """Strong evidence against any edge out of an outcome, and between values of one text column."""
+    belief = inquiry.belief
+    effects = {belief.names.index(outcome) for outcome in outcomes}
+    keys = [name.partition("=")[0] if "=" in name else "" for name in belief.names]
+    for row, (i, j) in enumerate(zip(belief.first, belief.second, strict=True)):
+        if keys[i] and keys[i] == keys[j]:
+            belief.evidence[row, [0, 1, 3]] -= 1e6
+        if i in effects or j in effects:
+            # A confounded pair may be drawn either way round for the data's sake, so that is ruled out too.
+            belief.evidence[row, 3] -= 1e6
+        if i in effects:
+            belief.evidence[row, 0] -= 1e6
+        if j in effects:
+            belief.evidence[row, 1] -= 1e6
+
+
+def _bootstrap(
+    inquiry: Inquiry,
+    table: Table,
+    outcomes: tuple[str, ...],
+    left_out: Mapping[str, str],
+    resamples: int,
+    seed: int,
+) -> Causes:
+    rng = np.random.default_rng(seed)
+    counts: Counter[tuple[str, str]] = Counter()
+    drawn = 0
+    # Columns of 0 and 1 are only nearly linear, and what is left over must not be read as hidden causes.
+    graph = best_graph(table, inquiry.belief, seed=seed, equal_variances=False, hidden=False)
+    start = graph.adjacency()
+    for _ in range(resamples):
+        sample = table.values[rng.integers(table.rows, size=table.rows)]
+        spread = sample.std(axis=0)
+        if (spread < 1e-9).any():
+            continue
+        drawn += 1
+        again = Table.of(table.names, sample, scale="gaussian")
+        found = best_graph(
+            again,
+            inquiry.belief,
+            seed=seed,
+            restarts=2,
+            equal_variances=False,
+            start=start,
+            orders=False,
+            hidden=False,
+        )
+        counts.update(found.directed)
+    weights = _weights(table, graph.adjacency())
+    edges = [
+        Cause(cause, effect, counts[cause, effect] / max(1, drawn), weights[cause, effect])
+        for cause, effect in graph.directed
+    ]
+    edges.sort(
+        key=lambda e: (e.effect not in outcomes, -e.probability, -abs(e.effect_size), e.cause, e.effect)
+    )
+    return Causes(table.names, outcomes, tuple(edges), table.rows, dict(left_out))
+
+
+def _weights(table: Table, adjacency: NDArray[np.bool_]) -> dict[tuple[str, str], float]:
+    gram = GaussianScore(table).grams
+    found = {}
+    for node, name in enumerate(table.names):
+        parents = np.flatnonzero(adjacency[:, node])
+        if parents.size:
+            inner = gram[node][np.ix_(parents, parents)] + 1e-9 * np.eye(parents.size)
+            slopes = np.linalg.solve(inner, gram[node][parents, node])
+            found.update({(table.names[p], name): float(s) for p, s in zip(parents, slopes, strict=True)})
+    return found

@@ -1,0 +1,1 @@
+"""Tables, their scores, and the searches over orders and graphs."""

@@ -1,0 +1,1 @@
+"""Distances between graphs, scenarios, curves over queries."""

@@ -1,0 +1,1 @@
+"""Losses, objective, Fisher information, descent."""

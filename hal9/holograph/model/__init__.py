@@ -1,0 +1,1 @@
+"""Graphs, edge posteriors and the parameters of a linear model."""

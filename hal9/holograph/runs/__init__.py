@@ -1,0 +1,1 @@
+"""A run from its first question to its graph, kept on disk."""

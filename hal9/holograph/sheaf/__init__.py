@@ -1,0 +1,1 @@
+"""Local sections, and what keeps them from gluing."""

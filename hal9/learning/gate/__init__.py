@@ -1,0 +1,1 @@
+"""Proposed changes: adjusted, admitted by measurement, rolled back."""

@@ -1,0 +1,1 @@
+"""Error gradients: criticised, propagated, applied."""

@@ -1,0 +1,1 @@
+"""Connection weights and the choice of the next neuron."""

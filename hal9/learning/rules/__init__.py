@@ -1,0 +1,1 @@
+"""Rules out of corrections."""

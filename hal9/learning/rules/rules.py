@@ -1,0 +1,357 @@
+"""Mitigations out of the user's words, of their corrected answers, and of retries that passed.
+
+No model writes a rule: it is the user's own sentence plus what the right answer has and the wrong one lacks.
+When one is admitted:
+
+- the user's corrected answer passes the task's check, or the task has none to ask: at once, on probation
+  (two failures retire it);
+- otherwise it must fix a held-back case on the real mind: the failed task itself with the rule alone, or
+  another failed task of its scope;
+- where nothing can be replayed, the user's repeated word is the evidence: it is admitted when their
+  rejections form a pattern.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hal9.errors.base import LimitError, MindError
+from hal9.errors.memory import MemoryInvalid
+from hal9.journal.tasks import TaskRow
+from hal9.learning.detection.error_line import key_line
+from hal9.learning.detection.feedback import Feedback
+from hal9.learning.detection.outcomes import scope_of_task
+from hal9.learning.replay_cases import (
+    Rehearse,
+    ReplayCase,
+    Verify,
+    answer_as_turn,
+    replay_case,
+    reply_as_turn,
+    wrong_and_right,
+)
+from hal9.learning.state.key_value import Switches
+from hal9.learning.state.ledger import Ledger
+from hal9.memory import (
+    HeldBackCase,
+    MemoryStore,
+    Mitigation,
+    MitigationBook,
+    NewMitigation,
+    PatternBook,
+    Scope,
+    SearchFilter,
+    SolvedExample,
+    scope_for_memory,
+    search,
+    template_rule,
+)
+from hal9.signals import ErrorGradient, StepRecord
+
+__all__ = ["Lesson", "Lessons", "RuleWriter"]
+
+
+RuleWriter = Callable[[ErrorGradient], Awaitable[tuple[str, str] | None]]
+"""A rule for an error, and the trusted mind that wrote it; None when it cannot cite its evidence."""
+Source = Literal["user", "retry", "mind"]
+
+_MOST_RETIRED = 2
+_MOST_TRIALS = 3
+_LIKE = 0.6
+"""Search score from which an error is like one that a pack describes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What was learned, or why nothing was."""
+
+    mitigation_id: int | None
+    state: str
+    reason: str
+
+
+class Lessons:
+    """Makes, tries and admits mitigations.
+
+    Args:
+        store: the memory file.
+        verify: runs a task's check on an answer.
+        rehearse: runs a task on the real mind; None when that is not possible here.
+        cases: how many held-back cases one candidate is tried on at most; 0 never replays.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        *,
+        verify: Verify | None = None,
+        rehearse: Rehearse | None = None,
+        cases: Callable[[], int] = lambda: 2,
+    ) -> None:
+        self.store = store
+        self.book = MitigationBook(store)
+        self.ledger = Ledger(store)
+        self.writer: RuleWriter | None = None
+        """Writes rules, where the settings trust a mind with it."""
+        self._verify = verify
+        self._rehearse = rehearse
+        self._cases = cases
+
+    async def from_feedback(
+        self, feedback: Feedback, task: TaskRow, steps: Sequence[StepRecord], *, cause: str
+    ) -> Lesson:
+        """Learn from what the user said about a task."""
+        scope = scope_for_memory(scope_of_task(task.payload))
+        rejected = next((step.reply for step in reversed(steps) if step.kind == "think" and step.reply), "")
+        changed = [change.path for change in task.result.changes] if task.result else []
+        expected = feedback.expected
+        example = None
+        if expected is not None:
+            example = SolvedExample(task.payload.objective, answer_as_turn(task.payload, changed, expected))
+        try:
+            rule = template_rule(
+                scope=scope,
+                # A reason tells of this one answer ("returned 3, expected 4"); a rule of all of its kind.
+                note=feedback.note.strip() or feedback.why,
+                task=task.payload.objective,
+                corrected=expected or "",
+                rejected=rejected,
+            )
+            number = await asyncio.to_thread(
+                self._propose, rule, scope, example, ("user", "user", cause, task.id)
+            )
+        except MemoryInvalid as error:
+            return Lesson(None, "none", str(error))
+        verified = None
+        if expected is not None and self._verify is not None:
+            verified = await self._verify(task.payload, expected)
+        return await self._settle(
+            number, task, corrected=expected is not None, verified=verified, cause=cause
+        )
+
+    async def from_retry(self, task: TaskRow, steps: Sequence[StepRecord], *, cause: str) -> Lesson | None:
+        """A candidate out of a failed try and a later one that passed; None when there is no such pair."""
+        found = wrong_and_right(steps)
+        if found is None:
+            return None
+        scope = scope_for_memory(scope_of_task(task.payload))
+        if not scope.module and not scope.task_family:
+            return None
+        wrong, right = found
+        rule = template_rule(scope=scope, task=task.payload.objective, corrected=right, rejected=wrong)
+        changed = [change.path for change in task.result.changes] if task.result else []
+        example = SolvedExample(task.payload.objective, reply_as_turn(task.payload, changed, right))
+        try:
+            number = await asyncio.to_thread(
+                self._propose, rule, scope, example, ("retry", "check", cause, task.id)
+            )
+        except MemoryInvalid as error:
+            return Lesson(None, "none", str(error))
+        one = await asyncio.to_thread(self.book.get, number)
+        if one.state != "candidate":
+            return Lesson(number, one.state, one.state_reason)
+        return await self._replay(number, await asyncio.to_thread(self._failed_cases, one, ""), cause=cause)
+
+    async def from_mind(self, task_id: str, gradient: ErrorGradient, *, cause: str) -> Lesson | None:
+        """A rule by a mind that the settings trust by name, for a recurring error nobody has explained."""
+        writer = self.writer
+        case = await asyncio.to_thread(self._case, task_id)
+        if writer is None or case is None:
+            return None
+        scope = scope_for_memory(scope_of_task(case.payload))
+        known = await asyncio.to_thread(self.book.all, states=("candidate", "admitted"))
+        if any(one.scope == scope for one in known):
+            return None
+        try:
+            written = await writer(gradient)
+            if written is None:
+                return None
+            rule, mind = written
+            number = await asyncio.to_thread(self._propose, rule, scope, None, ("mind", mind, cause, task_id))
+        except (MemoryInvalid, MindError, LimitError) as error:
+            return Lesson(None, "none", str(error))
+        return await self._replay(number, [HeldBackCase(task_id, case.payload.objective, case)], cause=cause)
+
+    def _case(self, task_id: str) -> ReplayCase | None:
+        with self.store.reading() as connection:
+            row = connection.execute("SELECT checks FROM tasks WHERE id = ?", (task_id,)).fetchone()
+        return None if row is None else replay_case(row["checks"])
+
+    async def try_candidates(self, task: TaskRow, *, cause: str) -> list[Lesson]:
+        """A task has failed its check: let the newest candidate of its scope show if it would have passed."""
+        one = await asyncio.to_thread(self._to_try, task)
+        if one is None:
+            return []
+        case = HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload))
+        return [await self._replay(one.id, [case], cause=cause)]
+
+    def _to_try(self, task: TaskRow) -> Mitigation | None:
+        """The newest candidate learned here, else one of a pack whose errors are like this one."""
+        known = {one.id: one for one in self.book.in_scope(scope_of_task(task.payload), ("candidate",))}
+        own = [
+            number
+            for number, one in known.items()
+            if one.source != "pack" and one.provenance.get("task_id") != task.id
+        ]
+        if own:
+            return known[max(own)]
+        error = key_line(task.result.error.evidence) if task.result and task.result.error else ""
+        if not known or not error:
+            return None
+        for hit in search(self.store, error, where=SearchFilter(kinds=("learning",)), limit=30):
+            number = hit.memory.meta.get("mitigation_id")
+            if hit.score >= _LIKE and isinstance(number, int) and number in known:
+                return known[number]
+        return None
+
+    def admit_pattern(self, pattern_id: int, scope: Scope, *, cause: str) -> list[int]:
+        """A pattern has formed: the user's own rules of its scope that could not be replayed are admitted."""
+        admitted = []
+        with self.store.writing():
+            for one in self.book.all(states=("candidate",)):
+                if one.source == "user" and one.scope == scope and not one.provenance.get("contradicted"):
+                    self.book.attach(one.id, pattern_id)
+                    self._set_state(one, "admitted", f"the user's words; pattern {pattern_id} formed", cause)
+                    admitted.append(one.id)
+            for one in self.book.all(states=("admitted",)):
+                if one.scope == scope and one.pattern_id is None:
+                    self.book.attach(one.id, pattern_id)
+        return admitted
+
+    # --- inner ----------------------------------------------------------------------------------
+
+    def _propose(
+        self, rule: str, scope: Scope, example: SolvedExample | None, origin: tuple[Source, str, str, str]
+    ) -> int:
+        source, trusted_by, cause, task_id = origin
+        with self.store.writing():
+            number = self.book.propose(
+                NewMitigation(
+                    rule=rule,
+                    scope=scope,
+                    source=source,
+                    trusted_by=trusted_by,
+                    example=example,
+                    provenance={"task_id": task_id, "cause": cause},
+                )
+            )
+            if not self.ledger.rows(kinds=("mitigation",), target=str(number)):
+                self.ledger.record(
+                    "mitigation",
+                    str(number),
+                    change=("", "candidate"),
+                    cause=cause,
+                    actor=source if source == "user" else "learning",
+                    details={"evidence": {"rule": rule, "task_id": task_id, "source": source}},
+                )
+        return number
+
+    async def _settle(
+        self, number: int, task: TaskRow, *, corrected: bool, verified: bool | None, cause: str
+    ) -> Lesson:
+        one = await asyncio.to_thread(self.book.get, number)
+        if one.state != "candidate":
+            return Lesson(number, one.state, one.state_reason)
+        if verified is False:
+            reason = "the corrected answer fails the task's own check: one of them is wrong"
+            await asyncio.to_thread(self._set_state, one, "quarantined", reason, cause)
+            return Lesson(number, "quarantined", reason)
+        retired = await asyncio.to_thread(self._retired_in, one.scope)
+        if corrected and retired < _MOST_RETIRED:
+            what = (
+                "passes the task's check" if verified else "has the user's word; the task has no check to run"
+            )
+            reason = f"the user's corrected answer {what}"
+            await asyncio.to_thread(self._set_state, one, "admitted", reason, cause)
+            return Lesson(number, "admitted", reason)
+        cases = await asyncio.to_thread(self._failed_cases, one, task.id)
+        if task.payload.check:
+            cases = [HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload)), *cases]
+        return await self._replay(number, cases, cause=cause)
+
+    async def _replay(self, number: int, cases: Sequence[HeldBackCase], *, cause: str) -> Lesson:
+        """Try a candidate on held-back cases with the real mind, as far as that is possible."""
+        rehearse = self._rehearse
+        chosen = list(cases)[: self._cases()]
+        if rehearse is None or not chosen:
+            return Lesson(number, "candidate", "waits for a case it can be tried on, or for its pattern")
+        one = await asyncio.to_thread(self.book.get, number)
+        results: dict[tuple[str, bool], bool | None] = {}
+        for case in chosen:
+            given = replace(one, example=None) if one.example and one.example.task == case.task else one
+            results[case.task_id, False] = await rehearse(case.reference, None)
+            results[case.task_id, True] = await rehearse(case.reference, given)
+        possible = [
+            case
+            for case in chosen
+            if results[case.task_id, False] is not None and results[case.task_id, True] is not None
+        ]
+        if not possible:
+            return Lesson(number, "candidate", "its cases cannot be replayed any more; waits for its pattern")
+
+        def trial(case: HeldBackCase, mitigation: Mitigation | None) -> bool:
+            return bool(results[case.task_id, mitigation is not None])
+
+        admission = await asyncio.to_thread(self.book.admit, number, possible, trial)
+        after = await asyncio.to_thread(self.book.get, number)
+        if after.state != one.state:
+            await asyncio.to_thread(self._note, after, one.state, admission.reason, cause)
+        elif after.state == "candidate":
+            after = await asyncio.to_thread(self._count_trial, after, cause)
+        return Lesson(number, after.state, admission.reason)
+
+    def _count_trial(self, one: Mitigation, cause: str) -> Mitigation:
+        """A candidate that fixed nothing again and again is retired: each trial costs two calls."""
+        with self.store.writing():
+            switches = Switches(self.store)
+            trials = int(switches.get(f"trials:{one.id}", 0)) + 1
+            switches.put(f"trials:{one.id}", trials)
+            if trials >= _MOST_TRIALS:
+                self._set_state(one, "retired", f"fixed none of the cases in {trials} trials", cause)
+            return self.book.get(one.id)
+
+    def _failed_cases(self, one: Mitigation, task_id: str) -> list[HeldBackCase]:
+        """Remembered tasks of the scope that failed, newest first; never the one it was made from."""
+        made_from = one.provenance.get("task_id")
+        with self.store.reading() as connection:
+            rows = connection.execute(
+                "SELECT id, text, workspace, module, task_family, checks FROM tasks WHERE passed = 0 "
+                "AND id != ? AND id != ? ORDER BY created DESC LIMIT 200",
+                (task_id, str(made_from)),
+            ).fetchall()
+        return [
+            HeldBackCase(row["id"], row["text"], replay_case(row["checks"]))
+            for row in rows
+            if one.scope.covers(Scope(row["workspace"], row["module"], row["task_family"]))
+        ]
+
+    def _retired_in(self, scope: Scope) -> int:
+        return sum(1 for one in self.book.all(states=("retired", "quarantined")) if one.scope == scope)
+
+    def _set_state(self, one: Mitigation, state: str, reason: str, cause: str) -> None:
+        with self.store.writing():
+            self.book.set_state(one.id, state, reason)  # type: ignore[arg-type] # a closed set at every call
+            self._note(self.book.get(one.id), one.state, reason, cause)
+
+    def _attach(self, one: Mitigation) -> None:
+        """An admitted mitigation answers the newest pattern of its scope, if there is one."""
+        patterns = [
+            pattern for pattern in PatternBook(self.store).all(one.scope) if pattern.scope == one.scope
+        ]
+        if one.pattern_id is None and patterns:
+            newest = max(patterns, key=lambda pattern: pattern.last_seen)
+            self.book.attach(one.id, newest.id)
+            PatternBook(self.store).set_prevention(newest.id, one.rule)
+
+    def _note(self, after: Mitigation, before: str, reason: str, cause: str) -> None:
+        if after.state == "admitted":
+            self._attach(after)
+        self.ledger.record(
+            "mitigation",
+            str(after.id),
+            change=(before, after.state),
+            cause=cause,
+            actor="gate",
+            details={"evidence": {"reason": reason, "rule": after.rule}},
+        )

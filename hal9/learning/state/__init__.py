@@ -1,0 +1,1 @@
+"""What learning keeps: the ledger, single values, prompts in force, stability."""

@@ -1,0 +1,1 @@
+"""Rules as YAML that people read, diff and share."""

@@ -1,0 +1,1 @@
+"""Finding what applies to a task, and where it goes in a prompt."""

@@ -1,0 +1,1 @@
+"""Patterns of errors, and the rules that answer them."""

@@ -1,0 +1,385 @@
+"""Mitigations: rules with solved examples, counted by what became of the tasks that were given them.
+
+A mitigation begins as a candidate, is admitted when it fixes a case that failed without it, is retired after
+two failures (each success pays for two more), and is quarantined when it does harm.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.errors.memory import MemoryInvalid, MemoryMissing
+from hal9.memory.records import (
+    Mitigation,
+    MitigationState,
+    NewMemory,
+    NewMitigation,
+    Outcome,
+    Scope,
+    SolvedExample,
+    clean_text,
+    defused,
+    dump_json,
+)
+from hal9.memory.statistics import wilson_lower
+from hal9.memory.store.store import MemoryStore, content_hash
+
+__all__ = [
+    "LESSON",
+    "Admission",
+    "HeldBackCase",
+    "HeldBackTrial",
+    "MitigationBook",
+    "MitigationPolicy",
+    "mitigation_hash",
+]
+
+
+LESSON = "lesson"
+"""Source of the memories that stand for mitigations in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class MitigationPolicy:
+    """When a mitigation goes.
+
+    Attributes:
+        retire_after: failures without a success that retire it.
+        success_pays: how many further failures one success pays for.
+        quarantine_hurt: harmful uses, when they outnumber the helpful, that quarantine it.
+        max_rule_chars: longest rule that is stored.
+        max_example_chars: longest example task, and longest answer.
+        trusted_minds: minds whose rules are taken at all; none by default, since small models write useless
+            ones.
+        importance: of the memory that stands for a mitigation in force.
+    """
+
+    retire_after: int = 2
+    success_pays: int = 2
+    quarantine_hurt: int = 2
+    max_rule_chars: int = 2_000
+    max_example_chars: int = 20_000
+    trusted_minds: tuple[str, ...] = ()
+    importance: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBackCase:
+    """A task that failed and can be checked again; `reference` is whatever the trial needs to check it."""
+
+    task_id: str
+    task: str
+    reference: Any = None
+
+
+class HeldBackTrial(Protocol):
+    """Runs one held-back case with a mitigation (or bare, with None) and says whether it passed."""
+
+    def __call__(self, case: HeldBackCase, mitigation: Mitigation | None) -> bool:
+        """Whether the case passes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a held-back evaluation found."""
+
+    admitted: bool
+    fixed: tuple[str, ...]
+    broken: tuple[str, ...]
+    still_failing: tuple[str, ...]
+    reason: str
+
+
+def mitigation_hash(rule: str, example: SolvedExample | None, scope: Scope) -> str:
+    """Identity of a mitigation's content; counters and states are not part of it."""
+    return content_hash(
+        rule,
+        example.task if example else "",
+        example.answer if example else "",
+        scope.workspace,
+        scope.module,
+        scope.task_family,
+    )
+
+
+class MitigationBook:
+    """Writes and reads the mitigations of a memory file. Safe to call from any thread, like the store."""
+
+    def __init__(self, store: MemoryStore, policy: MitigationPolicy | None = None) -> None:
+        self.store = store
+        self.policy = policy or MitigationPolicy()
+
+    def propose(self, new: NewMitigation, *, vector: NDArray[np.float32] | None = None) -> int:
+        """Store a candidate and return its number; an equal one in the same scope is returned instead.
+
+        Args:
+            new: the mitigation.
+            vector: what `embed` gave for its example's task (or its rule without one), when known already.
+
+        Raises:
+            MemoryInvalid: the rule is empty or too long, it covers nothing, or a mind wrote it that is not
+                trusted.
+        """
+        if new.source == "mind" and new.trusted_by not in self.policy.trusted_minds:
+            raise MemoryInvalid(
+                what="mitigation",
+                why=f"the mind {new.trusted_by!r} is not among those trusted to write rules",
+            )
+        rule, scope = defused(clean_text(new.rule)).strip(), new.scope.cleaned()
+        example = _clean_example(new.example)
+        self._check(rule, example, scope)
+        if vector is None:
+            made = self.store.embed([example.task if example else rule])
+            vector = None if made is None else made[0]
+        identity = mitigation_hash(rule, example, scope)
+        with self.store.writing() as tables:
+            known = tables.conn.execute(
+                "SELECT id FROM mitigations WHERE content_hash = ?", (identity,)
+            ).fetchone()
+            if known is not None:
+                return int(known["id"])
+            row = {
+                "pattern_id": new.pattern_id,
+                "rule": rule,
+                "example_task": example.task if example else None,
+                "example_answer": example.answer if example else None,
+                "workspace": scope.workspace,
+                "module": scope.module,
+                "task_family": scope.task_family,
+                "source": new.source,
+                "trusted_by": clean_text(new.trusted_by),
+                "state": "candidate",
+                "created": self.store.clock.now(),
+                "content_hash": identity,
+                "provenance": dump_json(new.provenance),
+            } | self.store.vector_columns(vector)
+            return self.store.insert("mitigations", row)
+
+    def _check(self, rule: str, example: SolvedExample | None, scope: Scope) -> None:
+        if not rule:
+            raise MemoryInvalid(what="mitigation", why="its rule is empty")
+        if len(rule) > self.policy.max_rule_chars:
+            raise MemoryInvalid(
+                what="mitigation",
+                why=f"its rule has {len(rule)} characters, at most {self.policy.max_rule_chars} are kept",
+            )
+        if example is not None:
+            for name, text in (("example task", example.task), ("example answer", example.answer)):
+                if not text.strip():
+                    raise MemoryInvalid(what="mitigation", why=f"its {name} is empty")
+                if len(text) > self.policy.max_example_chars:
+                    raise MemoryInvalid(
+                        what="mitigation",
+                        why=f"its {name} has {len(text)} characters, "
+                        f"at most {self.policy.max_example_chars} are kept",
+                    )
+        if not scope.module and not scope.task_family:
+            raise MemoryInvalid(
+                what="mitigation",
+                why="its scope names neither a module nor a task family, so no task would match; "
+                "use '*' for any",
+            )
+
+    def get(self, mitigation_id: int) -> Mitigation:
+        """One mitigation.
+
+        Raises:
+            MemoryMissing: it is not stored.
+        """
+        with self.store.reading() as connection:
+            row = connection.execute("SELECT * FROM mitigations WHERE id = ?", (mitigation_id,)).fetchone()
+        if row is None:
+            raise MemoryMissing(kind="mitigation", id=mitigation_id)
+        return _mitigation(row)
+
+    def all(
+        self, *, states: Sequence[MitigationState] = (), pattern_id: int | None = None
+    ) -> list[Mitigation]:
+        """Stored mitigations, best first by the lower bound of their success rate."""
+        clauses, values = ["1 = 1"], list[Any]()
+        if states:
+            clauses.append("state IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(list(states)))
+        if pattern_id is not None:
+            clauses.append("pattern_id = ?")
+            values.append(pattern_id)
+        with self.store.reading() as connection:
+            rows = connection.execute(
+                f"SELECT * FROM mitigations WHERE {' AND '.join(clauses)} ORDER BY id",  # noqa: S608
+                values,
+            ).fetchall()
+        found = [_mitigation(row) for row in rows]
+        return sorted(found, key=lambda one: (-self.lower_bound(one), -one.helped, one.id))
+
+    def in_scope(self, task: Scope, states: Sequence[MitigationState] = ("admitted",)) -> list[Mitigation]:
+        """Mitigations whose scope covers a task's, compared exactly; SQL narrows, `Scope.covers` decides."""
+        with self.store.reading() as connection:
+            rows = connection.execute(
+                "SELECT * FROM mitigations WHERE workspace IN (?, '*') AND module IN (?, '*') "
+                "AND task_family IN (?, '*') AND state IN (SELECT value FROM json_each(?)) ORDER BY id",
+                (task.workspace, task.module, task.task_family, json.dumps(list(states))),
+            ).fetchall()
+        return [one for one in map(_mitigation, rows) if one.scope.covers(task)]
+
+    def vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+        """Stored vectors of the present model; a mitigation without one is left out."""
+        if self.store.embedder is None:
+            return {}
+        with self.store.reading() as connection:
+            rows = connection.execute(
+                "SELECT id, embedding FROM mitigations WHERE embedding_model = ? "
+                "AND id IN (SELECT value FROM json_each(?))",
+                (self.store.embedder.model_id, json.dumps(list(ids))),
+            ).fetchall()
+        return {int(row["id"]): np.frombuffer(row["embedding"], dtype="<f4") for row in rows}
+
+    def lower_bound(self, mitigation: Mitigation) -> float:
+        """Lower confidence bound of the success rate; the held-back case it fixed counts as one success.
+
+        The wider 90% interval is used: with few tries, a 97.5% bound hardly tells good from untried.
+        """
+        prior = 1 if mitigation.state == "admitted" else 0
+        return wilson_lower(mitigation.helped + prior, mitigation.tried + prior, z=1.2816)
+
+    def attach(self, mitigation_id: int, pattern_id: int | None) -> None:
+        """Say which pattern a mitigation answers."""
+        with self.store.writing() as tables:
+            self._require(tables.conn, mitigation_id)
+            tables.table("mitigations").update(mitigation_id, {"pattern_id": pattern_id})
+
+    def admit(self, mitigation_id: int, cases: Sequence[HeldBackCase], trial: HeldBackTrial) -> Admission:
+        """Admit a candidate if it fixes at least one held-back case and breaks none.
+
+        Every case is run bare and with the candidate (this may call a model, so no lock is held meanwhile).
+        """
+        candidate = self.get(mitigation_id)
+        fixed, broken, failing = list[str](), list[str](), list[str]()
+        for case in cases:
+            bare, helped = trial(case, None), trial(case, candidate)
+            if helped and not bare:
+                fixed.append(case.task_id)
+            elif bare and not helped:
+                broken.append(case.task_id)
+            elif not helped:
+                failing.append(case.task_id)
+        admitted = bool(fixed) and not broken
+        if admitted:
+            reason = f"fixes {len(fixed)} of {len(cases)} held-back cases: {', '.join(fixed[:5])}"
+        elif broken:
+            reason = f"breaks {len(broken)} of {len(cases)} held-back cases: {', '.join(broken[:5])}"
+        else:
+            reason = f"fixes none of {len(cases)} held-back cases"
+        if candidate.state == "candidate":
+            # A candidate that breaks something never gets near a prompt; one that merely fixes nothing may be
+            # tried again when other cases have been seen.
+            state: MitigationState = "admitted" if admitted else "quarantined" if broken else "candidate"
+            self.set_state(mitigation_id, state, reason)
+        return Admission(
+            admitted and candidate.state == "candidate", tuple(fixed), tuple(broken), tuple(failing), reason
+        )
+
+    def set_state(self, mitigation_id: int, state: MitigationState, reason: str) -> None:
+        """Change the state by decision; the reason is kept.
+
+        What is in force is also a memory of kind "learning", found by search; it leaves search with its
+        mitigation.
+        """
+        with self.store.writing() as tables:
+            self._require(tables.conn, mitigation_id)
+            tables.table("mitigations").update(
+                mitigation_id, {"state": state, "state_reason": clean_text(reason)}
+            )
+            known = [
+                int(row["id"])
+                for row in tables.conn.execute(
+                    "SELECT id FROM memories WHERE kind = 'learning' AND source = ? "
+                    "AND json_extract(meta, '$.mitigation_id') = ?",
+                    (LESSON, mitigation_id),
+                )
+            ]
+            if state != "admitted":
+                self.store.quarantine(known, f"mitigation {mitigation_id} is {state}")
+            elif known:
+                self.store.release(known)
+            else:
+                one = self.get(mitigation_id)
+                self.store.remember(
+                    NewMemory(
+                        kind="learning",
+                        content=one.rule,
+                        scope=one.scope,
+                        importance=self.policy.importance,
+                        source=LESSON,
+                        meta={"mitigation_id": mitigation_id},
+                    )
+                )
+
+    def record_outcome(self, mitigation_id: int, outcome: Outcome) -> Mitigation:
+        """Count a use, then retire or quarantine if the record says so; returns the new record."""
+        column = "unjudged" if outcome == "neutral" else outcome
+        tried = 0 if outcome == "neutral" else 1
+        with self.store.writing() as tables:
+            self._require(tables.conn, mitigation_id)
+            tables.conn.execute(
+                f"UPDATE mitigations SET {column} = {column} + 1, tried = tried + ?, "  # noqa: S608
+                "last_used = ? WHERE id = ?",
+                (tried, self.store.clock.now(), mitigation_id),
+            )
+            after = self.get(mitigation_id)
+            verdict = self._verdict(after)
+            if verdict is not None:
+                self.set_state(mitigation_id, *verdict)
+                after = self.get(mitigation_id)
+        return after
+
+    def _verdict(self, one: Mitigation) -> tuple[MitigationState, str] | None:
+        if one.state not in ("admitted", "candidate"):
+            return None
+        if one.hurt >= self.policy.quarantine_hurt and one.hurt > one.helped:
+            return "quarantined", f"hurt {one.hurt} tasks, helped {one.helped}"
+        failures = one.failed + one.hurt
+        if failures - self.policy.success_pays * one.helped >= self.policy.retire_after:
+            return "retired", f"failed {failures} of {one.tried} tries"
+        return None
+
+    def _require(self, connection: sqlite3.Connection, mitigation_id: int) -> None:
+        if connection.execute("SELECT 1 FROM mitigations WHERE id = ?", (mitigation_id,)).fetchone() is None:
+            raise MemoryMissing(kind="mitigation", id=mitigation_id)
+
+
+def _clean_example(example: SolvedExample | None) -> SolvedExample | None:
+    if example is None:
+        return None
+    return SolvedExample(defused(clean_text(example.task)), defused(clean_text(example.answer)))
+
+
+def _mitigation(row: sqlite3.Row) -> Mitigation:
+    example = None
+    if row["example_task"] is not None and row["example_answer"] is not None:
+        example = SolvedExample(row["example_task"], row["example_answer"])
+    return Mitigation(
+        id=int(row["id"]),
+        rule=row["rule"],
+        example=example,
+        scope=Scope(row["workspace"], row["module"], row["task_family"]),
+        source=row["source"],
+        trusted_by=row["trusted_by"],
+        pattern_id=row["pattern_id"],
+        state=row["state"],
+        state_reason=row["state_reason"],
+        tried=int(row["tried"]),
+        helped=int(row["helped"]),
+        failed=int(row["failed"]),
+        hurt=int(row["hurt"]),
+        unjudged=int(row["unjudged"]),
+        created=float(row["created"]),
+        last_used=row["last_used"],
+        content_hash=row["content_hash"],
+        provenance=json.loads(row["provenance"]),
+    )

@@ -1,0 +1,1 @@
+"""The memory file: schema, rows, one writer."""

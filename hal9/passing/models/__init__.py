@@ -1,0 +1,1 @@
+"""Factor graphs and Bayesian networks."""

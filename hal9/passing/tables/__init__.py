@@ -1,0 +1,1 @@
+"""Factor tables, and what inference over them returns."""

@@ -1,0 +1,63 @@
+"""`ripmap explain`, `ripmap index` and `ripmap serve`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hal9.ripmap.cli.common import (
+    chosen_of,
+    index_options,
+    mapper_of,
+    parameters_of,
+    print_stats,
+    task_options,
+)
+from hal9.ripmap.rendering.repository_map import explain_text
+
+__all__ = ["explain_command", "index_command", "serve_command"]
+
+
+@click.command("explain")
+@click.argument("target")
+@click.option("--root", type=click.Path(path_type=Path), default=".", help="The repository. [.]")
+@task_options
+@index_options
+def explain_command(target: str, root: Path, **options: Any) -> None:
+    """Tell why a FILE or SYMBOL ranks where it does for a task."""
+    chosen = chosen_of(options)
+    mapper = mapper_of()
+    index = mapper.index(root, **chosen.index)
+    ranking = mapper.ranking(index, chosen.question(parameters_of(options, index.settings, index)))
+    click.echo(explain_text(index, ranking, target))
+
+
+@click.command("index")
+@click.argument("path", type=click.Path(path_type=Path), default=".")
+@index_options
+@click.option("--watch", is_flag=True, help="Stay, keep the index warm, and answer `ripmap` quickly.")
+def index_command(path: Path, watch: bool, **options: Any) -> None:
+    """Build or refresh the index of PATH."""
+    chosen = chosen_of(options)
+    mapper = mapper_of()
+    index = mapper.index(path, **chosen.index)
+    from hal9.ripmap.ranking.ranker import rank  # noqa: PLC0415 - brings numpy
+
+    rank(index, "")
+    print_stats(index)
+    if watch:
+        from hal9.ripmap.cli.watch import watch_tree  # noqa: PLC0415 - needs the ripmap extra
+
+        watch_tree(index.root, mapper, say=lambda text: click.echo(f"ripmap: {text}", err=True))
+
+
+@click.command("serve")
+@click.option(
+    "--root", "roots", type=click.Path(path_type=Path), multiple=True, help="A root that may be read. [.]"
+)
+@index_options
+def serve_command(roots: tuple[Path, ...], **options: Any) -> None:
+    """Serve maps to agents over MCP (standard input and output)."""
+    from hal9.ripmap.serving.mcp_server import serve  # noqa: PLC0415 - needs the mcp extra
+
+    serve([root.absolute() for root in roots] or [Path.cwd()], chosen_of(options).index)

@@ -1,0 +1,1 @@
+"""Definitions, references, imports and headings out of one file's text."""

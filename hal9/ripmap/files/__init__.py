@@ -1,0 +1,1 @@
+"""Which files there are, in which language, in which role, decoded how."""

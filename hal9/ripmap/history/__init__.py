@@ -1,0 +1,1 @@
+"""Commits, read from git."""

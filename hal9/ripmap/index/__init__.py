@@ -1,0 +1,1 @@
+"""The index of a tree: built, opened, patched, kept."""

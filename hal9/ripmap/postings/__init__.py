@@ -1,0 +1,1 @@
+"""What each file contributes, and how the files' shares are joined and patched."""

@@ -1,0 +1,176 @@
+"""What is joined of all files into one terrain: made from every file's facts, or from an older state's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.ripmap.postings.file_postings import names_part, words_part
+from hal9.ripmap.postings.module_paths import ModuleMap, Names
+from hal9.ripmap.postings.symbols import Symbols, import_texts, imports_in, join_names, join_shingles
+from hal9.ripmap.postings.words import Lexicon, assemble, join_pairs
+from hal9.ripmap.records import Import, Role
+from hal9.ripmap.storage.array_codec import Packed
+from hal9.ripmap.storage.sparse import Lines, lines_of
+from hal9.ripmap.text.string_table import Vocabulary
+
+__all__ = ["Survey", "import_links", "primary_files", "rarity_of", "survey"]
+
+Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All files' facts joined; the attributes are told at `Terrain`.
+
+    `import_texts` holds each file's imports as one text, so that a change of them is seen.
+    """
+
+    roles: Ints
+    lexicon: Lexicon
+    symbols: Symbols
+    names: Vocabulary
+    uses: Ints
+    imports: Lines
+    import_texts: Sequence[str]
+    pairs: NDArray[np.uint32]
+    pair_file: Ints
+    shingles: NDArray[np.uint64]
+    shingle_file: Ints
+
+    def packed(self) -> Packed:
+        """Arrays for `codec.pack`: these, and what follows from them."""
+        lexicon, symbols = self.lexicon, self.symbols
+        token, file = _definers(lexicon, symbols, primary_files(self.roles))
+        counts = np.bincount(symbols.name, minlength=len(symbols.names))
+        values: Packed = {
+            "roles": self.roles,
+            "uses": self.uses,
+            "import_texts": self.import_texts,
+            "shingles": self.shingles,
+            "shingle_file": self.shingle_file,
+            "pairs": self.pairs,
+            "pair_file": self.pair_file,
+            "definers.token": token,
+            "definers.file": file,
+            "names.codes": self.names.codes,
+            "names.order": self.names.order,
+            "head_rarity": _head_rarity(lexicon),
+            "by_name": np.argsort(symbols.name, kind="stable").astype(np.int32),
+            "name_start": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
+        }
+        values |= {f"lexicon.{name}": value for name, value in lexicon.packed().items()}
+        values |= {f"symbols.{name}": getattr(symbols, name) for name in symbols.__slots__}
+        return values | self.imports.packed("imports") | _test_words(lexicon, self.roles).packed("test_words")
+
+    @classmethod
+    def unpacked(cls, found: Packed) -> "Survey":
+        """The inverse of `packed`."""
+        groups: dict[str, dict[str, Any]] = {"lexicon": {}, "symbols": {}}
+        for name, value in found.items():
+            label, _, rest = name.partition(".")
+            if label in groups:
+                groups[label][rest] = value
+        symbols = Symbols(**groups["symbols"])
+        return cls(
+            roles=found["roles"],  # type: ignore[arg-type]
+            lexicon=Lexicon.unpacked(groups["lexicon"]),
+            symbols=symbols,
+            names=Vocabulary(symbols.names, found["names.codes"], found["names.order"]),  # type: ignore[arg-type]
+            uses=found["uses"],  # type: ignore[arg-type]
+            imports=Lines.unpacked("imports", found),
+            import_texts=found["import_texts"],  # type: ignore[arg-type]
+            pairs=found["pairs"],  # type: ignore[arg-type]
+            pair_file=found["pair_file"],  # type: ignore[arg-type]
+            shingles=found["shingles"],  # type: ignore[arg-type]
+            shingle_file=found["shingle_file"],  # type: ignore[arg-type]
+        )
+
+
+def survey(paths: Sequence[str], roles: Ints, facts: Sequence[bytes]) -> Survey:
+    """Join the facts of all files, which are in the order of `paths` and `roles`."""
+    blobs, word_blobs = [names_part(fact) for fact in facts], [words_part(fact) for fact in facts]
+    primary = primary_files(roles)
+    symbols, uses = join_names(blobs)
+    texts = [import_texts(blob) for blob in blobs]
+    pairs, pair_file = join_pairs(word_blobs, primary)
+    shingles, shingle_file = join_shingles(blobs)
+    return Survey(
+        roles=roles,
+        lexicon=assemble(word_blobs, primary),
+        symbols=symbols,
+        names=Vocabulary.of(symbols.names),
+        uses=uses,
+        imports=import_links(Names(paths, roles), texts),
+        import_texts=texts,
+        pairs=pairs,
+        pair_file=pair_file,
+        shingles=shingles,
+        shingle_file=shingle_file,
+    )
+
+
+def primary_files(roles: Ints) -> Bools:
+    """Source that is nothing else besides; where there is none, every file."""
+    others = Role.TEST | Role.EXAMPLE | Role.GENERATED | Role.VENDORED | Role.DOCS
+    found: Bools = ((roles & int(Role.SOURCE)) > 0) & ((roles & int(others)) == 0)
+    return found if found.any() else np.ones(len(roles), np.bool_)
+
+
+def rarity_of(lexicon: Lexicon) -> Array:
+    """Inverse document frequency of every word among primary files."""
+    counts = lexicon.document_count.astype(np.float64)
+    return np.log1p((lexicon.documents - counts + 0.5) / (counts + 0.5))
+
+
+def _head_rarity(lexicon: Lexicon) -> Array:
+    head = lexicon.matrices["head"]
+    rarity = np.repeat(rarity_of(lexicon), head.sizes)
+    return np.bincount(head.indices, rarity, head.across).astype(np.float64)
+
+
+def _test_words(lexicon: Lexicon, roles: Ints) -> Lines:
+    body = lexicon.matrices["body"]
+    tests = (roles & int(Role.TEST) > 0) & (roles & int(Role.SOURCE) > 0)
+    kept = np.flatnonzero(tests[lexicon.chunk_file][body.indices])
+    rows = body.indices[kept]
+    order = np.argsort(rows, kind="stable")
+    tokens = body.line_of_entry[kept][order].astype(np.int32)
+    counts = np.bincount(rows, minlength=body.across)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(body.indptr.dtype)
+    return Lines(np.ones(len(tokens), np.int8), tokens, indptr, len(body))
+
+
+def _definers(lexicon: Lexicon, symbols: Symbols, primary: Bools) -> tuple[Ints, Ints]:
+    """(token, file) pairs, distinct and ascending, where a primary file defines the whole name."""
+    columns = {word: column for column, word in enumerate(lexicon.vocabulary)}
+    column = np.array([columns.get(name.strip("_").lower(), -1) for name in symbols.names], np.int64)
+    token = column[symbols.name]
+    keep = (token >= 0) & primary[symbols.file]
+    pairs = np.unique(np.column_stack([token[keep], symbols.file[keep]]), axis=0).astype(np.int32)
+    return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+
+
+def import_links(names: Names, texts: Sequence[str]) -> Lines:
+    """Files x files: 1 where an import names something the file defines, 0.5 for a package on the way."""
+    every: list[tuple[Import, ...]] = [imports_in(text) for text in texts]
+    modules = ModuleMap(names, every)
+    rows: list[int] = []
+    columns: list[int] = []
+    values: list[float] = []
+    for source, imports in enumerate(every):
+        reached: dict[int, float] = {}
+        for item in imports:
+            for target, directness in modules.targets(source, item).items():
+                reached[target] = max(directness, reached.get(target, 0.0))
+        rows += [source] * len(reached)
+        columns += reached
+        values += reached.values()
+    size = len(names.paths)
+    return lines_of(
+        np.array(rows, np.int64), np.array(columns, np.int64), np.array(values, np.float32), (size, size)
+    )

@@ -1,0 +1,1 @@
+"""What a task says: its parts, and the patterns that find them."""

@@ -1,0 +1,1 @@
+"""From a prepared task to scores of files and symbols."""

@@ -1,0 +1,64 @@
+"""Focus: from the files that match the focus words outward along the graph."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.ripmap.index.index_data import Terrain
+from hal9.ripmap.parameters import Parameters
+from hal9.ripmap.postings.symbols import resolve
+from hal9.ripmap.storage.sparse import Lines, lines_of
+
+__all__ = ["adjacency", "spread_focus"]
+
+Array = NDArray[np.float64]
+_WEAK = 0.05
+
+
+def adjacency(terrain: Terrain, parameters: Parameters) -> Lines:
+    """Files x files, both ways: how surely references (shadow pass) or imports link them, at most 1."""
+    strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
+
+    def build() -> Lines:
+        candidates, symbols, imports = terrain.candidates, terrain.symbols, terrain.imports
+        confidence, weight = resolve(candidates, parameters, "shadow")
+        certain = np.minimum(1.0, np.minimum(confidence, 1.0) * np.minimum(weight, 1.0)).astype(np.float64)
+        shape = (len(terrain.paths), len(terrain.paths))
+        links = lines_of(
+            terrain.file_of_node(candidates.source), symbols.file[candidates.target], certain, shape
+        )
+        source = np.concatenate([links.line_of_entry, imports.line_of_entry])
+        target = np.concatenate([links.indices, imports.indices]).astype(np.intp)
+        sure = np.minimum(np.concatenate([links.data, imports.data]), 1.0)
+        live = (sure > _WEAK) & (source != target)
+        source, target, sure = source[live], target[live], sure[live]
+        return lines_of(
+            np.concatenate([source, target]),
+            np.concatenate([target, source]),
+            np.concatenate([sure, sure]),
+            shape,
+            twice="largest",
+        )
+
+    found: Lines = terrain.cached(("adjacency", strategy), build)
+    return found
+
+
+def spread_focus(terrain: Terrain, match: Array, parameters: Parameters) -> Array:
+    """The best path from a match to each file: `focus_decay` per hop times the links' certainty.
+
+    A fractional `focus_max_hops` counts the last hop in part. Shape (files,), at most 1.
+    """
+    reach = match.copy()
+    if not match.any():
+        return reach
+    links = adjacency(terrain, parameters)
+    row = links.line_of_entry
+    hops = parameters["focus_max_hops"]
+    step, decay = reach, parameters["focus_decay"]
+    for hop in range(1, int(np.ceil(hops)) + 1):
+        share = min(1.0, hops - (hop - 1))
+        following = np.zeros(len(match))
+        np.maximum.at(following, links.indices, step[row] * links.data * decay * share)
+        reach = np.maximum(reach, following)
+        step = following
+    return reach

@@ -1,0 +1,94 @@
+"""Files and definitions that a task names outright: by path, by module, or by a dotted name."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.ripmap.index.index_data import Terrain
+from hal9.ripmap.postings.module_paths import is_package_file
+from hal9.ripmap.query.task_query import Mention, Part, Query
+
+__all__ = ["dotted_symbols", "named_files"]
+
+Array = NDArray[np.float64]
+_STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 1.0, "code": 0.25, "traceback": 0.0}
+"""A script imports what shows the fault, not what is at fault; stack frames speak for themselves."""
+_PACKAGE = 0.3
+"""Who names a package means something in it, seldom its `__init__`."""
+_MOST_NAMED = 3
+"""A name that fits more files than this names none of them."""
+
+
+def named_files(terrain: Terrain, query: Query) -> Array:
+    """Per file, how clearly the task names it: 1 in title and prose, less in code, 0 unnamed."""
+    named = np.zeros(len(terrain.paths))
+    for mention in query.paths:
+        _name(named, terrain.modules.tail(mention.text), terrain.primary, _STRENGTH[mention.part])
+    for mention in query.dotted:
+        found, share = _files_of_dotted(terrain, mention)
+        _name(named, found, terrain.primary, share * _STRENGTH[mention.part])
+    return named
+
+
+def _name(named: Array, found: list[int], primary: NDArray[np.bool_], strength: float) -> None:
+    first = [position for position in found if primary[position]] or found
+    if first and len(first) <= _MOST_NAMED:
+        named[first] = np.maximum(named[first], strength)
+
+
+def _files_of_dotted(terrain: Terrain, mention: Mention) -> tuple[list[int], float]:
+    """Files of a dotted name's longest leading module; of a package, those that define the name after it."""
+    parts = mention.text.split(".")
+    for end in range(len(parts), 0, -1):
+        found = terrain.modules.module(".".join(parts[:end]))
+        packages = [position for position in found if is_package_file(terrain.paths[position])]
+        if end > 1 and len(packages) < len(found):
+            return [position for position in found if position not in packages], 1.0
+        if packages and end < len(parts):
+            within = _defined_within(terrain, packages, parts[end])
+            if within:
+                return within, 1.0
+        if packages and end > 1:
+            return packages, _PACKAGE
+    return [], 0.0
+
+
+def _defined_within(terrain: Terrain, packages: list[int], name: str) -> list[int]:
+    """Primary files below the packages that define a name; of them those that the packages import, if any."""
+    folders = tuple(terrain.paths[position].rpartition("/")[0] + "/" for position in packages)
+    table = terrain.symbols
+    files = {
+        int(table.file[symbol]) for symbol in terrain.definers(name).tolist() if not table.parent[symbol]
+    }
+    found = sorted(
+        file for file in files if terrain.primary[file] and terrain.paths[file].startswith(folders)
+    )
+    shown = {int(target) for position in packages for target in terrain.imports.line(position)[0]}
+    return [file for file in found if file in shown or file in packages] or found
+
+
+def dotted_symbols(terrain: Terrain, dotted: str) -> list[int]:
+    """Definitions that `Class.method` or `module.function` means, when that is not more than three."""
+    head, _, name = dotted.rpartition(".")
+    symbols = terrain.definers(name)
+    if not len(symbols):
+        return []
+    owner = head.rpartition(".")[2]
+    table = terrain.symbols
+    modules = set(_modules(terrain, head))
+    found = [
+        symbol
+        for symbol in symbols.tolist()
+        if table.names[table.parent[symbol]].rpartition(".")[2] == owner or int(table.file[symbol]) in modules
+    ]
+    found = [symbol for symbol in found if terrain.primary[table.file[symbol]]]
+    return found if len(found) <= _MOST_NAMED else []
+
+
+def _modules(terrain: Terrain, dotted: str) -> list[int]:
+    """Files of the longest leading part of a dotted name that is a module."""
+    parts = dotted.split(".")
+    for end in range(len(parts), 0, -1):
+        found = terrain.modules.module(".".join(parts[:end]))
+        if found:
+            return found
+    return []

@@ -1,0 +1,230 @@
+"""What a task says about a repository, before any parameter weighs it.
+
+A `Case` is made once per task; `signals` and `ranking` then weigh it under as many parameter sets as wanted.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.ripmap.index.index_data import Terrain
+from hal9.ripmap.postings.symbols import shingles_of
+from hal9.ripmap.query.task_query import Mention, Part, Query, parse_task
+from hal9.ripmap.ranking.bm25f import Slice, TaskWords, chunk_slice, file_slice, task_words
+from hal9.ripmap.ranking.commits import Chronicle
+from hal9.ripmap.ranking.mentions import dotted_symbols, named_files
+from hal9.ripmap.records import Role
+from hal9.ripmap.storage.sparse import distinct
+from hal9.ripmap.text.tokenize import STOP_WORDS, identifier_parts, is_code_like, pair_codes, words
+
+__all__ = ["Case", "Task", "prepare"]
+
+Array = NDArray[np.float64]
+_PART_STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 0.8, "code": 0.4, "traceback": 0.3}
+_MARKED, _PLAIN = 1.0, 0.6
+_MOST_FRAMES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked of the ranker.
+
+    Attributes:
+        text: the task in words; may be empty.
+        focus: words whose matches, and what lies near them in the graph, should lead.
+        chat: files already in the conversation (paths of the index).
+        mentions: further names or paths that matter, as if the text named them.
+        time: only history before this moment counts (seconds since the epoch); None is all of it.
+    """
+
+    text: str = ""
+    focus: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A task's evidence in one repository.
+
+    Attributes:
+        words: the task's words; `files` and `chunks` their counts.
+        mentioned: per file, strength of names it defines.
+        mentioned_symbols: symbol to strength.
+        named: per file, how clearly the task names it, 0 to 1.
+        frames: (file, share) per stack frame in the repository, innermost first.
+        errors: per file, matched error texts and quotations, rare ones more.
+        pairs: per file, summed rarity of the title's word pairs it holds, and of the prose's others.
+        chat: positions of chat files.
+        focus: per file, how well it matches the focus words.
+        chronicle: the history; None without git.
+        memory: what is worth keeping between parameter sets.
+    """
+
+    terrain: Terrain
+    task: Task
+    query: Query
+    words: TaskWords
+    files: Slice
+    chunks: Slice
+    mentioned: Array
+    mentioned_symbols: dict[int, float]
+    named: Array
+    frames: tuple[tuple[tuple[int, float], ...], ...]
+    errors: Array
+    pairs: tuple[Array, Array]
+    chat: NDArray[np.intp]
+    focus: Array
+    chronicle: Chronicle | None = None
+    memory: dict[Hashable, Array] = field(default_factory=dict)
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is any evidence to rank by beyond structure."""
+        return bool(len(self.words.columns) or self.named.any() or self.frames or self.focus.any())
+
+
+def prepare(terrain: Terrain, task: Task, chronicle: Chronicle | None = None) -> Case:
+    """Collect a task's evidence; without a chronicle history has no say."""
+    text = (
+        task.text if not task.mentions else f"{task.text}\n" + " ".join(f"`{name}`" for name in task.mentions)
+    )
+    query = parse_task(text)
+    found = task_words(terrain, query, _identifier_tokens(query))
+    mentioned, symbols = _mentioned(terrain, query)
+    return Case(
+        terrain=terrain,
+        task=task,
+        query=query,
+        words=found,
+        files=file_slice(terrain, found),
+        chunks=chunk_slice(terrain, found),
+        mentioned=mentioned,
+        mentioned_symbols=symbols,
+        named=named_files(terrain, query),
+        frames=_frames(terrain, query),
+        errors=_errors(terrain, query),
+        pairs=_pairs(terrain, query),
+        chat=_positions(terrain, task.chat),
+        focus=_focus(terrain, task.focus),
+        chronicle=chronicle,
+    )
+
+
+def _identifier_tokens(query: Query) -> frozenset[str]:
+    names: set[str] = set()
+    for mention in query.identifiers:
+        if mention.marked or is_code_like(mention.text):
+            names.update(identifier_parts(mention.text))
+    for mention in query.dotted:
+        names.update(_tokens(mention.text))
+    return frozenset(names - STOP_WORDS)
+
+
+def _tokens(text: str) -> Iterable[str]:
+    for word in words(text):
+        yield from identifier_parts(word)
+
+
+def _mentioned(terrain: Terrain, query: Query) -> tuple[Array, dict[int, float]]:
+    """Files and symbols whose names the task writes exactly; a name that many define tells less of each."""
+    by_file = np.zeros(len(terrain.paths))
+    by_symbol: dict[int, float] = {}
+    primary = terrain.primary
+    for mention in query.identifiers:
+        symbols = terrain.definers(mention.text)
+        if not len(symbols) or not _speaks(mention):
+            continue
+        symbols = symbols[primary[terrain.symbols.file[symbols]]]
+        files = distinct(terrain.symbols.file[symbols])
+        strength = _PART_STRENGTH[mention.part] * (_MARKED if mention.marked else _PLAIN)
+        by_file[files] += strength / max(1, len(files))
+        for symbol in symbols.tolist():
+            by_symbol[symbol] = max(by_symbol.get(symbol, 0.0), strength / max(1, len(symbols)) ** 0.5)
+    for mention in query.dotted:
+        for symbol in dotted_symbols(terrain, mention.text):
+            by_symbol[symbol] = max(by_symbol.get(symbol, 0.0), _PART_STRENGTH[mention.part])
+            by_file[terrain.symbols.file[symbol]] += 0.5 * _PART_STRENGTH[mention.part]
+    return by_file, by_symbol
+
+
+def _speaks(mention: Mention) -> bool:
+    return mention.marked or is_code_like(mention.text) or mention.text[:1].isupper()
+
+
+def _frames(terrain: Terrain, query: Query) -> tuple[tuple[tuple[int, float], ...], ...]:
+    """Frames that lie in this repository; a frame that fits several files is shared among them."""
+    found: list[tuple[tuple[int, float], ...]] = []
+    tests = terrain.role(Role.TEST)
+    for frame in query.frames[:_MOST_FRAMES]:
+        files = [position for position in terrain.modules.longest_tail(frame.path) if not tests[position]]
+        if files and ("/" in frame.path or len(files) == 1):
+            found.append(tuple((position, 1.0 / len(files)) for position in files))
+    return tuple(found)
+
+
+def _errors(terrain: Terrain, query: Query) -> Array:
+    """Shared word triples between the task's messages and the source's strings, shared among holders."""
+    score = np.zeros(len(terrain.paths))
+    texts = [message for _, message in query.errors if message] + list(query.phrases)
+    for shingle in {one for text in texts for one in shingles_of(text)}:
+        start, end = np.searchsorted(terrain.shingles, [np.uint64(shingle), np.uint64(shingle)], side="left")
+        end = np.searchsorted(terrain.shingles, np.uint64(shingle), side="right")
+        files = distinct(terrain.shingle_file[start:end])
+        files = files[terrain.primary[files]]
+        if len(files):
+            score[files] += 1.0 / len(files)
+    return score
+
+
+def _pairs(terrain: Terrain, query: Query) -> tuple[Array, Array]:
+    """Two words in a row that also stand in a row in a file say more than the two apart."""
+    title = distinct(pair_codes(query.title))
+    prose = distinct(np.concatenate([pair_codes(line) for line in query.prose.split("\n")]))
+    return _pair_score(terrain, title), _pair_score(terrain, prose[~_among(prose, title)])
+
+
+def _among(values: NDArray[np.uint32], known: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Which values are among `known`, which ascends."""
+    if not len(known):
+        return np.zeros(len(values), np.bool_)
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    return found
+
+
+def _pair_score(terrain: Terrain, codes: NDArray[np.uint32]) -> Array:
+    score = np.zeros(len(terrain.paths))
+    starts = np.searchsorted(terrain.pairs, codes, side="left")
+    ends = np.searchsorted(terrain.pairs, codes, side="right")
+    documents = terrain.lexicon.documents
+    for start, end in zip(starts, ends, strict=True):
+        if end > start:
+            files = terrain.pair_file[start:end]
+            score[files] += np.log1p((documents - (end - start) + 0.5) / (end - start + 0.5))
+    return score
+
+
+def _positions(terrain: Terrain, paths: Iterable[str]) -> NDArray[np.intp]:
+    known = {path: position for position, path in enumerate(terrain.paths)}
+    return np.array([known[path] for path in paths if path in known], np.intp)
+
+
+def _focus(terrain: Terrain, focus: Iterable[str]) -> Array:
+    """Files whose path or names match the focus words: whole name 1, part of a name or path less."""
+    match = np.zeros(len(terrain.paths))
+    for text in focus:
+        wanted = [token for token in _tokens(text) if token not in STOP_WORDS]
+        for token in wanted:
+            column = terrain.lexicon.vocabulary.get(token)
+            columns = [] if column < 0 else [column]
+            for strength, chosen in ((1.0, columns), (0.5, terrain.lexicon.relatives(token).tolist())):
+                for place in chosen:
+                    for name, worth in (("path", 1.0), ("names", 0.7)):
+                        rows, _ = terrain.lexicon.matrices[name].line(place)
+                        match[rows] = np.maximum(match[rows], strength * worth / max(1, len(wanted)) ** 0.5)
+        for position in terrain.modules.tail(text) + terrain.modules.folder(text):
+            match[position] = 1.0
+    return match

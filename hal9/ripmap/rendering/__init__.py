@@ -1,0 +1,1 @@
+"""From a ranking to a map within a token budget."""

@@ -1,0 +1,243 @@
+"""Maps of repositories, kept warm: what the command line, the server and HAL9's neurons share."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hal9.errors.ripmap import SymbolUnknown
+from hal9.ripmap.index.index import Index
+from hal9.ripmap.index.opening import open_index, still_current
+from hal9.ripmap.settings import IndexSettings, load_settings
+
+if TYPE_CHECKING:
+    from hal9.ripmap.index.index_data import Terrain
+    from hal9.ripmap.parameters import Parameters
+    from hal9.ripmap.ranking.ranker import Ranking
+    from hal9.ripmap.rendering.budget import MapOptions
+    from hal9.ripmap.rendering.render import Format
+    from hal9.ripmap.text.token_count import TokenCounter
+
+__all__ = ["Mapper", "Question", "explain_text", "find_symbol", "render_map"]
+
+_DEFAULT_TOKENS = 8192
+_MOST_FOUND = 20
+_NEAR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a map is asked for; see `ranking.Task` for the fields."""
+
+    task: str = ""
+    focus: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    parameters: "Parameters | None" = None
+
+
+@dataclass(slots=True)
+class Mapper:
+    """Opens indexes and keeps the latest of each root, so that a second question costs only its ranking."""
+
+    settings: IndexSettings | None = None
+    notify: Callable[[str], None] | None = None
+    _kept: dict[tuple[Path, IndexSettings], Index] = field(default_factory=dict)
+
+    def index(self, root: Path, **overrides: Any) -> Index:
+        """The index of `root` as it is now.
+
+        Raises:
+            NotARepository: it is missing or no folder.
+            RipmapConfigWrong: its settings file is wrong.
+        """
+        settings = load_settings(root, self.settings, **overrides)
+        latest = self._kept.get((root, settings))
+        if latest is not None and still_current(latest):
+            return latest
+        fresh = open_index(root, settings, notify=self.notify)
+        key = (fresh.root, settings)
+        known = self._kept.get(key)
+        if (
+            known is not None
+            and known.fingerprint == fresh.fingerprint
+            and not known.stale
+            and known.history.fingerprint == fresh.history.fingerprint
+        ):
+            known.tree = fresh.tree
+            fresh = known
+        self._kept[key] = self._kept[root, settings] = fresh
+        return fresh
+
+    def ranking(self, index: Index, question: Question) -> "Ranking":
+        """Files and symbols of `index` in order of their use for the question."""
+        from hal9.ripmap.ranking.prepared_task import Task  # noqa: PLC0415 - ranking brings numpy; help and errors do without
+        from hal9.ripmap.ranking.ranker import rank  # noqa: PLC0415
+
+        chat = tuple(_relative(index.root, path) for path in question.chat)
+        return rank(index, Task(question.task, question.focus, chat, question.mentions), question.parameters)
+
+    def draw(
+        self,
+        index: Index,
+        ranking: "Ranking",
+        options: "MapOptions",
+        *,
+        form: "Format" = "map",
+        counter: "TokenCounter | None" = None,
+    ) -> str:
+        """The ranking as text within the options' budget.
+
+        Raises:
+            BudgetTooSmall: not even one line fits.
+        """
+        from hal9.ripmap.rendering.render import draw_map  # noqa: PLC0415 - kept with what brings numpy
+
+        if not options.now:
+            options = replace(options, now=time.time())
+        return draw_map(index, ranking, options, form=form, counter=counter)
+
+
+def _relative(root: Path, path: str) -> str:
+    given = Path(path)
+    absolute = given if given.is_absolute() else root / given
+    try:
+        return absolute.resolve().relative_to(root).as_posix()
+    except ValueError:
+        return given.as_posix()
+
+
+def render_map(
+    workspace: Path | str,
+    task: str,
+    tokens: int = _DEFAULT_TOKENS,
+    *,
+    chat: Sequence[str] = (),
+    settings: IndexSettings | None = None,
+) -> str:
+    """The map of a workspace for a task, as HAL9's coding neurons put it into their prompts.
+
+    Raises:
+        NotARepository: the workspace is missing or no folder.
+        BudgetTooSmall: `tokens` does not hold a single line.
+    """
+    from hal9.ripmap.rendering.budget import MapOptions  # noqa: PLC0415 - brings numpy
+
+    mapper = Mapper(settings)
+    index = mapper.index(Path(workspace))
+    ranking = mapper.ranking(index, Question(task, chat=tuple(chat)))
+    return mapper.draw(index, ranking, MapOptions(tokens=tokens, badges=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A definition that a name means."""
+
+    path: str
+    name: str
+    kind: str
+    line: int
+    end_line: int
+    signature: str
+    docstring: str
+    position: int
+
+
+def find_symbol(index: Index, name: str) -> list[Found]:
+    """Definitions called `name`: ``path::Class.method``, ``Class.method`` or ``method``; exact case first.
+
+    Raises:
+        SymbolUnknown: there is none; near names are told.
+    """
+    from hal9.ripmap.index.index_data import terrain_of  # noqa: PLC0415 - brings numpy
+
+    terrain = terrain_of(index)
+    path, separator, wanted = name.rpartition("::")
+    last = wanted.rpartition(".")[2]
+    place = path if separator else None
+    exact = _named(index, terrain, terrain.definers(last).tolist(), wanted, place)
+    if exact:
+        return exact
+    names = terrain.symbols.names
+    alike = [text for text in names if text.lower() == last.lower()]
+    loose = [symbol for text in alike for symbol in terrain.definers(text).tolist()]
+    found = _named(index, terrain, sorted(loose), wanted, place)
+    if not found:
+        import difflib  # noqa: PLC0415 - only a wrong name is compared with others
+
+        known = {names[number] for number in set(terrain.symbols.name.tolist())}
+        close = sorted(text for text in known if abs(len(text) - len(last)) <= _NEAR)
+        near = tuple(difflib.get_close_matches(last, close, 3))
+        raise SymbolUnknown(name=name, root=str(index.root), near=near)
+    return found
+
+
+def _named(
+    index: Index, terrain: "Terrain", symbols: Sequence[int], wanted: str, place: str | None
+) -> list[Found]:
+    """Those of the symbols that the wanted name means, in the file `place` if it says one."""
+    table = terrain.symbols
+    found: list[Found] = []
+    for symbol in symbols:
+        file = int(table.file[symbol])
+        qualified = f".{table.qualified(symbol)}".lower()
+        if not qualified.endswith(f".{wanted}".lower()) and "." in wanted:
+            continue
+        if place is not None and terrain.paths[file] != place:
+            continue
+        found.append(_found(index, terrain.paths[file], symbol - int(table.start[file])))
+        if len(found) == _MOST_FOUND:
+            break
+    return found
+
+
+def _found(index: Index, path: str, position: int) -> Found:
+    entry = index.outline(path).definitions[position]
+    return Found(
+        path,
+        entry.qualified,
+        entry.kind,
+        entry.line,
+        entry.end_line,
+        entry.signature,
+        entry.docstring,
+        position,
+    )
+
+
+def explain_text(index: Index, ranking: "Ranking", target: str) -> str:
+    """Each signal's share of a file's or symbol's score, in words and figures.
+
+    Raises:
+        SymbolUnknown: the target is neither a file nor a definition.
+    """
+    from hal9.ripmap.parameters import PARAMETERS  # noqa: PLC0415 - brings numpy
+
+    path = _relative(index.root, target)
+    lines: list[str] = []
+    if path not in index:
+        found = find_symbol(index, target)
+        chosen = found[0]
+        path = chosen.path
+        lines.append(f"{chosen.kind} {chosen.name}, {path}:{chosen.line}-{chosen.end_line}")
+        place, total = ranking.symbol_place(index.position(path), chosen.position)
+        lines.append(f"symbol rank {place} of {total}" if place else "the task gives this symbol no score")
+        lines.extend(f"also: {other.path}:{other.line} {other.name}" for other in found[1:6])
+    position = index.position(path)
+    file = ranking.file(position)
+    rank = int((ranking.order == position).nonzero()[0][0]) + 1
+    lines.append(f"{path}: rank {rank} of {len(index)}, score {file.score:.4f}")
+    whole = sum(file.shares.values())
+    for name, share in sorted(file.shares.items(), key=lambda item: -item[1]):
+        entry = PARAMETERS.get(f"weight_{name}")
+        meaning = entry.meaning if entry is not None else name.replace("_", " ")
+        best = float(ranking.signal(name).max())
+        own = float(ranking.signal(name)[position])
+        lines.append(f"  {share / whole:6.1%}  {name:<12} {own:.3f} (best file {best:.3f})  {meaning}")
+    factor = ranking.role_factor(position)
+    roles = str(index.roles[position]).removeprefix("Role.") or "no special role"
+    lines.append(f"  times {factor:.2f}  for what the file is: {roles.lower().replace('|', ', ')}")
+    if not file.shares:
+        lines.append("  nothing in the task speaks for this file")
+    return "\n".join(lines)

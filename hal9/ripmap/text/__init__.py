@@ -1,0 +1,1 @@
+"""Words: splitting, positions, interned strings, token estimates."""

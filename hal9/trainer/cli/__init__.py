@@ -1,0 +1,1 @@
+"""The commands `ripmap-train` and `ripmap-train-outer`."""

@@ -1,0 +1,1 @@
+"""Cases, their scores under parameters, and where they fail."""

@@ -1,0 +1,293 @@
+"""Ranking cases with their trees: found, fetched, split by repository and time, prepared.
+
+Three splits never share a repository, and a fourth keeps the newest cases of the training repositories:
+
+* ``train``: half of the training repositories (by name, in the pattern A B B A), without each one's newest
+  fifth; what a strategy and a mind see.
+* ``validation``: the other half; decides which result is better, never shown to a mind.
+* ``late``: the newest fifth of the training repositories' cases; reported beside validation.
+* ``test``: the repositories of `dev/`; scored once, at the end of a run.
+
+A corpus that is one repository's own history is split by time alone.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hal9.errors.trainer import CorpusUnavailable, TrainerSettingInvalid
+from hal9.ripmap.evaluation.evaluation import PreparedCase, RankingCase, prepare_cases, read_cases
+from hal9.ripmap.index.index import Index
+
+__all__ = ["SPLITS", "Corpus", "Queries", "find_corpus", "history_corpus", "localization_corpus"]
+
+Split = Literal["train", "validation", "late", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "late", "test")
+Queries = Literal["plain", "issue", "both"]
+_LATE_SHARE = 0.2
+_ISSUE_SEED = 7
+_QUICK = 6
+"""Cases per repository in the quick corpus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Cases by split, and how to open their trees; nothing is opened before `prepare`."""
+
+    name: str
+    cases: Mapping[str, tuple[RankingCase, ...]]
+    open_tree: Callable[[str], Index]
+    queries: Queries = "plain"
+    all_files: bool = False
+
+    def prepare(self, split: str) -> list[PreparedCase]:
+        """Evidence of one split's cases; each tree is opened once per call.
+
+        Raises:
+            CorpusUnavailable: the split has no cases.
+        """
+        import numpy as np  # noqa: PLC0415 - reading a corpus does without
+
+        from hal9.ripmap.evaluation.evaluation import is_candidate  # noqa: PLC0415
+        from hal9.ripmap.evaluation.issue_like import issue_like  # noqa: PLC0415
+
+        chosen = self.cases.get(split, ())
+        if not chosen:
+            raise CorpusUnavailable(
+                detail=f"corpus {self.name} has no {split} cases", remedy="Use a larger one."
+            )
+        opened: dict[str, Index] = {}
+
+        def open_tree(name: str) -> Index:
+            if name not in opened:
+                opened[name] = self.open_tree(name)
+            return opened[name]
+
+        asked: list[RankingCase] = list(chosen) if self.queries != "issue" else []
+        if self.queries != "plain":
+            asked += [
+                issue_like(case, open_tree(case.tree), np.random.default_rng([_ISSUE_SEED, number]))
+                for number, case in enumerate(chosen)
+            ]
+        return prepare_cases(asked, open_tree, (lambda _: True) if self.all_files else is_candidate)
+
+    def describe(self) -> dict[str, Any]:
+        """Counts and repositories per split, for the record."""
+        return {
+            split: {"cases": len(cases), "trees": sorted({case.tree for case in cases})}
+            for split, cases in self.cases.items()
+        }
+
+
+def find_corpus(environment: Mapping[str, str] = os.environ) -> Path:
+    """The localization corpus: below $HAL9_SHARED, or `shared/` beside the checkout.
+
+    Raises:
+        CorpusUnavailable: it is nowhere.
+    """
+    given = environment.get("HAL9_SHARED")
+    base = Path(given) if given else Path(__file__).resolve().parents[2].parent / "shared"
+    for folder in (base / "data" / "localization", base / "localization", base):
+        if (folder / "train").is_dir():
+            return folder
+    raise CorpusUnavailable(
+        detail=f"there is no localization corpus below {base}",
+        remedy="Set HAL9_SHARED to the folder that holds data/localization, or use --repo",
+    )
+
+
+def localization_corpus(
+    folder: Path | None = None,
+    *,
+    trees: Path | None = None,
+    queries: Queries = "plain",
+    quick: bool = False,
+    fetch: bool = True,
+) -> Corpus:
+    """The shared corpus, split by repository and time.
+
+    Args:
+        folder: holds train/ and dev/ with JSON files; None finds it.
+        trees: where the source trees are, or are fetched to; None is the user's cache.
+        queries: cases as their commits put them, as users would report them, or both.
+        quick: a few cases per repository.
+        fetch: whether missing source distributions may be downloaded.
+
+    Raises:
+        CorpusUnavailable: cases or trees are missing and cannot be fetched.
+    """
+    folder = folder or find_corpus()
+    dates = _dates(folder)
+    by_tree: dict[str, list[RankingCase]] = {}
+    for case in read_cases(folder / "train"):
+        by_tree.setdefault(case.tree, []).append(case)
+    splits: dict[str, list[RankingCase]] = {split: [] for split in SPLITS}
+    for number, tree in enumerate(sorted(by_tree)):
+        cases = sorted(by_tree[tree], key=lambda case: (dates.get(case.id, ""), case.id))
+        if number % 4 in (1, 2):
+            splits["validation"] += _thinned(cases, quick=quick)
+            continue
+        cut = len(cases) - int(_LATE_SHARE * len(cases))
+        splits["train"] += _thinned(cases[:cut], quick=quick)
+        splits["late"] += _thinned(cases[cut:], quick=quick)
+    if (folder / "dev").is_dir():
+        by_dev: dict[str, list[RankingCase]] = {}
+        for case in read_cases(folder / "dev"):
+            by_dev.setdefault(case.tree, []).append(case)
+        for tree in sorted(by_dev):
+            splits["test"] += _thinned(by_dev[tree], quick=quick)
+    home = trees or _trees_cache()
+    name = "quick" if quick else "curated"
+    return Corpus(name, {k: tuple(v) for k, v in splits.items()}, _opener(home, fetch=fetch), queries)
+
+
+def _thinned(cases: Sequence[RankingCase], *, quick: bool) -> list[RankingCase]:
+    if not quick or len(cases) <= _QUICK:
+        return list(cases)
+    return [cases[round(i * (len(cases) - 1) / (_QUICK - 1))] for i in range(_QUICK)]
+
+
+def _dates(folder: Path) -> dict[str, str]:
+    """Commit dates by case id; cases carry none."""
+    found: dict[str, str] = {}
+    for file in sorted(folder.glob("*/*.json")):
+        for entry in json.loads(file.read_text(encoding="utf-8")):
+            if "commit_date" in entry and "pypi_name" in entry:
+                found[f"{entry['pypi_name']}-{entry['version']}:{entry['commit'][:12]}"] = entry[
+                    "commit_date"
+                ]
+    return found
+
+
+def history_corpus(root: Path, *, queries: Queries = "plain", limit: int = 400) -> Corpus:
+    """One repository's own history: the oldest 60% train, then 20% validate, the newest 20% test.
+
+    Raises:
+        CorpusUnavailable: fewer than ten commits qualify.
+    """
+    from hal9.ripmap.evaluation.git_cases import CaseRules, cases_from_history, open_parents  # noqa: PLC0415
+
+    cases = cases_from_history(root, rules=CaseRules(limit=limit))[::-1]
+    if len(cases) < 10:
+        raise CorpusUnavailable(
+            detail=f"only {len(cases)} commits of {root} qualify as cases",
+            remedy="Ten are needed; use a repository with a longer history, or --curated",
+        )
+    first, second = round(0.6 * len(cases)), round(0.8 * len(cases))
+    splits = {"train": cases[:first], "validation": cases[first:second], "test": cases[second:]}
+    return Corpus(
+        root.resolve().name,
+        {name: tuple(part) for name, part in splits.items()},
+        open_parents(root),
+        queries,
+        all_files=True,
+    )
+
+
+def _trees_cache() -> Path:
+    given = os.environ.get("HAL9_SDISTS")
+    if given:
+        return Path(given)
+    from platformdirs import user_cache_path  # noqa: PLC0415 - not needed when a folder is given
+
+    return user_cache_path("hal9", appauthor=False) / "sdists"
+
+
+def _opener(folder: Path, *, fetch: bool) -> Callable[[str], Index]:
+    def open_tree(name: str) -> Index:
+        from hal9.ripmap.index.opening import open_index  # noqa: PLC0415 - pulls in the parser
+        from hal9.ripmap.settings import IndexSettings  # noqa: PLC0415
+
+        return open_index(source_tree(name, folder, fetch=fetch), IndexSettings(use_git=False))
+
+    return open_tree
+
+
+def source_tree(name: str, folder: Path, *, fetch: bool = True) -> Path:
+    """The unpacked source distribution ``NAME-VERSION`` below `folder`, downloaded if need be.
+
+    Raises:
+        CorpusUnavailable: it is missing and could not be fetched.
+    """
+    tree = folder / name
+    if tree.is_dir():
+        return tree
+    archive = _archive(folder, name)
+    if not archive.is_file():
+        if not fetch:
+            raise CorpusUnavailable(detail=f"{archive} is missing", remedy="Fetch it, or allow fetching")
+        _download(name, folder)
+        archive = _archive(folder, name)
+    if not archive.is_file():
+        raise CorpusUnavailable(
+            detail=f"the package index offers no archive {archive.name}",
+            remedy=f"Put an unpacked tree at {tree}",
+        )
+    _unpack(archive, tree)
+    return tree
+
+
+def _archive(folder: Path, name: str) -> Path:
+    """The archive of a distribution, however its project spells its name."""
+    wanted = f"{name}.tar.gz"
+    if folder.is_dir():
+        for path in folder.glob("*.tar.gz"):
+            if path.name.lower().replace("_", "-") == wanted.lower():
+                return path
+    return folder / wanted
+
+
+def _download(name: str, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    project, version = name.rsplit("-", 1)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+    ]
+    done = subprocess.run(
+        [*command, "--quiet", "--dest", str(folder), f"{project}=={version}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0 and not _archive(folder, name).is_file():
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        last = next((line for line in lines if line.startswith(("ERROR", "error"))), lines[-1])
+        raise CorpusUnavailable(
+            detail=f"`pip download {project}=={version}` failed: {last}",
+            remedy=f"Check the connection, or put {name}.tar.gz into {folder}",
+        )
+
+
+def _unpack(archive: Path, tree: Path) -> None:
+    """Unpack beside the final place and rename, so that a killed run leaves no half tree under its name."""
+    scratch = tree.with_name(f".{tree.name}.{os.getpid()}")
+    with tarfile.open(archive) as packed:
+        packed.extractall(scratch, filter="data")
+    inner = [entry for entry in scratch.iterdir() if entry.is_dir()]
+    if len(inner) != 1:
+        raise CorpusUnavailable(detail=f"{archive} is no source distribution", remedy="Fetch it again")
+    inner[0].rename(tree)
+    scratch.rmdir()
+
+
+def check_queries(value: str) -> Queries:
+    """Read the option.
+
+    Raises:
+        TrainerSettingInvalid: it is none of plain, issue, both.
+    """
+    if value not in ("plain", "issue", "both"):
+        raise TrainerSettingInvalid(name="queries", detail=f"{value!r} is none of plain, issue, both")
+    return value  # type: ignore[return-value]

@@ -1,0 +1,268 @@
+"""Parameters in, NDCG@10 out: the real ranker over prepared cases, on several processes, and what is noise.
+
+Extraction and evidence are made once. Cases are dealt to forked workers that keep their share for the whole
+run, so every worker also keeps the signals that a change left alone (see `weighing`).
+"""
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.errors.trainer import EvaluationFailed
+from hal9.ripmap.evaluation.evaluation import PreparedCase
+from hal9.ripmap.evaluation.metrics import CUTS, accuracy_at, ndcg_at, reciprocal_rank
+from hal9.ripmap.parameters import Parameters
+from hal9.trainer.evaluation.cached_scorer import WeighedCase, faithful
+
+__all__ = ["Evaluation", "Gain", "TrainingEvaluator", "paired_gain"]
+
+Array = NDArray[np.float64]
+_RELEVANT = 0.5
+_CHECKED = 4
+"""Cases on which the fast path is compared with the ranker before a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All cases under one parameter set.
+
+    Attributes:
+        ndcg: NDCG@10 per case.
+        ranks: path to 0-based rank of each wanted file, per case.
+        weights: what each case counts.
+        trees: the repository of each case.
+        places: ranks of the files that accuracy asks for, per case.
+        seconds: how long it took.
+    """
+
+    parameters: Parameters
+    ndcg: Array
+    ranks: tuple[dict[str, int], ...]
+    weights: Array
+    trees: tuple[str, ...] = ()
+    places: tuple[tuple[int, ...], ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """Case-weighted mean NDCG@10."""
+        return float(self.ndcg @ self.weights / self.weights.sum())
+
+    def only(self, rows: NDArray[np.bool_]) -> "Evaluation":
+        """The same for some of the cases; `rows` says which."""
+        at = np.flatnonzero(rows).tolist()
+        return replace(
+            self,
+            ndcg=self.ndcg[rows],
+            ranks=tuple(self.ranks[i] for i in at),
+            weights=self.weights[rows],
+            trees=tuple(self.trees[i] for i in at) if self.trees else (),
+            places=tuple(self.places[i] for i in at) if self.places else (),
+        )
+
+    def figures(self) -> dict[str, float]:
+        """Weighted means: ndcg, acc@1/3/5/10, mrr."""
+        share = self.weights / self.weights.sum()
+        found = {"ndcg": self.score}
+        for k in CUTS:
+            found[f"acc@{k}"] = float(share @ np.array([accuracy_at(places, k) for places in self.places]))
+        found["mrr"] = float(share @ np.array([reciprocal_rank(places) for places in self.places]))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A paired comparison on the same cases: candidate minus base.
+
+    `error` is the standard error: how much the gain would vary with other cases, or with other repositories,
+    whichever is more.
+    """
+
+    mean: float
+    error: float
+    won: int
+    lost: int
+
+    def beats(self, z: float) -> bool:
+        """Whether the gain is more than `z` standard errors."""
+        return self.mean > 1e-12 and self.mean > z * self.error
+
+    def to_json(self) -> dict[str, float]:
+        """All fields."""
+        return {"mean": self.mean, "error": self.error, "won": self.won, "lost": self.lost}
+
+
+def paired_gain(candidate: Evaluation, base: Evaluation) -> Gain:
+    """Weighted mean difference of NDCG@10 with its standard error.
+
+    Cases of one repository are alike, and a step that suits one repository says little about the next. So the
+    error is the larger of two: over cases, and over repositories as clusters.
+
+    Source:
+        Cameron, Miller, "A practitioner's guide to cluster-robust inference", J. Human Resources 2015.
+    """
+    difference = candidate.ndcg - base.ndcg
+    share = base.weights / base.weights.sum()
+    mean = float(share @ difference)
+    scores = share * (difference - mean)
+    error = _spread(scores)
+    if base.trees:
+        _, owner = np.unique(np.array(base.trees), return_inverse=True)
+        if owner.max() > 0:
+            error = max(error, _spread(np.bincount(owner, scores).astype(np.float64)))
+    return Gain(mean, error, int((difference > 1e-9).sum()), int((difference < -1e-9).sum()))
+
+
+def _spread(scores: Array) -> float:
+    """Standard error of a sum of independent centred parts."""
+    count = len(scores)
+    return float(np.sqrt((scores**2).sum() * count / max(1, count - 1)))
+
+
+@dataclass(eq=False)
+class TrainingEvaluator:
+    """Scores parameter sets; use `with` when there is more than one worker.
+
+    Attributes:
+        mode: "fast" when the fast path agrees with the ranker on sample cases, else "exact" (the ranker).
+        calls: evaluations so far, those answered from memory included in no count.
+    """
+
+    prepared: Sequence[PreparedCase]
+    workers: int = 1
+    seed: int = 0
+    calls: int = field(default=0, init=False)
+    mode: Literal["fast", "exact"] = field(default="fast", init=False)
+    _cases: list[WeighedCase] = field(default_factory=list, init=False)
+    _crew: list[tuple[BaseProcess, Connection]] = field(default_factory=list, init=False)
+    _known: dict[Parameters, Evaluation] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._cases = [WeighedCase(item) for item in self.prepared]
+        rng = np.random.default_rng([self.seed, 17])
+        probe = _random_parameters(rng)
+        chosen = rng.choice(len(self._cases), min(_CHECKED, len(self._cases)), replace=False)
+        if not all(faithful(self._cases[i], at) for i in chosen for at in (Parameters(), probe)):
+            self.mode = "exact"
+            self._cases = [WeighedCase(item, exact=True) for item in self.prepared]
+        self._trees = tuple(item.case.tree for item in self.prepared)
+        self._weights = np.array([item.case.weight for item in self.prepared], np.float64)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        for process, connection in self._crew:
+            connection.close()
+            process.join(timeout=5.0)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self._crew = []
+
+    @property
+    def cases(self) -> Sequence[WeighedCase]:
+        """The cases, in order."""
+        return self._cases
+
+    def evaluate(self, parameters: Parameters | None = None) -> Evaluation:
+        """Rank every case; a parameter set seen before costs nothing.
+
+        Raises:
+            EvaluationFailed: a worker is gone.
+        """
+        chosen = parameters or Parameters()
+        if chosen in self._known:
+            return self._known[chosen]
+        self.calls += 1
+        started = time.perf_counter()
+        ranks = self._ranks(chosen)
+        gold = [item.case.gold for item in self.prepared]
+        ndcg = np.array(
+            [
+                ndcg_at({rank: wanted[path] for path, rank in found.items()})
+                for wanted, found in zip(gold, ranks, strict=True)
+            ]
+        )
+        places = tuple(
+            tuple(rank for path, rank in found.items() if wanted[path] >= _RELEVANT)
+            for wanted, found in zip(gold, ranks, strict=True)
+        )
+        made = Evaluation(
+            chosen, ndcg, tuple(ranks), self._weights, self._trees, places, time.perf_counter() - started
+        )
+        self._known[chosen] = made
+        return made
+
+    def _ranks(self, parameters: Parameters) -> list[dict[str, int]]:
+        crew = self._started()
+        if not crew:
+            return [case.ranks(parameters) for case in self._cases]
+        lanes = len(crew) + 1
+        try:
+            for _, connection in crew:
+                connection.send(parameters.changes())
+            found: list[dict[str, int]] = [{}] * len(self._cases)
+            found[::lanes] = [case.ranks(parameters) for case in self._cases[::lanes]]
+            for lane, (_, connection) in enumerate(crew, 1):
+                found[lane::lanes] = connection.recv()
+        except (EOFError, OSError) as error:
+            self.close()
+            raise EvaluationFailed(detail="a worker process ended unexpectedly") from error
+        return found
+
+    def _started(self) -> list[tuple[BaseProcess, Connection]]:
+        """Fork the crew at the first evaluation; where forking is impossible one process does it all."""
+        wanted = min(self.workers, len(self._cases)) - 1
+        if wanted < 1 or self._crew or "fork" not in multiprocessing.get_all_start_methods():
+            return self._crew
+        context: Any = multiprocessing.get_context("fork")
+        for lane in range(1, wanted + 1):
+            ours, theirs = context.Pipe()
+            others = [connection for _, connection in self._crew]
+            process = context.Process(
+                target=_serve,
+                args=(theirs, [ours, *others], self._cases[lane :: wanted + 1]),
+                daemon=True,
+                name=f"ranking worker {lane}",
+            )
+            process.start()
+            theirs.close()
+            self._crew.append((process, ours))
+        return self._crew
+
+
+def _serve(connection: Connection, inherited: list[Connection], cases: list[WeighedCase]) -> None:
+    """A worker: parameters in, ranks out, until the other end closes."""
+    for other in inherited:
+        # Inherited ends would keep the pipes open after the parent is gone.
+        other.close()
+    while True:
+        try:
+            changes = connection.recv()
+            connection.send([case.ranks(Parameters(changes)) for case in cases])
+        except (EOFError, OSError, KeyboardInterrupt):
+            return
+
+
+def _random_parameters(rng: np.random.Generator) -> Parameters:
+    from hal9.ripmap.parameters import PARAMETERS  # noqa: PLC0415 - keeps the name out of this module's face
+
+    return Parameters({name: item.from_unit(float(rng.random())) for name, item in PARAMETERS.items()})

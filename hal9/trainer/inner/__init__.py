@@ -1,0 +1,1 @@
+"""The inner loop (L1): a mind or an optimiser proposes parameters."""

@@ -1,0 +1,1 @@
+"""The outer loop (L2): the promptgram that steers L1 evolves."""

@@ -1,0 +1,1 @@
+"""What a run keeps: its log, its changes, its warning signs."""

@@ -1,0 +1,212 @@
+"""Runs on disk: where they lie, how one is opened, what is written when it ends."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hal9.errors.trainer import ScratchpadInvalid, TrainingRunExists, TrainingRunUnknown
+from hal9.ripmap.parameters import Parameters
+from hal9.trainer.evaluation.corpus import Corpus
+from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
+from hal9.trainer.record.run_log import Scratchpad, write_json
+from hal9.trainer.search.space import Space, liveness, space_of
+
+__all__ = ["Ground", "RunFolder", "compare_on", "final_results", "list_runs", "paired_p"]
+
+RUNS = Path("training") / "runs"
+_PERMUTATIONS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run's files below ``training/runs/NAME``."""
+
+    root: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.root / self.name
+
+    @property
+    def scratchpad(self) -> Path:
+        """The record."""
+        return self.path / "scratchpad.json"
+
+    def open(self, kind: str, settings: Mapping[str, Any], *, resume: bool) -> Scratchpad:
+        """Begin the run, or go on with it.
+
+        Raises:
+            TrainingRunExists: it exists and `resume` is not asked for.
+            ScratchpadInvalid: it exists with other settings, or its record is damaged.
+        """
+        if not self.scratchpad.is_file():
+            return Scratchpad.create(self.scratchpad, kind, settings)
+        found = Scratchpad.load(self.scratchpad)
+        if not found.entries:
+            # It ended before its first episode (no mind, no corpus): nothing is there to be kept.
+            return Scratchpad.create(self.scratchpad, kind, settings)
+        if not resume:
+            raise TrainingRunExists(run=self.name, folder=str(self.root))
+        wanted = json.loads(json.dumps(dict(settings)))
+        differing = [
+            key for key in wanted if found.settings.get(key) != wanted[key] and key not in _MAY_CHANGE
+        ]
+        if found.kind != kind or differing:
+            raise ScratchpadInvalid(
+                path=str(self.scratchpad),
+                detail=f"the run was started with other settings ({', '.join(differing) or found.kind})",
+            )
+        return found
+
+
+_MAY_CHANGE = ("episodes", "budget", "workers", "limits", "score_test")
+"""What a resumed run may be given anew: how long it goes on."""
+
+
+def list_runs(root: Path) -> list[str]:
+    """Names of all runs."""
+    return sorted(path.parent.name for path in root.glob("*/scratchpad.json")) if root.is_dir() else []
+
+
+def load_run(root: Path, name: str) -> Scratchpad:
+    """A run's record.
+
+    Raises:
+        TrainingRunUnknown: there is no such run.
+        ScratchpadInvalid: its record is damaged.
+    """
+    path = root / name / "scratchpad.json"
+    if not path.is_file():
+        raise TrainingRunUnknown(run=name, folder=str(root), known=tuple(list_runs(root)))
+    return Scratchpad.load(path)
+
+
+@dataclass(eq=False)
+class Ground:
+    """What runs are measured on: the training evaluator, the space, other splits when asked for."""
+
+    corpus: Corpus
+    space_name: str = "live"
+    workers: int = 1
+    seed: int = 0
+    train: TrainingEvaluator = field(init=False)
+    space: Space = field(init=False)
+    alive: dict[str, str] = field(init=False)
+    _others: dict[str, TrainingEvaluator] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.train = TrainingEvaluator(self.corpus.prepare("train"), workers=self.workers, seed=self.seed)
+        self.alive = dict(liveness(self.train.cases))
+        self.space = space_of(self.space_name, [name for name, life in self.alive.items() if life == "alive"])
+
+    def told(self) -> str:
+        """What a run is measured on, in a sentence."""
+        trees = len({item.case.tree for item in self.train.prepared})
+        figure = self.train.evaluate().score
+        return (
+            f"{self.corpus.name}: {len(self.train.cases)} training cases of {trees} repositories, "
+            f"{len(self.space.names)} parameters ({self.space.name}); the defaults reach NDCG@10 {figure:.4f}"
+        )
+
+    def split(self, name: str) -> TrainingEvaluator:
+        """The evaluator of a split; prepared when first asked for."""
+        if name == "train":
+            return self.train
+        if name not in self._others:
+            self._others[name] = TrainingEvaluator(self.corpus.prepare(name), seed=self.seed)
+        return self._others[name]
+
+    def close(self) -> None:
+        """End workers."""
+        for evaluator in (self.train, *self._others.values()):
+            evaluator.close()
+
+
+def paired_p(ours: Evaluation, theirs: Evaluation, seed: int = 0) -> float:
+    """Two-sided p of the weighted mean difference: signs of paired differences flipped at random.
+
+    Source:
+        Smucker, Allan, Carterette, "A comparison of statistical significance tests for information retrieval
+        evaluation", CIKM 2007 (the randomization test).
+    """
+    share = ours.weights / ours.weights.sum()
+    difference = (ours.ndcg - theirs.ndcg) * share
+    difference = difference[np.abs(difference) > 1e-12]
+    if not len(difference):
+        return 1.0
+    signs = np.random.default_rng([seed, 31]).choice([-1.0, 1.0], (_PERMUTATIONS, len(difference)))
+    extreme = np.abs(signs @ difference) >= abs(difference.sum()) - 1e-12
+    return float((1 + extreme.sum()) / (1 + _PERMUTATIONS))
+
+
+def compare_on(
+    evaluator: TrainingEvaluator, best: Parameters, base: Parameters, seed: int = 0
+) -> dict[str, Any]:
+    """Figures of both on one split, with the paired gain, its bootstrap interval and p."""
+    from hal9.ripmap.evaluation.metrics import bootstrap_interval  # noqa: PLC0415 - keeps imports of readers short
+
+    ours, theirs = evaluator.evaluate(best), evaluator.evaluate(base)
+    gain = paired_gain(ours, theirs)
+    low, high = bootstrap_interval(
+        (ours.ndcg - theirs.ndcg).tolist(), np.random.default_rng([seed, 37]), weights=ours.weights.tolist()
+    )
+    return {
+        "cases": len(ours.ndcg),
+        "start": theirs.figures(),
+        "best": ours.figures(),
+        "gain": gain.mean,
+        "interval": [low, high],
+        "p": paired_p(ours, theirs, seed),
+        "won": gain.won,
+        "lost": gain.lost,
+    }
+
+
+def final_results(
+    ground: Ground, best: Parameters, start: Parameters, *, facts: Mapping[str, Any], score_test: bool = True
+) -> dict[str, Any]:
+    """What a run amounts to on every split; the test split is scored here and nowhere else.
+
+    A run that was cancelled is scored on what is prepared already, the training split: who cancels does not
+    want to wait. Going on with it scores the rest.
+    """
+    splits = [name for name, cases in ground.corpus.cases.items() if cases and (score_test or name != "test")]
+    if facts.get("reason") == "cancelled":
+        splits = ["train"]
+    compared = {name: compare_on(ground.split(name), best, start, ground.seed) for name in splits}
+    judged = compared.get("validation")
+    if judged is None:
+        verdict = "not judged: validation was not scored"
+    elif judged["p"] < 0.05 and judged["gain"] != 0:
+        verdict = f"{'better' if judged['gain'] > 0 else 'worse'} than its start on validation"
+    else:
+        verdict = "no difference from its start beyond noise on validation"
+    return {
+        "schema_version": 1,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "verdict": verdict,
+        "evaluator": ground.train.mode,
+        "corpus": {"name": ground.corpus.name, "queries": ground.corpus.queries, **ground.corpus.describe()},
+        "space": {"name": ground.space.name, "size": len(ground.space.names)},
+        "changed": best.changes(),
+        "splits": compared,
+        **facts,
+    }
+
+
+def write_results(folder: Path, results: Mapping[str, Any], best: Parameters) -> None:
+    """Write results.json and results.trained.json."""
+    write_json(folder / "results.json", dict(results))
+    write_trained(folder, str(results.get("verdict", "")), best)
+
+
+def write_trained(folder: Path, description: str, parameters: Parameters) -> None:
+    """Write results.trained.json, which `ripmap --params` reads."""
+    write_json(folder / "results.trained.json", {"description": description, "parameters": dict(parameters)})

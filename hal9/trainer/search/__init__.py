@@ -1,0 +1,1 @@
+"""The space of parameters, and numerical optimisers over it."""

@@ -1,0 +1,231 @@
+"""The coordinates a run may move, the steps a mind may ask for, and which coordinates are alive."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.errors.trainer import TrainerSettingInvalid
+from hal9.ripmap.parameters import PARAMETERS, Parameters
+from hal9.trainer.evaluation.cached_scorer import WeighedCase
+
+__all__ = [
+    "COMPANIONS",
+    "DIRECTIONS",
+    "MAGNITUDES",
+    "STEPS",
+    "Applied",
+    "Change",
+    "Life",
+    "Space",
+    "Ways",
+    "apply_changes",
+    "liveness",
+    "space_of",
+]
+
+Direction = Literal["increase", "decrease"]
+Magnitude = Literal["small", "medium", "large"]
+DIRECTIONS: tuple[Direction, ...] = ("increase", "decrease")
+MAGNITUDES: tuple[Magnitude, ...] = ("small", "medium", "large")
+Ways = Mapping[Direction, Sequence[Magnitude]]
+"""Steps that a parameter may take: directions, each with its magnitudes."""
+STEPS: Mapping[Magnitude, float] = {"small": 0.05, "medium": 0.15, "large": 0.35}
+"""A step as a share of the parameter's range, on the parameter's own scale."""
+MOST_CHANGES = 4
+"""More at once cannot be told apart afterwards."""
+Life = Literal["alive", "with companions", "dead"]
+COMPANIONS: tuple[tuple[str, dict[str, float]], ...] = (
+    ("shadow_", {"weight_callees": 1.0}),
+    ("final_", {"weight_structure": 0.5, "hub_damping": 0.5}),
+    ("hub_damping", {"weight_structure": 0.5}),
+    ("pagerank_", {"weight_structure": 0.5}),
+    ("depth_weight_", {"weight_structure": 0.5}),
+    ("git_", {"weight_history": 0.5}),
+)
+"""Prefix of a name to what must be raised before it can act; the defaults keep these weights at zero."""
+_SCALING = ("weight_", "boost_mentioned_", "role_")
+_EDGE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Named coordinates as a unit cube."""
+
+    name: str
+    names: tuple[str, ...]
+
+    def vector(self, parameters: Mapping[str, float]) -> NDArray[np.float64]:
+        """Positions within the ranges, each 0 to 1."""
+        return np.array([PARAMETERS[name].to_unit(parameters[name]) for name in self.names])
+
+    def parameters(self, vector: Iterable[float], base: Parameters | None = None) -> Parameters:
+        """The inverse; coordinates outside the space come from `base` (defaults when None)."""
+        base = base or Parameters()
+        changes = {
+            name: PARAMETERS[name].from_unit(float(unit))
+            for name, unit in zip(self.names, vector, strict=True)
+            # A value that did not move must come back exactly, not through a logarithm.
+            if abs(float(unit) - PARAMETERS[name].to_unit(base[name])) > _EDGE
+        }
+        return base.changed(changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One proposed step, as a mind words it."""
+
+    name: str
+    direction: Direction
+    magnitude: Magnitude
+    rationale: str = ""
+
+    def to_json(self) -> list[str]:
+        """[direction, magnitude, rationale], as in the output schema."""
+        return [self.direction, self.magnitude, self.rationale]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a proposal.
+
+    Attributes:
+        parameters: the candidate.
+        moved: name to (before, after) for every change that took effect.
+        problems: one sentence for every change that did not, or not fully.
+    """
+
+    parameters: Parameters
+    moved: dict[str, tuple[float, float]]
+    problems: tuple[str, ...]
+
+
+def space_of(name: str, alive: Iterable[str] | None = None) -> Space:
+    """A named space: `weights` only scales evidence, `seed` is the original seventeen, `live` and `all`.
+
+    Args:
+        name: one of weights, seed, live, all.
+        alive: names that move some ranking; None takes them for granted.
+
+    Raises:
+        TrainerSettingInvalid: there is no such space, or nothing in it is alive.
+    """
+    known = {
+        "weights": [n for n in PARAMETERS if n.startswith(_SCALING) or n == "interaction_mixing"],
+        "seed": [n for n, item in PARAMETERS.items() if item.origin == "seed"],
+        "live": list(PARAMETERS),
+        "all": list(PARAMETERS),
+    }
+    if name not in known:
+        raise TrainerSettingInvalid(name="space", detail=f"{name!r} is none of {', '.join(known)}")
+    keep = set(PARAMETERS if alive is None or name == "all" else alive)
+    names = tuple(n for n in known[name] if n in keep)
+    if not names:
+        raise TrainerSettingInvalid(
+            name="space", detail=f"no coordinate of {name!r} moves a ranking of this corpus"
+        )
+    return Space(name, names)
+
+
+def apply_changes(parameters: Parameters, changes: Sequence[Change], space: Space) -> Applied:
+    """Step each coordinate on its own scale, clamped to its range.
+
+    Unknown names, repeated names, more than `MOST_CHANGES`, and steps against the end of a range do nothing
+    and are told so.
+    """
+    moved: dict[str, tuple[float, float]] = {}
+    problems: list[str] = []
+    for change in changes:
+        item = PARAMETERS.get(change.name)
+        if item is None or change.name not in space.names:
+            near = get_close_matches(change.name, space.names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            problems.append(f"{change.name}: no such parameter in this run{hint}")
+        elif change.name in moved:
+            problems.append(f"{change.name}: named twice, the first step counts")
+        elif len(moved) >= MOST_CHANGES:
+            problems.append(f"{change.name}: left out, at most {MOST_CHANGES} changes are applied at once")
+        else:
+            before = parameters[change.name]
+            unit = item.to_unit(before)
+            sign = 1.0 if change.direction == "increase" else -1.0
+            wanted = unit + sign * STEPS[change.magnitude]
+            after = item.from_unit(wanted)
+            if abs(item.to_unit(after) - unit) < _EDGE:
+                end = "upper" if sign > 0 else "lower"
+                problems.append(
+                    f"{change.name}: {change.direction} does nothing, {before:g} is its {end} end"
+                )
+                continue
+            if not -_EDGE <= wanted <= 1 + _EDGE:
+                problems.append(f"{change.name}: clamped to {after:g}, the end of its range")
+            moved[change.name] = (before, after)
+    candidate = parameters.changed({name: after for name, (_, after) in moved.items()})
+    return Applied(candidate, moved, tuple(problems))
+
+
+def liveness(
+    cases: Sequence[WeighedCase], *, per_tree: int = 3, names: Iterable[str] | None = None
+) -> dict[str, Life]:
+    """Which coordinates move some ranking when set to either end of their range.
+
+    Args:
+        cases: prepared cases; `per_tree` of each tree are looked at.
+        per_tree: how many of each tree.
+        names: what to try; None is every parameter.
+
+    Returns:
+        Name to "alive" (the order of candidates changed in some case), "with companions" (only after the
+        weights in `COMPANIONS` were raised), or "dead" (these cases hold nothing it could act on).
+    """
+    seen: dict[str, int] = {}
+    chosen: list[WeighedCase] = []
+    for case in cases:
+        tree = case.item.case.tree
+        if seen.get(tree, 0) < per_tree:
+            seen[tree] = seen.get(tree, 0) + 1
+            chosen.append(WeighedCase(case.item, exact=case.exact))
+    return {name: _life(name, chosen) for name in (PARAMETERS if names is None else names)}
+
+
+def _life(name: str, cases: Sequence[WeighedCase]) -> Life:
+    if _moves(name, cases, Parameters()):
+        return "alive"
+    companions = {**dict(PARAMETERS[name].with_), **_companions(name)}
+    if companions and _moves(name, cases, Parameters(companions)):
+        return "with companions"
+    return "dead"
+
+
+def _companions(name: str) -> dict[str, float]:
+    return next((values for start, values in COMPANIONS if name.startswith(start)), {})
+
+
+def _moves(name: str, cases: Sequence[WeighedCase], base: Parameters) -> bool:
+    item = PARAMETERS[name]
+    ends = [base.changed({name: end}) for end in (item.low, item.high) if end != base[name]]
+    return any(not np.array_equal(_order(case, base), _order(case, end)) for case in cases for end in ends)
+
+
+def _order(case: WeighedCase, parameters: Parameters) -> NDArray[np.intp]:
+    order: NDArray[np.intp] = np.argsort(-case.scores(parameters)[case.item.candidates], kind="stable")
+    return order
+
+
+def table(space: Space, parameters: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Name, value, range, scale and meaning of each coordinate, for a report."""
+    return [
+        {
+            "name": name,
+            "value": parameters[name],
+            "default": PARAMETERS[name].default,
+            "low": PARAMETERS[name].low,
+            "high": PARAMETERS[name].high,
+            "scale": PARAMETERS[name].scale,
+            "meaning": PARAMETERS[name].meaning,
+        }
+        for name in space.names
+    ]
