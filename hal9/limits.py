@@ -23,7 +23,7 @@ from hal9.clock import Clock, SystemClock
 from hal9.database import atomic, open_database
 from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
 
-__all__ = ["BudgetBook", "Kind", "Limit", "Reservation", "Scope", "Spend", "Standing"]
+__all__ = ["BudgetStore", "Kind", "Limit", "Reservation", "Scope", "Spend", "Standing"]
 
 Kind = Literal["tokens", "usd", "seconds", "calls"]
 Scope = Literal["task", "hour", "day"]
@@ -118,7 +118,7 @@ def _first_schema(connection: sqlite3.Connection) -> None:
     )
 
 
-class BudgetBook:
+class BudgetStore:
     """The accounts of one cluster home. Any number of processes may have the same file open.
 
     Use it as a context manager, from one thread.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
 from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
-from hal9.limits import BudgetBook, Kind, Limit, Reservation, Spend
+from hal9.limits import BudgetStore, Kind, Limit, Reservation, Spend
 
 
 @dataclass
@@ -41,13 +41,13 @@ class SplitClock:
 
 
 def _reserve(
-    book: BudgetBook, call: str, tokens: int = 10, task: str = "t", usd: float | None = 0.0
+    book: BudgetStore, call: str, tokens: int = 10, task: str = "t", usd: float | None = 0.0
 ) -> Reservation:
     return book.reserve(call, task, tokens=tokens, usd=usd, seconds=1.0)
 
 
 def test_a_reservation_counts_until_it_is_settled_at_the_real_cost(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db", [Limit(kind="tokens", scope="task", value=100)]) as book:
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="tokens", scope="task", value=100)]) as book:
         first = _reserve(book, "a", 80)
         with pytest.raises(LimitExceeded) as refused:
             _reserve(book, "b", 30)
@@ -60,7 +60,7 @@ def test_a_reservation_counts_until_it_is_settled_at_the_real_cost(tmp_path: Pat
 
 
 def test_a_refused_call_leaves_no_trace(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db", [Limit(kind="calls", scope="day", value=1)]) as book:
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="calls", scope="day", value=1)]) as book:
         _reserve(book, "a")
         with pytest.raises(LimitExceeded):
             _reserve(book, "b")
@@ -69,7 +69,7 @@ def test_a_refused_call_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_settling_twice_counts_once(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db") as book:
+    with BudgetStore(tmp_path / "b.db") as book:
         call = _reserve(book, "a")
         book.settle(call, Spend(tokens=7, usd=0.25, seconds=1.5))
         book.settle(call, Spend(tokens=7, usd=0.25, seconds=1.5))
@@ -79,7 +79,7 @@ def test_settling_twice_counts_once(tmp_path: Path) -> None:
 
 
 def test_releasing_frees_the_whole_reservation(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db", [Limit(kind="tokens", scope="hour", value=10)]) as book:
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="tokens", scope="hour", value=10)]) as book:
         call = _reserve(book, "a")
         book.release(call)
         _reserve(book, "b")
@@ -88,14 +88,14 @@ def test_releasing_frees_the_whole_reservation(tmp_path: Path) -> None:
 
 
 def test_a_call_id_is_good_for_one_call(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db") as book:
+    with BudgetStore(tmp_path / "b.db") as book:
         _reserve(book, "a")
         with pytest.raises(ReservationRepeated, match="'a'"):
             _reserve(book, "a")
 
 
 def test_an_unknown_price_is_refused_only_where_money_is_limited(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db") as book:
+    with BudgetStore(tmp_path / "b.db") as book:
         call = _reserve(book, "a", usd=None)
         book.settle(call, Spend(tokens=5, usd=None))
         assert book.spent("t").usd is None
@@ -106,16 +106,16 @@ def test_an_unknown_price_is_refused_only_where_money_is_limited(tmp_path: Path)
 
 
 def test_a_price_that_turns_out_unknown_is_settled_at_the_reserved_dollars(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db", [Limit(kind="usd", scope="task", value=1.0)]) as book:
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="usd", scope="task", value=1.0)]) as book:
         book.settle(_reserve(book, "a", usd=0.8), Spend(tokens=1, usd=None))
         with pytest.raises(LimitExceeded):
             _reserve(book, "b", usd=0.3)
 
 
 def test_a_tasks_own_limit_is_its_own_and_survives_reopening(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db") as book:
+    with BudgetStore(tmp_path / "b.db") as book:
         book.limit_task("t", [Limit(kind="tokens", scope="task", value=15)])
-    with BudgetBook(tmp_path / "b.db") as book:
+    with BudgetStore(tmp_path / "b.db") as book:
         _reserve(book, "a", 10, "t")
         _reserve(book, "b", 100, "other")
         with pytest.raises(LimitExceeded):
@@ -128,10 +128,10 @@ def test_a_tasks_own_limit_is_its_own_and_survives_reopening(tmp_path: Path) -> 
 def test_windows_slide_and_survive_restarts(tmp_path: Path, scope: str, seconds: int) -> None:
     clock = ManualClock()
     limits = [Limit(kind="tokens", scope=scope, value=100)]  # type: ignore[arg-type]
-    with BudgetBook(tmp_path / "b.db", limits, clock=clock) as book:
+    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book:
         book.settle(_reserve(book, "a", 100), Spend(tokens=100))
     clock.advance(seconds - 1)
-    with BudgetBook(tmp_path / "b.db", limits, clock=clock) as book:
+    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book:
         with pytest.raises(LimitExceeded):
             _reserve(book, "b", 1)
         clock.advance(121)
@@ -142,22 +142,22 @@ def test_windows_slide_and_survive_restarts(tmp_path: Path, scope: str, seconds:
 def test_setting_the_clock_frees_no_money(tmp_path: Path, jump: float) -> None:
     clock = SplitClock()
     limits = [Limit(kind="usd", scope="day", value=1.0), Limit(kind="usd", scope="hour", value=1.0)]
-    with BudgetBook(tmp_path / "b.db", limits, clock=clock) as book:
+    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book:
         book.settle(_reserve(book, "a", usd=1.0), Spend(usd=1.0))
         clock.wall += jump
         with pytest.raises(LimitExceeded):
             _reserve(book, "b", usd=0.01)
-    with BudgetBook(tmp_path / "b.db", limits, clock=clock) as book, pytest.raises(LimitExceeded):
+    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book, pytest.raises(LimitExceeded):
         _reserve(book, "b", usd=0.01)
 
 
 def test_a_monotonic_clock_that_starts_anew_frees_no_money(tmp_path: Path) -> None:
     clock = SplitClock()
     limits = [Limit(kind="calls", scope="hour", value=1)]
-    with BudgetBook(tmp_path / "b.db", limits, clock=clock) as book:
+    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book:
         book.settle(_reserve(book, "a"), Spend())
     clock.ticks = 0.0
-    with BudgetBook(tmp_path / "b.db", limits, clock=clock) as book, pytest.raises(LimitExceeded):
+    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book, pytest.raises(LimitExceeded):
         _reserve(book, "b")
 
 
@@ -165,14 +165,14 @@ def test_after_a_reboot_time_has_passed_but_never_backward(tmp_path: Path) -> No
     clock = SplitClock()
     path = tmp_path / "b.db"
     limits = [Limit(kind="calls", scope="day", value=1)]
-    with BudgetBook(path, limits, clock=clock) as book:
+    with BudgetStore(path, limits, clock=clock) as book:
         book.settle(_reserve(book, "a"), Spend())
     for wall, allowed in ((-86400.0, False), (2 * 86400.0 + 120, True)):
         with sqlite3.connect(path) as raw:
             raw.execute("UPDATE book_time SET boot = 'an earlier boot'")
         raw.close()
         clock.wall += wall
-        with BudgetBook(path, limits, clock=clock) as book:
+        with BudgetStore(path, limits, clock=clock) as book:
             if allowed:
                 _reserve(book, "b")
             else:
@@ -182,7 +182,7 @@ def test_after_a_reboot_time_has_passed_but_never_backward(tmp_path: Path) -> No
 
 def test_an_open_call_counts_however_long_it_runs(tmp_path: Path) -> None:
     clock = ManualClock()
-    with BudgetBook(tmp_path / "b.db", [Limit(kind="calls", scope="hour", value=1)], clock=clock) as book:
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="calls", scope="hour", value=1)], clock=clock) as book:
         call = _reserve(book, "a")
         clock.advance(5 * 3600)
         with pytest.raises(LimitExceeded):
@@ -210,13 +210,13 @@ def test_a_process_killed_between_reserve_and_settle_is_charged_in_full(tmp_path
     ) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        with BudgetBook(path, limits) as book:
+        with BudgetStore(path, limits) as book:
             assert book.recover() == 0, "a living owner's reservation stays open"
             assert book.spent("t").tokens == 0
         os.kill(child.pid, signal.SIGKILL)
         # Not yet waited for: a zombie has no claims either.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        with BudgetBook(path, limits) as book:
+        with BudgetStore(path, limits) as book:
             assert book.spent("t") == Spend(tokens=60, usd=0.5, seconds=9, calls=1)
             with pytest.raises(LimitExceeded):
                 _reserve(book, "b", 41)
@@ -247,7 +247,7 @@ _RACER = textwrap.dedent("""
 
 def test_racing_processes_never_pass_a_limit_together(tmp_path: Path) -> None:
     path = tmp_path / "b.db"
-    BudgetBook(path).close()
+    BudgetStore(path).close()
     racers = [
         subprocess.Popen([sys.executable, "-c", _RACER, str(path), f"p{number}", str(number)])
         for number in range(4)
@@ -259,7 +259,7 @@ def test_racing_processes_never_pass_a_limit_together(tmp_path: Path) -> None:
         highest = max(highest, now)
     watched.close()
     assert [racer.returncode for racer in racers] == [0, 0, 0, 0]
-    with BudgetBook(path, [Limit(kind="tokens", scope="day", value=1000)]) as book:
+    with BudgetStore(path, [Limit(kind="tokens", scope="day", value=1000)]) as book:
         (standing,) = book.standings()
         assert standing.reserved == 0, "all owners are dead, so all is settled"
         assert 800 < standing.spent <= 1000, "the budget was used up, and not passed"
@@ -288,7 +288,7 @@ def test_no_history_passes_a_limit(
     path = tmp_path_factory.mktemp("book") / "b.db"
     clock = SplitClock()
     limits = [Limit(kind=kind, scope="hour", value=100), Limit(kind=kind, scope="task", value=70)]
-    book = BudgetBook(path, limits, clock=clock)
+    book = BudgetStore(path, limits, clock=clock)
     held: list[Reservation] = []
     settled: list[tuple[float, int, str]] = []  # when, how much, by which task
     open_amounts: dict[str, int] = {}
@@ -321,7 +321,7 @@ def test_no_history_passes_a_limit(
             clock.wall += first
         elif what == "reopen":
             book.close()
-            book = BudgetBook(path, limits, clock=clock)
+            book = BudgetStore(path, limits, clock=clock)
     assert book.totals().tokens == sum(used for _, used, _ in settled)
     book.close()
 
@@ -335,7 +335,7 @@ def test_a_limit_must_make_sense(value: float) -> None:
 
 
 def test_a_limit_of_zero_allows_nothing_and_exact_sums_are_allowed(tmp_path: Path) -> None:
-    with BudgetBook(tmp_path / "b.db", [Limit(kind="usd", scope="day", value=0.3)]) as book:
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="usd", scope="day", value=0.3)]) as book:
         for number in range(3):
             book.settle(_reserve(book, str(number), usd=0.1), Spend(usd=0.1))
         with pytest.raises(LimitExceeded):
@@ -348,10 +348,10 @@ def test_a_limit_of_zero_allows_nothing_and_exact_sums_are_allowed(tmp_path: Pat
 def test_old_calls_are_forgotten_but_the_tasks_sums_stay(tmp_path: Path) -> None:
     clock = ManualClock()
     path = tmp_path / "b.db"
-    with BudgetBook(path, clock=clock) as book:
+    with BudgetStore(path, clock=clock) as book:
         book.settle(_reserve(book, "a"), Spend(tokens=5))
     clock.advance(3 * 86400)
-    with BudgetBook(path, clock=clock) as book:
+    with BudgetStore(path, clock=clock) as book:
         assert book.spent("t").tokens == 5
     raw = sqlite3.connect(path)
     assert raw.execute("SELECT count(*) FROM calls").fetchone() == (0,)
@@ -361,7 +361,7 @@ def test_old_calls_are_forgotten_but_the_tasks_sums_stay(tmp_path: Path) -> None
 
 def test_the_error_tells_all_and_survives_pickling(tmp_path: Path) -> None:
     limits = [Limit(kind="tokens", scope="hour", value=5)]
-    with BudgetBook(tmp_path / "b.db", limits) as book, pytest.raises(LimitExceeded) as refused:
+    with BudgetStore(tmp_path / "b.db", limits) as book, pytest.raises(LimitExceeded) as refused:
         _reserve(book, "a", 10)
     again = pickle.loads(pickle.dumps(refused.value))
     assert str(again) == str(refused.value)

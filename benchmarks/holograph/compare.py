@@ -29,7 +29,7 @@ from hal9.holograph.evaluation.graph_distance import (
 )
 from hal9.holograph.model.graph import MixedGraph, equivalence_class, graph_from_belief
 from hal9.holograph.queries.answerers import ScriptedOracle
-from hal9.holograph.runs.inquiry import Inquiry, Settings
+from hal9.holograph.runs.inquiry import DiscoveryState, Settings
 from hal9.holograph.spec import Problem, Variable
 
 FIGURES = ("shd", "sid", "f1", "skeleton_f1", "bidirected_f1")
@@ -95,7 +95,7 @@ def fit_ours(method, data, accuracy, seed):
         return best_graph(table, seed=seed), {}
     problem = Problem(tuple(Variable(name=name) for name in names))
     given = table if method == "hybrid" else None
-    inquiry = Inquiry(problem, settings_of(data, accuracy), given)
+    inquiry = DiscoveryState(problem, settings_of(data, accuracy), given)
     asyncio.run(_ask(inquiry, ScriptedOracle(data.truth, accuracy, 0.02, seed)))
     if given is not None:
         return inquiry.graph(), {}

@@ -14,7 +14,7 @@ from hal9.holograph.fitting.fisher import InterventionalFisher, conjugate_gradie
 from hal9.holograph.fitting.losses import acyclicity_exponential, acyclicity_logdet
 from hal9.holograph.fitting.objective import WHOLE, Objective, Weights
 from hal9.holograph.fitting.optimise import METHODS, Optimiser
-from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief
+from hal9.holograph.model.edge_posterior import EdgePosterior, NoiseModel
 from hal9.holograph.model.state import State, project_arrays
 from hal9.holograph.queries.planner import Planner
 from hal9.holograph.sheaf.sections import Cover, descent
@@ -53,7 +53,7 @@ def kernels(size):
     groups = {f"c{k}": tuple(names[(k * size // 8 + j) % size] for j in range(size // 2)) for k in range(8)}
     sections = {name: sparse_state(len(group), rng, group) for name, group in groups.items()}
     overlaps = Cover(groups).overlaps()
-    belief, planner, model = PairBelief(names), Planner(names), NoiseModel.assumed()
+    belief, planner, model = EdgePosterior(names), Planner(names), NoiseModel.assumed()
     fisher = InterventionalFisher(state)
     vector = rng.normal(size=fisher.layout.count)
     solved = {}

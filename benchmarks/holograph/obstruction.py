@@ -11,7 +11,7 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks import report
-from hal9.holograph import Inquiry, MixedGraph, Settings, discover
+from hal9.holograph import DiscoveryState, MixedGraph, Settings, discover
 from hal9.holograph.evaluation.graph_distance import structural_hamming
 from hal9.holograph.evaluation.scenarios import make_scenario
 
@@ -35,7 +35,7 @@ def one(seed, *, contradictory, accuracy):
             fit_every=15,
             resolve=resolve,
         )
-        found[resolve] = asyncio.run(discover(Inquiry(scenario.problem, settings), scenario.oracle))
+        found[resolve] = asyncio.run(discover(DiscoveryState(scenario.problem, settings), scenario.oracle))
     alarms = [r for r in found[True].resolutions if r.is_obstruction]
     on_pair = [r for r in alarms if {r.conflict.first, r.conflict.second} == set(scenario.pair)]
     shd = {

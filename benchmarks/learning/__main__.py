@@ -24,7 +24,7 @@ from benchmarks.learning.stream import RECURRING, StreamTask, build
 from benchmarks.report import RESULTS, table, write
 from hal9.cluster import Cluster, Daemon, Home, connect
 from hal9.memory import Recall, Scope, SolvedExample
-from hal9.neurons import House
+from hal9.neurons import NeuronServices
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class OracleDaemon(Daemon):
 
     recaller: OracleRecaller
 
-    def _furnish(self) -> House:
+    def _furnish(self) -> NeuronServices:
         return replace(super()._furnish(), recaller=self.recaller)
 
 

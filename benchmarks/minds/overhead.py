@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hal9.limits import BudgetBook, Kind, Limit, Scope, Spend
+from hal9.limits import BudgetStore, Kind, Limit, Scope, Spend
 from hal9.minds import Endpoint, LiteLLMMind, Message, MindSettings, OpenAIMind, Price, Request, open_mind
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -73,7 +73,7 @@ async def clients(url: str, calls: int, folder: Path) -> dict[str, float]:
         wire = await stack.enter_async_context(
             OpenAIMind(Endpoint(mind="m", base_url=url, model="m", key="k"))
         )
-        book = stack.enter_context(BudgetBook(folder / "book.db", limits))
+        book = stack.enter_context(BudgetStore(folder / "book.db", limits))
         whole = await stack.enter_async_context(open_mind(f"openai:{url}#m", settings=settings, budget=book))
         sdk = await stack.enter_async_context(openai.AsyncOpenAI(api_key="k", base_url=url, max_retries=0))
         hosted = await stack.enter_async_context(LiteLLMMind("openai/m", base_url=url, key="k"))
@@ -104,7 +104,7 @@ def books(rounds: int, folder: Path) -> dict[str, float]:
     raw.execute("PRAGMA synchronous=NORMAL")
     raw.execute("CREATE TABLE calls (id TEXT PRIMARY KEY, tokens INTEGER)")
     ours, bare = [], []
-    with BudgetBook(folder / "pairs.db", limits) as book:
+    with BudgetStore(folder / "pairs.db", limits) as book:
         for turn in range(rounds):
             began = time.perf_counter()
             for number in range(20):

@@ -9,7 +9,7 @@ from scipy.special import betainc
 
 from benchmarks.report import table
 from hal9.learning.routing.betas import largest_odds
-from hal9.learning.routing.weights import HandOver, WeightBook
+from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
@@ -34,7 +34,7 @@ def choices(arms: int) -> tuple[list[float], list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "memory.db"
         with MemoryStore(path) as reading, MemoryStore(path) as writing:
-            chooses, learns = (WeightBook(store, lambda: settings) for store in (reading, writing))
+            chooses, learns = (WeightStore(store, lambda: settings) for store in (reading, writing))
             for task in range(TASKS):
                 times = [time.perf_counter()]
                 for _ in range(2):

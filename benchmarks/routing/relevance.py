@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.report import table
 from hal9.learning.routing.relevance import RelevanceFilter
-from hal9.learning.routing.weights import HandOver, WeightBook
+from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
@@ -46,7 +46,7 @@ def play(seed: int, keep: int) -> tuple[float, float]:
         MemoryStore(Path(folder) / "m.db") as store,
         store.writing(),
     ):
-        book = WeightBook(store, lambda: settings, narrow=RelevanceFilter(store, k=lambda: keep))
+        book = WeightStore(store, lambda: settings, narrow=RelevanceFilter(store, k=lambda: keep))
         for task in range(TASKS):
             kind = f"c{rng.integers(0, CLASSES)}"
             best = max(rate for (_, of), rate in rates.items() if of == kind)

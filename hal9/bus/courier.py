@@ -19,9 +19,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from hal9.bus import topics
-from hal9.bus.crew import Crew
+from hal9.bus.crew import BackgroundTasks
 from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Handler, Outcome, Write
-from hal9.bus.hosting import HostedInbox
+from hal9.bus.hosting import InboxRunner
 from hal9.bus.protocol import Bus
 from hal9.bus.receiving import Receiver
 from hal9.bus.sending import Sender
@@ -76,7 +76,7 @@ class Courier:
         self._bus = bus
         self._journal = journal
         self._clock = clock or SystemClock()
-        self._hosted: dict[str, HostedInbox] = {}
+        self._hosted: dict[str, InboxRunner] = {}
         self._layers: dict[str, int] = {}
         self._sender = Sender(
             bus,
@@ -110,7 +110,7 @@ class Courier:
             neurons=lambda: dict(self._layers),
         )
         self._stack = AsyncExitStack()
-        self._crew: Crew | None = None
+        self._crew: BackgroundTasks | None = None
         self._inbox_tasks: dict[str, asyncio.Task[None]] = {}
 
     # --- life -------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Courier:
                 # Before the connection: a persistent session delivers at once what it kept for us.
                 await self._bus.subscribe(topics.inbox_filter(self.cluster, name))
             await stack.enter_async_context(self._bus)
-            self._crew = crew = await stack.enter_async_context(Crew())
+            self._crew = crew = await stack.enter_async_context(BackgroundTasks())
             loops = [
                 *self._sender.loops(),
                 ("receive", self._receiver.run),
@@ -192,7 +192,7 @@ class Courier:
             concurrency: how many signals are handled at once.
             layer: shown in the node's status.
         """
-        self._hosted[topics.check_name(name)] = HostedInbox(
+        self._hosted[topics.check_name(name)] = InboxRunner(
             name,
             handler,
             concurrency=concurrency,
@@ -216,11 +216,11 @@ class Courier:
         await self._bus.subscribe(topics.inbox_filter(self.cluster, name))
         await self._status.publish()
 
-    def _start_inbox(self, hosted: HostedInbox) -> None:
+    def _start_inbox(self, hosted: InboxRunner) -> None:
         crew = self._require_open()
         self._inbox_tasks[hosted.name] = crew.start(hosted.run(), name=f"inbox {hosted.name}")
 
-    def _require_open(self) -> Crew:
+    def _require_open(self) -> BackgroundTasks:
         if self._crew is None:
             raise CourierClosed(node=self.node)
         return self._crew

@@ -5,10 +5,10 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Crew"]
+__all__ = ["BackgroundTasks"]
 
 
-class Crew:
+class BackgroundTasks:
     """A TaskGroup whose tasks end when their owner leaves.
 
     A task that fails takes the owner down, as in any TaskGroup. The owner's own error leaves as it is, not

@@ -16,9 +16,9 @@ from hal9.journal.failpoints import hit
 from hal9.signals import MAX_HOPS, Signal, encode
 
 if TYPE_CHECKING:
-    from hal9.bus.hosting import HostedInbox
+    from hal9.bus.hosting import InboxRunner
 
-__all__ = ["Arrivals", "Dispatch", "outbox_entries"]
+__all__ = ["LocalDeliveries", "OutgoingBatch", "outbox_entries"]
 
 
 def outbox_entries(signals: Sequence[Signal]) -> list[outbox.Entry]:
@@ -44,13 +44,13 @@ def outbox_entries(signals: Sequence[Signal]) -> list[outbox.Entry]:
     ]
 
 
-class Arrivals:
+class LocalDeliveries:
     """Signals that one transaction writes into inboxes of this node.
 
     Where a handler is free the signal is leased to it in the same statement: that saves the claim's commit.
     """
 
-    def __init__(self, hosted: Mapping[str, "HostedInbox"], *, owner: str, lease_until: float) -> None:
+    def __init__(self, hosted: Mapping[str, "InboxRunner"], *, owner: str, lease_until: float) -> None:
         self._hosted = hosted
         self._owner = owner
         self._lease_until = lease_until
@@ -105,13 +105,13 @@ class Arrivals:
             self._hosted[arrival.target].unreserve()
 
 
-class Dispatch:
+class OutgoingBatch:
     """What one transaction sends; make it, `write` it inside, then say `committed` or `abandoned`."""
 
     def __init__(
         self,
         signals: Sequence[Signal],
-        arrivals: Arrivals,
+        arrivals: LocalDeliveries,
         *,
         is_local: Callable[[Signal], bool],
         now: float,

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from hal9.bus.crew import Crew
+from hal9.bus.crew import BackgroundTasks
 from hal9.bus.nats_config import Ports, StoreLimits, find_server, render
 from hal9.bus.permissions import BrokerUser
 from hal9.bus.protocol import BrokerAddress
@@ -84,7 +84,7 @@ class EmbeddedBroker:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
         self._owner_lock: IO[bytes] | None = None
-        self._crew = Crew()
+        self._crew = BackgroundTasks()
         self.adopted = False
         self.restarts = 0
 

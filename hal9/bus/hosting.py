@@ -16,7 +16,7 @@ from hal9.journal import Journal, dead_letters, inbox
 from hal9.journal.failpoints import hit
 from hal9.signals import Signal
 
-__all__ = ["HostedInbox"]
+__all__ = ["InboxRunner"]
 
 _log = logging.getLogger("hal9.bus.courier")
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("hal9.bus.courier")
 _IN_MEMORY = 1024
 
 
-class HostedInbox:
+class InboxRunner:
     """Runs at most `concurrency` handlers of one name at a time."""
 
     def __init__(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from hal9.bus.crew import Crew
+from hal9.bus.crew import BackgroundTasks
 from hal9.bus.protocol import Incoming, LastWill
 from hal9.bus.topics import matches
 from hal9.errors.bus import BrokerRefused, BrokerUnreachable
@@ -149,7 +149,7 @@ class LoopbackBus:
         self._changed = asyncio.Condition()
         self._connected = False
         self._sessions = 0
-        self._crew = Crew()
+        self._crew = BackgroundTasks()
         self._lost = asyncio.Event()
 
     @property

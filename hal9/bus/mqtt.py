@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from hal9.bus.crew import Crew
+from hal9.bus.crew import BackgroundTasks
 from hal9.bus.protocol import BrokerAddress, Incoming, LastWill
 from hal9.bus.session import Session
 from hal9.clock import Clock, SystemClock
@@ -72,7 +72,7 @@ class MqttBus:
         self._session: Session | None = None
         self._sessions = 0
         self._last_error: BusError | None = None
-        self._crew = Crew()
+        self._crew = BackgroundTasks()
         self.dropped = 0
 
     @property

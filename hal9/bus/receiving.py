@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from hal9.bus import topics
-from hal9.bus.dispatch import Arrivals
-from hal9.bus.hosting import HostedInbox
+from hal9.bus.dispatch import LocalDeliveries
+from hal9.bus.hosting import InboxRunner
 from hal9.bus.protocol import Bus, Incoming
 from hal9.bus.sending import Sender
 from hal9.clock import Clock
@@ -41,7 +41,7 @@ class Receiver:
         *,
         cluster: str,
         clock: Clock,
-        hosted: Mapping[str, HostedInbox],
+        hosted: Mapping[str, InboxRunner],
         observe: Callable[[Incoming], None],
     ) -> None:
         self._bus = bus
@@ -118,7 +118,7 @@ class Receiver:
             signal_id=signal_id,
         )
 
-    async def _record(self, batch: _Batch) -> Arrivals:
+    async def _record(self, batch: _Batch) -> LocalDeliveries:
         arrivals = self._sender.arrivals()
         now = self._clock.now()
         for signal, body in batch.signals.values():

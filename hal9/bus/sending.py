@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hal9.bus import topics
-from hal9.bus.dispatch import Arrivals, Dispatch
+from hal9.bus.dispatch import LocalDeliveries, OutgoingBatch
 from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Outcome, Write
 from hal9.bus.protocol import Bus
 from hal9.clock import Clock
@@ -21,7 +21,7 @@ from hal9.journal.failpoints import hit
 from hal9.signals import AckPayload, Signal, encode
 
 if TYPE_CHECKING:
-    from hal9.bus.hosting import HostedInbox
+    from hal9.bus.hosting import InboxRunner
 
 __all__ = ["Sender"]
 
@@ -56,7 +56,7 @@ class Sender:
         cluster: str,
         settings: CourierSettings,
         clock: Clock,
-        hosted: Mapping[str, "HostedInbox"],
+        hosted: Mapping[str, "InboxRunner"],
         on_failure: FailureHandler,
         seed: int | None,
     ) -> None:
@@ -125,19 +125,19 @@ class Sender:
                 _log.error("%s", error)
                 await self._clock.sleep(1.0)
 
-    def arrivals(self) -> Arrivals:
+    def arrivals(self) -> LocalDeliveries:
         """An empty collection for signals that enter inboxes of this node."""
         lease_until = self._clock.now() + self._settings.lease
-        return Arrivals(self._hosted, owner=self._journal.boot_id, lease_until=lease_until)
+        return LocalDeliveries(self._hosted, owner=self._journal.boot_id, lease_until=lease_until)
 
-    def dispatch(self, signals: Sequence[Signal]) -> Dispatch:
+    def dispatch(self, signals: Sequence[Signal]) -> OutgoingBatch:
         """Encode signals and decide how each travels.
 
         Raises:
             SignalOversize: one is too large.
             TopicInvalid: a target's name cannot be part of a topic.
         """
-        return Dispatch(
+        return OutgoingBatch(
             signals,
             self.arrivals(),
             is_local=self._is_local,

@@ -55,7 +55,7 @@ def diff(ctx: click.Context, neuron: str, first: str, second: str, as_json: bool
     FIRST and SECOND are "file" (the user's file), "now" (in force), a version number, the beginning of a
     content hash, or a change's id; without them: file and now.
     """
-    from hal9.learning import PromptBook, versions
+    from hal9.learning import PromptStore, versions
     from hal9.neurons import load_neurons
     from hal9.promptgram import diff as promptgram_diff
     from hal9.promptgram import token_distance
@@ -63,7 +63,7 @@ def diff(ctx: click.Context, neuron: str, first: str, second: str, as_json: bool
     home = home_of(ctx)
     loaded = load_neurons(home.neurons, enabled=[neuron])
     with open_store(ctx) as store:
-        prompts = PromptBook(store, {name: one.promptgram for name, one in loaded.items()})
+        prompts = PromptStore(store, {name: one.promptgram for name, one in loaded.items()})
         found = [versions(store, prompts, neuron, which) for which in (first, second)]
     text = promptgram_diff(*found)
     if as_json:

@@ -37,10 +37,10 @@ def patterns(ctx: click.Context, as_json: bool) -> None:
     """List error patterns, surest first; `show ID` shows one with its mitigations."""
     if ctx.invoked_subcommand is not None:
         return
-    from hal9.memory import PatternBook
+    from hal9.memory import PatternStore
 
     with open_store(ctx) as store:
-        found = PatternBook(store).all()
+        found = PatternStore(store).all()
     if as_json:
         print_json([_pattern(one) for one in found])
     elif found:
@@ -71,11 +71,11 @@ def _pattern(one: Any) -> dict[str, Any]:
 @click.pass_context
 def show_pattern(ctx: click.Context, pattern_id: int, as_json: bool) -> None:
     """Show one pattern: its errors, its mitigations and how they did."""
-    from hal9.memory import MitigationBook, PatternBook
+    from hal9.memory import PatternStore, RuleStore
 
     with open_store(ctx) as store:
-        one = PatternBook(store).get(pattern_id)
-        book = MitigationBook(store)
+        one = PatternStore(store).get(pattern_id)
+        book = RuleStore(store)
         mitigations = [
             {
                 "id": m.id,
@@ -196,7 +196,7 @@ def audit_memory(ctx: click.Context, repair: bool, as_json: bool) -> int:
 @click.pass_context
 def export_memory(ctx: click.Context, file: Path, name: str, as_json: bool) -> None:
     """Write what was learned: FILE.yaml is a pack of rules to share, FILE.json everything, signed."""
-    from hal9.learning import PromptBook, export_archive, home_key
+    from hal9.learning import PromptStore, export_archive, home_key
     from hal9.memory import export_pack
     from hal9.neurons import load_neurons
 
@@ -207,7 +207,7 @@ def export_memory(ctx: click.Context, file: Path, name: str, as_json: bool) -> N
             if key is None:
                 raise click.ClickException("the home's signing key cannot be made")
             neurons = load_neurons(home.neurons, enabled=home.settings().neurons.enabled)
-            prompts = PromptBook(store, {one.name: one.promptgram for one in neurons.values()})
+            prompts = PromptStore(store, {one.name: one.promptgram for one in neurons.values()})
             text = export_archive(store, prompts, key)
         elif file.suffix in (".yaml", ".yml"):
             text = export_pack(store, name=name or file.stem, origin=home.root.name)

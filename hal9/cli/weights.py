@@ -9,7 +9,7 @@ from hal9.cli.common import console, home_of, json_option, print_json
 from hal9.cli.memory import open_store
 
 if TYPE_CHECKING:
-    from hal9.learning.routing.weights import Edge, WeightBook
+    from hal9.learning.routing.weights import Edge, WeightStore
 
 __all__ = ["weights"]
 
@@ -27,11 +27,11 @@ def weights(ctx: click.Context, explain: tuple[str, str] | None, source: str | N
     "counts" are successes and failures that still count after forgetting; the odds are those of the next
     choice among the neurons shown. One that was never used has no row yet, and is tried like any other.
     """
-    from hal9.learning.routing.weights import WeightBook
+    from hal9.learning.routing.weights import WeightStore
 
     settings = home_of(ctx).settings().routing
     with open_store(ctx) as store:
-        book = WeightBook(store, lambda: settings)
+        book = WeightStore(store, lambda: settings)
         if explain is not None:
             return _explain(book, *explain, as_json=as_json)
         edges = book.edges(source)
@@ -49,7 +49,7 @@ def _key(edge: "Edge") -> tuple[str, str, str]:
     return edge.source, edge.target, edge.task_class
 
 
-def _odds(book: "WeightBook", edges: "list[Edge]") -> dict[tuple[str, str, str], float]:
+def _odds(book: "WeightStore", edges: "list[Edge]") -> dict[tuple[str, str, str], float]:
     groups: dict[tuple[str, str], list[str]] = {}
     for edge in edges:
         groups.setdefault((edge.source, edge.task_class), []).append(edge.target)
@@ -82,7 +82,7 @@ def _table(edges: "list[Edge]", odds: dict[tuple[str, str, str], float], policy:
     console().print(shown)
 
 
-def _explain(book: "WeightBook", source: str, target: str, *, as_json: bool) -> int:
+def _explain(book: "WeightStore", source: str, target: str, *, as_json: bool) -> int:
     siblings = book.edges(source)
     edges = [edge for edge in siblings if edge.target == target]
     if not edges:

@@ -19,7 +19,7 @@ from hal9.belief import Bench
 from hal9.belief.transport import answer_line, reply_from_json, request_to_json
 from hal9.belief.turn import TurnReply, TurnRequest
 from hal9.bus import BrokerAddress, Courier, CourierSettings, Failure, MqttBus, Outcome
-from hal9.bus.crew import Crew
+from hal9.bus.crew import BackgroundTasks
 from hal9.clock import Clock, SystemClock
 from hal9.errors.base import BusError, SignalError
 from hal9.errors.belief import NodeHostFailed
@@ -97,7 +97,7 @@ class BusHost:
             await stack.enter_async_context(courier)
             await courier.wait_connected(_CONNECT_SECONDS)
             ready = asyncio.Event()
-            crew = await stack.enter_async_context(Crew())
+            crew = await stack.enter_async_context(BackgroundTasks())
             crew.start(self._watch(courier, ready), name="belief host status")
             try:
                 async with asyncio.timeout(self.patience):

@@ -24,7 +24,7 @@ from hal9.signals import (
     new_id,
 )
 
-__all__ = ["BOOK", "RequestHandler", "TaskBook", "new_task"]
+__all__ = ["BOOK", "RequestHandler", "TaskScheduler", "new_task"]
 
 _log = logging.getLogger("hal9.cluster.book")
 
@@ -56,7 +56,7 @@ def new_task(
     )
 
 
-class TaskBook:
+class TaskScheduler:
     """The inbox "book" of the daemon.
 
     Args:

@@ -26,10 +26,10 @@ from hal9.bus import (
     viewer_user,
 )
 from hal9.clock import Clock, SystemClock
-from hal9.cluster.book import BOOK, TaskBook
+from hal9.cluster.book import BOOK, TaskScheduler
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
-from hal9.cluster.learning import REQUESTS, Learner, ask_to_learn
+from hal9.cluster.learning import REQUESTS, LearningService, ask_to_learn
 from hal9.cluster.mapping import RipmapCartographer
 from hal9.cluster.routing import LearnedRouter, Routing
 from hal9.cluster.thinking import MindPool, budget_limits, resolve_spec
@@ -37,8 +37,8 @@ from hal9.cluster.workloads import WorkloadRunner
 from hal9.errors.base import ConfigError
 from hal9.errors.cluster import DaemonRunning
 from hal9.journal import Journal
-from hal9.limits import BudgetBook
-from hal9.neurons import House, Neuron, NeuronDefinition, load_neurons
+from hal9.limits import BudgetStore
+from hal9.neurons import Neuron, NeuronDefinition, NeuronServices, load_neurons
 from hal9.settings import BrokerSettings, Settings
 
 __all__ = ["NODE", "Daemon", "broker_address", "courier_settings"]
@@ -152,7 +152,7 @@ class Daemon:
         settings = self.settings
         self.definitions = load_neurons(self.home.neurons, enabled=settings.neurons.enabled)
         self.journal = await stack.enter_async_context(Journal(self.home.journal))
-        book = stack.enter_context(BudgetBook(self.home.budgets, budget_limits(settings), clock=self._clock))
+        book = stack.enter_context(BudgetStore(self.home.budgets, budget_limits(settings), clock=self._clock))
         self.minds = await stack.enter_async_context(MindPool(lambda: self.settings, book))
         self.address = await self._open_broker(stack)
         self.directory = NeuronDirectory(clock=self._clock, node=NODE)
@@ -174,7 +174,7 @@ class Daemon:
             LearnedRouter(self.home, settings=lambda: self.settings, clock=self._clock)
         )
         self.learner = await stack.enter_async_context(
-            Learner(
+            LearningService(
                 self.home,
                 settings=lambda: self.settings,
                 definitions=self.definitions,
@@ -200,7 +200,7 @@ class Daemon:
             clock=self._clock,
             on_failure=self._give_up,
         )
-        self.book = TaskBook(
+        self.book = TaskScheduler(
             self.courier,
             self.journal,
             directory=self.directory,
@@ -262,8 +262,8 @@ class Daemon:
     async def _give_up(self, failure: Failure) -> Outcome:
         return await self.book.give_up(failure)
 
-    def _furnish(self) -> House:
-        return House(
+    def _furnish(self) -> NeuronServices:
+        return NeuronServices(
             settings=lambda: self.settings,
             thinker=self.minds,
             router=self.router,

@@ -15,7 +15,7 @@ from hal9.bus import Courier, Outcome
 from hal9.clock import Clock
 from hal9.cluster.book import BOOK
 from hal9.cluster.home import Home
-from hal9.cluster.rehearsal import Rehearsal
+from hal9.cluster.rehearsal import TaskReplayer
 from hal9.cluster.thinking import MindPool
 from hal9.errors.base import Hal9Error
 from hal9.errors.memory import EmbedderUnavailable
@@ -24,11 +24,11 @@ from hal9.journal.tasks import RequestRow, TaskRow
 from hal9.learning import (
     ChecksFirst,
     Critic,
-    Desk,
     LearningEngine,
+    LearningOperations,
     Lessons,
     Parts,
-    PromptBook,
+    PromptStore,
     TaskPath,
     derive_id,
     parse_feedback,
@@ -36,10 +36,10 @@ from hal9.learning import (
 from hal9.memory import (
     Embedder,
     MemoryStore,
-    MitigationBook,
     MitigationPolicy,
     Recall,
     RecallPolicy,
+    RuleStore,
     open_embedder,
     recall,
     scope_of,
@@ -49,7 +49,7 @@ from hal9.neurons import CallContext, NeuronDefinition
 from hal9.settings import Settings
 from hal9.signals import ErrorGradient, Scope, Signal, StepRecord
 
-__all__ = ["REQUESTS", "Learner", "ask_to_learn", "choose_embedder"]
+__all__ = ["REQUESTS", "LearningService", "ask_to_learn", "choose_embedder"]
 
 _log = logging.getLogger("hal9.cluster.learning")
 SettingsNow = Callable[[], Settings]
@@ -91,7 +91,7 @@ def choose_embedder(spec: str) -> tuple[Embedder | None, str]:
         return open_embedder("hashing"), notice
 
 
-class Learner:
+class LearningService:
     """What the daemon knows of learning; use it with `async with`, then `run()`.
 
     Args:
@@ -138,13 +138,13 @@ class Learner:
         self.store = await self._open_memory(embedder)
         # Of their own, so that no neuron waits for sleep or for a swarm of finished tasks being recorded.
         self._recalling = await self._open_memory(embedder)
-        self._scopes = MitigationBook(await self._open_memory(None))
+        self._scopes = RuleStore(await self._open_memory(None))
         self._home.memory.chmod(0o600)
         files = {name: one.promptgram for name, one in self._definitions.items()}
-        self.prompts = PromptBook(self.store, files)
+        self.prompts = PromptStore(self.store, files)
         for text in self.prompts.notices:
             self._alert(text)
-        self.rehearsal = Rehearsal(
+        self.rehearsal = TaskReplayer(
             home=self._home,
             settings=self._settings,
             definitions=self._definitions,
@@ -159,7 +159,7 @@ class Learner:
             rehearse=self.rehearsal.rehearse,
             cases=lambda: min(2, self._settings().gate.replay_tasks),
         )
-        lessons.book = MitigationBook(
+        lessons.book = RuleStore(
             self.store, MitigationPolicy(trusted_minds=tuple(self._settings().minds.trusted_rule_writers))
         )
         critic = Critic(self.ask, spec=lambda: self._settings().minds.critic)
@@ -177,7 +177,7 @@ class Learner:
                 alert=self._alert,
             )
         )
-        self._desk = Desk(self.engine, memory_settings=memory)
+        self._desk = LearningOperations(self.engine, memory_settings=memory)
         return self
 
     async def __aexit__(

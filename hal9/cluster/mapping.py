@@ -14,7 +14,7 @@ _log = logging.getLogger("hal9.cluster.mapping")
 
 @dataclass(frozen=True, slots=True)
 class RipmapCartographer:
-    """A `Cartographer` over `hal9.ripmap`; workspaces with fewer files need no map."""
+    """A `RepositoryMapper` over `hal9.ripmap`; workspaces with fewer files need no map."""
 
     min_files: int
 

@@ -14,14 +14,14 @@ from hal9.clock import Clock, SystemClock
 from hal9.cluster.daemon import courier_settings
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
-from hal9.cluster.learning import Learner
+from hal9.cluster.learning import LearningService
 from hal9.cluster.mapping import RipmapCartographer
 from hal9.cluster.routing import LearnedRouter
 from hal9.cluster.thinking import MindPool, budget_limits
 from hal9.errors.cluster import NeuronHostedElsewhere
 from hal9.journal import Journal
-from hal9.limits import BudgetBook
-from hal9.neurons import House, Neuron, load_neurons
+from hal9.limits import BudgetStore
+from hal9.neurons import Neuron, NeuronServices, load_neurons
 from hal9.settings import Settings
 
 __all__ = ["run_neuron"]
@@ -38,7 +38,7 @@ class _World:
     settings: Settings
     minds: MindPool
     router: LearnedRouter
-    learner: Learner
+    learner: LearningService
     directory: NeuronDirectory
     journal: Journal
     undo: Path
@@ -64,11 +64,11 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
     undo.mkdir(exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(Journal(folder / "journal.db"))
-        book = stack.enter_context(BudgetBook(home.budgets, budget_limits(settings), clock=time))
+        book = stack.enter_context(BudgetStore(home.budgets, budget_limits(settings), clock=time))
         minds = await stack.enter_async_context(MindPool(lambda: settings, book))
         directory = NeuronDirectory(clock=time, node=name, local={name: definition.meta.layer})
         router = stack.enter_context(LearnedRouter(home, settings=lambda: settings, clock=time))
-        learner = Learner(
+        learner = LearningService(
             home,
             settings=lambda: settings,
             definitions={name: definition},
@@ -104,9 +104,9 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         await courier.set_status("draining")
 
 
-def _furnish(world: "_World") -> House:
+def _furnish(world: "_World") -> NeuronServices:
     """What the neuron works with."""
-    return House(
+    return NeuronServices(
         settings=lambda: world.settings,
         thinker=world.minds,
         router=world.router,
@@ -133,7 +133,7 @@ async def _refuse_twice(courier: Courier, directory: NeuronDirectory, name: str)
             raise NeuronHostedElsewhere(name=name, node=node)
 
 
-async def _serve(courier: Courier, directory: NeuronDirectory, learner: Learner) -> None:
+async def _serve(courier: Courier, directory: NeuronDirectory, learner: LearningService) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

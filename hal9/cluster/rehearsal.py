@@ -22,9 +22,9 @@ from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import TurnFailed
 from hal9.journal import Journal
 from hal9.journal.work import Part, Work
-from hal9.learning import PromptBook, ReplayCase
+from hal9.learning import PromptStore, ReplayCase
 from hal9.memory import Mitigation, Recall
-from hal9.neurons import Choice, House, NeuronDefinition, NoMap
+from hal9.neurons import Choice, NeuronDefinition, NeuronServices, NoMap
 from hal9.neurons.definition import neuron_meta
 from hal9.neurons.implementing import implement
 from hal9.neurons.prompting import infer_targets
@@ -35,7 +35,7 @@ from hal9.settings import Settings
 from hal9.signals import Grant, ResultPayload, Scope, Signal, TaskPayload, new_id
 from hal9.workbench import FileEdit, Workbench
 
-__all__ = ["Rehearsal"]
+__all__ = ["TaskReplayer"]
 
 _MOST_BYTES = 64 * 1024 * 1024
 _LEFT_OUT = (".git", ".hal9", ".venv", "node_modules", "__pycache__", ".mypy_cache", ".pytest_cache")
@@ -71,13 +71,13 @@ class _Given:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class TaskReplayer:
     """Runs checks and tasks on throw-away copies; the user's workspaces are only read."""
 
     home: Home
     settings: Callable[[], Settings]
     definitions: Mapping[str, NeuronDefinition]
-    prompts: PromptBook
+    prompts: PromptStore
     minds: MindPool
     journal: Journal
     clock: Clock
@@ -156,7 +156,9 @@ class Rehearsal:
                 return None
         return result.ok and result.check is not None and result.check.passed
 
-    async def _work(self, signal: Signal, task: TaskPayload, house: House, trial: _Trial) -> ResultPayload:
+    async def _work(
+        self, signal: Signal, task: TaskPayload, house: NeuronServices, trial: _Trial
+    ) -> ResultPayload:
         """One neuron's turn, and those below it."""
         definition = self.definitions[signal.target]
         tested = signal.target == trial.neuron
@@ -192,14 +194,14 @@ class Rehearsal:
             done.append(replace(part, signal_id=below.id, result=result))
         return await gather(turn, Work(signal=signal, neuron=signal.target, open=False, parts=tuple(done)))
 
-    def _house(self, trial: _Trial) -> House:
+    def _house(self, trial: _Trial) -> NeuronServices:
         settings = self.settings()
         implementer = settings.neurons.implementer.model_copy(update={"attempts": 1})
         once = settings.model_copy(
             update={"neurons": settings.neurons.model_copy(update={"implementer": implementer})}
         )
         layers: dict[str, int] = {name: one.meta.layer for name, one in self.definitions.items()}
-        return House(
+        return NeuronServices(
             settings=lambda: once,
             thinker=self.minds,
             router=trial,

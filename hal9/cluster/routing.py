@@ -17,7 +17,7 @@ from hal9.learning.detection.outcomes import TaskOutcome
 from hal9.learning.gate.rollback import BACK_TO
 from hal9.learning.routing.credit import hand_overs
 from hal9.learning.routing.relevance import RelevanceFilter
-from hal9.learning.routing.weights import HandOver, WeightBook
+from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.learning.state.key_value import Switches
 from hal9.memory import MemoryStore
 from hal9.neurons import Choice
@@ -63,8 +63,8 @@ class LearnedRouter:
         )
         self._home.memory.chmod(0o600)
         narrow = RelevanceFilter(reading, k=lambda: self._settings().routing.relevance_edges)
-        self.weights = WeightBook(reading, lambda: self._settings().routing, narrow=narrow)
-        self.learned = WeightBook(self.store, lambda: self._settings().routing)
+        self.weights = WeightStore(reading, lambda: self._settings().routing, narrow=narrow)
+        self.learned = WeightStore(self.store, lambda: self._settings().routing)
         return self
 
     def __exit__(

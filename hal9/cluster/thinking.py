@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hal9.limits import BudgetBook, Limit
+from hal9.limits import BudgetStore, Limit
 from hal9.minds import MindSettings as OpenSettings
 from hal9.minds import default_spec, open_mind
 from hal9.minds.agents import AgentSettings
@@ -46,12 +46,12 @@ def resolve_spec(spec: str, settings: MindSettings) -> str:
 
 
 class MindPool:
-    """A `Thinker` over real minds. Minds open on first use and close with the pool."""
+    """A `ModelClient` over real minds. Minds open on first use and close with the pool."""
 
     def __init__(
         self,
         settings: Callable[[], Settings],
-        book: BudgetBook,
+        book: BudgetStore,
     ) -> None:
         self._settings = settings
         self._book = book

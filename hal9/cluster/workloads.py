@@ -86,7 +86,7 @@ class WorkloadRunner:
         journal: where tasks are.
         courier: shows progress.
         clock: time.
-        finish: records a terminal result (see `TaskBook.end`).
+        finish: records a terminal result (see `TaskScheduler.end`).
     """
 
     def __init__(

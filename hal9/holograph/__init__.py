@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hal9.holograph.queries.answerers import Answerer, Asked, ScriptedOracle
     from hal9.holograph.questions import Answer, Question
     from hal9.holograph.runs.discovery import Discovery, Run, discover
-    from hal9.holograph.runs.inquiry import Inquiry, Settings
+    from hal9.holograph.runs.inquiry import DiscoveryState, Settings
     from hal9.holograph.runs.mind_answerer import MindAnswerer
     from hal9.holograph.runs.store import RunStore
     from hal9.holograph.sheaf.sections import Cover, GluingMeasures, descent, gluing_measures
@@ -34,7 +34,7 @@ _HOMES = {
     "drawing": ("Drawn", "DrawnEdge", "dot", "svg"),
     "model.embedding": ("HashedEmbedder",),
     "model.graph": ("MixedGraph",),
-    "runs.inquiry": ("Inquiry", "Settings"),
+    "runs.inquiry": ("DiscoveryState", "Settings"),
     "evaluation.graph_distance": ("Scores", "score"),
     "runs.mind_answerer": ("MindAnswerer",),
     "questions": ("Answer", "Question"),
@@ -54,11 +54,11 @@ __all__ = [
     "Context",
     "Cover",
     "Discovery",
+    "DiscoveryState",
     "Drawn",
     "DrawnEdge",
     "GluingMeasures",
     "HashedEmbedder",
-    "Inquiry",
     "MindAnswerer",
     "MixedGraph",
     "Problem",

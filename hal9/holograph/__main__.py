@@ -14,7 +14,7 @@ from hal9.errors.base import Hal9Error
 
 if TYPE_CHECKING:
     from hal9.holograph.questions import Answer, Question
-    from hal9.holograph.runs.inquiry import Inquiry
+    from hal9.holograph.runs.inquiry import DiscoveryState
     from hal9.holograph.runs.store import RunStore
     from hal9.memory.embedding.protocol import Embedder
 
@@ -76,7 +76,7 @@ def main() -> None:
 def discover(variables: Path, contexts: Path | None, data: Path | None, **options: Any) -> None:
     """Ask a mind which variables cause which, and draw the graph."""
     from hal9.holograph.data.table import read_table
-    from hal9.holograph.runs.inquiry import Inquiry, Settings
+    from hal9.holograph.runs.inquiry import DiscoveryState, Settings
     from hal9.holograph.runs.store import RunStore
     from hal9.holograph.spec import load_problem
 
@@ -94,7 +94,7 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
     name = options["run_name"] or time.strftime(f"{variables.stem}-%Y%m%d-%H%M%S")
     with RunStore(options["store"]) as store:
         click.echo(f"run {name}", err=True)
-        inquiry = Inquiry(problem, settings, table, _embedder(options["embedder"]))
+        inquiry = DiscoveryState(problem, settings, table, _embedder(options["embedder"]))
         try:
             asyncio.run(
                 _discover(inquiry, store, name, options["mind_spec"], cached=not options["fresh_answers"])
@@ -124,7 +124,7 @@ def _embedder(spec: str) -> "Embedder":
 
 
 async def _discover(
-    inquiry: "Inquiry", store: "RunStore", name: str, spec: str | None, *, cached: bool
+    inquiry: "DiscoveryState", store: "RunStore", name: str, spec: str | None, *, cached: bool
 ) -> None:
     from hal9.holograph.runs.discovery import Run, discover
     from hal9.holograph.runs.mind_answerer import MindAnswerer
@@ -140,7 +140,7 @@ async def _discover(
 class _Progress:
     """Prints queries on standard error as they come; those of the record are only counted."""
 
-    def __init__(self, inquiry: "Inquiry") -> None:
+    def __init__(self, inquiry: "DiscoveryState") -> None:
         self.budget = inquiry.settings.budget_queries
         self.recorded = 0
 

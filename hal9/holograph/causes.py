@@ -22,7 +22,7 @@ from hal9.holograph.data.table import Table
 from hal9.holograph.drawing import Drawn, DrawnEdge, svg
 from hal9.holograph.model.state import FloatArray
 from hal9.holograph.runs.discovery import discover
-from hal9.holograph.runs.inquiry import Inquiry, Settings
+from hal9.holograph.runs.inquiry import DiscoveryState, Settings
 from hal9.holograph.runs.mind_answerer import MindAnswerer
 from hal9.holograph.runs.store import RunStore
 from hal9.holograph.spec import Problem, Variable
@@ -123,7 +123,7 @@ async def causes(
     problem = Problem(
         tuple(_variable(name, texts) for name in names), domain="failures of a cluster of workers"
     )
-    inquiry = Inquiry(problem, Settings(budget_queries=budget_queries, fit_every=0), table)
+    inquiry = DiscoveryState(problem, Settings(budget_queries=budget_queries, fit_every=0), table)
     _forbid(inquiry, outcomes)
     if mind is not None:
         with RunStore(answers) if answers is not None else nullcontext() as cache:
@@ -189,7 +189,7 @@ def _most_associated(
     return [names[k] for k in keep], values[:, keep], dropped
 
 
-def _forbid(inquiry: Inquiry, outcomes: Sequence[str]) -> None:
+def _forbid(inquiry: DiscoveryState, outcomes: Sequence[str]) -> None:
     """Strong evidence against any edge out of an outcome, and between values of one text column."""
     belief = inquiry.belief
     effects = {belief.names.index(outcome) for outcome in outcomes}
@@ -207,7 +207,7 @@ def _forbid(inquiry: Inquiry, outcomes: Sequence[str]) -> None:
 
 
 def _bootstrap(
-    inquiry: Inquiry,
+    inquiry: DiscoveryState,
     table: Table,
     outcomes: tuple[str, ...],
     left_out: Mapping[str, str],

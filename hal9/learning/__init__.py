@@ -16,14 +16,14 @@ from hal9.learning.gate.gate import CHANGES, Gate, mcnemar_worse
 from hal9.learning.gate.rollback import Rollback, Undone, state_document
 from hal9.learning.gradients.critic import Critic, Critique, cites, evidence_critique
 from hal9.learning.gradients.propagate import check_origin, derive_id
-from hal9.learning.operations import Desk
+from hal9.learning.operations import LearningOperations
 from hal9.learning.replay_cases import ReplayCase
 from hal9.learning.reporting.explain import change_as_json, explain
 from hal9.learning.reporting.status import learning_status, versions
 from hal9.learning.rules.rules import Lesson, Lessons
 from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Change, ChangeState, Ledger
-from hal9.learning.state.prompts import Canary, PromptBook, in_canary
+from hal9.learning.state.prompts import Canary, PromptStore, in_canary
 from hal9.learning.state.stability import Stability, flips
 from hal9.learning.task_path import Hop, TaskPath
 
@@ -38,18 +38,18 @@ __all__ = [
     "ChecksFirst",
     "Critic",
     "Critique",
-    "Desk",
     "Detection",
     "Feedback",
     "FeedbackReport",
     "Gate",
     "Hop",
     "LearningEngine",
+    "LearningOperations",
     "Ledger",
     "Lesson",
     "Lessons",
     "Parts",
-    "PromptBook",
+    "PromptStore",
     "Proposal",
     "Refusal",
     "ReplayCase",

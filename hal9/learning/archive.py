@@ -23,12 +23,12 @@ from hal9.learning.engine import LearningEngine
 from hal9.learning.reporting.explain import change_as_json
 from hal9.learning.routing.restore import weights_document
 from hal9.learning.state.ledger import Change, Ledger
-from hal9.learning.state.prompts import PromptBook
+from hal9.learning.state.prompts import PromptStore
 from hal9.memory import (
     MemoryStore,
-    MitigationBook,
     NewMitigation,
-    PatternBook,
+    PatternStore,
+    RuleStore,
     Scope,
     SolvedExample,
 )
@@ -63,7 +63,7 @@ def home_key(path: Path, *, create: bool = False) -> bytes | None:
     return key
 
 
-def export_archive(store: MemoryStore, prompts: PromptBook, key: bytes) -> str:
+def export_archive(store: MemoryStore, prompts: PromptStore, key: bytes) -> str:
     """Everything learned, as text: equal states give equal bytes.
 
     Raises:
@@ -71,7 +71,7 @@ def export_archive(store: MemoryStore, prompts: PromptBook, key: bytes) -> str:
     """
     ledger = Ledger(store)
     ledger.verify()
-    book = MitigationBook(store)
+    book = RuleStore(store)
     content: dict[str, Any] = {
         "format": FORMAT,
         "prompts": {name: prompts.in_force(name).dump().split("\n") for name in sorted(prompts.files)},
@@ -95,7 +95,7 @@ def export_archive(store: MemoryStore, prompts: PromptBook, key: bytes) -> str:
                 "occurrences": one.occurrences,
                 "prevention": one.prevention_strategy,
             }
-            for one in sorted(PatternBook(store).all(), key=lambda one: one.id)
+            for one in sorted(PatternStore(store).all(), key=lambda one: one.id)
         ],
         "weights": weights_document(store),
         "ledger": [change_as_json(change) for change in ledger.rows()],
@@ -123,7 +123,7 @@ def import_archive(
     said = ["signature checked" if key is not None else "signature not checked: no key was given"]
     added: list[int] = []
     with engine.store.writing():
-        book = MitigationBook(engine.store)
+        book = RuleStore(engine.store)
         before = {one.id for one in book.all()}
         for entry in content["mitigations"]:
             number = book.propose(_mitigation(entry, origin, file))

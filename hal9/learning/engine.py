@@ -27,11 +27,11 @@ from hal9.learning.detection.quality import Score, Scorer
 from hal9.learning.gate.adjust import Adjuster, suggestions
 from hal9.learning.gate.gate import Gate, Perform
 from hal9.learning.gate.rollback import Rollback
-from hal9.learning.gradients.apply import Applier
+from hal9.learning.gradients.apply import GradientStore
 from hal9.learning.gradients.critic import Critic, Critique
 from hal9.learning.gradients.propagate import check_origin, gradient_path, make_signal, onward
 from hal9.learning.rules.rules import Lesson, Lessons
-from hal9.learning.state.prompts import PromptBook
+from hal9.learning.state.prompts import PromptStore
 from hal9.learning.task_path import TaskPath
 from hal9.memory import MemoryStore
 from hal9.settings import Settings
@@ -58,7 +58,7 @@ class Parts:
     """What the engine works with; all of it over one memory file."""
 
     store: MemoryStore
-    prompts: PromptBook
+    prompts: PromptStore
     lessons: Lessons
     critic: Critic
     scorer: Scorer
@@ -86,7 +86,7 @@ class LearningEngine:
         self.store = parts.store
         self.prompts = parts.prompts
         self.lessons = parts.lessons
-        self.applier = Applier(parts.store, parts.prompts, parts.lessons, parts.settings)
+        self.applier = GradientStore(parts.store, parts.prompts, parts.lessons, parts.settings)
         self.adjuster = Adjuster(parts.store, parts.prompts, parts.settings)
         self.gate = Gate(
             parts.store,

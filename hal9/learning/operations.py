@@ -13,10 +13,10 @@ from hal9.learning.engine import LearningEngine
 from hal9.memory import SleepPolicy, import_pack, sleep
 from hal9.settings import MemorySettings
 
-__all__ = ["Desk"]
+__all__ = ["LearningOperations"]
 
 
-class Desk:
+class LearningOperations:
     """Answers such requests, synchronously.
 
     Args:

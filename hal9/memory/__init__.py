@@ -38,13 +38,13 @@ from hal9.memory.records import (
 from hal9.memory.retrieval.recall import Recall, RecallPolicy, recall, recall_many
 from hal9.memory.retrieval.rule_insertion import place, with_rules
 from hal9.memory.retrieval.search import Fusion, Hit, SearchFilter, search
-from hal9.memory.rules.patterns import Observation, PatternBook, PatternMatch, PatternPolicy
+from hal9.memory.rules.patterns import Observation, PatternMatch, PatternPolicy, PatternStore
 from hal9.memory.rules.rules import (
     Admission,
     HeldBackCase,
     HeldBackTrial,
-    MitigationBook,
     MitigationPolicy,
+    RuleStore,
 )
 from hal9.memory.rules.scope import module_of, scope_for_memory, scope_of, task_family_of
 from hal9.memory.rules.signature import signature
@@ -68,7 +68,6 @@ __all__ = [
     "Memory",
     "MemoryStore",
     "Mitigation",
-    "MitigationBook",
     "MitigationPolicy",
     "MitigationSource",
     "MitigationState",
@@ -80,11 +79,12 @@ __all__ = [
     "Pack",
     "PackEntry",
     "Pattern",
-    "PatternBook",
     "PatternMatch",
     "PatternPolicy",
+    "PatternStore",
     "Recall",
     "RecallPolicy",
+    "RuleStore",
     "Scope",
     "SearchFilter",
     "SleepPolicy",

@@ -12,7 +12,7 @@ import numpy as np
 
 from hal9.errors.database import DatabaseDamaged
 from hal9.memory.records import Scope, SolvedExample
-from hal9.memory.rules.rules import MitigationBook, mitigation_hash
+from hal9.memory.rules.rules import RuleStore, mitigation_hash
 from hal9.memory.store.store import MemoryStore, content_hash
 
 __all__ = ["AuditReport", "audit"]
@@ -184,7 +184,7 @@ def _tampered_mitigations(connection: sqlite3.Connection) -> list[int]:
 def _repair(store: MemoryStore, tampered: list[int], wrong: list[int], bad_vectors: list[int]) -> None:
     with store.writing() as tables:
         store.quarantine(tampered, "content does not fit its hash")
-        book = MitigationBook(store)
+        book = RuleStore(store)
         for number in wrong:
             book.set_state(number, "quarantined", "content or counters do not fit")
         tables.conn.execute(

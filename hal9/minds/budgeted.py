@@ -16,7 +16,7 @@ from hal9.errors.minds import (
     RuntimeMissing,
     ScriptExhausted,
 )
-from hal9.limits import BudgetBook, Reservation, Spend
+from hal9.limits import BudgetStore, Reservation, Spend
 from hal9.minds.protocol import Mind, OnToken, Reply, Request, Usage
 from hal9.minds.wrapping import WrappingMind
 
@@ -45,7 +45,7 @@ _FREE_FAILURES = (
 class BudgetedMind(WrappingMind):
     """Wraps a mind; one `think` of the inner mind is one reservation."""
 
-    def __init__(self, mind: Mind, book: BudgetBook) -> None:
+    def __init__(self, mind: Mind, book: BudgetStore) -> None:
         super().__init__(mind)
         self._book = book
 

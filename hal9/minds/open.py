@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hal9.errors.minds import UnknownMind
-from hal9.limits import BudgetBook
+from hal9.limits import BudgetStore
 from hal9.minds.agents import AGENTS, AgentMind, AgentSettings
 from hal9.minds.budgeted import BudgetedMind
 from hal9.minds.litellm_mind import LiteLLMMind
@@ -84,7 +84,7 @@ def default_spec(environment: Mapping[str, str] = os.environ) -> str:
     return "local"
 
 
-def open_mind(spec: str, *, settings: MindSettings | None = None, budget: BudgetBook | None = None) -> Mind:
+def open_mind(spec: str, *, settings: MindSettings | None = None, budget: BudgetStore | None = None) -> Mind:
     """Make the mind a spec names; open it with `async with`.
 
     From the inside out: the provider, recording, budget (each attempt is reserved and settled), retries,

@@ -4,39 +4,39 @@ from hal9.neurons.definition import NeuronDefinition, NeuronMeta, load_neuron, l
 from hal9.neurons.neuron import GradientHandler, Neuron
 from hal9.neurons.seams import (
     CallContext,
-    Cartographer,
     Choice,
     Directory,
     FixedPrompts,
     FixedRouter,
+    MemoryRetriever,
+    ModelClient,
     NoMap,
     NoRecall,
     PromptSource,
-    Recaller,
+    RepositoryMapper,
     Router,
-    Thinker,
 )
 from hal9.neurons.splitting import failed_result, task_class
-from hal9.neurons.turn import House
+from hal9.neurons.turn import NeuronServices
 
 __all__ = [
     "CallContext",
-    "Cartographer",
     "Choice",
     "Directory",
     "FixedPrompts",
     "FixedRouter",
     "GradientHandler",
-    "House",
+    "MemoryRetriever",
+    "ModelClient",
     "Neuron",
     "NeuronDefinition",
     "NeuronMeta",
+    "NeuronServices",
     "NoMap",
     "NoRecall",
     "PromptSource",
-    "Recaller",
+    "RepositoryMapper",
     "Router",
-    "Thinker",
     "failed_result",
     "load_neuron",
     "load_neurons",

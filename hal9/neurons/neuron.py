@@ -13,7 +13,7 @@ from hal9.journal.work import Part, Work
 from hal9.neurons.definition import NeuronDefinition, neuron_meta
 from hal9.neurons.implementing import implement
 from hal9.neurons.splitting import failed_result, gather, plan_parts
-from hal9.neurons.turn import House, Progress, Turn
+from hal9.neurons.turn import NeuronServices, Progress, Turn
 from hal9.signals import (
     CancelPayload,
     ErrorGradient,
@@ -42,7 +42,7 @@ class Neuron:
     def __init__(
         self,
         definition: NeuronDefinition,
-        house: House,
+        house: NeuronServices,
         *,
         emit: Callable[[str, dict[str, Any]], None],
         on_gradient: GradientHandler | None = None,

@@ -12,17 +12,17 @@ from hal9.signals import Grant, Scope
 
 __all__ = [
     "CallContext",
-    "Cartographer",
     "Choice",
     "Directory",
     "FixedPrompts",
     "FixedRouter",
+    "MemoryRetriever",
+    "ModelClient",
     "NoMap",
     "NoRecall",
     "PromptSource",
-    "Recaller",
+    "RepositoryMapper",
     "Router",
-    "Thinker",
 ]
 
 
@@ -36,7 +36,7 @@ class CallContext:
     grant: Grant = field(default_factory=Grant)
 
 
-class Thinker(Protocol):
+class ModelClient(Protocol):
     """Makes model calls within budgets."""
 
     async def think(
@@ -51,7 +51,7 @@ class Thinker(Protocol):
         ...
 
 
-class Recaller(Protocol):
+class MemoryRetriever(Protocol):
     """Finds the memory that applies to a task, or none."""
 
     async def recall(self, objective: str, *, scope: Scope, neuron: str, layer: int) -> Recall | None:
@@ -84,7 +84,7 @@ class Directory(Protocol):
         ...
 
 
-class Cartographer(Protocol):
+class RepositoryMapper(Protocol):
     """Draws the ranked map of a workspace."""
 
     async def map(self, workspace: Path, task: str, *, tokens: int) -> str:

@@ -13,32 +13,32 @@ from hal9.minds.protocol import Message, OnToken, Reply, Request
 from hal9.neurons.definition import NeuronDefinition, NeuronMeta
 from hal9.neurons.seams import (
     CallContext,
-    Cartographer,
     Directory,
+    MemoryRetriever,
+    ModelClient,
     PromptSource,
-    Recaller,
+    RepositoryMapper,
     Router,
-    Thinker,
 )
 from hal9.promptgram import Promptgram
 from hal9.settings import Settings
 from hal9.signals import Signal, StepRecord, Tally, TaskPayload, new_id
 
-__all__ = ["House", "Progress", "Turn"]
+__all__ = ["NeuronServices", "Progress", "Turn"]
 
 Progress = Callable[[str, dict[str, object]], None]
 _KEPT_TEXT = 12_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class NeuronServices:
     """What all neurons of a node share."""
 
     settings: Callable[[], Settings]
-    thinker: Thinker
+    thinker: ModelClient
     router: Router
-    recaller: Recaller
-    cartographer: Cartographer
+    recaller: MemoryRetriever
+    cartographer: RepositoryMapper
     prompts: PromptSource
     clock: Clock
     directory: Directory
@@ -52,7 +52,7 @@ class House:
 class Turn:
     """The work on one task signal."""
 
-    house: House
+    house: NeuronServices
     definition: NeuronDefinition
     meta: NeuronMeta
     signal: Signal

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hal9.trainer.evaluation.corpus import Corpus, history_corpus, localization_corpus
     from hal9.trainer.evaluation.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
     from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings
-    from hal9.trainer.outer.promptgrams import PromptShelf
+    from hal9.trainer.outer.promptgrams import PromptRegistry
     from hal9.trainer.outer_session import OuterOptions, train_outer
     from hal9.trainer.record.changes import RunLedger, open_ledger
     from hal9.trainer.record.run_log import Scratchpad
@@ -30,7 +30,7 @@ _HOMES = {
     "evaluation.evaluator": ("Evaluation", "Gain", "TrainingEvaluator", "paired_gain"),
     "inner.loop": ("InnerLoop", "InnerResult", "InnerSettings"),
     "outer_session": ("OuterOptions", "train_outer"),
-    "outer.promptgrams": ("PromptShelf",),
+    "outer.promptgrams": ("PromptRegistry",),
     "record.run_log": ("Scratchpad",),
     "session": ("TrainOptions", "train_with_mind", "train_with_strategy"),
     "search.space": ("Space", "liveness", "space_of"),
@@ -45,7 +45,7 @@ __all__ = [
     "InnerResult",
     "InnerSettings",
     "OuterOptions",
-    "PromptShelf",
+    "PromptRegistry",
     "RunLedger",
     "Scratchpad",
     "Space",

@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from hal9.clock import Clock, SystemClock
 from hal9.errors.trainer import OptimiserMissing, ScratchpadInvalid, TrainingRunExists
-from hal9.limits import BudgetBook
+from hal9.limits import BudgetStore
 from hal9.minds.protocol import Usage
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.corpus import Queries
 from hal9.trainer.inner.loop import InnerSettings, Listener
-from hal9.trainer.outer.context import Workshop
+from hal9.trainer.outer.context import OuterContext
 from hal9.trainer.outer.population import run_population
-from hal9.trainer.outer.promptgrams import PromptShelf
+from hal9.trainer.outer.promptgrams import PromptRegistry
 from hal9.trainer.outer.stack import OuterResult, OuterSettings, hall_of_fame, run_stack
 from hal9.trainer.record.changes import open_ledger
 from hal9.trainer.record.detection import EXPLANATIONS
@@ -113,7 +113,7 @@ async def train_outer(
     folder, given, cap = options.folder, ground is not None, options.usd_per_call
     with (
         only_writer(folder),
-        BudgetBook(folder / "budget.sqlite", run_limits(options.train_options())) as book,
+        BudgetStore(folder / "budget.sqlite", run_limits(options.train_options())) as book,
         open_ledger(folder, clock=clock) as ledger,
     ):
         pad = _record(options)
@@ -127,9 +127,9 @@ async def train_outer(
             )
             try:
                 say(ground.told())
-                workshop = Workshop(
+                workshop = OuterContext(
                     ground, inner, outer, folder,
-                    PromptShelf(options.root / "prompts" / "inner"),
+                    PromptRegistry(options.root / "prompts" / "inner"),
                     InnerSettings.for_mind(
                         options.agent_inner, episodes=options.episodes_inner, seed=options.seed
                     ),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from hal9.errors.minds import UnknownMind
 from hal9.errors.trainer import OptimiserMissing, TrainerSettingInvalid
-from hal9.limits import BudgetBook, Limit
+from hal9.limits import BudgetStore, Limit
 from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
@@ -91,7 +91,7 @@ def open_corpus(options: TrainOptions) -> Corpus:
     return history_corpus(root, queries=options.queries)
 
 
-def open_trainer_mind(spec: str, book: BudgetBook | None, *, usd_per_call: float | None = None) -> Mind:
+def open_trainer_mind(spec: str, book: BudgetStore | None, *, usd_per_call: float | None = None) -> Mind:
     """The mind with its budget; the heavy import happens here.
 
     Raises:
@@ -140,7 +140,7 @@ async def train_with_mind(
     settings = InnerSettings.for_mind(
         options.mind, episodes=options.episodes, max_evaluations=options.budget, seed=options.seed
     )
-    with only_writer(folder.path), BudgetBook(folder.path / "budget.sqlite", run_limits(options)) as book:
+    with only_writer(folder.path), BudgetStore(folder.path / "budget.sqlite", run_limits(options)) as book:
         # The mind comes first: one that is missing is told before a corpus has been read.
         async with open_trainer_mind(options.mind, book, usd_per_call=options.usd_per_call) as mind:
             pad = folder.open("inner", options.to_json(), resume=options.resume)

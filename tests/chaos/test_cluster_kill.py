@@ -20,7 +20,7 @@ import pytest
 from hal9.cluster import Home, connect, daemon_pid, init_home
 from hal9.cluster.process import read_status
 from hal9.journal.failpoints import ENVIRONMENT_VARIABLE, FAILPOINTS
-from hal9.limits import BudgetBook
+from hal9.limits import BudgetStore
 
 ROOT = Path(__file__).parents[2]
 # These need a refused or a lost signal; the courier's own kill matrix makes them happen.
@@ -103,7 +103,7 @@ def assert_exactly_once(home: Home, task_id: str, workspace: Path) -> None:
     finally:
         journal.close()
     assert "a + b" in (workspace / "adder.py").read_text()
-    with BudgetBook(home.budgets) as book:
+    with BudgetStore(home.budgets) as book:
         spent = book.spent(task_id)
     # One call, or two when the process died after the first and before its outcome was recorded.
     assert spent.calls in (1, 2)

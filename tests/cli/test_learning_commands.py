@@ -12,7 +12,7 @@ import pytest
 
 from hal9.cli.app import cli, run
 from hal9.cluster import Home
-from hal9.learning import Lessons, PromptBook
+from hal9.learning import Lessons, PromptStore
 from hal9.memory import MemoryStore, NewMitigation, Scope
 from hal9.neurons import load_neurons
 from hal9.promptgram import Edit
@@ -115,7 +115,7 @@ def test_while_the_cluster_is_down_wishes_are_kept_and_state_can_be_read(home: H
     files = {name: one.promptgram for name, one in load_neurons(home.neurons).items()}
     home.make_state()
     with MemoryStore(home.memory) as store:
-        prompts = PromptBook(store, files)
+        prompts = PromptStore(store, files)
         learned = files["l2-craftsman"].apply(Edit("Style", "append", content="- Be brief."))
         with store.writing():
             prompts.write_current("l2-craftsman", learned)

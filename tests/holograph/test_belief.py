@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hal9.holograph import Answer, MixedGraph, Question, ScriptedOracle
 from hal9.holograph.evaluation.query_curves import curve, known_graph, problem_of
-from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief
+from hal9.holograph.model.edge_posterior import EdgePosterior, NoiseModel
 from hal9.holograph.model.graph import graph_from_belief, topological_order
 from hal9.holograph.queries.planner import Planner, information_gain
 from hal9.holograph.questions import ANSWERS, KINDS, Kind, parse_answer, schema_for
@@ -18,7 +18,7 @@ NAMES = ("a", "b", "c", "d")
 @pytest.mark.parametrize("kind", [*KINDS, "discriminator"])
 def test_every_verdict_moves_the_posterior_of_its_pair(kind: Kind) -> None:
     for verdict in ANSWERS[kind]:
-        belief = PairBelief(NAMES)
+        belief = EdgePosterior(NAMES)
         before = belief.posterior()[belief.pair("a", "c")[0]]
         belief.add(Question(kind, "a", "c"), Answer(kind, verdict), NoiseModel.assumed())
         after = belief.posterior()[belief.pair("a", "c")[0]]
@@ -27,7 +27,7 @@ def test_every_verdict_moves_the_posterior_of_its_pair(kind: Kind) -> None:
 
 
 def test_a_pair_named_the_other_way_round_means_the_same() -> None:
-    one, two = PairBelief(NAMES), PairBelief(NAMES)
+    one, two = EdgePosterior(NAMES), EdgePosterior(NAMES)
     one.add(Question("direction", "a", "c"), Answer("direction", "first_causes_second"), NoiseModel.assumed())
     two.add(Question("direction", "c", "a"), Answer("direction", "second_causes_first"), NoiseModel.assumed())
     assert np.allclose(one.posterior(), two.posterior())
@@ -35,14 +35,14 @@ def test_a_pair_named_the_other_way_round_means_the_same() -> None:
 
 def test_mediators_and_listed_common_causes_speak_for_their_links() -> None:
     noise = NoiseModel.assumed()
-    belief = PairBelief(NAMES)
+    belief = EdgePosterior(NAMES)
     belief.add(Question("direction", "a", "d"), Answer("direction", "first_causes_second"), noise)
     before = belief.posterior()
     belief.add(Question("mechanism", "a", "d"), Answer("mechanism", "mediated", names=("b",)), noise)
     for cause, effect in (("a", "b"), ("b", "d")):
         row, flipped = belief.pair(cause, effect)
         assert belief.posterior()[row, int(flipped)] > before[row, int(flipped)] + 0.05
-    belief = PairBelief(NAMES)
+    belief = EdgePosterior(NAMES)
     before = belief.posterior()
     belief.add(
         Question("confounder", "a", "b"), Answer("confounder", "hidden_common_cause", names=("d",)), noise
@@ -66,7 +66,7 @@ def test_answer_tables_are_distributions_with_the_stated_accuracy(kind: Kind, ac
 def test_contradicting_answers_lower_the_estimated_accuracy_and_agreeing_ones_raise_it() -> None:
     estimates = []
     for second in ("second_causes_first", "first_causes_second"):
-        belief, noise = PairBelief(NAMES), NoiseModel.assumed(0.8)
+        belief, noise = EdgePosterior(NAMES), NoiseModel.assumed(0.8)
         asked = []
         for pair in (("a", "b"), ("c", "d"), ("a", "d"), ("b", "c")):
             for swapped, verdict in ((False, "first_causes_second"), (True, second)):
@@ -82,7 +82,7 @@ def test_contradicting_answers_lower_the_estimated_accuracy_and_agreeing_ones_ra
 @given(seed=st.integers(0, 10_000))
 def test_the_graph_read_off_a_belief_is_always_acyclic(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    belief = PairBelief(tuple(f"v{k}" for k in range(7)))
+    belief = EdgePosterior(tuple(f"v{k}" for k in range(7)))
     belief.evidence = rng.normal(0, 4, belief.evidence.shape)
     graph = graph_from_belief(belief, threshold=0.3)
     assert topological_order(graph.adjacency()) is not None
@@ -90,7 +90,7 @@ def test_the_graph_read_off_a_belief_is_always_acyclic(seed: int) -> None:
 
 
 def test_three_answers_in_a_ring_lose_their_weakest_link_only() -> None:
-    belief, noise = PairBelief(("a", "b", "c")), NoiseModel.assumed(0.9)
+    belief, noise = EdgePosterior(("a", "b", "c")), NoiseModel.assumed(0.9)
     for first, second in (("a", "b"), ("b", "c")):
         for swapped in (False, True):
             answer = Answer("direction", "first_causes_second")
@@ -109,7 +109,7 @@ def test_information_gain_is_mutual_information() -> None:
 
 
 def test_the_planner_never_repeats_a_question_and_says_when_there_is_none_left() -> None:
-    belief, planner, noise = PairBelief(("a", "b", "c")), Planner(("a", "b", "c")), NoiseModel.assumed(0.6)
+    belief, planner, noise = EdgePosterior(("a", "b", "c")), Planner(("a", "b", "c")), NoiseModel.assumed(0.6)
     keys = []
     while (choice := planner.choose(belief, noise)) is not None:
         keys.append(choice.question.key)
@@ -120,7 +120,7 @@ def test_the_planner_never_repeats_a_question_and_says_when_there_is_none_left()
 def test_questions_stay_inside_contexts_and_residuals_attract_them() -> None:
     names = ("a", "b", "c", "d")
     planner = Planner(names, {"left": ("a", "b", "c"), "right": ("b", "c", "d")})
-    belief, noise = PairBelief(names), NoiseModel.assumed(0.7)
+    belief, noise = EdgePosterior(names), NoiseModel.assumed(0.7)
     row, _ = belief.pair("b", "c")
     residual = np.zeros(6)
     residual[row] = 1.0

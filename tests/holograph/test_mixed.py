@@ -6,7 +6,7 @@ from hal9.holograph import MixedGraph, Table
 from hal9.holograph.data.dag_search import best_graph
 from hal9.holograph.data.mixed_graph_search import MixedSearch, fit_district
 from hal9.holograph.evaluation.graph_distance import random_dag
-from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief
+from hal9.holograph.model.edge_posterior import EdgePosterior, NoiseModel
 from hal9.holograph.questions import Answer, Question
 
 
@@ -70,7 +70,7 @@ def test_a_wrong_answer_does_not_draw_a_hidden_cause_that_the_data_rule_out() ->
     b = 0.9 * a + q + rng.normal(size=1000)
     values = np.column_stack([p, r, q, a, b])
     table = Table.of(("p", "r", "q", "a", "b"), values / values.std(axis=0))
-    belief = PairBelief(table.names)
+    belief = EdgePosterior(table.names)
     noise = NoiseModel.assumed(0.9, fixed=True)
     belief.add(Question("direction", "a", "b"), Answer("direction", "common_cause"), noise)
     found = best_graph(table, belief)

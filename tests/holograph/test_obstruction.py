@@ -6,7 +6,7 @@ import pytest
 from hal9.holograph import (
     Answer,
     Cover,
-    Inquiry,
+    DiscoveryState,
     Problem,
     Question,
     Settings,
@@ -91,7 +91,7 @@ def test_one_context_speaks_for_what_it_answered() -> None:
 def test_a_contradiction_is_found_named_and_resolved_by_its_latent(seed: int) -> None:
     scenario = make_scenario(seed, contradictory=True, accuracy=1.0)
     settings = Settings(budget_queries=150, accuracy=1.0, known_accuracy=True, fit_every=15)
-    found = asyncio.run(discover(Inquiry(scenario.problem, settings), scenario.oracle))
+    found = asyncio.run(discover(DiscoveryState(scenario.problem, settings), scenario.oracle))
     resolved = [r for r in found.resolutions if r.outcome == "latent"]
     assert [(r.conflict.first, r.conflict.second, r.latent) for r in resolved] == [(*scenario.pair, "Z")]
     assert resolved[0].after < resolved[0].before
@@ -106,7 +106,7 @@ def test_a_contradiction_is_found_named_and_resolved_by_its_latent(seed: int) ->
 def test_consistent_contexts_raise_no_alarm() -> None:
     scenario = make_scenario(2, contradictory=False, accuracy=1.0)
     settings = Settings(budget_queries=150, accuracy=1.0, known_accuracy=True, fit_every=15)
-    found = asyncio.run(discover(Inquiry(scenario.problem, settings), scenario.oracle))
+    found = asyncio.run(discover(DiscoveryState(scenario.problem, settings), scenario.oracle))
     assert [r for r in found.resolutions if r.is_obstruction] == []
 
 
@@ -132,7 +132,7 @@ def test_surgery_that_held_out_answers_do_not_support_is_rolled_back() -> None:
         (Context(name="A", variables=names), Context(name="B", variables=names)),
     )
     settings = Settings(budget_queries=80, accuracy=0.95, known_accuracy=True, fit_every=5)
-    found = asyncio.run(discover(Inquiry(problem, settings), _Dreamer()))
+    found = asyncio.run(discover(DiscoveryState(problem, settings), _Dreamer()))
     assert [r.outcome for r in found.resolutions if r.latent] == ["rolled back"]
     assert found.inquiry.latents == {}
     assert all("phlogiston" not in section.names for section in found.inquiry.sections.values())

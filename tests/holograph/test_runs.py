@@ -14,7 +14,7 @@ from hal9.clock import ManualClock
 from hal9.errors.holograph import RunBusy, RunDiffers, RunNotFound, StoreUnusable
 from hal9.errors.minds import MindUnreachable
 from hal9.holograph import (
-    Inquiry,
+    DiscoveryState,
     MindAnswerer,
     Problem,
     Question,
@@ -47,7 +47,7 @@ def test_a_discovery_through_a_mind_is_written_down_with_its_costs(tmp_path: Pat
     with RunStore(tmp_path / "runs.db") as store:
         clock = ManualClock()
         found = asyncio.run(
-            discover(Inquiry(PROBLEM, SETTINGS), answerer(), run=Run(store, "r"), clock=clock)
+            discover(DiscoveryState(PROBLEM, SETTINGS), answerer(), run=Run(store, "r"), clock=clock)
         )
         assert found.inquiry.graph().directed == EDGES
         row, counters = store.get("r"), store.counters("r")
@@ -65,9 +65,9 @@ def test_a_discovery_through_a_mind_is_written_down_with_its_costs(tmp_path: Pat
 
 def test_a_second_run_is_served_from_the_cache_and_says_so(tmp_path: Path) -> None:
     with RunStore(tmp_path / "runs.db") as store:
-        asyncio.run(discover(Inquiry(PROBLEM, SETTINGS), answerer(store), run=Run(store, "one")))
+        asyncio.run(discover(DiscoveryState(PROBLEM, SETTINGS), answerer(store), run=Run(store, "one")))
         silent = answerer(store, [])
-        found = asyncio.run(discover(Inquiry(PROBLEM, SETTINGS), silent, run=Run(store, "two")))
+        found = asyncio.run(discover(DiscoveryState(PROBLEM, SETTINGS), silent, run=Run(store, "two")))
         assert found.inquiry.graph().directed == EDGES
         assert (store.counters("two").issued, store.counters("two").cached) == (0, found.asked)
         assert store.counters("two").usd == 0.0
@@ -77,7 +77,7 @@ def test_unusable_replies_are_counted_and_never_asked_again(tmp_path: Path) -> N
     with RunStore(tmp_path / "runs.db") as store:
         settings = Settings(budget_queries=12, fit_every=0)
         garbage = answerer(script=lambda request: {"verdict": "maybe"})
-        found = asyncio.run(discover(Inquiry(PROBLEM, settings), garbage, run=Run(store, "r")))
+        found = asyncio.run(discover(DiscoveryState(PROBLEM, settings), garbage, run=Run(store, "r")))
         assert found.asked == 12
         assert store.counters("r").failed == 12
         assert len({q["key"] for q in store.queries("r")}) == 12
@@ -94,21 +94,23 @@ def test_a_run_that_broke_off_goes_on_where_it_was(tmp_path: Path) -> None:
         return reply(request)
 
     with RunStore(tmp_path / "runs.db") as store:
-        whole = asyncio.run(discover(Inquiry(PROBLEM, SETTINGS), answerer(), run=Run(store, "whole")))
+        whole = asyncio.run(discover(DiscoveryState(PROBLEM, SETTINGS), answerer(), run=Run(store, "whole")))
         with pytest.raises(MindUnreachable):
             asyncio.run(
-                discover(Inquiry(PROBLEM, SETTINGS), answerer(script=fragile), run=Run(store, "broken"))
+                discover(
+                    DiscoveryState(PROBLEM, SETTINGS), answerer(script=fragile), run=Run(store, "broken")
+                )
             )
         assert store.get("broken").status == "paused"
         assert len(store.queries("broken")) == 7
         before = store.get("broken").elapsed
-        found = asyncio.run(discover(Inquiry(PROBLEM, SETTINGS), answerer(), run=Run(store, "broken")))
+        found = asyncio.run(discover(DiscoveryState(PROBLEM, SETTINGS), answerer(), run=Run(store, "broken")))
         assert found.asked == whole.asked
         assert [q["key"] for q in store.queries("broken")] == [q["key"] for q in store.queries("whole")]
         assert store.get("broken").elapsed > before
         assert store.get("broken").result == store.get("whole").result
         with pytest.raises(RunDiffers, match="other settings"):
-            asyncio.run(discover(Inquiry(PROBLEM, Settings()), answerer(), run=Run(store, "broken")))
+            asyncio.run(discover(DiscoveryState(PROBLEM, Settings()), answerer(), run=Run(store, "broken")))
 
 
 def test_a_finished_run_named_again_replays_without_costing_time(tmp_path: Path) -> None:
@@ -120,9 +122,11 @@ def test_a_finished_run_named_again_replays_without_costing_time(tmp_path: Path)
 
     with RunStore(tmp_path / "runs.db") as store:
         run = Run(store, "r")
-        asked = asyncio.run(discover(Inquiry(PROBLEM, SETTINGS), answerer(), run=run, watch=watch)).asked
+        asked = asyncio.run(
+            discover(DiscoveryState(PROBLEM, SETTINGS), answerer(), run=run, watch=watch)
+        ).asked
         elapsed = store.get("r").elapsed
-        asyncio.run(discover(Inquiry(PROBLEM, SETTINGS), answerer(), run=run, watch=watch))
+        asyncio.run(discover(DiscoveryState(PROBLEM, SETTINGS), answerer(), run=run, watch=watch))
         assert store.get("r").elapsed == elapsed
     numbers = range(1, asked + 1)
     assert heard == [(number, False) for number in numbers] + [(number, True) for number in numbers]
@@ -145,10 +149,10 @@ def test_durations_are_kept_over_a_resumption(tmp_path: Path) -> None:
             return Asked(Answer(question.kind, "unknown"), "issued", question.key, "unknown")
 
     with RunStore(tmp_path / "runs.db") as store:
-        inquiry = Inquiry(PROBLEM, Settings(budget_queries=5, fit_every=0))
+        inquiry = DiscoveryState(PROBLEM, Settings(budget_queries=5, fit_every=0))
         asyncio.run(discover(inquiry, Slow(), run=Run(store, "r"), clock=clock))
         assert store.get("r").elapsed == pytest.approx(15.0)
-        inquiry = Inquiry(PROBLEM, Settings(budget_queries=5, fit_every=0))
+        inquiry = DiscoveryState(PROBLEM, Settings(budget_queries=5, fit_every=0))
         asyncio.run(discover(inquiry, Slow(), run=Run(store, "r"), clock=clock))
         assert store.get("r").elapsed == pytest.approx(15.0)
         assert store.counters("r").seconds == pytest.approx(15.0)

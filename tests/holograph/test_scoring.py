@@ -7,7 +7,7 @@ from hal9.holograph import Table
 from hal9.holograph.data.dag_search import best_graph
 from hal9.holograph.data.pair_evidence import data_evidence
 from hal9.holograph.data.scores import DiscreteScore, GaussianScore, edge_odds, tuned
-from hal9.holograph.model.edge_posterior import PairBelief
+from hal9.holograph.model.edge_posterior import EdgePosterior
 
 NONE = np.array([], dtype=np.intp)
 
@@ -80,7 +80,7 @@ def test_what_a_table_says_of_a_pair_does_not_hold_the_edge_prior() -> None:
     values = rng.normal(size=(400, 9))
     values[:, 1] += 0.17 * values[:, 0]
     table = Table.of([f"v{k}" for k in range(9)], values * np.arange(1, 10))
-    row, _ = PairBelief(table.names).pair("v0", "v1")
+    row, _ = EdgePosterior(table.names).pair("v0", "v1")
     evidence = data_evidence(table, ceiling=50.0)[row]
     left = 1.0 - np.corrcoef(values[:, 0], values[:, 1])[0, 1] ** 2
     gain = -200 * np.log(left) - 0.5 * np.log(400)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hal9.holograph import (
-    Inquiry,
+    DiscoveryState,
     MixedGraph,
     Problem,
     ScriptedOracle,
@@ -20,7 +20,7 @@ from hal9.holograph.data.pair_evidence import data_evidence
 from hal9.holograph.data.scores import DiscreteScore, GaussianScore
 from hal9.holograph.evaluation.graph_distance import random_dag
 from hal9.holograph.evaluation.query_curves import known_graph
-from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief
+from hal9.holograph.model.edge_posterior import EdgePosterior, NoiseModel
 from hal9.holograph.model.graph import equivalence_class, topological_order
 from hal9.holograph.questions import Answer, Question
 
@@ -84,7 +84,7 @@ def test_interventional_rows_orient_what_observation_cannot() -> None:
 def test_data_evidence_is_level_where_data_cannot_tell_and_bounded() -> None:
     truth = MixedGraph(("a", "b", "c"), frozenset({("a", "b")}))
     evidence = data_evidence(Table.of(truth.names, simulate(truth, 500, 0, standardised=True)))
-    row, _ = PairBelief(truth.names).pair("a", "b")
+    row, _ = EdgePosterior(truth.names).pair("a", "b")
     assert evidence[row, 0] == pytest.approx(evidence[row, 1], abs=1e-3)
     assert evidence[row, 2] == pytest.approx(-6.0)
     assert evidence.min() >= -6.0
@@ -94,16 +94,16 @@ def test_every_edge_of_a_fork_is_left_open_by_data_alone() -> None:
     truth = MixedGraph(("a", "b", "c"), frozenset({("b", "a"), ("b", "c")}))
     evidence = data_evidence(Table.of(truth.names, simulate(truth, 500, 0, standardised=True)))
     for pair in (("a", "b"), ("b", "c")):
-        row, _ = PairBelief(truth.names).pair(*pair)
+        row, _ = EdgePosterior(truth.names).pair(*pair)
         assert evidence[row, 0] == pytest.approx(evidence[row, 1], abs=1e-3)
-    row, _ = PairBelief(truth.names).pair("a", "c")
+    row, _ = EdgePosterior(truth.names).pair("a", "c")
     assert int(np.argmax(evidence[row])) == 2
 
 
 def test_data_evidence_knows_a_collider_and_equal_error_variances() -> None:
     collider = MixedGraph(("a", "b", "c"), frozenset({("a", "b"), ("c", "b")}))
     evidence = data_evidence(Table.of(collider.names, simulate(collider, 500, 0, standardised=True)))
-    belief = PairBelief(collider.names)
+    belief = EdgePosterior(collider.names)
     assert evidence[belief.pair("a", "b")[0], 1] < -3.0
     assert evidence[belief.pair("b", "c")[0], 0] < -3.0
     raw = MixedGraph(("a", "b"), frozenset({("a", "b")}))
@@ -115,7 +115,7 @@ def test_data_evidence_knows_a_collider_and_equal_error_variances() -> None:
 def test_one_doubtful_common_cause_answer_does_not_outweigh_a_cause() -> None:
     truth = MixedGraph(("a", "b", "c"), frozenset({("a", "b")}))
     table = Table.of(truth.names, simulate(truth, 500, 0, standardised=True))
-    belief = PairBelief(truth.names)
+    belief = EdgePosterior(truth.names)
     belief.data = data_evidence(table)
     noise = NoiseModel.assumed(0.8, fixed=True)
     belief.add(Question("direction", "a", "b"), Answer("direction", "common_cause"), noise)
@@ -138,7 +138,7 @@ def test_language_and_data_together_beat_either_on_standardised_data() -> None:
         oracle = ScriptedOracle(truth, 0.8, seed=seed)
         figures["data"].append(score(best_graph(table), truth).f1)
         for label, given in (("language", None), ("both", table)):
-            found = asyncio.run(discover(Inquiry(problem, settings, given), oracle))
+            found = asyncio.run(discover(DiscoveryState(problem, settings, given), oracle))
             figures[label].append(score(found.inquiry.graph(), truth).f1)
     means = {label: float(np.mean(values)) for label, values in figures.items()}
     assert means["both"] > max(means["data"], means["language"])
@@ -152,7 +152,7 @@ def test_refitted_weights_live_on_the_graph_alone_and_come_near_the_truth() -> N
     c = -0.6 * b + 0.8 * rng.normal(size=3000)
     problem = Problem(tuple(Variable(name=name) for name in truth.names))
     settings = Settings(budget_queries=6, accuracy=1.0, known_accuracy=True, fit_every=0)
-    inquiry = Inquiry(problem, settings, Table.of(truth.names, np.column_stack([a, b, c])))
+    inquiry = DiscoveryState(problem, settings, Table.of(truth.names, np.column_stack([a, b, c])))
     found = asyncio.run(discover(inquiry, ScriptedOracle(truth)))
     assert found.inquiry.graph().directed == truth.directed
     fitted = found.inquiry.refit()
@@ -177,7 +177,7 @@ def test_refitted_covariances_are_those_of_the_bidirected_edges(with_table: bool
     values = np.column_stack([a, one + rng.normal(size=2000), -two + rng.normal(size=2000), d])
     table = Table.of(names, values / values.std(axis=0)) if with_table else None
     problem = Problem(tuple(Variable(name=name) for name in names))
-    inquiry = Inquiry(problem, Settings(fit_every=0), table)
+    inquiry = DiscoveryState(problem, Settings(fit_every=0), table)
     fitted = inquiry.refit(graph)
     noise = fitted.noise
     assert noise[0, 1] > 0.1

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.learning import ChecksFirst, Critic, LearningEngine, Lessons, Parts, PromptBook
+from hal9.learning import ChecksFirst, Critic, LearningEngine, Lessons, Parts, PromptStore
 from hal9.memory import MemoryStore
 from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.promptgram import Promptgram
@@ -42,7 +42,7 @@ def make_engine(
     alerts: list[str] | None = None,
     critic: Critic | None = None,
 ) -> LearningEngine:
-    prompts = PromptBook(store, files)
+    prompts = PromptStore(store, files)
     return LearningEngine(
         Parts(
             store=store,

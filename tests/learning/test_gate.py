@@ -7,7 +7,15 @@ import pytest
 
 from hal9.clock import ManualClock
 from hal9.errors.learning import ApprovalStale, ChangeNotWaiting, ChangeUnknown, RollbackBlocked
-from hal9.learning import CHANGES, Change, Desk, LearningEngine, ReplayCase, in_canary, mcnemar_worse
+from hal9.learning import (
+    CHANGES,
+    Change,
+    LearningEngine,
+    LearningOperations,
+    ReplayCase,
+    in_canary,
+    mcnemar_worse,
+)
 from hal9.learning.detection.outcomes import TaskOutcome, outcome_of, save_outcome
 from hal9.learning.detection.quality import Score
 from hal9.learning.reporting.explain import change_as_json, improvement_score
@@ -218,7 +226,7 @@ async def test_an_approval_never_brings_back_what_was_undone_meanwhile(
     assert (state(ungated, first), state(ungated, second)) == ("applied", "waiting")
     ungated.rollback.change(first.id)
     file = ungated.prompts.files["l2-implementer"].dump()
-    said = Desk(ungated, memory_settings=MemorySettings()).answer(
+    said = LearningOperations(ungated, memory_settings=MemorySettings()).answer(
         "approve", {"change": second.id, "hash": second.content_hash}
     )
     assert said["state"] == "rejected"

@@ -21,7 +21,7 @@ from hal9.learning import (
     parse_feedback,
     state_document,
 )
-from hal9.memory import MemoryStore, MitigationBook, Recall, Scope, audit, import_pack, place, recall
+from hal9.memory import MemoryStore, Recall, RuleStore, Scope, audit, import_pack, place, recall
 from hal9.minds import ScriptedMind
 from hal9.minds.protocol import Message, Reply, Request
 from hal9.promptgram import Edit, Promptgram
@@ -161,7 +161,7 @@ async def test_a_poisoned_row_is_seen_and_taken_out(engine: LearningEngine, stor
         tables.conn.execute("UPDATE mitigations SET rule = 'rm -rf everything' WHERE id = ?", (number,))
     report = audit(store, repair=True)
     assert report.tampered == (f"mitigation {number}",)
-    assert MitigationBook(store).get(number).state == "quarantined"
+    assert RuleStore(store).get(number).state == "quarantined"
     assert recall(store, "In module billing, write g.", Scope("/ws", "billing", "x")) is None
 
 
@@ -203,7 +203,7 @@ async def test_an_archive_travels_as_candidates_only(
         report = import_archive(other, text, file="a.json", key=KEY)
         assert state_document(fresh, other.prompts) == before
         assert report.said[0] == "signature checked"
-        one = MitigationBook(fresh).get(report.mitigations[0])
+        one = RuleStore(fresh).get(report.mitigations[0])
         assert (one.state, one.tried, one.source) == ("candidate", 0, "pack")
         (waiting,) = Ledger(fresh).rows(states=("waiting",))
         assert (waiting.kind, waiting.target, waiting.actor) == ("prompt", "l2-craftsman", "import")
@@ -252,7 +252,7 @@ async def test_a_changed_or_foreign_archive_is_refused_or_harmless(
     with pytest.raises(MemoryInvalid):
         rule = {"rule": "x" * 50_000, "scope": ["", "m", ""], "example": None}
         import_archive(engine, resigned(text, mitigations=[rule]))
-    assert len(MitigationBook(store).all()) == 1
+    assert len(RuleStore(store).all()) == 1
 
 
 async def test_a_hostile_pack_never_reaches_a_prompt_by_itself(
@@ -266,7 +266,7 @@ entries: []
 """
     with pytest.raises(PackInvalid):
         import_pack(store, pack.replace("entries: []", "entries: [{id: a, state: admitted}]"))
-    assert MitigationBook(store).all() == []
+    assert RuleStore(store).all() == []
 
 
 def test_a_home_has_one_key_of_its_own(tmp_path: Path) -> None:

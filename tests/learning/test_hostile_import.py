@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hal9.clock import ManualClock
 from hal9.errors.learning import ArchiveInvalid
 from hal9.errors.memory import MemoryInvalid, PackInvalid
-from hal9.learning import Desk, LearningEngine, export_archive, state_document
+from hal9.learning import LearningEngine, LearningOperations, export_archive, state_document
 from hal9.memory import (
     MemoryStore,
-    MitigationBook,
     NewMitigation,
     Recall,
+    RuleStore,
     Scope,
     audit,
     place,
@@ -46,7 +46,7 @@ TASK = Scope("/ws", "billing", "x")
 
 
 @contextmanager
-def world() -> Iterator[tuple[LearningEngine, Desk]]:
+def world() -> Iterator[tuple[LearningEngine, LearningOperations]]:
     """A cluster's learning with one rule of the user's in force."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -54,15 +54,15 @@ def world() -> Iterator[tuple[LearningEngine, Desk]]:
     ):
         rules = Settings(gate=GateSettings(enabled=False), safety=SafetySettings(cooldown_seconds=0))
         engine = make_engine(store, shipped(), lambda: rules)
-        book = MitigationBook(store)
+        book = RuleStore(store)
         new = NewMitigation(rule="Use get().", scope=TASK, source="user", trusted_by="user")
         book.set_state(book.propose(new), "admitted", "test")
-        yield engine, Desk(engine, memory_settings=MemorySettings())
+        yield engine, LearningOperations(engine, memory_settings=MemorySettings())
 
 
 def snapshot(engine: LearningEngine) -> list[Any]:
     """Everything that stands apart from what was imported."""
-    book = MitigationBook(engine.store)
+    book = RuleStore(engine.store)
     return [
         state_document(engine.store, engine.prompts),
         book.get(1),
@@ -87,7 +87,7 @@ def pack(*entries: Any, **changes: Any) -> str:
     return yaml.safe_dump(data | changes, allow_unicode=True)
 
 
-def give(desk: Desk, text: str, **body: Any) -> dict[str, Any]:
+def give(desk: LearningOperations, text: str, **body: Any) -> dict[str, Any]:
     return desk.answer("import", {"text": text, "file": "given.yaml", **body})
 
 
@@ -97,7 +97,7 @@ def take_out(engine: LearningEngine, change: str) -> None:
     engine.rollback.change(change)
     assert snapshot(engine) == before
     added = json.loads(engine.gate.ledger.get(change).after)
-    book = MitigationBook(engine.store)
+    book = RuleStore(engine.store)
     assert all(book.get(number).state in ("quarantined", "retired") for number in added)
     assert all(
         hit.memory.meta.get("mitigation_id") not in added
@@ -142,7 +142,7 @@ def test_a_pack_that_asks_for_more_than_it_may_is_refused_whole(text: str, said:
         with pytest.raises(PackInvalid, match=said):
             give(desk, text)
         assert snapshot(engine) == before
-        assert len(MitigationBook(engine.store).all()) == 1
+        assert len(RuleStore(engine.store).all()) == 1
         assert engine.store.count() == 1  # what stands for the rule in force
         assert engine.gate.ledger.rows(kinds=("import",)) == []
 
@@ -169,10 +169,10 @@ def test_any_value_in_any_place_is_refused_or_a_candidate(key: str, value: Any) 
             answer = give(desk, text)
         except PackInvalid as error:
             assert "Nothing was imported" in str(error)
-            assert len(MitigationBook(engine.store).all()) == 1
+            assert len(RuleStore(engine.store).all()) == 1
         else:
             for number in answer["added"]:
-                one = MitigationBook(engine.store).get(number)
+                one = RuleStore(engine.store).get(number)
                 assert (one.state, one.tried, one.helped, one.source) == ("candidate", 0, 0, "pack")
                 assert one.trusted_by.startswith("pack:")
             take_out(engine, answer["change"])
@@ -192,7 +192,7 @@ def test_a_damaged_pack_is_refused_or_a_candidate(data: st.DataObject) -> None:
         try:
             give(desk, text)
         except PackInvalid:
-            assert len(MitigationBook(engine.store).all()) == 1
+            assert len(RuleStore(engine.store).all()) == 1
         assert snapshot(engine) == before
 
 
@@ -223,7 +223,7 @@ def test_injected_text_is_a_candidate_that_shows_and_can_be_taken_out(
         row = engine.gate.ledger.get(answer["change"])
         assert (row.kind, row.target, json.loads(row.after)) == ("import", "p", answer["added"])
         assert any(row.id[-12:] in line for line in answer["said"])
-        book, number = MitigationBook(engine.store), answer["added"][0]
+        book, number = RuleStore(engine.store), answer["added"][0]
         # Even in force it stays text before the task and in turns of its own.
         book.set_state(number, "admitted", "test")
         book.set_state(1, "retired", "test")
@@ -246,7 +246,7 @@ def test_injected_text_is_a_candidate_that_shows_and_can_be_taken_out(
 def test_taking_out_twice_and_what_was_out_already_are_said() -> None:
     with world() as (engine, desk):
         answer = give(desk, pack(entry(), entry(id="y", rule="Second.")))
-        MitigationBook(engine.store).set_state(answer["added"][0], "retired", "test")
+        RuleStore(engine.store).set_state(answer["added"][0], "retired", "test")
         said = engine.rollback.change(answer["change"]).said[0]
         assert said == "import of p: 1 mitigations quarantined, 1 were out of use already"
         again = engine.rollback.change(answer["change"]).said[0]
@@ -312,7 +312,7 @@ def test_a_forged_archive_never_touches_what_is_in_force(data: st.DataObject) ->
             answer = give(desk, text)
         except (ArchiveInvalid, MemoryInvalid):
             assert snapshot(engine) == before
-            assert len(MitigationBook(engine.store).all()) == 1
+            assert len(RuleStore(engine.store).all()) == 1
             return
         assert snapshot(engine) == before
         waiting = engine.gate.ledger.rows(kinds=("prompt",), states=("waiting",))
@@ -322,7 +322,7 @@ def test_a_forged_archive_never_touches_what_is_in_force(data: st.DataObject) ->
             now, then = Promptgram.parse(change.after), engine.prompts.files[change.target]
             assert (now.id, now.role, now.meta) == (then.id, then.role, then.meta)
         for number in answer["added"]:
-            assert MitigationBook(engine.store).get(number).state == "candidate"
+            assert RuleStore(engine.store).get(number).state == "candidate"
         take_out(engine, answer["change"])
         assert engine.gate.ledger.rows(kinds=("prompt",), states=("waiting",)) == []
         assert snapshot(engine) == before

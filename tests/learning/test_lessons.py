@@ -11,8 +11,8 @@ from hal9.learning.replay_cases import answer_as_turn, reply_as_turn, wrong_and_
 from hal9.memory import (
     MemoryStore,
     Mitigation,
-    MitigationBook,
     MitigationPolicy,
+    RuleStore,
     Scope,
     audit,
     import_pack,
@@ -67,7 +67,7 @@ async def test_the_users_sentence_becomes_the_rule_in_their_words(store: MemoryS
     lesson = await lessons(store, stage).from_feedback(told, finished(), [], cause="f1")
     assert lesson.state == "admitted"
     assert lesson.mitigation_id is not None
-    one = MitigationBook(store).get(lesson.mitigation_id)
+    one = RuleStore(store).get(lesson.mitigation_id)
     assert one.rule == "In module billing: Dates are written DD.MM.YYYY."
     assert one.scope == SCOPE
     assert [bool(mitigation) for mitigation in stage.seen] == [False, True]
@@ -114,7 +114,7 @@ async def test_after_two_retired_rules_of_a_scope_the_users_word_alone_is_not_en
         made.append(lesson.state)
         if lesson.state == "admitted" and lesson.mitigation_id is not None:
             for _ in range(2):
-                MitigationBook(store).record_outcome(lesson.mitigation_id, "failed")
+                RuleStore(store).record_outcome(lesson.mitigation_id, "failed")
     assert made == ["admitted", "admitted", "candidate"]
 
 
@@ -152,7 +152,7 @@ async def test_a_retry_that_passed_is_a_candidate_until_it_fixes_another_case(
     assert lesson is not None
     assert lesson.state == "candidate"
     assert lesson.mitigation_id is not None
-    one = MitigationBook(store).get(lesson.mitigation_id)
+    one = RuleStore(store).get(lesson.mitigation_id)
     assert one.example is not None
     assert one.example.answer == RIGHT
     assert "import locale" in one.rule
@@ -185,7 +185,7 @@ async def test_a_packs_rule_is_tried_only_where_the_error_is_like_its_own(store:
     except EmbedderUnavailable as missing:
         pytest.skip(str(missing))
     import_pack(store, (ROOT / "memory" / "python-basics.yaml").read_text())
-    book = MitigationBook(store)
+    book = RuleStore(store)
     stage = Stage(bare=False, helped=True)
     teacher = lessons(store, stage)
     await teacher.try_candidates(finished(evidence="the printer is on fire"), cause="a")
@@ -213,7 +213,7 @@ async def test_only_a_trusted_mind_may_write_a_rule_and_it_must_fix_the_case(
     refused = await teacher.from_mind(task.id, gradient, cause="g")
     assert refused is not None
     assert (refused.mitigation_id, "not among those trusted" in refused.reason) == (None, True)
-    teacher.book = MitigationBook(store, MitigationPolicy(trusted_minds=("big-model",)))
+    teacher.book = RuleStore(store, MitigationPolicy(trusted_minds=("big-model",)))
     lesson = await teacher.from_mind(task.id, gradient, cause="g")
     assert lesson is not None
     assert lesson.state == "admitted"
@@ -246,7 +246,7 @@ async def test_uses_are_counted_once_per_task_and_the_user_has_the_last_word(
     assert number is not None
 
     def record() -> tuple[int, int, int, int]:
-        one = MitigationBook(store).get(number)
+        one = RuleStore(store).get(number)
         return one.tried, one.helped, one.failed, one.unjudged
 
     task = finished(reason=None, now=1_700_000_010.0)
@@ -277,7 +277,7 @@ async def test_a_rule_that_fails_twice_is_retired_and_the_ledger_says_so(
     for at in (1, 2):
         task = finished(now=1_700_000_000.0 + at)
         await engine.examine(task, straight(task, files, recalled=[number]))
-    assert MitigationBook(store).get(number).state == "retired"
+    assert RuleStore(store).get(number).state == "retired"
     last = engine.gate.ledger.rows(kinds=("mitigation",))[-1]
     assert (last.before, last.after, last.figures["failed"]) == ("admitted", "retired", 2)
     undone = engine.rollback.change(last.id)
@@ -295,7 +295,7 @@ async def test_contradictory_feedback_leaves_one_rule_per_word_and_both_on_proba
             parse_feedback({"verdict": "reject", "why": why}), task, steps, cause=f"f{number}"
         )
         await flow(engine, list(report.signals), TaskPath.recorded(steps))
-    rules = {one.rule: one.state for one in MitigationBook(store).all()}
+    rules = {one.rule: one.state for one in RuleStore(store).all()}
     assert set(rules) == {"In module billing: Write tabs.", "In module billing: Write spaces."}
     assert len(recall_rules(store)) <= 1
 

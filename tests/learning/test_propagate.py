@@ -7,7 +7,7 @@ import pytest
 
 from hal9.clock import ManualClock
 from hal9.learning import Canary, LearningEngine, TaskPath, derive_id, parse_feedback
-from hal9.memory import MemoryStore, PatternBook
+from hal9.memory import MemoryStore, PatternStore
 from hal9.promptgram import Edit, Promptgram
 from hal9.settings import BackwardPropagationSettings, Settings
 from hal9.signals import ErrorGradient, Signal
@@ -138,7 +138,7 @@ async def test_the_order_of_arrival_does_not_matter(
     for signal in reversed(onward):
         await engine.on_gradient(signal, gradient_of(signal), recorded=paths[signal.task_id])
     assert {state for _, state in states(store)} == {"applied"}
-    patterns = PatternBook(store).all()
+    patterns = PatternStore(store).all()
     assert [(one.occurrences, one.error_type) for one in patterns] == [(3, "incorrect_output")]
 
 
@@ -259,7 +259,7 @@ async def test_a_task_counts_once_towards_a_pattern(
             parse_feedback({"verdict": "reject", "why": "dates are wrong"}), task, steps, cause=f"f{number}"
         )
         await flow(engine, list(report.signals), path)
-    assert PatternBook(store).all() == []
+    assert PatternStore(store).all() == []
     assert store.connection.execute("SELECT count(*) FROM occurrences").fetchone()[0] == 1
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hal9.learning.routing.relevance import RelevanceFilter, relevant
-from hal9.learning.routing.weights import HandOver, WeightBook
+from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
@@ -40,7 +40,7 @@ def test_the_filter_reads_the_weights_and_the_choice_keeps_to_it(tmp_path: Path)
     settings = RoutingSettings(relevance_edges=2)
     with MemoryStore(tmp_path / "memory.db") as store:
         narrow = RelevanceFilter(store, k=lambda: settings.relevance_edges)
-        book = WeightBook(store, lambda: settings, narrow=narrow)
+        book = WeightStore(store, lambda: settings, narrow=narrow)
         for number in range(60):
             target = names[number % len(names)]
             success = target in ("l2-b", "l2-e")
@@ -59,7 +59,7 @@ def test_bad_luck_at_the_start_does_not_shut_a_neuron_out(tmp_path: Path) -> Non
     settings = RoutingSettings(relevance_edges=1)
     with MemoryStore(tmp_path / "memory.db") as store:
         narrow = RelevanceFilter(store, k=lambda: 1)
-        book = WeightBook(store, lambda: settings, narrow=narrow)
+        book = WeightStore(store, lambda: settings, narrow=narrow)
 
         def tell(number: int, target: str, *, success: bool) -> None:
             one = HandOver(source="l3", target=target, task_class="code", success=success)

@@ -14,7 +14,7 @@ from hal9.errors.learning import ReportExtraMissing
 from hal9.learning.reporting.charts import Curve, _whole_ticks
 from hal9.learning.reporting.metrics import judged_tasks
 from hal9.learning.reporting.report import charts, write_report
-from hal9.learning.routing.weights import HandOver, WeightBook
+from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.learning.state.ledger import Ledger
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
@@ -25,7 +25,7 @@ def fill(home: Home, tasks: int = 60) -> None:
     home.make_state()
     rng = np.random.default_rng(2)
     with MemoryStore(home.memory) as store, store.writing():
-        book = WeightBook(store, RoutingSettings)
+        book = WeightStore(store, RoutingSettings)
         for number in range(tasks):
             passed = bool(rng.random() < 0.3 + 0.6 * number / tasks)
             outcome(store, number, passed=passed)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.learning.routing.weights import HandOver, Pick, WeightBook
+from hal9.learning.routing.weights import HandOver, Pick, WeightStore
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
@@ -23,12 +23,12 @@ def store(tmp_path: Path) -> Iterator[MemoryStore]:
         yield opened
 
 
-def book(store: MemoryStore, **changes: object) -> WeightBook:
+def book(store: MemoryStore, **changes: object) -> WeightStore:
     settings = RoutingSettings.model_validate(changes)
-    return WeightBook(store, lambda: settings)
+    return WeightStore(store, lambda: settings)
 
 
-def counts(weights: WeightBook) -> dict[str, tuple[int, int]]:
+def counts(weights: WeightStore) -> dict[str, tuple[int, int]]:
     return {edge.target: (edge.success_count, edge.failure_count) for edge in weights.edges()}
 
 
@@ -176,7 +176,7 @@ def test_reward_is_success_less_what_it_cost(store: MemoryStore) -> None:
 
 def test_knowledge_follows_a_change_of_policy_at_once(store: MemoryStore) -> None:
     settings = [RoutingSettings(policy="static")]
-    weights = WeightBook(store, lambda: settings[0])
+    weights = WeightStore(store, lambda: settings[0])
     for number in range(30):
         weights.observe(f"t{number}", [over(A, success=False), over(B, success=True)])
     assert weights.odds("l3", [A, B], task_class="code") == {A: 1.0, B: 0.0}

@@ -13,7 +13,7 @@ from hal9.clock import ManualClock
 from hal9.errors.learning import RollbackToFuture
 from hal9.learning import LearningEngine, state_document
 from hal9.learning.routing.restore import restore_weights, weights_document
-from hal9.learning.routing.weights import HandOver, Pick, WeightBook
+from hal9.learning.routing.weights import HandOver, Pick, WeightStore
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
@@ -25,11 +25,11 @@ def over(target: str, success: bool, source: str = "l3", task_class: str = "code
     return HandOver(source=source, target=target, task_class=task_class, success=success)
 
 
-def book(store: MemoryStore) -> WeightBook:
-    return WeightBook(store, lambda: SETTINGS)
+def book(store: MemoryStore) -> WeightStore:
+    return WeightStore(store, lambda: SETTINGS)
 
 
-def state(store: MemoryStore, weights: WeightBook) -> list[Any]:
+def state(store: MemoryStore, weights: WeightStore) -> list[Any]:
     odds = [weights.odds(source, NAMES, task_class=kind) for source in ("l3", "l4") for kind in ("code", "x")]
     return [weights_document(store), odds]
 

@@ -7,11 +7,11 @@ from hal9.clock import ManualClock
 from hal9.memory import (
     Embedder,
     MemoryStore,
-    MitigationBook,
     NewMemory,
     NewMitigation,
     Occurrence,
-    PatternBook,
+    PatternStore,
+    RuleStore,
     Scope,
     SleepPolicy,
     audit,
@@ -58,7 +58,7 @@ def test_memories_equal_in_meaning_become_one(minilm: Embedder) -> None:
 
 
 def test_a_pattern_keeps_a_few_texts_and_its_full_count(store: MemoryStore) -> None:
-    book = PatternBook(store)
+    book = PatternStore(store)
     for number in range(12):
         seen = book.observe(
             Occurrence(
@@ -75,7 +75,7 @@ def test_a_pattern_keeps_a_few_texts_and_its_full_count(store: MemoryStore) -> N
 
 
 def test_equal_errors_of_a_pattern_do_not_lose_their_last_text(store: MemoryStore) -> None:
-    book = PatternBook(store)
+    book = PatternStore(store)
     for _ in range(8):
         seen = book.observe(Occurrence(error_type="task_failed", text="KeyError: 'x'", scope=LEDGER))
     report = sleep(store, SleepPolicy(keep_per_pattern=2))
@@ -170,7 +170,7 @@ def test_audit_finds_and_quarantines_what_was_tampered_with(tmp_path: Path, stor
     poisoned, fine = store.remember_many(
         [NewMemory(kind="learning", content=t) for t in ("be careful", "be fast")]
     )
-    book = MitigationBook(store)
+    book = RuleStore(store)
     texts = [
         book.propose(NewMitigation(rule=rule, scope=LEDGER, source="user", trusted_by="user"))
         for rule in ("one", "two", "three")
@@ -197,7 +197,7 @@ def test_audit_finds_and_quarantines_what_was_tampered_with(tmp_path: Path, stor
 
 
 def test_scope_is_part_of_what_a_hash_guards(store: MemoryStore) -> None:
-    book = MitigationBook(store)
+    book = RuleStore(store)
     number = book.propose(NewMitigation(rule="r", scope=LEDGER, source="user", trusted_by="user"))
     with store.writing() as tables:
         tables.conn.execute("UPDATE mitigations SET module = '*'")

@@ -6,11 +6,11 @@ from hal9.errors.memory import MemoryMissing
 from hal9.memory import (
     Embedder,
     MemoryStore,
-    MitigationBook,
     NewMitigation,
     Occurrence,
-    PatternBook,
     PatternPolicy,
+    PatternStore,
+    RuleStore,
     Scope,
     search,
     signature,
@@ -72,7 +72,7 @@ def test_signatures_are_short_and_settle(text: str) -> None:
 
 
 def test_the_third_occurrence_forms_a_pattern(store: MemoryStore) -> None:
-    book = PatternBook(store)
+    book = PatternStore(store)
     seen = [book.observe(error(number)) for number in range(4)]
     assert [one.formed for one in seen] == [False, False, True, False]
     assert seen[1].pattern is None
@@ -86,7 +86,7 @@ def test_the_third_occurrence_forms_a_pattern(store: MemoryStore) -> None:
 
 
 def test_threshold_scope_and_type_keep_patterns_apart(store: MemoryStore) -> None:
-    book = PatternBook(store, PatternPolicy(pattern_threshold=2))
+    book = PatternStore(store, PatternPolicy(pattern_threshold=2))
     assert not book.observe(error(1)).formed
     assert not book.observe(error(2, scope=Scope("home", "billing", "*"))).formed
     assert not book.observe(error(3, kind="task_failed")).formed
@@ -97,7 +97,7 @@ def test_threshold_scope_and_type_keep_patterns_apart(store: MemoryStore) -> Non
 
 
 def test_a_formed_pattern_is_recognised(store: MemoryStore) -> None:
-    book = PatternBook(store)
+    book = PatternStore(store)
     for number in range(3):
         book.observe(error(number))
     match = book.match(
@@ -113,7 +113,7 @@ def test_a_formed_pattern_is_recognised(store: MemoryStore) -> None:
 
 
 def test_wrong_recognitions_make_it_unsure_and_right_ones_sure_again(store: MemoryStore) -> None:
-    book = PatternBook(store)
+    book = PatternStore(store)
     pattern = None
     for number in range(3):
         pattern = book.observe(error(number)).pattern
@@ -135,7 +135,7 @@ def test_neighbours_in_meaning_form_a_pattern(minilm: Embedder) -> None:
         "mean() failed with a division by zero",
     ]
     with MemoryStore(":memory:", embedder=minilm) as store:
-        book = PatternBook(store, PatternPolicy(neighbour_similarity=0.6))
+        book = PatternStore(store, PatternPolicy(neighbour_similarity=0.6))
         seen = [book.observe(Occurrence(error_type="task_failed", text=text, scope=LEDGER)) for text in texts]
         assert len({one.signature for one in seen}) == 3
         assert seen[2].formed
@@ -147,7 +147,7 @@ def test_neighbours_in_meaning_form_a_pattern(minilm: Embedder) -> None:
 
 
 def test_prevention_is_kept(store: MemoryStore) -> None:
-    book = PatternBook(store, PatternPolicy(pattern_threshold=1))
+    book = PatternStore(store, PatternPolicy(pattern_threshold=1))
     pattern = book.observe(error(1)).pattern
     assert pattern is not None
     book.set_prevention(pattern.id, "check the envelope")
@@ -155,7 +155,7 @@ def test_prevention_is_kept(store: MemoryStore) -> None:
 
 
 def test_a_good_mitigation_raises_the_confidence(store: MemoryStore) -> None:
-    patterns, mitigations = PatternBook(store, PatternPolicy(pattern_threshold=1)), MitigationBook(store)
+    patterns, mitigations = PatternStore(store, PatternPolicy(pattern_threshold=1)), RuleStore(store)
     pattern = patterns.observe(error(1)).pattern
     assert pattern is not None
     number = mitigations.propose(

@@ -10,10 +10,10 @@ from hal9.memory import (
     ANY,
     Embedder,
     MemoryStore,
-    MitigationBook,
     MitigationState,
     NewMitigation,
     RecallPolicy,
+    RuleStore,
     Scope,
     SolvedExample,
     place,
@@ -36,7 +36,7 @@ def teach(
     task: str | None = None,
     state: MitigationState = "admitted",
 ) -> int:
-    book = MitigationBook(store)
+    book = RuleStore(store)
     example = SolvedExample(task, "answer") if task else None
     number = book.propose(
         NewMitigation(rule=rule, scope=scope, source="user", trusted_by="user", example=example)
@@ -105,7 +105,7 @@ def test_within_a_scope_the_nearest_example_wins(store: MemoryStore) -> None:
 
 def test_of_equals_the_one_that_helped_wins(store: MemoryStore) -> None:
     good, bad = (teach(store, text, LEDGER, task=TASK) for text in ("good", "bad"))
-    book = MitigationBook(store)
+    book = RuleStore(store)
     for _ in range(3):
         book.record_outcome(good, "helped")
     book.record_outcome(bad, "failed")

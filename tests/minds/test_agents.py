@@ -13,7 +13,7 @@ import pytest
 
 from hal9.errors.limits import PriceUnknown
 from hal9.errors.minds import AgentFailed, AgentMissing, MindReplyInvalid, MindTimeout
-from hal9.limits import BudgetBook, Limit
+from hal9.limits import BudgetStore, Limit
 from hal9.minds import (
     AGENTS,
     AgentMind,
@@ -245,7 +245,7 @@ async def test_an_agent_that_does_not_read_its_prompt_still_answers(bench: Bench
 
 async def test_money_is_limited_by_what_the_agent_is_told(bench: Bench, tmp_path: Path) -> None:
     bench.install("claude", "print(output)")
-    with BudgetBook(tmp_path / "b.db", [Limit(kind="usd", scope="day", value=0.5)]) as book:
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="usd", scope="day", value=0.5)]) as book:
         for usd_per_call in (None, 0.4):
             agent = AgentSettings(environment=bench.environment, usd_per_call=usd_per_call)
             settings = MindSettings(agent=agent, retries=RetryPolicy(attempts=1))

@@ -16,8 +16,8 @@ from hal9.promptgram import MUTABLE_SECTIONS, Edit
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.inner.asking import Stopped, think_unless
 from hal9.trainer.inner.loop import InnerLoop, InnerSettings
-from hal9.trainer.outer.context import Workshop
-from hal9.trainer.outer.promptgrams import PromptShelf
+from hal9.trainer.outer.context import OuterContext
+from hal9.trainer.outer.promptgrams import PromptRegistry
 from hal9.trainer.outer.stack import OuterResult, OuterSettings, run_stack
 from hal9.trainer.protocol import outer_schema, protocol, shipped_promptgram
 from hal9.trainer.record.run_log import Scratchpad
@@ -31,8 +31,8 @@ EDIT = OUTER["edits"][0]
 
 async def outer(ground: Ground, folder: Path, mind: Mind, *, steps: int = 1, **asking: Any) -> OuterResult:
     settings = InnerSettings(episodes=1, probes=0, levers=100, repairs=0)
-    workshop = Workshop(
-        ground, seeded_mind(()), mind, folder / "run", PromptShelf(folder / "prompts"), settings,
+    workshop = OuterContext(
+        ground, seeded_mind(()), mind, folder / "run", PromptRegistry(folder / "prompts"), settings,
         repeats=1, asking=InnerSettings(**{"repairs": 0, "timeout_seconds": 1.0, **asking}),
     )  # fmt: skip
     pad = Scratchpad.create(folder / "run" / "outer_scratchpad.json", "outer", {})
@@ -138,13 +138,13 @@ async def test_l2_replies_that_cannot_be_used_are_told(ground: Ground, tmp_path:
     done = await outer(ground, tmp_path, ScriptedMind([reply]))
     assert "no valid reply" in problems(tmp_path)[0]
     assert done.best == "inner_v001"
-    assert PromptShelf(tmp_path / "prompts").names() == ["inner_v001"]
+    assert PromptRegistry(tmp_path / "prompts").names() == ["inner_v001"]
 
 
 async def test_json_in_l2s_prose_is_read(ground: Ground, tmp_path: Path) -> None:
     await outer(ground, tmp_path, ScriptedMind([f"Well.\n```json\n{json.dumps(OUTER)}\n```\nBye."]))
     assert problems(tmp_path) == [""]
-    assert PromptShelf(tmp_path / "prompts").names() == ["inner_v001", "inner_v002"]
+    assert PromptRegistry(tmp_path / "prompts").names() == ["inner_v001", "inner_v002"]
 
 
 async def test_a_refused_edit_is_asked_for_again_with_the_reason(ground: Ground, tmp_path: Path) -> None:

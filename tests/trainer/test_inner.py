@@ -12,7 +12,7 @@ import pytest
 from hal9.errors.limits import PriceUnknown
 from hal9.errors.minds import MindRefusedKey, MindTimeout
 from hal9.errors.trainer import ScratchpadInvalid
-from hal9.limits import BudgetBook, Limit
+from hal9.limits import BudgetStore, Limit
 from hal9.minds.agents import AgentSettings
 from hal9.minds.budgeted import BudgetedMind
 from hal9.minds.open import MindSettings, open_mind
@@ -190,7 +190,7 @@ async def test_a_budget_ends_the_run_with_the_best_kept(
 ) -> None:
     usage = Usage(prompt_tokens=10, completion_tokens=10)
     script = ScriptedMind([{**PROPOSAL, "proposed_changes": GOOD}] * 9, usage=usage)
-    with BudgetBook(tmp_path / "book.sqlite", [Limit(kind="calls", scope="task", value=2)]) as book:
+    with BudgetStore(tmp_path / "book.sqlite", [Limit(kind="calls", scope="task", value=2)]) as book:
         done = await run(ground, pad, BudgetedMind(script, book), episodes=9, noise=0.5)
         assert book.spent("ripmap-train").calls == 2
     assert done.reason == "budget"

@@ -13,9 +13,9 @@ from hal9.minds.protocol import Request
 from hal9.minds.scripted import ScriptedMind
 from hal9.promptgram import Edit, Promptgram
 from hal9.trainer.inner.loop import InnerSettings
-from hal9.trainer.outer.context import Workshop, apply_edits
+from hal9.trainer.outer.context import OuterContext, apply_edits
 from hal9.trainer.outer.population import FIXED, run_population
-from hal9.trainer.outer.promptgrams import PromptShelf
+from hal9.trainer.outer.promptgrams import PromptRegistry
 from hal9.trainer.outer.stack import OuterResult, OuterSettings, hall_of_fame, run_stack
 from hal9.trainer.protocol import protocol, shipped_promptgram
 from hal9.trainer.record.detection import detect_not_steering
@@ -40,13 +40,13 @@ def append(name: str) -> list[dict[str, Any]]:
     ]
 
 
-def workshop(ground: Ground, folder: Path, outer: ScriptedMind, *, episodes: int = 2) -> Workshop:
-    return Workshop(
+def workshop(ground: Ground, folder: Path, outer: ScriptedMind, *, episodes: int = 2) -> OuterContext:
+    return OuterContext(
         ground,
         seeded_mind(STEERS),
         outer,
         folder / "run",
-        PromptShelf(folder / "prompts"),
+        PromptRegistry(folder / "prompts"),
         InnerSettings(episodes=episodes, probes=0, noise=0.5, levers=100),
         repeats=2,
     )
@@ -88,7 +88,7 @@ async def test_the_shelf_holds_what_the_seed_lays_out(ground: Ground, tmp_path: 
     await stack(ground, tmp_path, outer_mind(one_each), steps=2)
     files = sorted(path.name for path in (tmp_path / "prompts").iterdir() if not path.name.startswith("."))
     assert files == [f"inner_v00{n}.{end}" for n in (1, 2, 3) for end in ("md", "toml")]
-    shelf = PromptShelf(tmp_path / "prompts")
+    shelf = PromptRegistry(tmp_path / "prompts")
     assert shelf.facts("inner_v002")["parent_id"] == "inner_v001"
     assert "Raise weight_tests now." in shelf.load("inner_v002").promptgram.section("Heuristics")
     text = (tmp_path / "prompts" / "inner_v002.md").read_text()
@@ -191,7 +191,7 @@ async def test_a_hostile_proposal_is_an_error_and_changes_nothing(
     assert entry["problem"]
     assert "delta" not in entry
     assert done.best == "inner_v001"
-    assert PromptShelf(tmp_path / "prompts").names() == ["inner_v001"]
+    assert PromptRegistry(tmp_path / "prompts").names() == ["inner_v001"]
 
 
 def test_one_bad_edit_spoils_the_proposal() -> None:
@@ -267,7 +267,7 @@ async def test_the_fixed_population_is_the_stack(ground: Ground, tmp_path: Path)
     graph, free = await fixed_population(ground, folder, steps=5)
 
     def measured(folder: Path) -> list[str]:
-        shelf = PromptShelf(folder / "prompts")
+        shelf = PromptRegistry(folder / "prompts")
         return [shelf.load(name).promptgram.section("Heuristics") for name in shelf.names()]
 
     assert measured(folder) == measured(tmp_path / "stack")

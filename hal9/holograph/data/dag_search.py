@@ -23,7 +23,7 @@ from hal9.holograph.data.scores import (
     tuned,
 )
 from hal9.holograph.data.table import Table
-from hal9.holograph.model.edge_posterior import PairBelief
+from hal9.holograph.model.edge_posterior import EdgePosterior
 from hal9.holograph.model.graph import MixedGraph, acyclic_edges
 from hal9.holograph.model.state import FloatArray
 
@@ -56,7 +56,7 @@ def score_of(table: Table) -> LocalScore:
     return DiscreteScore(table, odds) if table.discrete else GaussianScore(table, odds)
 
 
-def language_terms(belief: PairBelief) -> FloatArray:
+def language_terms(belief: EdgePosterior) -> FloatArray:
     """Gain in nats, by the answers, of drawing source→target over nothing; [source, target]."""
     size = len(belief.names)
     terms = np.zeros((size, size))
@@ -314,7 +314,7 @@ def best_of_scores(
 
 def best_graph(
     table: Table,
-    belief: PairBelief | None = None,
+    belief: EdgePosterior | None = None,
     *,
     seed: int = 0,
     restarts: int | None = None,
@@ -358,11 +358,11 @@ def best_graph(
 
 
 def _with_hidden_causes(
-    table: Table, found: NDArray[np.bool_], scorer: LocalScore, belief: PairBelief | None
+    table: Table, found: NDArray[np.bool_], scorer: LocalScore, belief: EdgePosterior | None
 ) -> MixedGraph:
     """The graph with bidirected edges where table and answers together are better explained by them."""
     size = len(table.names)
-    known = PairBelief(table.names) if belief is None else belief
+    known = EdgePosterior(table.names) if belief is None else belief
     direct = np.full((size, size), scorer.odds)
     shared = direct + known.confounding_odds()
     first, second, gains = known.first, known.second, known.evidence - known.evidence[:, 2:3]
@@ -392,7 +392,7 @@ def _with_hidden_causes(
     return MixedGraph(graph.names, graph.directed, graph.bidirected, support=support)
 
 
-def _drawn(names: tuple[str, ...], found: NDArray[np.bool_], belief: PairBelief | None) -> MixedGraph:
+def _drawn(names: tuple[str, ...], found: NDArray[np.bool_], belief: EdgePosterior | None) -> MixedGraph:
     """The graph, with adjacent pairs that the answers call confounded turned into bidirected edges."""
     adjacency = found.copy()
     bidirected: list[tuple[str, str]] = []

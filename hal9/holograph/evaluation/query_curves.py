@@ -17,7 +17,7 @@ from hal9.holograph.evaluation.graph_distance import (
 )
 from hal9.holograph.model.graph import MixedGraph, graph_from_belief
 from hal9.holograph.queries.answerers import ScriptedOracle
-from hal9.holograph.runs.inquiry import Inquiry, Settings
+from hal9.holograph.runs.inquiry import DiscoveryState, Settings
 from hal9.holograph.spec import Problem, Variable
 
 __all__ = ["Point", "bench_rows", "curve", "known_graph", "known_names", "problem_of"]
@@ -66,7 +66,7 @@ def curve(
     settings = Settings(
         budget_queries=checkpoints[-1], accuracy=accuracy, known_accuracy=True, abstain=0.01, fit_every=0
     )
-    inquiry = Inquiry(problem, settings)
+    inquiry = DiscoveryState(problem, settings)
     oracle = ScriptedOracle(truth, accuracy, seed=seed)
 
     def here() -> Point:

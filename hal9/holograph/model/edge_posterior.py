@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hal9.holograph.model.state import FloatArray
 from hal9.holograph.questions import ANSWERS, Answer, Kind, Question
 
-__all__ = ["NoiseModel", "PairBelief", "StructurePrior", "relation_of"]
+__all__ = ["EdgePosterior", "NoiseModel", "StructurePrior", "relation_of"]
 
 _CEILING = 0.999
 """Answers of unknown accuracy are never taken as certain; a contradiction must stay recoverable."""
@@ -126,7 +126,7 @@ def relation_of(answer: Answer) -> int | None:
 
 
 @dataclass(slots=True)
-class PairBelief:
+class EdgePosterior:
     """Posterior over relations for all pairs.
 
     Attributes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.holograph.model.edge_posterior import PairBelief
+from hal9.holograph.model.edge_posterior import EdgePosterior
 from hal9.holograph.model.state import FloatArray
 
 __all__ = ["MixedGraph", "acyclic_edges", "equivalence_class", "graph_from_belief", "topological_order"]
@@ -80,7 +80,7 @@ def acyclic_edges(size: int, candidates: Iterable[tuple[float, int, int]]) -> ND
 
 
 def graph_from_belief(
-    belief: PairBelief, *, threshold: float = 0.5, latents: Mapping[str, tuple[str, ...]] | None = None
+    belief: EdgePosterior, *, threshold: float = 0.5, latents: Mapping[str, tuple[str, ...]] | None = None
 ) -> MixedGraph:
     """The acyclic graph that the posterior supports.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief
+from hal9.holograph.model.edge_posterior import EdgePosterior, NoiseModel
 from hal9.holograph.model.state import FloatArray
 from hal9.holograph.questions import KINDS, Kind, Question
 
@@ -93,7 +93,7 @@ class Planner:
         self._asked[place] = True
 
     def choose(
-        self, belief: PairBelief, noise: NoiseModel, residual: Mapping[str, FloatArray] | None = None
+        self, belief: EdgePosterior, noise: NoiseModel, residual: Mapping[str, FloatArray] | None = None
     ) -> Choice | None:
         """The best question that has not been answered.
 

@@ -14,7 +14,7 @@ from hal9.holograph.model.state import FloatArray, project
 from hal9.holograph.queries.answerers import Answerer, Asked
 from hal9.holograph.queries.planner import Choice
 from hal9.holograph.questions import RELATIONS, Answer, Question
-from hal9.holograph.runs.inquiry import Inquiry, Settings
+from hal9.holograph.runs.inquiry import DiscoveryState, Settings
 from hal9.holograph.runs.resolution import Resolution, Resolver
 from hal9.holograph.runs.store import RunStore
 from hal9.holograph.sheaf.sections import gluing_measures
@@ -42,7 +42,7 @@ class Run:
 class Discovery:
     """A finished discovery."""
 
-    inquiry: Inquiry
+    inquiry: DiscoveryState
     resolutions: tuple[Resolution, ...]
     asked: int
 
@@ -76,7 +76,7 @@ class _Loop:
 
     def __init__(
         self,
-        inquiry: Inquiry,
+        inquiry: DiscoveryState,
         answerer: Answerer,
         run: Run | None,
         clock: Clock,
@@ -190,7 +190,7 @@ def _shown(posterior: FloatArray) -> dict[str, float]:
 
 
 async def discover(
-    inquiry: Inquiry,
+    inquiry: DiscoveryState,
     answerer: Answerer,
     *,
     run: Run | None = None,
@@ -230,11 +230,11 @@ async def discover(
     return found
 
 
-def _inputs(inquiry: Inquiry) -> dict[str, Any]:
+def _inputs(inquiry: DiscoveryState) -> dict[str, Any]:
     return inputs_of(inquiry.problem, inquiry.settings, inquiry.table, inquiry.embedder.model_id)
 
 
-def _start(run: Run, inquiry: Inquiry, mind: str, clock: Clock) -> bool:
+def _start(run: Run, inquiry: DiscoveryState, mind: str, clock: Clock) -> bool:
     """Create the run or check that it is the same; whether it had finished before."""
     inputs = json.loads(json.dumps(_inputs(inquiry)))
     try:
@@ -256,7 +256,7 @@ _GLUING_LIMIT = 12
 """Largest context whose restriction maps are decomposed; the work grows with the sixth power."""
 
 
-def _gluing(inquiry: Inquiry) -> dict[str, float] | None:
+def _gluing(inquiry: DiscoveryState) -> dict[str, float] | None:
     """How the contexts hang together; None without several contexts, or when one is large."""
     members = inquiry.problem.members()
     if len(members) < 2 or max(len(group) for group in members.values()) > _GLUING_LIMIT:

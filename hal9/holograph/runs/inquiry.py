@@ -17,7 +17,7 @@ from hal9.holograph.data.table import Table
 from hal9.holograph.fitting.losses import Claims
 from hal9.holograph.fitting.objective import WHOLE, Objective, Weights
 from hal9.holograph.fitting.optimise import Method, Optimiser, StepReport
-from hal9.holograph.model.edge_posterior import NoiseModel, PairBelief, StructurePrior, relation_of
+from hal9.holograph.model.edge_posterior import EdgePosterior, NoiseModel, StructurePrior, relation_of
 from hal9.holograph.model.embedding import HashedEmbedder, affinity, statement_gram
 from hal9.holograph.model.graph import MixedGraph, graph_from_belief
 from hal9.holograph.model.state import FloatArray, State, initial_state
@@ -28,7 +28,7 @@ from hal9.holograph.sheaf.sections import Cover, descent
 from hal9.holograph.spec import Problem
 from hal9.memory.embedding.protocol import Embedder
 
-__all__ = ["Inquiry", "Settings"]
+__all__ = ["DiscoveryState", "Settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _Claim:
 
 
 @dataclass(slots=True)
-class Inquiry:
+class DiscoveryState:
     """Belief, planner, sections and record of one discovery."""
 
     problem: Problem
@@ -79,7 +79,7 @@ class Inquiry:
     embedder: Embedder = field(default_factory=HashedEmbedder)
     prior: StructurePrior = field(default_factory=StructurePrior)
     weights: Weights = field(default_factory=Weights)
-    belief: PairBelief = field(init=False)
+    belief: EdgePosterior = field(init=False)
     noise: NoiseModel = field(init=False)
     planner: Planner = field(init=False)
     sections: dict[str, State] = field(init=False)
@@ -92,7 +92,7 @@ class Inquiry:
 
     def __post_init__(self) -> None:
         names, members = self.problem.names, self.problem.members()
-        self.belief = PairBelief(names, self.prior)
+        self.belief = EdgePosterior(names, self.prior)
         self.belief.affinity = affinity(self.embedder, self.problem.texts())
         if self.table is not None:
             found = best_of_scores(self.table)

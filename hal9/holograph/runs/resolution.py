@@ -15,7 +15,7 @@ import numpy as np
 from hal9.holograph.fitting.objective import WHOLE
 from hal9.holograph.model.state import FloatArray, State
 from hal9.holograph.questions import Answer, Question
-from hal9.holograph.runs.inquiry import Inquiry
+from hal9.holograph.runs.inquiry import DiscoveryState
 from hal9.holograph.sheaf.obstruction import (
     Conflict,
     Plateau,
@@ -61,7 +61,7 @@ class Resolution:
 class Resolver:
     """Watches the descent loss of an inquiry and resolves what keeps it up."""
 
-    inquiry: Inquiry
+    inquiry: DiscoveryState
     plateau: Plateau = field(default_factory=Plateau)
     done: set[tuple[str, ...]] = field(default_factory=set)
     log: list[Resolution] = field(default_factory=list)

@@ -14,7 +14,7 @@ from hal9.learning.detection.detect import Detection
 from hal9.learning.detection.quality import Score
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.task_path import TaskPath
-from hal9.memory import MemoryStore, MitigationBook, Outcome, Scope, scope_of
+from hal9.memory import MemoryStore, Outcome, RuleStore, Scope, scope_of
 from hal9.signals import StepRecord, TaskPayload
 
 __all__ = ["TaskOutcome", "credit", "outcome_of", "remember_task", "save_outcome", "scope_of_task"]
@@ -131,7 +131,7 @@ def save_outcome(store: MemoryStore, outcome: TaskOutcome) -> bool:
 def credit(store: MemoryStore, outcome: TaskOutcome) -> None:
     """Count the outcome for every mitigation the task was given; a change of state goes into the ledger."""
     word: Outcome = "neutral" if outcome.passed is None else "helped" if outcome.passed else "failed"
-    book, ledger = MitigationBook(store), Ledger(store)
+    book, ledger = RuleStore(store), Ledger(store)
     with store.writing() as tables:
         for number in outcome.recalled:
             known = tables.conn.execute("SELECT state FROM mitigations WHERE id = ?", (number,)).fetchone()

@@ -18,7 +18,7 @@ from typing import Any
 from hal9.errors.base import PromptgramError
 from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Ledger
-from hal9.learning.state.prompts import PromptBook
+from hal9.learning.state.prompts import PromptStore
 from hal9.learning.state.stability import Stability
 from hal9.memory import MemoryStore
 from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram, token_distance
@@ -147,7 +147,7 @@ class Adjuster:
         settings: in force now.
     """
 
-    def __init__(self, store: MemoryStore, prompts: PromptBook, settings: Callable[[], Settings]) -> None:
+    def __init__(self, store: MemoryStore, prompts: PromptStore, settings: Callable[[], Settings]) -> None:
         self.store = store
         self.prompts = prompts
         self.ledger = Ledger(store)

@@ -22,7 +22,7 @@ from hal9.learning.gate.adjust import Adjuster, Proposal
 from hal9.learning.replay_cases import ReplayCase, replay_case
 from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Change, ChangeState, Ledger
-from hal9.learning.state.prompts import Canary, PromptBook
+from hal9.learning.state.prompts import Canary, PromptStore
 from hal9.learning.state.stability import Stability
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram
@@ -72,7 +72,7 @@ class Gate:
     def __init__(
         self,
         store: MemoryStore,
-        prompts: PromptBook,
+        prompts: PromptStore,
         adjuster: Adjuster,
         *,
         settings: Callable[[], Settings],

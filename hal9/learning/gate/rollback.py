@@ -15,8 +15,8 @@ from hal9.errors.promptgram import PromptgramMergeConflict
 from hal9.learning.gate.gate import CHANGES, Gate
 from hal9.learning.routing.restore import restore_weights, weights_document
 from hal9.learning.state.ledger import Change, Ledger
-from hal9.learning.state.prompts import PromptBook
-from hal9.memory import MemoryStore, MitigationBook
+from hal9.learning.state.prompts import PromptStore
+from hal9.memory import MemoryStore, RuleStore
 from hal9.promptgram import Promptgram, merge
 from hal9.settings import RoutingSettings
 
@@ -26,12 +26,12 @@ BACK_TO = "to "
 __all__ = ["BACK_TO", "Rollback", "Undone", "state_document"]
 
 
-def state_document(store: MemoryStore, prompts: PromptBook) -> str:
+def state_document(store: MemoryStore, prompts: PromptStore) -> str:
     """The learned state as canonical JSON: equal states give equal bytes."""
     document: dict[str, Any] = {
         "mitigations": sorted(
             [one.content_hash, one.rule, one.scope.label()]
-            for one in MitigationBook(store).all(states=("admitted",))
+            for one in RuleStore(store).all(states=("admitted",))
         ),
         "prompts": {name: prompts.in_force(name).dump() for name in sorted(prompts.files)},
         "weights": weights_document(store),
@@ -60,7 +60,7 @@ class Rollback:
     def __init__(
         self,
         store: MemoryStore,
-        prompts: PromptBook,
+        prompts: PromptStore,
         gate: Gate,
         *,
         routing: Callable[[], RoutingSettings] | None = None,
@@ -68,7 +68,7 @@ class Rollback:
         self.store = store
         self.prompts = prompts
         self.ledger = Ledger(store)
-        self.book = MitigationBook(store)
+        self.book = RuleStore(store)
         self._gate = gate
         self._routing = routing
 

@@ -7,24 +7,24 @@ from typing import Any
 from hal9.learning.rules.rules import Lessons
 from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Ledger
-from hal9.learning.state.prompts import PromptBook
+from hal9.learning.state.prompts import PromptStore
 from hal9.memory import (
     MemoryStore,
     NewMemory,
     Observation,
     Occurrence,
-    PatternBook,
     PatternPolicy,
+    PatternStore,
     Scope,
     scope_for_memory,
 )
 from hal9.settings import Settings
 from hal9.signals import ErrorGradient, Signal
 
-__all__ = ["Applier"]
+__all__ = ["GradientStore"]
 
 
-class Applier:
+class GradientStore:
     """Writes gradients, errors and patterns. Synchronous; safe to call from any thread, like the store.
 
     Args:
@@ -35,7 +35,7 @@ class Applier:
     """
 
     def __init__(
-        self, store: MemoryStore, prompts: PromptBook, lessons: Lessons, settings: Callable[[], Settings]
+        self, store: MemoryStore, prompts: PromptStore, lessons: Lessons, settings: Callable[[], Settings]
     ) -> None:
         self.store = store
         self.prompts = prompts
@@ -144,7 +144,7 @@ class Applier:
         scope = Scope(*[str(part) for part in facts.get("scope", ["", "", ""])])
         if gradient.depth == 0 and not self._counted(signal.task_id, gradient.error_type.type):
             policy = PatternPolicy(pattern_threshold=self.settings.backward_propagation.pattern_threshold)
-            return PatternBook(self.store, policy).observe(
+            return PatternStore(self.store, policy).observe(
                 Occurrence(
                     error_type=gradient.error_type.type,
                     text=str(facts.get("evidence", "")) or gradient.critique,
@@ -209,4 +209,4 @@ class Applier:
             )
         admitted = self.lessons.admit_pattern(pattern.id, pattern.scope, cause=signal.id)
         if admitted:
-            PatternBook(self.store).set_prevention(pattern.id, self.lessons.book.get(admitted[-1]).rule)
+            PatternStore(self.store).set_prevention(pattern.id, self.lessons.book.get(admitted[-1]).rule)

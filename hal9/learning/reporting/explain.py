@@ -7,7 +7,7 @@ from typing import Any
 from hal9.errors.memory import MemoryMissing
 from hal9.journal.tasks import TaskRow
 from hal9.learning.state.ledger import Change, Ledger
-from hal9.memory import MemoryStore, MitigationBook
+from hal9.memory import MemoryStore, RuleStore
 from hal9.signals import StepRecord
 
 __all__ = ["change_as_json", "explain", "improvement_score"]
@@ -96,7 +96,7 @@ def _recalled(steps: Sequence[StepRecord]) -> list[int]:
 
 
 def _mitigation(store: MemoryStore, number: int) -> dict[str, Any]:
-    book = MitigationBook(store)
+    book = RuleStore(store)
     try:
         one = book.get(number)
     except MemoryMissing:

@@ -7,7 +7,7 @@ from hal9.learning.gate.gate import CHANGES
 from hal9.learning.reporting.explain import change_as_json
 from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Ledger
-from hal9.learning.state.prompts import PromptBook
+from hal9.learning.state.prompts import PromptStore
 from hal9.learning.state.stability import Stability
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram
@@ -51,7 +51,7 @@ def learning_status(store: MemoryStore, settings: Settings) -> dict[str, Any]:
     }
 
 
-def versions(store: MemoryStore, prompts: PromptBook, neuron: str, which: str) -> Promptgram:
+def versions(store: MemoryStore, prompts: PromptStore, neuron: str, which: str) -> Promptgram:
     """One version of a prompt: "file", "now", a version number, a hash's beginning, or a change's id.
 
     Raises:

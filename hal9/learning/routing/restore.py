@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from hal9.learning.routing.weights import WeightBook, first_counted, keep_image
+from hal9.learning.routing.weights import WeightStore, first_counted, keep_image
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
@@ -63,7 +63,7 @@ def restore_weights(store: MemoryStore, settings: RoutingSettings, moment: float
     with store.writing() as tables:
         connection = tables.conn
         now = store.clock.now()
-        book = WeightBook(store, lambda: settings)
+        book = WeightStore(store, lambda: settings)
         touched = []
         for group, events in sorted(_then(connection, moment).items()):
             changes = [one for one in events if one.changed]

@@ -19,7 +19,7 @@ from hal9.learning.routing.routing import Policy, make_policy, with_floor
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 
-__all__ = ["Edge", "HandOver", "Pick", "WeightBook", "first_counted", "keep_image"]
+__all__ = ["Edge", "HandOver", "Pick", "WeightStore", "first_counted", "keep_image"]
 
 _SPAN = 1024
 # So many spans before those that count are kept, for `restore_weights`.
@@ -75,7 +75,7 @@ class _Group:
     """Computed since the last event, by candidates."""
 
 
-class WeightBook:
+class WeightStore:
     """Learns from hand-overs and chooses. Safe to call from any thread, like the store.
 
     Args:

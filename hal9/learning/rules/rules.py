@@ -37,9 +37,9 @@ from hal9.memory import (
     HeldBackCase,
     MemoryStore,
     Mitigation,
-    MitigationBook,
     NewMitigation,
-    PatternBook,
+    PatternStore,
+    RuleStore,
     Scope,
     SearchFilter,
     SolvedExample,
@@ -90,7 +90,7 @@ class Lessons:
         cases: Callable[[], int] = lambda: 2,
     ) -> None:
         self.store = store
-        self.book = MitigationBook(store)
+        self.book = RuleStore(store)
         self.ledger = Ledger(store)
         self.writer: RuleWriter | None = None
         """Writes rules, where the settings trust a mind with it."""
@@ -337,12 +337,12 @@ class Lessons:
     def _attach(self, one: Mitigation) -> None:
         """An admitted mitigation answers the newest pattern of its scope, if there is one."""
         patterns = [
-            pattern for pattern in PatternBook(self.store).all(one.scope) if pattern.scope == one.scope
+            pattern for pattern in PatternStore(self.store).all(one.scope) if pattern.scope == one.scope
         ]
         if one.pattern_id is None and patterns:
             newest = max(patterns, key=lambda pattern: pattern.last_seen)
             self.book.attach(one.id, newest.id)
-            PatternBook(self.store).set_prevention(newest.id, one.rule)
+            PatternStore(self.store).set_prevention(newest.id, one.rule)
 
     def _note(self, after: Mitigation, before: str, reason: str, cause: str) -> None:
         if after.state == "admitted":

@@ -14,7 +14,7 @@ from hal9.learning.state.key_value import Switches
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, merge
 
-__all__ = ["Canary", "PromptBook", "in_canary"]
+__all__ = ["Canary", "PromptStore", "in_canary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def in_canary(change: str, task_id: str, share: float) -> bool:
     return int.from_bytes(digest[:8]) < share * 2**64
 
 
-class PromptBook:
+class PromptStore:
     """The promptgrams in force. Reading costs a dictionary look-up; writes go to the memory file first.
 
     Args:

@@ -15,7 +15,7 @@ import yaml
 from hal9.memory.packs.pack_format import FORMAT, Pack, PackEntry, entry_hash, parse_pack
 from hal9.memory.records import ANY, Mitigation, MitigationState, NewMemory, NewMitigation, Scope
 from hal9.memory.retrieval.search import SearchFilter, search
-from hal9.memory.rules.rules import MitigationBook
+from hal9.memory.rules.rules import RuleStore
 from hal9.memory.rules.signature import signature
 from hal9.memory.store.store import MemoryStore
 
@@ -47,7 +47,7 @@ def import_pack(store: MemoryStore, text: str, *, file: str = "pack", workspace:
         PackInvalid: nothing was imported.
     """
     pack = parse_pack(text, file=file)
-    book = MitigationBook(store)
+    book = RuleStore(store)
     added, known = list[int](), list[int]()
     # Vectors first: models are slow, and nobody else can write while the transaction is open.
     rules = store.embed([entry.example.task if entry.example else entry.rule for entry in pack.entries])
@@ -97,7 +97,7 @@ def import_pack(store: MemoryStore, text: str, *, file: str = "pack", workspace:
 
 def suggest(store: MemoryStore, error: str, *, scope: Scope, limit: int = 3) -> list[Mitigation]:
     """Candidates from packs, nearest to an error text first, to be tried on held-back cases."""
-    book = MitigationBook(store)
+    book = RuleStore(store)
     hits = search(store, error, where=SearchFilter(kinds=("learning",)), limit=50)
     found = dict[int, Mitigation]()
     for hit in hits:
@@ -120,7 +120,7 @@ def export_pack(
 ) -> str:
     """What was learned, as YAML text: rules, examples, provenance, and their record here for information."""
     entries = list[dict[str, Any]]()
-    for one in sorted(MitigationBook(store).all(states=states), key=lambda m: m.content_hash):
+    for one in sorted(RuleStore(store).all(states=states), key=lambda m: m.content_hash):
         texts = _errors_of(store, one)
         entry: dict[str, Any] = {
             "id": one.content_hash[:12],

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from hal9.memory.records import ANY, Mitigation, MitigationState, Scope, SolvedExample
-from hal9.memory.rules.rules import MitigationBook
+from hal9.memory.rules.rules import RuleStore
 from hal9.memory.store.store import MemoryStore
 
 __all__ = ["Recall", "RecallPolicy", "recall", "recall_many"]
@@ -78,7 +78,7 @@ def recall_many(
     policy = policy or RecallPolicy()
     if policy.limit <= 0:
         return []
-    book = MitigationBook(store)
+    book = RuleStore(store)
     scope = scope.cleaned()
     states = policy.states
     candidates = book.in_scope(scope, states) if policy.scope_gate else book.all(states=states)
@@ -107,7 +107,7 @@ def _near_enough(own: Scope, task: Scope, similarity: float | None, policy: Reca
 
 
 def _similarities(
-    store: MemoryStore, book: MitigationBook, task: str, candidates: Sequence[Mitigation]
+    store: MemoryStore, book: RuleStore, task: str, candidates: Sequence[Mitigation]
 ) -> dict[int, float]:
     vectors = book.vectors([one.id for one in candidates])
     if not vectors:

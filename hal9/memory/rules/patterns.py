@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from hal9.errors.memory import MemoryMissing
 from hal9.memory.records import NewMemory, Occurrence, Pattern, Scope, clean_text
-from hal9.memory.rules.rules import MitigationBook
+from hal9.memory.rules.rules import RuleStore
 from hal9.memory.rules.scope import scope_for_memory
 from hal9.memory.rules.signature import signature
 from hal9.memory.store.store import MemoryStore
 
-__all__ = ["Observation", "PatternBook", "PatternMatch", "PatternPolicy", "confidence"]
+__all__ = ["Observation", "PatternMatch", "PatternPolicy", "PatternStore", "confidence"]
 
 _TITLE_CHARS = 120
 _NEIGHBOURS = 500
@@ -81,13 +81,13 @@ def confidence(
     return 1.0 - (1.0 - recurs) * (1.0 - best_bound)
 
 
-class PatternBook:
+class PatternStore:
     """Records errors and recognises patterns. Safe to call from any thread, like the store."""
 
     def __init__(self, store: MemoryStore, policy: PatternPolicy | None = None) -> None:
         self.store = store
         self.policy = policy or PatternPolicy()
-        self._mitigations = MitigationBook(store)
+        self._mitigations = RuleStore(store)
 
     def observe(self, error: Occurrence) -> Observation:
         """Remember an error, count it, and form or extend its pattern; all of it or nothing.

@@ -34,8 +34,8 @@ __all__ = [
     "Admission",
     "HeldBackCase",
     "HeldBackTrial",
-    "MitigationBook",
     "MitigationPolicy",
+    "RuleStore",
     "mitigation_hash",
 ]
 
@@ -108,7 +108,7 @@ def mitigation_hash(rule: str, example: SolvedExample | None, scope: Scope) -> s
     )
 
 
-class MitigationBook:
+class RuleStore:
     """Writes and reads the mitigations of a memory file. Safe to call from any thread, like the store."""
 
     def __init__(self, store: MemoryStore, policy: MitigationPolicy | None = None) -> None:

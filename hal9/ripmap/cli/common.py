@@ -157,12 +157,14 @@ def parameters_of(
         return Parameters(values)
     name = options.get("preset") or settings.preset
     if name:
-        from hal9.ripmap.index.index_data import terrain_of  # noqa: PLC0415
+        from hal9.ripmap.index.index_data import index_data_of  # noqa: PLC0415
         from hal9.ripmap.ranking.presets import features_of, load_preset  # noqa: PLC0415
 
         preset = load_preset(name, index.root if index is not None else None)
         chosen = (
-            preset.parameters_for(features_of(terrain_of(index))) if index is not None else preset.parameters
+            preset.parameters_for(features_of(index_data_of(index)))
+            if index is not None
+            else preset.parameters
         )
         for text in preset.warnings_for(chosen):
             click.echo(f"ripmap: {text}", err=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from hal9.ripmap.evaluation.evaluation import RankingCase
 from hal9.ripmap.index.index import Index
-from hal9.ripmap.index.index_data import Terrain, terrain_of
+from hal9.ripmap.index.index_data import IndexData, index_data_of
 
 __all__ = ["issue_like", "script_like"]
 
@@ -51,7 +51,7 @@ _SYSTEMS = ("Linux-6.5.0-x86_64-with-glibc2.35", "macOS-14.2.1-arm64", "Windows-
 
 def issue_like(case: RankingCase, index: Index, rng: np.random.Generator) -> RankingCase:
     """The case as a user might have reported it; equal generators give equal texts."""
-    terrain = terrain_of(index)
+    terrain = index_data_of(index)
     gold = [index.position(path) for path in case.gold if path in index]
     title, _, body = case.text.partition("\n")
     parts = [title, "", str(rng.choice(_OPENINGS)), body.strip()]
@@ -69,7 +69,7 @@ def script_like(case: RankingCase, index: Index, rng: np.random.Generator) -> Ra
     The script begins with its imports, traces come as the interpreter, a relative path or a test runner
     prints them, and three in ten reporters name one of the changed functions or classes.
     """
-    terrain = terrain_of(index)
+    terrain = index_data_of(index)
     gold = [index.position(path) for path in case.gold if path in index]
     title, _, body = case.text.partition("\n")
     parts = [title, "", str(rng.choice(_OPENINGS)), body.strip()]
@@ -86,7 +86,7 @@ def script_like(case: RankingCase, index: Index, rng: np.random.Generator) -> Ra
     return replace(case, text="\n".join([*parts, "", _versions(case, rng)]))
 
 
-def _imports_of(snippet: str, index: Index, terrain: Terrain, gold: Sequence[int]) -> list[str]:
+def _imports_of(snippet: str, index: Index, terrain: IndexData, gold: Sequence[int]) -> list[str]:
     """The imports that a snippet needs, from the test it was taken from."""
     first = snippet.split("\n", maxsplit=1)[0].strip()
     for test in _related_tests(terrain, gold):
@@ -118,19 +118,19 @@ def _as_test_runner(trace: str) -> str:
 _STYLES = (str, _relative, _as_test_runner)
 
 
-def _importers(terrain: Terrain, files: Sequence[int]) -> list[int]:
+def _importers(terrain: IndexData, files: Sequence[int]) -> list[int]:
     links = terrain.imports
     rows: list[int] = links.line_of_entry[np.isin(links.indices, files)].tolist()
     return rows
 
 
-def _related_tests(terrain: Terrain, gold: Sequence[int]) -> list[int]:
+def _related_tests(terrain: IndexData, gold: Sequence[int]) -> list[int]:
     found = set(_importers(terrain, gold))
     return sorted(position for position in found if terrain.tests[position])
 
 
 def _snippet(
-    case: RankingCase, index: Index, terrain: Terrain, gold: Sequence[int], rng: np.random.Generator
+    case: RankingCase, index: Index, terrain: IndexData, gold: Sequence[int], rng: np.random.Generator
 ) -> str:
     """A few lines of a test that imports a gold file, one that uses a changed name when there is any."""
     tests = _related_tests(terrain, gold)
@@ -160,7 +160,7 @@ def _snippet(
     return textwrap.dedent("\n".join(lines)).strip()
 
 
-def _trace(terrain: Terrain, gold: Sequence[int], rng: np.random.Generator) -> str:
+def _trace(terrain: IndexData, gold: Sequence[int], rng: np.random.Generator) -> str:
     """Three to six frames of files around the fix, outermost first."""
     around = _neighbours(terrain, gold)
     pool = around or [int(position) for position in np.flatnonzero(terrain.primary)]
@@ -185,7 +185,7 @@ def _trace(terrain: Terrain, gold: Sequence[int], rng: np.random.Generator) -> s
     return "\n".join([*lines, str(rng.choice(_ERRORS))])
 
 
-def _neighbours(terrain: Terrain, gold: Sequence[int]) -> list[int]:
+def _neighbours(terrain: IndexData, gold: Sequence[int]) -> list[int]:
     """Primary files that import a gold file or are imported by one."""
     found = set(_importers(terrain, gold))
     found |= {int(target) for position in gold for target in terrain.imports.line(position)[0]}

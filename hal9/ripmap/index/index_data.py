@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from hal9.ripmap.index.index import Index, Patch
 from hal9.ripmap.postings.file_postings import FACTS, FACTS_VERSION, facts_of_file
-from hal9.ripmap.postings.merge import Survey, primary_files, rarity_of, survey
+from hal9.ripmap.postings.merge import MergedPostings, primary_files, rarity_of, survey
 from hal9.ripmap.postings.module_paths import Names, PathFinder
 from hal9.ripmap.postings.symbols import Candidates, Symbols, find_candidates
 from hal9.ripmap.postings.words import Lexicon
 from hal9.ripmap.records import Role
 from hal9.ripmap.storage.array_codec import Packed, pack, unpack
 from hal9.ripmap.storage.sparse import Lines
-from hal9.ripmap.text.string_table import Vocabulary
+from hal9.ripmap.text.string_table import TermDictionary
 
-__all__ = ["TERRAIN_VERSION", "Terrain", "build_terrain", "terrain_of"]
+__all__ = ["TERRAIN_VERSION", "IndexData", "build_terrain", "index_data_of"]
 
 TERRAIN_VERSION = 9
 _LINKS_VERSION = 1
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Array = NDArray[np.float64]
 
-_KEPT: "WeakKeyDictionary[Index, Terrain]" = WeakKeyDictionary()
+_KEPT: "WeakKeyDictionary[Index, IndexData]" = WeakKeyDictionary()
 
 
 def _unkept(make: Callable[[], bytes]) -> bytes:
@@ -40,7 +40,7 @@ def _unkept(make: Callable[[], bytes]) -> bytes:
 
 
 @dataclass(eq=False)
-class Terrain:
+class IndexData:
     """Everything that ranking needs of a repository.
 
     Attributes:
@@ -77,7 +77,7 @@ class Terrain:
     test_words: Lines
     by_name: Ints
     name_start: Ints
-    names: Vocabulary
+    names: TermDictionary
     keep: Callable[[Callable[[], bytes]], "bytes | memoryview"] = field(default=_unkept)
 
     @cached_property
@@ -151,7 +151,7 @@ class Terrain:
         return self.cache[key]
 
 
-def terrain_of(index: Index) -> Terrain:
+def index_data_of(index: Index) -> IndexData:
     """The index's terrain, from memory, from the cache, patched, or built."""
     found = _KEPT.get(index)
     if found is None:
@@ -164,7 +164,7 @@ def terrain_of(index: Index) -> Terrain:
     return found
 
 
-def _surveyed(index: Index) -> Survey:
+def _surveyed(index: Index) -> MergedPostings:
     facts = index.file_artifacts(FACTS, FACTS_VERSION, facts_of_file)
     return survey(index.paths, _roles(index), facts)
 
@@ -182,7 +182,7 @@ def _patcher(index: Index) -> Patch:
         def facts() -> list[bytes]:
             return index.file_artifacts(FACTS, FACTS_VERSION, facts_of_file, changed)
 
-        made = patched(Survey.unpacked(unpack(older)), places, index.paths, _roles(index), facts)
+        made = patched(MergedPostings.unpacked(unpack(older)), places, index.paths, _roles(index), facts)
         return pack(made.packed()) if made is not None else None
 
     return patch
@@ -199,15 +199,15 @@ def _keeper(index: Index) -> Callable[[Callable[[], bytes]], "bytes | memoryview
     return keep
 
 
-def build_terrain(index: Index) -> Terrain:
+def build_terrain(index: Index) -> IndexData:
     """Build it anew, around the cache."""
     return _unpacked(index.paths, _surveyed(index).packed())
 
 
-def _unpacked(paths: tuple[str, ...], found: Packed) -> Terrain:
-    base = Survey.unpacked(found)
+def _unpacked(paths: tuple[str, ...], found: Packed) -> IndexData:
+    base = MergedPostings.unpacked(found)
     shape = (len(base.lexicon.vocabulary), len(paths))
-    return Terrain(
+    return IndexData(
         paths=paths,
         roles=base.roles,
         lexicon=base.lexicon,

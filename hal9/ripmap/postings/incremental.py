@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.postings.file_postings import names_part, words_part
-from hal9.ripmap.postings.merge import Survey, import_links, primary_files
+from hal9.ripmap.postings.merge import MergedPostings, import_links, primary_files
 from hal9.ripmap.postings.module_paths import Names
 from hal9.ripmap.postings.symbols import Symbols, import_texts, symbols_of
 from hal9.ripmap.postings.words import MATRICES, FileWords, Lexicon, by_token, pairs_of, read_file
 from hal9.ripmap.storage.array_codec import unpack
 from hal9.ripmap.storage.sparse import Lines
-from hal9.ripmap.text.string_table import Vocabulary
+from hal9.ripmap.text.string_table import TermDictionary
 from hal9.ripmap.text.tokenize import stem
 
 __all__ = ["patched"]
@@ -29,12 +29,12 @@ _Code = TypeVar("_Code", np.uint32, np.uint64)
 
 
 def patched(
-    old: Survey,
+    old: MergedPostings,
     places: Sequence[int],
     paths: Sequence[str],
     roles: Ints,
     facts: Callable[[], list[bytes]],
-) -> Survey | None:
+) -> MergedPostings | None:
     """The survey of the tree as it is now, or None where joining all files is the better way.
 
     Args:
@@ -73,7 +73,7 @@ def patched(
             for position, blob in blobs.items()
         },
     )
-    return Survey(
+    return MergedPostings(
         roles=roles,
         lexicon=_lexicon(
             old.lexicon, gone, {position: read_file(blob) for position, blob in word_blobs.items()}, primary
@@ -90,7 +90,7 @@ def patched(
     )
 
 
-def _changed(old: Survey, places: Sequence[int], roles: Ints) -> list[int]:
+def _changed(old: MergedPostings, places: Sequence[int], roles: Ints) -> list[int]:
     """The files with new contents; none where they are too many, or files came, went or changed roles."""
     changed = [position for position, place in enumerate(places) if place < 0]
     same_files = len(places) == len(old.roles) and all(
@@ -101,7 +101,7 @@ def _changed(old: Survey, places: Sequence[int], roles: Ints) -> list[int]:
     return changed if np.array_equal(primary_files(roles), primary_files(old.roles)) else []
 
 
-def _numbers(known: Vocabulary, added: dict[str, int], words: Sequence[str]) -> Ints:
+def _numbers(known: TermDictionary, added: dict[str, int], words: Sequence[str]) -> Ints:
     """Numbers of words; unknown ones are put into `added` under the next."""
     found = np.empty(len(words), np.int32)
     for place, word in enumerate(words):
@@ -123,7 +123,9 @@ def _merged(
     return every[order], file[order].astype(np.int32)
 
 
-def _names(old: Survey, gone: NDArray[np.bool_], blobs: dict[int, bytes]) -> tuple[Symbols, Vocabulary, Ints]:
+def _names(
+    old: MergedPostings, gone: NDArray[np.bool_], blobs: dict[int, bytes]
+) -> tuple[Symbols, TermDictionary, Ints]:
     """Definitions, their names, and references, with those of some files replaced."""
     symbols = old.symbols
     added: dict[str, int] = {}
@@ -221,7 +223,7 @@ def _owners(
     return owner
 
 
-def _stems(old: Lexicon, vocabulary: Vocabulary, added: list[str]) -> Lexicon:
+def _stems(old: Lexicon, vocabulary: TermDictionary, added: list[str]) -> Lexicon:
     """The lexicon with new words at the end of its vocabulary, related to others by stem."""
     new: dict[str, int] = {}
     stem_of = np.concatenate([old.stem_of, _numbers(old.stems, new, [stem(word) for word in added])])

@@ -14,9 +14,9 @@ from hal9.ripmap.postings.words import Lexicon, assemble, join_pairs
 from hal9.ripmap.records import Import, Role
 from hal9.ripmap.storage.array_codec import Packed
 from hal9.ripmap.storage.sparse import Lines, lines_of
-from hal9.ripmap.text.string_table import Vocabulary
+from hal9.ripmap.text.string_table import TermDictionary
 
-__all__ = ["Survey", "import_links", "primary_files", "rarity_of", "survey"]
+__all__ = ["MergedPostings", "import_links", "primary_files", "rarity_of", "survey"]
 
 Ints = NDArray[np.int32]
 Bools = NDArray[np.bool_]
@@ -24,8 +24,8 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """All files' facts joined; the attributes are told at `Terrain`.
+class MergedPostings:
+    """All files' facts joined; the attributes are told at `IndexData`.
 
     `import_texts` holds each file's imports as one text, so that a change of them is seen.
     """
@@ -33,7 +33,7 @@ class Survey:
     roles: Ints
     lexicon: Lexicon
     symbols: Symbols
-    names: Vocabulary
+    names: TermDictionary
     uses: Ints
     imports: Lines
     import_texts: Sequence[str]
@@ -68,7 +68,7 @@ class Survey:
         return values | self.imports.packed("imports") | _test_words(lexicon, self.roles).packed("test_words")
 
     @classmethod
-    def unpacked(cls, found: Packed) -> "Survey":
+    def unpacked(cls, found: Packed) -> "MergedPostings":
         """The inverse of `packed`."""
         groups: dict[str, dict[str, Any]] = {"lexicon": {}, "symbols": {}}
         for name, value in found.items():
@@ -80,7 +80,7 @@ class Survey:
             roles=found["roles"],  # type: ignore[arg-type]
             lexicon=Lexicon.unpacked(groups["lexicon"]),
             symbols=symbols,
-            names=Vocabulary(symbols.names, found["names.codes"], found["names.order"]),  # type: ignore[arg-type]
+            names=TermDictionary(symbols.names, found["names.codes"], found["names.order"]),  # type: ignore[arg-type]
             uses=found["uses"],  # type: ignore[arg-type]
             imports=Lines.unpacked("imports", found),
             import_texts=found["import_texts"],  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ class Survey:
         )
 
 
-def survey(paths: Sequence[str], roles: Ints, facts: Sequence[bytes]) -> Survey:
+def survey(paths: Sequence[str], roles: Ints, facts: Sequence[bytes]) -> MergedPostings:
     """Join the facts of all files, which are in the order of `paths` and `roles`."""
     blobs, word_blobs = [names_part(fact) for fact in facts], [words_part(fact) for fact in facts]
     primary = primary_files(roles)
@@ -99,11 +99,11 @@ def survey(paths: Sequence[str], roles: Ints, facts: Sequence[bytes]) -> Survey:
     texts = [import_texts(blob) for blob in blobs]
     pairs, pair_file = join_pairs(word_blobs, primary)
     shingles, shingle_file = join_shingles(blobs)
-    return Survey(
+    return MergedPostings(
         roles=roles,
         lexicon=assemble(word_blobs, primary),
         symbols=symbols,
-        names=Vocabulary.of(symbols.names),
+        names=TermDictionary.of(symbols.names),
         uses=uses,
         imports=import_links(Names(paths, roles), texts),
         import_texts=texts,

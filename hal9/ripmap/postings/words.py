@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hal9.ripmap.records import Definition, FileRecord, Role
 from hal9.ripmap.storage.array_codec import Packed, pack, unpack
 from hal9.ripmap.storage.sparse import Lines, ascending
-from hal9.ripmap.text.string_table import Vocabulary
+from hal9.ripmap.text.string_table import TermDictionary
 from hal9.ripmap.text.tokenize import identifier_parts, join_codes, stem, stem_codes, words
 from hal9.ripmap.text.word_positions import RunningWords, read_words
 
@@ -240,7 +240,7 @@ class Lexicon:
         stems: stem to its number.
     """
 
-    vocabulary: Vocabulary
+    vocabulary: TermDictionary
     matrices: dict[str, Lines]
     chunk_file: Ints
     chunk_owner: Ints
@@ -250,7 +250,7 @@ class Lexicon:
     stem_of: Ints
     stem_columns: Ints
     stem_start: Ints
-    stems: Vocabulary
+    stems: TermDictionary
 
     def relatives(self, token: str) -> Ints:
         """Columns of other tokens with the same stem."""
@@ -285,7 +285,7 @@ class Lexicon:
     def unpacked(cls, found: Packed) -> "Lexicon":
         """The inverse of `packed`."""
         return cls(
-            vocabulary=Vocabulary.unpacked("vocabulary", found),
+            vocabulary=TermDictionary.unpacked("vocabulary", found),
             matrices={name: Lines.unpacked(name, found) for name in MATRICES},
             chunk_file=found["chunk_file"],  # type: ignore[arg-type]
             chunk_owner=found["chunk_owner"],  # type: ignore[arg-type]
@@ -295,7 +295,7 @@ class Lexicon:
             stem_of=found["stem_of"],  # type: ignore[arg-type]
             stem_columns=found["stem_columns"],  # type: ignore[arg-type]
             stem_start=found["stem_start"],  # type: ignore[arg-type]
-            stems=Vocabulary.unpacked("stems", found),
+            stems=TermDictionary.unpacked("stems", found),
         )
 
 
@@ -332,7 +332,7 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
         (stems.setdefault(stem(word), len(stems)) for word in vocabulary), np.int32, len(vocabulary)
     )
     return Lexicon(
-        vocabulary=Vocabulary.of(vocabulary),
+        vocabulary=TermDictionary.of(vocabulary),
         matrices=matrices,
         chunk_file=chunk_file,
         chunk_owner=np.concatenate([item.owner for item in files]) if files else np.zeros(0, np.int32),
@@ -344,7 +344,7 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
         stem_start=np.concatenate([[0], np.cumsum(np.bincount(stem_of, minlength=len(stems)))]).astype(
             np.int32
         ),
-        stems=Vocabulary.of(stems),
+        stems=TermDictionary.of(stems),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.ripmap.index.index_data import Terrain
+from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.query.task_query import PARTS, Query
 from hal9.ripmap.storage.sparse import Lines, numbered
@@ -72,7 +72,7 @@ class TaskWords:
         return (self.parts[:2] > 0).any(axis=0) & ~self.boilerplate
 
 
-def task_words(terrain: Terrain, query: Query, names: frozenset[str]) -> TaskWords:
+def task_words(terrain: IndexData, query: Query, names: frozenset[str]) -> TaskWords:
     """Look the task's words up; `names` are the tokens of the task's identifiers."""
     lexicon = terrain.lexicon
     # `new` in code marks is the name of something.
@@ -197,7 +197,7 @@ def _relative(length: NDArray[np.floating], primary: NDArray[np.bool_]) -> Array
     return np.asarray(length, np.float64) / mean if mean > 0 else np.ones(len(length))
 
 
-def file_slice(terrain: Terrain, words: TaskWords) -> Slice:
+def file_slice(terrain: IndexData, words: TaskWords) -> Slice:
     """Files by body, names, path, imports and documentation."""
     matrices, lengths = terrain.lexicon.matrices, terrain.lexicon.lengths
     fields: Sequence[str] = ("names", "path", "imports", "docs")
@@ -207,7 +207,7 @@ def file_slice(terrain: Terrain, words: TaskWords) -> Slice:
     return _slice(chosen, words, relative, len(terrain.paths), terrain.lexicon.chunk_file)
 
 
-def chunk_slice(terrain: Terrain, words: TaskWords) -> Slice:
+def chunk_slice(terrain: IndexData, words: TaskWords) -> Slice:
     """Definitions by body, head and their file's path."""
     lexicon = terrain.lexicon
     relative = {"body": _relative(lexicon.lengths["body"], terrain.primary[lexicon.chunk_file])}

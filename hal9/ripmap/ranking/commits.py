@@ -12,10 +12,10 @@ from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.query.task_query import PARTS, Query
 from hal9.ripmap.storage.array_codec import Packed, pack, unpack
 from hal9.ripmap.storage.sparse import Lines, lines_of
-from hal9.ripmap.text.string_table import Vocabulary
+from hal9.ripmap.text.string_table import TermDictionary
 from hal9.ripmap.text.tokenize import STOP_WORDS, identifier_parts, words
 
-__all__ = ["CHRONICLE_VERSION", "Chronicle", "chronicle_of"]
+__all__ = ["CHRONICLE_VERSION", "CommitIndex", "chronicle_of"]
 
 CHRONICLE_VERSION = 2
 Array = NDArray[np.float64]
@@ -31,7 +31,7 @@ _K, _B = 1.2, 0.5
 
 
 @dataclass(eq=False)
-class Chronicle:
+class CommitIndex:
     """Commits newest first.
 
     Attributes:
@@ -46,7 +46,7 @@ class Chronicle:
     files: int
     times: Array
     widths: Ints
-    vocabulary: Vocabulary
+    vocabulary: TermDictionary
     messages: Lines
     touched: Lines
     touching: Lines
@@ -134,7 +134,7 @@ class Chronicle:
         return found
 
 
-def chronicle_of(index: Index) -> Chronicle:
+def chronicle_of(index: Index) -> CommitIndex:
     """The index's chronicle, from the cache or made from its history; empty without git."""
     blob = index.artifact("chronicle", CHRONICLE_VERSION, lambda: pack(_packed(index)), with_history=True)
     return _unpacked(len(index.paths), unpack(blob))
@@ -164,7 +164,7 @@ def _packed(index: Index) -> Packed:
     return {
         "times": np.array(times, np.float64),
         "widths": np.array(widths, np.int32),
-        **Vocabulary.of(vocabulary).packed("vocabulary"),
+        **TermDictionary.of(vocabulary).packed("vocabulary"),
         **lines_of(
             words_of[:, 1], words_of[:, 0], words_of[:, 2].astype(np.float64), (len(vocabulary), commits)
         ).packed("messages"),
@@ -173,12 +173,12 @@ def _packed(index: Index) -> Packed:
     }
 
 
-def _unpacked(files: int, found: Packed) -> Chronicle:
-    return Chronicle(
+def _unpacked(files: int, found: Packed) -> CommitIndex:
+    return CommitIndex(
         files=files,
         times=np.asarray(found["times"], np.float64),
         widths=np.asarray(found["widths"], np.int32),
-        vocabulary=Vocabulary.unpacked("vocabulary", found),
+        vocabulary=TermDictionary.unpacked("vocabulary", found),
         messages=Lines.unpacked("messages", found),
         touched=Lines.unpacked("touched", found),
         touching=Lines.unpacked("touching", found),

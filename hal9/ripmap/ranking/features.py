@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.ripmap.index.index_data import Terrain
+from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.postings.symbols import resolve
 from hal9.ripmap.ranking.bm25f import best_per_file
@@ -241,7 +241,7 @@ def _conversation(case: Case, parameters: Parameters) -> dict[str, Array]:
     return found
 
 
-def _spread(terrain: Terrain, readers: NDArray[np.bool_] | None) -> Lines:
+def _spread(terrain: IndexData, readers: NDArray[np.bool_] | None) -> Lines:
     """Imports, divided by the root of the importer's imports and the log of the target's importers."""
     links = terrain.imports
     source = links.line_of_entry
@@ -252,17 +252,17 @@ def _spread(terrain: Terrain, readers: NDArray[np.bool_] | None) -> Lines:
     return Lines(data, links.indices, links.indptr, links.across)
 
 
-def _test_spread(terrain: Terrain) -> Lines:
+def _test_spread(terrain: IndexData) -> Lines:
     found: Lines = terrain.cached("test_spread", lambda: _spread(terrain, terrain.tests))
     return found
 
 
-def _source_spread(terrain: Terrain) -> Lines:
+def _source_spread(terrain: IndexData) -> Lines:
     found: Lines = terrain.cached("source_spread", lambda: _spread(terrain, None))
     return found
 
 
-def symbol_links(terrain: Terrain, parameters: Parameters) -> Lines:
+def symbol_links(terrain: IndexData, parameters: Parameters) -> Lines:
     """Nodes x nodes by the shadow pass, divided by the log of how many refer to the target."""
     strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
 
@@ -279,7 +279,7 @@ def symbol_links(terrain: Terrain, parameters: Parameters) -> Lines:
     return found
 
 
-def file_graph(terrain: Terrain, parameters: Parameters) -> "Graph":
+def file_graph(terrain: IndexData, parameters: Parameters) -> "Graph":
     """Files linked by the final pass over their references, and by imports."""
     strategy = tuple(value for name, value in parameters.items() if name.startswith("final_"))
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.ripmap.index.index_data import Terrain
+from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.postings.symbols import resolve
 from hal9.ripmap.storage.sparse import Lines, lines_of
@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 _WEAK = 0.05
 
 
-def adjacency(terrain: Terrain, parameters: Parameters) -> Lines:
+def adjacency(terrain: IndexData, parameters: Parameters) -> Lines:
     """Files x files, both ways: how surely references (shadow pass) or imports link them, at most 1."""
     strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
 
@@ -43,7 +43,7 @@ def adjacency(terrain: Terrain, parameters: Parameters) -> Lines:
     return found
 
 
-def spread_focus(terrain: Terrain, match: Array, parameters: Parameters) -> Array:
+def spread_focus(terrain: IndexData, match: Array, parameters: Parameters) -> Array:
     """The best path from a match to each file: `focus_decay` per hop times the links' certainty.
 
     A fractional `focus_max_hops` counts the last hop in part. Shape (files,), at most 1.

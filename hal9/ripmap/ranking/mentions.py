@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.ripmap.index.index_data import Terrain
+from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.postings.module_paths import is_package_file
 from hal9.ripmap.query.task_query import Mention, Part, Query
 
@@ -18,7 +18,7 @@ _MOST_NAMED = 3
 """A name that fits more files than this names none of them."""
 
 
-def named_files(terrain: Terrain, query: Query) -> Array:
+def named_files(terrain: IndexData, query: Query) -> Array:
     """Per file, how clearly the task names it: 1 in title and prose, less in code, 0 unnamed."""
     named = np.zeros(len(terrain.paths))
     for mention in query.paths:
@@ -35,7 +35,7 @@ def _name(named: Array, found: list[int], primary: NDArray[np.bool_], strength: 
         named[first] = np.maximum(named[first], strength)
 
 
-def _files_of_dotted(terrain: Terrain, mention: Mention) -> tuple[list[int], float]:
+def _files_of_dotted(terrain: IndexData, mention: Mention) -> tuple[list[int], float]:
     """Files of a dotted name's longest leading module; of a package, those that define the name after it."""
     parts = mention.text.split(".")
     for end in range(len(parts), 0, -1):
@@ -52,7 +52,7 @@ def _files_of_dotted(terrain: Terrain, mention: Mention) -> tuple[list[int], flo
     return [], 0.0
 
 
-def _defined_within(terrain: Terrain, packages: list[int], name: str) -> list[int]:
+def _defined_within(terrain: IndexData, packages: list[int], name: str) -> list[int]:
     """Primary files below the packages that define a name; of them those that the packages import, if any."""
     folders = tuple(terrain.paths[position].rpartition("/")[0] + "/" for position in packages)
     table = terrain.symbols
@@ -66,7 +66,7 @@ def _defined_within(terrain: Terrain, packages: list[int], name: str) -> list[in
     return [file for file in found if file in shown or file in packages] or found
 
 
-def dotted_symbols(terrain: Terrain, dotted: str) -> list[int]:
+def dotted_symbols(terrain: IndexData, dotted: str) -> list[int]:
     """Definitions that `Class.method` or `module.function` means, when that is not more than three."""
     head, _, name = dotted.rpartition(".")
     symbols = terrain.definers(name)
@@ -84,7 +84,7 @@ def dotted_symbols(terrain: Terrain, dotted: str) -> list[int]:
     return found if len(found) <= _MOST_NAMED else []
 
 
-def _modules(terrain: Terrain, dotted: str) -> list[int]:
+def _modules(terrain: IndexData, dotted: str) -> list[int]:
     """Files of the longest leading part of a dotted name that is a module."""
     parts = dotted.split(".")
     for end in range(len(parts), 0, -1):

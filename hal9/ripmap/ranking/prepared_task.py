@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.ripmap.index.index_data import Terrain
+from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.postings.symbols import shingles_of
 from hal9.ripmap.query.task_query import Mention, Part, Query, parse_task
 from hal9.ripmap.ranking.bm25f import Slice, TaskWords, chunk_slice, file_slice, task_words
-from hal9.ripmap.ranking.commits import Chronicle
+from hal9.ripmap.ranking.commits import CommitIndex
 from hal9.ripmap.ranking.mentions import dotted_symbols, named_files
 from hal9.ripmap.records import Role
 from hal9.ripmap.storage.sparse import distinct
@@ -64,7 +64,7 @@ class Case:
         memory: what is worth keeping between parameter sets.
     """
 
-    terrain: Terrain
+    terrain: IndexData
     task: Task
     query: Query
     words: TaskWords
@@ -78,7 +78,7 @@ class Case:
     pairs: tuple[Array, Array]
     chat: NDArray[np.intp]
     focus: Array
-    chronicle: Chronicle | None = None
+    chronicle: CommitIndex | None = None
     memory: dict[Hashable, Array] = field(default_factory=dict)
 
     @property
@@ -87,7 +87,7 @@ class Case:
         return bool(len(self.words.columns) or self.named.any() or self.frames or self.focus.any())
 
 
-def prepare(terrain: Terrain, task: Task, chronicle: Chronicle | None = None) -> Case:
+def prepare(terrain: IndexData, task: Task, chronicle: CommitIndex | None = None) -> Case:
     """Collect a task's evidence; without a chronicle history has no say."""
     text = (
         task.text if not task.mentions else f"{task.text}\n" + " ".join(f"`{name}`" for name in task.mentions)
@@ -129,7 +129,7 @@ def _tokens(text: str) -> Iterable[str]:
         yield from identifier_parts(word)
 
 
-def _mentioned(terrain: Terrain, query: Query) -> tuple[Array, dict[int, float]]:
+def _mentioned(terrain: IndexData, query: Query) -> tuple[Array, dict[int, float]]:
     """Files and symbols whose names the task writes exactly; a name that many define tells less of each."""
     by_file = np.zeros(len(terrain.paths))
     by_symbol: dict[int, float] = {}
@@ -155,7 +155,7 @@ def _speaks(mention: Mention) -> bool:
     return mention.marked or is_code_like(mention.text) or mention.text[:1].isupper()
 
 
-def _frames(terrain: Terrain, query: Query) -> tuple[tuple[tuple[int, float], ...], ...]:
+def _frames(terrain: IndexData, query: Query) -> tuple[tuple[tuple[int, float], ...], ...]:
     """Frames that lie in this repository; a frame that fits several files is shared among them."""
     found: list[tuple[tuple[int, float], ...]] = []
     tests = terrain.role(Role.TEST)
@@ -166,7 +166,7 @@ def _frames(terrain: Terrain, query: Query) -> tuple[tuple[tuple[int, float], ..
     return tuple(found)
 
 
-def _errors(terrain: Terrain, query: Query) -> Array:
+def _errors(terrain: IndexData, query: Query) -> Array:
     """Shared word triples between the task's messages and the source's strings, shared among holders."""
     score = np.zeros(len(terrain.paths))
     texts = [message for _, message in query.errors if message] + list(query.phrases)
@@ -180,7 +180,7 @@ def _errors(terrain: Terrain, query: Query) -> Array:
     return score
 
 
-def _pairs(terrain: Terrain, query: Query) -> tuple[Array, Array]:
+def _pairs(terrain: IndexData, query: Query) -> tuple[Array, Array]:
     """Two words in a row that also stand in a row in a file say more than the two apart."""
     title = distinct(pair_codes(query.title))
     prose = distinct(np.concatenate([pair_codes(line) for line in query.prose.split("\n")]))
@@ -195,7 +195,7 @@ def _among(values: NDArray[np.uint32], known: NDArray[np.uint32]) -> NDArray[np.
     return found
 
 
-def _pair_score(terrain: Terrain, codes: NDArray[np.uint32]) -> Array:
+def _pair_score(terrain: IndexData, codes: NDArray[np.uint32]) -> Array:
     score = np.zeros(len(terrain.paths))
     starts = np.searchsorted(terrain.pairs, codes, side="left")
     ends = np.searchsorted(terrain.pairs, codes, side="right")
@@ -207,12 +207,12 @@ def _pair_score(terrain: Terrain, codes: NDArray[np.uint32]) -> Array:
     return score
 
 
-def _positions(terrain: Terrain, paths: Iterable[str]) -> NDArray[np.intp]:
+def _positions(terrain: IndexData, paths: Iterable[str]) -> NDArray[np.intp]:
     known = {path: position for position, path in enumerate(terrain.paths)}
     return np.array([known[path] for path in paths if path in known], np.intp)
 
 
-def _focus(terrain: Terrain, focus: Iterable[str]) -> Array:
+def _focus(terrain: IndexData, focus: Iterable[str]) -> Array:
     """Files whose path or names match the focus words: whole name 1, part of a name or path less."""
     match = np.zeros(len(terrain.paths))
     for text in focus:

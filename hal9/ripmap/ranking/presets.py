@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from hal9.errors.ripmap import ParameterInvalid, PresetInvalid
-from hal9.ripmap.index.index_data import Terrain
+from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.records import Role
 
@@ -104,7 +104,7 @@ def _holds(conditions: Sequence[Condition], values: Mapping[str, float]) -> bool
     return all(_COMPARE[sign](values[name], bound) for name, sign, bound in conditions)
 
 
-def features_of(terrain: Terrain) -> dict[str, float]:
+def features_of(terrain: IndexData) -> dict[str, float]:
     """The repository's measurable features, as named in `FEATURES`."""
     primary = terrain.primary
     source = terrain.role(Role.SOURCE)

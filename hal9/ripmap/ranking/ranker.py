@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.index.index import Index
-from hal9.ripmap.index.index_data import terrain_of
+from hal9.ripmap.index.index_data import index_data_of
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.ranking.commits import chronicle_of
 from hal9.ripmap.ranking.features import Evidence, importance, scaled, weigh
@@ -162,7 +162,7 @@ def prepare_task(index: Index, task: Task) -> Case:
     """A task's evidence in an index, history included when there is any."""
     chronicle = chronicle_of(index) if index.settings.use_git else None
     return prepare(
-        terrain_of(index), task, chronicle if chronicle is not None and len(chronicle.times) else None
+        index_data_of(index), task, chronicle if chronicle is not None and len(chronicle.times) else None
     )
 
 

@@ -12,7 +12,7 @@ from hal9.ripmap.index.opening import open_index, still_current
 from hal9.ripmap.settings import IndexSettings, load_settings
 
 if TYPE_CHECKING:
-    from hal9.ripmap.index.index_data import Terrain
+    from hal9.ripmap.index.index_data import IndexData
     from hal9.ripmap.parameters import Parameters
     from hal9.ripmap.ranking.ranker import Ranking
     from hal9.ripmap.rendering.budget import MapOptions
@@ -150,9 +150,9 @@ def find_symbol(index: Index, name: str) -> list[Found]:
     Raises:
         SymbolUnknown: there is none; near names are told.
     """
-    from hal9.ripmap.index.index_data import terrain_of  # noqa: PLC0415 - brings numpy
+    from hal9.ripmap.index.index_data import index_data_of  # noqa: PLC0415 - brings numpy
 
-    terrain = terrain_of(index)
+    terrain = index_data_of(index)
     path, separator, wanted = name.rpartition("::")
     last = wanted.rpartition(".")[2]
     place = path if separator else None
@@ -174,7 +174,7 @@ def find_symbol(index: Index, name: str) -> list[Found]:
 
 
 def _named(
-    index: Index, terrain: "Terrain", symbols: Sequence[int], wanted: str, place: str | None
+    index: Index, terrain: "IndexData", symbols: Sequence[int], wanted: str, place: str | None
 ) -> list[Found]:
     """Those of the symbols that the wanted name means, in the file `place` if it says one."""
     table = terrain.symbols

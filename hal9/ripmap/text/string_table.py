@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SEPARATOR", "Texts", "Vocabulary", "code_of"]
+__all__ = ["SEPARATOR", "TermDictionary", "Texts", "code_of"]
 
 SEPARATOR = "\0"
 _CODING = ("utf-8", "surrogatepass")
@@ -60,7 +60,7 @@ def code_of(text: str) -> int:
     return crc32(text.encode(*_CODING))
 
 
-class Vocabulary:
+class TermDictionary:
     """Distinct texts and their numbers, found by binary search over codes: nothing is built at the start."""
 
     __slots__ = ("codes", "order", "texts")
@@ -71,7 +71,7 @@ class Vocabulary:
         self.order = order
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> "Vocabulary":
+    def of(cls, texts: Iterable[str]) -> "TermDictionary":
         """Number the texts in their order; they must be distinct."""
         listed = list(texts)
         codes = np.fromiter(map(code_of, listed), np.uint32, len(listed))
@@ -104,7 +104,7 @@ class Vocabulary:
             place += 1
         return otherwise
 
-    def extended(self, added: "Sequence[str]") -> "Vocabulary":
+    def extended(self, added: "Sequence[str]") -> "TermDictionary":
         """The same with further texts, none of them known, numbered after the others."""
         if not added:
             return self
@@ -112,13 +112,13 @@ class Vocabulary:
         codes[self.order] = self.codes
         codes[len(self.order) :] = np.fromiter(map(code_of, added), np.uint32, len(added))
         order = np.argsort(codes, kind="stable").astype(np.int32)
-        return Vocabulary([*self.texts, *added], codes[order], order)
+        return TermDictionary([*self.texts, *added], codes[order], order)
 
     def packed(self, name: str) -> dict[str, Any]:
         """Arrays for `codec.pack`, their names beginning with `name`."""
         return {name: list(self.texts), f"{name}.codes": self.codes, f"{name}.order": self.order}
 
     @classmethod
-    def unpacked(cls, name: str, found: Any) -> "Vocabulary":
+    def unpacked(cls, name: str, found: Any) -> "TermDictionary":
         """The inverse of `packed`."""
         return cls(found[name], found[f"{name}.codes"], found[f"{name}.order"])

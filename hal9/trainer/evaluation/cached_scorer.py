@@ -16,7 +16,7 @@ from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.ranking.features import Evidence, importance, scaled
 from hal9.ripmap.ranking.ranker import rank_case, role_factor
 
-__all__ = ["WeighedCase", "faithful"]
+__all__ = ["CachedScorer", "faithful"]
 
 Array = NDArray[np.float64]
 _QUERY = tuple(name for name in PARAMETERS if name.startswith("query_"))
@@ -76,7 +76,7 @@ _UNSCALED = ("traceback", "named_files")
 
 
 @dataclass(eq=False, slots=True)
-class WeighedCase:
+class CachedScorer:
     """A prepared case that remembers its signals; `exact` ranks with the ranker itself instead."""
 
     item: PreparedCase
@@ -197,7 +197,7 @@ def _product(signals: dict[str, Array]) -> Array:
     return np.asarray(weight * np.exp(logs / weight))
 
 
-def faithful(case: WeighedCase, parameters: Parameters) -> bool:
+def faithful(case: CachedScorer, parameters: Parameters) -> bool:
     """Whether the fast path scores a case as the ranker does (to 1e-9 of the best score)."""
     theirs = rank_case(case.item.evidence, parameters).scores
     ours = case.scores(parameters)

@@ -20,7 +20,7 @@ from hal9.errors.trainer import EvaluationFailed
 from hal9.ripmap.evaluation.evaluation import PreparedCase
 from hal9.ripmap.evaluation.metrics import CUTS, accuracy_at, ndcg_at, reciprocal_rank
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.evaluation.cached_scorer import WeighedCase, faithful
+from hal9.trainer.evaluation.cached_scorer import CachedScorer, faithful
 
 __all__ = ["Evaluation", "Gain", "TrainingEvaluator", "paired_gain"]
 
@@ -141,18 +141,18 @@ class TrainingEvaluator:
     seed: int = 0
     calls: int = field(default=0, init=False)
     mode: Literal["fast", "exact"] = field(default="fast", init=False)
-    _cases: list[WeighedCase] = field(default_factory=list, init=False)
+    _cases: list[CachedScorer] = field(default_factory=list, init=False)
     _crew: list[tuple[BaseProcess, Connection]] = field(default_factory=list, init=False)
     _known: dict[Parameters, Evaluation] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self._cases = [WeighedCase(item) for item in self.prepared]
+        self._cases = [CachedScorer(item) for item in self.prepared]
         rng = np.random.default_rng([self.seed, 17])
         probe = _random_parameters(rng)
         chosen = rng.choice(len(self._cases), min(_CHECKED, len(self._cases)), replace=False)
         if not all(faithful(self._cases[i], at) for i in chosen for at in (Parameters(), probe)):
             self.mode = "exact"
-            self._cases = [WeighedCase(item, exact=True) for item in self.prepared]
+            self._cases = [CachedScorer(item, exact=True) for item in self.prepared]
         self._trees = tuple(item.case.tree for item in self.prepared)
         self._weights = np.array([item.case.weight for item in self.prepared], np.float64)
 
@@ -178,7 +178,7 @@ class TrainingEvaluator:
         self._crew = []
 
     @property
-    def cases(self) -> Sequence[WeighedCase]:
+    def cases(self) -> Sequence[CachedScorer]:
         """The cases, in order."""
         return self._cases
 
@@ -249,7 +249,7 @@ class TrainingEvaluator:
         return self._crew
 
 
-def _serve(connection: Connection, inherited: list[Connection], cases: list[WeighedCase]) -> None:
+def _serve(connection: Connection, inherited: list[Connection], cases: list[CachedScorer]) -> None:
     """A worker: parameters in, ranks out, until the other end closes."""
     for other in inherited:
         # Inherited ends would keep the pipes open after the parent is gone.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.signals import Adjustment, ErrorContext, ErrorGradient, LowQuality
-from hal9.trainer.evaluation.cached_scorer import WeighedCase
+from hal9.trainer.evaluation.cached_scorer import CachedScorer
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator
 
 __all__ = ["FAILING", "Failure", "Standing", "find_failures", "gradient_of", "slopes_of"]
@@ -89,7 +89,7 @@ def find_failures(
     return [_describe(evaluator.cases[number], evaluation, number) for number in ordered], total
 
 
-def _describe(case: WeighedCase, evaluation: Evaluation, number: int) -> Failure:
+def _describe(case: CachedScorer, evaluation: Evaluation, number: int) -> Failure:
     paths = case.item.evidence.terrain.paths
     signals = case.signals(evaluation.parameters)
     scores = np.where(case.item.candidates, case.scores(evaluation.parameters), -np.inf)
@@ -152,7 +152,7 @@ def slopes_of(evaluator: TrainingEvaluator, evaluation: Evaluation) -> dict[str,
 
 
 def _case_slopes(
-    case: WeighedCase, signals: dict[str, NDArray[np.float64]], evaluation: Evaluation
+    case: CachedScorer, signals: dict[str, NDArray[np.float64]], evaluation: Evaluation
 ) -> dict[str, float]:
     paths, gold = case.item.evidence.terrain.paths, case.item.case.gold
     scores = np.where(case.item.candidates, case.scores(evaluation.parameters), -np.inf)

@@ -20,7 +20,7 @@ from hal9.trainer.search.space import (
     apply_changes,
 )
 
-__all__ = ["Tried", "Trier"]
+__all__ = ["CandidateEvaluator", "Tried"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Tried:
 
 
 @dataclass(slots=True)
-class Trier:
+class CandidateEvaluator:
     """The best evaluation so far, and the rule by which another takes its place.
 
     Attributes:

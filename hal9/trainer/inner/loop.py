@@ -21,7 +21,7 @@ from hal9.signals import Adjustment
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator
 from hal9.trainer.evaluation.failures import Failure, find_failures, gradient_of, slopes_of
 from hal9.trainer.inner.asking import HOPELESS, Stopped, think_unless
-from hal9.trainer.inner.candidates import Trier
+from hal9.trainer.inner.candidates import CandidateEvaluator
 from hal9.trainer.inner.prompting import Sight, choose_levers, inner_prompt, promising, solved_example
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.record.changes import NOISE, RunLedger
@@ -138,12 +138,14 @@ class InnerLoop:
     insights: Sequence[str] = ()
     ledger: RunLedger | None = None
     _usage: Usage = field(default_factory=lambda: Usage(calls=0))
-    _trier: Trier = field(init=False)
+    _trier: CandidateEvaluator = field(init=False)
     _slopes: tuple[Parameters, dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
         chosen = self.settings
-        self._trier = Trier(self.evaluator, self.space, chosen.noise, chosen.probes, chosen.max_evaluations)
+        self._trier = CandidateEvaluator(
+            self.evaluator, self.space, chosen.noise, chosen.probes, chosen.max_evaluations
+        )
 
     async def run(self) -> InnerResult:
         """Go on until episodes, evaluations, budget or patience are used up.

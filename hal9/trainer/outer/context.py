@@ -22,14 +22,14 @@ from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.inner.asking import HOPELESS, Stopped, think_unless
 from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings, Listener
-from hal9.trainer.outer.promptgrams import PromptShelf, Shelved
+from hal9.trainer.outer.promptgrams import PromptRegistry, Shelved
 from hal9.trainer.outer.prompting import Measured, OuterSight, outer_prompt, solved_edit
 from hal9.trainer.protocol import outer_schema, protocol, shipped_promptgram
 from hal9.trainer.record.changes import RunLedger
 from hal9.trainer.record.run_log import Scratchpad, write_json
 from hal9.trainer.record.runs import Ground
 
-__all__ = ["BudgetSpent", "Measured", "Proposal", "Workshop"]
+__all__ = ["BudgetSpent", "Measured", "OuterContext", "Proposal"]
 
 
 class BudgetSpent(Exception):
@@ -52,7 +52,7 @@ class Proposal:
 
 
 @dataclass(slots=True)
-class Workshop:
+class OuterContext:
     """Measures promptgrams and asks L2; every step can be repeated after a crash and finds its own traces.
 
     Attributes:
@@ -67,7 +67,7 @@ class Workshop:
     inner_mind: Mind
     outer_mind: Mind
     folder: Path
-    shelf: PromptShelf
+    shelf: PromptRegistry
     settings: InnerSettings
     repeats: int = 2
     listener: Listener | None = None

@@ -15,10 +15,10 @@ from hal9.belief import Bench, Evidence, LocalHost, LogEntry, Policy, Population
 from hal9.errors.promptgram import EditError
 from hal9.promptgram import Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.outer.context import BudgetSpent, Measured, Workshop
+from hal9.trainer.outer.context import BudgetSpent, Measured, OuterContext
 from hal9.trainer.outer.promptgrams import Shelved
 from hal9.trainer.outer.stack import (
-    BestMet,
+    BestSoFar,
     OuterResult,
     OuterSettings,
     best_of,
@@ -45,18 +45,18 @@ FREE = Policy(cap=6, trips=0, proposals=1, min_wins=1, expected=0.005, min_split
 class _Bench:
     """The workshop as the population's evaluator and L2's advice."""
 
-    workshop: Workshop
+    workshop: OuterContext
     known: dict[str, Measured] = field(default_factory=dict)
     seen: dict[str, set[str]] = field(default_factory=dict)
     limit: int = 0
     asked: int = 0
     past: list[dict[str, Any]] = field(default_factory=list)
     deterministic: bool = True
-    best: BestMet = field(init=False)
+    best: BestSoFar = field(init=False)
     edited: dict[str, tuple[Shelved, dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.best = BestMet(self.workshop)
+        self.best = BestSoFar(self.workshop)
 
     @property
     def items(self) -> Sequence[str]:
@@ -140,7 +140,7 @@ class _Bench:
 
 
 async def run_population(
-    workshop: Workshop,
+    workshop: OuterContext,
     pad: Scratchpad,
     settings: OuterSettings,
     *,

@@ -11,7 +11,7 @@ from hal9.errors.trainer import ScratchpadInvalid
 from hal9.promptgram import Promptgram
 from hal9.promptgram.meta import dump_toml
 
-__all__ = ["PromptShelf", "Shelved"]
+__all__ = ["PromptRegistry", "Shelved"]
 
 _NAME = re.compile(r"inner_v(\d{3,})\.md$")
 
@@ -29,7 +29,7 @@ class Shelved:
         return self.promptgram.content_hash
 
 
-class PromptShelf:
+class PromptRegistry:
     """The promptgrams of one run; numbers rise and are never used twice."""
 
     def __init__(self, folder: Path) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.outer.context import BudgetSpent, Measured, Workshop
+from hal9.trainer.outer.context import BudgetSpent, Measured, OuterContext
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.record.changes import MeasuredEdit
 from hal9.trainer.record.detection import detect_not_steering
 from hal9.trainer.record.run_log import Scratchpad
 
-__all__ = ["BestMet", "OuterResult", "OuterSettings", "edit_effect", "hall_of_fame", "run_stack"]
+__all__ = ["BestSoFar", "OuterResult", "OuterSettings", "edit_effect", "hall_of_fame", "run_stack"]
 
 _HALL = 5
 
@@ -59,7 +59,7 @@ class OuterResult:
 
 
 async def run_stack(
-    workshop: Workshop,
+    workshop: OuterContext,
     pad: Scratchpad,
     settings: OuterSettings,
     *,
@@ -70,7 +70,7 @@ async def run_stack(
         shipped_promptgram("l1-ranker-tuner"), created_at=workshop.clock.now(), description="as shipped"
     )
     known: dict[str, Measured] = {}
-    best = BestMet(workshop)
+    best = BestSoFar(workshop)
     reason, detail = "steps", ""
     try:
         known[first.name] = await workshop.measure(first, Parameters())
@@ -99,10 +99,10 @@ async def run_stack(
 
 
 @dataclass(slots=True)
-class BestMet:
+class BestSoFar:
     """The best final parameters of all inner runs so far, written into the run's ledger as they are met."""
 
-    workshop: Workshop
+    workshop: OuterContext
     params: dict[str, float] = field(default_factory=dict)
     score: float = -np.inf
 
@@ -122,7 +122,7 @@ class BestMet:
             )
 
 
-def _note(workshop: Workshop, entry: Mapping[str, Any]) -> None:
+def _note(workshop: OuterContext, entry: Mapping[str, Any]) -> None:
     """Write a measured edit into the run's ledger; once."""
     if workshop.ledger is None:
         return
@@ -141,7 +141,7 @@ def _note(workshop: Workshop, entry: Mapping[str, Any]) -> None:
 
 
 async def _step(
-    workshop: Workshop,
+    workshop: OuterContext,
     pad: Scratchpad,
     settings: OuterSettings,
     known: dict[str, Measured],
@@ -202,7 +202,7 @@ async def _step(
     return entry, measured
 
 
-def _was_measured(workshop: Workshop, child: Any, known: Mapping[str, Measured]) -> bool:
+def _was_measured(workshop: OuterContext, child: Any, known: Mapping[str, Measured]) -> bool:
     found = workshop.shelf.find(child)
     return found is not None and found.name in known
 
@@ -309,7 +309,7 @@ def _stability(measured: Measured) -> dict[str, Any]:
     }
 
 
-def outcome_of(known: Mapping[str, Measured], met: BestMet, steps: int, reason: str) -> OuterResult:
+def outcome_of(known: Mapping[str, Measured], met: BestSoFar, steps: int, reason: str) -> OuterResult:
     """How a run ended, from what was measured; without any promptgram all its figures are no numbers."""
     if not known:
         return OuterResult("", float("nan"), (float("nan"), float("nan")), {}, float("nan"), steps, reason)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from hal9.clock import Clock
 from hal9.errors.trainer import TrainingRunUnknown
-from hal9.learning import Adjuster, Change, Gate, Ledger, PromptBook, Rollback, Stability, Switches
+from hal9.learning import Adjuster, Change, Gate, Ledger, PromptStore, Rollback, Stability, Switches
 from hal9.learning.gate.gate import CHANGES, mcnemar_worse
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, token_distance
@@ -119,7 +119,7 @@ class RunLedger:
         settings = Settings()
         self.store = store
         self.ledger = Ledger(store)
-        self.prompts = PromptBook(store, files)
+        self.prompts = PromptStore(store, files)
         self._limit = settings.safety.oscillation_flips
         self._switches = Switches(store)
         self._stability = Stability(store)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hal9.errors.trainer import TrainerSettingInvalid
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.trainer.evaluation.cached_scorer import WeighedCase
+from hal9.trainer.evaluation.cached_scorer import CachedScorer
 
 __all__ = [
     "COMPANIONS",
@@ -168,7 +168,7 @@ def apply_changes(parameters: Parameters, changes: Sequence[Change], space: Spac
 
 
 def liveness(
-    cases: Sequence[WeighedCase], *, per_tree: int = 3, names: Iterable[str] | None = None
+    cases: Sequence[CachedScorer], *, per_tree: int = 3, names: Iterable[str] | None = None
 ) -> dict[str, Life]:
     """Which coordinates move some ranking when set to either end of their range.
 
@@ -182,16 +182,16 @@ def liveness(
         weights in `COMPANIONS` were raised), or "dead" (these cases hold nothing it could act on).
     """
     seen: dict[str, int] = {}
-    chosen: list[WeighedCase] = []
+    chosen: list[CachedScorer] = []
     for case in cases:
         tree = case.item.case.tree
         if seen.get(tree, 0) < per_tree:
             seen[tree] = seen.get(tree, 0) + 1
-            chosen.append(WeighedCase(case.item, exact=case.exact))
+            chosen.append(CachedScorer(case.item, exact=case.exact))
     return {name: _life(name, chosen) for name in (PARAMETERS if names is None else names)}
 
 
-def _life(name: str, cases: Sequence[WeighedCase]) -> Life:
+def _life(name: str, cases: Sequence[CachedScorer]) -> Life:
     if _moves(name, cases, Parameters()):
         return "alive"
     companions = {**dict(PARAMETERS[name].with_), **_companions(name)}
@@ -204,13 +204,13 @@ def _companions(name: str) -> dict[str, float]:
     return next((values for start, values in COMPANIONS if name.startswith(start)), {})
 
 
-def _moves(name: str, cases: Sequence[WeighedCase], base: Parameters) -> bool:
+def _moves(name: str, cases: Sequence[CachedScorer], base: Parameters) -> bool:
     item = PARAMETERS[name]
     ends = [base.changed({name: end}) for end in (item.low, item.high) if end != base[name]]
     return any(not np.array_equal(_order(case, base), _order(case, end)) for case in cases for end in ends)
 
 
-def _order(case: WeighedCase, parameters: Parameters) -> NDArray[np.intp]:
+def _order(case: CachedScorer, parameters: Parameters) -> NDArray[np.intp]:
     order: NDArray[np.intp] = np.argsort(-case.scores(parameters)[case.item.candidates], kind="stable")
     return order
 

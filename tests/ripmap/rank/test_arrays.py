@@ -12,7 +12,7 @@ from hal9.ripmap.postings.module_paths import Names, PathFinder
 from hal9.ripmap.records import Role
 from hal9.ripmap.storage.array_codec import pack, unpack
 from hal9.ripmap.storage.sparse import Lines, ascending, distinct, lines_of, numbered
-from hal9.ripmap.text.string_table import Vocabulary, code_of
+from hal9.ripmap.text.string_table import TermDictionary, code_of
 from hal9.ripmap.text.tokenize import identifier_parts, words
 from hal9.ripmap.text.word_positions import read_words
 
@@ -75,8 +75,8 @@ def test_words_of_a_text_stand_in_the_chunk_of_their_line(text: str, of_line: li
 
 def test_words_with_one_code_are_told_apart() -> None:
     assert code_of("plumless") == code_of("buckeroo")  # the classic collision of CRC-32
-    vocabulary = Vocabulary.of(["plumless", "graph", "buckeroo", ""])
-    again = Vocabulary.unpacked("v", unpack(pack(vocabulary.packed("v"))))
+    vocabulary = TermDictionary.of(["plumless", "graph", "buckeroo", ""])
+    again = TermDictionary.unpacked("v", unpack(pack(vocabulary.packed("v"))))
     for known in (vocabulary, again):
         assert [known[word] for word in ("plumless", "graph", "buckeroo", "")] == [0, 1, 2, 3]
         assert known.get("nothing", -7) == -7
@@ -129,7 +129,7 @@ def test_a_query_loads_neither_scipy_nor_the_extractor(tmp_path: Path) -> None:
         "index = mapper.index(root / 'tree')\n"
         "text = mapper.draw(index, mapper.ranking(index, Question('first')), MapOptions(tokens=200))\n"
         "assert 'first' in text\n"
-        "print(*[name for name in ('scipy', 'sqlite3', 'tree_sitter', 'hal9.errors') if name in sys.modules])\n"
+        "print(*[name for name in ('scipy', 'sqlite3', 'tree_sitter', 'hal9.errors.minds') if name in sys.modules])\n"
     )
     cold = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "tree_sitter" in cold.stdout and "scipy" not in cold.stdout

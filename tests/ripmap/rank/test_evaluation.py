@@ -9,7 +9,7 @@ from hal9.ripmap import Index
 from hal9.ripmap.evaluation.evaluation import Evaluator, RankingCase, is_candidate, prepare_cases, read_cases
 from hal9.ripmap.evaluation.issue_like import issue_like, script_like
 from hal9.ripmap.evaluation.metrics import accuracy_at, bootstrap_interval, mcnemar, ndcg_at, reciprocal_rank
-from hal9.ripmap.index.index_data import terrain_of
+from hal9.ripmap.index.index_data import index_data_of
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.query.task_query import parse_task
 from hal9.ripmap.ranking.presets import FEATURES, features_of, list_presets, load_preset, save_preset
@@ -144,7 +144,7 @@ def test_presets_of_the_repository_come_first_and_apply(tmp_path: Path, shop: In
     }
     (folder / "debugging.json").write_text(json.dumps(values))
     preset = load_preset("debugging", tmp_path)
-    features = features_of(terrain_of(shop))
+    features = features_of(index_data_of(shop))
     assert set(features) == set(FEATURES)
     chosen = preset.parameters_for(features)
     assert (chosen["words_k"], chosen["focus_decay"]) == (2.0, 0.75)

@@ -3,7 +3,7 @@
 import pytest
 
 from hal9.ripmap import Index
-from hal9.ripmap.index.index_data import terrain_of
+from hal9.ripmap.index.index_data import index_data_of
 from hal9.ripmap.query.task_query import parse_task
 from hal9.ripmap.ranking.mentions import named_files
 
@@ -11,7 +11,7 @@ TRACE = 'Fails\n```\nTraceback (most recent call last):\n  File "shop/storage.py
 
 
 def named(index: Index, task: str) -> dict[str, float]:
-    terrain = terrain_of(index)
+    terrain = index_data_of(index)
     found = named_files(terrain, parse_task(task))
     return {path: float(value) for path, value in zip(terrain.paths, found, strict=True) if value}
 

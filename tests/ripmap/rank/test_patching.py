@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hal9.ripmap import Index, open_index
-from hal9.ripmap.index.index_data import Terrain, build_terrain, terrain_of
+from hal9.ripmap.index.index_data import IndexData, build_terrain, index_data_of
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.postings import incremental as patching_module
 from hal9.ripmap.ranking.prepared_task import prepare
@@ -42,11 +42,11 @@ def edited(rng: np.random.Generator, text: str, number: int) -> str:
     return "\n".join(line for line in lines if rng.random() > 0.2) + "\n"
 
 
-def ranked(terrain: Terrain, task: str, changes: dict[str, float]) -> Ranking:
+def ranked(terrain: IndexData, task: str, changes: dict[str, float]) -> Ranking:
     return rank_case(prepare(terrain, Task(task)), Parameters(changes))
 
 
-def assert_alike(patched: Terrain, rebuilt: Terrain) -> None:
+def assert_alike(patched: IndexData, rebuilt: IndexData) -> None:
     mine, theirs = patched.lexicon, rebuilt.lexicon
     counts = [
         {
@@ -88,7 +88,7 @@ def test_edits_are_patched_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
     rng = np.random.default_rng(seed)
     root = write_tree(tmp_path / "shop")
     done = count_patches(monkeypatch)
-    terrain_of(open_index(root, settings(tmp_path)))
+    index_data_of(open_index(root, settings(tmp_path)))
     for step in range(6):
         for path in rng.choice(_SOURCES, size=int(rng.integers(1, 4)), replace=False):
             target = root / str(path)
@@ -96,20 +96,20 @@ def test_edits_are_patched_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
                 edited(rng, target.read_text(encoding="utf-8"), 10 * seed + step), encoding="utf-8"
             )
         index = open_index(root, settings(tmp_path))
-        assert_alike(terrain_of(index), build_terrain(index))
+        assert_alike(index_data_of(index), build_terrain(index))
     assert sum(done) >= 4
 
 
 def test_what_was_undone_is_as_before(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "shop")
-    before = terrain_of(open_index(root, settings(tmp_path)))
+    before = index_data_of(open_index(root, settings(tmp_path)))
     money = root / "shop/money.py"
     original = money.read_text(encoding="utf-8")
     money.write_text(original + "\n\ndef sparkle():\n    return glitter()\n", encoding="utf-8")
-    between = terrain_of(open_index(root, settings(tmp_path)))
+    between = index_data_of(open_index(root, settings(tmp_path)))
     assert ranked(between, "sparkle glitter", {}).paths[0] == "shop/money.py"
     money.write_text(original + "\n", encoding="utf-8")
-    after = terrain_of(open_index(root, settings(tmp_path)))
+    after = index_data_of(open_index(root, settings(tmp_path)))
     np.testing.assert_allclose(ranked(after, "sparkle glitter", {}).scores, 0.0)
     for task in TASKS[1:]:
         np.testing.assert_allclose(ranked(after, task, {}).scores, ranked(before, task, {}).scores, rtol=1e-9)
@@ -119,7 +119,7 @@ def test_what_was_undone_is_as_before(tmp_path: Path) -> None:
 def test_other_changes_join_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     root = write_tree(tmp_path / "shop")
     done = count_patches(monkeypatch)
-    terrain_of(open_index(root, settings(tmp_path)))
+    index_data_of(open_index(root, settings(tmp_path)))
     if change == "added":
         write_tree(root, {"shop/gifts.py": "def wrap():\n    return 1\n"})
     elif change == "removed":
@@ -127,5 +127,5 @@ def test_other_changes_join_all_files(tmp_path: Path, monkeypatch: pytest.Monkey
     else:
         (root / "shop/cache.py").write_text("# @generated\n" + FILES["shop/cache.py"])
     index: Index = open_index(root, settings(tmp_path))
-    assert_alike(terrain_of(index), build_terrain(index))
+    assert_alike(index_data_of(index), build_terrain(index))
     assert done == [False]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hal9.ripmap import Index
-from hal9.ripmap.index.index_data import build_terrain, terrain_of
+from hal9.ripmap.index.index_data import build_terrain, index_data_of
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.ranking.prepared_task import Case
 from hal9.ripmap.ranking.ranker import Task, prepare_task, rank, rank_case
@@ -102,7 +102,7 @@ def test_rankings_repeat_exactly(shop: Index) -> None:
 
 
 def test_the_cached_terrain_equals_a_new_one(shop: Index) -> None:
-    kept, made = terrain_of(shop), build_terrain(shop)
+    kept, made = index_data_of(shop), build_terrain(shop)
     assert kept.paths == made.paths
     assert np.array_equal(kept.imports.indices, made.imports.indices)
     assert np.array_equal(kept.imports.data, made.imports.data)
@@ -111,7 +111,7 @@ def test_the_cached_terrain_equals_a_new_one(shop: Index) -> None:
 
 
 def test_relative_imports_and_reexports_reach_the_definition(shop: Index) -> None:
-    terrain = terrain_of(shop)
+    terrain = index_data_of(shop)
     views, orders = shop.position("shop/web/views.py"), shop.position("shop/orders.py")
     money = shop.position("shop/money.py")
     links = [
