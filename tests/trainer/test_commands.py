@@ -107,7 +107,7 @@ def run_process(
 ) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", **extra}
-    code = f"from hal9.trainer.{program} import main; main()"
+    code = f"from hal9.trainer.cli.{program} import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,
@@ -125,11 +125,11 @@ def episodes(path: Path) -> list[dict[str, Any]]:
 
 def test_kill_9_at_an_episode_loses_nothing(here: Path) -> None:
     arguments = ["--reason", "--agent", INNER, "--episodes", "4", "--no-test"]
-    killed = run_process("cli", *arguments, "--run-name", "broken", folder=here, DIE_AT_CALL="3")
+    killed = run_process("main", *arguments, "--run-name", "broken", folder=here, DIE_AT_CALL="3")
     assert killed.returncode == -9
     record = here / "training/runs/broken/scratchpad.json"
     assert len(Scratchpad.load(record).entries) == 2
-    resumed = run_process("cli", *arguments, "--run-name", "broken", "--resume", folder=here)
+    resumed = run_process("main", *arguments, "--run-name", "broken", "--resume", folder=here)
     assert resumed.returncode == 0, resumed.stderr
     train(*arguments, "--run-name", "whole")
     assert episodes(record) == episodes(here / "training/runs/whole/scratchpad.json")
@@ -151,9 +151,9 @@ def test_an_outer_run_survives_kill_9_and_reports_honestly(here: Path) -> None:
         OUTER,
         "--no-test",
     ]
-    killed = run_process("cli_outer", *arguments, folder=here, DIE_AT_CALL="7")
+    killed = run_process("outer", *arguments, folder=here, DIE_AT_CALL="7")
     assert killed.returncode == -9
-    resumed = run_process("cli_outer", *arguments, "--resume", folder=here)
+    resumed = run_process("outer", *arguments, "--resume", folder=here)
     assert resumed.returncode == 0, resumed.stderr
     folder = here / "training-outer" / "runs" / "my_l2"
     results = json.loads((folder / "results.json").read_text())
@@ -248,7 +248,7 @@ def test_another_runs_settings_are_refused_on_resume(here: Path) -> None:
 
 
 def test_errors_are_one_sentence_and_an_exit_code(here: Path) -> None:
-    done = run_process("cli", "--show", "nothing", folder=here)
+    done = run_process("main", "--show", "nothing", folder=here)
     assert done.returncode == 3
     assert done.stderr == "error: There is no run 'nothing' in training/runs (known: none).\n"
 
