@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hal9.cli.common import console, home_of, json_option, print_json, run
-from hal9.cli.feedback import ask_daemon, show_answer
+from hal9.cli.learning.feedback import ask_daemon, show_answer
 
 if TYPE_CHECKING:
     from hal9.memory import MemoryStore
@@ -44,7 +44,7 @@ def patterns(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json([_pattern(one) for one in found])
     elif found:
-        from hal9.cli.render_learning import pattern_lines
+        from hal9.cli.learning.render_learning import pattern_lines
 
         for line in pattern_lines(found):
             console().print(line)
@@ -104,7 +104,7 @@ def show_pattern(ctx: click.Context, pattern_id: int, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    from hal9.cli.render_learning import pattern_panel
+    from hal9.cli.learning.render_learning import pattern_panel
 
     console().print(pattern_panel(found))
 

@@ -55,7 +55,7 @@ def submit(ctx: click.Context, /, objective: str | None, wait: bool, as_json: bo
             if not wait:
                 return await cluster.task(task_id)
             if not as_json:
-                from hal9.cli.live import follow
+                from hal9.cli.tasks.live import follow
 
                 await follow(cluster, task_id)
             return await cluster.wait(task_id)
@@ -81,7 +81,7 @@ def _finish(task: "TaskRow", *, as_json: bool) -> int:
     if as_json:
         _print_task(task)
     else:
-        from hal9.cli.render import answer_panel
+        from hal9.cli.tasks.render import answer_panel
 
         console().print(answer_panel(task))
     return 0 if task.state == "done" else TASK_FAILED
@@ -105,7 +105,7 @@ def tasks(ctx: click.Context, limit: int, state: Any, as_json: bool) -> None:
 
         print_json([task_as_json(task) for task in rows])
     elif rows:
-        from hal9.cli.render import task_table
+        from hal9.cli.tasks.render import task_table
 
         console().print(task_table(rows))
     else:
@@ -127,7 +127,7 @@ def show(ctx: click.Context, task_id: str, as_json: bool) -> None:
     if as_json:
         _print_task(task)
         return
-    from hal9.cli.render import answer_panel, task_line
+    from hal9.cli.tasks.render import answer_panel, task_line
 
     out = console()
     out.print(task_line(task))
@@ -154,7 +154,7 @@ def trace(ctx: click.Context, task_id: str, svg: Path | None, as_json: bool) -> 
     if as_json:
         print_json([step.model_dump(mode="json") for step in steps])
         return
-    from hal9.cli.render import save_svg, trace_tree
+    from hal9.cli.tasks.render import save_svg, trace_tree
 
     tree = trace_tree(task, steps)
     console().print(tree)
@@ -167,7 +167,7 @@ def trace(ctx: click.Context, task_id: str, svg: Path | None, as_json: bool) -> 
 @click.pass_context
 def watch(ctx: click.Context, task_id: str | None) -> int:
     """Follow a task until it ends, or (without TASK_ID) everything the cluster does."""
-    from hal9.cli.live import follow, follow_all
+    from hal9.cli.tasks.live import follow, follow_all
 
     if task_id is None:
         from hal9.cli.common import home_of

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
-from hal9.cli.feedback import ask_daemon, show_answer
-from hal9.cli.memory import open_store
-from hal9.cli.report import report
+from hal9.cli.learning.feedback import ask_daemon, show_answer
+from hal9.cli.learning.memory import open_store
+from hal9.cli.learning.report import report
 
 __all__ = ["approvals", "approve", "deny", "diff", "learning", "ledger", "rollback"]
 
@@ -35,7 +35,7 @@ def ledger(ctx: click.Context, neuron: str | None, kinds: tuple[str, ...], limit
     if as_json:
         print_json([change_as_json(change) for change in rows])
     elif rows:
-        from hal9.cli.render_learning import ledger_lines
+        from hal9.cli.learning.render_learning import ledger_lines
 
         for line in ledger_lines(rows):
             console().print(line)
@@ -124,7 +124,7 @@ def approvals(ctx: click.Context, as_json: bool) -> None:
         return
     if not rows:
         click.echo("nothing waits for approval.")
-    from hal9.cli.render_learning import approval_panel
+    from hal9.cli.learning.render_learning import approval_panel
 
     for change in rows:
         console().print(approval_panel(change))
@@ -176,7 +176,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    from hal9.cli.render_learning import status_lines
+    from hal9.cli.learning.render_learning import status_lines
 
     for line in status_lines(found):
         console().print(line)

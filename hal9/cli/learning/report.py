@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from hal9.cli.common import home_of, json_option, print_json
-from hal9.cli.memory import open_store
+from hal9.cli.learning.memory import open_store
 
 __all__ = ["report"]
 

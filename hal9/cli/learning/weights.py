@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hal9.cli.common import console, home_of, json_option, print_json
-from hal9.cli.memory import open_store
+from hal9.cli.learning.memory import open_store
 
 if TYPE_CHECKING:
     from hal9.learning.routing.weights import Edge, WeightStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 
 from hal9.cli.common import console
-from hal9.cli.render import event_line, trace_tree
+from hal9.cli.tasks.render import event_line, trace_tree
 from hal9.cluster.live import live_events
 from hal9.errors.base import BusError
 from hal9.errors.cluster import DaemonNotRunning

@@ -114,6 +114,6 @@ def why(ctx: click.Context, task_id: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    from hal9.cli.render_learning import why_tree
+    from hal9.cli.learning.render_learning import why_tree
 
     console().print(why_tree(found))

@@ -1,0 +1,1 @@
+"""Commands about the cluster, its home, its neurons and its models."""

@@ -1,0 +1,1 @@
+"""Commands about what was learned, and how that is drawn."""
