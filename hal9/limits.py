@@ -23,10 +23,10 @@ from hal9.clock import Clock, SystemClock
 from hal9.database import atomic, open_database
 from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
 
-__all__ = ["BudgetStore", "Kind", "Limit", "Reservation", "Scope", "Spend", "Standing"]
+__all__ = ["BudgetStore", "Kind", "Limit", "LimitPeriod", "LimitUsage", "Reservation", "Spend"]
 
 Kind = Literal["tokens", "usd", "seconds", "calls"]
-Scope = Literal["task", "hour", "day"]
+LimitPeriod = Literal["task", "hour", "day"]
 
 _WINDOW_SECONDS: dict[str, float] = {"hour": 3600.0, "day": 86400.0}
 _KEEP_SECONDS = 2 * 86400.0
@@ -48,7 +48,7 @@ class Limit:
     """At most `value` of `kind` in `scope` (any one task, any 60 minutes, any 24 hours)."""
 
     kind: Kind
-    scope: Scope
+    scope: LimitPeriod
     value: float
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class Limit:
         Raises:
             ValueError: unknown kind or scope, or a value that is negative or not finite.
         """
-        if self.kind not in get_args(Kind) or self.scope not in get_args(Scope):
+        if self.kind not in get_args(Kind) or self.scope not in get_args(LimitPeriod):
             raise ValueError(f"no such limit: {self.kind} per {self.scope}")
         if not (math.isfinite(self.value) and self.value >= 0):
             raise ValueError(f"a limit must be finite and at least 0, not {self.value}")
@@ -85,7 +85,7 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class LimitUsage:
     """How one limit stands. `task_id` is set for limits per task."""
 
     limit: Limit
@@ -288,7 +288,7 @@ class BudgetStore:
         ).fetchone()
         return _spend_of(row)
 
-    def standings(self, task_id: str | None = None) -> tuple[Standing, ...]:
+    def standings(self, task_id: str | None = None) -> tuple[LimitUsage, ...]:
         """How every limit stands; limits per task only when a task is named."""
         found = []
         with atomic(self._connection) as connection:
@@ -299,7 +299,7 @@ class BudgetStore:
                 spent, reserved = self._used(connection, limit, task_id or "", now)
                 scale = _UNITS[limit.kind]
                 found.append(
-                    Standing(
+                    LimitUsage(
                         limit=limit,
                         spent=spent / scale,
                         reserved=reserved / scale,

@@ -194,8 +194,8 @@ def test_an_open_call_counts_however_long_it_runs(tmp_path: Path) -> None:
 
 _CHILD = textwrap.dedent("""
     import os, sys
-    from hal9.limits import BudgetBook, Limit
-    book = BudgetBook(sys.argv[1])
+    from hal9.limits import BudgetStore, Limit
+    book = BudgetStore(sys.argv[1])
     book.reserve("dead", "t", tokens=60, usd=0.5, seconds=9)
     print("reserved", flush=True)
     sys.stdin.read()
@@ -226,11 +226,11 @@ def test_a_process_killed_between_reserve_and_settle_is_charged_in_full(tmp_path
 _RACER = textwrap.dedent("""
     import random, sys
     from hal9.errors.limits import LimitExceeded
-    from hal9.limits import BudgetBook, Limit, Spend
+    from hal9.limits import BudgetStore, Limit, Spend
     path, name, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
     chance = random.Random(seed)
     limits = [Limit(kind="tokens", scope="day", value=1000), Limit(kind="usd", scope="task", value=1.0)]
-    with BudgetBook(path, limits) as book:
+    with BudgetStore(path, limits) as book:
         for number in range(60):
             tokens = chance.randint(1, 60)
             try:

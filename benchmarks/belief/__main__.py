@@ -19,9 +19,9 @@ import numpy as np
 import scipy
 from scipy import stats
 
-from hal9.belief import Bench, Config, ConfigSpace, LocalHost, Policy, Population
-from hal9.belief.landscapes import Landscape, RandomMutation, greedy, peaks, rugged
+from hal9.belief import Config, ConfigSpace, LocalHost, Policy, Population, TurnContext
 from hal9.belief.pictures import draw_genealogy, draw_scores
+from hal9.belief.synthetic_problems import RandomMutation, SyntheticProblem, greedy, peaks, rugged
 
 BATCHES = (6, 12, 18, 60)
 POLICY = Policy(patience=10**6, trips=50)
@@ -29,9 +29,9 @@ POLICY = Policy(patience=10**6, trips=50)
 
 
 async def population_on(
-    land: Landscape, seed: int, budget: int, policy: Policy
+    land: SyntheticProblem, seed: int, budget: int, policy: Policy
 ) -> tuple[Population[Config, Any], Any]:
-    bench = Bench(space=ConfigSpace(), evaluator=land, policy=policy, proposer=RandomMutation())
+    bench = TurnContext(space=ConfigSpace(), evaluator=land, policy=policy, proposer=RandomMutation())
     population = Population(
         bench.space, land.items, LocalHost(bench), policy=policy, seed=seed, budget=budget
     )

@@ -23,7 +23,7 @@ from benchmarks.learning.arms import ARMS, Arm, make_home
 from benchmarks.learning.stream import RECURRING, StreamTask, build
 from benchmarks.report import RESULTS, table, write
 from hal9.cluster import Cluster, Daemon, Home, connect
-from hal9.memory import Recall, Scope, SolvedExample
+from hal9.memory import MemoryScope, Recall, SolvedExample
 from hal9.neurons import NeuronServices
 
 
@@ -60,7 +60,7 @@ def oracle(stream: list[StreamTask]) -> OracleRecaller:
                 example=SolvedExample(task=example.objective, answer=answer),
                 mitigation_id=0,
                 pattern_id=None,
-                scope=Scope(),
+                scope=MemoryScope(),
                 source="user",
                 score=1.0,
                 similarity=None,

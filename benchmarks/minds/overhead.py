@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hal9.limits import BudgetStore, Kind, Limit, Scope, Spend
+from hal9.limits import BudgetStore, Kind, Limit, LimitPeriod, Spend
 from hal9.minds import Endpoint, LiteLLMMind, Message, MindSettings, OpenAIMind, Price, Request, open_mind
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -97,7 +97,7 @@ async def clients(url: str, calls: int, folder: Path) -> dict[str, float]:
 def books(rounds: int, folder: Path) -> dict[str, float]:
     """Pairs a second by the median of rounds of 20, taken in turns."""
     kinds: tuple[Kind, ...] = ("tokens", "usd")
-    scopes: tuple[Scope, ...] = ("task", "hour", "day")
+    scopes: tuple[LimitPeriod, ...] = ("task", "hour", "day")
     limits = [Limit(kind=kind, scope=scope, value=1e9) for kind in kinds for scope in scopes]
     raw = sqlite3.connect(folder / "raw.db", isolation_level=None)
     raw.execute("PRAGMA journal_mode=WAL")

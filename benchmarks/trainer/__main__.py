@@ -26,8 +26,8 @@ from hal9.trainer.evaluation.corpus import localization_corpus
 from hal9.trainer.inner.baseline import BaselineSettings, run_baseline
 from hal9.trainer.inner.loop import InnerLoop, InnerSettings
 from hal9.trainer.protocol import shipped_promptgram
-from hal9.trainer.record.run_log import Scratchpad
-from hal9.trainer.record.runs import Ground, compare_on
+from hal9.trainer.record.run_log import RunLog
+from hal9.trainer.record.runs import EvaluationData, compare_on
 
 RUNS = Path(__file__).parents[1] / "results" / "trainer-runs"
 STRATEGIES = ("random", "lhs", "tpe", "cmaes", "steps")
@@ -36,12 +36,12 @@ _SHAKEN = 6
 _SURE = 0.05
 
 
-def opened(name: str, kind: str, settings: dict[str, Any]) -> Scratchpad:
+def opened(name: str, kind: str, settings: dict[str, Any]) -> RunLog:
     path = RUNS / name / "scratchpad.json"
-    return Scratchpad.load(path) if path.is_file() else Scratchpad.create(path, kind, settings)
+    return RunLog.load(path) if path.is_file() else RunLog.create(path, kind, settings)
 
 
-def start_of(args: argparse.Namespace, ground: Ground, seed: int) -> Parameters:
+def start_of(args: argparse.Namespace, ground: EvaluationData, seed: int) -> Parameters:
     """Where the runs of a seed begin: the defaults, or the defaults with some parameters put anywhere."""
     if args.start == "defaults":
         return Parameters()
@@ -66,7 +66,7 @@ def evaluations(entries: list[dict[str, Any]]) -> int:
 
 def run(args: argparse.Namespace) -> None:
     ends = time.monotonic() + args.seconds
-    ground = Ground(localization_corpus(), args.space)
+    ground = EvaluationData(localization_corpus(), args.space)
 
     def over() -> bool:
         return bool(time.monotonic() > ends)
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     print("complete" if complete else "more slices are needed")
 
 
-async def mind_run(ground: Ground, spec: str, seed: int, args: argparse.Namespace, over: Any) -> bool:
+async def mind_run(ground: EvaluationData, spec: str, seed: int, args: argparse.Namespace, over: Any) -> bool:
     name = named(args, spec, seed)
     pad = opened(name, "inner", {"mind": spec, "seed": seed, "space": args.space})
     if evaluations(pad.entries) >= args.budget:
@@ -112,7 +112,7 @@ async def mind_run(ground: Ground, spec: str, seed: int, args: argparse.Namespac
     return done.evaluations >= int(args.budget)
 
 
-def until(pad: Scratchpad, point: int) -> list[dict[str, Any]] | None:
+def until(pad: RunLog, point: int) -> list[dict[str, Any]] | None:
     """The entries of the first `point` evaluations; None while the run is shorter."""
     if pad.kind == "strategy":
         return pad.entries[:point] if len(pad.entries) >= point else None
@@ -123,12 +123,12 @@ def until(pad: Scratchpad, point: int) -> list[dict[str, Any]] | None:
 
 
 def table(args: argparse.Namespace) -> None:
-    ground = Ground(localization_corpus(), args.space)
+    ground = EvaluationData(localization_corpus(), args.space)
     figures: dict[str, Any] = {"space": args.space, "size": len(ground.space.names)}
-    grouped: dict[str, list[Scratchpad]] = {}
+    grouped: dict[str, list[RunLog]] = {}
     for path in sorted(RUNS.glob(f"{prefix(args)}-*/scratchpad.json")):
         grouped.setdefault(path.parent.name.removeprefix(f"{prefix(args)}-").rpartition("-")[0], []).append(
-            Scratchpad.load(path)
+            RunLog.load(path)
         )
     default = {name: ground.split(name).evaluate().score for name in ("train", "validation", "late")}
     figures["default"] = default
@@ -176,7 +176,7 @@ def _show(title: str, rows: list[list[str]]) -> None:
 
 
 def _row(
-    args: argparse.Namespace, ground: Ground, pads: list[Scratchpad], point: int
+    args: argparse.Namespace, ground: EvaluationData, pads: list[RunLog], point: int
 ) -> dict[str, Any] | None:
     long = [(pad, entries) for pad in pads if (entries := until(pad, point)) is not None]
     if not long:

@@ -9,19 +9,18 @@ outcome.reason, outcome.winner.belief, population.log
 
 from hal9.belief.evidence import Evaluator, Evidence, Paired, Proposer, sign_test
 from hal9.belief.genealogy import Birth, Genealogy, LogEntry
+from hal9.belief.message_writer import TurnContext
 from hal9.belief.node import NodeState
-from hal9.belief.outcome import Outcome, Standing
+from hal9.belief.outcome import Outcome, RankedNode
 from hal9.belief.policy import Policy, StopReason
 from hal9.belief.population import Population
 from hal9.belief.signals import Signal
 from hal9.belief.space import BeliefSpace, Choice, Config, ConfigSpace, PromptgramSpace
-from hal9.belief.speaker import Bench
 from hal9.belief.transport import LocalHost, NodeHost, PipeHost, ReplayHost, answer_line, serve_lines
 from hal9.belief.turn import TurnReply, TurnRequest, take_turn
 
 __all__ = [
     "BeliefSpace",
-    "Bench",
     "Birth",
     "Choice",
     "Config",
@@ -40,10 +39,11 @@ __all__ = [
     "Population",
     "PromptgramSpace",
     "Proposer",
+    "RankedNode",
     "ReplayHost",
     "Signal",
-    "Standing",
     "StopReason",
+    "TurnContext",
     "TurnReply",
     "TurnRequest",
     "answer_line",

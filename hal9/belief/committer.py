@@ -7,11 +7,11 @@ from typing import Any, Generic, TypeVar
 
 from hal9.belief.evidence import Evidence
 from hal9.belief.genealogy import Birth, End, Genealogy, LogEntry
+from hal9.belief.message_writer import POPULATION
 from hal9.belief.node import NodeState
 from hal9.belief.policy import Policy
 from hal9.belief.signals import Signal
 from hal9.belief.space import BeliefSpace
-from hal9.belief.speaker import POPULATION
 from hal9.errors.belief import BeliefMergeConflict
 
 __all__ = ["Committer"]

@@ -6,13 +6,13 @@ from typing import Generic, TypeVar
 
 from hal9.belief.policy import StopReason
 
-__all__ = ["Outcome", "Standing"]
+__all__ = ["Outcome", "RankedNode"]
 
 B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing(Generic[B]):
+class RankedNode(Generic[B]):
     """A node at the end: its belief, the items it answers for, its mean score on all items and on its own.
 
     `measured` tells how many of all items `score` rests on.
@@ -32,7 +32,7 @@ class Outcome(Generic[B]):
     """How a run ended; `standings` hold the living nodes, the best single belief first."""
 
     reason: StopReason
-    standings: tuple[Standing[B], ...]
+    standings: tuple[RankedNode[B], ...]
     spent: int
     steps: int
 
@@ -42,6 +42,6 @@ class Outcome(Generic[B]):
         return self.reason == "equilibrium"
 
     @property
-    def winner(self) -> Standing[B]:
+    def winner(self) -> RankedNode[B]:
         """The best single belief."""
         return self.standings[0]

@@ -16,12 +16,12 @@ import numpy as np
 
 from hal9.belief.committer import Committer
 from hal9.belief.genealogy import Birth, LogEntry
+from hal9.belief.message_writer import POPULATION
 from hal9.belief.node import NodeState, Role
-from hal9.belief.outcome import Outcome, Standing
+from hal9.belief.outcome import Outcome, RankedNode
 from hal9.belief.policy import Policy, StopReason
 from hal9.belief.signals import Signal
 from hal9.belief.space import BeliefSpace
-from hal9.belief.speaker import POPULATION
 from hal9.belief.transport import NodeHost, reply_to_json
 from hal9.belief.turn import TurnReply, TurnRequest
 from hal9.errors.base import Hal9Error
@@ -317,7 +317,7 @@ class Population(Committer[B, E], Generic[B, E]):
             state = self.nodes[node]
             belief, _, evidence = state.standing
             standings.append(
-                Standing(
+                RankedNode(
                     node=node,
                     belief=self.space.decode(belief),
                     niche=tuple(state.niche),

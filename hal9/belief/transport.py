@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from hal9.belief.message_writer import TurnContext
 from hal9.belief.node import NodeState
 from hal9.belief.signals import Signal
-from hal9.belief.speaker import Bench
 from hal9.belief.turn import TurnReply, TurnRequest, take_turn
 from hal9.errors.belief import BeliefSignalInvalid, NodeHostFailed, ReplayDiverged
 
@@ -50,7 +50,7 @@ class NodeHost(Protocol):
 class LocalHost(Generic[B, E]):
     """Turns in this process."""
 
-    def __init__(self, bench: Bench[B, E]) -> None:
+    def __init__(self, bench: TurnContext[B, E]) -> None:
         self.bench = bench
 
     async def turn(self, request: TurnRequest) -> TurnReply:
@@ -137,7 +137,7 @@ class ReplayHost:
         return reply_from_json(found[1])
 
 
-async def answer_line(line: str | bytes, bench: Bench[B, E]) -> str:
+async def answer_line(line: str | bytes, bench: TurnContext[B, E]) -> str:
     """One request line in, one reply line out: what any wire does on the far side."""
     try:
         request = request_from_json(json.loads(line))
@@ -146,7 +146,7 @@ async def answer_line(line: str | bytes, bench: Bench[B, E]) -> str:
     return json.dumps(reply_to_json(await take_turn(request, bench)))
 
 
-async def serve_lines(bench: Bench[B, E], reader: Any, writer: Any) -> None:
+async def serve_lines(bench: TurnContext[B, E], reader: Any, writer: Any) -> None:
     """Answer requests from a binary file object until it ends."""
     while line := await asyncio.to_thread(reader.readline):
         writer.write((await answer_line(line, bench)).encode() + b"\n")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from hal9.belief.evidence import Evidence, Paired
+from hal9.belief.message_writer import POPULATION, MessageWriter, TurnContext
 from hal9.belief.node import Idea, NodeState
 from hal9.belief.race import Judge, Race
 from hal9.belief.signals import KINDS, Signal
-from hal9.belief.speaker import POPULATION, Bench, Speaker
 from hal9.errors.belief import BeliefEditRefused
 
 __all__ = ["TurnReply", "TurnRequest", "take_turn"]
@@ -44,7 +44,7 @@ class TurnReply:
     trial: tuple[str, str, float] | None = None
 
 
-async def take_turn(request: TurnRequest, bench: Bench[B, E]) -> TurnReply:
+async def take_turn(request: TurnRequest, bench: TurnContext[B, E]) -> TurnReply:
     """Run one turn on a copy of the state."""
     state = request.state.copy()
     judge = Judge(bench.evaluator, bench.policy, request.allowance, state.draws)
@@ -56,7 +56,7 @@ async def take_turn(request: TurnRequest, bench: Bench[B, E]) -> TurnReply:
 
 
 @dataclass(slots=True)
-class _Turn(Speaker[B, E], Generic[B, E]):
+class _Turn(MessageWriter[B, E], Generic[B, E]):
     judge: Judge[B]
     neighbours: tuple[str, ...]
     seed: int

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hal9.belief import Bench
+from hal9.belief import TurnContext
 from hal9.belief.transport import answer_line, reply_from_json, request_to_json
 from hal9.belief.turn import TurnReply, TurnRequest
 from hal9.bus import BrokerAddress, Courier, CourierSettings, Failure, MqttBus, Outcome
@@ -205,7 +205,7 @@ class BusHost:
 
 
 async def serve_turns(
-    bench: Bench[B, E],
+    bench: TurnContext[B, E],
     address: BrokerAddress,
     *,
     name: str,
@@ -261,7 +261,7 @@ async def serve_turns(
                 await asyncio.Event().wait()
 
 
-async def _turn(task: TaskPayload, bench: Bench[B, E], name: str) -> ResultPayload:
+async def _turn(task: TaskPayload, bench: TurnContext[B, E], name: str) -> ResultPayload:
     line = next((file.content for file in task.files if file.path == _FILE), None)
     if line is None:
         return _refused(f"the task carries no {_FILE}", name)

@@ -14,16 +14,16 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from hal9.clock import Clock, SystemClock
-from hal9.cluster.book import new_task
 from hal9.cluster.home import Home, find_home
 from hal9.cluster.process import read_status
+from hal9.cluster.scheduler import new_task
 from hal9.cluster.workloads import NEURONS, usual_timeout, workload_options
 from hal9.database import atomic, open_database
 from hal9.errors.cluster import TaskFinished, TaskInvalid, TaskUnknown
 from hal9.journal import MIGRATIONS, tasks
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState
 from hal9.settings import Settings
-from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, Scope, StepRecord, TaskPayload
+from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, StepRecord, TaskPayload, TaskScope
 
 __all__ = ["Cluster", "Submission", "connect", "task_as_json"]
 
@@ -51,7 +51,7 @@ class Submission:
     budget_tokens: int | None = None
     budget_usd: float | None = None
     timeout_seconds: float | None = None
-    scope: Scope | None = None
+    scope: TaskScope | None = None
     workload: str = "neurons"
     labels: dict[str, str] | None = None
 
@@ -230,7 +230,7 @@ class Cluster:
             workspace=str(workspace) if workspace else None,
             targets=targets,
             files=files,
-            scope=submission.scope or Scope(workspace=str(workspace or "")),
+            scope=submission.scope or TaskScope(workspace=str(workspace or "")),
             grant=Grant(tokens=submission.budget_tokens, usd=submission.budget_usd),
             labels=submission.labels or {},
         )

@@ -26,12 +26,12 @@ from hal9.bus import (
     viewer_user,
 )
 from hal9.clock import Clock, SystemClock
-from hal9.cluster.book import BOOK, TaskScheduler
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
 from hal9.cluster.learning import REQUESTS, LearningService, ask_to_learn
 from hal9.cluster.mapping import RipmapCartographer
 from hal9.cluster.routing import LearnedRouter, Routing
+from hal9.cluster.scheduler import BOOK, TaskScheduler
 from hal9.cluster.thinking import MindPool, budget_limits, resolve_spec
 from hal9.cluster.workloads import WorkloadRunner
 from hal9.errors.base import ConfigError

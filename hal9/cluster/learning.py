@@ -13,9 +13,9 @@ from typing import Any, Self
 
 from hal9.bus import Courier, Outcome
 from hal9.clock import Clock
-from hal9.cluster.book import BOOK
 from hal9.cluster.home import Home
-from hal9.cluster.rehearsal import TaskReplayer
+from hal9.cluster.replayer import TaskReplayer
+from hal9.cluster.scheduler import BOOK
 from hal9.cluster.thinking import MindPool
 from hal9.errors.base import Hal9Error
 from hal9.errors.memory import EmbedderUnavailable
@@ -47,7 +47,7 @@ from hal9.memory import (
 from hal9.minds.protocol import Reply, Request
 from hal9.neurons import CallContext, NeuronDefinition
 from hal9.settings import Settings
-from hal9.signals import ErrorGradient, Scope, Signal, StepRecord
+from hal9.signals import ErrorGradient, Signal, StepRecord, TaskScope
 
 __all__ = ["REQUESTS", "LearningService", "ask_to_learn", "choose_embedder"]
 
@@ -201,7 +201,7 @@ class LearningService:
 
     # --- what neurons use ---------------------------------------------------------------------------
 
-    async def recall(self, objective: str, *, scope: Scope, neuron: str, layer: int) -> Recall | None:
+    async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
         """One memory or none; layers above implementation get the rule without the solved example."""
         memory = self._settings().memory
         if memory.recall_limit == 0:

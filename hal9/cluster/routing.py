@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from hal9.clock import Clock
-from hal9.cluster.book import BOOK
 from hal9.cluster.home import Home
+from hal9.cluster.scheduler import BOOK
 from hal9.errors.base import Hal9Error
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TERMINAL, TaskRow

@@ -16,7 +16,7 @@ from hal9.minds.local import LocalSettings
 from hal9.minds.prices import Price
 from hal9.minds.protocol import Mind, OnToken, Reply, Request
 from hal9.minds.retries import RetryPolicy
-from hal9.neurons.seams import CallContext
+from hal9.neurons.interfaces import CallContext
 from hal9.settings import CapSettings, MindSettings, Settings
 from hal9.signals import Grant
 

@@ -19,8 +19,8 @@ import yaml
 
 from hal9.bus import Courier
 from hal9.clock import Clock
-from hal9.cluster.book import BOOK
 from hal9.cluster.home import Home
+from hal9.cluster.scheduler import BOOK
 from hal9.errors.cluster import TaskInvalid
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TaskRow

@@ -25,11 +25,11 @@ from hal9.learning.routing.restore import weights_document
 from hal9.learning.state.ledger import Change, Ledger
 from hal9.learning.state.prompts import PromptStore
 from hal9.memory import (
+    MemoryScope,
     MemoryStore,
     NewMitigation,
     PatternStore,
     RuleStore,
-    Scope,
     SolvedExample,
 )
 from hal9.promptgram import Promptgram, token_distance
@@ -198,7 +198,7 @@ def _mitigation(entry: dict[str, Any], origin: str, file: str) -> NewMitigation:
         example = entry["example"]
         return NewMitigation(
             rule=str(entry["rule"]),
-            scope=Scope(*[str(part) for part in entry["scope"]]),
+            scope=MemoryScope(*[str(part) for part in entry["scope"]]),
             source="pack",
             trusted_by=origin,
             example=None if example is None else SolvedExample(str(example[0]), str(example[1])),

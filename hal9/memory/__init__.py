@@ -24,6 +24,7 @@ from hal9.memory.records import (
     KINDS,
     Kind,
     Memory,
+    MemoryScope,
     Mitigation,
     MitigationSource,
     MitigationState,
@@ -32,7 +33,6 @@ from hal9.memory.records import (
     Occurrence,
     Outcome,
     Pattern,
-    Scope,
     SolvedExample,
 )
 from hal9.memory.retrieval.recall import Recall, RecallPolicy, recall, recall_many
@@ -66,6 +66,7 @@ __all__ = [
     "ImportReport",
     "Kind",
     "Memory",
+    "MemoryScope",
     "MemoryStore",
     "Mitigation",
     "MitigationPolicy",
@@ -85,7 +86,6 @@ __all__ = [
     "Recall",
     "RecallPolicy",
     "RuleStore",
-    "Scope",
     "SearchFilter",
     "SleepPolicy",
     "SleepReport",

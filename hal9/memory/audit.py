@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hal9.errors.database import DatabaseDamaged
-from hal9.memory.records import Scope, SolvedExample
+from hal9.memory.records import MemoryScope, SolvedExample
 from hal9.memory.rules.rules import RuleStore, mitigation_hash
 from hal9.memory.store.store import MemoryStore, content_hash
 
@@ -171,7 +171,7 @@ def _tampered_mitigations(connection: sqlite3.Connection) -> list[int]:
         example = None
         if row["example_task"] is not None and row["example_answer"] is not None:
             example = SolvedExample(row["example_task"], row["example_answer"])
-        scope = Scope(row["workspace"], row["module"], row["task_family"])
+        scope = MemoryScope(row["workspace"], row["module"], row["task_family"])
         adds_up = (
             row["tried"] == row["helped"] + row["failed"] + row["hurt"]
             and min(row["helped"], row["failed"], row["hurt"], row["unjudged"]) >= 0

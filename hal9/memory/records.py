@@ -11,6 +11,7 @@ __all__ = [
     "KINDS",
     "Kind",
     "Memory",
+    "MemoryScope",
     "Mitigation",
     "MitigationSource",
     "MitigationState",
@@ -19,7 +20,6 @@ __all__ = [
     "Occurrence",
     "Outcome",
     "Pattern",
-    "Scope",
     "SolvedExample",
     "clean_text",
     "defused",
@@ -49,14 +49,14 @@ def defused(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Scope:
+class MemoryScope:
     """Where a memory holds: compared field by field, exactly, in code, before any similarity."""
 
     workspace: str = ""
     module: str = ""
     task_family: str = ""
 
-    def covers(self, task: "Scope") -> bool:
+    def covers(self, task: "MemoryScope") -> bool:
         """Whether a memory with this scope may be shown to a task with scope `task`.
 
         A field covers an equal field, or anything when it is ``"*"``. A memory that names neither a module
@@ -71,9 +71,9 @@ class Scope:
         )
         return all(mine in (ANY, other) for mine, other in pairs)
 
-    def cleaned(self) -> "Scope":
+    def cleaned(self) -> "MemoryScope":
         """The same scope with storable text."""
-        return Scope(clean_text(self.workspace), clean_text(self.module), clean_text(self.task_family))
+        return MemoryScope(clean_text(self.workspace), clean_text(self.module), clean_text(self.task_family))
 
     def label(self) -> str:
         """For people: ``workspace/module/family`` with dashes for what is not named."""
@@ -88,7 +88,7 @@ class NewMemory:
     content: str
     neuron: str = ""
     layer: int = 0
-    scope: Scope = Scope()
+    scope: MemoryScope = MemoryScope()
     importance: float = 0.5
     task_id: str = ""
     source: str = ""
@@ -104,7 +104,7 @@ class Memory:
     content: str
     neuron: str
     layer: int
-    scope: Scope
+    scope: MemoryScope
     importance: float
     task_id: str
     source: str
@@ -137,7 +137,7 @@ class NewMitigation:
     """
 
     rule: str
-    scope: Scope
+    scope: MemoryScope
     source: MitigationSource
     trusted_by: str
     example: SolvedExample | None = None
@@ -156,7 +156,7 @@ class Mitigation:
     id: int
     rule: str
     example: SolvedExample | None
-    scope: Scope
+    scope: MemoryScope
     source: MitigationSource
     trusted_by: str
     pattern_id: int | None
@@ -181,7 +181,7 @@ class Occurrence:
     text: str
     neuron: str = ""
     layer: int = 0
-    scope: Scope = Scope()
+    scope: MemoryScope = MemoryScope()
     task_id: str = ""
     magnitude: float = 0.5
 
@@ -193,7 +193,7 @@ class Pattern:
     id: int
     signature: str
     error_type: str
-    scope: Scope
+    scope: MemoryScope
     title: str
     occurrences: int
     confirmed: int

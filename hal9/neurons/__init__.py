@@ -1,8 +1,7 @@
 """Neurons: load one from its file, let it take its turn, route its work to the next layer."""
 
 from hal9.neurons.definition import NeuronDefinition, NeuronMeta, load_neuron, load_neurons
-from hal9.neurons.neuron import GradientHandler, Neuron
-from hal9.neurons.seams import (
+from hal9.neurons.interfaces import (
     CallContext,
     Choice,
     Directory,
@@ -16,6 +15,7 @@ from hal9.neurons.seams import (
     RepositoryMapper,
     Router,
 )
+from hal9.neurons.neuron import GradientHandler, Neuron
 from hal9.neurons.splitting import failed_result, task_class
 from hal9.neurons.turn import NeuronServices
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from hal9.errors.neurons import ReplyUnusable, TurnFailed
 from hal9.journal.work import Part, Work
+from hal9.neurons.interfaces import Choice
 from hal9.neurons.prompting import compose_split, compose_synthesis
 from hal9.neurons.replies import Split, parse_split
-from hal9.neurons.seams import Choice
 from hal9.neurons.turn import Turn
 from hal9.signals import ErrorDetail, FileChange, ResultPayload, Tally, TaskPayload
 

@@ -11,7 +11,7 @@ from hal9.journal import Journal
 from hal9.memory import Recall
 from hal9.minds.protocol import Message, OnToken, Reply, Request
 from hal9.neurons.definition import NeuronDefinition, NeuronMeta
-from hal9.neurons.seams import (
+from hal9.neurons.interfaces import (
     CallContext,
     Directory,
     MemoryRetriever,

@@ -5,6 +5,17 @@ promptgram population). `encode` and `decode` are the only way to and from bytes
 receiver must not act on, each refusal a typed `SignalError` whose `reason` ends up in the dead-letter table.
 """
 
+from hal9.signals.common_payloads import (
+    CheckReport,
+    ErrorDetail,
+    FileChange,
+    Grant,
+    InlineFile,
+    StepRecord,
+    StopReason,
+    Tally,
+    TaskScope,
+)
 from hal9.signals.envelope import (
     MAX_HOPS,
     MAX_SIGNAL_BYTES,
@@ -13,7 +24,7 @@ from hal9.signals.envelope import (
     decode,
     encode,
 )
-from hal9.signals.faults import (
+from hal9.signals.error_types import (
     ERROR_TYPES,
     Adjustment,
     CommunicationError,
@@ -29,17 +40,6 @@ from hal9.signals.faults import (
 )
 from hal9.signals.identifiers import (
     new_id,
-)
-from hal9.signals.parts import (
-    CheckReport,
-    ErrorDetail,
-    FileChange,
-    Grant,
-    InlineFile,
-    Scope,
-    StepRecord,
-    StopReason,
-    Tally,
 )
 from hal9.signals.payloads import (
     AckPayload,
@@ -85,7 +85,6 @@ __all__ = [
     "ProgressPayload",
     "ResourceExhausted",
     "ResultPayload",
-    "Scope",
     "Signal",
     "StatusPayload",
     "StepRecord",
@@ -94,6 +93,7 @@ __all__ = [
     "Tally",
     "TaskFailed",
     "TaskPayload",
+    "TaskScope",
     "TimedOut",
     "ToolExecutionFailed",
     "UserRejection",

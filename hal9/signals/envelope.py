@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ValidationError
 
 from hal9.errors.signals import SignalExpired, SignalForged, SignalInvalid, SignalOverHopped, SignalOversize
-from hal9.signals.faults import SignalModel
+from hal9.signals.error_types import SignalModel
 from hal9.signals.identifiers import new_id
 from hal9.signals.payloads import Payload
 

@@ -4,17 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hal9.signals.faults import Adjustment, ErrorContext, ErrorType, SignalModel
-from hal9.signals.parts import (
+from hal9.signals.common_payloads import (
     CheckReport,
     ErrorDetail,
     FileChange,
     Grant,
     InlineFile,
-    Scope,
     StepRecord,
     Tally,
+    TaskScope,
 )
+from hal9.signals.error_types import Adjustment, ErrorContext, ErrorType, SignalModel
 
 __all__ = [
     "AckPayload",
@@ -44,7 +44,7 @@ class TaskPayload(SignalModel):
     workspace: str | None = None
     targets: list[str] = Field(default_factory=list)
     files: list[InlineFile] = Field(default_factory=list)
-    scope: Scope = Field(default_factory=Scope)
+    scope: TaskScope = Field(default_factory=TaskScope)
     grant: Grant = Field(default_factory=Grant)
     depth: int = 0
     ancestry: list[str] = Field(default_factory=list)

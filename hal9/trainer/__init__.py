@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hal9.trainer.outer.promptgrams import PromptRegistry
     from hal9.trainer.outer_session import OuterOptions, train_outer
     from hal9.trainer.record.changes import RunLedger, open_ledger
-    from hal9.trainer.record.run_log import Scratchpad
+    from hal9.trainer.record.run_log import RunLog
     from hal9.trainer.search.space import Space, liveness, space_of
     from hal9.trainer.session import TrainOptions, train_with_mind, train_with_strategy
     from hal9.trainer.workload import run_workload
@@ -31,7 +31,7 @@ _HOMES = {
     "inner.loop": ("InnerLoop", "InnerResult", "InnerSettings"),
     "outer_session": ("OuterOptions", "train_outer"),
     "outer.promptgrams": ("PromptRegistry",),
-    "record.run_log": ("Scratchpad",),
+    "record.run_log": ("RunLog",),
     "session": ("TrainOptions", "train_with_mind", "train_with_strategy"),
     "search.space": ("Space", "liveness", "space_of"),
     "workload": ("run_workload",),
@@ -47,7 +47,7 @@ __all__ = [
     "OuterOptions",
     "PromptRegistry",
     "RunLedger",
-    "Scratchpad",
+    "RunLog",
     "Space",
     "TrainOptions",
     "TrainingEvaluator",

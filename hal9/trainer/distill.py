@@ -17,8 +17,8 @@ from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.ranking.presets import Heuristic, Preset, Warn, features_of, load_preset, save_preset
 from hal9.trainer.evaluation.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
 from hal9.trainer.record.changes import NOISE, verdict
-from hal9.trainer.record.run_log import Scratchpad
-from hal9.trainer.record.runs import Ground, compare_on
+from hal9.trainer.record.run_log import RunLog
+from hal9.trainer.record.runs import EvaluationData, compare_on
 from hal9.trainer.session import TrainOptions, open_corpus
 
 __all__ = ["Distilled", "best_split", "confirmed", "distill", "distill_command"]
@@ -40,7 +40,7 @@ class Distilled:
     validation: dict[str, Any] | None
 
 
-def distill(pads: Sequence[Scratchpad], ground: Ground, name: str) -> Distilled:
+def distill(pads: Sequence[RunLog], ground: EvaluationData, name: str) -> Distilled:
     """Distil records into one preset; the preset is None when nothing survives validation."""
     left_out: list[str] = []
     start = Parameters()
@@ -117,7 +117,7 @@ class _Single:
         }
 
 
-def _single_trials(pads: Sequence[Scratchpad]) -> list[_Single]:
+def _single_trials(pads: Sequence[RunLog]) -> list[_Single]:
     found: dict[tuple[str, float], _Single] = {}
     for pad in pads:
         for entry in pad.entries:
@@ -153,7 +153,7 @@ def _warnings(trials: Sequence[_Single]) -> tuple[Warn, ...]:
 
 
 def _heuristics(
-    trials: Sequence[_Single], base: Parameters, ground: Ground, left_out: list[str]
+    trials: Sequence[_Single], base: Parameters, ground: EvaluationData, left_out: list[str]
 ) -> tuple[Heuristic, ...]:
     """Steps that help some repositories and harm others, split by a feature, and confirmed elsewhere."""
     made: list[Heuristic] = []
@@ -247,8 +247,8 @@ def distill_command(
         ScratchpadInvalid: a record cannot be read.
         PresetInvalid: the written preset does not load (a fault of this program).
     """
-    pads = [Scratchpad.load(path) for path in scratchpads]
-    ground = Ground(open_corpus(options), options.space, options.workers, options.seed)
+    pads = [RunLog.load(path) for path in scratchpads]
+    ground = EvaluationData(open_corpus(options), options.space, options.workers, options.seed)
     try:
         made = distill(pads, ground, name)
     finally:

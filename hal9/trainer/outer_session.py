@@ -20,8 +20,8 @@ from hal9.trainer.outer.promptgrams import PromptRegistry
 from hal9.trainer.outer.stack import OuterResult, OuterSettings, hall_of_fame, run_stack
 from hal9.trainer.record.changes import open_ledger
 from hal9.trainer.record.detection import EXPLANATIONS
-from hal9.trainer.record.run_log import Scratchpad, only_writer
-from hal9.trainer.record.runs import Ground, final_results, write_results
+from hal9.trainer.record.run_log import RunLog, only_writer
+from hal9.trainer.record.runs import EvaluationData, final_results, write_results
 from hal9.trainer.reporting.plots import plot_outer
 from hal9.trainer.reporting.report import cost_lines
 from hal9.trainer.session import TrainOptions, open_corpus, open_trainer_mind, run_limits
@@ -102,7 +102,7 @@ async def train_outer(
     on_episode: Listener | None = None,
     stop: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
-    ground: Ground | None = None,
+    ground: EvaluationData | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Run L2 over L1 and write everything the run leaves behind; returns results.json's content.
@@ -122,7 +122,7 @@ async def train_outer(
             open_trainer_mind(options.agent_inner, book, usd_per_call=cap) as inner,
             open_trainer_mind(options.agent_outer, book, usd_per_call=cap) as outer,
         ):
-            ground = ground or Ground(
+            ground = ground or EvaluationData(
                 open_corpus(options.train_options()), options.space, options.workers, options.seed
             )
             try:
@@ -150,14 +150,14 @@ async def train_outer(
                     ground.close()
 
 
-def _record(options: OuterOptions) -> Scratchpad:
+def _record(options: OuterOptions) -> RunLog:
     path = options.folder / "outer_scratchpad.json"
     if not path.is_file():
-        return Scratchpad.create(path, "outer", options.to_json())
-    found = Scratchpad.load(path)
+        return RunLog.create(path, "outer", options.to_json())
+    found = RunLog.load(path)
     begun = bool(found.entries) or (options.folder / "inner_runs").is_dir()
     if not begun:
-        return Scratchpad.create(path, "outer", options.to_json())
+        return RunLog.create(path, "outer", options.to_json())
     if not options.resume:
         raise TrainingRunExists(run=options.run_name, folder=str(options.root / "runs"))
     wanted = json.loads(json.dumps(options.to_json()))
@@ -169,7 +169,7 @@ def _record(options: OuterOptions) -> Scratchpad:
     return found
 
 
-def _finish(options: OuterOptions, pad: Scratchpad, ground: Ground, done: OuterResult) -> dict[str, Any]:
+def _finish(options: OuterOptions, pad: RunLog, ground: EvaluationData, done: OuterResult) -> dict[str, Any]:
     best, spent = Parameters(done.params), _spent(options.folder / "inner_runs")
     facts = {
         "reason": done.reason,
@@ -205,7 +205,7 @@ def _spent(runs: Path) -> list[Usage]:
     spent = [
         Usage(**entry["usage"])
         for path in sorted(runs.glob("step_*/*/scratchpad.json"))
-        for entry in Scratchpad.load(path).entries
+        for entry in RunLog.load(path).entries
     ]
     proposals = [
         json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob("proposal_*.json"))
@@ -213,7 +213,7 @@ def _spent(runs: Path) -> list[Usage]:
     return spent + [Usage(**proposal["usage"]) for proposal in proposals]
 
 
-def _report(options: OuterOptions, pad: Scratchpad, results: Mapping[str, Any]) -> None:
+def _report(options: OuterOptions, pad: RunLog, results: Mapping[str, Any]) -> None:
     """Write report.md."""
     helped = results["what_helped"]
     refused = [entry for entry in pad.entries if entry.get("problem")]

@@ -16,8 +16,15 @@ from hal9.trainer.inner.baseline import BaselineSettings, run_baseline
 from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.record.changes import open_ledger
-from hal9.trainer.record.run_log import Scratchpad, only_writer
-from hal9.trainer.record.runs import RUNS, Ground, RunFolder, final_results, write_results, write_trained
+from hal9.trainer.record.run_log import RunLog, only_writer
+from hal9.trainer.record.runs import (
+    RUNS,
+    EvaluationData,
+    RunFolder,
+    final_results,
+    write_results,
+    write_trained,
+)
 from hal9.trainer.reporting.plots import plot_progress
 from hal9.trainer.reporting.report import write_report
 
@@ -118,7 +125,7 @@ async def train_with_mind(
     *,
     listener: Listener | None = None,
     stop: Callable[[], bool] = lambda: False,
-    ground: Ground | None = None,
+    ground: EvaluationData | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Run L1 and write everything the run leaves behind; returns results.json's content.
@@ -144,7 +151,9 @@ async def train_with_mind(
         # The mind comes first: one that is missing is told before a corpus has been read.
         async with open_trainer_mind(options.mind, book, usd_per_call=options.usd_per_call) as mind:
             pad = folder.open("inner", options.to_json(), resume=options.resume)
-            ground = ground or Ground(open_corpus(options), options.space, options.workers, options.seed)
+            ground = ground or EvaluationData(
+                open_corpus(options), options.space, options.workers, options.seed
+            )
             try:
                 say(ground.told())
                 with open_ledger(folder.path, tuner=gram) as ledger:
@@ -172,7 +181,7 @@ def _saving(folder: Path, listener: Listener | None) -> Listener:
 
 
 def finish(
-    folder: Path, pad: Scratchpad, ground: Ground, done: InnerResult, *, score_test: bool
+    folder: Path, pad: RunLog, ground: EvaluationData, done: InnerResult, *, score_test: bool
 ) -> dict[str, Any]:
     """Results, picture and report of an inner run."""
     facts = {
@@ -202,7 +211,7 @@ def train_with_strategy(
     folder = RunFolder(options.root, options.run_name)
     with only_writer(folder.path):
         pad = folder.open("strategy", options.to_json(), resume=options.resume)
-        ground = Ground(open_corpus(options), options.space, options.workers, options.seed)
+        ground = EvaluationData(open_corpus(options), options.space, options.workers, options.seed)
         try:
             say(ground.told())
             settings = BaselineSettings(strategy=options.strategy, budget=options.budget, seed=options.seed)
@@ -219,7 +228,7 @@ def train_with_strategy(
             ground.close()
 
 
-def leave_behind(folder: Path, pad: Scratchpad, results: dict[str, Any], best: Parameters) -> dict[str, Any]:
+def leave_behind(folder: Path, pad: RunLog, results: dict[str, Any], best: Parameters) -> dict[str, Any]:
     """Write results, picture, report; without matplotlib the results say why there is no picture."""
     try:
         plot_progress(pad, folder / "progress.png")

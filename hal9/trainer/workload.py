@@ -9,7 +9,7 @@ from typing import Any
 from hal9.errors.trainer import TrainerSettingInvalid
 from hal9.trainer.evaluation.corpus import check_queries
 from hal9.trainer.outer_session import OuterOptions, train_outer
-from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.reporting.views import episode_line
 from hal9.trainer.session import TrainOptions, train_with_mind, train_with_strategy
 
@@ -58,7 +58,7 @@ async def run_workload(
         options = OuterOptions(**values, resume=True)
         total = (1 + options.steps_outer) * options.repeats * options.episodes_inner
         done = sum(
-            len(Scratchpad.load(path).entries)
+            len(RunLog.load(path).entries)
             for path in (options.folder / "inner_runs").glob("step_*/*/scratchpad.json")
         )
         tell = _teller(progress, total, done)

@@ -5,7 +5,7 @@ import json
 import sys
 
 from hal9.belief import Policy, serve_lines
-from hal9.belief.landscapes import peaks, rugged
+from hal9.belief.synthetic_problems import peaks, rugged
 from tests.belief.support import bench_of
 
 if __name__ == "__main__":

@@ -3,19 +3,19 @@
 import json
 from typing import Any
 
-from hal9.belief import Bench, Config, ConfigSpace, LocalHost, Outcome, Policy, Population
-from hal9.belief.landscapes import Landscape, RandomMutation
+from hal9.belief import Config, ConfigSpace, LocalHost, Outcome, Policy, Population, TurnContext
 from hal9.belief.space import Choice
+from hal9.belief.synthetic_problems import RandomMutation, SyntheticProblem
 
 
-def bench_of(land: Landscape, policy: Policy) -> Bench[Config, Choice]:
-    return Bench(
+def bench_of(land: SyntheticProblem, policy: Policy) -> TurnContext[Config, Choice]:
+    return TurnContext(
         space=ConfigSpace(), evaluator=land, policy=policy, proposer=RandomMutation(land.pairs.shape[1])
     )
 
 
 def population_on(
-    land: Landscape, *, policy: Policy | None = None, **options: Any
+    land: SyntheticProblem, *, policy: Policy | None = None, **options: Any
 ) -> Population[Config, Choice]:
     bench = bench_of(land, policy or Policy(patience=300))
     host = options.pop("host", None) or LocalHost(bench)
@@ -25,7 +25,7 @@ def population_on(
 
 
 async def run_on(
-    land: Landscape, *, policy: Policy | None = None, stepping: Any = "synchronous", **options: Any
+    land: SyntheticProblem, *, policy: Policy | None = None, stepping: Any = "synchronous", **options: Any
 ) -> tuple[Population[Config, Choice], Outcome[Config]]:
     population = population_on(land, policy=policy, **options)
     return population, await population.run(stepping=stepping, max_steps=5000)

@@ -3,7 +3,7 @@
 import pytest
 
 from hal9.belief import Policy, ReplayHost
-from hal9.belief.landscapes import RandomMutation, greedy, peaks, rugged
+from hal9.belief.synthetic_problems import RandomMutation, greedy, peaks, rugged
 from hal9.errors.belief import PolicyInvalid, ReplayDiverged
 from tests.belief.support import log_of, population_on, run_on
 

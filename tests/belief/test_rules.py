@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hal9.belief import (
-    Bench,
     Choice,
     Config,
     ConfigSpace,
@@ -25,13 +24,14 @@ from hal9.belief import (
     Population,
     PromptgramSpace,
     Signal,
+    TurnContext,
     TurnReply,
     TurnRequest,
     sign_test,
     take_turn,
 )
-from hal9.belief.landscapes import Landscape, RandomMutation, peaks, rugged
 from hal9.belief.pictures import draw_genealogy, draw_scores
+from hal9.belief.synthetic_problems import RandomMutation, SyntheticProblem, peaks, rugged
 from hal9.errors.belief import BeliefMergeConflict, BeliefSignalInvalid, EvaluationIncomplete, NodeHostFailed
 from hal9.promptgram import Edit, Promptgram
 from tests.belief.support import bench_of, log_of, population_on, run_on
@@ -39,7 +39,7 @@ from tests.belief.support import bench_of, log_of, population_on, run_on
 # --- signals ---
 
 
-def learner(land: Landscape) -> NodeState:
+def learner(land: SyntheticProblem) -> NodeState:
     return NodeState(id="n", belief=ConfigSpace().encode(land.start), belief_hash="h", niche=list(land.items))
 
 
@@ -82,9 +82,9 @@ def test_log_odds_follow_the_senders_record_and_are_damped() -> None:
 
 
 async def turn_of(
-    state: NodeState, inbox: list[Signal], land: Landscape, neighbours: tuple[str, ...]
+    state: NodeState, inbox: list[Signal], land: SyntheticProblem, neighbours: tuple[str, ...]
 ) -> TurnReply:
-    bench = Bench(space=ConfigSpace(), evaluator=land, policy=Policy(), proposer=None)
+    bench = TurnContext(space=ConfigSpace(), evaluator=land, policy=Policy(), proposer=None)
     request = TurnRequest(state=state, inbox=tuple(inbox), neighbours=neighbours, seed=1, allowance=1000)
     return await take_turn(request, bench)
 
@@ -254,7 +254,7 @@ class Ordered:
         return [edit for edit in options if f"{edit.name}={edit.value}" not in tried][:1]
 
 
-async def plain_loop(land: Landscape) -> tuple[Config, list[tuple[str, bool]]]:
+async def plain_loop(land: SyntheticProblem) -> tuple[Config, list[tuple[str, bool]]]:
     """L2 proposes, L1 takes it over, L0 is run; kept if the mean is better. No belief is gone back to."""
     belief, space, outer = land.start, ConfigSpace(), Ordered()
     refused: set[str] = set()
@@ -280,7 +280,7 @@ async def test_a_fixed_topology_without_forks_is_the_plain_loop() -> None:
         land = rugged(seed, sections=4, variants=5, items=24)
         # One stage (all items) and no return of refused edits by themselves: as the plain loop has it.
         policy = Policy(forks=False, stages=(), drop=0, retry=1.0, trips=0, proposals=1, patience=10_000)
-        bench = Bench(space=ConfigSpace(), evaluator=land, policy=policy, advice={"l2": Ordered()})
+        bench = TurnContext(space=ConfigSpace(), evaluator=land, policy=policy, advice={"l2": Ordered()})
         population = Population(bench.space, land.items, LocalHost(bench), policy=policy, budget=10**6)
         population.add("l1", land.start)
         population.add("l2", land.start, role="advisor", neighbours=["l1"])
@@ -355,7 +355,7 @@ class WordIdeas:
 
 async def test_promptgrams_improve_by_measured_edits_only() -> None:
     words = Words()
-    bench = Bench(space=PromptgramSpace(), evaluator=words, policy=Policy(), proposer=WordIdeas())
+    bench = TurnContext(space=PromptgramSpace(), evaluator=words, policy=Policy(), proposer=WordIdeas())
     population = Population(bench.space, words.items, LocalHost(bench), budget=2000)
     population.add("l1", GRAM)
     outcome = await population.run()

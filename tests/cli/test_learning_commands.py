@@ -13,7 +13,7 @@ import pytest
 from hal9.cli.app import cli, run
 from hal9.cluster import Home
 from hal9.learning import Lessons, PromptStore
-from hal9.memory import MemoryStore, NewMitigation, Scope
+from hal9.memory import MemoryScope, MemoryStore, NewMitigation
 from hal9.neurons import load_neurons
 from hal9.promptgram import Edit
 from tests.chaos.test_cluster_kill import start, stop, wait_ready
@@ -120,7 +120,7 @@ def test_while_the_cluster_is_down_wishes_are_kept_and_state_can_be_read(home: H
         with store.writing():
             prompts.write_current("l2-craftsman", learned)
         Lessons(store).book.propose(
-            NewMitigation(rule="x", scope=Scope("*", "m", "*"), source="user", trusted_by="user")
+            NewMitigation(rule="x", scope=MemoryScope("*", "m", "*"), source="user", trusted_by="user")
         )
 
     def said(*arguments: str) -> str:

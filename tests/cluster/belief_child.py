@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from hal9.belief import Policy
-from hal9.belief.landscapes import rugged
+from hal9.belief.synthetic_problems import rugged
 from hal9.bus import BrokerAddress
 from hal9.cluster.belief_host import serve_turns
 from tests.belief.support import bench_of

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hal9.belief import Config, LocalHost, Policy, Population
-from hal9.belief.landscapes import Landscape, rugged
 from hal9.belief.space import Choice
+from hal9.belief.synthetic_problems import SyntheticProblem, rugged
 from hal9.bus import EmbeddedBroker, neuron_user, node_user
 from hal9.cluster.belief_host import BusHost
 from hal9.errors.belief import NodeHostFailed
@@ -23,7 +23,7 @@ SEED = 8
 PATIENCE = 40
 
 
-def land() -> Landscape:
+def land() -> SyntheticProblem:
     return rugged(SEED)
 
 

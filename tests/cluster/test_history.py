@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from hal9.cluster import Home, connect
-from hal9.cluster.book import new_task
 from hal9.cluster.history import failure_rows, kinds_of_failure, parse_age
+from hal9.cluster.scheduler import new_task
 from hal9.database import atomic
 from hal9.holograph import causes
 from hal9.journal import tasks
 from hal9.learning.detection.outcomes import TaskOutcome, save_outcome
-from hal9.memory import MemoryStore
-from hal9.memory import Scope as MemoryScope
+from hal9.memory import MemoryScope, MemoryStore
 from hal9.signals import ErrorDetail, ResultPayload, StepRecord, TaskPayload
 from tests.cli.test_commands import Shell
 

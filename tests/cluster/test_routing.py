@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hal9.cluster import Daemon, Home
-from hal9.cluster.book import BOOK
+from hal9.cluster.scheduler import BOOK
 from hal9.promptgram import Edit
 from tests.conftest import Script, edit_settings, running_cluster
 

@@ -21,7 +21,7 @@ from hal9.learning.detection.quality import Score
 from hal9.learning.reporting.explain import change_as_json, improvement_score
 from hal9.learning.reporting.status import learning_status
 from hal9.learning.state.stability import at_least
-from hal9.memory import MemoryStore, Scope
+from hal9.memory import MemoryScope, MemoryStore
 from hal9.promptgram import Promptgram
 from hal9.settings import GateSettings, MemorySettings, SafetySettings, Settings
 from hal9.signals import Adjustment, ErrorGradient, TaskFailed, TaskPayload, new_id
@@ -29,7 +29,7 @@ from tests.learning.conftest import make_engine
 from tests.learning.world import finished, step, straight
 
 NEURON = "l2-craftsman"
-SCOPE = Scope("/ws", "m", "*")
+SCOPE = MemoryScope("/ws", "m", "*")
 SMALL = "- Test it."
 MAJOR = "- Test empty and odd input."
 
@@ -60,7 +60,7 @@ class Judged:
         self.clock = clock
         self.count = 0
 
-    def task(self, passed: bool, *, task_class: str = "code", scope: Scope = SCOPE) -> str:
+    def task(self, passed: bool, *, task_class: str = "code", scope: MemoryScope = SCOPE) -> str:
         self.count += 1
         self.clock.advance(1)
         task_id = f"task-{self.count}"

@@ -21,7 +21,7 @@ from hal9.learning import (
     parse_feedback,
     state_document,
 )
-from hal9.memory import MemoryStore, Recall, RuleStore, Scope, audit, import_pack, place, recall
+from hal9.memory import MemoryScope, MemoryStore, Recall, RuleStore, audit, import_pack, place, recall
 from hal9.minds import ScriptedMind
 from hal9.minds.protocol import Message, Reply, Request
 from hal9.promptgram import Edit, Promptgram
@@ -52,7 +52,7 @@ async def test_injection_in_feedback_stays_one_line_of_data_before_the_task(
             parse_feedback({"verdict": "reject", "why": INJECTION}), task, steps, cause=f"f{number}"
         )
         await flow(engine, list(report.signals), TaskPath.recorded(steps))
-    found = recall(store, "In module billing, write g.", Scope("/ws", "billing", "x"))
+    found = recall(store, "In module billing, write g.", MemoryScope("/ws", "billing", "x"))
     assert found is not None
     assert "\n" not in found.rule
     assert "<|" not in found.rule
@@ -162,7 +162,7 @@ async def test_a_poisoned_row_is_seen_and_taken_out(engine: LearningEngine, stor
     report = audit(store, repair=True)
     assert report.tampered == (f"mitigation {number}",)
     assert RuleStore(store).get(number).state == "quarantined"
-    assert recall(store, "In module billing, write g.", Scope("/ws", "billing", "x")) is None
+    assert recall(store, "In module billing, write g.", MemoryScope("/ws", "billing", "x")) is None
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_a_home_has_one_key_of_its_own(tmp_path: Path) -> None:
 
 def test_a_recalled_rule_cannot_leave_its_turn() -> None:
     found = Recall(
-        rule="x", example=None, mitigation_id=1, pattern_id=None, scope=Scope(), source="user",
+        rule="x", example=None, mitigation_id=1, pattern_id=None, scope=MemoryScope(), source="user",
         score=0.0, similarity=None, lower_bound=0.0, why="",
     )  # fmt: skip
     with pytest.raises(MemoryInvalid):

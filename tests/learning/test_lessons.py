@@ -9,11 +9,11 @@ from hal9.journal.tasks import TaskRow
 from hal9.learning import Critic, LearningEngine, Lessons, ReplayCase, TaskPath, parse_feedback
 from hal9.learning.replay_cases import answer_as_turn, reply_as_turn, wrong_and_right
 from hal9.memory import (
+    MemoryScope,
     MemoryStore,
     Mitigation,
     MitigationPolicy,
     RuleStore,
-    Scope,
     audit,
     import_pack,
     open_embedder,
@@ -28,7 +28,7 @@ from tests.learning.test_hostile import gradient as gradient_with
 from tests.learning.test_propagate import flow, gradient_of
 from tests.learning.world import finished, step, straight
 
-SCOPE = Scope("/ws", "billing", "*")
+SCOPE = MemoryScope("/ws", "billing", "*")
 WRONG = "`d.py`\n```python\ndef f(day):\n    return day\n```"
 RIGHT = "`d.py`\n```python\nimport locale\n\ndef f(day):\n    return locale.str(day)\n```"
 
@@ -160,7 +160,7 @@ async def test_a_retry_that_passed_is_a_candidate_until_it_fixes_another_case(
     failed = finished(now=1_700_000_100.0)
     tried = await teacher.try_candidates(failed, cause=failed.id)
     assert [one.state for one in tried] == ["admitted"]
-    assert recall(store, task.payload.objective, Scope("/ws", "billing", "x")) is not None
+    assert recall(store, task.payload.objective, MemoryScope("/ws", "billing", "x")) is not None
 
 
 def test_only_a_failure_followed_by_a_success_is_a_retry(files: dict[str, Promptgram]) -> None:
@@ -301,7 +301,7 @@ async def test_contradictory_feedback_leaves_one_rule_per_word_and_both_on_proba
 
 
 def recall_rules(store: MemoryStore) -> list[str]:
-    found = recall(store, "In module billing, write g.", Scope("/ws", "billing", "z"))
+    found = recall(store, "In module billing, write g.", MemoryScope("/ws", "billing", "z"))
     return [found.rule] if found else []
 
 

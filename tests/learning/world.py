@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from hal9.journal.tasks import TaskRow, TaskState
 from hal9.promptgram import Promptgram
-from hal9.signals import CheckReport, ErrorDetail, ResultPayload, Scope, StepRecord, TaskPayload, new_id
+from hal9.signals import CheckReport, ErrorDetail, ResultPayload, StepRecord, TaskPayload, TaskScope, new_id
 
 DEFAULT_EVIDENCE = "Traceback (most recent call last):\nAssertionError: 2026-4-3"
 
@@ -33,7 +33,7 @@ def finished(
     return TaskRow(
         id=new_id(now=now),
         payload=TaskPayload(
-            objective=objective, check=check, scope=Scope(workspace="/ws"), workspace="/ws", **payload
+            objective=objective, check=check, scope=TaskScope(workspace="/ws"), workspace="/ws", **payload
         ),
         state=state,
         created_at=now,

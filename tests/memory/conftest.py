@@ -5,10 +5,10 @@ import pytest
 
 from hal9.clock import ManualClock
 from hal9.errors.memory import EmbedderUnavailable
-from hal9.memory import Embedder, MemoryStore, Scope, open_embedder
+from hal9.memory import Embedder, MemoryScope, MemoryStore, open_embedder
 from hal9.memory.embedding.hashing import HashingEmbedder
 
-LEDGER = Scope("home", "ledger", "*")
+LEDGER = MemoryScope("home", "ledger", "*")
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import pytest
 from hal9.clock import ManualClock
 from hal9.memory import (
     Embedder,
+    MemoryScope,
     MemoryStore,
     NewMemory,
     NewMitigation,
     Occurrence,
     PatternStore,
     RuleStore,
-    Scope,
     SleepPolicy,
     audit,
     search,
@@ -203,4 +203,4 @@ def test_scope_is_part_of_what_a_hash_guards(store: MemoryStore) -> None:
         tables.conn.execute("UPDATE mitigations SET module = '*'")
     assert audit(store).tampered == (f"mitigation {number}",)
     assert json.loads(json.dumps(audit(store).junk))["tampered"] == 0
-    assert Scope("a", "b", "c").label() == "a/b/c"
+    assert MemoryScope("a", "b", "c").label() == "a/b/c"

@@ -20,18 +20,18 @@ from hal9.memory.embedding.hashing import HashingEmbedder
 
 WRITER = """
 import sys
-from hal9.memory import MemoryStore, NewMemory, NewMitigation, MitigationBook, Scope
+from hal9.memory import MemoryStore, NewMemory, NewMitigation, RuleStore, MemoryScope
 from hal9.memory.embedding.hashing import HashingEmbedder
 path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with MemoryStore(path, embedder=HashingEmbedder(32)) as store:
     print("ready", flush=True)
-    book = MitigationBook(store)
+    book = RuleStore(store)
     for number in range(count):
         # Both or neither: the pair is what a kill must not tear apart.
         with store.writing():
             store.remember(NewMemory(kind="task", content=f"{name} {number}"))
             rule = f"{name} {number}"
-            book.propose(NewMitigation(rule=rule, scope=Scope("", "m"), source="user", trusted_by="u"))
+            book.propose(NewMitigation(rule=rule, scope=MemoryScope("", "m"), source="user", trusted_by="u"))
         print(number, flush=True)
 """
 

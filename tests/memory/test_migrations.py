@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hal9.errors.database import DatabaseTooNew
-from hal9.memory import MemoryStore, RuleStore, Scope, audit, recall, search
+from hal9.memory import MemoryScope, MemoryStore, RuleStore, audit, recall, search
 from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.memory.store.migrations import MIGRATIONS
 
@@ -39,7 +39,7 @@ def test_old_files_open_with_all_they_held(tmp_path: Path, version: int) -> None
         assert search(store, "dates DD.MM.YYYY", mode="vectors")[0].memory.id == 2
         assert (store.stale_vectors(), audit(store).tampered) == (0, ())
         if version >= 2:
-            found = recall(store, "In module billing, write x.", Scope("w", "billing", "x"))
+            found = recall(store, "In module billing, write x.", MemoryScope("w", "billing", "x"))
             assert found is not None
             assert RuleStore(store).get(found.mitigation_id).helped == 2
 

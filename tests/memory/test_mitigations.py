@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from hal9.errors.memory import MemoryInvalid, MemoryMissing
 from hal9.memory import (
     HeldBackCase,
+    MemoryScope,
     MemoryStore,
     Mitigation,
     MitigationPolicy,
     NewMitigation,
     Outcome,
     RuleStore,
-    Scope,
     SearchFilter,
     SolvedExample,
     search,
@@ -23,7 +23,7 @@ from .conftest import LEDGER
 EXAMPLE = SolvedExample("In module ledger, write add(a, b).", "def add(a, b):\n    return {'result': a + b}")
 
 
-def rule(text: str = "Return {'result': value}.", *, scope: Scope = LEDGER) -> NewMitigation:
+def rule(text: str = "Return {'result': value}.", *, scope: MemoryScope = LEDGER) -> NewMitigation:
     return NewMitigation(rule=text, scope=scope, source="user", trusted_by="user", example=EXAMPLE)
 
 
@@ -50,7 +50,7 @@ def test_proposing_the_same_again_changes_nothing(book: RuleStore) -> None:
     book.record_outcome(first, "helped")
     assert book.propose(rule()) == first
     assert book.get(first).helped == 1
-    assert book.propose(rule(scope=Scope("home", "billing", "*"))) != first
+    assert book.propose(rule(scope=MemoryScope("home", "billing", "*"))) != first
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_proposing_the_same_again_changes_nothing(book: RuleStore) -> None:
     [
         (rule("  "), "empty"),
         (rule("x" * 2_001), "2001 characters"),
-        (rule(scope=Scope("home")), "neither a module nor a task family"),
+        (rule(scope=MemoryScope("home")), "neither a module nor a task family"),
     ],
 )
 def test_unusable_ones_are_refused(book: RuleStore, new: NewMitigation, why: str) -> None:

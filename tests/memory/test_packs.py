@@ -11,11 +11,11 @@ from hal9.errors.memory import PackInvalid
 from hal9.memory import (
     ANY,
     Embedder,
+    MemoryScope,
     MemoryStore,
     NewMitigation,
     PackEntry,
     RuleStore,
-    Scope,
     SolvedExample,
     export_pack,
     import_pack,
@@ -97,7 +97,7 @@ def test_import_adds_candidates_once(store: MemoryStore) -> None:
 def test_candidates_never_reach_a_prompt_by_themselves(store: MemoryStore) -> None:
     import_pack(store, BASICS)
     assert ENTRIES[1].example is not None
-    assert recall(store, ENTRIES[1].example.task, Scope("home", "x", "y")) is None
+    assert recall(store, ENTRIES[1].example.task, MemoryScope("home", "x", "y")) is None
 
 
 def test_suggestions_come_from_the_nearest_errors(minilm: Embedder) -> None:
@@ -108,12 +108,12 @@ def test_suggestions_come_from_the_nearest_errors(minilm: Embedder) -> None:
             ("NameError: name 'Counter' is not defined", "missing-import"),
             ("AssertionError: expected 7, got None", "print-instead-of-return"),
         ):
-            near = suggest(store, error, scope=Scope("home", "ledger", "x"))
+            near = suggest(store, error, scope=MemoryScope("home", "ledger", "x"))
             assert expected in [one.provenance["entry"] for one in near], error
-        retired = suggest(store, "division by zero", scope=Scope("home", "x", "y"))[0]
+        retired = suggest(store, "division by zero", scope=MemoryScope("home", "x", "y"))[0]
         RuleStore(store).set_state(retired.id, "retired", "test")
         assert retired.id not in {
-            one.id for one in suggest(store, "division by zero", scope=Scope("home", "x", "y"))
+            one.id for one in suggest(store, "division by zero", scope=MemoryScope("home", "x", "y"))
         }
 
 
@@ -146,7 +146,7 @@ def test_injected_text_stays_text(store: MemoryStore) -> None:
     number = import_pack(store, pack(entry(rule=evil, errors=[evil])), workspace="home").added[0]
     book = RuleStore(store)
     book.set_state(number, "admitted", "test")
-    found = recall(store, "task", Scope("home", "ledger", ""))
+    found = recall(store, "task", MemoryScope("home", "ledger", ""))
     assert found is not None
 
     class Turn:
@@ -234,7 +234,7 @@ def test_what_is_exported_can_be_imported_elsewhere(store: MemoryStore, tmp_path
     number = book.propose(
         NewMitigation(
             rule="Dates are DD.MM.YYYY: größer.",
-            scope=Scope("home", "billing", "*"),
+            scope=MemoryScope("home", "billing", "*"),
             source="user",
             trusted_by="anna",
             example=SolvedExample("In module billing, write day(d).", "def day(d):\n    return 'x'\n"),
@@ -251,7 +251,7 @@ def test_what_is_exported_can_be_imported_elsewhere(store: MemoryStore, tmp_path
         report = import_pack(other, text, workspace="there")
         one = RuleStore(other).get(report.added[0])
         assert (one.rule, one.example) == (book.get(number).rule, book.get(number).example)
-        assert (one.scope, one.state, one.helped) == (Scope("there", "billing", "*"), "candidate", 0)
+        assert (one.scope, one.state, one.helped) == (MemoryScope("there", "billing", "*"), "candidate", 0)
     with pytest.raises(PackInvalid, match="changed"):
         parse_pack(text.replace("DD.MM.YYYY", "MM/DD/YYYY"))
 

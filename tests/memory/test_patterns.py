@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from hal9.errors.memory import MemoryMissing
 from hal9.memory import (
     Embedder,
+    MemoryScope,
     MemoryStore,
     NewMitigation,
     Occurrence,
     PatternPolicy,
     PatternStore,
     RuleStore,
-    Scope,
     search,
     signature,
 )
@@ -21,7 +21,7 @@ from hal9.memory.rules.signature import MAX_SIGNATURE
 from .conftest import LEDGER
 
 
-def error(number: int, *, scope: Scope = LEDGER, kind: str = "incorrect_output") -> Occurrence:
+def error(number: int, *, scope: MemoryScope = LEDGER, kind: str = "incorrect_output") -> Occurrence:
     return Occurrence(
         error_type=kind,
         text=f"AssertionError: got {number} in /srv/app/run_{number}.py at 0x7f{number:06x}",
@@ -88,12 +88,12 @@ def test_the_third_occurrence_forms_a_pattern(store: MemoryStore) -> None:
 def test_threshold_scope_and_type_keep_patterns_apart(store: MemoryStore) -> None:
     book = PatternStore(store, PatternPolicy(pattern_threshold=2))
     assert not book.observe(error(1)).formed
-    assert not book.observe(error(2, scope=Scope("home", "billing", "*"))).formed
+    assert not book.observe(error(2, scope=MemoryScope("home", "billing", "*"))).formed
     assert not book.observe(error(3, kind="task_failed")).formed
     assert book.observe(error(4)).formed
     assert [one.scope for one in book.all()] == [LEDGER]
-    assert book.all(Scope("home", "ledger", "some-task")) == book.all()
-    assert book.all(Scope("home", "billing", "*")) == []
+    assert book.all(MemoryScope("home", "ledger", "some-task")) == book.all()
+    assert book.all(MemoryScope("home", "billing", "*")) == []
 
 
 def test_a_formed_pattern_is_recognised(store: MemoryStore) -> None:
@@ -103,12 +103,13 @@ def test_a_formed_pattern_is_recognised(store: MemoryStore) -> None:
     match = book.match(
         "AssertionError: got 99 in /other/place.py at 0xdeadbeef",
         error_type="incorrect_output",
-        scope=Scope("home", "ledger", "whatever"),
+        scope=MemoryScope("home", "ledger", "whatever"),
     )
     assert match is not None
     assert (match.by, match.pattern.confidence) == ("signature", 0.5)
     assert (
-        book.match("AssertionError: got 1", error_type="incorrect_output", scope=Scope("home", "x")) is None
+        book.match("AssertionError: got 1", error_type="incorrect_output", scope=MemoryScope("home", "x"))
+        is None
     )
 
 

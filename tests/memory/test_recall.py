@@ -9,12 +9,12 @@ from hal9.errors.memory import MemoryInvalid
 from hal9.memory import (
     ANY,
     Embedder,
+    MemoryScope,
     MemoryStore,
     MitigationState,
     NewMitigation,
     RecallPolicy,
     RuleStore,
-    Scope,
     SolvedExample,
     place,
     recall,
@@ -31,7 +31,7 @@ from .conftest import LEDGER
 def teach(
     store: MemoryStore,
     rule: str,
-    scope: Scope,
+    scope: MemoryScope,
     *,
     task: str | None = None,
     state: MitigationState = "admitted",
@@ -60,16 +60,16 @@ def test_a_rule_of_the_same_module_is_recalled_with_its_reasons(store: MemorySto
 @pytest.mark.parametrize(
     "scope",
     [
-        Scope("home", "tools", "*"),
-        Scope("work", "ledger", "*"),
-        Scope("home", "", "sort-words-in-ascending-order"),
-        Scope("home", "", ""),
-        Scope("", "ledger", "*"),
-        Scope("home", "ledger2", "x"),
-        Scope("home", "Ledger", "x"),
+        MemoryScope("home", "tools", "*"),
+        MemoryScope("work", "ledger", "*"),
+        MemoryScope("home", "", "sort-words-in-ascending-order"),
+        MemoryScope("home", "", ""),
+        MemoryScope("", "ledger", "*"),
+        MemoryScope("home", "ledger2", "x"),
+        MemoryScope("home", "Ledger", "x"),
     ],
 )
-def test_no_similarity_bridges_a_scope(store: MemoryStore, scope: Scope) -> None:
+def test_no_similarity_bridges_a_scope(store: MemoryStore, scope: MemoryScope) -> None:
     teach(store, "Return {'result': v}.", LEDGER, task=TASK)
     assert recall(store, TASK, scope) is None
 
@@ -128,12 +128,12 @@ def test_a_family_rule_needs_similarity(store: MemoryStore) -> None:
 
 def test_a_rule_for_everything_needs_strong_similarity_and_vectors(store: MemoryStore) -> None:
     task = "Write a Python function mean(numbers) that returns the average of a list."
-    teach(store, "Handle the empty list.", Scope(ANY, ANY, ANY), task=task)
-    assert recall(store, task, Scope("home", "anything", "x")) is not None
-    assert recall(store, "Explain the French revolution.", Scope("home", "anything", "x")) is None
+    teach(store, "Handle the empty list.", MemoryScope(ANY, ANY, ANY), task=task)
+    assert recall(store, task, MemoryScope("home", "anything", "x")) is not None
+    assert recall(store, "Explain the French revolution.", MemoryScope("home", "anything", "x")) is None
     with MemoryStore(":memory:") as blind:
-        teach(blind, "Handle the empty list.", Scope(ANY, ANY, ANY), task=task)
-        assert recall(blind, task, Scope("home", "anything", "x")) is None
+        teach(blind, "Handle the empty list.", MemoryScope(ANY, ANY, ANY), task=task)
+        assert recall(blind, task, MemoryScope("home", "anything", "x")) is None
 
 
 def test_without_vectors_an_exact_module_still_recalls(clock: object) -> None:
@@ -146,7 +146,7 @@ def test_without_vectors_an_exact_module_still_recalls(clock: object) -> None:
 
 def test_the_gate_can_be_switched_off_for_experiments(store: MemoryStore) -> None:
     teach(store, "Return {'result': v}.", LEDGER, task=TASK)
-    found = recall(store, TASK, Scope("home", "tools"), RecallPolicy(scope_gate=False))
+    found = recall(store, TASK, MemoryScope("home", "tools"), RecallPolicy(scope_gate=False))
     assert found is not None
     assert found.why.startswith("scope gate off")
 
@@ -154,12 +154,14 @@ def test_the_gate_can_be_switched_off_for_experiments(store: MemoryStore) -> Non
 scope_fields = st.sampled_from(
     ["", "*", "a", "b", "ledger", "'; DROP TABLE mitigations --", "%", "\x00", "\ud800"]
 )
-scopes = st.builds(Scope, scope_fields, scope_fields, scope_fields)
+scopes = st.builds(MemoryScope, scope_fields, scope_fields, scope_fields)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kept=st.lists(scopes, min_size=1, max_size=6), asked=scopes, task=st.text(max_size=30))
-def test_recall_is_exact_and_repeatable_for_any_scopes(kept: list[Scope], asked: Scope, task: str) -> None:
+def test_recall_is_exact_and_repeatable_for_any_scopes(
+    kept: list[MemoryScope], asked: MemoryScope, task: str
+) -> None:
     with MemoryStore(":memory:", embedder=HashingEmbedder(32)) as store:
         for number, scope in enumerate(kept):
             if scope.module or scope.task_family:
@@ -212,8 +214,8 @@ def test_families_agree_over_numbers_and_strings_and_differ_between_kinds() -> N
 
 
 def test_a_lesson_keeps_the_module_or_the_family() -> None:
-    assert scope_for_memory(Scope("w", "ledger", "x-y")) == Scope("w", "ledger", "*")
-    assert scope_for_memory(Scope("w", "", "x-y")) == Scope("w", "", "x-y")
+    assert scope_for_memory(MemoryScope("w", "ledger", "x-y")) == MemoryScope("w", "ledger", "*")
+    assert scope_for_memory(MemoryScope("w", "", "x-y")) == MemoryScope("w", "", "x-y")
     assert scope_for_memory(LEDGER) == LEDGER
 
 
@@ -259,10 +261,10 @@ def test_minilm_keeps_unrelated_tasks_free_of_wide_rules(minilm: Embedder) -> No
         teach(
             store,
             "Handle the empty list first.",
-            Scope(ANY, ANY, ANY),
+            MemoryScope(ANY, ANY, ANY),
             task="Write a Python function mean(numbers) that returns the average of a list, else 0.0.",
         )
-        scope = Scope("home", "x", "y")
+        scope = MemoryScope("home", "x", "y")
         assert recall(store, "Write a Python function average(values) returning the mean of a list.", scope)
         for other in (
             "Write a haiku about rain.",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
 from hal9.errors.memory import MemoryInvalid
-from hal9.memory import Embedder, MemoryStore, NewMemory, Scope, SearchFilter, search
+from hal9.memory import Embedder, MemoryScope, MemoryStore, NewMemory, SearchFilter, search
 from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.memory.retrieval.search import escape_match, telling_words
 from hal9.memory.retrieval.vector_matrix import VectorMatrix
@@ -94,7 +94,7 @@ def test_filters(store: MemoryStore, clock: ManualClock) -> None:
     task = add(kind="task")
     deep = add(layer=3)
     named = add(neuron="l2-x")
-    placed = add(scope=Scope("w", "billing", "*"))
+    placed = add(scope=MemoryScope("w", "billing", "*"))
 
     def found(where: SearchFilter) -> set[int]:
         sets = [
@@ -108,8 +108,8 @@ def test_filters(store: MemoryStore, clock: ManualClock) -> None:
     assert found(SearchFilter(kinds=("task",))) == {task}
     assert found(SearchFilter(kinds=("task", "error"), layer=3)) == {deep}
     assert found(SearchFilter(neuron="l2-x")) == {named}
-    assert found(SearchFilter(scope=Scope(module="billing"))) == {placed}
-    assert found(SearchFilter(scope=Scope("w", "other"))) == set()
+    assert found(SearchFilter(scope=MemoryScope(module="billing"))) == {placed}
+    assert found(SearchFilter(scope=MemoryScope("w", "other"))) == set()
     assert found(SearchFilter(since=start + 35)) == {named, placed}
     assert found(SearchFilter(until=start + 15)) == {plain}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
 from hal9.errors.memory import MemoryClosed, MemoryInvalid, MemoryMissing
-from hal9.memory import MemoryStore, NewMemory, Scope, SearchFilter, search
+from hal9.memory import MemoryScope, MemoryStore, NewMemory, SearchFilter, search
 from hal9.memory.embedding.hashing import HashingEmbedder
 
 any_text = st.text(max_size=80) | st.text(alphabet="\x00\ud800\udfff\"'*():^-\\ abAND", max_size=40)
@@ -21,7 +21,7 @@ def test_a_memory_comes_back_as_it_was_stored(store: MemoryStore) -> None:
         content="KeyError: 'x'",
         neuron="l2-python",
         layer=2,
-        scope=Scope("home", "ledger", "*"),
+        scope=MemoryScope("home", "ledger", "*"),
         importance=0.7,
         task_id="t1",
         source="detector",
@@ -109,7 +109,7 @@ def test_quarantine_hides_and_release_shows(store: MemoryStore) -> None:
 def test_any_text_can_be_stored_and_found_by_its_scope(
     store: MemoryStore, content: str, workspace: str, module: str, family: str, neuron: str
 ) -> None:
-    scope = Scope(workspace, module, family)
+    scope = MemoryScope(workspace, module, family)
     one = store.remember(NewMemory(kind="task", content=content, neuron=neuron, scope=scope))
     assert store.get(one).scope == scope.cleaned()
     with store.reading() as connection:

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hal9.errors.memory import MemoryInvalid
-from hal9.memory import Scope, facts_of_correction, template_rule
+from hal9.memory import MemoryScope, facts_of_correction, template_rule
 
 from .conftest import LEDGER
 
@@ -16,12 +16,12 @@ def test_the_users_words_stay_as_they_are() -> None:
 def test_a_named_module_is_not_named_twice() -> None:
     note = "In module Ledger every function returns a dict!"
     assert template_rule(scope=LEDGER, note=note) == note
-    assert template_rule(scope=Scope("w", "", "sort-words"), note="Sort with code") == "Sort with code."
+    assert template_rule(scope=MemoryScope("w", "", "sort-words"), note="Sort with code") == "Sort with code."
 
 
 def test_a_corrected_answer_gives_imports_calls_and_literals() -> None:
     rule = template_rule(
-        scope=Scope("w", "motor", "*"),
+        scope=MemoryScope("w", "motor", "*"),
         task="In module motor, write set_speed(v).",
         rejected="def set_speed(v):\n    return v",
         corrected=(
@@ -50,7 +50,7 @@ def test_what_the_task_or_the_rejected_answer_has_is_not_said_again() -> None:
 
 
 def test_a_corrected_text_that_is_not_code_points_to_the_example() -> None:
-    rule = template_rule(scope=Scope("w", "", "x"), corrected="apple, banana: sorted!")
+    rule = template_rule(scope=MemoryScope("w", "", "x"), corrected="apple, banana: sorted!")
     assert rule == "Answer exactly in the form of the solved example."
 
 

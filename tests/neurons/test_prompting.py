@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hal9.memory import Recall, Scope, SolvedExample
+from hal9.memory import MemoryScope, Recall, SolvedExample
 from hal9.neurons import load_neuron, load_neurons
 from hal9.neurons.prompting import compose_implementation, infer_targets
 from hal9.promptgram import Promptgram
@@ -18,7 +18,7 @@ def recall() -> Recall:
         example=SolvedExample(task="Write last(xs).", answer="def last(xs): return {'result': xs[-1]}"),
         mitigation_id=7,
         pattern_id=None,
-        scope=Scope(),
+        scope=MemoryScope(),
         source="user",
         score=1.0,
         similarity=None,

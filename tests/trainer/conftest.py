@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hal9.trainer.evaluation.corpus import Corpus, localization_corpus
-from hal9.trainer.record.runs import Ground
+from hal9.trainer.record.runs import EvaluationData
 from tests.trainer.support import make_corpus
 
 
@@ -22,14 +22,14 @@ def corpus(corpus_folders: tuple[Path, Path]) -> Corpus:
 
 
 @pytest.fixture(scope="session")
-def shared_ground(corpus: Corpus) -> Iterator[Ground]:
-    ground = Ground(corpus)
+def shared_ground(corpus: Corpus) -> Iterator[EvaluationData]:
+    ground = EvaluationData(corpus)
     yield ground
     ground.close()
 
 
 @pytest.fixture
-def ground(shared_ground: Ground) -> Ground:
+def ground(shared_ground: EvaluationData) -> EvaluationData:
     """The shared ground with an empty memory of evaluations."""
     shared_ground.train._known.clear()
     shared_ground.train.calls = 0

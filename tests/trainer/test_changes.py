@@ -31,8 +31,8 @@ from hal9.trainer.record.changes import (
     verdict,
     with_parameters,
 )
-from hal9.trainer.record.run_log import Scratchpad
-from hal9.trainer.record.runs import Ground
+from hal9.trainer.record.run_log import RunLog
+from hal9.trainer.record.runs import EvaluationData
 from hal9.trainer.reporting.views import ledger_lines, why_lines
 from tests.trainer.support import OUTER, inner_mind, outer_mind
 from tests.trainer.test_outer import one_each, workshop
@@ -42,15 +42,19 @@ BAD = {"weight_pairs": ["increase", "large", "pairs"]}
 
 
 @contextmanager
-def begun(folder: Path) -> Iterator[tuple[Scratchpad, RunLedger]]:
+def begun(folder: Path) -> Iterator[tuple[RunLog, RunLedger]]:
     path = folder / "scratchpad.json"
-    pad = Scratchpad.load(path) if path.is_file() else Scratchpad.create(path, "inner", {})
+    pad = RunLog.load(path) if path.is_file() else RunLog.create(path, "inner", {})
     with open_ledger(folder) as ledger:
         yield pad, ledger
 
 
 async def train(
-    ground: Ground, pad: Scratchpad, ledger: RunLedger | None, *proposals: dict[str, list[str]], episodes: int
+    ground: EvaluationData,
+    pad: RunLog,
+    ledger: RunLedger | None,
+    *proposals: dict[str, list[str]],
+    episodes: int,
 ) -> InnerResult:
     settings = InnerSettings(episodes=episodes, repairs=0, levers=100, probes=0, noise=0.5)
     async with inner_mind(*proposals) as mind:
@@ -60,7 +64,7 @@ async def train(
 
 
 async def test_kept_and_rejected_steps_are_changes_with_cause_evidence_and_figures(
-    ground: Ground, tmp_path: Path
+    ground: EvaluationData, tmp_path: Path
 ) -> None:
     with begun(tmp_path) as (pad, ledger):
         done = await train(ground, pad, ledger, GOOD, BAD, episodes=2)
@@ -82,7 +86,7 @@ async def test_kept_and_rejected_steps_are_changes_with_cause_evidence_and_figur
 
 
 async def test_a_step_taken_back_is_out_of_force_for_the_run_that_goes_on(
-    ground: Ground, tmp_path: Path
+    ground: EvaluationData, tmp_path: Path
 ) -> None:
     with begun(tmp_path) as (pad, ledger):
         await train(ground, pad, ledger, GOOD, episodes=1)
@@ -103,7 +107,9 @@ async def test_a_step_taken_back_is_out_of_force_for_the_run_that_goes_on(
         revert(tmp_path, "0" * 12)
 
 
-async def test_an_earlier_step_is_taken_back_and_later_ones_stay(ground: Ground, tmp_path: Path) -> None:
+async def test_an_earlier_step_is_taken_back_and_later_ones_stay(
+    ground: EvaluationData, tmp_path: Path
+) -> None:
     with begun(tmp_path) as (pad, ledger):
         await train(ground, pad, ledger, GOOD, episodes=1)
         first = ledger.rows()[0]
@@ -117,10 +123,10 @@ async def test_an_earlier_step_is_taken_back_and_later_ones_stay(ground: Ground,
 
 
 async def test_steps_are_written_once_also_when_the_run_was_killed_before_they_were(
-    ground: Ground, tmp_path: Path
+    ground: EvaluationData, tmp_path: Path
 ) -> None:
     path = tmp_path / "scratchpad.json"
-    pad = Scratchpad.create(path, "inner", {})
+    pad = RunLog.create(path, "inner", {})
     without = await train(ground, pad, None, GOOD, BAD, episodes=2)
     with begun(tmp_path) as (again, ledger):
         done = await train(ground, again, ledger, GOOD, BAD, episodes=2)
@@ -129,7 +135,7 @@ async def test_steps_are_written_once_also_when_the_run_was_killed_before_they_w
         assert ledger.episodes(again.entries) == 0
 
 
-async def test_what_oscillates_is_held_still_and_told(ground: Ground, tmp_path: Path) -> None:
+async def test_what_oscillates_is_held_still_and_told(ground: EvaluationData, tmp_path: Path) -> None:
     with begun(tmp_path) as (pad, ledger):
         await train(ground, pad, ledger, GOOD, episodes=1)
         entry = pad.entries[0]
@@ -143,7 +149,7 @@ async def test_what_oscillates_is_held_still_and_told(ground: Ground, tmp_path: 
         assert pad.entries[1]["trials"] == []
 
 
-async def test_a_paused_or_frozen_run_stops_and_goes_on(ground: Ground, tmp_path: Path) -> None:
+async def test_a_paused_or_frozen_run_stops_and_goes_on(ground: EvaluationData, tmp_path: Path) -> None:
     with begun(tmp_path) as (pad, ledger):
         for name in ("paused", f"frozen:{RANKER}"):
             Switches(ledger.store).put(name, True)
@@ -224,12 +230,12 @@ def test_the_commands_of_the_house_read_a_runs_ledger(tmp_path: Path) -> None:
     assert [row["kind"] for row in rows] == ["prompt", "prompt_set", "state"]
 
 
-async def outer_rows(ground: Ground, folder: Path, *, population: bool) -> list[tuple[str, str, str]]:
+async def outer_rows(ground: EvaluationData, folder: Path, *, population: bool) -> list[tuple[str, str, str]]:
     """Kind, state and content of every change of an outer run; the run is gone on with once more at the end."""
     seen: list[list[tuple[str, str, str]]] = []
     for _ in range(2):
         path = folder / "run" / "outer_scratchpad.json"
-        pad = Scratchpad.load(path) if path.is_file() else Scratchpad.create(path, "outer", {})
+        pad = RunLog.load(path) if path.is_file() else RunLog.create(path, "outer", {})
         with open_ledger(folder / "run") as ledger:
             shop = workshop(ground, folder, outer_mind(one_each))
             shop.ledger = ledger
@@ -249,7 +255,7 @@ async def outer_rows(ground: Ground, folder: Path, *, population: bool) -> list[
 
 
 async def test_edits_and_the_best_parameters_of_an_outer_run_are_changes_in_both_topologies(
-    ground: Ground, tmp_path: Path
+    ground: EvaluationData, tmp_path: Path
 ) -> None:
     rows = await outer_rows(ground, tmp_path / "stack", population=False)
     edits = [row for row in rows if row[0] == "prompt"]

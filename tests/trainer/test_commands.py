@@ -26,8 +26,8 @@ from hal9.trainer.cli.main import train_command
 from hal9.trainer.cli.outer import outer_command
 from hal9.trainer.evaluation.corpus import Corpus
 from hal9.trainer.inner.baseline import BaselineSettings, run_baseline
-from hal9.trainer.record.run_log import Scratchpad
-from hal9.trainer.record.runs import Ground
+from hal9.trainer.record.run_log import RunLog
+from hal9.trainer.record.runs import EvaluationData
 from hal9.trainer.reporting.report import cost_lines
 from hal9.trainer.reporting.views import sparkline
 from hal9.trainer.search.optimisers import STRATEGIES, open_strategy
@@ -57,7 +57,7 @@ def test_a_mind_trains_and_leaves_everything_behind(here: Path) -> None:
     assert set(results["splits"]) == {"train", "validation", "late", "test"}
     assert results["verdict"] in done.output
     trained = json.loads((folder / "results.trained.json").read_text())["parameters"]
-    pad = Scratchpad.load(folder / "scratchpad.json")
+    pad = RunLog.load(folder / "scratchpad.json")
     assert Parameters(trained) == Parameters(pad.entries[-1]["params"])
     report = (folder / "report.md").read_text()
     assert "![progress](progress.png)" in report
@@ -82,7 +82,7 @@ def test_runs_are_listed_shown_and_not_overwritten(here: Path) -> None:
         "--reason", "--agent", INNER, "--episodes", "3", "--run-name", "one", "--no-test", "--resume"
     )
     assert more.exit_code == 0
-    assert len(Scratchpad.load(here / "training/runs/one/scratchpad.json").entries) == 3
+    assert len(RunLog.load(here / "training/runs/one/scratchpad.json").entries) == 3
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def run_process(
 
 def episodes(path: Path) -> list[dict[str, Any]]:
     keep = ("proposed_changes", "params", "best_ndcg", "kept", "detections")
-    return [{key: entry[key] for key in keep} for entry in Scratchpad.load(path).entries]
+    return [{key: entry[key] for key in keep} for entry in RunLog.load(path).entries]
 
 
 def test_kill_9_at_an_episode_loses_nothing(here: Path) -> None:
@@ -128,7 +128,7 @@ def test_kill_9_at_an_episode_loses_nothing(here: Path) -> None:
     killed = run_process("main", *arguments, "--run-name", "broken", folder=here, DIE_AT_CALL="3")
     assert killed.returncode == -9
     record = here / "training/runs/broken/scratchpad.json"
-    assert len(Scratchpad.load(record).entries) == 2
+    assert len(RunLog.load(record).entries) == 2
     resumed = run_process("main", *arguments, "--run-name", "broken", "--resume", folder=here)
     assert resumed.returncode == 0, resumed.stderr
     train(*arguments, "--run-name", "whole")
@@ -160,7 +160,7 @@ def test_an_outer_run_survives_kill_9_and_reports_honestly(here: Path) -> None:
     assert results["meta_loss"]["mean"] > 0
     assert len(results["what_helped"]) == 2
     assert (results["episodes"], results["usage"]["calls"]) == (12, 12 + 2)  # those before the kill as well
-    pad = Scratchpad.load(folder / "outer_scratchpad.json")
+    pad = RunLog.load(folder / "outer_scratchpad.json")
     assert [entry["outer_step"] for entry in pad.entries] == [0, 1]
     assert sorted(path.name for path in (folder / "inner_runs").glob("step_*")) == [
         "step_001",
@@ -209,23 +209,23 @@ def test_a_token_limit_ends_a_run_with_its_results(here: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_strategies_resume_where_they_were(ground: Ground, tmp_path: Path, strategy: str) -> None:
-    def points(pad: Scratchpad) -> list[Any]:
+def test_strategies_resume_where_they_were(ground: EvaluationData, tmp_path: Path, strategy: str) -> None:
+    def points(pad: RunLog) -> list[Any]:
         return [(entry["candidate"], entry["ndcg"], entry["kept"], entry["params"]) for entry in pad.entries]
 
     settings = BaselineSettings(strategy=strategy, budget=14, seed=3)
-    whole = Scratchpad.create(tmp_path / "whole.json", "strategy", {})
+    whole = RunLog.create(tmp_path / "whole.json", "strategy", {})
     straight = run_baseline(settings, ground.train, ground.space, whole)
-    broken = Scratchpad.create(tmp_path / "broken.json", "strategy", {})
+    broken = RunLog.create(tmp_path / "broken.json", "strategy", {})
     run_baseline(settings, ground.train, ground.space, broken, stop=lambda: len(broken.entries) >= 6)
     assert len(broken.entries) == 6
-    resumed = run_baseline(settings, ground.train, ground.space, Scratchpad.load(tmp_path / "broken.json"))
-    assert points(Scratchpad.load(tmp_path / "broken.json")) == points(whole)
+    resumed = run_baseline(settings, ground.train, ground.space, RunLog.load(tmp_path / "broken.json"))
+    assert points(RunLog.load(tmp_path / "broken.json")) == points(whole)
     assert (resumed.best, resumed.evaluations) == (straight.best, 14)
     assert points(whole)[0][0] == {}  # every strategy begins at the defaults
 
 
-def test_strategies_differ_by_seed_and_stay_in_the_cube(ground: Ground) -> None:
+def test_strategies_differ_by_seed_and_stay_in_the_cube(ground: EvaluationData) -> None:
     for name in STRATEGIES:
         first = [open_strategy(name, ground.space, budget=4, seed=seed) for seed in (0, 0, 1)]
         seen = []
@@ -286,7 +286,7 @@ def test_money_is_limited_only_where_a_price_is_known(here: Path, monkeypatch: p
     done = train(*common, "--run-name", "one", "--usd-per-call", "0.05")
     assert done.exit_code == 0, done.output
     # 0.02 spent by each call, 0.05 reserved for the next: the third would pass 0.1 only after four.
-    assert len(Scratchpad.load(here / "training/runs/one/scratchpad.json").entries) == 3
+    assert len(RunLog.load(here / "training/runs/one/scratchpad.json").entries) == 3
     assert "ended because: budget: the usd budget per task is 0.1" in done.output
     results = json.loads((here / "training/runs/one/results.json").read_text())
     assert results["usage"]["usd"] == pytest.approx(0.06)

@@ -7,13 +7,13 @@ from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.ranking.presets import load_preset
 from hal9.trainer.distill import best_split, confirmed, distill, prune
 from hal9.trainer.record.changes import verdict
-from hal9.trainer.record.run_log import Scratchpad
-from hal9.trainer.record.runs import Ground
+from hal9.trainer.record.run_log import RunLog
+from hal9.trainer.record.runs import EvaluationData
 from tests.trainer.test_commands import train
 
 
-def record(folder: Path, params: dict[str, float], trials: list[dict[str, Any]]) -> Scratchpad:
-    pad = Scratchpad.create(folder / "scratchpad.json", "inner", {})
+def record(folder: Path, params: dict[str, float], trials: list[dict[str, Any]]) -> RunLog:
+    pad = RunLog.create(folder / "scratchpad.json", "inner", {})
     pad.append({"episode": 0, "params": params, "best_ndcg": 0.8, "trials": trials})
     return pad
 
@@ -22,7 +22,7 @@ def trial(name: str, before: float, after: float, gain: float, error: float) -> 
     return {"moved": {name: [before, after]}, "gain": gain, "error": error}
 
 
-def test_pruning_keeps_what_carries_the_gain(ground: Ground) -> None:
+def test_pruning_keeps_what_carries_the_gain(ground: EvaluationData) -> None:
     start = Parameters({"weight_tests": 1.75, "role_docs": 0.2, "field_docs": 0.5})
     pruned = prune(start, ground.train)
     assert set(pruned.changes()) <= set(start.changes())
@@ -30,14 +30,14 @@ def test_pruning_keeps_what_carries_the_gain(ground: Ground) -> None:
     assert ground.train.evaluate(pruned).score >= ground.train.evaluate(start).score - 1e-12
 
 
-def test_what_loses_on_validation_is_left_out_and_told(ground: Ground, tmp_path: Path) -> None:
+def test_what_loses_on_validation_is_left_out_and_told(ground: EvaluationData, tmp_path: Path) -> None:
     harmful = {"weight_pairs": 3.0, "weight_test_names": 0.0}
     made = distill([record(tmp_path, harmful, [])], ground, "bad")
     assert made.preset is None
     assert len(made.left_out) == 1
 
 
-def test_warnings_cite_measured_losses(ground: Ground, tmp_path: Path) -> None:
+def test_warnings_cite_measured_losses(ground: EvaluationData, tmp_path: Path) -> None:
     trials = [
         trial("weight_pairs", 1.0, 2.05, -0.2, 0.04),
         trial("weight_pairs", 1.0, 1.5, -0.1, 0.04),
@@ -67,7 +67,7 @@ def test_the_ranker_loads_what_was_distilled(here: Path) -> None:
     assert cell is None or cell["gain"] >= 0
 
 
-def test_a_condition_is_confirmed_on_the_repositories_that_meet_it(ground: Ground) -> None:
+def test_a_condition_is_confirmed_on_the_repositories_that_meet_it(ground: EvaluationData) -> None:
     validation = ground.split("validation")
     helps, harms = {"weight_tests": 1.75}, {"weight_pairs": 3.0}
     everywhere = confirmed(validation, Parameters(), helps, ("files", ">", 1.0))

@@ -10,7 +10,7 @@ from hal9.ripmap.evaluation.evaluation import Evaluator
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.evaluation.corpus import Corpus, find_corpus, localization_corpus
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
-from hal9.trainer.record.runs import Ground, paired_p
+from hal9.trainer.record.runs import EvaluationData, paired_p
 from hal9.trainer.search.space import Change, apply_changes, liveness, space_of
 
 
@@ -85,7 +85,7 @@ def test_missing_trees_are_told_when_fetching_is_off(
         corpus.prepare("train")
 
 
-def test_paired_gain_counts_cases_and_noise(ground: Ground) -> None:
+def test_paired_gain_counts_cases_and_noise(ground: EvaluationData) -> None:
     base = ground.train.evaluate()
     same = paired_gain(base, base)
     assert (same.mean, same.error, same.won, same.lost) == (0.0, 0.0, 0, 0)
@@ -116,7 +116,7 @@ def test_the_noise_counts_repositories_that_disagree() -> None:
     assert not split.beats(1.0)
 
 
-def test_liveness_tells_the_living_from_the_dead(ground: Ground) -> None:
+def test_liveness_tells_the_living_from_the_dead(ground: EvaluationData) -> None:
     found = liveness(ground.train.cases)
     assert found["weight_words"] == "alive"
     assert found["shadow_weight_import"] in ("with companions", "dead")

@@ -20,8 +20,8 @@ from hal9.trainer.outer.context import OuterContext
 from hal9.trainer.outer.promptgrams import PromptRegistry
 from hal9.trainer.outer.stack import OuterResult, OuterSettings, run_stack
 from hal9.trainer.protocol import outer_schema, protocol, shipped_promptgram
-from hal9.trainer.record.run_log import Scratchpad
-from hal9.trainer.record.runs import Ground
+from hal9.trainer.record.run_log import RunLog
+from hal9.trainer.record.runs import EvaluationData
 from tests.trainer.support import OUTER, PROPOSAL, seeded_mind
 from tests.trainer.test_inner import fake_agent, run
 
@@ -29,19 +29,21 @@ GOOD_STEP = PROPOSAL["proposed_changes"]
 EDIT = OUTER["edits"][0]
 
 
-async def outer(ground: Ground, folder: Path, mind: Mind, *, steps: int = 1, **asking: Any) -> OuterResult:
+async def outer(
+    ground: EvaluationData, folder: Path, mind: Mind, *, steps: int = 1, **asking: Any
+) -> OuterResult:
     settings = InnerSettings(episodes=1, probes=0, levers=100, repairs=0)
     workshop = OuterContext(
         ground, seeded_mind(()), mind, folder / "run", PromptRegistry(folder / "prompts"), settings,
         repeats=1, asking=InnerSettings(**{"repairs": 0, "timeout_seconds": 1.0, **asking}),
     )  # fmt: skip
-    pad = Scratchpad.create(folder / "run" / "outer_scratchpad.json", "outer", {})
+    pad = RunLog.create(folder / "run" / "outer_scratchpad.json", "outer", {})
     async with mind:
         return await run_stack(workshop, pad, OuterSettings(steps=steps, explore=0.0))
 
 
 def problems(folder: Path) -> list[str]:
-    pad = Scratchpad.load(folder / "run" / "outer_scratchpad.json")
+    pad = RunLog.load(folder / "run" / "outer_scratchpad.json")
     return [str(entry["problem"]) for entry in pad.entries]
 
 
@@ -56,9 +58,9 @@ def problems(folder: Path) -> list[str]:
     ],
 )
 async def test_proposals_beyond_what_is_offered_move_at_most_what_is_allowed(
-    ground: Ground, tmp_path: Path, changes: dict[str, Any]
+    ground: EvaluationData, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+    pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
     await run(ground, pad, ScriptedMind([{**PROPOSAL, "proposed_changes": changes}]), episodes=1, probes=0)
     (entry,) = pad.entries
     moved = {name for trial in entry["trials"] for name in trial["moved"]}
@@ -69,17 +71,17 @@ async def test_proposals_beyond_what_is_offered_move_at_most_what_is_allowed(
 
 @pytest.mark.parametrize("confidence", ["NaN", "Infinity", "-1", "7", '"sure"', "null", "[0.5]"])
 async def test_a_confidence_that_is_none_is_clamped_or_refused(
-    ground: Ground, tmp_path: Path, confidence: str
+    ground: EvaluationData, tmp_path: Path, confidence: str
 ) -> None:
     text = json.dumps({**PROPOSAL, "confidence": 0.123}).replace("0.123", confidence)
-    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+    pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
     await run(ground, pad, ScriptedMind([text]), episodes=1, probes=0)
     (entry,) = pad.entries
     assert entry["invalid_reply"] or 0.0 <= entry["confidence"] <= 1.0
 
 
 async def test_a_run_of_faults_ends_with_every_one_of_them_in_the_record(
-    ground: Ground, tmp_path: Path
+    ground: EvaluationData, tmp_path: Path
 ) -> None:
     faults: list[Any] = [
         f"Sure! Here is my step:\n{json.dumps(PROPOSAL)}\nGood luck.",
@@ -91,7 +93,7 @@ async def test_a_run_of_faults_ends_with_every_one_of_them_in_the_record(
         MindTimeout(mind="slow", seconds=1.0),
         {**PROPOSAL, "proposed_changes": {"weight_tests": ["increase", "large", "at last"]}},
     ]
-    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+    pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
     done = await run(ground, pad, ScriptedMind(faults), episodes=len(faults), noise=0.5, probes=0)
     assert done.episodes == len(faults)
     readable = [not entry["error"] for entry in pad.entries]
@@ -112,7 +114,7 @@ async def test_a_run_of_faults_ends_with_every_one_of_them_in_the_record(
     ],
 )
 async def test_an_l2_agent_that_fails_costs_its_step_and_nothing_else(
-    ground: Ground, tmp_path: Path, body: str, said: str
+    ground: EvaluationData, tmp_path: Path, body: str, said: str
 ) -> None:
     settings = MindSettings(agent=fake_agent(tmp_path, body), retries=RetryPolicy(attempts=1, timeouts=1))
     mind = open_mind("agent:claude", settings=settings)
@@ -134,20 +136,24 @@ async def test_an_l2_agent_that_fails_costs_its_step_and_nothing_else(
         json.dumps(OUTER)[:100],
     ],
 )
-async def test_l2_replies_that_cannot_be_used_are_told(ground: Ground, tmp_path: Path, reply: Any) -> None:
+async def test_l2_replies_that_cannot_be_used_are_told(
+    ground: EvaluationData, tmp_path: Path, reply: Any
+) -> None:
     done = await outer(ground, tmp_path, ScriptedMind([reply]))
     assert "no valid reply" in problems(tmp_path)[0]
     assert done.best == "inner_v001"
     assert PromptRegistry(tmp_path / "prompts").names() == ["inner_v001"]
 
 
-async def test_json_in_l2s_prose_is_read(ground: Ground, tmp_path: Path) -> None:
+async def test_json_in_l2s_prose_is_read(ground: EvaluationData, tmp_path: Path) -> None:
     await outer(ground, tmp_path, ScriptedMind([f"Well.\n```json\n{json.dumps(OUTER)}\n```\nBye."]))
     assert problems(tmp_path) == [""]
     assert PromptRegistry(tmp_path / "prompts").names() == ["inner_v001", "inner_v002"]
 
 
-async def test_a_refused_edit_is_asked_for_again_with_the_reason(ground: Ground, tmp_path: Path) -> None:
+async def test_a_refused_edit_is_asked_for_again_with_the_reason(
+    ground: EvaluationData, tmp_path: Path
+) -> None:
     absent = {**EDIT, "edit_type": "replace", "target": "what nobody wrote"}
     mind = ScriptedMind([{**OUTER, "edits": [absent]}, OUTER])
     await outer(ground, tmp_path, mind, repairs=1)
@@ -194,14 +200,14 @@ class Endless:
         raise AssertionError
 
 
-async def test_cancelling_does_not_wait_for_a_mind(ground: Ground, tmp_path: Path) -> None:
+async def test_cancelling_does_not_wait_for_a_mind(ground: EvaluationData, tmp_path: Path) -> None:
     asked = [0]
 
     def stop() -> bool:
         asked[0] += 1
         return asked[0] > 2
 
-    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+    pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
     loop = InnerLoop(
         Endless(),
         shipped_promptgram("l1-ranker-tuner"),

@@ -25,8 +25,8 @@ from hal9.trainer.evaluation.failures import find_failures, gradient_of
 from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings
 from hal9.trainer.protocol import inner_schema, protocol, shipped_promptgram
 from hal9.trainer.record.detection import detect_inner
-from hal9.trainer.record.run_log import Scratchpad
-from hal9.trainer.record.runs import Ground
+from hal9.trainer.record.run_log import RunLog
+from hal9.trainer.record.runs import EvaluationData
 from tests.trainer.support import PROPOSAL, inner_mind, seeded_mind
 
 START = Parameters()
@@ -35,7 +35,7 @@ GOOD = {"weight_tests": ["increase", "large", "tests tell"]}
 
 
 async def run(
-    ground: Ground, pad: Scratchpad, mind: Mind, *, start: Parameters = START, **settings: Any
+    ground: EvaluationData, pad: RunLog, mind: Mind, *, start: Parameters = START, **settings: Any
 ) -> InnerResult:
     chosen = InnerSettings(**{"episodes": 4, "repairs": 0, "levers": 100, **settings})
     async with mind:
@@ -46,12 +46,12 @@ async def run(
 
 
 @pytest.fixture
-def pad(tmp_path: Path) -> Scratchpad:
-    return Scratchpad.create(tmp_path / "run" / "scratchpad.json", "inner", {})
+def pad(tmp_path: Path) -> RunLog:
+    return RunLog.create(tmp_path / "run" / "scratchpad.json", "inner", {})
 
 
 async def test_a_step_that_helps_is_kept_and_one_that_harms_taken_back(
-    ground: Ground, pad: Scratchpad
+    ground: EvaluationData, pad: RunLog
 ) -> None:
     mind = inner_mind(GOOD, {"weight_pairs": ["increase", "large", "pairs"]})
     done = await run(ground, pad, mind, episodes=2, probes=0, noise=0.5)
@@ -71,7 +71,9 @@ async def test_a_step_that_helps_is_kept_and_one_that_harms_taken_back(
     assert "weight_tests 0.7 -> 1.75" in told
 
 
-async def test_the_prompt_holds_real_failures_with_ranks_and_signals(ground: Ground, pad: Scratchpad) -> None:
+async def test_the_prompt_holds_real_failures_with_ranks_and_signals(
+    ground: EvaluationData, pad: RunLog
+) -> None:
     mind = inner_mind()
     await run(ground, pad, mind, episodes=1, failures=2)
     system, user = (message.content for message in mind.requests[0].messages)
@@ -92,7 +94,7 @@ async def test_the_prompt_holds_real_failures_with_ranks_and_signals(ground: Gro
 
 
 async def test_probes_find_the_step_that_helps_in_a_set_that_does_not(
-    ground: Ground, pad: Scratchpad
+    ground: EvaluationData, pad: RunLog
 ) -> None:
     mixed = {**GOOD, "weight_pairs": ["increase", "large", ""], "role_test": ["decrease", "small", ""]}
     done = await run(ground, pad, inner_mind(mixed), episodes=1, probes=3, noise=0.5)
@@ -117,7 +119,7 @@ async def test_probes_find_the_step_that_helps_in_a_set_that_does_not(
     ],
 )
 async def test_replies_that_cannot_be_used_are_recorded_and_fed_back(
-    ground: Ground, pad: Scratchpad, reply: Any, said: str
+    ground: EvaluationData, pad: RunLog, reply: Any, said: str
 ) -> None:
     mind = ScriptedMind([reply, PROPOSAL])
     done = await run(ground, pad, mind, episodes=2, noise=0.5)
@@ -130,14 +132,14 @@ async def test_replies_that_cannot_be_used_are_recorded_and_fed_back(
     assert done.episodes == 2
 
 
-async def test_json_in_prose_is_read(ground: Ground, pad: Scratchpad) -> None:
+async def test_json_in_prose_is_read(ground: EvaluationData, pad: RunLog) -> None:
     text = f"Let me think about it.\n```json\n{json.dumps(PROPOSAL)}\n```\nHope that helps!"
     await run(ground, pad, ScriptedMind([text]), episodes=1)
     assert pad.entries[0]["proposed_changes"] == PROPOSAL["proposed_changes"]
     assert len(pad.entries[0]["trials"]) >= 1
 
 
-async def test_unknown_names_and_empty_proposals_are_fed_back(ground: Ground, pad: Scratchpad) -> None:
+async def test_unknown_names_and_empty_proposals_are_fed_back(ground: EvaluationData, pad: RunLog) -> None:
     mind = inner_mind({"weight_magic": ["increase", "small", ""]}, {})
     await run(ground, pad, mind, episodes=3)
     asked = [request.messages[1].content for request in mind.requests]
@@ -147,7 +149,7 @@ async def test_unknown_names_and_empty_proposals_are_fed_back(ground: Ground, pa
     assert "schema_corruption" in asked[2]
 
 
-async def test_a_repeated_candidate_is_not_measured_again(ground: Ground, pad: Scratchpad) -> None:
+async def test_a_repeated_candidate_is_not_measured_again(ground: EvaluationData, pad: RunLog) -> None:
     mind = inner_mind({"weight_words": ["increase", "large", ""]})
     await run(ground, pad, mind, episodes=2, noise=50.0, probes=0)
     assert pad.entries[1]["trials"] == []
@@ -155,7 +157,7 @@ async def test_a_repeated_candidate_is_not_measured_again(ground: Ground, pad: S
     assert ground.train.calls == 2
 
 
-async def test_a_mind_that_has_nothing_new_to_say_ends_the_run(ground: Ground, pad: Scratchpad) -> None:
+async def test_a_mind_that_has_nothing_new_to_say_ends_the_run(ground: EvaluationData, pad: RunLog) -> None:
     done = await run(ground, pad, inner_mind(GOOD), episodes=50, probes=0, patience=3, noise=0.5)
     assert done.reason == "nothing new proposed"
     assert len(pad.entries) < 10
@@ -166,17 +168,17 @@ async def test_a_mind_that_has_nothing_new_to_say_ends_the_run(ground: Ground, p
     "error", [MindRefusedKey(mind="hosted", detail="no key", variable="KEY"), PriceUnknown(mind="hosted")]
 )
 async def test_what_no_question_will_be_spared_ends_the_run_at_once(
-    ground: Ground, pad: Scratchpad, error: Exception
+    ground: EvaluationData, pad: RunLog, error: Exception
 ) -> None:
     mind = ScriptedMind([PROPOSAL, error])
     with pytest.raises(type(error)):
         await run(ground, pad, mind, episodes=4)
     assert len(pad.entries) == 1
-    more = await run(ground, Scratchpad.load(pad.path), inner_mind(), episodes=2)
+    more = await run(ground, RunLog.load(pad.path), inner_mind(), episodes=2)
     assert more.episodes == 2
 
 
-async def test_minds_that_keep_failing_end_the_run(ground: Ground, pad: Scratchpad) -> None:
+async def test_minds_that_keep_failing_end_the_run(ground: EvaluationData, pad: RunLog) -> None:
     mind = ScriptedMind(lambda _: MindTimeout(mind="slow", seconds=1.0))
     done = await run(ground, pad, mind, episodes=50, patience=3)
     assert done.reason == "minds failing"
@@ -186,7 +188,7 @@ async def test_minds_that_keep_failing_end_the_run(ground: Ground, pad: Scratchp
 
 
 async def test_a_budget_ends_the_run_with_the_best_kept(
-    ground: Ground, pad: Scratchpad, tmp_path: Path
+    ground: EvaluationData, pad: RunLog, tmp_path: Path
 ) -> None:
     usage = Usage(prompt_tokens=10, completion_tokens=10)
     script = ScriptedMind([{**PROPOSAL, "proposed_changes": GOOD}] * 9, usage=usage)
@@ -201,22 +203,22 @@ async def test_a_budget_ends_the_run_with_the_best_kept(
 
 @pytest.mark.parametrize("killed_after", [0, 1, 3])
 async def test_resuming_at_any_episode_gives_the_same_record(
-    ground: Ground, tmp_path: Path, killed_after: int
+    ground: EvaluationData, tmp_path: Path, killed_after: int
 ) -> None:
-    def facts(pad: Scratchpad) -> list[Any]:
+    def facts(pad: RunLog) -> list[Any]:
         keep = ("proposed_changes", "params", "best_ndcg", "kept", "levers", "detections", "problems")
         return [{key: entry[key] for key in keep} for entry in pad.entries]
 
-    whole = Scratchpad.create(tmp_path / "whole.json", "inner", {})
+    whole = RunLog.create(tmp_path / "whole.json", "inner", {})
     straight = await run(ground, whole, seeded_mind([]), episodes=5)
-    broken = Scratchpad.create(tmp_path / "broken.json", "inner", {})
+    broken = RunLog.create(tmp_path / "broken.json", "inner", {})
     await run(ground, broken, seeded_mind([]), episodes=killed_after)
-    done = await run(ground, Scratchpad.load(tmp_path / "broken.json"), seeded_mind([]), episodes=5)
-    assert facts(Scratchpad.load(tmp_path / "broken.json")) == facts(whole)
+    done = await run(ground, RunLog.load(tmp_path / "broken.json"), seeded_mind([]), episodes=5)
+    assert facts(RunLog.load(tmp_path / "broken.json")) == facts(whole)
     assert (done.best, done.evaluations) == (straight.best, straight.evaluations)
 
 
-async def test_cancelling_ends_between_episodes(ground: Ground, pad: Scratchpad) -> None:
+async def test_cancelling_ends_between_episodes(ground: EvaluationData, pad: RunLog) -> None:
     mind = inner_mind()
     chosen = InnerSettings(episodes=9)
     loop = InnerLoop(mind, shipped_promptgram("l1-ranker-tuner"), ground.train, ground.space, pad, chosen)
@@ -227,20 +229,20 @@ async def test_cancelling_ends_between_episodes(ground: Ground, pad: Scratchpad)
 
 def test_an_altered_or_torn_record_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "scratchpad.json"
-    pad = Scratchpad.create(path, "inner", {"a": 1})
+    pad = RunLog.create(path, "inner", {"a": 1})
     for number in range(3):
         pad.append({"episode": number, "best_ndcg": 0.5})
-    assert [entry["episode"] for entry in Scratchpad.load(path).entries] == [0, 1, 2]
+    assert [entry["episode"] for entry in RunLog.load(path).entries] == [0, 1, 2]
     text = path.read_text()
     path.write_text(text.replace('"best_ndcg": 0.5', '"best_ndcg": 0.9', 1))
     with pytest.raises(ScratchpadInvalid, match="episode 0 was altered"):
-        Scratchpad.load(path)
+        RunLog.load(path)
     path.write_text(text[: len(text) // 2])
     with pytest.raises(ScratchpadInvalid, match="unreadable"):
-        Scratchpad.load(path)
+        RunLog.load(path)
     path.write_text(text.replace('"schema_version": 1', '"schema_version": 7'))
     with pytest.raises(ScratchpadInvalid, match="schema version 7"):
-        Scratchpad.load(path)
+        RunLog.load(path)
 
 
 def test_detections_are_named() -> None:
@@ -260,7 +262,7 @@ def test_detections_are_named() -> None:
     assert detect_inner([entry(kept=True), entry(kept=True)]) == ["schema_corruption"]
 
 
-def test_a_failure_is_an_error_gradient(ground: Ground) -> None:
+def test_a_failure_is_an_error_gradient(ground: EvaluationData) -> None:
     evaluation = ground.train.evaluate(START)
     failures, _ = find_failures(ground.train, evaluation, count=1, seed=0)
     gradient = gradient_of(failures[0], timestamp=5.0)
@@ -296,7 +298,7 @@ def fake_agent(folder: Path, body: str) -> AgentSettings:
     ],
 )
 async def test_agents_that_fail_are_recorded(
-    ground: Ground, pad: Scratchpad, tmp_path: Path, body: str, said: str
+    ground: EvaluationData, pad: RunLog, tmp_path: Path, body: str, said: str
 ) -> None:
     settings = MindSettings(agent=fake_agent(tmp_path, body), retries=RetryPolicy(attempts=1, timeouts=1))
     mind = open_mind("agent:claude", settings=settings)
@@ -306,7 +308,7 @@ async def test_agents_that_fail_are_recorded(
     assert entry["trials"] == []
 
 
-async def test_an_agents_answer_trains(ground: Ground, pad: Scratchpad, tmp_path: Path) -> None:
+async def test_an_agents_answer_trains(ground: EvaluationData, pad: RunLog, tmp_path: Path) -> None:
     answer = json.dumps(
         {
             "type": "result",
@@ -325,13 +327,13 @@ async def test_an_agents_answer_trains(ground: Ground, pad: Scratchpad, tmp_path
     assert pad.entries[0]["usage"]["usd"] == pytest.approx(0.01)
 
 
-async def test_a_recording_replays_the_run(ground: Ground, tmp_path: Path) -> None:
+async def test_a_recording_replays_the_run(ground: EvaluationData, tmp_path: Path) -> None:
     def script(request: Request) -> Any:
         return PROPOSAL
 
-    first = Scratchpad.create(tmp_path / "a.json", "inner", {})
+    first = RunLog.create(tmp_path / "a.json", "inner", {})
     await run(ground, first, RecordingMind(ScriptedMind(script), tmp_path / "tape.jsonl"), episodes=2)
-    second = Scratchpad.create(tmp_path / "b.json", "inner", {})
+    second = RunLog.create(tmp_path / "b.json", "inner", {})
     await run(ground, second, open_mind(f"replay:{tmp_path}/tape.jsonl"), episodes=2)
     assert [e["reasoning"] for e in second.entries] == [e["reasoning"] for e in first.entries]
     assert all(not entry["error"] for entry in second.entries)

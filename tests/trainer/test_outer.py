@@ -19,8 +19,8 @@ from hal9.trainer.outer.promptgrams import PromptRegistry
 from hal9.trainer.outer.stack import OuterResult, OuterSettings, hall_of_fame, run_stack
 from hal9.trainer.protocol import protocol, shipped_promptgram
 from hal9.trainer.record.detection import detect_not_steering
-from hal9.trainer.record.run_log import Scratchpad
-from hal9.trainer.record.runs import Ground
+from hal9.trainer.record.run_log import RunLog
+from hal9.trainer.record.runs import EvaluationData
 from tests.trainer.support import PROPOSAL, outer_mind, seeded_mind
 
 STEERS = (
@@ -40,7 +40,7 @@ def append(name: str) -> list[dict[str, Any]]:
     ]
 
 
-def workshop(ground: Ground, folder: Path, outer: ScriptedMind, *, episodes: int = 2) -> OuterContext:
+def workshop(ground: EvaluationData, folder: Path, outer: ScriptedMind, *, episodes: int = 2) -> OuterContext:
     return OuterContext(
         ground,
         seeded_mind(STEERS),
@@ -57,15 +57,17 @@ def one_each(number: int) -> list[dict[str, Any]]:
 
 
 async def stack(
-    ground: Ground, folder: Path, outer: ScriptedMind, **settings: Any
-) -> tuple[OuterResult, Scratchpad]:
+    ground: EvaluationData, folder: Path, outer: ScriptedMind, **settings: Any
+) -> tuple[OuterResult, RunLog]:
     path = folder / "run" / "outer_scratchpad.json"
-    pad = Scratchpad.load(path) if path.is_file() else Scratchpad.create(path, "outer", {})
+    pad = RunLog.load(path) if path.is_file() else RunLog.create(path, "outer", {})
     chosen = OuterSettings(**{"steps": 4, "explore": 0.0, **settings})
     return await run_stack(workshop(ground, folder, outer), pad, chosen), pad
 
 
-async def test_prompts_are_compared_from_one_start_on_the_same_seeds(ground: Ground, tmp_path: Path) -> None:
+async def test_prompts_are_compared_from_one_start_on_the_same_seeds(
+    ground: EvaluationData, tmp_path: Path
+) -> None:
     done, pad = await stack(ground, tmp_path, outer_mind(one_each))
     assert done.steps == 4
     assert done.reason == "steps"
@@ -84,7 +86,7 @@ async def test_prompts_are_compared_from_one_start_on_the_same_seeds(ground: Gro
     assert done.mean == max(item["mean"] for item in pad.entries[-1]["hall_of_fame"])
 
 
-async def test_the_shelf_holds_what_the_seed_lays_out(ground: Ground, tmp_path: Path) -> None:
+async def test_the_shelf_holds_what_the_seed_lays_out(ground: EvaluationData, tmp_path: Path) -> None:
     await stack(ground, tmp_path, outer_mind(one_each), steps=2)
     files = sorted(path.name for path in (tmp_path / "prompts").iterdir() if not path.name.startswith("."))
     assert files == [f"inner_v00{n}.{end}" for n in (1, 2, 3) for end in ("md", "toml")]
@@ -183,7 +185,7 @@ def test_no_sequence_of_edits_changes_a_byte_of_the_protocol(seed: int) -> None:
 
 @pytest.mark.parametrize("edit", HOSTILE)
 async def test_a_hostile_proposal_is_an_error_and_changes_nothing(
-    ground: Ground, tmp_path: Path, edit: dict[str, Any]
+    ground: EvaluationData, tmp_path: Path, edit: dict[str, Any]
 ) -> None:
     outer = outer_mind(lambda _: [{"rationale": "", **edit}])
     done, pad = await stack(ground, tmp_path, outer, steps=1)
@@ -200,14 +202,14 @@ def test_one_bad_edit_spoils_the_proposal() -> None:
         apply_edits(gram, [*append("weight_tests"), {**HOSTILE[0], "rationale": ""}])
 
 
-async def test_an_empty_or_refusing_l2_does_not_stop_the_run(ground: Ground, tmp_path: Path) -> None:
+async def test_an_empty_or_refusing_l2_does_not_stop_the_run(ground: EvaluationData, tmp_path: Path) -> None:
     outer = ScriptedMind(["I'd rather not.", {}, {"mode": "explore", "edits": []}] * 3)
     done, pad = await stack(ground, tmp_path, outer, steps=2)
     assert done.steps == 2
     assert all("no valid reply" in entry["problem"] for entry in pad.entries)
 
 
-async def test_an_equal_promptgram_is_not_measured_twice(ground: Ground, tmp_path: Path) -> None:
+async def test_an_equal_promptgram_is_not_measured_twice(ground: EvaluationData, tmp_path: Path) -> None:
     _, pad = await stack(ground, tmp_path, outer_mind(lambda _: append("role_test")), steps=3, explore=0.0)
     problems = [entry["problem"] for entry in pad.entries]
     assert problems[0] == ""
@@ -215,7 +217,7 @@ async def test_an_equal_promptgram_is_not_measured_twice(ground: Ground, tmp_pat
 
 
 async def test_a_warm_start_is_recorded_and_pairs_are_measured_from_it(
-    ground: Ground, tmp_path: Path
+    ground: EvaluationData, tmp_path: Path
 ) -> None:
     _, pad = await stack(ground, tmp_path, outer_mind(one_each), steps=2, warm_start=True)
     warm = pad.entries[-1]["warm_started_from"]
@@ -229,7 +231,7 @@ async def test_a_warm_start_is_recorded_and_pairs_are_measured_from_it(
 
 @pytest.mark.parametrize("cut", [1, 3, 6, 9])
 async def test_a_run_killed_at_any_episode_ends_as_if_it_had_not_been(
-    ground: Ground, tmp_path: Path, cut: int
+    ground: EvaluationData, tmp_path: Path, cut: int
 ) -> None:
     straight, whole = await stack(ground, tmp_path / "a", outer_mind(one_each), steps=3)
     folder, outer = tmp_path / "b", outer_mind(one_each)
@@ -242,7 +244,7 @@ async def test_a_run_killed_at_any_episode_ends_as_if_it_had_not_been(
             raise KeyboardInterrupt
 
     broken.listener = die
-    pad = Scratchpad.create(folder / "run" / "outer_scratchpad.json", "outer", {})
+    pad = RunLog.create(folder / "run" / "outer_scratchpad.json", "outer", {})
     with pytest.raises(KeyboardInterrupt):
         await run_stack(broken, pad, OuterSettings(steps=3, explore=0.0))
     # The same mind goes on: what L2 answered before must be read, not asked for again.
@@ -254,14 +256,14 @@ async def test_a_run_killed_at_any_episode_ends_as_if_it_had_not_been(
     assert (done.best, done.mean, done.params) == (straight.best, straight.mean, straight.params)
 
 
-async def fixed_population(ground: Ground, folder: Path, steps: int) -> tuple[OuterResult, Scratchpad]:
+async def fixed_population(ground: EvaluationData, folder: Path, steps: int) -> tuple[OuterResult, RunLog]:
     """The population whose topology is the stack's."""
-    pad = Scratchpad.create(folder / "run" / "outer_scratchpad.json", "outer", {})
+    pad = RunLog.create(folder / "run" / "outer_scratchpad.json", "outer", {})
     shop = workshop(ground, folder, outer_mind(one_each))
     return await run_population(shop, pad, OuterSettings(steps=steps), policy=FIXED), pad
 
 
-async def test_the_fixed_population_is_the_stack(ground: Ground, tmp_path: Path) -> None:
+async def test_the_fixed_population_is_the_stack(ground: EvaluationData, tmp_path: Path) -> None:
     strict, pad = await stack(ground, tmp_path / "stack", outer_mind(one_each), steps=5)
     folder = tmp_path / "population"
     graph, free = await fixed_population(ground, folder, steps=5)
@@ -284,18 +286,16 @@ async def test_the_fixed_population_is_the_stack(ground: Ground, tmp_path: Path)
     )
 
 
-async def test_a_free_population_runs_and_resumes(ground: Ground, tmp_path: Path) -> None:
+async def test_a_free_population_runs_and_resumes(ground: EvaluationData, tmp_path: Path) -> None:
     outer = outer_mind(one_each)
     path = tmp_path / "run" / "outer_scratchpad.json"
-    pad = Scratchpad.create(path, "outer", {})
+    pad = RunLog.create(path, "outer", {})
     done = await run_population(workshop(ground, tmp_path, outer), pad, OuterSettings(steps=4))
     asked = len(outer.requests)
-    again = await run_population(
-        workshop(ground, tmp_path, outer), Scratchpad.load(path), OuterSettings(steps=4)
-    )
+    again = await run_population(workshop(ground, tmp_path, outer), RunLog.load(path), OuterSettings(steps=4))
     assert (again.best, again.mean) == (done.best, done.mean)
     assert len(outer.requests) == asked
-    assert len(Scratchpad.load(path).entries) == len(pad.entries)
+    assert len(RunLog.load(path).entries) == len(pad.entries)
 
 
 def torn_mind() -> ScriptedMind:
@@ -315,10 +315,12 @@ def torn_mind() -> ScriptedMind:
     return ScriptedMind(reply, name="scripted-l1")
 
 
-async def test_edits_that_help_on_different_seeds_fork_the_tuner(ground: Ground, tmp_path: Path) -> None:
+async def test_edits_that_help_on_different_seeds_fork_the_tuner(
+    ground: EvaluationData, tmp_path: Path
+) -> None:
     made = workshop(ground, tmp_path, outer_mind(one_each), episodes=1)
     made.inner_mind = torn_mind()
-    pad = Scratchpad.create(tmp_path / "run" / "outer_scratchpad.json", "outer", {})
+    pad = RunLog.create(tmp_path / "run" / "outer_scratchpad.json", "outer", {})
     done = await run_population(made, pad, OuterSettings(steps=2))
     told = [(entry["what"], entry["node"]) for entry in pad.entries]
     assert ("fork", "l1") in told
@@ -332,7 +334,7 @@ async def test_edits_that_help_on_different_seeds_fork_the_tuner(ground: Ground,
     assert {one["prompt_id"] for one in hall_of_fame(done.measured)} == {"inner_v001", *gains}
 
 
-async def test_both_topologies_tell_what_edits_were_worth(ground: Ground, tmp_path: Path) -> None:
+async def test_both_topologies_tell_what_edits_were_worth(ground: EvaluationData, tmp_path: Path) -> None:
     strict, _ = await stack(ground, tmp_path / "stack", outer_mind(one_each), steps=3)
     graph, _ = await fixed_population(ground, tmp_path / "population", steps=3)
     keep = ("prompt_id", "parent", "edit", "gain", "interval", "seeds", "proven")

@@ -19,14 +19,14 @@ from hal9.trainer.inner.prompting import Sight, choose_levers, inner_prompt, pro
 from hal9.trainer.outer.promptgrams import Shelved
 from hal9.trainer.outer.prompting import Measured, OuterSight, outer_prompt, solved_edit
 from hal9.trainer.protocol import inner_schema, outer_schema, shipped_promptgram
-from hal9.trainer.record.run_log import Scratchpad
-from hal9.trainer.record.runs import Ground
+from hal9.trainer.record.run_log import RunLog
+from hal9.trainer.record.runs import EvaluationData
 from hal9.trainer.search.space import Change, apply_changes
 from tests.trainer.support import PROPOSAL, inner_mind
 from tests.trainer.test_inner import run
 
 
-def test_slopes_point_where_small_steps_gain(ground: Ground) -> None:
+def test_slopes_point_where_small_steps_gain(ground: EvaluationData) -> None:
     """From a start that is not the best, estimated slopes and measured small steps agree in direction."""
     base = ground.train.evaluate(Parameters({"weight_tests": 0.1, "weight_pairs": 2.5}))
     slopes = slopes_of(ground.train, base)
@@ -41,7 +41,7 @@ def test_slopes_point_where_small_steps_gain(ground: Ground) -> None:
     assert ground.train.evaluate(along).score > base.score >= ground.train.evaluate(against).score
 
 
-def test_slopes_cost_no_evaluation_and_know_nothing_of_absent_signals(ground: Ground) -> None:
+def test_slopes_cost_no_evaluation_and_know_nothing_of_absent_signals(ground: EvaluationData) -> None:
     base = ground.train.evaluate()
     calls = ground.train.calls
     slopes = slopes_of(ground.train, base)
@@ -50,7 +50,7 @@ def test_slopes_cost_no_evaluation_and_know_nothing_of_absent_signals(ground: Gr
     assert all(np.isfinite(value) for value in slopes.values())
 
 
-def test_the_brief_question_says_the_same_with_fewer_words(ground: Ground) -> None:
+def test_the_brief_question_says_the_same_with_fewer_words(ground: EvaluationData) -> None:
     evaluation = ground.train.evaluate()
     failures, total = find_failures(ground.train, evaluation, count=4, seed=0)
     sight = Sight(
@@ -81,10 +81,10 @@ def test_a_solved_example_is_a_valid_answer(
     assert problems(json.loads(answer.content), schema) == ()
 
 
-async def test_a_local_mind_gets_an_example_and_short_texts(ground: Ground, tmp_path: Path) -> None:
+async def test_a_local_mind_gets_an_example_and_short_texts(ground: EvaluationData, tmp_path: Path) -> None:
     local = InnerSettings.for_mind("local:some-model", episodes=1)
     mind = inner_mind()
-    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+    pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
     await run(ground, pad, mind, **{**local.to_json(), "levers": 100})
     (request,) = mind.requests
     assert [message.role for message in request.messages] == ["system", "user", "assistant", "user"]
@@ -94,7 +94,7 @@ async def test_a_local_mind_gets_an_example_and_short_texts(ground: Ground, tmp_
     assert not InnerSettings.for_mind("agent:claude").brief
 
 
-def test_what_was_touched_less_is_shown_first(ground: Ground) -> None:
+def test_what_was_touched_less_is_shown_first(ground: EvaluationData) -> None:
     names = ground.space.names
     touched = {name: 3 for name in names if name not in names[-5:]}
     shown = choose_levers(ground.space, [], 4, 0, touched)
@@ -107,8 +107,8 @@ def test_what_was_touched_less_is_shown_first(ground: Ground) -> None:
     assert max(seen.values()) - min(seen.values()) <= 1
 
 
-async def test_a_refused_step_is_tried_in_its_other_lengths(ground: Ground, tmp_path: Path) -> None:
-    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+async def test_a_refused_step_is_tried_in_its_other_lengths(ground: EvaluationData, tmp_path: Path) -> None:
+    pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
     await run(ground, pad, inner_mind({"weight_pairs": ["increase", "medium", ""]}), episodes=1, probes=4)
     item = PARAMETERS["weight_pairs"]
     start = item.to_unit(item.default)
@@ -116,8 +116,10 @@ async def test_a_refused_step_is_tried_in_its_other_lengths(ground: Ground, tmp_
     assert moved == [pytest.approx(step) for step in (0.15, 0.05, 0.35)]
 
 
-async def test_a_kept_step_is_gone_on_with_until_it_stops_helping(ground: Ground, tmp_path: Path) -> None:
-    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+async def test_a_kept_step_is_gone_on_with_until_it_stops_helping(
+    ground: EvaluationData, tmp_path: Path
+) -> None:
+    pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
     mind = inner_mind({"weight_tests": ["increase", "medium", ""]})
     done = await run(ground, pad, mind, episodes=1, probes=6, noise=0.3)
     kept = [trial["kept"] for trial in pad.entries[0]["trials"]]
@@ -164,8 +166,10 @@ def first_open(request: Request) -> dict[str, Any]:
     return {**PROPOSAL, "proposed_changes": {name: [way["enum"][0], length["enum"][-1], "first"]}}
 
 
-async def test_a_small_mind_is_offered_no_step_that_was_measured(ground: Ground, tmp_path: Path) -> None:
-    pad = Scratchpad.create(tmp_path / "scratchpad.json", "inner", {})
+async def test_a_small_mind_is_offered_no_step_that_was_measured(
+    ground: EvaluationData, tmp_path: Path
+) -> None:
+    pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
     mind = ScriptedMind(first_open)
     await run(ground, pad, mind, episodes=30, probes=1, levers=3, brief=True)
     measured = [Parameters(trial["params"]) for entry in pad.entries for trial in entry["trials"]]
@@ -173,7 +177,7 @@ async def test_a_small_mind_is_offered_no_step_that_was_measured(ground: Ground,
     assert len(measured) == len(set(measured)) > 30
     # A mind that is asked at length may combine steps, so nothing is closed to it.
     free = ScriptedMind(first_open)
-    await run(ground, Scratchpad.create(tmp_path / "free.json", "inner", {}), free, episodes=2, levers=3)
+    await run(ground, RunLog.create(tmp_path / "free.json", "inner", {}), free, episodes=2, levers=3)
     for request in free.requests:
         shapes = (request.schema or {})["properties"]["proposed_changes"]["properties"].values()
         assert all(shape["prefixItems"][0]["enum"] == ["increase", "decrease"] for shape in shapes)

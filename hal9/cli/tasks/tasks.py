@@ -44,11 +44,11 @@ def submit(ctx: click.Context, /, objective: str | None, wait: bool, as_json: bo
     family = options.pop("family")
 
     async def go() -> "TaskRow":
-        from hal9.signals import Scope
+        from hal9.signals import TaskScope
 
         async with open_cluster(ctx) as cluster:
             workspace = options["workspace"]
-            options["scope"] = Scope(
+            options["scope"] = TaskScope(
                 workspace=str(workspace.absolute()) if workspace else "", task_family=family
             )
             task_id = await cluster.submit(objective or "", **options)

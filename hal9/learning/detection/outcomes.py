@@ -14,7 +14,7 @@ from hal9.learning.detection.detect import Detection
 from hal9.learning.detection.quality import Score
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.task_path import TaskPath
-from hal9.memory import MemoryStore, Outcome, RuleStore, Scope, scope_of
+from hal9.memory import MemoryScope, MemoryStore, Outcome, RuleStore, scope_of
 from hal9.signals import StepRecord, TaskPayload
 
 __all__ = ["TaskOutcome", "credit", "outcome_of", "remember_task", "save_outcome", "scope_of_task"]
@@ -30,7 +30,7 @@ class TaskOutcome:
 
     task_id: str
     task_class: str
-    scope: Scope
+    scope: MemoryScope
     state: str
     passed: bool | None
     score: float | None
@@ -44,7 +44,7 @@ class TaskOutcome:
     revises: bool = False
 
 
-def scope_of_task(payload: TaskPayload) -> Scope:
+def scope_of_task(payload: TaskPayload) -> MemoryScope:
     """What is known about a task's scope, and else what its own words say."""
     given = payload.scope
     return scope_of(

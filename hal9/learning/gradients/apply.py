@@ -9,13 +9,13 @@ from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.state.prompts import PromptStore
 from hal9.memory import (
+    MemoryScope,
     MemoryStore,
     NewMemory,
     Observation,
     Occurrence,
     PatternPolicy,
     PatternStore,
-    Scope,
     scope_for_memory,
 )
 from hal9.settings import Settings
@@ -141,7 +141,7 @@ class GradientStore:
     def _remember(self, signal: Signal, gradient: ErrorGradient) -> Observation | None:
         """The error as a memory of this neuron; where it entered, it also counts towards a pattern."""
         facts = gradient.context.environmental_factors
-        scope = Scope(*[str(part) for part in facts.get("scope", ["", "", ""])])
+        scope = MemoryScope(*[str(part) for part in facts.get("scope", ["", "", ""])])
         if gradient.depth == 0 and not self._counted(signal.task_id, gradient.error_type.type):
             policy = PatternPolicy(pattern_threshold=self.settings.backward_propagation.pattern_threshold)
             return PatternStore(self.store, policy).observe(

@@ -35,12 +35,12 @@ from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Ledger
 from hal9.memory import (
     HeldBackCase,
+    MemoryScope,
     MemoryStore,
     Mitigation,
     NewMitigation,
     PatternStore,
     RuleStore,
-    Scope,
     SearchFilter,
     SolvedExample,
     scope_for_memory,
@@ -205,7 +205,7 @@ class Lessons:
                 return known[number]
         return None
 
-    def admit_pattern(self, pattern_id: int, scope: Scope, *, cause: str) -> list[int]:
+    def admit_pattern(self, pattern_id: int, scope: MemoryScope, *, cause: str) -> list[int]:
         """A pattern has formed: the user's own rules of its scope that could not be replayed are admitted."""
         admitted = []
         with self.store.writing():
@@ -222,7 +222,11 @@ class Lessons:
     # --- inner ----------------------------------------------------------------------------------
 
     def _propose(
-        self, rule: str, scope: Scope, example: SolvedExample | None, origin: tuple[Source, str, str, str]
+        self,
+        rule: str,
+        scope: MemoryScope,
+        example: SolvedExample | None,
+        origin: tuple[Source, str, str, str],
     ) -> int:
         source, trusted_by, cause, task_id = origin
         with self.store.writing():
@@ -323,10 +327,10 @@ class Lessons:
         return [
             HeldBackCase(row["id"], row["text"], replay_case(row["checks"]))
             for row in rows
-            if one.scope.covers(Scope(row["workspace"], row["module"], row["task_family"]))
+            if one.scope.covers(MemoryScope(row["workspace"], row["module"], row["task_family"]))
         ]
 
-    def _retired_in(self, scope: Scope) -> int:
+    def _retired_in(self, scope: MemoryScope) -> int:
         return sum(1 for one in self.book.all(states=("retired", "quarantined")) if one.scope == scope)
 
     def _set_state(self, one: Mitigation, state: str, reason: str, cause: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from hal9.errors.memory import PackInvalid
-from hal9.memory.records import Scope, SolvedExample, clean_text
+from hal9.memory.records import MemoryScope, SolvedExample, clean_text
 from hal9.memory.rules.rules import MitigationPolicy
 from hal9.memory.store.rows import content_hash
 
@@ -47,7 +47,7 @@ class PackEntry:
     rule: str
     example: SolvedExample | None
     check: str
-    scope: Scope
+    scope: MemoryScope
     content_hash: str
 
 
@@ -113,7 +113,12 @@ def parse_pack(text: str, *, file: str = "pack") -> Pack:
 
 
 def entry_hash(
-    error_type: str, errors: Sequence[str], rule: str, example: SolvedExample | None, check: str, scope: Scope
+    error_type: str,
+    errors: Sequence[str],
+    rule: str,
+    example: SolvedExample | None,
+    check: str,
+    scope: MemoryScope,
 ) -> str:
     """Identity of an entry's content; ids, records and provenance are not part of it."""
     return content_hash(
@@ -192,7 +197,7 @@ def _entry(data: Any, file: str, where: str) -> PackEntry:
         )
         check = _text(found, "check", file, inner, limit=most, needed=False)
     place = _mapping(data, "scope", {"module", "task_family"}, file, where)
-    scope = Scope(
+    scope = MemoryScope(
         "",
         _text(place, "module", file, f"{where}.scope", limit=_LIMITS["module"], needed=False).strip(),
         _text(

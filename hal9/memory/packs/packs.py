@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from hal9.memory.packs.pack_format import FORMAT, Pack, PackEntry, entry_hash, parse_pack
-from hal9.memory.records import ANY, Mitigation, MitigationState, NewMemory, NewMitigation, Scope
+from hal9.memory.records import ANY, MemoryScope, Mitigation, MitigationState, NewMemory, NewMitigation
 from hal9.memory.retrieval.search import SearchFilter, search
 from hal9.memory.rules.rules import RuleStore
 from hal9.memory.rules.signature import signature
@@ -55,7 +55,7 @@ def import_pack(store: MemoryStore, text: str, *, file: str = "pack", workspace:
     with store.writing() as tables:
         before = {int(row[0]) for row in tables.conn.execute("SELECT id FROM mitigations")}
         for index, entry in enumerate(pack.entries):
-            scope = Scope(workspace, entry.scope.module, entry.scope.task_family)
+            scope = MemoryScope(workspace, entry.scope.module, entry.scope.task_family)
             number = book.propose(
                 NewMitigation(
                     rule=entry.rule,
@@ -95,7 +95,7 @@ def import_pack(store: MemoryStore, text: str, *, file: str = "pack", workspace:
     return ImportReport(pack.name, tuple(added), tuple(known), pack.content_hash)
 
 
-def suggest(store: MemoryStore, error: str, *, scope: Scope, limit: int = 3) -> list[Mitigation]:
+def suggest(store: MemoryStore, error: str, *, scope: MemoryScope, limit: int = 3) -> list[Mitigation]:
     """Candidates from packs, nearest to an error text first, to be tried on held-back cases."""
     book = RuleStore(store)
     hits = search(store, error, where=SearchFilter(kinds=("learning",)), limit=50)
@@ -152,7 +152,7 @@ def _described(entry: PackEntry) -> str:
     return "\n".join([*entry.errors, entry.rule])
 
 
-def _memory(pack: Pack, entry: PackEntry, scope: Scope, mitigation_id: int) -> NewMemory:
+def _memory(pack: Pack, entry: PackEntry, scope: MemoryScope, mitigation_id: int) -> NewMemory:
     """What search and `suggest` find an entry by: its error texts and its rule."""
     return NewMemory(
         kind="learning",

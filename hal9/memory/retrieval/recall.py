@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from hal9.memory.records import ANY, Mitigation, MitigationState, Scope, SolvedExample
+from hal9.memory.records import ANY, MemoryScope, Mitigation, MitigationState, SolvedExample
 from hal9.memory.rules.rules import RuleStore
 from hal9.memory.store.store import MemoryStore
 
@@ -50,7 +50,7 @@ class Recall:
     example: SolvedExample | None
     mitigation_id: int
     pattern_id: int | None
-    scope: Scope
+    scope: MemoryScope
     source: Literal["user", "retry", "mind", "pack"]
     score: float
     similarity: float | None
@@ -58,7 +58,9 @@ class Recall:
     why: str
 
 
-def recall(store: MemoryStore, task: str, scope: Scope, policy: RecallPolicy | None = None) -> Recall | None:
+def recall(
+    store: MemoryStore, task: str, scope: MemoryScope, policy: RecallPolicy | None = None
+) -> Recall | None:
     """The one mitigation for a task, or None: then the prompt must stay as it is.
 
     Args:
@@ -72,7 +74,7 @@ def recall(store: MemoryStore, task: str, scope: Scope, policy: RecallPolicy | N
 
 
 def recall_many(
-    store: MemoryStore, task: str, scope: Scope, policy: RecallPolicy | None = None
+    store: MemoryStore, task: str, scope: MemoryScope, policy: RecallPolicy | None = None
 ) -> list[Recall]:
     """At most `policy.limit` mitigations, best first."""
     policy = policy or RecallPolicy()
@@ -96,7 +98,7 @@ def recall_many(
     return ranked[: policy.limit]
 
 
-def _near_enough(own: Scope, task: Scope, similarity: float | None, policy: RecallPolicy) -> bool:
+def _near_enough(own: MemoryScope, task: MemoryScope, similarity: float | None, policy: RecallPolicy) -> bool:
     wide = own.module == ANY and own.task_family == ANY
     if similarity is None:
         # Nothing but the workspace would tie a wide rule to the task.

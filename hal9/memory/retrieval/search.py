@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hal9.errors.memory import MemoryInvalid
-from hal9.memory.records import KINDS, Kind, Memory, Scope, clean_text
+from hal9.memory.records import KINDS, Kind, Memory, MemoryScope, clean_text
 from hal9.memory.retrieval.vector_matrix import VectorMatrix
 from hal9.memory.store.store import MemoryStore
 
@@ -61,7 +61,7 @@ class SearchFilter:
         quarantined: also find quarantined memories (by words only).
     """
 
-    scope: Scope = field(default_factory=Scope)
+    scope: MemoryScope = field(default_factory=MemoryScope)
     layer: int | None = None
     kinds: tuple[Kind, ...] = ()
     neuron: str | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.errors.memory import MemoryMissing
-from hal9.memory.records import NewMemory, Occurrence, Pattern, Scope, clean_text
+from hal9.memory.records import MemoryScope, NewMemory, Occurrence, Pattern, clean_text
 from hal9.memory.rules.rules import RuleStore
 from hal9.memory.rules.scope import scope_for_memory
 from hal9.memory.rules.signature import signature
@@ -125,7 +125,7 @@ class PatternStore:
             pattern_id = self._form(mark, error, scope, members, now)
             return Observation(memory_id, occurrence_id, mark, self.get(pattern_id), formed=True)
 
-    def match(self, text: str, *, error_type: str, scope: Scope) -> PatternMatch | None:
+    def match(self, text: str, *, error_type: str, scope: MemoryScope) -> PatternMatch | None:
         """Recognise an error text; None when no pattern of this scope is sure enough."""
         scope = scope_for_memory(scope.cleaned())
         mark = signature(clean_text(text), error_type=error_type)
@@ -174,7 +174,7 @@ class PatternStore:
             raise MemoryMissing(kind="pattern", id=pattern_id)
         return self._pattern(row)
 
-    def all(self, scope: Scope | None = None) -> list[Pattern]:
+    def all(self, scope: MemoryScope | None = None) -> list[Pattern]:
         """Every pattern, or those of exactly this scope, surest first."""
         kept = None if scope is None else scope_for_memory(scope.cleaned())
         where, values = ("1 = 1", ()) if kept is None else (_SCOPE_IS, _scope_values(kept))
@@ -187,7 +187,7 @@ class PatternStore:
     def _sure(self, match: PatternMatch) -> PatternMatch | None:
         return match if match.pattern.confidence >= self.policy.match_threshold else None
 
-    def _find(self, mark: str, error_type: str, scope: Scope, memory_id: int) -> int | None:
+    def _find(self, mark: str, error_type: str, scope: MemoryScope, memory_id: int) -> int | None:
         connection = self.store.connection
         row = connection.execute(
             f"SELECT id FROM patterns WHERE signature = ? AND error_type = ? AND {_SCOPE_IS} ORDER BY id",  # noqa: S608
@@ -212,7 +212,7 @@ class PatternStore:
         self,
         vector: NDArray[np.float32],
         error_type: str,
-        scope: Scope,
+        scope: MemoryScope,
         *,
         assigned: bool,
         exclude: int,
@@ -248,13 +248,13 @@ class PatternStore:
         return sorted(near, key=lambda pair: -pair[1])
 
     def _nearest_pattern(
-        self, vector: NDArray[np.float32], error_type: str, scope: Scope, exclude: int
+        self, vector: NDArray[np.float32], error_type: str, scope: MemoryScope, exclude: int
     ) -> tuple[int, float] | None:
         near = self._neighbours(vector, error_type, scope, assigned=True, exclude=exclude)
         return (int(near[0][0]["pattern_id"]), near[0][1]) if near else None
 
     def _forming(
-        self, mark: str, error_type: str, scope: Scope, memory_id: int, occurrence_id: int
+        self, mark: str, error_type: str, scope: MemoryScope, memory_id: int, occurrence_id: int
     ) -> list[int]:
         """Unassigned occurrences that belong with this one, itself included."""
         rows = self.store.connection.execute(
@@ -281,7 +281,7 @@ class PatternStore:
             (len(occurrences), now, pattern_id),
         )
 
-    def _form(self, mark: str, error: Occurrence, scope: Scope, members: list[int], now: float) -> int:
+    def _form(self, mark: str, error: Occurrence, scope: MemoryScope, members: list[int], now: float) -> int:
         title = clean_text(error.text).strip().splitlines()
         first = self.store.connection.execute(
             "SELECT min(at) AS at FROM occurrences WHERE id IN (SELECT value FROM json_each(?))",
@@ -323,7 +323,7 @@ class PatternStore:
             id=int(row["id"]),
             signature=row["signature"],
             error_type=row["error_type"],
-            scope=Scope(row["workspace"], row["module"], row["task_family"]),
+            scope=MemoryScope(row["workspace"], row["module"], row["task_family"]),
             title=row["title"],
             occurrences=int(row["occurrences"]),
             confirmed=int(row["confirmed"]),
@@ -341,7 +341,7 @@ class PatternStore:
         )
 
 
-def _error_memory(error: Occurrence, mark: str, scope: Scope) -> NewMemory:
+def _error_memory(error: Occurrence, mark: str, scope: MemoryScope) -> NewMemory:
     return NewMemory(
         kind="error",
         content=error.text,
@@ -358,9 +358,9 @@ def _error_memory(error: Occurrence, mark: str, scope: Scope) -> NewMemory:
 _SCOPE_IS = "workspace = ? AND module = ? AND task_family = ?"
 
 
-def _scope_values(scope: Scope) -> tuple[str, str, str]:
+def _scope_values(scope: MemoryScope) -> tuple[str, str, str]:
     return scope.workspace, scope.module, scope.task_family
 
 
-def _scope_columns(scope: Scope) -> dict[str, str]:
+def _scope_columns(scope: MemoryScope) -> dict[str, str]:
     return {"workspace": scope.workspace, "module": scope.module, "task_family": scope.task_family}

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from hal9.errors.memory import MemoryInvalid, MemoryMissing
 from hal9.memory.records import (
+    MemoryScope,
     Mitigation,
     MitigationState,
     NewMemory,
     NewMitigation,
     Outcome,
-    Scope,
     SolvedExample,
     clean_text,
     defused,
@@ -96,7 +96,7 @@ class Admission:
     reason: str
 
 
-def mitigation_hash(rule: str, example: SolvedExample | None, scope: Scope) -> str:
+def mitigation_hash(rule: str, example: SolvedExample | None, scope: MemoryScope) -> str:
     """Identity of a mitigation's content; counters and states are not part of it."""
     return content_hash(
         rule,
@@ -161,7 +161,7 @@ class RuleStore:
             } | self.store.vector_columns(vector)
             return self.store.insert("mitigations", row)
 
-    def _check(self, rule: str, example: SolvedExample | None, scope: Scope) -> None:
+    def _check(self, rule: str, example: SolvedExample | None, scope: MemoryScope) -> None:
         if not rule:
             raise MemoryInvalid(what="mitigation", why="its rule is empty")
         if len(rule) > self.policy.max_rule_chars:
@@ -217,8 +217,10 @@ class RuleStore:
         found = [_mitigation(row) for row in rows]
         return sorted(found, key=lambda one: (-self.lower_bound(one), -one.helped, one.id))
 
-    def in_scope(self, task: Scope, states: Sequence[MitigationState] = ("admitted",)) -> list[Mitigation]:
-        """Mitigations whose scope covers a task's, compared exactly; SQL narrows, `Scope.covers` decides."""
+    def in_scope(
+        self, task: MemoryScope, states: Sequence[MitigationState] = ("admitted",)
+    ) -> list[Mitigation]:
+        """Mitigations whose scope covers a task's, compared exactly; SQL narrows, `MemoryScope.covers` decides."""
         with self.store.reading() as connection:
             rows = connection.execute(
                 "SELECT * FROM mitigations WHERE workspace IN (?, '*') AND module IN (?, '*') "
@@ -367,7 +369,7 @@ def _mitigation(row: sqlite3.Row) -> Mitigation:
         id=int(row["id"]),
         rule=row["rule"],
         example=example,
-        scope=Scope(row["workspace"], row["module"], row["task_family"]),
+        scope=MemoryScope(row["workspace"], row["module"], row["task_family"]),
         source=row["source"],
         trusted_by=row["trusted_by"],
         pattern_id=row["pattern_id"],

@@ -6,7 +6,7 @@ and has no recognisable statement gets a scope that no memory covers.
 
 import re
 
-from hal9.memory.records import ANY, Scope
+from hal9.memory.records import ANY, MemoryScope
 
 __all__ = ["module_of", "scope_for_memory", "scope_of", "task_family_of"]
 
@@ -76,7 +76,7 @@ def task_family_of(task: str) -> str:
 
 def scope_of(
     task: str, *, workspace: str = "", module: str | None = None, family: str | None = None
-) -> Scope:
+) -> MemoryScope:
     """The scope of a task.
 
     Args:
@@ -85,19 +85,19 @@ def scope_of(
         module: what the caller knows about the module; None looks into the text.
         family: what the caller knows about the family; None looks into the text.
     """
-    return Scope(
+    return MemoryScope(
         workspace=workspace,
         module=module_of(task) if module is None else module.lower(),
         task_family=task_family_of(task) if family is None else family,
     ).cleaned()
 
 
-def scope_for_memory(task: Scope) -> Scope:
+def scope_for_memory(task: MemoryScope) -> MemoryScope:
     """The scope under which a lesson from a task is kept.
 
     A lesson from a task that names a module is about that module, whatever is to be done there; a lesson from
     a task without one is about tasks of the same family.
     """
     if task.module:
-        return Scope(task.workspace, task.module, ANY)
-    return Scope(task.workspace, "", task.task_family)
+        return MemoryScope(task.workspace, task.module, ANY)
+    return MemoryScope(task.workspace, "", task.task_family)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from hal9.errors.memory import MemoryInvalid
-from hal9.memory.records import ANY, Scope, clean_text
+from hal9.memory.records import ANY, MemoryScope, clean_text
 
 __all__ = ["code_of", "facts_of_correction", "template_rule"]
 
@@ -23,7 +23,7 @@ _FOLLOW_EXAMPLE = "Answer exactly in the form of the solved example."
 
 
 def template_rule(
-    *, scope: Scope, note: str = "", task: str = "", corrected: str = "", rejected: str = ""
+    *, scope: MemoryScope, note: str = "", task: str = "", corrected: str = "", rejected: str = ""
 ) -> str:
     """A rule from a rejection.
 

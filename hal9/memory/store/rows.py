@@ -5,7 +5,7 @@ import json
 import sqlite3
 from typing import Any
 
-from hal9.memory.records import Memory, NewMemory, Scope, clean_text, dump_json
+from hal9.memory.records import Memory, MemoryScope, NewMemory, clean_text, dump_json
 
 __all__ = ["COLUMNS", "content_hash", "to_memory", "to_row"]
 
@@ -45,7 +45,7 @@ def to_memory(row: sqlite3.Row) -> Memory:
         content=row["content"],
         neuron=row["neuron"],
         layer=int(row["layer"]),
-        scope=Scope(row["workspace"], row["module"], row["task_family"]),
+        scope=MemoryScope(row["workspace"], row["module"], row["task_family"]),
         importance=float(row["importance"]),
         task_id=row["task_id"],
         source=row["source"],

@@ -11,7 +11,7 @@ from hal9.signals import Adjustment, ErrorContext, ErrorGradient, LowQuality
 from hal9.trainer.evaluation.cached_scorer import CachedScorer
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator
 
-__all__ = ["FAILING", "Failure", "Standing", "find_failures", "gradient_of", "slopes_of"]
+__all__ = ["FAILING", "Failure", "FileStanding", "find_failures", "gradient_of", "slopes_of"]
 
 FAILING = 0.8
 """Cases below this NDCG@10 fail."""
@@ -24,7 +24,7 @@ _SIGNALS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FileStanding:
     """A file in a ranking: rank from 1, and each signal's part of its score."""
 
     path: str
@@ -49,8 +49,8 @@ class Failure:
     tree: str
     query: str
     ndcg: float
-    wanted: tuple[Standing, ...]
-    distractors: tuple[Standing, ...]
+    wanted: tuple[FileStanding, ...]
+    distractors: tuple[FileStanding, ...]
     lack: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -98,12 +98,12 @@ def _describe(case: CachedScorer, evaluation: Evaluation, number: int) -> Failur
     gold = set(case.item.case.gold)
     ranks = evaluation.ranks[number]
 
-    def standing(position: int, place: int) -> Standing:
+    def standing(position: int, place: int) -> FileStanding:
         parts = {
             name: float(values[position]) for name, values in signals.items() if values[position] > 0.005
         }
         top = dict(sorted(parts.items(), key=lambda pair: -pair[1])[:_SIGNALS])
-        return Standing(paths[position], place, float(scores[position]), top)
+        return FileStanding(paths[position], place, float(scores[position]), top)
 
     positions = {path: position for position, path in enumerate(paths) if path in gold}
     wanted = sorted(

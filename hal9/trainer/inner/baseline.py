@@ -7,7 +7,7 @@ from hal9.clock import Clock, SystemClock
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.record.changes import NOISE, verdict
-from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.search.optimisers import open_strategy
 from hal9.trainer.search.space import Space
 
@@ -45,7 +45,7 @@ def run_baseline(
     settings: BaselineSettings,
     evaluator: TrainingEvaluator,
     space: Space,
-    scratchpad: Scratchpad,
+    scratchpad: RunLog,
     *,
     clock: Clock | None = None,
     listener: Callable[[dict[str, object]], None] | None = None,

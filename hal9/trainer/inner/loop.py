@@ -26,7 +26,7 @@ from hal9.trainer.inner.prompting import Sight, choose_levers, inner_prompt, pro
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.record.changes import NOISE, RunLedger
 from hal9.trainer.record.detection import detect_inner
-from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.search.space import Change, Space, Ways
 
 __all__ = ["InnerLoop", "InnerResult", "InnerSettings", "Listener", "StopReason"]
@@ -128,7 +128,7 @@ class InnerLoop:
     promptgram: Promptgram
     evaluator: TrainingEvaluator
     space: Space
-    scratchpad: Scratchpad
+    scratchpad: RunLog
     settings: InnerSettings = field(default_factory=InnerSettings)
     start: Parameters = field(default_factory=Parameters)
     listener: Listener | None = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from hal9.minds.protocol import Message
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.trainer.evaluation.failures import Failure, Standing
+from hal9.trainer.evaluation.failures import Failure, FileStanding
 from hal9.trainer.record.detection import EXPLANATIONS
 from hal9.trainer.search.space import Space, Ways
 
@@ -234,6 +234,6 @@ def _failure(failure: Failure) -> list[str]:
     return lines
 
 
-def _standing(found: Standing, most: int | None = None) -> str:
+def _standing(found: FileStanding, most: int | None = None) -> str:
     signals = ", ".join(f"{name} {value:.2f}" for name, value in list(found.signals.items())[:most])
     return f"{found.path} at rank {found.rank} ({signals or 'no evidence'})"

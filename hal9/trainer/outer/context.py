@@ -26,8 +26,8 @@ from hal9.trainer.outer.promptgrams import PromptRegistry, Shelved
 from hal9.trainer.outer.prompting import Measured, OuterSight, outer_prompt, solved_edit
 from hal9.trainer.protocol import outer_schema, protocol, shipped_promptgram
 from hal9.trainer.record.changes import RunLedger
-from hal9.trainer.record.run_log import Scratchpad, write_json
-from hal9.trainer.record.runs import Ground
+from hal9.trainer.record.run_log import RunLog, write_json
+from hal9.trainer.record.runs import EvaluationData
 
 __all__ = ["BudgetSpent", "Measured", "OuterContext", "Proposal"]
 
@@ -63,7 +63,7 @@ class OuterContext:
         ledger: where edits, and the best parameters met, are written as changes.
     """
 
-    ground: Ground
+    ground: EvaluationData
     inner_mind: Mind
     outer_mind: Mind
     folder: Path
@@ -93,14 +93,14 @@ class OuterContext:
             BudgetSpent: a budget ended before the runs did; what is done stays done.
         """
         step = self._step_folder(prompt, start)
-        results: dict[str, tuple[InnerResult, Scratchpad]] = {}
+        results: dict[str, tuple[InnerResult, RunLog]] = {}
         for seed in seeds or self.seeds:
             pad_path = step / seed / "scratchpad.json"
             settings = replace(self.settings, seed=self.settings.seed + int(seed.rpartition("-")[2]))
             pad = (
-                Scratchpad.load(pad_path)
+                RunLog.load(pad_path)
                 if pad_path.is_file()
-                else Scratchpad.create(
+                else RunLog.create(
                     pad_path,
                     "inner",
                     {"mind": self.inner_mind.name, "prompt": prompt.name, **settings.to_json()},
@@ -252,7 +252,7 @@ def apply_edits(promptgram: Promptgram, edits: Sequence[Mapping[str, Any]]) -> P
     return promptgram
 
 
-def _measured(step: str, prompt: str, results: Mapping[str, tuple[InnerResult, Scratchpad]]) -> Measured:
+def _measured(step: str, prompt: str, results: Mapping[str, tuple[InnerResult, RunLog]]) -> Measured:
     entries = [entry for _, pad in results.values() for entry in pad.entries]
     touched = Counter(name for entry in entries for name in entry["proposed_changes"])
     detections = Counter(name for entry in entries for name in entry["detections"])

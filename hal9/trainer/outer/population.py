@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hal9.belief import Bench, Evidence, LocalHost, LogEntry, Policy, Population, PromptgramSpace
+from hal9.belief import Evidence, LocalHost, LogEntry, Policy, Population, PromptgramSpace, TurnContext
 from hal9.errors.promptgram import EditError
 from hal9.promptgram import Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
@@ -28,7 +28,7 @@ from hal9.trainer.outer.stack import (
 )
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.record.changes import MeasuredEdit
-from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.run_log import RunLog
 
 __all__ = ["FIXED", "run_population"]
 
@@ -141,7 +141,7 @@ class _Bench:
 
 async def run_population(
     workshop: OuterContext,
-    pad: Scratchpad,
+    pad: RunLog,
     settings: OuterSettings,
     *,
     policy: Policy = FREE,
@@ -165,7 +165,7 @@ async def run_population(
             listener(made)
 
     space = PromptgramSpace()
-    host = LocalHost(Bench(space=space, evaluator=bench, policy=policy, advice={L2: bench}))
+    host = LocalHost(TurnContext(space=space, evaluator=bench, policy=policy, advice={L2: bench}))
     budget = (settings.steps + 2) * workshop.repeats * policy.cap
     population = Population(
         space, bench.items, host, policy=policy, seed=settings.seed, budget=budget, on_entry=on_entry

@@ -11,7 +11,7 @@ from hal9.trainer.outer.context import BudgetSpent, Measured, OuterContext
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.record.changes import MeasuredEdit
 from hal9.trainer.record.detection import detect_not_steering
-from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.run_log import RunLog
 
 __all__ = ["BestSoFar", "OuterResult", "OuterSettings", "edit_effect", "hall_of_fame", "run_stack"]
 
@@ -60,7 +60,7 @@ class OuterResult:
 
 async def run_stack(
     workshop: OuterContext,
-    pad: Scratchpad,
+    pad: RunLog,
     settings: OuterSettings,
     *,
     listener: Callable[[Mapping[str, Any]], None] | None = None,
@@ -142,7 +142,7 @@ def _note(workshop: OuterContext, entry: Mapping[str, Any]) -> None:
 
 async def _step(
     workshop: OuterContext,
-    pad: Scratchpad,
+    pad: RunLog,
     settings: OuterSettings,
     known: dict[str, Measured],
     start: Parameters,
@@ -258,7 +258,7 @@ def edit_effect(
     }
 
 
-def _effects(pad: Scratchpad) -> tuple[dict[str, Any], ...]:
+def _effects(pad: RunLog) -> tuple[dict[str, Any], ...]:
     return tuple(
         edit_effect(
             (entry["parent"], entry["prompt_id"]),

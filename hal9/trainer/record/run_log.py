@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from hal9.errors.trainer import ScratchpadInvalid
 
-__all__ = ["SCHEMA_VERSION", "Scratchpad", "write_json"]
+__all__ = ["SCHEMA_VERSION", "RunLog", "write_json"]
 
 SCHEMA_VERSION = 1
 _START = "0" * 16
@@ -33,7 +33,7 @@ def write_json(path: Path, value: Any) -> None:
     scratch.replace(path)
 
 
-class Scratchpad:
+class RunLog:
     """The ordered record of a run; entries are added and never changed.
 
     Attributes:

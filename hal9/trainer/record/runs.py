@@ -13,10 +13,10 @@ from hal9.errors.trainer import ScratchpadInvalid, TrainingRunExists, TrainingRu
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.corpus import Corpus
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
-from hal9.trainer.record.run_log import Scratchpad, write_json
+from hal9.trainer.record.run_log import RunLog, write_json
 from hal9.trainer.search.space import Space, liveness, space_of
 
-__all__ = ["Ground", "RunFolder", "compare_on", "final_results", "list_runs", "paired_p"]
+__all__ = ["EvaluationData", "RunFolder", "compare_on", "final_results", "list_runs", "paired_p"]
 
 RUNS = Path("training") / "runs"
 _PERMUTATIONS = 10_000
@@ -39,7 +39,7 @@ class RunFolder:
         """The record."""
         return self.path / "scratchpad.json"
 
-    def open(self, kind: str, settings: Mapping[str, Any], *, resume: bool) -> Scratchpad:
+    def open(self, kind: str, settings: Mapping[str, Any], *, resume: bool) -> RunLog:
         """Begin the run, or go on with it.
 
         Raises:
@@ -47,11 +47,11 @@ class RunFolder:
             ScratchpadInvalid: it exists with other settings, or its record is damaged.
         """
         if not self.scratchpad.is_file():
-            return Scratchpad.create(self.scratchpad, kind, settings)
-        found = Scratchpad.load(self.scratchpad)
+            return RunLog.create(self.scratchpad, kind, settings)
+        found = RunLog.load(self.scratchpad)
         if not found.entries:
             # It ended before its first episode (no mind, no corpus): nothing is there to be kept.
-            return Scratchpad.create(self.scratchpad, kind, settings)
+            return RunLog.create(self.scratchpad, kind, settings)
         if not resume:
             raise TrainingRunExists(run=self.name, folder=str(self.root))
         wanted = json.loads(json.dumps(dict(settings)))
@@ -75,7 +75,7 @@ def list_runs(root: Path) -> list[str]:
     return sorted(path.parent.name for path in root.glob("*/scratchpad.json")) if root.is_dir() else []
 
 
-def load_run(root: Path, name: str) -> Scratchpad:
+def load_run(root: Path, name: str) -> RunLog:
     """A run's record.
 
     Raises:
@@ -85,11 +85,11 @@ def load_run(root: Path, name: str) -> Scratchpad:
     path = root / name / "scratchpad.json"
     if not path.is_file():
         raise TrainingRunUnknown(run=name, folder=str(root), known=tuple(list_runs(root)))
-    return Scratchpad.load(path)
+    return RunLog.load(path)
 
 
 @dataclass(eq=False)
-class Ground:
+class EvaluationData:
     """What runs are measured on: the training evaluator, the space, other splits when asked for."""
 
     corpus: Corpus
@@ -170,7 +170,12 @@ def compare_on(
 
 
 def final_results(
-    ground: Ground, best: Parameters, start: Parameters, *, facts: Mapping[str, Any], score_test: bool = True
+    ground: EvaluationData,
+    best: Parameters,
+    start: Parameters,
+    *,
+    facts: Mapping[str, Any],
+    score_test: bool = True,
 ) -> dict[str, Any]:
     """What a run amounts to on every split; the test split is scored here and nowhere else.
 

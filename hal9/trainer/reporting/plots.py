@@ -7,14 +7,14 @@ from typing import Any
 from hal9.errors.trainer import OptimiserMissing
 from hal9.ripmap.parameters import PARAMETERS
 from hal9.trainer.outer.prompting import Measured
-from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.run_log import RunLog
 
 __all__ = ["plot_outer", "plot_progress"]
 
 _KEPT, _LOST, _LINE = "#1b7837", "#b2182b", "#2166ac"
 
 
-def plot_progress(pad: Scratchpad, path: Path) -> Path:
+def plot_progress(pad: RunLog, path: Path) -> Path:
     """Draw NDCG, gains, failures, confidence, the most moved parameters, and time with tokens.
 
     Raises:

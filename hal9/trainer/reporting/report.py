@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hal9.trainer.record.detection import EXPLANATIONS
-from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.reporting.views import sparkline
 
 __all__ = ["cost_lines", "write_report"]
@@ -14,7 +14,7 @@ __all__ = ["cost_lines", "write_report"]
 _NEAREST = 3
 
 
-def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> Path:
+def write_report(folder: Path, pad: RunLog, results: Mapping[str, Any]) -> Path:
     """Write report.md beside progress.png."""
     best = [entry["best_ndcg"] for entry in pad.entries]
     what = pad.settings.get("mind") or pad.settings.get("strategy")
@@ -50,7 +50,7 @@ def write_report(folder: Path, pad: Scratchpad, results: Mapping[str, Any]) -> P
     return path
 
 
-def _opening(what: object, pad: Scratchpad, results: Mapping[str, Any]) -> str:
+def _opening(what: object, pad: RunLog, results: Mapping[str, Any]) -> str:
     return (
         f"{what}, {len(pad.entries)} episodes, {results['evaluations']} evaluations of the training split; "
         f"ended because: {results['reason']}" + (f" ({results['detail']})." if results.get("detail") else ".")
@@ -64,7 +64,7 @@ def _changed(results: Mapping[str, Any]) -> list[str]:
     return ["## Parameters changed from the defaults", "", "| name | value |", "|---|---|", *rows, ""]
 
 
-def _kept(pad: Scratchpad) -> list[str]:
+def _kept(pad: RunLog) -> list[str]:
     kept = [
         f"- episode {entry['episode'] + 1}: "
         + ", ".join(f"{name} {a:.4g} to {b:.4g}" for name, (a, b) in trial["moved"].items())
@@ -81,7 +81,7 @@ def _kept(pad: Scratchpad) -> list[str]:
     return [*lines, "## Nearest to being kept", "", *missed, ""] if missed else lines
 
 
-def _missed(pad: Scratchpad) -> list[str]:
+def _missed(pad: RunLog) -> list[str]:
     """The refused steps with the most gain for their noise: what more cases might decide."""
     found = [
         (trial["gain"] / trial["error"], entry["episode"] + 1, trial)
@@ -97,7 +97,7 @@ def _missed(pad: Scratchpad) -> list[str]:
     ]
 
 
-def _detections(pad: Scratchpad) -> list[str]:
+def _detections(pad: RunLog) -> list[str]:
     found = Counter(name for entry in pad.entries for name in entry.get("detections", ()))
     if not found:
         return []

@@ -7,7 +7,7 @@ from typing import Any
 
 from hal9.errors.base import Hal9Error
 from hal9.learning import Change
-from hal9.trainer.record.run_log import Scratchpad
+from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.record.runs import list_runs, load_run
 
 __all__ = ["episode_line", "ledger_lines", "list_lines", "show_lines", "sparkline", "why_lines"]
@@ -59,7 +59,7 @@ def list_lines(root: Path) -> list[str]:
     return lines
 
 
-def readable(root: Path) -> tuple[list[tuple[str, Scratchpad]], list[str]]:
+def readable(root: Path) -> tuple[list[tuple[str, RunLog]], list[str]]:
     """The runs whose records can be read, and a sentence for every other."""
     pads, damaged = [], []
     for name in list_runs(root):
@@ -86,7 +86,7 @@ def verdict_lines(results: Mapping[str, Any], best: Sequence[float] = ()) -> lis
     return lines
 
 
-def show_lines(pad: Scratchpad, results: Mapping[str, Any] | None = None) -> list[str]:
+def show_lines(pad: RunLog, results: Mapping[str, Any] | None = None) -> list[str]:
     """One run: trajectory, episodes, what changed, what it is worth."""
     best = [entry["best_ndcg"] for entry in pad.entries]
     told = ", ".join(f"{name} {value}" for name, value in pad.settings.items() if value not in ("", {}, None))
@@ -135,17 +135,17 @@ def _changes(params: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in params.items())
 
 
-def insight_lines(pads: Iterable[tuple[str, Scratchpad]]) -> list[str]:
+def insight_lines(pads: Iterable[tuple[str, RunLog]]) -> list[str]:
     """Structural insights of all runs, the commonest first."""
     return _counted(pads, "structural_insights")
 
 
-def interaction_lines(pads: Iterable[tuple[str, Scratchpad]]) -> list[str]:
+def interaction_lines(pads: Iterable[tuple[str, RunLog]]) -> list[str]:
     """Observed interactions of all runs; each is what a mind said, not a measurement."""
     return _counted(pads, "param_interactions")
 
 
-def _counted(pads: Iterable[tuple[str, Scratchpad]], key: str) -> list[str]:
+def _counted(pads: Iterable[tuple[str, RunLog]], key: str) -> list[str]:
     said: Counter[str] = Counter()
     where: dict[str, set[str]] = {}
     for name, pad in pads:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from hal9.signals.faults import SignalModel
+from hal9.signals.error_types import SignalModel
 
 __all__ = [
     "CheckReport",
@@ -12,10 +12,10 @@ __all__ = [
     "FileChange",
     "Grant",
     "InlineFile",
-    "Scope",
     "StepRecord",
     "StopReason",
     "Tally",
+    "TaskScope",
 ]
 
 StopReason = Literal[
@@ -38,7 +38,7 @@ StopReason = Literal[
 ]
 
 
-class Scope(SignalModel):
+class TaskScope(SignalModel):
     """What a task belongs to; learned memories apply only inside their scope."""
 
     workspace: str = ""

@@ -8,7 +8,7 @@ from typing import Protocol
 from hal9.memory import Recall
 from hal9.minds.protocol import OnToken, Reply, Request
 from hal9.promptgram import Promptgram
-from hal9.signals import Grant, Scope
+from hal9.signals import Grant, TaskScope
 
 __all__ = [
     "CallContext",
@@ -54,7 +54,7 @@ class ModelClient(Protocol):
 class MemoryRetriever(Protocol):
     """Finds the memory that applies to a task, or none."""
 
-    async def recall(self, objective: str, *, scope: Scope, neuron: str, layer: int) -> Recall | None:
+    async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
         """One memory or none."""
         ...
 
@@ -104,7 +104,7 @@ class PromptSource(Protocol):
 class NoRecall:
     """Remembers nothing."""
 
-    async def recall(self, objective: str, *, scope: Scope, neuron: str, layer: int) -> Recall | None:
+    async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
         return None
 
 

@@ -26,7 +26,7 @@ from hal9.signals import (
 
 __all__ = ["BOOK", "RequestHandler", "TaskScheduler", "new_task"]
 
-_log = logging.getLogger("hal9.cluster.book")
+_log = logging.getLogger("hal9.cluster.scheduler")
 
 BOOK = "book"
 RequestHandler = Callable[[RequestRow], Awaitable[str]]

@@ -32,7 +32,7 @@ from hal9.neurons.splitting import gather, plan_parts
 from hal9.neurons.turn import Turn
 from hal9.promptgram import Promptgram
 from hal9.settings import Settings
-from hal9.signals import Grant, ResultPayload, Scope, Signal, TaskPayload, new_id
+from hal9.signals import Grant, ResultPayload, Signal, TaskPayload, TaskScope, new_id
 from hal9.workbench import FileEdit, Workbench
 
 __all__ = ["TaskReplayer"]
@@ -66,7 +66,7 @@ class _Given:
 
     recalled: Recall | None
 
-    async def recall(self, objective: str, *, scope: Scope, neuron: str, layer: int) -> Recall | None:
+    async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
         return self.recalled
 
 

@@ -10,7 +10,7 @@ from hal9.belief.policy import Policy
 from hal9.belief.signals import Kind, Signal
 from hal9.belief.space import BeliefSpace
 
-__all__ = ["POPULATION", "Bench", "Speaker"]
+__all__ = ["POPULATION", "MessageWriter", "TurnContext"]
 
 POPULATION = "population"
 """The address of the single committer."""
@@ -20,7 +20,7 @@ E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench(Generic[B, E]):
+class TurnContext(Generic[B, E]):
     """What a turn works with; lives where the turn runs.
 
     `proposer` serves learners (None: they live on suggestions alone), `advice` the advisor nodes by id.
@@ -34,11 +34,11 @@ class Bench(Generic[B, E]):
 
 
 @dataclass(slots=True)
-class Speaker(Generic[B, E]):
+class MessageWriter(Generic[B, E]):
     """Collects what a node says in `out`; every signal carries the node's id and version."""
 
     state: NodeState
-    bench: Bench[B, E]
+    bench: TurnContext[B, E]
     out: list[Signal] = field(default_factory=list, kw_only=True)
 
     def envelope(self, kind: Kind, target: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from hal9.belief.evidence import Evaluator, Evidence, Paired, Proposer
 from hal9.belief.space import Choice, Config, ConfigSpace
 
-__all__ = ["Landscape", "RandomMutation", "greedy", "peaks", "rugged"]
+__all__ = ["RandomMutation", "SyntheticProblem", "greedy", "peaks", "rugged"]
 
 
 @dataclass(slots=True)
-class Landscape:
+class SyntheticProblem:
     """Scores a `Config` by tables.
 
     Attributes:
@@ -77,7 +77,7 @@ class Landscape:
 
 def rugged(
     seed: int, *, sections: int = 6, variants: int = 12, items: int = 60, noise: float = 0.0
-) -> Landscape:
+) -> SyntheticProblem:
     """Variants with a common effect, item-specific deviations and neighbour interactions.
 
     Standard deviations: common .06, per item .06, interaction .05; the start scores about .4. So a section's
@@ -88,7 +88,7 @@ def rugged(
     common = rng.normal(0, 0.06, (1, sections, variants))
     own = rng.normal(0, 0.06, (items, sections, variants))
     base = rng.normal(0.4, 0.1, (items, 1, 1)) / sections
-    return Landscape(
+    return SyntheticProblem(
         effects=base + common + own,
         pairs=rng.normal(0, 0.05, (sections, variants, variants)),
         noise=noise,
@@ -98,14 +98,16 @@ def rugged(
 
 def peaks(
     groups: int, seed: int, *, sections: int = 6, variants: int = 12, items: int = 60, noise: float = 0.0
-) -> Landscape:
+) -> SyntheticProblem:
     """Each item scores the share of sections that match the peak of its group; groups take turns."""
     rng = np.random.default_rng(seed)
     tops = np.stack([1 + rng.permutation(variants - 1)[:groups] for _ in range(sections)], axis=1)
     effects = np.zeros((items, sections, variants))
     for item in range(items):
         effects[item, np.arange(sections), tops[item % groups]] = 1 / sections
-    return Landscape(effects=effects, pairs=np.zeros((sections, variants, variants)), noise=noise, seed=seed)
+    return SyntheticProblem(
+        effects=effects, pairs=np.zeros((sections, variants, variants)), noise=noise, seed=seed
+    )
 
 
 @dataclass(frozen=True, slots=True)
