@@ -220,7 +220,7 @@ class RuleStore:
     def in_scope(
         self, task: MemoryScope, states: Sequence[MitigationState] = ("admitted",)
     ) -> list[Mitigation]:
-        """Mitigations whose scope covers a task's, compared exactly; SQL narrows, `MemoryScope.covers` decides."""
+        """Rules whose scope covers a task's, exactly; SQL narrows, `MemoryScope.covers` decides."""
         with self.store.reading() as connection:
             rows = connection.execute(
                 "SELECT * FROM mitigations WHERE workspace IN (?, '*') AND module IN (?, '*') "
