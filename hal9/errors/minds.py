@@ -1,6 +1,7 @@
 """Errors of minds."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hal9.errors.base import MindError
 
@@ -28,6 +29,7 @@ __all__ = [
     "ReplayMiss",
     "RuntimeMissing",
     "ScriptExhausted",
+    "ToolsUnsupported",
     "UnknownMind",
 ]
 
@@ -137,6 +139,21 @@ class GrammarUnsupported(MindError):
 
     def message(self) -> str:
         return f"{self.mind} cannot follow a grammar; only local models can. Use a JSON schema instead."
+
+
+@dataclass(eq=False, kw_only=True)
+class ToolsUnsupported(MindError):
+    """A provider has no tool calls of its own; `instead` is how it can be asked for them."""
+
+    mind: str
+    detail: str
+    instead: Literal["constrained", "text"] = "text"
+
+    def message(self) -> str:
+        return (
+            f"{self.mind} takes no tools: {self.detail}. Open it with `open_mind`, which asks for calls in words, "
+            "or choose a model that calls tools."
+        )
 
 
 @dataclass(eq=False, kw_only=True)

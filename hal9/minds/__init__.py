@@ -12,6 +12,7 @@ from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hal9.minds.agents import AGENTS, Agent, AgentMind, AgentSettings
+    from hal9.minds.answering import answer, checked_calls
     from hal9.minds.budgeted import BudgetedMind
     from hal9.minds.litellm_mind import LiteLLMMind
     from hal9.minds.local import LocalMind, LocalSettings, running_servers
@@ -19,15 +20,27 @@ if TYPE_CHECKING:
     from hal9.minds.open import MindSettings, ValidatingMind, default_spec, open_mind
     from hal9.minds.openai_http import ChatClient, Endpoint, OpenAIMind
     from hal9.minds.prices import Price, Quote, Quoting
-    from hal9.minds.protocol import Message, Mind, OnToken, Reply, Request, Usage
+    from hal9.minds.protocol import (
+        Capabilities,
+        Message,
+        Mind,
+        OnToken,
+        Reply,
+        Request,
+        StopReason,
+        ToolCall,
+        ToolSpec,
+        Usage,
+    )
     from hal9.minds.pull import OnNotice, OnProgress, Progress
     from hal9.minds.recording import RecordingMind, ReplayMind
     from hal9.minds.retries import RetryingMind, RetryPolicy
-    from hal9.minds.schema import answer, schema_instruction
+    from hal9.minds.schema import schema_instruction
     from hal9.minds.scripted import ScriptedMind
 
 _HOMES = {
     "agents": ("AGENTS", "Agent", "AgentMind", "AgentSettings"),
+    "answering": ("answer", "checked_calls"),
     "budgeted": ("BudgetedMind",),
     "litellm_mind": ("LiteLLMMind",),
     "local": ("LocalMind", "LocalSettings", "running_servers"),
@@ -36,10 +49,21 @@ _HOMES = {
     "open": ("MindSettings", "ValidatingMind", "default_spec", "open_mind"),
     "openai_http": ("ChatClient", "Endpoint", "OpenAIMind"),
     "prices": ("Price", "Quote", "Quoting"),
-    "protocol": ("Message", "Mind", "OnToken", "Reply", "Request", "Usage"),
+    "protocol": (
+        "Capabilities",
+        "Message",
+        "Mind",
+        "OnToken",
+        "Reply",
+        "Request",
+        "StopReason",
+        "ToolCall",
+        "ToolSpec",
+        "Usage",
+    ),
     "recording": ("RecordingMind", "ReplayMind"),
     "retries": ("RetryPolicy", "RetryingMind"),
-    "schema": ("answer", "schema_instruction"),
+    "schema": ("schema_instruction",),
     "scripted": ("ScriptedMind",),
 }
 
@@ -49,6 +73,7 @@ __all__ = [
     "AgentMind",
     "AgentSettings",
     "BudgetedMind",
+    "Capabilities",
     "ChatClient",
     "Endpoint",
     "LiteLLMMind",
@@ -73,9 +98,13 @@ __all__ = [
     "RetryPolicy",
     "RetryingMind",
     "ScriptedMind",
+    "StopReason",
+    "ToolCall",
+    "ToolSpec",
     "Usage",
     "ValidatingMind",
     "answer",
+    "checked_calls",
     "default_model",
     "default_spec",
     "find_model",

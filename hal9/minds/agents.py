@@ -20,7 +20,7 @@ from typing import Any, Self, cast
 
 from hal9.errors.minds import AgentFailed, AgentMissing, GrammarUnsupported, MindReplyInvalid, MindTimeout
 from hal9.minds.prices import Quote, bound_tokens
-from hal9.minds.protocol import Message, OnToken, Reply, Request, Usage
+from hal9.minds.protocol import Capabilities, Message, OnToken, Reply, Request, Usage
 from hal9.minds.schema import schema_instruction
 from hal9.processes import end_group
 
@@ -183,6 +183,10 @@ class AgentMind:
     def name(self) -> str:
         return f"agent:{self._agent.name}"
 
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(tools="text")
+
     async def __aenter__(self) -> Self:
         """Find the executable and ask for its version.
 
@@ -334,7 +338,7 @@ async def _read_capped(stream: asyncio.StreamReader) -> bytes:
 
 def _prompt(request: Request) -> str:
     """All turns as one text; an agent takes a single prompt."""
-    titles = {"system": "Instructions", "user": "Request", "assistant": "Earlier answer"}
+    titles = {"system": "Instructions", "user": "Request", "assistant": "Earlier answer", "tool": "Result"}
     messages = list(request.messages)
     if request.schema is not None:
         messages.append(Message("user", schema_instruction(request.schema)))

@@ -19,13 +19,18 @@ from hal9.errors.minds import (
     MindTimeout,
     MindUnreachable,
     RuntimeMissing,
+    ToolsUnsupported,
 )
 from hal9.minds.prices import Price, Quote, bound_tokens
-from hal9.minds.protocol import Message, OnToken, Reply, Request, Usage
+from hal9.minds.protocol import Capabilities, Message, OnToken, Reply, Request, Usage
 from hal9.minds.retries import retry_after_seconds
 from hal9.minds.schema import schema_instruction
+from hal9.minds.tool_wire import read_calls, wire_messages, wire_tools
 
 __all__ = ["LiteLLMMind"]
+
+_ECHOED = ("reasoning_content", "thinking_blocks", "reasoning_items", "provider_specific_fields")
+"""Fields of an assistant's turn that providers want back with its tool calls."""
 
 
 class LiteLLMMind:
@@ -52,6 +57,10 @@ class LiteLLMMind:
     @property
     def name(self) -> str:
         return f"litellm:{self._model}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(tools="native", parallel_tools=True)
 
     async def __aenter__(self) -> Self:
         """Check that litellm is installed, without importing it.
@@ -81,7 +90,7 @@ class LiteLLMMind:
     async def quote(self, request: Request) -> Quote:
         """One token a byte of prompt, plus `max_tokens`; dollars by the given price or litellm's table."""
         litellm = await self._library()
-        prompt = bound_tokens(self._messages(litellm, request))
+        prompt = bound_tokens(self._messages(litellm, request), request.tools)
         return Quote(
             tokens=prompt + request.max_tokens, usd=self._dollars(litellm, prompt, request.max_tokens)
         )
@@ -95,6 +104,10 @@ class LiteLLMMind:
         if request.grammar is not None:
             raise GrammarUnsupported(mind=self.name)
         litellm = await self._library()
+        if request.tools and not self._calls_tools(litellm):
+            detail = "litellm's table of models says that it has no function calling"
+            instead: Literal["constrained", "text"] = "constrained" if self._constrains(litellm) else "text"
+            raise ToolsUnsupported(mind=self.name, detail=detail, instead=instead)
         began = time.monotonic()
         try:
             async with asyncio.timeout(request.timeout_seconds):
@@ -111,7 +124,7 @@ class LiteLLMMind:
         messages = self._messages(litellm, request)
         arguments: dict[str, Any] = {
             "model": self._model,
-            "messages": [{"role": item.role, "content": item.content} for item in messages],
+            "messages": wire_messages(messages, self.name),
             "temperature": request.temperature,
             "max_tokens": request.max_tokens,
             "timeout": request.timeout_seconds,
@@ -128,6 +141,7 @@ class LiteLLMMind:
                 "type": "json_schema",
                 "json_schema": {"name": "reply", "schema": request.schema},
             }
+        arguments.update(wire_tools(request))
         arguments = {key: value for key, value in arguments.items() if value is not None}
         if on_token is None:
             return await litellm.acompletion(**arguments)
@@ -139,6 +153,16 @@ class LiteLLMMind:
             if piece:
                 on_token(piece)
         return litellm.stream_chunk_builder(chunks, messages=arguments["messages"])
+
+    def _calls_tools(self, litellm: Any) -> bool:
+        # A model that the table does not know is asked; a server that takes no tools says so.
+        if self._base_url is not None or litellm.supports_function_calling(model=self._model):
+            return True
+        try:
+            litellm.get_model_info(model=self._model)
+        except Exception:  # noqa: BLE001 - litellm raises a bare Exception for a model it does not know
+            return True
+        return False
 
     def _constrains(self, litellm: Any) -> bool:
         # For servers behind the openai/ prefix the table says no although most of them can; they ignore what
@@ -168,7 +192,8 @@ class LiteLLMMind:
     def _reply(self, litellm: Any, request: Request, response: Any, seconds: float) -> Reply:
         try:
             choice = response.choices[0]
-            text, finish = choice.message.content or "", choice.finish_reason
+            message = choice.message
+            text, finish = message.content or "", choice.finish_reason
         except (AttributeError, IndexError, TypeError) as error:
             raise MindReplyInvalid(
                 mind=self.name, reason="the answer has no choices", text=str(response)
@@ -178,7 +203,7 @@ class LiteLLMMind:
         completion = getattr(reported, "completion_tokens", None)
         estimated = not prompt or completion is None
         if estimated:
-            prompt = bound_tokens(request.messages)
+            prompt = bound_tokens(request.messages, request.tools)
             completion = min(request.max_tokens, len(text.encode()))
         details = getattr(reported, "prompt_tokens_details", None)
         hidden = getattr(response, "_hidden_params", None)
@@ -191,7 +216,18 @@ class LiteLLMMind:
             seconds=seconds,
             estimated=estimated,
         )
-        return Reply(text=text, mind=self.name, usage=usage, stop_reason=_stop_reason(finish))
+        fields = message.model_dump(exclude_none=True)
+        calls, extras = read_calls(fields.get("tool_calls"), request)
+        kept = {name: fields[name] for name in _ECHOED if fields.get(name)}
+        echo = {"mind": self.name, "message": kept, "calls": extras}
+        return Reply(
+            text=text,
+            mind=self.name,
+            usage=usage,
+            stop_reason="tool_calls" if calls and finish != "length" else _stop_reason(finish),
+            tool_calls=calls,
+            echo=echo if calls and (kept or extras) else None,
+        )
 
     def _typed(self, litellm: Any, error: Any) -> MindError:
         known = litellm.exceptions

@@ -15,9 +15,10 @@ from hal9.errors.minds import MindClosed, MindUnreachable, RuntimeMissing
 from hal9.minds.models import default_model, installed
 from hal9.minds.openai_http import ChatClient, Endpoint
 from hal9.minds.prices import Price, Quote
-from hal9.minds.protocol import OnToken, Reply, Request
+from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
 from hal9.minds.schema import constrainable
 from hal9.minds.server import Address, LocalServer, LocalSettings, acquire, release, running_servers
+from hal9.minds.tool_wire import wire_messages
 
 __all__ = ["LocalMind", "LocalSettings", "running_servers"]
 
@@ -37,6 +38,12 @@ class LocalMind:
     @property
     def name(self) -> str:
         return f"local:{self._model}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        # llama.cpp reads a small model's calls out of its free text; decoding constrained to the tools'
+        # schemas cannot miss.
+        return Capabilities(tools="constrained")
 
     @property
     def server_pid(self) -> int | None:
@@ -77,7 +84,7 @@ class LocalMind:
     async def quote(self, request: Request) -> Quote:
         """The exact prompt tokens plus `max_tokens`; a local model costs no money."""
         client, root = await self._client(), self._root
-        turns = [{"role": item.role, "content": item.content} for item in request.messages]
+        turns = wire_messages(request.messages, self.name)
         prompt = await client.post(f"{root}/apply-template", {"messages": turns}, request.timeout_seconds)
         tokens = await client.post(
             f"{root}/tokenize",

@@ -24,6 +24,7 @@ from typing import Any
 from hal9.errors.minds import UnknownMind
 from hal9.limits import BudgetStore
 from hal9.minds.agents import AGENTS, AgentMind, AgentSettings
+from hal9.minds.answering import answer
 from hal9.minds.budgeted import BudgetedMind
 from hal9.minds.litellm_mind import LiteLLMMind
 from hal9.minds.local import LocalMind, LocalSettings
@@ -33,8 +34,8 @@ from hal9.minds.prices import Price
 from hal9.minds.protocol import Mind, OnToken, Reply, Request
 from hal9.minds.recording import RecordingMind, ReplayMind
 from hal9.minds.retries import RetryingMind, RetryPolicy
-from hal9.minds.schema import answer
 from hal9.minds.scripted import ScriptedMind
+from hal9.minds.tool_translation import ToolTranslatingMind
 from hal9.minds.wrapping import WrappingMind
 
 __all__ = ["MindSettings", "ValidatingMind", "default_spec", "open_mind"]
@@ -87,8 +88,8 @@ def default_spec(environment: Mapping[str, str] = os.environ) -> str:
 def open_mind(spec: str, *, settings: MindSettings | None = None, budget: BudgetStore | None = None) -> Mind:
     """Make the mind a spec names; open it with `async with`.
 
-    From the inside out: the provider, recording, budget (each attempt is reserved and settled), retries,
-    validation with resampling.
+    From the inside out: the provider, tool calls where it has none of its own, recording, budget (each
+    attempt is reserved and settled), retries, validation with resampling.
 
     Args:
         spec: see the module's table.
@@ -100,7 +101,7 @@ def open_mind(spec: str, *, settings: MindSettings | None = None, budget: Budget
         ModelUnknown: the catalogue has no such local model.
     """
     chosen = settings if settings is not None else MindSettings()
-    mind = _provider(spec.strip(), chosen)
+    mind: Mind = ToolTranslatingMind(_provider(spec.strip(), chosen))
     if chosen.record_to is not None:
         mind = RecordingMind(mind, chosen.record_to, secrets=_secrets(chosen.environment))
     if budget is not None:

@@ -6,8 +6,9 @@ model's mind uses the same wire.
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -24,10 +25,12 @@ from hal9.errors.minds import (
     MindReplyInvalid,
     MindTimeout,
     MindUnreachable,
+    ToolsUnsupported,
 )
 from hal9.minds.prices import Price, Quote, bound_tokens
-from hal9.minds.protocol import OnToken, Reply, Request, Usage
+from hal9.minds.protocol import Capabilities, OnToken, Reply, Request, Usage
 from hal9.minds.retries import retry_after_seconds
+from hal9.minds.tool_wire import CallDeltas, read_calls, wire_messages, wire_tools
 
 if TYPE_CHECKING:
     import httpx
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["ChatClient", "Endpoint", "OpenAIMind"]
 
 _CONNECT_SECONDS = 10.0
+_ECHOED = ("reasoning_content", "reasoning", "reasoning_details")
+"""Fields of an assistant's turn that some servers want back with its tool calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +123,16 @@ class ChatClient:
         except (httpx.TransportError, httpx.InvalidURL, httpx.DecodingError) as error:
             detail = str(error) or type(error).__name__
             raise MindUnreachable(mind=self.endpoint.mind, detail=detail) from error
+        calls, extras = read_calls(said.calls.whole(), request)
+        kept = {name: value for name, value in said.echo.items() if value}
+        echo = {"mind": self.endpoint.mind, "message": kept, "calls": extras}
         return Reply(
             text=said.text,
             mind=self.endpoint.mind,
             usage=self._usage(said, request, time.monotonic() - began),
-            stop_reason=_stop_reason(said.finish),
+            stop_reason="tool_calls" if calls and said.finish != "length" else _stop_reason(said.finish),
+            tool_calls=calls,
+            echo=echo if calls and (kept or extras) else None,
         )
 
     async def post(self, path: str, body: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
@@ -145,7 +155,7 @@ class ChatClient:
     def _body(self, request: Request, *, stream: bool) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.endpoint.model,
-            "messages": [{"role": item.role, "content": item.content} for item in request.messages],
+            "messages": wire_messages(request.messages, self.endpoint.mind),
             "temperature": request.temperature,
             "max_tokens": request.max_tokens,
             **self.endpoint.extra,
@@ -161,6 +171,7 @@ class ChatClient:
                 "type": "json_schema",
                 "json_schema": {"name": "reply", "schema": schema},
             }
+        body.update(wire_tools(request))
         if request.grammar is not None:
             if not self.endpoint.grammars:
                 raise GrammarUnsupported(mind=self.endpoint.mind)
@@ -177,14 +188,15 @@ class ChatClient:
         data = self._object(response.text)
         try:
             choice = data["choices"][0]
-            text = choice["message"].get("content") or ""
-            return _Said(text=str(text), finish=choice.get("finish_reason"), usage=data.get("usage"))
+            said = _Said(finish=choice.get("finish_reason"), usage=data.get("usage"))
+            said.add(choice["message"].items())
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise MindReplyInvalid(
                 mind=self.endpoint.mind,
                 reason="the server's answer has no choices[0].message",
                 text=response.text,
             ) from error
+        return said
 
     async def _streamed(self, http: "httpx.AsyncClient", body: dict[str, Any], on_token: OnToken) -> "_Said":
         said = _Said()
@@ -225,6 +237,8 @@ class ChatClient:
         mind = self.endpoint.mind
         detail, error = _error_detail(text)
         wait = retry_after_seconds(retry_after, now=time.time())
+        if status in {400, 404, 422, 500, 501} and _refuses_tools(detail):
+            return ToolsUnsupported(mind=mind, detail=detail, instead="constrained")
         if status == 429:
             return MindRateLimited(mind=mind, detail=detail, retry_after=wait)
         if status in {401, 403}:
@@ -242,7 +256,7 @@ class ChatClient:
         prompt, completion = reported.get("prompt_tokens"), reported.get("completion_tokens")
         estimated = not isinstance(prompt, int) or not isinstance(completion, int)
         if estimated:
-            prompt = bound_tokens(request.messages)
+            prompt = bound_tokens(request.messages, request.tools)
             completion = min(request.max_tokens, len(said.text.encode()))
         details = reported.get("prompt_tokens_details")
         cached = details.get("cached_tokens") if isinstance(details, dict) else 0
@@ -265,6 +279,8 @@ class _Said:
     text: str = ""
     finish: str | None = None
     usage: Any = None
+    calls: CallDeltas = field(default_factory=CallDeltas)
+    echo: dict[str, Any] = field(default_factory=dict)
 
     def take(self, chunk: dict[str, Any]) -> str:
         """Add one stream chunk; returns its text."""
@@ -275,9 +291,20 @@ class _Said:
             return ""
         self.finish = choices[0].get("finish_reason") or self.finish
         delta = choices[0].get("delta")
-        piece = delta.get("content") if isinstance(delta, dict) else None
-        if not isinstance(piece, str):
-            return ""
+        return self.add(delta.items()) if isinstance(delta, dict) else ""
+
+    def add(self, fields: Iterable[tuple[str, Any]]) -> str:
+        """Add a message, or a piece of one; returns its text."""
+        piece = ""
+        for name, value in fields:
+            if name == "tool_calls":
+                self.calls.take(value)
+            elif name == "content" and isinstance(value, str):
+                piece = value
+            elif name in _ECHOED and isinstance(value, str):
+                self.echo[name] = self.echo.get(name, "") + value
+            elif name in _ECHOED and isinstance(value, list):
+                self.echo[name] = self.echo.get(name, []) + value
         self.text += piece
         return piece
 
@@ -299,6 +326,15 @@ def _error_detail(text: str) -> tuple[str, dict[str, Any]]:
     return str(error)[:300], {}
 
 
+def _refuses_tools(detail: str) -> bool:
+    words = detail.lower()
+    told = re.search(r"\btools?\b|\btool_choice\b|function.?call", words)
+    return (
+        told is not None
+        and re.search(r"not support|unsupported|requires|enable|unknown|unexpected", words) is not None
+    )
+
+
 def _stop_reason(finish: str | None) -> Literal["stop", "length", "other"]:
     if finish in {"stop", None}:
         return "stop"
@@ -315,6 +351,10 @@ class OpenAIMind:
     def name(self) -> str:
         return self._client.endpoint.mind
 
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(tools="native", parallel_tools=True)
+
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
         return self
@@ -329,7 +369,7 @@ class OpenAIMind:
 
     async def quote(self, request: Request) -> Quote:
         """One token a byte of prompt plus `max_tokens`, at the configured price."""
-        prompt, price = bound_tokens(request.messages), self._client.endpoint.price
+        prompt, price = bound_tokens(request.messages, request.tools), self._client.endpoint.price
         usd = None if price is None else price.of(prompt, request.max_tokens)
         return Quote(tokens=prompt + request.max_tokens, usd=usd)
 

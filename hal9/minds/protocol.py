@@ -5,18 +5,81 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-__all__ = ["Message", "Mind", "OnToken", "Reply", "Request", "Usage"]
+__all__ = [
+    "Capabilities",
+    "Message",
+    "Mind",
+    "OnToken",
+    "Reply",
+    "Request",
+    "StopReason",
+    "ToolCall",
+    "ToolSpec",
+    "Usage",
+]
 
 OnToken = Callable[[str], None]
 """Called with each piece of text as it is generated."""
 
+StopReason = Literal["stop", "length", "tool_calls", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool a mind may call. `schema` is the JSON schema of its arguments, an object."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call a mind asks for.
+
+    `id` is unique within a conversation; the message with the result bears it as `tool_call_id`. `problem`
+    says why the call cannot be carried out as it is (an unknown tool, arguments that are no JSON or do not
+    fit the tool's schema), in words for the mind; it is empty for a good call. `raw` is the text of arguments
+    that could not be read.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    problem: str = ""
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a mind can do by itself; `open_mind` adds the rest.
+
+    Attributes:
+        tools: how tool calls are made: the provider's own (``native``), JSON that decoding is constrained to
+            (``constrained``), or JSON and fenced commands read out of free text (``text``).
+        parallel_tools: whether one reply may hold several calls.
+        acts: the mind works in a folder by itself, with tools of its own.
+    """
+
+    tools: Literal["native", "constrained", "text"] = "text"
+    parallel_tools: bool = False
+    acts: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat turn."""
+    """One chat turn.
 
-    role: Literal["system", "user", "assistant"]
+    `tool_calls` and `echo` belong to an assistant's turn, as its `Reply` had them; `tool_call_id` names the
+    call a turn of role "tool" answers. `echo` is what the provider wants back unchanged (reasoning items,
+    thought signatures); it is JSON, and only the mind that made it reads it.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    echo: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +89,7 @@ class Request:
     `schema` is a JSON schema: the reply is constrained to it where the provider can, always validated
     client-side and repaired within `repairs` further attempts, and delivered as `Reply.parsed`.
     `grammar` (GBNF) constrains a local model's text instead; minds that cannot do so refuse it.
+    `tools` may be called; `tool_choice` is "auto", "required", "none", or the name of the one tool to call.
     """
 
     messages: tuple[Message, ...]
@@ -38,15 +102,24 @@ class Request:
     repairs: int = 2
     metadata: dict[str, str] = field(default_factory=dict)
     grammar: str | None = None
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse two constraints at once.
+        """Refuse what contradicts itself.
 
         Raises:
-            ValueError: both `schema` and `grammar` are given.
+            ValueError: two of `schema`, `grammar` and `tools` are given, two tools have one name, or
+                `tool_choice` names none of the tools.
         """
-        if self.schema is not None and self.grammar is not None:
-            raise ValueError("a request has a schema or a grammar, not both")
+        given = [self.schema is not None, self.grammar is not None, bool(self.tools)]
+        if sum(given) > 1:
+            raise ValueError("a request has a schema, a grammar or tools, not both")
+        names = [tool.name for tool in self.tools]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two tools of a request have one name: {', '.join(names)}")
+        if self.tool_choice not in {"auto", "required", "none", *names}:
+            raise ValueError(f"tool_choice {self.tool_choice!r} is none of the tools: {', '.join(names)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +153,26 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a mind answered. `notes` names what was corrected in `parsed`, such as a clamped number."""
+    """What a mind answered.
+
+    `notes` names what was corrected in `parsed`, such as a clamped number, and what the provider did not
+    take. `thinking` is what the model wrote for itself; it is never part of `text`. `echo` goes back with the
+    turn (see `Message`).
+    """
 
     text: str
     mind: str
     usage: Usage
     parsed: Any = None
-    stop_reason: Literal["stop", "length", "other"] = "stop"
+    stop_reason: StopReason = "stop"
     notes: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    echo: dict[str, Any] | None = None
+    thinking: str = ""
+
+    def as_message(self) -> Message:
+        """This reply as the assistant's turn of the conversation that goes on."""
+        return Message("assistant", self.text, tool_calls=self.tool_calls, echo=self.echo)
 
 
 class Mind(Protocol):
@@ -96,6 +181,11 @@ class Mind(Protocol):
     @property
     def name(self) -> str:
         """Provider and model, e.g. ``local:qwen2.5-coder-0.5b``."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do, as far as is known now; a server's refusal may lower it later."""
         ...
 
     async def __aenter__(self) -> Self: ...

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from hal9.errors.minds import RecordingDamaged, ReplayMiss
 from hal9.minds.prices import Quote
-from hal9.minds.protocol import Mind, OnToken, Reply, Request, Usage
+from hal9.minds.protocol import Capabilities, Message, Mind, OnToken, Reply, Request, ToolCall, Usage
 from hal9.minds.wrapping import WrappingMind
 
 __all__ = ["RecordingMind", "ReplayMind", "request_key"]
@@ -28,11 +28,13 @@ _USERINFO = re.compile(r"//[^/@#]*@")
 
 
 def _content(request: Request) -> dict[str, Any]:
-    # A grammar stands in the key only where there is one, so that recordings without any stay valid.
+    # A grammar or tools stand in the key only where there are any, so that recordings without stay valid.
     grammar = {} if request.grammar is None else {"grammar": request.grammar}
+    tools = [dataclasses.asdict(tool) for tool in request.tools]
     return {
         **grammar,
-        "messages": [{"role": item.role, "content": item.content} for item in request.messages],
+        **({"tools": tools, "tool_choice": request.tool_choice} if tools else {}),
+        "messages": [_turn(message) for message in request.messages],
         "schema": request.schema,
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
@@ -41,10 +43,28 @@ def _content(request: Request) -> dict[str, Any]:
     }
 
 
+def _turn(message: Message) -> dict[str, Any]:
+    turn = {"role": message.role, "content": message.content}
+    if message.tool_call_id:
+        turn["tool_call_id"] = message.tool_call_id
+    calls = [dataclasses.asdict(call) for call in message.tool_calls]
+    return {**turn, **({"tool_calls": calls} if calls else {})}
+
+
 def request_key(request: Request) -> str:
     """SHA-256 over what shapes the answer: messages, constraint, temperature, max_tokens, stop, seed."""
     text = json.dumps(_content(request), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _more(reply: Reply) -> dict[str, Any]:
+    """What not every reply has."""
+    found = {
+        "tool_calls": [dataclasses.asdict(call) for call in reply.tool_calls],
+        "echo": reply.echo,
+        "thinking": reply.thinking,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 class RecordingMind(WrappingMind):
@@ -72,6 +92,7 @@ class RecordingMind(WrappingMind):
                     "text": reply.text,
                     "stop_reason": reply.stop_reason,
                     "usage": dataclasses.asdict(reply.usage),
+                    **_more(reply),
                 },
             },
             ensure_ascii=False,
@@ -98,6 +119,10 @@ class ReplayMind:
     @property
     def name(self) -> str:
         return f"replay:{self._path}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(tools="native", parallel_tools=True)
 
     async def __aenter__(self) -> Self:
         """Read the recording.
@@ -161,5 +186,11 @@ class ReplayMind:
 
 def _reply(data: Mapping[str, Any], mind: str) -> Reply:
     return Reply(
-        text=str(data["text"]), mind=mind, usage=Usage(**data["usage"]), stop_reason=data["stop_reason"]
+        text=str(data["text"]),
+        mind=mind,
+        usage=Usage(**data["usage"]),
+        stop_reason=data["stop_reason"],
+        tool_calls=tuple(ToolCall(**call) for call in data.get("tool_calls", ())),
+        echo=data.get("echo"),
+        thinking=str(data.get("thinking", "")),
     )

@@ -1,28 +1,17 @@
-"""Replies with a shape: JSON out of prose, corrections that are safe, validation, and resampling.
+"""Replies with a shape: JSON out of prose, corrections that are safe, and validation.
 
 Constrained decoding is not enough: llama.cpp enforces neither bounds of numbers nor `minProperties`, and
-hosted models differ. So every reply is validated here, whatever made it. A failed reply is sampled anew from
-the fresh prompt; showing a small model its own wrong reply was measured to repair nothing.
+hosted models differ. So every reply is validated here, whatever made it.
 """
 
 import copy
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
-from hal9.errors.minds import MindReplyInvalid
-from hal9.minds.protocol import OnToken, Reply, Request, Usage
-
-__all__ = ["answer", "constrainable", "correct", "json_values", "problems", "schema_instruction"]
-
-Once = Callable[[Request, OnToken | None], Awaitable[Reply]]
-"""One call to a model, without validation."""
-
-RESAMPLING_TEMPERATURE = 0.7
-"""A greedy model repeats its mistake, so further samples are drawn at least this warm."""
+__all__ = ["constrainable", "correct", "json_values", "problems", "read_numbers", "schema_instruction"]
 
 _FENCE = re.compile(r"```[a-zA-Z0-9_-]*\s*\n(.*?)```", re.DOTALL)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
@@ -161,6 +150,30 @@ def _correct_list(value: list[Any], schema: dict[str, Any], where: str) -> tuple
     return corrected, notes
 
 
+def read_numbers(value: Any, schema: dict[str, Any]) -> Any:
+    """A copy in which numbers and truth values written as strings are read; nothing else is changed.
+
+    For arguments of tools: what `correct` does beyond this (clamping, cutting, dropping) would let a tool do
+    something else than it was asked for.
+    """
+    if isinstance(value, dict):
+        properties = schema.get("properties")
+        known = properties if isinstance(properties, dict) else {}
+        return {
+            key: read_numbers(item, known[key]) if isinstance(known.get(key), dict) else item
+            for key, item in value.items()
+        }
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [read_numbers(item, schema["items"]) for item in value]
+    kind = schema.get("type")
+    if isinstance(value, str) and kind in {"number", "integer"}:
+        number = _number(value)
+        return value if number is None else number
+    if isinstance(value, str) and kind == "boolean":
+        return {"true": True, "false": False}.get(value.strip().lower(), value)
+    return value
+
+
 def problems(value: Any, schema: dict[str, Any], limit: int = 3) -> tuple[str, ...]:
     """What is wrong with a value, as short sentences with their place; empty when it is valid."""
     # A tenth of a second that a start-up can spare.
@@ -216,52 +229,3 @@ def schema_instruction(schema: dict[str, Any]) -> str:
     """The sentence that asks a model for a shape when its provider cannot enforce one."""
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     return f"Answer with one JSON value and nothing else. It must be valid against this JSON schema:\n{text}"
-
-
-def _judge(reply: Reply, schema: dict[str, Any] | None) -> tuple[Reply | None, str]:
-    """The reply with its parsed value, or None and the reason."""
-    if schema is None:
-        return (reply, "") if reply.text.strip() else (None, "the reply is empty")
-    reason = "there is no JSON in the reply"
-    if reply.stop_reason == "length":
-        reason += ", which was cut off at max_tokens"
-    for index, candidate in enumerate(json_values(reply.text)):
-        value, notes = correct(candidate, schema)
-        wrong = problems(value, schema)
-        if not wrong:
-            return replace(reply, parsed=value, notes=reply.notes + notes), ""
-        if index == 0:
-            reason = "; ".join(wrong)
-    return None, reason
-
-
-async def answer(once: Once, request: Request, on_token: OnToken | None, *, name: str) -> Reply:
-    """Call until the reply is valid, at most `1 + request.repairs` times.
-
-    Every attempt sees the same fresh prompt; further ones are drawn with another seed and at least
-    `RESAMPLING_TEMPERATURE`. The usage of all attempts is added up.
-
-    Raises:
-        MindReplyInvalid: no attempt was valid; carries the last raw text.
-    """
-    spent = Usage(calls=0)
-    reason, text = "", ""
-    for attempt in range(1 + request.repairs):
-        varied = request
-        if attempt:
-            varied = replace(
-                request,
-                temperature=max(request.temperature, RESAMPLING_TEMPERATURE),
-                seed=None if request.seed is None else request.seed + attempt,
-            )
-        try:
-            reply = await once(varied, on_token)
-        except MindReplyInvalid as error:
-            reason, text = error.reason, error.text
-            continue
-        spent += reply.usage
-        judged, reason = _judge(reply, request.schema)
-        if judged is not None:
-            return replace(judged, usage=spent)
-        text = reply.text
-    raise MindReplyInvalid(mind=name, reason=reason, text=text, attempts=1 + request.repairs)

@@ -9,21 +9,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from hal9.errors.minds import ScriptExhausted
-from hal9.minds.prices import Quote, bound_tokens
-from hal9.minds.protocol import OnToken, Reply, Request, Usage
-from hal9.minds.schema import answer
+from hal9.minds.answering import answer
+from hal9.minds.prices import Quote, bound_request
+from hal9.minds.protocol import Capabilities, OnToken, Reply, Request, ToolCall, Usage
 
 __all__ = ["ScriptedMind"]
 
-Scripted = str | dict[str, Any] | list[Any] | Reply | BaseException
+Scripted = str | dict[str, Any] | list[Any] | ToolCall | tuple[ToolCall, ...] | Reply | BaseException
+_NATIVE = Capabilities(tools="native", parallel_tools=True)
 Script = Callable[[Request], Scripted | Awaitable[Scripted]]
 
 
 class ScriptedMind:
     """Replies from a list, in order, or from a function of the request.
 
-    A dict or list is sent as JSON, an exception is raised, a `Reply` is returned as it is. Requests with a
-    schema are validated and repaired like those of every other mind.
+    A dict or list is sent as JSON, a `ToolCall` or a tuple of them as calls, an exception is raised, a
+    `Reply` is returned as it is. Requests with a schema or tools are validated and repaired like those of
+    every other mind.
 
     Attributes:
         requests: every request as it reached the script, repairs included.
@@ -36,17 +38,23 @@ class ScriptedMind:
         name: str = "scripted",
         usage: Usage | None = None,
         delay_seconds: float = 0.0,
+        capabilities: Capabilities = _NATIVE,
     ) -> None:
         self._function: Script | None = replies if callable(replies) else None
         self._list: list[Scripted] = [] if callable(replies) else list(replies)
         self._name = name
         self._usage = usage if usage is not None else Usage(prompt_tokens=0, completion_tokens=0)
         self._delay = delay_seconds
+        self._capabilities = capabilities
         self.requests: list[Request] = []
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,7 +78,7 @@ class ScriptedMind:
 
     async def quote(self, request: Request) -> Quote:
         """One token a byte plus `max_tokens`, at the price of the scripted usage."""
-        return Quote(tokens=bound_tokens(request.messages) + request.max_tokens, usd=self._usage.usd)
+        return Quote(tokens=bound_request(request), usd=self._usage.usd)
 
     def unvalidated(self) -> "UnvalidatedScript":
         """The same script without validation, for a stack that validates (see `open_mind`)."""
@@ -97,6 +105,10 @@ class ScriptedMind:
             raise scripted
         if isinstance(scripted, Reply):
             reply = scripted
+        elif isinstance(scripted, (ToolCall, tuple)):
+            calls = scripted if isinstance(scripted, tuple) else (scripted,)
+            usage = replace(self._usage)
+            reply = Reply("", self._name, usage, tool_calls=calls, stop_reason="tool_calls")
         else:
             text = scripted if isinstance(scripted, str) else json.dumps(scripted, ensure_ascii=False)
             reply = Reply(text=text, mind=self._name, usage=replace(self._usage))
@@ -114,6 +126,10 @@ class UnvalidatedScript:
     @property
     def name(self) -> str:
         return self._script.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._script.capabilities
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,8 +3,8 @@
 from types import TracebackType
 from typing import Self
 
-from hal9.minds.prices import Quote, Quoting, bound_tokens
-from hal9.minds.protocol import Mind, Request
+from hal9.minds.prices import Quote, Quoting, bound_request
+from hal9.minds.protocol import Capabilities, Mind, Request
 
 __all__ = ["WrappingMind"]
 
@@ -18,6 +18,10 @@ class WrappingMind:
     @property
     def name(self) -> str:
         return self._mind.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._mind.capabilities
 
     async def __aenter__(self) -> Self:
         await self._mind.__aenter__()
@@ -35,4 +39,4 @@ class WrappingMind:
         """The inner mind's quote; one token a byte and no price when it has none."""
         if isinstance(self._mind, Quoting):
             return await self._mind.quote(request)
-        return Quote(tokens=bound_tokens(request.messages) + request.max_tokens, usd=None)
+        return Quote(tokens=bound_request(request), usd=None)

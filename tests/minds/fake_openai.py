@@ -84,6 +84,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
 
+    def chunk(self, delta: dict[str, Any], finish: str | None = None) -> None:
+        """Stream one chunk."""
+        self.event(_chunk(delta, finish))
+
     def event(self, data: Any) -> None:
         text = data if isinstance(data, str) else json.dumps(data)
         self.wfile.write(f"data: {text}\n\n".encode())

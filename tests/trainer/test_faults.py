@@ -9,7 +9,7 @@ import pytest
 
 from hal9.errors.minds import MindTimeout
 from hal9.minds.open import MindSettings, open_mind
-from hal9.minds.protocol import Mind, Reply, Request
+from hal9.minds.protocol import Capabilities, Mind, Reply, Request
 from hal9.minds.retries import RetryPolicy
 from hal9.minds.scripted import ScriptedMind
 from hal9.promptgram import MUTABLE_SECTIONS, Edit
@@ -188,6 +188,7 @@ class Endless:
     """A mind that never answers."""
 
     name = "endless"
+    capabilities = Capabilities()
 
     async def __aenter__(self) -> Self:
         return self
