@@ -2,7 +2,7 @@
 
 from hal9.bus.courier import Courier
 from hal9.bus.embedded import EmbeddedBroker
-from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Handler, Outcome, RetryPolicy
+from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, Handler, Outcome, RetryPolicy
 from hal9.bus.loopback import LoopbackBroker, LoopbackBus
 from hal9.bus.mqtt import MqttBus
 from hal9.bus.nats_config import StoreLimits

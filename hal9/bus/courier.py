@@ -20,11 +20,11 @@ from typing import Any, Literal, Self
 
 from hal9.bus import topics
 from hal9.bus.crew import BackgroundTasks
-from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Handler, Outcome, Write
+from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, Handler, Outcome, Write
 from hal9.bus.hosting import InboxRunner
 from hal9.bus.protocol import Bus
 from hal9.bus.receiving import Receiver
-from hal9.bus.sending import Sender
+from hal9.bus.outbox_relay import Sender
 from hal9.bus.watching import ProgressWriter, StatusBoard, Watchers
 from hal9.clock import Clock, SystemClock
 from hal9.errors.bus import CourierClosed, NotHosted

@@ -6,8 +6,8 @@ import sqlite3
 from collections import deque
 from collections.abc import Sequence
 
-from hal9.bus.handling import CourierSettings, Failure, Handler, Outcome
-from hal9.bus.sending import Sender
+from hal9.bus.contracts import CourierSettings, Failure, Handler, Outcome
+from hal9.bus.outbox_relay import Sender
 from hal9.bus.topics import inbox as inbox_topic
 from hal9.clock import Clock
 from hal9.errors.base import Hal9Error

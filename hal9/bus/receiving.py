@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from hal9.bus import topics
-from hal9.bus.dispatch import LocalDeliveries
+from hal9.bus.transaction import LocalDeliveries
 from hal9.bus.hosting import InboxRunner
 from hal9.bus.protocol import Bus, Incoming
-from hal9.bus.sending import Sender
+from hal9.bus.outbox_relay import Sender
 from hal9.clock import Clock
 from hal9.errors.bus import TopicInvalid
 from hal9.errors.signals import SignalRefused

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hal9.bus import topics
-from hal9.bus.dispatch import LocalDeliveries, OutgoingBatch
-from hal9.bus.handling import CourierSettings, Failure, FailureHandler, Outcome, Write
+from hal9.bus.transaction import LocalDeliveries, OutgoingBatch
+from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, Outcome, Write
 from hal9.bus.protocol import Bus
 from hal9.clock import Clock
 from hal9.errors.bus import BrokerUnreachable, OutboxFull
