@@ -1,14 +1,34 @@
-"""Signals over MQTT: the courier (durable messaging of a node), the bus it uses, the embedded broker."""
+"""Signals over MQTT: the courier (durable messaging of a node), the bus it uses, the embedded broker.
 
-from hal9.bus.courier import Courier
-from hal9.bus.embedded import EmbeddedBroker
-from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, Handler, Outcome, RetryPolicy
-from hal9.bus.loopback import LoopbackBroker, LoopbackBus
-from hal9.bus.mqtt import MqttBus
-from hal9.bus.nats_config import StoreLimits
-from hal9.bus.permissions import BrokerUser, neuron_user, node_user, viewer_user
-from hal9.bus.protocol import BrokerAddress, Bus, Incoming, LastWill
-from hal9.bus.server_process import stop_survivor
+Submodules load when their names are first used: a client of a cluster needs none of them.
+"""
+
+from typing import TYPE_CHECKING
+
+from hal9.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, Handler, Outcome, RetryPolicy
+    from hal9.bus.courier import Courier
+    from hal9.bus.embedded import EmbeddedBroker
+    from hal9.bus.loopback import LoopbackBroker, LoopbackBus
+    from hal9.bus.mqtt import MqttBus
+    from hal9.bus.nats_config import StoreLimits
+    from hal9.bus.permissions import BrokerUser, neuron_user, node_user, viewer_user
+    from hal9.bus.protocol import BrokerAddress, Bus, Incoming, LastWill
+    from hal9.bus.server_process import stop_survivor
+
+_HOMES = {
+    "contracts": ("CourierSettings", "Failure", "FailureHandler", "Handler", "Outcome", "RetryPolicy"),
+    "courier": ("Courier",),
+    "embedded": ("EmbeddedBroker",),
+    "loopback": ("LoopbackBroker", "LoopbackBus"),
+    "mqtt": ("MqttBus",),
+    "nats_config": ("StoreLimits",),
+    "permissions": ("BrokerUser", "neuron_user", "node_user", "viewer_user"),
+    "protocol": ("BrokerAddress", "Bus", "Incoming", "LastWill"),
+    "server_process": ("stop_survivor",),
+}
 
 __all__ = [
     "BrokerAddress",
@@ -33,3 +53,5 @@ __all__ = [
     "stop_survivor",
     "viewer_user",
 ]
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,14 +1,23 @@
-"""What the courier and those who use it hand each other."""
+"""What the courier and those who use it hand each other, and what its parts expect of one another."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from hal9.errors.bus import RetentionTooShort
 from hal9.signals import Signal
 
-__all__ = ["CourierSettings", "Failure", "FailureHandler", "Handler", "Outcome", "RetryPolicy", "Write"]
+__all__ = [
+    "CourierSettings",
+    "Failure",
+    "FailureHandler",
+    "Handler",
+    "LocalInbox",
+    "Outcome",
+    "RetryPolicy",
+    "Write",
+]
 
 Write = Callable[[sqlite3.Connection], None]
 
@@ -49,6 +58,29 @@ class Failure:
 
 Handler = Callable[[Signal], Awaitable[Outcome]]
 FailureHandler = Callable[[Failure], Awaitable[Outcome]]
+
+
+class LocalInbox(Protocol):
+    """An inbox of this node, as a transaction that delivers into it sees it.
+
+    A handler that was reserved is either begun with its signal or given back, exactly once.
+    """
+
+    def reserve(self) -> bool:
+        """Promise a handler to a signal that is about to be leased; False when it has to wait its turn."""
+        ...
+
+    def unreserve(self) -> None:
+        """Give a promised handler back."""
+        ...
+
+    def begin(self, signal: Signal) -> None:
+        """Handle a signal that holds a promised handler and whose lease is committed."""
+        ...
+
+    def offer(self, signals: Sequence[Signal]) -> None:
+        """New signals that wait in the journal."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

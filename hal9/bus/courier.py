@@ -19,12 +19,15 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from hal9.bus import topics
-from hal9.bus.crew import BackgroundTasks
 from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, Handler, Outcome, Write
+from hal9.bus.crew import BackgroundTasks
 from hal9.bus.hosting import InboxRunner
+from hal9.bus.outbox_relay import OutboxRelay
 from hal9.bus.protocol import Bus
+from hal9.bus.receipts import Receipts
 from hal9.bus.receiving import Receiver
-from hal9.bus.outbox_relay import Sender
+from hal9.bus.transaction import Recorder
+from hal9.bus.unconfirmed import Unconfirmed
 from hal9.bus.watching import ProgressWriter, StatusBoard, Watchers
 from hal9.clock import Clock, SystemClock
 from hal9.errors.bus import CourierClosed, NotHosted
@@ -78,21 +81,35 @@ class Courier:
         self._clock = clock or SystemClock()
         self._hosted: dict[str, InboxRunner] = {}
         self._layers: dict[str, int] = {}
-        self._sender = Sender(
-            bus,
+        self._unconfirmed = Unconfirmed(
+            limit=self.settings.outbox_limit, patience=self.settings.producer_patience
+        )
+        self._recorder = Recorder(
             journal,
+            self._unconfirmed,
+            self._hosted,
             cluster=cluster,
             settings=self.settings,
             clock=self._clock,
-            hosted=self._hosted,
             on_failure=on_failure,
+        )
+        self._relay = OutboxRelay(
+            bus,
+            journal,
+            self._recorder,
+            self._unconfirmed,
+            cluster=cluster,
+            settings=self.settings,
+            clock=self._clock,
             seed=seed,
         )
+        self._receipts = Receipts(bus, cluster=cluster, clock=self._clock, delay=self.settings.ack_delay)
         self._watchers = Watchers(bus, cluster=cluster, clock=self._clock)
         self._receiver = Receiver(
             bus,
-            journal,
-            self._sender,
+            self._recorder,
+            self._relay,
+            self._receipts,
             cluster=cluster,
             clock=self._clock,
             hosted=self._hosted,
@@ -118,7 +135,7 @@ class Courier:
     async def __aenter__(self) -> Self:
         owner = self._journal.boot_id
         await self._journal.write(lambda connection: inbox.recover(connection, owner=owner))
-        await self._sender.start()
+        await self._relay.start()
         self._bus.set_last_will(self._status.last_will)
         async with AsyncExitStack() as stack:
             for name in self._hosted:
@@ -127,7 +144,8 @@ class Courier:
             await stack.enter_async_context(self._bus)
             self._crew = crew = await stack.enter_async_context(BackgroundTasks())
             loops = [
-                *self._sender.loops(),
+                *self._relay.loops(),
+                ("confirm", self._receipts.run),
                 ("receive", self._receiver.run),
                 ("progress", self._progress.run),
                 ("status", self._status.run),
@@ -151,7 +169,7 @@ class Courier:
             if exc_type is None:
                 await self.drain(self.settings.drain)
             await self._stop_inboxes()
-            await self._sender.flush_receipts()
+            await self._receipts.flush()
             await self._status.set("offline", {"reason": "stopped"})
         finally:
             self._crew = None
@@ -196,9 +214,8 @@ class Courier:
             name,
             handler,
             concurrency=concurrency,
-            cluster=self.cluster,
             journal=self._journal,
-            sender=self._sender,
+            recorder=self._recorder,
             settings=self.settings,
             clock=self._clock,
         )
@@ -243,12 +260,12 @@ class Courier:
         for signal in signals:
             if signal.source not in self._hosted:
                 raise NotHosted(name=signal.source, node=self.node)
-        await self._sender.send(signals, writes)
+        await self._recorder.send(signals, writes)
 
     @property
     def unconfirmed(self) -> int:
         """Signals that no receiver has confirmed yet."""
-        return self._sender.unconfirmed
+        return len(self._unconfirmed)
 
     # --- progress and status --------------------------------------------------------------------
 

@@ -4,15 +4,14 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hal9.bus.contracts import CourierSettings, Failure, Handler, Outcome
-from hal9.bus.outbox_relay import Sender
-from hal9.bus.topics import inbox as inbox_topic
+from hal9.bus.transaction import Recorder
 from hal9.clock import Clock
 from hal9.errors.base import Hal9Error
 from hal9.errors.journal import JournalUnwritable
-from hal9.journal import Journal, dead_letters, inbox
+from hal9.journal import Journal, inbox
 from hal9.journal.failpoints import hit
 from hal9.signals import Signal
 
@@ -33,18 +32,16 @@ class InboxRunner:
         handler: Handler,
         *,
         concurrency: int,
-        cluster: str,
         journal: Journal,
-        sender: Sender,
+        recorder: Recorder,
         settings: CourierSettings,
         clock: Clock,
     ) -> None:
         self.name = name
         self._handler = handler
         self._concurrency = concurrency
-        self._cluster = cluster
         self._journal = journal
-        self._sender = sender
+        self._recorder = recorder
         self._settings = settings
         self._clock = clock
         self._pending: deque[Signal] = deque()
@@ -258,46 +255,24 @@ class InboxRunner:
 
     async def _fail(self, failure: Failure) -> None:
         signal = failure.signal
-        outcome = await self._sender.outcome_of(failure)
-        body = signal.model_dump_json().encode()
-        letter = dead_letters.DeadLetter.of(
-            body,
-            topic=inbox_topic(self._cluster, signal.target, signal.kind, signal.source),
-            stage="handle",
-            reason=failure.reason,
-            detail=failure.detail,
-            at=self._clock.now(),
-            signal_id=signal.id,
+        if not await self._recorder.give_up(failure, when=self._finishing(signal), patient=True):
+            self._lost_lease(signal)
+
+    async def _record(self, signal: Signal, outcome: Outcome) -> None:
+        recorded = await self._recorder.commit(
+            outcome.send,
+            (*outcome.writes, lambda _connection: hit("outcome-before-commit")),
+            when=self._finishing(signal),
+            then=lambda: hit("outcome-committed"),
+            patient=True,  # the work is done and paid for
         )
-        await self._record(signal, outcome, letter)
-        hit("dead-lettered")
-
-    async def _record(
-        self, signal: Signal, outcome: Outcome, letter: dead_letters.DeadLetter | None = None
-    ) -> None:
-        dispatch = self._sender.dispatch(outcome.send)
-        now = self._clock.now()
-
-        def record(connection: sqlite3.Connection) -> bool:
-            if not inbox.finish(connection, signal.id, owner=self._journal.boot_id, now=now):
-                return False
-            dispatch.write(connection)
-            for write in outcome.writes:
-                write(connection)
-            if letter is not None:
-                dead_letters.insert(connection, [letter])
-            hit("outcome-before-commit")
-            return True
-
-        recorded = False
-        try:
-            # The work is done and paid for.
-            recorded = await self._sender.record(record)
-        finally:
-            if not recorded:
-                dispatch.abandoned()
         if not recorded:
-            _log.warning("%s lost its lease on signal %s; its outcome is discarded", self.name, signal.id)
-            return
-        hit("outcome-committed")
-        dispatch.committed()
+            self._lost_lease(signal)
+
+    def _finishing(self, signal: Signal) -> Callable[[sqlite3.Connection], bool]:
+        """Mark the signal as done; nothing of it is recorded when its lease was lost."""
+        owner, now = self._journal.boot_id, self._clock.now()
+        return lambda connection: inbox.finish(connection, signal.id, owner=owner, now=now)
+
+    def _lost_lease(self, signal: Signal) -> None:
+        _log.warning("%s lost its lease on signal %s; its outcome is discarded", self.name, signal.id)

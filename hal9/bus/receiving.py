@@ -1,18 +1,18 @@
 """The receiving half of a courier: validate, record, and only then acknowledge."""
 
 import logging
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from hal9.bus import topics
-from hal9.bus.transaction import LocalDeliveries
-from hal9.bus.hosting import InboxRunner
+from hal9.bus.outbox_relay import OutboxRelay
 from hal9.bus.protocol import Bus, Incoming
-from hal9.bus.outbox_relay import Sender
+from hal9.bus.receipts import Receipts
+from hal9.bus.transaction import Recorder
 from hal9.clock import Clock
 from hal9.errors.bus import TopicInvalid
 from hal9.errors.signals import SignalRefused
-from hal9.journal import Journal, dead_letters
+from hal9.journal import dead_letters
 from hal9.journal.failpoints import hit
 from hal9.signals import AckPayload, Signal, decode
 
@@ -36,17 +36,19 @@ class Receiver:
     def __init__(
         self,
         bus: Bus,
-        journal: Journal,
-        sender: Sender,
+        recorder: Recorder,
+        relay: OutboxRelay,
+        receipts: Receipts,
         *,
         cluster: str,
         clock: Clock,
-        hosted: Mapping[str, InboxRunner],
+        hosted: Collection[str],
         observe: Callable[[Incoming], None],
     ) -> None:
         self._bus = bus
-        self._journal = journal
-        self._sender = sender
+        self._recorder = recorder
+        self._relay = relay
+        self._receipts = receipts
         self._clock = clock
         self._hosted = hosted
         self._observe = observe
@@ -60,14 +62,22 @@ class Receiver:
             batch = self._sort(messages)
             if not batch.messages:
                 continue
-            arrivals = await self._record(batch)
-            hit("inbox-committed")
-            for message in batch.messages:
-                message.ack()
-            hit("mqtt-acked")
-            for signal, _ in batch.signals.values():
-                self._sender.confirm(signal.id, source=signal.source, target=signal.target)
-            arrivals.committed()
+            # What is not recorded stays unacknowledged, so the broker keeps it; no more is taken meanwhile.
+            await self._recorder.commit(
+                received=[*batch.signals.values()],
+                letters=batch.letters,
+                then=partial(self._acknowledge, batch),
+                patient=True,
+            )
+
+    def _acknowledge(self, batch: _Batch) -> None:
+        """Tell the broker and the senders that a batch is recorded."""
+        hit("inbox-committed")
+        for message in batch.messages:
+            message.ack()
+        hit("mqtt-acked")
+        for signal, _ in batch.signals.values():
+            self._receipts.confirm(signal.id, source=signal.source, target=signal.target)
 
     def _sort(self, messages: Sequence[Incoming]) -> _Batch:
         batch = _Batch()
@@ -88,7 +98,7 @@ class Receiver:
                 batch.letters.append(self._letter(message, error, now))
                 continue
             if isinstance(signal.payload, AckPayload):
-                self._sender.acknowledged(signal.payload.ids, by=signal.source)
+                self._relay.acknowledged(signal.payload.ids, by=signal.source)
                 message.ack()
                 continue
             batch.messages.append(message)
@@ -117,22 +127,3 @@ class Receiver:
             at=now,
             signal_id=signal_id,
         )
-
-    async def _record(self, batch: _Batch) -> LocalDeliveries:
-        arrivals = self._sender.arrivals()
-        now = self._clock.now()
-        for signal, body in batch.signals.values():
-            arrivals.add(signal, body, now=now)
-
-        def record(connection: sqlite3.Connection) -> None:
-            if batch.letters:
-                dead_letters.insert(connection, batch.letters)
-            arrivals.write(connection)
-
-        try:
-            # Unacknowledged, so the broker keeps them; and no further ones are taken meanwhile.
-            await self._sender.record(record)
-        except BaseException:
-            arrivals.abandoned()
-            raise
-        return arrivals

@@ -1,24 +1,31 @@
-"""Signals on their way out of one transaction: by outbox and broker, or straight into an inbox of this node.
+"""One transaction: what it records, what it sends, what it delivers into inboxes of this node.
 
 A signal for another node needs an outbox row, the broker, and a confirmation. One for a neuron of this very
 process would take the same way only to come back into the same file; with `CourierSettings.local` it goes
 there in the transaction that records why it was sent: one commit in place of four, and nothing in between
 that could be lost.
+
+The invariant, kept in `Recorder.commit` and nowhere else: nothing is published, acknowledged or begun before
+the commit that recorded it; and what was prepared for a transaction that did not happen is given back.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from hal9.bus import topics
-from hal9.journal import inbox, outbox
+from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, LocalInbox, Outcome, Write
+from hal9.bus.unconfirmed import Unconfirmed
+from hal9.clock import Clock
+from hal9.errors.journal import JournalUnwritable
+from hal9.journal import Journal, dead_letters, inbox, outbox
 from hal9.journal.failpoints import hit
 from hal9.signals import MAX_HOPS, Signal, encode
 
-if TYPE_CHECKING:
-    from hal9.bus.hosting import InboxRunner
+__all__ = ["LocalDeliveries", "OutgoingBatch", "Recorder", "outbox_entries"]
 
-__all__ = ["LocalDeliveries", "OutgoingBatch", "outbox_entries"]
+_log = logging.getLogger("hal9.bus.courier")
+_AGAIN_SECONDS = 1.0
 
 
 def outbox_entries(signals: Sequence[Signal]) -> list[outbox.Entry]:
@@ -50,7 +57,7 @@ class LocalDeliveries:
     Where a handler is free the signal is leased to it in the same statement: that saves the claim's commit.
     """
 
-    def __init__(self, hosted: Mapping[str, "InboxRunner"], *, owner: str, lease_until: float) -> None:
+    def __init__(self, hosted: Mapping[str, LocalInbox], *, owner: str, lease_until: float) -> None:
         self._hosted = hosted
         self._owner = owner
         self._lease_until = lease_until
@@ -141,3 +148,158 @@ class OutgoingBatch:
     def abandoned(self) -> None:
         """The transaction did not happen, or nobody knows whether it did."""
         self._arrivals.abandoned()
+
+
+def _nothing() -> None:
+    return
+
+
+class Recorder:
+    """The one way in which a courier's parts make something durable.
+
+    Args:
+        journal: open, and of this node alone.
+        unconfirmed: where committed outbox rows go out from.
+        inboxes: of this node, by name; may grow.
+        cluster: whose topics.
+        settings: times and limits.
+        clock: time.
+        on_failure: asked what follows from a signal that is given up.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        unconfirmed: Unconfirmed,
+        inboxes: Mapping[str, LocalInbox],
+        *,
+        cluster: str,
+        settings: CourierSettings,
+        clock: Clock,
+        on_failure: FailureHandler,
+    ) -> None:
+        self._journal = journal
+        self._unconfirmed = unconfirmed
+        self._inboxes = inboxes
+        self._cluster = cluster
+        self._settings = settings
+        self._clock = clock
+        self._on_failure = on_failure
+
+    async def send(self, signals: Sequence[Signal], writes: Sequence[Write]) -> None:
+        """Accept a producer's signals, once there is room for them.
+
+        Raises:
+            OutboxFull, SignalOversize, TopicInvalid, JournalUnwritable: nothing was recorded.
+        """
+        await self._unconfirmed.wait_room(len(signals))
+        hit("outbox-before-commit")
+        await self.commit(signals, writes, then=lambda: hit("outbox-committed"))
+
+    async def commit(
+        self,
+        signals: Sequence[Signal] = (),
+        writes: Sequence[Write] = (),
+        *,
+        received: Sequence[tuple[Signal, bytes]] = (),
+        letters: Sequence[dead_letters.DeadLetter] = (),
+        when: Callable[[sqlite3.Connection], bool] | None = None,
+        then: Callable[[], None] = _nothing,
+        patient: bool = False,
+    ) -> bool:
+        """Record all of it in one transaction; only then publish, and begin what was delivered here.
+
+        Args:
+            signals: to go out, each by outbox or straight into an inbox of this node.
+            writes: further changes to the journal.
+            received: signals with their bytes that came for inboxes of this node.
+            letters: dead letters.
+            when: runs first in the transaction; False leaves everything as it was.
+            then: called right after the commit, before anything is published or begun.
+            patient: try for as long as the journal cannot be written, for what is too dear to be lost.
+
+        Returns:
+            False when `when` said no.
+
+        Raises:
+            SignalOversize, TopicInvalid, JournalUnwritable: nothing was recorded.
+        """
+        batch = self._outgoing(signals, received)
+
+        def record(connection: sqlite3.Connection) -> bool:
+            if when is not None and not when(connection):
+                return False
+            batch.write(connection)
+            for write in writes:
+                write(connection)
+            if letters:
+                dead_letters.insert(connection, letters)
+            return True
+
+        recorded = False
+        try:
+            recorded = await (self._insist(record) if patient else self._journal.write(record))
+        finally:
+            if not recorded:
+                batch.abandoned()
+        if recorded:
+            then()
+            batch.committed()
+        return recorded
+
+    async def give_up(
+        self, failure: Failure, *, when: Callable[[sqlite3.Connection], bool], patient: bool = False
+    ) -> bool:
+        """Record that a signal will not be tried any further, and what its owner wants to follow."""
+        signal = failure.signal
+        outcome = await self._outcome_of(failure)
+        letter = dead_letters.DeadLetter.of(
+            signal.model_dump_json().encode(),
+            topic=topics.inbox(self._cluster, signal.target, signal.kind, signal.source),
+            stage=failure.stage,
+            reason=failure.reason,
+            detail=failure.detail,
+            at=self._clock.now(),
+            signal_id=signal.id,
+        )
+        return await self.commit(
+            outcome.send,
+            outcome.writes,
+            letters=[letter],
+            when=when,
+            then=lambda: hit("dead-lettered"),
+            patient=patient,
+        )
+
+    async def _outcome_of(self, failure: Failure) -> Outcome:
+        """What the owner wants; should asking fail too, the letter is kept anyway."""
+        try:
+            return await self._on_failure(failure)
+        except Exception:  # noqa: BLE001 - the supervisor of failure handlers, logged with its traceback
+            _log.exception("the failure handler failed on signal %s", failure.signal.id)
+            return Outcome()
+
+    async def _insist(self, record: Callable[[sqlite3.Connection], bool]) -> bool:
+        while True:
+            try:
+                return await self._journal.write(record)
+            except JournalUnwritable as error:
+                _log.error("%s", error)
+                await self._clock.sleep(_AGAIN_SECONDS)
+
+    def _outgoing(
+        self, signals: Sequence[Signal], received: Sequence[tuple[Signal, bytes]]
+    ) -> "OutgoingBatch":
+        now = self._clock.now()
+        deliveries = LocalDeliveries(
+            self._inboxes, owner=self._journal.boot_id, lease_until=now + self._settings.lease
+        )
+        batch = OutgoingBatch(
+            signals, deliveries, is_local=self._is_local, now=now, publish=self._unconfirmed.publish
+        )
+        for signal, body in received:
+            deliveries.add(signal, body, now=now)
+        return batch
+
+    def _is_local(self, signal: Signal) -> bool:
+        return self._settings.local and signal.target in self._inboxes and signal.source in self._inboxes

@@ -192,14 +192,14 @@ async def test_the_failure_handler_may_answer_in_the_same_transaction(tmp_path: 
         async def fail(_signal: Signal) -> Outcome:
             raise MindError
 
-        original = a.courier._sender._on_failure
+        original = a.courier._recorder._on_failure
 
         async def answer_anyway(failure: object) -> Outcome:
             first = await original(failure)  # type: ignore[arg-type]
             reply = await a.answer(a.failures[-1].signal)
             return Outcome(send=reply.send, writes=first.writes)
 
-        a.courier._sender._on_failure = answer_anyway
+        a.courier._recorder._on_failure = answer_anyway
         a.courier.host("book", a.collect)
         a.courier.host("l2", fail)
         async with a.courier:
