@@ -12,7 +12,7 @@ from pathlib import Path
 async def main(passes: int, concurrency: int, everything: bool) -> None:
     os.environ["HAL9_MODEL"] = "scripted:benchmarks.cluster.hal9_passes:instant"
     from hal9.cluster import Daemon, init_home
-    from hal9.cluster.scheduler import new_task
+    from hal9.cluster.submission import new_task
     from hal9.signals import TaskPayload
 
     with tempfile.TemporaryDirectory() as folder:

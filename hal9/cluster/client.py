@@ -8,7 +8,6 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,16 +15,15 @@ from typing import Any, Self, TypeVar
 from hal9.clock import Clock, SystemClock
 from hal9.cluster.home import Home, find_home
 from hal9.cluster.process import read_status
-from hal9.cluster.scheduler import new_task
-from hal9.cluster.workloads import NEURONS, usual_timeout, workload_options
+from hal9.cluster.submission import Submission, task_of
 from hal9.database import atomic, open_database
-from hal9.errors.cluster import TaskFinished, TaskInvalid, TaskUnknown
+from hal9.errors.cluster import TaskFinished, TaskUnknown
 from hal9.journal import MIGRATIONS, tasks
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState
 from hal9.settings import Settings
-from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, StepRecord, TaskPayload, TaskScope
+from hal9.signals import StepRecord
 
-__all__ = ["Cluster", "Submission", "connect", "task_as_json"]
+__all__ = ["Cluster", "connect", "task_as_json"]
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
@@ -38,22 +36,6 @@ def connect(home: Path | str | None = None, *, clock: Clock | None = None) -> "C
         HomeMissing: there is no home at (or above) the given place.
     """
     return Cluster(find_home(Path(home) if home is not None else None), clock=clock)
-
-
-@dataclass(slots=True)
-class Submission:
-    """Everything a task may be given besides its objective."""
-
-    workspace: Path | None = None
-    check: str | None = None
-    files: tuple[Path, ...] = ()
-    targets: tuple[str, ...] = ()
-    budget_tokens: int | None = None
-    budget_usd: float | None = None
-    timeout_seconds: float | None = None
-    scope: TaskScope | None = None
-    workload: str = "neurons"
-    labels: dict[str, str] | None = None
 
 
 class Cluster:
@@ -96,14 +78,7 @@ class Cluster:
         Raises:
             TaskInvalid: nothing was accepted; says why.
         """
-        payload, submission = self._payload(objective, Submission(**options))
-        task = new_task(
-            payload,
-            now=self._clock.now(),
-            timeout_seconds=submission.timeout_seconds
-            or usual_timeout(submission.workload, self.settings.cluster.task_timeout_seconds),
-            workload=submission.workload,
-        )
+        task = task_of(objective, Submission(**options), settings=self.settings, now=self._clock.now())
         await self._write(lambda connection: tasks.insert_task(connection, task))
         return task.id
 
@@ -213,35 +188,6 @@ class Cluster:
 
     # --- small things -----------------------------------------------------------------------------
 
-    def _payload(self, objective: str, submission: Submission) -> tuple[TaskPayload, Submission]:
-        if not objective.strip():
-            raise TaskInvalid(problem="it has no text")
-        if submission.workload != NEURONS:
-            workload_options(submission.workload, objective)
-        workspace = submission.workspace.expanduser().absolute() if submission.workspace else None
-        if workspace is not None and not workspace.is_dir():
-            raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
-        if submission.check and workspace is None:
-            raise TaskInvalid(problem="a check needs a workspace to run in (--workspace DIR)")
-        files, targets = _files(submission, workspace)
-        payload = TaskPayload(
-            objective=objective,
-            check=submission.check,
-            workspace=str(workspace) if workspace else None,
-            targets=targets,
-            files=files,
-            scope=submission.scope or TaskScope(workspace=str(workspace or "")),
-            grant=Grant(tokens=submission.budget_tokens, usd=submission.budget_usd),
-            labels=submission.labels or {},
-        )
-        size = len(payload.model_dump_json())
-        if size > MAX_SIGNAL_BYTES // 2:
-            raise TaskInvalid(
-                problem=f"it has {size} bytes, the limit is {MAX_SIGNAL_BYTES // 2}; "
-                "put large files into the workspace instead of --file"
-            )
-        return payload, submission
-
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run a reading function on the journal, in a worker thread."""
         async with self._lock:
@@ -259,25 +205,6 @@ class Cluster:
         if self._connection is None:
             raise RuntimeError("use the cluster inside `async with`")
         return self._connection
-
-
-def _files(submission: Submission, workspace: Path | None) -> tuple[list[InlineFile], list[str]]:
-    """Given files travel with the task; those inside the workspace are what the task is to change."""
-    files, targets = [], list(submission.targets)
-    for given in submission.files:
-        path = given.expanduser().absolute()
-        try:
-            content = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise TaskInvalid(problem=f"file {given}: {error}") from error
-        inside = workspace is not None and path.resolve().is_relative_to(workspace.resolve())
-        name = (
-            path.resolve().relative_to(workspace.resolve()).as_posix() if inside and workspace else path.name
-        )
-        files.append(InlineFile(path=name, content=content))
-        if inside:
-            targets.append(name)
-    return files, targets
 
 
 def task_as_json(task: TaskRow) -> dict[str, Any]:

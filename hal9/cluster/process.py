@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from hal9.bus import stop_survivor
+from hal9.bus.server_process import stop_survivor
 from hal9.cluster.home import Home
 from hal9.errors.cluster import DaemonFailed, DaemonNotRunning, DaemonRunning, StopTimeout
 

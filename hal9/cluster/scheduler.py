@@ -16,15 +16,13 @@ from hal9.neurons import Router, failed_result, task_class
 from hal9.settings import Settings
 from hal9.signals import (
     CancelPayload,
-    Grant,
     ResultPayload,
     Signal,
     Tally,
     TaskPayload,
-    new_id,
 )
 
-__all__ = ["BOOK", "RequestHandler", "TaskScheduler", "new_task"]
+__all__ = ["BOOK", "RequestHandler", "TaskScheduler"]
 
 _log = logging.getLogger("hal9.cluster.scheduler")
 
@@ -33,27 +31,6 @@ RequestHandler = Callable[[RequestRow], Awaitable[str]]
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 0.5
 _RETENTION_SECONDS = 3600.0
-
-
-def new_task(
-    payload: TaskPayload, *, now: float, timeout_seconds: float, workload: str = "neurons"
-) -> TaskRow:
-    """A task as it enters the book: queued, with its deadline fixed."""
-    deadline = now + timeout_seconds
-    grant = payload.grant
-    if grant.deadline is not None:
-        deadline = min(deadline, grant.deadline)
-    payload = payload.model_copy(
-        update={"grant": Grant(tokens=grant.tokens, usd=grant.usd, deadline=deadline)}
-    )
-    return TaskRow(
-        id=new_id(now=now),
-        payload=payload,
-        state="queued",
-        created_at=now,
-        deadline=deadline,
-        workload=workload,
-    )
 
 
 class TaskScheduler:

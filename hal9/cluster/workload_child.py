@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hal9.cluster.home import Home
-from hal9.cluster.workloads import REFUSED, WORKLOADS, read_payload, workload_options
+from hal9.cluster.submission import WORKLOADS, workload_options
+from hal9.cluster.workloads import REFUSED, read_payload
 from hal9.database import open_database
 from hal9.errors.base import Hal9Error
 

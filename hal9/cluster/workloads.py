@@ -21,6 +21,7 @@ from hal9.bus import Courier
 from hal9.clock import Clock
 from hal9.cluster.home import Home
 from hal9.cluster.scheduler import BOOK
+from hal9.cluster.submission import NEURONS
 from hal9.errors.cluster import TaskInvalid
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TaskRow
@@ -28,54 +29,16 @@ from hal9.neurons import failed_result
 from hal9.processes import close_pipes
 from hal9.signals import ResultPayload, StepRecord, StopReason, Tally, TaskPayload, new_id
 
-__all__ = ["NEURONS", "REFUSED", "WORKLOADS", "WorkloadRunner", "usual_timeout", "workload_options"]
+__all__ = ["REFUSED", "WorkloadRunner", "read_payload"]
 
 _log = logging.getLogger("hal9.cluster.workloads")
 
-NEURONS = "neurons"
-WORKLOADS = {"ripmap-train": "hal9.trainer.workload:run_workload"}
 REFUSED = 2
 """Exit code of a workload that tells what is wrong, in place of crashing."""
-_WORKLOAD_SECONDS = 7 * 86400.0
 _POLL_SECONDS = 0.2
 _END_SECONDS = 20.0
 _LINE_LIMIT = 4 * 1024 * 1024
 _ERROR_CHARACTERS = 2000
-
-
-def workload_options(workload: str, text: str) -> dict[str, Any]:
-    """The options a workload's task text holds.
-
-    Raises:
-        TaskInvalid: no such workload, or the text is no YAML mapping.
-    """
-    if workload not in WORKLOADS and ":" not in workload:
-        known = ", ".join(sorted({NEURONS, *WORKLOADS}))
-        raise TaskInvalid(
-            problem=f"there is no workload {workload!r}; there are: {known}, and MODULE:FUNCTION of your own"
-        )
-    try:
-        options = _mapping(text)
-    except yaml.YAMLError as error:
-        raise TaskInvalid(problem=f"options of {workload} are no YAML: {error}") from error
-    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
-        raise TaskInvalid(problem=f"{workload} takes options such as 'strategy: tpe, budget: 50'")
-    return options
-
-
-def usual_timeout(workload: str, task_timeout_seconds: float) -> float:
-    """How long a task may take when nobody said: training takes longer than an answer."""
-    return task_timeout_seconds if workload == NEURONS else max(task_timeout_seconds, _WORKLOAD_SECONDS)
-
-
-def _mapping(text: str) -> Any:
-    """YAML in lines or braces; one line needs no braces."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        if "\n" in text.strip():
-            raise
-        return yaml.safe_load(f"{{{text}}}")
 
 
 class WorkloadRunner:

@@ -7,7 +7,7 @@ import pytest
 
 from hal9.cluster import Home, connect
 from hal9.cluster.history import failure_rows, kinds_of_failure, parse_age
-from hal9.cluster.scheduler import new_task
+from hal9.cluster.submission import new_task
 from hal9.database import atomic
 from hal9.holograph import causes
 from hal9.journal import tasks

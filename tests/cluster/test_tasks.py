@@ -229,7 +229,7 @@ async def test_who_waits_in_the_daemons_own_process_is_woken_after_the_commit(
 ) -> None:
     import time
 
-    from hal9.cluster.scheduler import new_task
+    from hal9.cluster.submission import new_task
     from hal9.signals import TaskPayload
 
     script("echo")

@@ -1,0 +1,155 @@
+"""What a task is made of when it is given: its text and options, checked; then the row the journal keeps.
+
+Nothing of the daemon is needed here: whoever can write the home's journal can submit.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hal9.errors.cluster import TaskInvalid
+from hal9.journal.tasks import TaskRow
+from hal9.settings import Settings
+from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, TaskPayload, TaskScope, new_id
+
+__all__ = ["NEURONS", "WORKLOADS", "Submission", "new_task", "task_of", "workload_options"]
+
+NEURONS = "neurons"
+WORKLOADS = {"ripmap-train": "hal9.trainer.workload:run_workload"}
+_WORKLOAD_SECONDS = 7 * 86400.0
+
+
+@dataclass(slots=True)
+class Submission:
+    """Everything a task may be given besides its objective."""
+
+    workspace: Path | None = None
+    check: str | None = None
+    files: tuple[Path, ...] = ()
+    targets: tuple[str, ...] = ()
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    timeout_seconds: float | None = None
+    scope: TaskScope | None = None
+    workload: str = "neurons"
+    labels: dict[str, str] | None = None
+
+
+def task_of(objective: str, submission: Submission, *, settings: Settings, now: float) -> TaskRow:
+    """The queued task of a submission.
+
+    Raises:
+        TaskInvalid: it cannot be accepted; says why.
+    """
+    usual = settings.cluster.task_timeout_seconds
+    if submission.workload != NEURONS:
+        # Training takes longer than an answer.
+        usual = max(usual, _WORKLOAD_SECONDS)
+    return new_task(
+        _payload(objective, submission),
+        now=now,
+        timeout_seconds=submission.timeout_seconds or usual,
+        workload=submission.workload,
+    )
+
+
+def new_task(
+    payload: TaskPayload, *, now: float, timeout_seconds: float, workload: str = "neurons"
+) -> TaskRow:
+    """A task as it enters the book: queued, with its deadline fixed."""
+    deadline = now + timeout_seconds
+    grant = payload.grant
+    if grant.deadline is not None:
+        deadline = min(deadline, grant.deadline)
+    payload = payload.model_copy(
+        update={"grant": Grant(tokens=grant.tokens, usd=grant.usd, deadline=deadline)}
+    )
+    return TaskRow(
+        id=new_id(now=now),
+        payload=payload,
+        state="queued",
+        created_at=now,
+        deadline=deadline,
+        workload=workload,
+    )
+
+
+def workload_options(workload: str, text: str) -> dict[str, Any]:
+    """The options a workload's task text holds.
+
+    Raises:
+        TaskInvalid: no such workload, or the text is no YAML mapping.
+    """
+    if workload not in WORKLOADS and ":" not in workload:
+        known = ", ".join(sorted({NEURONS, *WORKLOADS}))
+        raise TaskInvalid(
+            problem=f"there is no workload {workload!r}; there are: {known}, and MODULE:FUNCTION of your own"
+        )
+    try:
+        options = _mapping(text)
+    except yaml.YAMLError as error:
+        raise TaskInvalid(problem=f"options of {workload} are no YAML: {error}") from error
+    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+        raise TaskInvalid(problem=f"{workload} takes options such as 'strategy: tpe, budget: 50'")
+    return options
+
+
+def _mapping(text: str) -> Any:
+    """YAML in lines or braces; one line needs no braces."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        if "\n" in text.strip():
+            raise
+        return yaml.safe_load(f"{{{text}}}")
+
+
+def _payload(objective: str, submission: Submission) -> TaskPayload:
+    if not objective.strip():
+        raise TaskInvalid(problem="it has no text")
+    if submission.workload != NEURONS:
+        workload_options(submission.workload, objective)
+    workspace = submission.workspace.expanduser().absolute() if submission.workspace else None
+    if workspace is not None and not workspace.is_dir():
+        raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
+    if submission.check and workspace is None:
+        raise TaskInvalid(problem="a check needs a workspace to run in (--workspace DIR)")
+    files, targets = _files(submission, workspace)
+    payload = TaskPayload(
+        objective=objective,
+        check=submission.check,
+        workspace=str(workspace) if workspace else None,
+        targets=targets,
+        files=files,
+        scope=submission.scope or TaskScope(workspace=str(workspace or "")),
+        grant=Grant(tokens=submission.budget_tokens, usd=submission.budget_usd),
+        labels=submission.labels or {},
+    )
+    size = len(payload.model_dump_json())
+    if size > MAX_SIGNAL_BYTES // 2:
+        raise TaskInvalid(
+            problem=f"it has {size} bytes, the limit is {MAX_SIGNAL_BYTES // 2}; "
+            "put large files into the workspace instead of --file"
+        )
+    return payload
+
+
+def _files(submission: Submission, workspace: Path | None) -> tuple[list[InlineFile], list[str]]:
+    """Given files travel with the task; those inside the workspace are what the task is to change."""
+    files, targets = [], list(submission.targets)
+    for given in submission.files:
+        path = given.expanduser().absolute()
+        try:
+            content = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TaskInvalid(problem=f"file {given}: {error}") from error
+        inside = workspace is not None and path.resolve().is_relative_to(workspace.resolve())
+        name = (
+            path.resolve().relative_to(workspace.resolve()).as_posix() if inside and workspace else path.name
+        )
+        files.append(InlineFile(path=name, content=content))
+        if inside:
+            targets.append(name)
+    return files, targets
