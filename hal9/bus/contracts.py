@@ -5,10 +5,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from hal9.bus.protocol import Bus
+from hal9.clock import Clock
 from hal9.errors.bus import RetentionTooShort
+from hal9.journal import Journal
 from hal9.signals import Signal
 
 __all__ = [
+    "CourierContext",
     "CourierSettings",
     "Failure",
     "FailureHandler",
@@ -140,3 +144,14 @@ class CourierSettings:
         if self.retention <= self.broker_max_age:
             # A copy that the broker still holds would be taken for a new signal.
             raise RetentionTooShort(retention=self.retention, broker_max_age=self.broker_max_age)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierContext:
+    """What all parts of one courier share."""
+
+    bus: Bus
+    journal: Journal
+    cluster: str
+    settings: CourierSettings
+    clock: Clock

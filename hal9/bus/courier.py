@@ -19,7 +19,15 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from hal9.bus import topics
-from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, Handler, Outcome, Write
+from hal9.bus.contracts import (
+    CourierContext,
+    CourierSettings,
+    Failure,
+    FailureHandler,
+    Handler,
+    Outcome,
+    Write,
+)
 from hal9.bus.crew import BackgroundTasks
 from hal9.bus.hosting import InboxRunner
 from hal9.bus.outbox_relay import OutboxRelay
@@ -81,37 +89,21 @@ class Courier:
         self._clock = clock or SystemClock()
         self._hosted: dict[str, InboxRunner] = {}
         self._layers: dict[str, int] = {}
+        self._context = context = CourierContext(
+            bus=bus, journal=journal, cluster=cluster, settings=self.settings, clock=self._clock
+        )
         self._unconfirmed = Unconfirmed(
             limit=self.settings.outbox_limit, patience=self.settings.producer_patience
         )
-        self._recorder = Recorder(
-            journal,
-            self._unconfirmed,
-            self._hosted,
-            cluster=cluster,
-            settings=self.settings,
-            clock=self._clock,
-            on_failure=on_failure,
-        )
-        self._relay = OutboxRelay(
-            bus,
-            journal,
-            self._recorder,
-            self._unconfirmed,
-            cluster=cluster,
-            settings=self.settings,
-            clock=self._clock,
-            seed=seed,
-        )
-        self._receipts = Receipts(bus, cluster=cluster, clock=self._clock, delay=self.settings.ack_delay)
+        self._recorder = Recorder(context, self._unconfirmed, self._hosted, on_failure=on_failure)
+        self._relay = OutboxRelay(context, self._recorder, self._unconfirmed, seed=seed)
+        self._receipts = Receipts(context)
         self._watchers = Watchers(bus, cluster=cluster, clock=self._clock)
         self._receiver = Receiver(
-            bus,
+            context,
             self._recorder,
             self._relay,
             self._receipts,
-            cluster=cluster,
-            clock=self._clock,
             hosted=self._hosted,
             observe=self._watchers.observe,
         )
@@ -211,13 +203,7 @@ class Courier:
             layer: shown in the node's status.
         """
         self._hosted[topics.check_name(name)] = InboxRunner(
-            name,
-            handler,
-            concurrency=concurrency,
-            journal=self._journal,
-            recorder=self._recorder,
-            settings=self.settings,
-            clock=self._clock,
+            name, handler, self._context, self._recorder, concurrency=concurrency
         )
         self._layers[name] = layer
 

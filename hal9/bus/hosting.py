@@ -6,12 +6,11 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from hal9.bus.contracts import CourierSettings, Failure, Handler, Outcome
+from hal9.bus.contracts import CourierContext, Failure, Handler, Outcome
 from hal9.bus.transaction import Recorder
-from hal9.clock import Clock
 from hal9.errors.base import Hal9Error
 from hal9.errors.journal import JournalUnwritable
-from hal9.journal import Journal, inbox
+from hal9.journal import inbox
 from hal9.journal.failpoints import hit
 from hal9.signals import Signal
 
@@ -30,20 +29,18 @@ class InboxRunner:
         self,
         name: str,
         handler: Handler,
+        context: CourierContext,
+        recorder: Recorder,
         *,
         concurrency: int,
-        journal: Journal,
-        recorder: Recorder,
-        settings: CourierSettings,
-        clock: Clock,
     ) -> None:
         self.name = name
         self._handler = handler
         self._concurrency = concurrency
-        self._journal = journal
+        self._journal = context.journal
         self._recorder = recorder
-        self._settings = settings
-        self._clock = clock
+        self._settings = context.settings
+        self._clock = context.clock
         self._pending: deque[Signal] = deque()
         self._known: set[str] = set()
         self._after = 0

@@ -7,14 +7,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from hal9.bus import topics
-from hal9.bus.contracts import CourierSettings, Failure
-from hal9.bus.protocol import Bus
+from hal9.bus.contracts import CourierContext, Failure
 from hal9.bus.transaction import Recorder
 from hal9.bus.unconfirmed import Unconfirmed
-from hal9.clock import Clock
 from hal9.errors.bus import BrokerUnreachable
 from hal9.errors.journal import JournalUnwritable
-from hal9.journal import Journal, outbox
+from hal9.journal import outbox
 from hal9.journal.failpoints import hit
 from hal9.signals import Signal, encode
 
@@ -31,24 +29,15 @@ class OutboxRelay:
     """Delivers the rows of one journal's outbox. Its loops run in the courier's task group."""
 
     def __init__(
-        self,
-        bus: Bus,
-        journal: Journal,
-        recorder: Recorder,
-        unconfirmed: Unconfirmed,
-        *,
-        cluster: str,
-        settings: CourierSettings,
-        clock: Clock,
-        seed: int | None,
+        self, context: CourierContext, recorder: Recorder, unconfirmed: Unconfirmed, *, seed: int | None
     ) -> None:
-        self._bus = bus
-        self._journal = journal
+        self._bus = context.bus
+        self._journal = context.journal
         self._recorder = recorder
         self._unconfirmed = unconfirmed
-        self._cluster = cluster
-        self._settings = settings
-        self._clock = clock
+        self._cluster = context.cluster
+        self._settings = context.settings
+        self._clock = context.clock
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self._acked: list[tuple[str, str]] = []
         self._acked_event = asyncio.Event()

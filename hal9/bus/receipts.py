@@ -3,8 +3,7 @@
 import asyncio
 
 from hal9.bus import topics
-from hal9.bus.protocol import Bus
-from hal9.clock import Clock
+from hal9.bus.contracts import CourierContext
 from hal9.errors.bus import BrokerUnreachable
 from hal9.journal.failpoints import hit
 from hal9.signals import AckPayload, Signal, encode
@@ -18,17 +17,14 @@ class Receipts:
     """Gathers receipts to one peer for a moment and sends them together.
 
     Args:
-        bus: where they go.
-        cluster: whose topics.
-        clock: time.
-        delay: seconds for which receipts are gathered.
+        context: what the courier's parts share; its settings say how long a moment is.
     """
 
-    def __init__(self, bus: Bus, *, cluster: str, clock: Clock, delay: float) -> None:
-        self._bus = bus
-        self._cluster = cluster
-        self._clock = clock
-        self._delay = delay
+    def __init__(self, context: CourierContext) -> None:
+        self._bus = context.bus
+        self._cluster = context.cluster
+        self._clock = context.clock
+        self._delay = context.settings.ack_delay
         self._gathered: dict[tuple[str, str], list[str]] = {}
         self._wake = asyncio.Event()
 

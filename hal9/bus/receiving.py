@@ -5,11 +5,11 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from hal9.bus import topics
+from hal9.bus.contracts import CourierContext
 from hal9.bus.outbox_relay import OutboxRelay
-from hal9.bus.protocol import Bus, Incoming
+from hal9.bus.protocol import Incoming
 from hal9.bus.receipts import Receipts
 from hal9.bus.transaction import Recorder
-from hal9.clock import Clock
 from hal9.errors.bus import TopicInvalid
 from hal9.errors.signals import SignalRefused
 from hal9.journal import dead_letters
@@ -35,24 +35,22 @@ class Receiver:
 
     def __init__(
         self,
-        bus: Bus,
+        context: CourierContext,
         recorder: Recorder,
         relay: OutboxRelay,
         receipts: Receipts,
         *,
-        cluster: str,
-        clock: Clock,
         hosted: Collection[str],
         observe: Callable[[Incoming], None],
     ) -> None:
-        self._bus = bus
+        self._bus = context.bus
         self._recorder = recorder
         self._relay = relay
         self._receipts = receipts
-        self._clock = clock
+        self._clock = context.clock
         self._hosted = hosted
         self._observe = observe
-        self._inbox_prefix = f"hal9/{cluster}/in/"
+        self._inbox_prefix = f"hal9/{context.cluster}/in/"
 
     async def run(self) -> None:
         """Receive for ever."""

@@ -14,11 +14,10 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from hal9.bus import topics
-from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, LocalInbox, Outcome, Write
+from hal9.bus.contracts import CourierContext, Failure, FailureHandler, LocalInbox, Outcome, Write
 from hal9.bus.unconfirmed import Unconfirmed
-from hal9.clock import Clock
 from hal9.errors.journal import JournalUnwritable
-from hal9.journal import Journal, dead_letters, inbox, outbox
+from hal9.journal import dead_letters, inbox, outbox
 from hal9.journal.failpoints import hit
 from hal9.signals import MAX_HOPS, Signal, encode
 
@@ -158,32 +157,26 @@ class Recorder:
     """The one way in which a courier's parts make something durable.
 
     Args:
-        journal: open, and of this node alone.
+        context: what the courier's parts share.
         unconfirmed: where committed outbox rows go out from.
         inboxes: of this node, by name; may grow.
-        cluster: whose topics.
-        settings: times and limits.
-        clock: time.
         on_failure: asked what follows from a signal that is given up.
     """
 
     def __init__(
         self,
-        journal: Journal,
+        context: CourierContext,
         unconfirmed: Unconfirmed,
         inboxes: Mapping[str, LocalInbox],
         *,
-        cluster: str,
-        settings: CourierSettings,
-        clock: Clock,
         on_failure: FailureHandler,
     ) -> None:
-        self._journal = journal
+        self._journal = context.journal
         self._unconfirmed = unconfirmed
         self._inboxes = inboxes
-        self._cluster = cluster
-        self._settings = settings
-        self._clock = clock
+        self._cluster = context.cluster
+        self._settings = context.settings
+        self._clock = context.clock
         self._on_failure = on_failure
 
     async def send(self, signals: Sequence[Signal], writes: Sequence[Write]) -> None:
