@@ -58,7 +58,7 @@ def oracle(stream: list[StreamTask]) -> OracleRecaller:
             found[task.objective] = Recall(
                 rule=task.rule,
                 example=SolvedExample(task=example.objective, answer=answer),
-                mitigation_id=0,
+                rule_id=0,
                 pattern_id=None,
                 scope=MemoryScope(),
                 source="user",
@@ -125,7 +125,7 @@ async def give_feedback(
 
 
 def origins(home: Home, known: dict[str, str], family: str) -> None:
-    """Note which family's feedback made which mitigation."""
+    """Note which family's feedback made which rule."""
     if not home.memory.exists():
         return
     connection = sqlite3.connect(f"file:{home.memory}?mode=ro", uri=True)

@@ -26,9 +26,9 @@ from hal9.learning import (
     Critic,
     LearningEngine,
     LearningOperations,
-    Lessons,
     Parts,
     PromptStore,
+    RuleLearner,
     TaskPath,
     derive_id,
     parse_feedback,
@@ -36,9 +36,9 @@ from hal9.learning import (
 from hal9.memory import (
     Embedder,
     MemoryStore,
-    MitigationPolicy,
     Recall,
     RecallPolicy,
+    RulePolicy,
     RuleStore,
     open_embedder,
     recall,
@@ -153,22 +153,24 @@ class LearningService:
             journal=self._journal,
             clock=self._clock,
         )
-        lessons = Lessons(
+        rule_learner = RuleLearner(
             self.store,
             verify=self.rehearsal.verify,
             rehearse=self.rehearsal.rehearse,
             cases=lambda: min(2, self._settings().gate.replay_tasks),
         )
-        lessons.book = RuleStore(
-            self.store, MitigationPolicy(trusted_minds=tuple(self._settings().minds.trusted_rule_writers))
+        rule_learner.book = RuleStore(
+            self.store, RulePolicy(trusted_minds=tuple(self._settings().minds.trusted_rule_writers))
         )
         critic = Critic(self.ask, spec=lambda: self._settings().minds.critic)
-        lessons.writer = lambda gradient: critic.rule(gradient, self._settings().minds.trusted_rule_writers)
+        rule_learner.writer = lambda gradient: critic.rule(
+            gradient, self._settings().minds.trusted_rule_writers
+        )
         self.engine = LearningEngine(
             Parts(
                 store=self.store,
                 prompts=self.prompts,
-                lessons=lessons,
+                rule_learner=rule_learner,
                 critic=critic,
                 scorer=ChecksFirst(self.ask, judge=lambda: self._settings().minds.judge),
                 entry=BOOK,
@@ -368,9 +370,9 @@ class LearningService:
         feedback = parse_feedback(request.body)
         report = await self.engine.take_feedback(feedback, task, steps, cause=_cause(request))
         answer: dict[str, Any] = {"said": list(report.said)}
-        if report.lesson is not None:
-            answer["mitigation"] = report.lesson.mitigation_id
-            answer["mitigation_state"] = report.lesson.state
+        if report.learned is not None:
+            answer["mitigation"] = report.learned.rule_id
+            answer["mitigation_state"] = report.learned.state
         return list(report.signals), json.dumps(answer)
 
 

@@ -23,7 +23,7 @@ from hal9.errors.neurons import TurnFailed
 from hal9.journal import Journal
 from hal9.journal.work import Part, Work
 from hal9.learning import PromptStore, ReplayCase
-from hal9.memory import Mitigation, Recall
+from hal9.memory import Recall, Rule
 from hal9.neurons import Choice, NeuronDefinition, NeuronServices, NoMap
 from hal9.neurons.definition import neuron_meta
 from hal9.neurons.implementing import implement
@@ -99,12 +99,12 @@ class TaskReplayer:
             except WorkbenchError:
                 return None
 
-    async def rehearse(self, case: ReplayCase, mitigation: Mitigation | None) -> bool | None:
-        """Whether the first implementer passes the task in one attempt, with or without a mitigation."""
+    async def rehearse(self, case: ReplayCase, rule: Rule | None) -> bool | None:
+        """Whether the first implementer passes the task in one attempt, with or without a rule."""
         neuron = next((one for one in self.definitions.values() if one.meta.layer == 2), None)
         if neuron is None:
             return None
-        recalled = None if mitigation is None else _as_recall(mitigation)
+        recalled = None if rule is None else _as_recall(rule)
         trial = _Trial(neuron.name, self.prompts.current(neuron.name), new_id(now=self.clock.now()), recalled)
         return await self._passes(case, neuron.name, trial)
 
@@ -240,14 +240,14 @@ def _copy(workspace: Path, copy: Path, remove: Sequence[str]) -> bool:
     return True
 
 
-def _as_recall(mitigation: Mitigation) -> Recall:
+def _as_recall(rule: Rule) -> Recall:
     return Recall(
-        rule=mitigation.rule,
-        example=mitigation.example,
-        mitigation_id=mitigation.id,
-        pattern_id=mitigation.pattern_id,
-        scope=mitigation.scope,
-        source=mitigation.source,
+        rule=rule.rule,
+        example=rule.example,
+        rule_id=rule.id,
+        pattern_id=rule.pattern_id,
+        scope=rule.scope,
+        source=rule.source,
         score=0.0,
         similarity=None,
         lower_bound=0.0,

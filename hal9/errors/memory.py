@@ -43,7 +43,7 @@ class MemoryUnwritable(MemoryStoreError):
 
 @dataclass(eq=False, kw_only=True)
 class MemoryMissing(MemoryStoreError):
-    """A memory, pattern or mitigation with this number is not stored."""
+    """A memory, pattern or rule with this number is not stored."""
 
     kind: str
     id: int

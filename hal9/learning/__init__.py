@@ -1,6 +1,6 @@
 """From an error to a safer prompt and a better memory.
 
-Detect (`detect`), propagate (`LearningEngine`), remember (patterns, mitigations), adjust within limits, gate
+Detect (`detect`), propagate (`LearningEngine`), remember (patterns, rules), adjust within limits, gate
 by measurement, and write every change into a ledger that can undo it.
 """
 
@@ -20,7 +20,7 @@ from hal9.learning.operations import LearningOperations
 from hal9.learning.replay_cases import ReplayCase
 from hal9.learning.reporting.explain import change_as_json, explain
 from hal9.learning.reporting.status import learning_status, versions
-from hal9.learning.rules.rules import Lesson, Lessons
+from hal9.learning.rules.rules import RuleLearner, RuleOutcome
 from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Change, ChangeState, Ledger
 from hal9.learning.state.prompts import Canary, PromptStore, in_canary
@@ -46,14 +46,14 @@ __all__ = [
     "LearningEngine",
     "LearningOperations",
     "Ledger",
-    "Lesson",
-    "Lessons",
     "Parts",
     "PromptStore",
     "Proposal",
     "Refusal",
     "ReplayCase",
     "Rollback",
+    "RuleLearner",
+    "RuleOutcome",
     "Score",
     "Scorer",
     "Stability",

@@ -27,7 +27,7 @@ from hal9.learning.state.prompts import PromptStore
 from hal9.memory import (
     MemoryScope,
     MemoryStore,
-    NewMitigation,
+    NewRule,
     PatternStore,
     RuleStore,
     SolvedExample,
@@ -39,7 +39,7 @@ __all__ = ["ArchiveReport", "export_archive", "home_key", "import_archive"]
 FORMAT = "hal9-learned-state-1"
 _MOST_BYTES = 64 * 1024 * 1024
 _KEY_BYTES = 32
-_MOST_MITIGATIONS = 10_000
+_MOST_RULES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ArchiveReport:
     """What an import did."""
 
     said: tuple[str, ...]
-    mitigations: tuple[int, ...]
+    rules: tuple[int, ...]
     change: str
 
 
@@ -126,11 +126,11 @@ def import_archive(
         book = RuleStore(engine.store)
         before = {one.id for one in book.all()}
         for entry in content["mitigations"]:
-            number = book.propose(_mitigation(entry, origin, file))
+            number = book.propose(_rule(entry, origin, file))
             if number not in before:
                 before.add(number)
                 added.append(number)
-        said.append(f"{len(added)} mitigations added as candidates")
+        said.append(f"{len(added)} rules added as candidates")
         for name, lines in sorted(content["prompts"].items()):
             said += _prompt(engine, name, "\n".join(lines), origin)
         row = record_import(Ledger(engine.store), file, added, cause=origin)
@@ -139,7 +139,7 @@ def import_archive(
 
 
 def record_import(ledger: Ledger, name: str, added: Sequence[int], *, cause: str) -> Change:
-    """Note which mitigations came in from outside, so that they can be taken out again; nests."""
+    """Note which rules came in from outside, so that they can be taken out again; nests."""
     return ledger.record(
         "import",
         name[:200],
@@ -193,10 +193,10 @@ def _prompt(engine: LearningEngine, name: str, text: str, origin: str) -> list[s
     return [f"prompt of {name}: change {change.id} waits for approval"]
 
 
-def _mitigation(entry: dict[str, Any], origin: str, file: str) -> NewMitigation:
+def _rule(entry: dict[str, Any], origin: str, file: str) -> NewRule:
     try:
         example = entry["example"]
-        return NewMitigation(
+        return NewRule(
             rule=str(entry["rule"]),
             scope=MemoryScope(*[str(part) for part in entry["scope"]]),
             source="pack",
@@ -205,7 +205,7 @@ def _mitigation(entry: dict[str, Any], origin: str, file: str) -> NewMitigation:
             provenance={"archive": origin, "file": file[:200]},
         )
     except (KeyError, TypeError, IndexError, MemoryInvalid) as error:
-        raise ArchiveInvalid(file=file, problem=f"a mitigation cannot be read ({error})") from error
+        raise ArchiveInvalid(file=file, problem=f"a rule cannot be read ({error})") from error
 
 
 def _checked(text: str, file: str, key: bytes | None) -> dict[str, Any]:
@@ -225,9 +225,9 @@ def _checked(text: str, file: str, key: bytes | None) -> dict[str, Any]:
     if key is not None and not hmac.compare_digest(str(value.get("signature")), _signature(content, key)):
         raise ArchiveInvalid(file=file, problem="its signature was not made with this key")
     if not isinstance(content.get("mitigations"), list) or not isinstance(content.get("prompts"), dict):
-        raise ArchiveInvalid(file=file, problem="it lacks mitigations or prompts")
-    if len(content["mitigations"]) > _MOST_MITIGATIONS:
-        raise ArchiveInvalid(file=file, problem=f"it holds more than {_MOST_MITIGATIONS} mitigations")
+        raise ArchiveInvalid(file=file, problem="it lacks rules (mitigations) or prompts")
+    if len(content["mitigations"]) > _MOST_RULES:
+        raise ArchiveInvalid(file=file, problem=f"it holds more than {_MOST_RULES} rules")
     lines = content["prompts"].values()
     if not all(isinstance(one, list) and all(isinstance(line, str) for line in one) for one in lines):
         raise ArchiveInvalid(file=file, problem="a prompt is not a list of lines")

@@ -30,7 +30,7 @@ from hal9.learning.gate.rollback import Rollback
 from hal9.learning.gradients.apply import GradientStore
 from hal9.learning.gradients.critic import Critic, Critique
 from hal9.learning.gradients.propagate import check_origin, gradient_path, make_signal, onward
-from hal9.learning.rules.rules import Lesson, Lessons
+from hal9.learning.rules.rules import RuleLearner, RuleOutcome
 from hal9.learning.state.prompts import PromptStore
 from hal9.learning.task_path import TaskPath
 from hal9.memory import MemoryStore
@@ -50,7 +50,7 @@ class FeedbackReport:
 
     signals: tuple[Signal, ...] = ()
     said: tuple[str, ...] = ()
-    lesson: Lesson | None = None
+    learned: RuleOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Parts:
 
     store: MemoryStore
     prompts: PromptStore
-    lessons: Lessons
+    rule_learner: RuleLearner
     critic: Critic
     scorer: Scorer
     entry: str
@@ -85,8 +85,8 @@ class LearningEngine:
     def __init__(self, parts: Parts) -> None:
         self.store = parts.store
         self.prompts = parts.prompts
-        self.lessons = parts.lessons
-        self.applier = GradientStore(parts.store, parts.prompts, parts.lessons, parts.settings)
+        self.rule_learner = parts.rule_learner
+        self.applier = GradientStore(parts.store, parts.prompts, parts.rule_learner, parts.settings)
         self.adjuster = Adjuster(parts.store, parts.prompts, parts.settings)
         self.gate = Gate(
             parts.store,
@@ -140,14 +140,12 @@ class LearningEngine:
     async def _follow_up(self, looked: "_Looked") -> list[Signal]:
         task, steps, detection = looked.task, looked.steps, looked.detection
         if detection is None:
-            lesson = await self.lessons.from_retry(task, steps, cause=task.id)
-            if lesson is not None:
-                _log.info(
-                    "task %s: retry taught mitigation %s (%s)", task.id, lesson.mitigation_id, lesson.reason
-                )
+            learned = await self.rule_learner.from_retry(task, steps, cause=task.id)
+            if learned is not None:
+                _log.info("task %s: retry taught rule %s (%s)", task.id, learned.rule_id, learned.reason)
             return []
         if detection.error.type == "incorrect_output":
-            await self.lessons.try_candidates(task, cause=task.id)
+            await self.rule_learner.try_candidates(task, cause=task.id)
         return await self._start(task, looked.path, detection, cause=task.id, steps=steps, extra={})
 
     async def take_feedback(
@@ -171,15 +169,15 @@ class LearningEngine:
         said = ["recorded"]
         if not await self._may_learn():
             return FeedbackReport(said=("recorded; learning is paused, nothing was learned",))
-        lesson = None
+        learned = None
         if feedback.words or (feedback.expected is not None and detection is not None):
-            lesson = await self.lessons.from_feedback(feedback, task, steps, cause=cause)
-            if lesson.mitigation_id is None:
-                said.append(f"no rule: {lesson.reason}")
+            learned = await self.rule_learner.from_feedback(feedback, task, steps, cause=cause)
+            if learned.rule_id is None:
+                said.append(f"no rule: {learned.reason}")
             else:
-                said.append(f"mitigation {lesson.mitigation_id} {lesson.state}: {lesson.reason}")
+                said.append(f"rule {learned.rule_id} {learned.state}: {learned.reason}")
         if detection is None:
-            return FeedbackReport(said=tuple(said), lesson=lesson)
+            return FeedbackReport(said=tuple(said), learned=learned)
         extra = {"expected": (feedback.expected or "")[:_TEXT]}
         path = TaskPath.recorded(steps)
         signals = await self._start(task, path, detection, cause=cause, steps=steps, extra=extra)
@@ -187,7 +185,7 @@ class LearningEngine:
             names = ", ".join(signal.target for signal in signals)
             strength = sum(one.payload.magnitude for one in signals if isinstance(one.payload, ErrorGradient))
             said.append(f"error gradient {strength:.2f} sent to {names}")
-        return FeedbackReport(signals=tuple(signals), said=tuple(said), lesson=lesson)
+        return FeedbackReport(signals=tuple(signals), said=tuple(said), learned=learned)
 
     async def _score(self, task: TaskRow) -> Score | None:
         try:
@@ -364,7 +362,7 @@ class LearningEngine:
         ):
             await asyncio.to_thread(self.gate.propose, signal.target, gradient, cause=signal.id)
             if gradient.depth == 0:
-                await self.lessons.from_mind(signal.task_id, gradient, cause=signal.id)
+                await self.rule_learner.from_mind(signal.task_id, gradient, cause=signal.id)
 
     def _suggested(self, gradient: ErrorGradient, layer: int, critique: Critique) -> list[Adjustment]:
         """The critic's edit first (it has seen the evidence), then what the error's type suggests."""

@@ -110,7 +110,7 @@ class LearningOperations:
             report = import_archive(self._engine, text, file=file, key=key)
             return {
                 "said": list(report.said),
-                "added": list(report.mitigations),
+                "added": list(report.rules),
                 "change": report.change,
             }
         workspace = str(body.get("workspace") or "*")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from hal9.memory import Mitigation
+from hal9.memory import Rule
 from hal9.signals import StepRecord, TaskPayload
 
 __all__ = [
@@ -40,8 +40,8 @@ class ReplayCase:
 
 Verify = Callable[[TaskPayload, str], Awaitable[bool | None]]
 """Whether an answer passes the task's check in a copy of its workspace; None when that cannot be tried."""
-Rehearse = Callable[[ReplayCase, Mitigation | None], Awaitable[bool | None]]
-"""Whether the real mind passes the task in such a copy, bare or with a mitigation; None: impossible."""
+Rehearse = Callable[[ReplayCase, Rule | None], Awaitable[bool | None]]
+"""Whether the real mind passes the task in such a copy, bare or with a rule; None: impossible."""
 
 
 def answer_as_turn(payload: TaskPayload, changed: Sequence[str], content: str) -> str:

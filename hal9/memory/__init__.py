@@ -1,6 +1,6 @@
 """What the cluster has learned, in one SQLite file.
 
-Memories, patterns, mitigations, and the tables that learning writes. Everything here is synchronous (SQLite
+Memories, patterns, rules, and the tables that learning writes. Everything here is synchronous (SQLite
 is) and safe to call from any thread; an event loop uses `asyncio.to_thread`.
 """
 
@@ -25,14 +25,14 @@ from hal9.memory.records import (
     Kind,
     Memory,
     MemoryScope,
-    Mitigation,
-    MitigationSource,
-    MitigationState,
     NewMemory,
-    NewMitigation,
+    NewRule,
     Occurrence,
     Outcome,
     Pattern,
+    Rule,
+    RuleSource,
+    RuleState,
     SolvedExample,
 )
 from hal9.memory.retrieval.recall import Recall, RecallPolicy, recall, recall_many
@@ -43,7 +43,7 @@ from hal9.memory.rules.rules import (
     Admission,
     HeldBackCase,
     HeldBackTrial,
-    MitigationPolicy,
+    RulePolicy,
     RuleStore,
 )
 from hal9.memory.rules.scope import module_of, scope_for_memory, scope_of, task_family_of
@@ -68,12 +68,8 @@ __all__ = [
     "Memory",
     "MemoryScope",
     "MemoryStore",
-    "Mitigation",
-    "MitigationPolicy",
-    "MitigationSource",
-    "MitigationState",
     "NewMemory",
-    "NewMitigation",
+    "NewRule",
     "Observation",
     "Occurrence",
     "Outcome",
@@ -85,6 +81,10 @@ __all__ = [
     "PatternStore",
     "Recall",
     "RecallPolicy",
+    "Rule",
+    "RulePolicy",
+    "RuleSource",
+    "RuleState",
     "RuleStore",
     "SearchFilter",
     "SleepPolicy",

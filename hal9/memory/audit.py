@@ -12,7 +12,7 @@ import numpy as np
 
 from hal9.errors.database import DatabaseDamaged
 from hal9.memory.records import MemoryScope, SolvedExample
-from hal9.memory.rules.rules import RuleStore, mitigation_hash
+from hal9.memory.rules.rules import RuleStore, rule_hash
 from hal9.memory.store.store import MemoryStore, content_hash
 
 __all__ = ["AuditReport", "audit"]
@@ -27,18 +27,18 @@ class AuditReport:
     Attributes:
         integrity: "ok", or SQLite's words about the damage.
         memories: per kind.
-        mitigations: per state.
+        rules: per state.
         quarantined: memories out of search.
         junk: per reason; a memory with several reasons counts once, under the first.
         junk_rate: share of memories that are junk, 0..1.
         stale_vectors: rows without a vector of the present model.
-        tampered: memories and mitigations whose content does not fit their hash, or whose counters don't add
+        tampered: memories and rules whose content does not fit their hash, or whose counters don't add
             up.
     """
 
     integrity: str
     memories: dict[str, int]
-    mitigations: dict[str, int]
+    rules: dict[str, int]
     quarantined: int
     patterns: int
     junk: dict[str, int]
@@ -58,7 +58,7 @@ def audit(store: MemoryStore, *, retention_days: float = 30.0, repair: bool = Fa
     Args:
         store: an open memory file.
         retention_days: after so long without a retrieval a memory counts as never used.
-        repair: also quarantine tampered memories and mitigations and drop damaged vectors (so that they are
+        repair: also quarantine tampered memories and rules and drop damaged vectors (so that they are
             made again); nothing is deleted.
     """
     with store.reading() as connection:
@@ -67,7 +67,7 @@ def audit(store: MemoryStore, *, retention_days: float = 30.0, repair: bool = Fa
             # The rows of a damaged file cannot be trusted to be readable.
             return _damaged(integrity)
         junk, junk_ids, bad_vectors, tampered = _judge_memories(store, connection, retention_days)
-        wrong = _tampered_mitigations(connection)
+        wrong = _tampered_rules(connection)
         kinds = _counts(connection, "SELECT kind, count(*) FROM memories GROUP BY kind")
         states = _counts(connection, "SELECT state, count(*) FROM mitigations GROUP BY state")
         quarantined = int(
@@ -80,13 +80,13 @@ def audit(store: MemoryStore, *, retention_days: float = 30.0, repair: bool = Fa
     return AuditReport(
         integrity=integrity,
         memories=kinds,
-        mitigations=states,
+        rules=states,
         quarantined=quarantined,
         patterns=patterns,
         junk=junk,
         junk_rate=len(junk_ids) / total if total else 0.0,
         stale_vectors=store.stale_vectors(),
-        tampered=tuple([f"memory {one}" for one in tampered] + [f"mitigation {one}" for one in wrong]),
+        tampered=tuple([f"memory {one}" for one in tampered] + [f"rule {one}" for one in wrong]),
     )
 
 
@@ -97,7 +97,7 @@ def _damaged(integrity: str) -> AuditReport:
     return AuditReport(
         integrity=integrity,
         memories={},
-        mitigations={},
+        rules={},
         quarantined=0,
         patterns=0,
         junk=dict.fromkeys(_REASONS, 0),
@@ -165,7 +165,7 @@ def _vector_sound(blob: bytes | None, dimension: int | None) -> bool:
     return bool(np.isfinite(vector).all()) and abs(float(np.linalg.norm(vector)) - 1.0) < 1e-3
 
 
-def _tampered_mitigations(connection: sqlite3.Connection) -> list[int]:
+def _tampered_rules(connection: sqlite3.Connection) -> list[int]:
     wrong = list[int]()
     for row in connection.execute("SELECT * FROM mitigations ORDER BY id"):
         example = None
@@ -176,7 +176,7 @@ def _tampered_mitigations(connection: sqlite3.Connection) -> list[int]:
             row["tried"] == row["helped"] + row["failed"] + row["hurt"]
             and min(row["helped"], row["failed"], row["hurt"], row["unjudged"]) >= 0
         )
-        if not adds_up or mitigation_hash(row["rule"], example, scope) != row["content_hash"]:
+        if not adds_up or rule_hash(row["rule"], example, scope) != row["content_hash"]:
             wrong.append(int(row["id"]))
     return wrong
 

@@ -12,14 +12,14 @@ __all__ = [
     "Kind",
     "Memory",
     "MemoryScope",
-    "Mitigation",
-    "MitigationSource",
-    "MitigationState",
     "NewMemory",
-    "NewMitigation",
+    "NewRule",
     "Occurrence",
     "Outcome",
     "Pattern",
+    "Rule",
+    "RuleSource",
+    "RuleState",
     "SolvedExample",
     "clean_text",
     "defused",
@@ -29,8 +29,8 @@ Kind = Literal["error", "learning", "pattern", "task", "result"]
 Outcome = Literal["helped", "failed", "hurt", "neutral"]
 """What became of a task that was given a memory: it passed; it failed; it failed although it passes without
 the memory (known from a paired replay or a control); nobody judged it."""
-MitigationState = Literal["candidate", "admitted", "retired", "quarantined"]
-MitigationSource = Literal["user", "retry", "mind", "pack"]
+RuleState = Literal["candidate", "admitted", "retired", "quarantined"]
+RuleSource = Literal["user", "retry", "mind", "pack"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _CONTROL = re.compile(r"<\|([^|<>\n]{1,40})\|>")
@@ -129,7 +129,7 @@ class SolvedExample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewMitigation:
+class NewRule:
     """A rule in literal words, with a verified solved example where there is one.
 
     `trusted_by` names who vouches for it: the user, the check that the retry passed, or the mind that YAML
@@ -138,7 +138,7 @@ class NewMitigation:
 
     rule: str
     scope: MemoryScope
-    source: MitigationSource
+    source: RuleSource
     trusted_by: str
     example: SolvedExample | None = None
     pattern_id: int | None = None
@@ -146,8 +146,8 @@ class NewMitigation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mitigation:
-    """A stored mitigation with its record of outcomes.
+class Rule:
+    """A stored rule with its record of outcomes.
 
     `tried` counts judged uses and is helped + failed + hurt; a retrieval that nobody judged counts in
     `unjudged`.
@@ -157,10 +157,10 @@ class Mitigation:
     rule: str
     example: SolvedExample | None
     scope: MemoryScope
-    source: MitigationSource
+    source: RuleSource
     trusted_by: str
     pattern_id: int | None
-    state: MitigationState
+    state: RuleState
     state_reason: str
     tried: int
     helped: int

@@ -12,8 +12,8 @@ import pytest
 
 from hal9.cli.app import cli, run
 from hal9.cluster import Home
-from hal9.learning import Lessons, PromptStore
-from hal9.memory import MemoryScope, MemoryStore, NewMitigation
+from hal9.learning import PromptStore, RuleLearner
+from hal9.memory import MemoryScope, MemoryStore, NewRule
 from hal9.neurons import load_neurons
 from hal9.promptgram import Edit
 from tests.chaos.test_cluster_kill import start, stop, wait_ready
@@ -78,7 +78,7 @@ def test_a_person_teaches_looks_and_undoes(up: Home, tmp_path: Path) -> None:
     ledger = fine(up, "ledger", "--kind", "mitigation")
     assert [row["after"] for row in ledger] == ["candidate", "admitted"]
     undone = fine(up, "rollback", ledger[-1]["id"])
-    assert undone["said"] == ["mitigation 1: admitted → candidate"]
+    assert undone["said"] == ["rule 1: admitted → candidate"]
     third = fine(up, "submit", objective.replace("offer", "bill"), "--wait")
     assert fine(up, "why", third["id"])["recalled"] == []
 
@@ -119,8 +119,8 @@ def test_while_the_cluster_is_down_wishes_are_kept_and_state_can_be_read(home: H
         learned = files["l2-craftsman"].apply(Edit("Style", "append", content="- Be brief."))
         with store.writing():
             prompts.write_current("l2-craftsman", learned)
-        Lessons(store).book.propose(
-            NewMitigation(rule="x", scope=MemoryScope("*", "m", "*"), source="user", trusted_by="user")
+        RuleLearner(store).book.propose(
+            NewRule(rule="x", scope=MemoryScope("*", "m", "*"), source="user", trusted_by="user")
         )
 
     def said(*arguments: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.learning import ChecksFirst, Critic, LearningEngine, Lessons, Parts, PromptStore
+from hal9.learning import ChecksFirst, Critic, LearningEngine, Parts, PromptStore, RuleLearner
 from hal9.memory import MemoryStore
 from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.promptgram import Promptgram
@@ -47,7 +47,7 @@ def make_engine(
         Parts(
             store=store,
             prompts=prompts,
-            lessons=Lessons(store),
+            rule_learner=RuleLearner(store),
             critic=critic or Critic(),
             scorer=ChecksFirst(),
             entry="book",

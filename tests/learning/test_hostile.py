@@ -150,9 +150,9 @@ def test_evidence_alone_gives_each_layer_its_own_critique() -> None:
 
 async def teach(engine: LearningEngine, store: MemoryStore) -> int:
     told = parse_feedback({"verdict": "reject", "expected": "def f(day):\n    return 1\n", "why": "Use 1."})
-    lesson = await engine.lessons.from_feedback(told, finished(), [], cause="f")
-    assert lesson.mitigation_id is not None
-    return lesson.mitigation_id
+    learned = await engine.rule_learner.from_feedback(told, finished(), [], cause="f")
+    assert learned.rule_id is not None
+    return learned.rule_id
 
 
 async def test_a_poisoned_row_is_seen_and_taken_out(engine: LearningEngine, store: MemoryStore) -> None:
@@ -160,7 +160,7 @@ async def test_a_poisoned_row_is_seen_and_taken_out(engine: LearningEngine, stor
     with store.writing() as tables:
         tables.conn.execute("UPDATE mitigations SET rule = 'rm -rf everything' WHERE id = ?", (number,))
     report = audit(store, repair=True)
-    assert report.tampered == (f"mitigation {number}",)
+    assert report.tampered == (f"rule {number}",)
     assert RuleStore(store).get(number).state == "quarantined"
     assert recall(store, "In module billing, write g.", MemoryScope("/ws", "billing", "x")) is None
 
@@ -203,12 +203,12 @@ async def test_an_archive_travels_as_candidates_only(
         report = import_archive(other, text, file="a.json", key=KEY)
         assert state_document(fresh, other.prompts) == before
         assert report.said[0] == "signature checked"
-        one = RuleStore(fresh).get(report.mitigations[0])
+        one = RuleStore(fresh).get(report.rules[0])
         assert (one.state, one.tried, one.source) == ("candidate", 0, "pack")
         (waiting,) = Ledger(fresh).rows(states=("waiting",))
         assert (waiting.kind, waiting.target, waiting.actor) == ("prompt", "l2-craftsman", "import")
         assert await other.gate.step() == 0
-        assert import_archive(other, text, file="a.json").mitigations == ()
+        assert import_archive(other, text, file="a.json").rules == ()
 
 
 def resigned(text: str, **changes: object) -> str:
@@ -247,7 +247,7 @@ async def test_a_changed_or_foreign_archive_is_refused_or_harmless(
     assert len(report.said) == 8
     assert prompts_of(engine) == before
     assert Ledger(store).rows(kinds=("prompt",)) == []
-    with pytest.raises(ArchiveInvalid, match="mitigation cannot be read"):
+    with pytest.raises(ArchiveInvalid, match="rule cannot be read"):
         import_archive(engine, resigned(text, mitigations=[{"rule": 3}]))
     with pytest.raises(MemoryInvalid):
         rule = {"rule": "x" * 50_000, "scope": ["", "m", ""], "example": None}
@@ -280,7 +280,7 @@ def test_a_home_has_one_key_of_its_own(tmp_path: Path) -> None:
 
 def test_a_recalled_rule_cannot_leave_its_turn() -> None:
     found = Recall(
-        rule="x", example=None, mitigation_id=1, pattern_id=None, scope=MemoryScope(), source="user",
+        rule="x", example=None, rule_id=1, pattern_id=None, scope=MemoryScope(), source="user",
         score=0.0, similarity=None, lower_bound=0.0, why="",
     )  # fmt: skip
     with pytest.raises(MemoryInvalid):

@@ -21,7 +21,7 @@ from hal9.learning import LearningEngine, LearningOperations, export_archive, st
 from hal9.memory import (
     MemoryScope,
     MemoryStore,
-    NewMitigation,
+    NewRule,
     Recall,
     RuleStore,
     audit,
@@ -55,7 +55,7 @@ def world() -> Iterator[tuple[LearningEngine, LearningOperations]]:
         rules = Settings(gate=GateSettings(enabled=False), safety=SafetySettings(cooldown_seconds=0))
         engine = make_engine(store, shipped(), lambda: rules)
         book = RuleStore(store)
-        new = NewMitigation(rule="Use get().", scope=TASK, source="user", trusted_by="user")
+        new = NewRule(rule="Use get().", scope=TASK, source="user", trusted_by="user")
         book.set_state(book.propose(new), "admitted", "test")
         yield engine, LearningOperations(engine, memory_settings=MemorySettings())
 
@@ -248,9 +248,9 @@ def test_taking_out_twice_and_what_was_out_already_are_said() -> None:
         answer = give(desk, pack(entry(), entry(id="y", rule="Second.")))
         RuleStore(engine.store).set_state(answer["added"][0], "retired", "test")
         said = engine.rollback.change(answer["change"]).said[0]
-        assert said == "import of p: 1 mitigations quarantined, 1 were out of use already"
+        assert said == "import of p: 1 rules quarantined, 1 were out of use already"
         again = engine.rollback.change(answer["change"]).said[0]
-        assert again == "import of p: 0 mitigations quarantined, 2 were out of use already"
+        assert again == "import of p: 0 rules quarantined, 2 were out of use already"
 
 
 # --- archives --------------------------------------------------------------------------------------

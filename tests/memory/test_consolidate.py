@@ -9,7 +9,7 @@ from hal9.memory import (
     MemoryScope,
     MemoryStore,
     NewMemory,
-    NewMitigation,
+    NewRule,
     Occurrence,
     PatternStore,
     RuleStore,
@@ -163,7 +163,7 @@ def test_audit_counts_junk_by_reason(store: MemoryStore, clock: ManualClock) -> 
 def test_audit_of_an_empty_memory(store: MemoryStore) -> None:
     report = audit(store)
     assert report.sound
-    assert (report.junk_rate, report.memories, report.mitigations) == (0.0, {}, {})
+    assert (report.junk_rate, report.memories, report.rules) == (0.0, {}, {})
 
 
 def test_audit_finds_and_quarantines_what_was_tampered_with(tmp_path: Path, store: MemoryStore) -> None:
@@ -172,7 +172,7 @@ def test_audit_finds_and_quarantines_what_was_tampered_with(tmp_path: Path, stor
     )
     book = RuleStore(store)
     texts = [
-        book.propose(NewMitigation(rule=rule, scope=LEDGER, source="user", trusted_by="user"))
+        book.propose(NewRule(rule=rule, scope=LEDGER, source="user", trusted_by="user"))
         for rule in ("one", "two", "three")
     ]
     for number in texts:
@@ -183,7 +183,7 @@ def test_audit_finds_and_quarantines_what_was_tampered_with(tmp_path: Path, stor
         tables.conn.execute("UPDATE mitigations SET helped = 999 WHERE id = ?", (texts[1],))
         tables.conn.execute("UPDATE memories SET embedding = x'00' WHERE id = ?", (fine,))
     found = audit(store)
-    assert found.tampered == (f"memory {poisoned}", f"mitigation {texts[0]}", f"mitigation {texts[1]}")
+    assert found.tampered == (f"memory {poisoned}", f"rule {texts[0]}", f"rule {texts[1]}")
     assert found.junk["damaged vector"] == 1
     assert not found.sound
     assert not store.get(poisoned).quarantined
@@ -198,9 +198,9 @@ def test_audit_finds_and_quarantines_what_was_tampered_with(tmp_path: Path, stor
 
 def test_scope_is_part_of_what_a_hash_guards(store: MemoryStore) -> None:
     book = RuleStore(store)
-    number = book.propose(NewMitigation(rule="r", scope=LEDGER, source="user", trusted_by="user"))
+    number = book.propose(NewRule(rule="r", scope=LEDGER, source="user", trusted_by="user"))
     with store.writing() as tables:
         tables.conn.execute("UPDATE mitigations SET module = '*'")
-    assert audit(store).tampered == (f"mitigation {number}",)
+    assert audit(store).tampered == (f"rule {number}",)
     assert json.loads(json.dumps(audit(store).junk))["tampered"] == 0
     assert MemoryScope("a", "b", "c").label() == "a/b/c"

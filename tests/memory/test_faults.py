@@ -20,7 +20,7 @@ from hal9.memory.embedding.hashing import HashingEmbedder
 
 WRITER = """
 import sys
-from hal9.memory import MemoryStore, NewMemory, NewMitigation, RuleStore, MemoryScope
+from hal9.memory import MemoryStore, NewMemory, NewRule, RuleStore, MemoryScope
 from hal9.memory.embedding.hashing import HashingEmbedder
 path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with MemoryStore(path, embedder=HashingEmbedder(32)) as store:
@@ -31,7 +31,7 @@ with MemoryStore(path, embedder=HashingEmbedder(32)) as store:
         with store.writing():
             store.remember(NewMemory(kind="task", content=f"{name} {number}"))
             rule = f"{name} {number}"
-            book.propose(NewMitigation(rule=rule, scope=MemoryScope("", "m"), source="user", trusted_by="u"))
+            book.propose(NewRule(rule=rule, scope=MemoryScope("", "m"), source="user", trusted_by="u"))
         print(number, flush=True)
 """
 

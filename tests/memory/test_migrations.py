@@ -41,7 +41,7 @@ def test_old_files_open_with_all_they_held(tmp_path: Path, version: int) -> None
         if version >= 2:
             found = recall(store, "In module billing, write x.", MemoryScope("w", "billing", "x"))
             assert found is not None
-            assert RuleStore(store).get(found.mitigation_id).helped == 2
+            assert RuleStore(store).get(found.rule_id).helped == 2
 
 
 def test_a_fresh_and_a_migrated_file_have_one_schema(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hal9.memory import (
     Embedder,
     MemoryScope,
     MemoryStore,
-    NewMitigation,
+    NewRule,
     PackEntry,
     RuleStore,
     SolvedExample,
@@ -121,7 +121,7 @@ def test_a_hostile_pack_cannot_touch_what_is_stored(store: MemoryStore) -> None:
     book = RuleStore(store)
     example = SolvedExample("Write f.", "def f(): ...")
     number = book.propose(
-        NewMitigation(rule="Use get().", scope=LEDGER, source="user", trusted_by="user", example=example)
+        NewRule(rule="Use get().", scope=LEDGER, source="user", trusted_by="user", example=example)
     )
     book.set_state(number, "retired", "two failures")
     book.record_outcome(number, "hurt")
@@ -232,7 +232,7 @@ def test_any_texts_survive_or_are_refused(rule: str, error: str, module: str, an
 def test_what_is_exported_can_be_imported_elsewhere(store: MemoryStore, tmp_path: Path) -> None:
     book = RuleStore(store)
     number = book.propose(
-        NewMitigation(
+        NewRule(
             rule="Dates are DD.MM.YYYY: größer.",
             scope=MemoryScope("home", "billing", "*"),
             source="user",

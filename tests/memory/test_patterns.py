@@ -7,7 +7,7 @@ from hal9.memory import (
     Embedder,
     MemoryScope,
     MemoryStore,
-    NewMitigation,
+    NewRule,
     Occurrence,
     PatternPolicy,
     PatternStore,
@@ -155,16 +155,16 @@ def test_prevention_is_kept(store: MemoryStore) -> None:
     assert book.get(pattern.id).prevention_strategy == "check the envelope"
 
 
-def test_a_good_mitigation_raises_the_confidence(store: MemoryStore) -> None:
-    patterns, mitigations = PatternStore(store, PatternPolicy(pattern_threshold=1)), RuleStore(store)
+def test_a_good_rule_raises_the_confidence(store: MemoryStore) -> None:
+    patterns, rules = PatternStore(store, PatternPolicy(pattern_threshold=1)), RuleStore(store)
     pattern = patterns.observe(error(1)).pattern
     assert pattern is not None
-    number = mitigations.propose(
-        NewMitigation(rule="wrap it", scope=LEDGER, source="user", trusted_by="user", pattern_id=pattern.id)
+    number = rules.propose(
+        NewRule(rule="wrap it", scope=LEDGER, source="user", trusted_by="user", pattern_id=pattern.id)
     )
     before = patterns.get(pattern.id).confidence
     for _ in range(3):
-        mitigations.record_outcome(number, "helped")
+        rules.record_outcome(number, "helped")
     assert patterns.get(pattern.id).confidence > before
 
 

@@ -11,9 +11,9 @@ from hal9.memory import (
     Embedder,
     MemoryScope,
     MemoryStore,
-    MitigationState,
-    NewMitigation,
+    NewRule,
     RecallPolicy,
+    RuleState,
     RuleStore,
     SolvedExample,
     place,
@@ -34,13 +34,11 @@ def teach(
     scope: MemoryScope,
     *,
     task: str | None = None,
-    state: MitigationState = "admitted",
+    state: RuleState = "admitted",
 ) -> int:
     book = RuleStore(store)
     example = SolvedExample(task, "answer") if task else None
-    number = book.propose(
-        NewMitigation(rule=rule, scope=scope, source="user", trusted_by="user", example=example)
-    )
+    number = book.propose(NewRule(rule=rule, scope=scope, source="user", trusted_by="user", example=example))
     book.set_state(number, state, "test")
     return number
 
@@ -52,7 +50,7 @@ def test_a_rule_of_the_same_module_is_recalled_with_its_reasons(store: MemorySto
     number = teach(store, "Return {'result': v}.", LEDGER, task="In module ledger, write add(a, b).")
     found = recall(store, TASK, scope_of(TASK, workspace="home"))
     assert found is not None
-    assert (found.mitigation_id, found.rule) == (number, "Return {'result': v}.")
+    assert (found.rule_id, found.rule) == (number, "Return {'result': v}.")
     assert found.example == SolvedExample("In module ledger, write add(a, b).", "answer")
     assert "scope home/ledger/* covers the task" in found.why
 
@@ -75,7 +73,7 @@ def test_no_similarity_bridges_a_scope(store: MemoryStore, scope: MemoryScope) -
 
 
 @pytest.mark.parametrize("state", ["candidate", "retired", "quarantined"])
-def test_only_admitted_ones_are_shown(store: MemoryStore, state: MitigationState) -> None:
+def test_only_admitted_ones_are_shown(store: MemoryStore, state: RuleState) -> None:
     teach(store, "Return {'result': v}.", LEDGER, task=TASK, state=state)
     assert recall(store, TASK, scope_of(TASK, workspace="home")) is None
 
@@ -100,7 +98,7 @@ def test_within_a_scope_the_nearest_example_wins(store: MemoryStore) -> None:
     ):
         found = recall(store, task, scope_of(task, workspace="home"))
         assert found is not None
-        assert found.mitigation_id == expected
+        assert found.rule_id == expected
 
 
 def test_of_equals_the_one_that_helped_wins(store: MemoryStore) -> None:
@@ -111,7 +109,7 @@ def test_of_equals_the_one_that_helped_wins(store: MemoryStore) -> None:
     book.record_outcome(bad, "failed")
     found = recall(store, TASK, scope_of(TASK, workspace="home"))
     assert found is not None
-    assert found.mitigation_id == good
+    assert found.rule_id == good
 
 
 def test_a_family_rule_needs_similarity(store: MemoryStore) -> None:
@@ -213,7 +211,7 @@ def test_families_agree_over_numbers_and_strings_and_differ_between_kinds() -> N
     assert family("def add(a, b):\n    '''Return the sum of both of the numbers.'''") == ""
 
 
-def test_a_lesson_keeps_the_module_or_the_family() -> None:
+def test_a_rule_keeps_the_module_or_the_family() -> None:
     assert scope_for_memory(MemoryScope("w", "ledger", "x-y")) == MemoryScope("w", "ledger", "*")
     assert scope_for_memory(MemoryScope("w", "", "x-y")) == MemoryScope("w", "", "x-y")
     assert scope_for_memory(LEDGER) == LEDGER

@@ -16,7 +16,7 @@ def recall() -> Recall:
     return Recall(
         rule="Return {'result': value}.",
         example=SolvedExample(task="Write last(xs).", answer="def last(xs): return {'result': xs[-1]}"),
-        mitigation_id=7,
+        rule_id=7,
         pattern_id=None,
         scope=MemoryScope(),
         source="user",

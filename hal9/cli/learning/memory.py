@@ -34,7 +34,7 @@ def open_store(ctx: click.Context, *, embedder: bool = False) -> "MemoryStore":
 @json_option
 @click.pass_context
 def patterns(ctx: click.Context, as_json: bool) -> None:
-    """List error patterns, surest first; `show ID` shows one with its mitigations."""
+    """List error patterns, surest first; `show ID` shows one with its rules."""
     if ctx.invoked_subcommand is not None:
         return
     from hal9.memory import PatternStore
@@ -70,13 +70,13 @@ def _pattern(one: Any) -> dict[str, Any]:
 @json_option
 @click.pass_context
 def show_pattern(ctx: click.Context, pattern_id: int, as_json: bool) -> None:
-    """Show one pattern: its errors, its mitigations and how they did."""
+    """Show one pattern: its errors, its rules and how they did."""
     from hal9.memory import PatternStore, RuleStore
 
     with open_store(ctx) as store:
         one = PatternStore(store).get(pattern_id)
         book = RuleStore(store)
-        mitigations = [
+        rules = [
             {
                 "id": m.id,
                 "state": m.state,
@@ -100,7 +100,7 @@ def show_pattern(ctx: click.Context, pattern_id: int, as_json: bool) -> None:
                     (pattern_id,),
                 )
             ]
-    found = {**_pattern(one), "mitigations": mitigations, "occurrences_in": tasks}
+    found = {**_pattern(one), "mitigations": rules, "occurrences_in": tasks}
     if as_json:
         print_json(found)
         return
@@ -178,7 +178,7 @@ def audit_memory(ctx: click.Context, repair: bool, as_json: bool) -> int:
         click.echo(f"file         {report.integrity}")
         click.echo(f"ledger       {ledger}")
         click.echo(f"memories     {report.memories or 0}, {report.quarantined} quarantined")
-        click.echo(f"mitigations  {report.mitigations or 0}")
+        click.echo(f"rules        {report.rules or 0}")
         click.echo(f"patterns     {report.patterns}")
         click.echo(
             f"junk rate    {report.junk_rate:.1%}  {({k: v for k, v in report.junk.items() if v}) or ''}"

@@ -48,9 +48,7 @@ def why_tree(found: dict[str, Any]) -> Tree:
     recalled = tree.add("recalled" if found["recalled"] else "recalled nothing: the prompt was the bare one")
     for one in found["recalled"]:
         record = f"helped {one.get('helped', 0)} of {one.get('tried', 0)}"
-        recalled.add(
-            f"mitigation {one['id']} [dim]{one['state']}, {record}[/]: {_short(one.get('rule', ''))}"
-        )
+        recalled.add(f"rule {one['id']} [dim]{one['state']}, {record}[/]: {_short(one.get('rule', ''))}")
     outcome = found["outcome"]
     if outcome is None:
         tree.add("not judged yet")
@@ -109,9 +107,7 @@ def pattern_panel(found: dict[str, Any]) -> Panel:
     ]
     for one in found["mitigations"]:
         record = f"tried {one['tried']}, helped {one['helped']}, failed {one['failed']}, hurt {one['hurt']}"
-        lines.append(
-            Text(f"mitigation {one['id']} {one['state']} ({record}; lower bound {one['lower_bound']})")
-        )
+        lines.append(Text(f"rule {one['id']} {one['state']} ({record}; lower bound {one['lower_bound']})"))
         lines.append(Text(f"  {one['rule']}"))
         lines.append(Text(f"  {one['why']}", style="dim"))
     tasks = ", ".join(one["task_id"][-12:] for one in found["occurrences_in"])
@@ -158,7 +154,7 @@ def status_lines(found: dict[str, Any]) -> Iterator[str]:
     if found["held_still"]:
         yield f"held still   {escape(', '.join(found['held_still']))} (oscillated)"
     yield f"patterns     {found['patterns']}"
-    yield "mitigations  " + (", ".join(f"{n} {state}" for state, n in found["mitigations"].items()) or "none")
+    yield "rules        " + (", ".join(f"{n} {state}" for state, n in found["mitigations"].items()) or "none")
     yield "gradients    " + (", ".join(f"{n} {state}" for state, n in found["gradients"].items()) or "none")
     yield "changes      " + (", ".join(f"{n} {state}" for state, n in found["changes"].items()) or "none")
     for one in found["being_tried"]:

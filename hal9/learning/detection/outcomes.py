@@ -1,7 +1,7 @@
 """How each finished task was judged, and what that says about the memories it was given.
 
 A task is judged once by its check (or a judge), and possibly again by the user, whose word counts more. Every
-recalled mitigation is credited once per task; a changed verdict moves the credit instead of adding one.
+recalled rule is credited once per task; a changed verdict moves the credit instead of adding one.
 """
 
 import json
@@ -129,7 +129,7 @@ def save_outcome(store: MemoryStore, outcome: TaskOutcome) -> bool:
 
 
 def credit(store: MemoryStore, outcome: TaskOutcome) -> None:
-    """Count the outcome for every mitigation the task was given; a change of state goes into the ledger."""
+    """Count the outcome for every rule the task was given; a change of state goes into the ledger."""
     word: Outcome = "neutral" if outcome.passed is None else "helped" if outcome.passed else "failed"
     book, ledger = RuleStore(store), Ledger(store)
     with store.writing() as tables:

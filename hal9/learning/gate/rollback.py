@@ -1,7 +1,7 @@
 """Undoing: one change, or everything since a moment; what is restored is byte for byte what was.
 
-Learned state is what changes how a task is done: the promptgrams in force, the admitted mitigations and the
-connection weights. Counters of mitigations, errors and patterns are observations, not changes; they stay.
+Learned state is what changes how a task is done: the promptgrams in force, the admitted rules and the
+connection weights. Counters of rules, errors and patterns are observations, not changes; they stay.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ class Rollback:
             if change.kind in CHANGES:
                 said = self._prompt(change, actor)
             elif change.kind == "mitigation":
-                said = self._mitigation(change, actor)
+                said = self._rule(change, actor)
             elif change.kind == "import":
                 said = self._import(change, actor)
             else:
@@ -105,7 +105,7 @@ class Rollback:
         said: list[str] = []
         with self.store.writing():
             said += self._prompts_to(moment, actor)
-            said += self._mitigations_to(moment, actor)
+            said += self._rules_to(moment, actor)
             said += self._weights_to(moment, actor)
             self._states_to(moment, actor)
             self.ledger.record("rollback", "all", cause=f"{BACK_TO}{moment:.6f}", actor=actor)
@@ -137,22 +137,22 @@ class Rollback:
         self.ledger.move(change.id, "rolled_back", actor=actor, cause="rollback, later changes kept")
         return f"{change.target}: undone, later changes kept (version {merged.version})"
 
-    def _mitigation(self, change: Change, actor: str) -> str:
+    def _rule(self, change: Change, actor: str) -> str:
         number = int(change.target)
         now = self.book.get(number).state
         if now != change.after:
-            raise RollbackBlocked(change=change.id, detail=f"mitigation {number} is {now} by now")
-        self._set_mitigation(number, now, change.before or "retired", actor, change.id)
-        return f"mitigation {number}: {now} → {change.before or 'retired'}"
+            raise RollbackBlocked(change=change.id, detail=f"rule {number} is {now} by now")
+        self._set_rule(number, now, change.before or "retired", actor, change.id)
+        return f"rule {number}: {now} → {change.before or 'retired'}"
 
     def _import(self, change: Change, actor: str) -> str:
-        """Quarantine all mitigations that came in with it, withdraw its changes that are not in force yet."""
+        """Quarantine all rules that came in with it, withdraw its changes that are not in force yet."""
         taken = kept = 0
         numbers = [int(one) for one in json.loads(change.after or "[]")]
         for number in numbers:
             one = self.book.get(number)
             if one.state in ("candidate", "admitted"):
-                self._set_mitigation(number, one.state, "quarantined", actor, change.id)
+                self._set_rule(number, one.state, "quarantined", actor, change.id)
                 taken += 1
             else:
                 kept += 1
@@ -162,12 +162,12 @@ class Rollback:
             if row.cause == change.cause:
                 self._prompt(row, actor)
                 withdrawn += 1
-        said = f"import of {change.target}: {taken} mitigations quarantined"
+        said = f"import of {change.target}: {taken} rules quarantined"
         if kept:
             said += f", {kept} were out of use already"
         return said + (f", {withdrawn} changes withdrawn" if withdrawn else "")
 
-    def _set_mitigation(self, number: int, now: str, state: str, actor: str, cause: str) -> None:
+    def _set_rule(self, number: int, now: str, state: str, actor: str, cause: str) -> None:
         self.book.set_state(number, state, "rolled back")  # type: ignore[arg-type] # states from the ledger
         self.ledger.record(
             "mitigation",
@@ -193,7 +193,7 @@ class Rollback:
             said.append(f"{neuron}: back to version {Promptgram.parse(first.before).version}")
         return said
 
-    def _mitigations_to(self, moment: float, actor: str) -> list[str]:
+    def _rules_to(self, moment: float, actor: str) -> list[str]:
         then: dict[int, str] = {}
         for row in self.ledger.rows(kinds=("mitigation",)):
             number = int(row.target)
@@ -205,8 +205,8 @@ class Rollback:
         for number, state in sorted(then.items()):
             now = self.book.get(number).state
             if now != state and "admitted" in (now, state):
-                self._set_mitigation(number, now, state, actor, f"{BACK_TO}{moment:.6f}")
-                said.append(f"mitigation {number}: {now} → {state}")
+                self._set_rule(number, now, state, actor, f"{BACK_TO}{moment:.6f}")
+                said.append(f"rule {number}: {now} → {state}")
         return said
 
     def _weights_to(self, moment: float, actor: str) -> list[str]:
@@ -243,13 +243,13 @@ class Rollback:
                 self.ledger.move(change.id, "rolled_back", actor=actor, cause="rollback")
 
 
-def _described_by(store: MemoryStore, mitigations: list[int]) -> list[int]:
-    """Memories by which search finds these mitigations."""
+def _described_by(store: MemoryStore, rules: list[int]) -> list[int]:
+    """Memories by which search finds these rules."""
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT id FROM memories WHERE kind = 'learning' "
             "AND json_extract(meta, '$.mitigation_id') IN (SELECT value FROM json_each(?))",
-            (json.dumps(mitigations),),
+            (json.dumps(rules),),
         ).fetchall()
     return [int(row["id"]) for row in rows]
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hal9.learning.rules.rules import Lessons
+from hal9.learning.rules.rules import RuleLearner
 from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.state.prompts import PromptStore
@@ -30,16 +30,20 @@ class GradientStore:
     Args:
         store: the memory file.
         prompts: the promptgrams in force.
-        lessons: mitigations.
+        rules: rules.
         settings: in force now.
     """
 
     def __init__(
-        self, store: MemoryStore, prompts: PromptStore, lessons: Lessons, settings: Callable[[], Settings]
+        self,
+        store: MemoryStore,
+        prompts: PromptStore,
+        rule_learner: RuleLearner,
+        settings: Callable[[], Settings],
     ) -> None:
         self.store = store
         self.prompts = prompts
-        self.lessons = lessons
+        self.rule_learner = rule_learner
         self.ledger = Ledger(store)
         self.switches = Switches(store)
         self._settings = settings
@@ -207,6 +211,6 @@ class GradientStore:
                     "figures": {"occurrences": pattern.occurrences, "confidence": pattern.confidence},
                 },
             )
-        admitted = self.lessons.admit_pattern(pattern.id, pattern.scope, cause=signal.id)
+        admitted = self.rule_learner.admit_pattern(pattern.id, pattern.scope, cause=signal.id)
         if admitted:
-            PatternStore(self.store).set_prevention(pattern.id, self.lessons.book.get(admitted[-1]).rule)
+            PatternStore(self.store).set_prevention(pattern.id, self.rule_learner.book.get(admitted[-1]).rule)

@@ -30,7 +30,7 @@ def explain(store: MemoryStore, task: TaskRow, steps: Sequence[StepRecord]) -> d
             "objective": task.payload.objective,
         },
         "path": [_step(step) for step in steps],
-        "recalled": [_mitigation(store, number) for number in _recalled(steps)],
+        "recalled": [_rule(store, number) for number in _recalled(steps)],
         "outcome": _outcome(store, task.id),
         "gradients": gradients,
         "patterns": _patterns(store, task.id),
@@ -95,7 +95,7 @@ def _recalled(steps: Sequence[StepRecord]) -> list[int]:
     return sorted({int(one) for step in steps for one in step.recalled if one.isdecimal()})
 
 
-def _mitigation(store: MemoryStore, number: int) -> dict[str, Any]:
+def _rule(store: MemoryStore, number: int) -> dict[str, Any]:
     book = RuleStore(store)
     try:
         one = book.get(number)

@@ -220,7 +220,7 @@ def _adjustments(store: MemoryStore) -> Figure:
     """Of the changes that were tried on tasks and decided, the share that stayed.
 
     A prompt change counts once it has stood its watch after promotion; one that was rejected by the gate or
-    rolled back has failed. Mitigations count when they are retired or have been tried at least twice.
+    rolled back has failed. Rules count when they are retired or have been tried at least twice.
     """
     with store.reading() as connection:
         rows = connection.execute(

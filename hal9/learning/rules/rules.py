@@ -1,4 +1,4 @@
-"""Mitigations out of the user's words, of their corrected answers, and of retries that passed.
+"""Rules out of the user's words, of their corrected answers, and of retries that passed.
 
 No model writes a rule: it is the user's own sentence plus what the right answer has and the wrong one lacks.
 When one is admitted:
@@ -37,9 +37,9 @@ from hal9.memory import (
     HeldBackCase,
     MemoryScope,
     MemoryStore,
-    Mitigation,
-    NewMitigation,
+    NewRule,
     PatternStore,
+    Rule,
     RuleStore,
     SearchFilter,
     SolvedExample,
@@ -49,7 +49,7 @@ from hal9.memory import (
 )
 from hal9.signals import ErrorGradient, StepRecord
 
-__all__ = ["Lesson", "Lessons", "RuleWriter"]
+__all__ = ["RuleLearner", "RuleOutcome", "RuleWriter"]
 
 
 RuleWriter = Callable[[ErrorGradient], Awaitable[tuple[str, str] | None]]
@@ -63,16 +63,16 @@ _LIKE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class RuleOutcome:
     """What was learned, or why nothing was."""
 
-    mitigation_id: int | None
+    rule_id: int | None
     state: str
     reason: str
 
 
-class Lessons:
-    """Makes, tries and admits mitigations.
+class RuleLearner:
+    """Makes, tries and admits rules.
 
     Args:
         store: the memory file.
@@ -100,7 +100,7 @@ class Lessons:
 
     async def from_feedback(
         self, feedback: Feedback, task: TaskRow, steps: Sequence[StepRecord], *, cause: str
-    ) -> Lesson:
+    ) -> RuleOutcome:
         """Learn from what the user said about a task."""
         scope = scope_for_memory(scope_of_task(task.payload))
         rejected = next((step.reply for step in reversed(steps) if step.kind == "think" and step.reply), "")
@@ -122,7 +122,7 @@ class Lessons:
                 self._propose, rule, scope, example, ("user", "user", cause, task.id)
             )
         except MemoryInvalid as error:
-            return Lesson(None, "none", str(error))
+            return RuleOutcome(None, "none", str(error))
         verified = None
         if expected is not None and self._verify is not None:
             verified = await self._verify(task.payload, expected)
@@ -130,7 +130,9 @@ class Lessons:
             number, task, corrected=expected is not None, verified=verified, cause=cause
         )
 
-    async def from_retry(self, task: TaskRow, steps: Sequence[StepRecord], *, cause: str) -> Lesson | None:
+    async def from_retry(
+        self, task: TaskRow, steps: Sequence[StepRecord], *, cause: str
+    ) -> RuleOutcome | None:
         """A candidate out of a failed try and a later one that passed; None when there is no such pair."""
         found = wrong_and_right(steps)
         if found is None:
@@ -147,13 +149,13 @@ class Lessons:
                 self._propose, rule, scope, example, ("retry", "check", cause, task.id)
             )
         except MemoryInvalid as error:
-            return Lesson(None, "none", str(error))
+            return RuleOutcome(None, "none", str(error))
         one = await asyncio.to_thread(self.book.get, number)
         if one.state != "candidate":
-            return Lesson(number, one.state, one.state_reason)
+            return RuleOutcome(number, one.state, one.state_reason)
         return await self._replay(number, await asyncio.to_thread(self._failed_cases, one, ""), cause=cause)
 
-    async def from_mind(self, task_id: str, gradient: ErrorGradient, *, cause: str) -> Lesson | None:
+    async def from_mind(self, task_id: str, gradient: ErrorGradient, *, cause: str) -> RuleOutcome | None:
         """A rule by a mind that the settings trust by name, for a recurring error nobody has explained."""
         writer = self.writer
         case = await asyncio.to_thread(self._case, task_id)
@@ -170,7 +172,7 @@ class Lessons:
             rule, mind = written
             number = await asyncio.to_thread(self._propose, rule, scope, None, ("mind", mind, cause, task_id))
         except (MemoryInvalid, MindError, LimitError) as error:
-            return Lesson(None, "none", str(error))
+            return RuleOutcome(None, "none", str(error))
         return await self._replay(number, [HeldBackCase(task_id, case.payload.objective, case)], cause=cause)
 
     def _case(self, task_id: str) -> ReplayCase | None:
@@ -178,7 +180,7 @@ class Lessons:
             row = connection.execute("SELECT checks FROM tasks WHERE id = ?", (task_id,)).fetchone()
         return None if row is None else replay_case(row["checks"])
 
-    async def try_candidates(self, task: TaskRow, *, cause: str) -> list[Lesson]:
+    async def try_candidates(self, task: TaskRow, *, cause: str) -> list[RuleOutcome]:
         """A task has failed its check: let the newest candidate of its scope show if it would have passed."""
         one = await asyncio.to_thread(self._to_try, task)
         if one is None:
@@ -186,7 +188,7 @@ class Lessons:
         case = HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload))
         return [await self._replay(one.id, [case], cause=cause)]
 
-    def _to_try(self, task: TaskRow) -> Mitigation | None:
+    def _to_try(self, task: TaskRow) -> Rule | None:
         """The newest candidate learned here, else one of a pack whose errors are like this one."""
         known = {one.id: one for one in self.book.in_scope(scope_of_task(task.payload), ("candidate",))}
         own = [
@@ -231,7 +233,7 @@ class Lessons:
         source, trusted_by, cause, task_id = origin
         with self.store.writing():
             number = self.book.propose(
-                NewMitigation(
+                NewRule(
                     rule=rule,
                     scope=scope,
                     source=source,
@@ -253,14 +255,14 @@ class Lessons:
 
     async def _settle(
         self, number: int, task: TaskRow, *, corrected: bool, verified: bool | None, cause: str
-    ) -> Lesson:
+    ) -> RuleOutcome:
         one = await asyncio.to_thread(self.book.get, number)
         if one.state != "candidate":
-            return Lesson(number, one.state, one.state_reason)
+            return RuleOutcome(number, one.state, one.state_reason)
         if verified is False:
             reason = "the corrected answer fails the task's own check: one of them is wrong"
             await asyncio.to_thread(self._set_state, one, "quarantined", reason, cause)
-            return Lesson(number, "quarantined", reason)
+            return RuleOutcome(number, "quarantined", reason)
         retired = await asyncio.to_thread(self._retired_in, one.scope)
         if corrected and retired < _MOST_RETIRED:
             what = (
@@ -268,18 +270,18 @@ class Lessons:
             )
             reason = f"the user's corrected answer {what}"
             await asyncio.to_thread(self._set_state, one, "admitted", reason, cause)
-            return Lesson(number, "admitted", reason)
+            return RuleOutcome(number, "admitted", reason)
         cases = await asyncio.to_thread(self._failed_cases, one, task.id)
         if task.payload.check:
             cases = [HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload)), *cases]
         return await self._replay(number, cases, cause=cause)
 
-    async def _replay(self, number: int, cases: Sequence[HeldBackCase], *, cause: str) -> Lesson:
+    async def _replay(self, number: int, cases: Sequence[HeldBackCase], *, cause: str) -> RuleOutcome:
         """Try a candidate on held-back cases with the real mind, as far as that is possible."""
         rehearse = self._rehearse
         chosen = list(cases)[: self._cases()]
         if rehearse is None or not chosen:
-            return Lesson(number, "candidate", "waits for a case it can be tried on, or for its pattern")
+            return RuleOutcome(number, "candidate", "waits for a case it can be tried on, or for its pattern")
         one = await asyncio.to_thread(self.book.get, number)
         results: dict[tuple[str, bool], bool | None] = {}
         for case in chosen:
@@ -292,10 +294,12 @@ class Lessons:
             if results[case.task_id, False] is not None and results[case.task_id, True] is not None
         ]
         if not possible:
-            return Lesson(number, "candidate", "its cases cannot be replayed any more; waits for its pattern")
+            return RuleOutcome(
+                number, "candidate", "its cases cannot be replayed any more; waits for its pattern"
+            )
 
-        def trial(case: HeldBackCase, mitigation: Mitigation | None) -> bool:
-            return bool(results[case.task_id, mitigation is not None])
+        def trial(case: HeldBackCase, rule: Rule | None) -> bool:
+            return bool(results[case.task_id, rule is not None])
 
         admission = await asyncio.to_thread(self.book.admit, number, possible, trial)
         after = await asyncio.to_thread(self.book.get, number)
@@ -303,9 +307,9 @@ class Lessons:
             await asyncio.to_thread(self._note, after, one.state, admission.reason, cause)
         elif after.state == "candidate":
             after = await asyncio.to_thread(self._count_trial, after, cause)
-        return Lesson(number, after.state, admission.reason)
+        return RuleOutcome(number, after.state, admission.reason)
 
-    def _count_trial(self, one: Mitigation, cause: str) -> Mitigation:
+    def _count_trial(self, one: Rule, cause: str) -> Rule:
         """A candidate that fixed nothing again and again is retired: each trial costs two calls."""
         with self.store.writing():
             switches = Switches(self.store)
@@ -315,7 +319,7 @@ class Lessons:
                 self._set_state(one, "retired", f"fixed none of the cases in {trials} trials", cause)
             return self.book.get(one.id)
 
-    def _failed_cases(self, one: Mitigation, task_id: str) -> list[HeldBackCase]:
+    def _failed_cases(self, one: Rule, task_id: str) -> list[HeldBackCase]:
         """Remembered tasks of the scope that failed, newest first; never the one it was made from."""
         made_from = one.provenance.get("task_id")
         with self.store.reading() as connection:
@@ -333,13 +337,13 @@ class Lessons:
     def _retired_in(self, scope: MemoryScope) -> int:
         return sum(1 for one in self.book.all(states=("retired", "quarantined")) if one.scope == scope)
 
-    def _set_state(self, one: Mitigation, state: str, reason: str, cause: str) -> None:
+    def _set_state(self, one: Rule, state: str, reason: str, cause: str) -> None:
         with self.store.writing():
             self.book.set_state(one.id, state, reason)  # type: ignore[arg-type] # a closed set at every call
             self._note(self.book.get(one.id), one.state, reason, cause)
 
-    def _attach(self, one: Mitigation) -> None:
-        """An admitted mitigation answers the newest pattern of its scope, if there is one."""
+    def _attach(self, one: Rule) -> None:
+        """An admitted rule answers the newest pattern of its scope, if there is one."""
         patterns = [
             pattern for pattern in PatternStore(self.store).all(one.scope) if pattern.scope == one.scope
         ]
@@ -348,7 +352,7 @@ class Lessons:
             self.book.attach(one.id, newest.id)
             PatternStore(self.store).set_prevention(newest.id, one.rule)
 
-    def _note(self, after: Mitigation, before: str, reason: str, cause: str) -> None:
+    def _note(self, after: Rule, before: str, reason: str, cause: str) -> None:
         if after.state == "admitted":
             self._attach(after)
         self.ledger.record(

@@ -74,7 +74,7 @@ class Ledger:
 
         Args:
             kind: of change.
-            target: neuron, mitigation or switch.
+            target: neuron, rule or switch.
             change: content before and after.
             cause: id of the gradient, feedback or change behind it.
             actor: who decided: "user", "learning", "gate", a mind.

@@ -104,7 +104,7 @@ class Stability:
             ).fetchall()
         history: dict[str, list[bool]] = {}
         for row in reversed(rows):
-            # A module's tasks share their lessons whatever they are about; others go by their family.
+            # A module's tasks share their rules whatever they are about; others go by their family.
             scope = f"{row['workspace'] or '-'}/{row['module'] or '-'}"
             scope += "" if row["module"] else f"/{row['task_family']}"
             history.setdefault(scope, []).append(bool(row["passed"]))

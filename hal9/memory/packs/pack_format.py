@@ -9,7 +9,7 @@ import yaml
 
 from hal9.errors.memory import PackInvalid
 from hal9.memory.records import MemoryScope, SolvedExample, clean_text
-from hal9.memory.rules.rules import MitigationPolicy
+from hal9.memory.rules.rules import RulePolicy
 from hal9.memory.store.rows import content_hash
 
 __all__ = ["FORMAT", "Pack", "PackEntry", "entry_hash", "parse_pack"]
@@ -187,7 +187,7 @@ def _entry(data: Any, file: str, where: str) -> PackEntry:
     if not isinstance(data, dict):
         raise PackInvalid(file=file, where=where, why="must be a mapping")
     _only(data, _ENTRY_KEYS, file, where)
-    limits = MitigationPolicy()
+    limits = RulePolicy()
     example, check = None, ""
     if data.get("example") is not None:
         found = _mapping(data, "example", {"task", "answer", "check"}, file, where)

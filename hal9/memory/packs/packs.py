@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from hal9.memory.packs.pack_format import FORMAT, Pack, PackEntry, entry_hash, parse_pack
-from hal9.memory.records import ANY, MemoryScope, Mitigation, MitigationState, NewMemory, NewMitigation
+from hal9.memory.records import ANY, MemoryScope, NewMemory, NewRule, Rule, RuleState
 from hal9.memory.retrieval.search import SearchFilter, search
 from hal9.memory.rules.rules import RuleStore
 from hal9.memory.rules.signature import signature
@@ -26,7 +26,7 @@ _ERROR_CHARS = 4_000
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did: the numbers of new candidates, and of mitigations that were known already."""
+    """What an import did: the numbers of new candidates, and of rules that were known already."""
 
     name: str
     added: tuple[int, ...]
@@ -57,7 +57,7 @@ def import_pack(store: MemoryStore, text: str, *, file: str = "pack", workspace:
         for index, entry in enumerate(pack.entries):
             scope = MemoryScope(workspace, entry.scope.module, entry.scope.task_family)
             number = book.propose(
-                NewMitigation(
+                NewRule(
                     rule=entry.rule,
                     scope=scope,
                     source="pack",
@@ -95,11 +95,11 @@ def import_pack(store: MemoryStore, text: str, *, file: str = "pack", workspace:
     return ImportReport(pack.name, tuple(added), tuple(known), pack.content_hash)
 
 
-def suggest(store: MemoryStore, error: str, *, scope: MemoryScope, limit: int = 3) -> list[Mitigation]:
+def suggest(store: MemoryStore, error: str, *, scope: MemoryScope, limit: int = 3) -> list[Rule]:
     """Candidates from packs, nearest to an error text first, to be tried on held-back cases."""
     book = RuleStore(store)
     hits = search(store, error, where=SearchFilter(kinds=("learning",)), limit=50)
-    found = dict[int, Mitigation]()
+    found = dict[int, Rule]()
     for hit in hits:
         number = hit.memory.meta.get("mitigation_id")
         if not isinstance(number, int) or not hit.memory.source.startswith("pack:") or number in found:
@@ -116,7 +116,7 @@ def export_pack(
     name: str,
     version: str = "1",
     origin: str = "",
-    states: Sequence[MitigationState] = ("admitted",),
+    states: Sequence[RuleState] = ("admitted",),
 ) -> str:
     """What was learned, as YAML text: rules, examples, provenance, and their record here for information."""
     entries = list[dict[str, Any]]()
@@ -152,7 +152,7 @@ def _described(entry: PackEntry) -> str:
     return "\n".join([*entry.errors, entry.rule])
 
 
-def _memory(pack: Pack, entry: PackEntry, scope: MemoryScope, mitigation_id: int) -> NewMemory:
+def _memory(pack: Pack, entry: PackEntry, scope: MemoryScope, rule_id: int) -> NewMemory:
     """What search and `suggest` find an entry by: its error texts and its rule."""
     return NewMemory(
         kind="learning",
@@ -160,15 +160,15 @@ def _memory(pack: Pack, entry: PackEntry, scope: MemoryScope, mitigation_id: int
         scope=scope,
         source=f"pack:{pack.name}",
         meta={
-            "mitigation_id": mitigation_id,
+            "mitigation_id": rule_id,
             "errors": list(entry.errors),
             "signatures": sorted({signature(text, error_type=entry.error_type) for text in entry.errors}),
         },
     )
 
 
-def _errors_of(store: MemoryStore, one: Mitigation) -> list[str]:
-    """Texts of the errors that a mitigation answers: its pattern's, or those of the pack it came in."""
+def _errors_of(store: MemoryStore, one: Rule) -> list[str]:
+    """Texts of the errors that a rule answers: its pattern's, or those of the pack it came in."""
     with store.reading() as connection:
         if one.pattern_id is not None:
             rows = connection.execute(

@@ -1,4 +1,4 @@
-"""What a neuron is reminded of before a task: one mitigation, or none.
+"""What a neuron is reminded of before a task: one rule, or none.
 
 Small models obey a rule that is not theirs (one foreign rule cost a control 18 of 20 tasks), so the exact
 scope filter comes first, in code, and similarity only orders what is left. The same file, task and policy
@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from hal9.memory.records import ANY, MemoryScope, Mitigation, MitigationState, SolvedExample
+from hal9.memory.records import ANY, MemoryScope, Rule, RuleState, SolvedExample
 from hal9.memory.rules.rules import RuleStore
 from hal9.memory.store.store import MemoryStore
 
@@ -20,23 +20,23 @@ __all__ = ["Recall", "RecallPolicy", "recall", "recall_many"]
 
 @dataclass(frozen=True, slots=True)
 class RecallPolicy:
-    """How a mitigation is chosen.
+    """How a rule is chosen.
 
     Attributes:
-        limit: most mitigations in one prompt; more than one is measured to harm small models. 0 switches
+        limit: most rules in one prompt; more than one is measured to harm small models. 0 switches
             recall off.
         scope_gate: the exact scope filter. False exists for experiments that measure what the gate is worth.
-        states: which mitigations may be shown.
-        min_similarity: least cosine between the task and the mitigation's example when the task names no
-            module or the mitigation covers every module. A module named exactly needs no similarity.
+        states: which rules may be shown.
+        min_similarity: least cosine between the task and the rule's example when the task names no
+            module or the rule covers every module. A module named exactly needs no similarity.
             Tasks of one family have cosines of 0.29 and more (15 generated families, MiniLM).
-        wide_similarity: the same for a mitigation that covers every module and every family.
+        wide_similarity: the same for a rule that covers every module and every family.
         success_weight: worth of the success rate's lower bound beside the cosine in the order.
     """
 
     limit: int = 1
     scope_gate: bool = True
-    states: tuple[MitigationState, ...] = ("admitted",)
+    states: tuple[RuleState, ...] = ("admitted",)
     min_similarity: float = 0.2
     wide_similarity: float = 0.6
     success_weight: float = 0.25
@@ -44,11 +44,11 @@ class RecallPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
-    """One mitigation to put before a task, and why it was chosen."""
+    """One rule to put before a task, and why it was chosen."""
 
     rule: str
     example: SolvedExample | None
-    mitigation_id: int
+    rule_id: int
     pattern_id: int | None
     scope: MemoryScope
     source: Literal["user", "retry", "mind", "pack"]
@@ -61,7 +61,7 @@ class Recall:
 def recall(
     store: MemoryStore, task: str, scope: MemoryScope, policy: RecallPolicy | None = None
 ) -> Recall | None:
-    """The one mitigation for a task, or None: then the prompt must stay as it is.
+    """The one rule for a task, or None: then the prompt must stay as it is.
 
     Args:
         store: the memory file.
@@ -76,7 +76,7 @@ def recall(
 def recall_many(
     store: MemoryStore, task: str, scope: MemoryScope, policy: RecallPolicy | None = None
 ) -> list[Recall]:
-    """At most `policy.limit` mitigations, best first."""
+    """At most `policy.limit` rules, best first."""
     policy = policy or RecallPolicy()
     if policy.limit <= 0:
         return []
@@ -94,7 +94,7 @@ def recall_many(
             continue
         bound = book.lower_bound(one)
         ranked.append(_explained(one, similarity, bound, policy, len(candidates)))
-    ranked.sort(key=lambda r: (-r.score, -r.mitigation_id))
+    ranked.sort(key=lambda r: (-r.score, -r.rule_id))
     return ranked[: policy.limit]
 
 
@@ -109,7 +109,7 @@ def _near_enough(own: MemoryScope, task: MemoryScope, similarity: float | None, 
 
 
 def _similarities(
-    store: MemoryStore, book: RuleStore, task: str, candidates: Sequence[Mitigation]
+    store: MemoryStore, book: RuleStore, task: str, candidates: Sequence[Rule]
 ) -> dict[int, float]:
     vectors = book.vectors([one.id for one in candidates])
     if not vectors:
@@ -122,7 +122,7 @@ def _similarities(
 
 
 def _explained(
-    one: Mitigation, similarity: float | None, bound: float, policy: RecallPolicy, candidates: int
+    one: Rule, similarity: float | None, bound: float, policy: RecallPolicy, candidates: int
 ) -> Recall:
     near = "no similarity known" if similarity is None else f"similarity {similarity:.2f}"
     why = (
@@ -132,7 +132,7 @@ def _explained(
     return Recall(
         rule=one.rule,
         example=one.example,
-        mitigation_id=one.id,
+        rule_id=one.id,
         pattern_id=one.pattern_id,
         scope=one.scope,
         source=one.source,

@@ -1,4 +1,4 @@
-"""Where a recalled mitigation goes in a prompt. Pure functions over any chat-turn type.
+"""Where a recalled rule goes in a prompt. Pure functions over any chat-turn type.
 
 Measured on 0.5B and 1.5B models: the rule works best directly before the task, in its own words, and a
 verified solved example works best as a chat turn of its own. With nothing recalled, the very same messages
@@ -40,7 +40,7 @@ def with_rules(task: str, recalled: Sequence[Recall]) -> str:
 
 
 def place(messages: Sequence[TurnT], recalled: Sequence[Recall], make: MakeTurn[TurnT]) -> tuple[TurnT, ...]:
-    """Put recalled mitigations into a conversation whose last message is the task.
+    """Put recalled rules into a conversation whose last message is the task.
 
     Args:
         messages: the bare conversation.

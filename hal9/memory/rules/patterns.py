@@ -65,8 +65,8 @@ def confidence(
     """How sure we are of a pattern, 0..1.
 
     ``1 - (1 - e)(1 - m)``, where ``e = (n + confirmed) / (n + confirmed + threshold + 2 refuted)`` is the
-    evidence that it recurs and ``m`` the lower bound of its best mitigation's success rate. At the moment of
-    forming (n = threshold) it is exactly 0.5 without any mitigation, and it tends to 1 with either kind of
+    evidence that it recurs and ``m`` the lower bound of its best rule's success rate. At the moment of
+    forming (n = threshold) it is exactly 0.5 without any rule, and it tends to 1 with either kind of
     evidence, so a match threshold of 0.5 is reached by every pattern and left again by a refuted one.
 
     Args:
@@ -87,7 +87,7 @@ class PatternStore:
     def __init__(self, store: MemoryStore, policy: PatternPolicy | None = None) -> None:
         self.store = store
         self.policy = policy or PatternPolicy()
-        self._mitigations = RuleStore(store)
+        self._rules = RuleStore(store)
 
     def observe(self, error: Occurrence) -> Observation:
         """Remember an error, count it, and form or extend its pattern; all of it or nothing.
@@ -315,10 +315,8 @@ class PatternStore:
         return pattern_id
 
     def _pattern(self, row: sqlite3.Row) -> Pattern:
-        answers = self._mitigations.all(
-            states=("candidate", "admitted", "retired"), pattern_id=int(row["id"])
-        )
-        best = max((self._mitigations.lower_bound(one) for one in answers), default=0.0)
+        answers = self._rules.all(states=("candidate", "admitted", "retired"), pattern_id=int(row["id"]))
+        best = max((self._rules.lower_bound(one) for one in answers), default=0.0)
         return Pattern(
             id=int(row["id"]),
             signature=row["signature"],

@@ -1,6 +1,6 @@
-"""Mitigations: rules with solved examples, counted by what became of the tasks that were given them.
+"""Rules with solved examples, counted by what became of the tasks that were given them.
 
-A mitigation begins as a candidate, is admitted when it fixes a case that failed without it, is retired after
+A rule begins as a candidate, is admitted when it fixes a case that failed without it, is retired after
 two failures (each success pays for two more), and is quarantined when it does harm.
 """
 
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from hal9.errors.memory import MemoryInvalid, MemoryMissing
 from hal9.memory.records import (
     MemoryScope,
-    Mitigation,
-    MitigationState,
     NewMemory,
-    NewMitigation,
+    NewRule,
     Outcome,
+    Rule,
+    RuleState,
     SolvedExample,
     clean_text,
     defused,
@@ -30,23 +30,23 @@ from hal9.memory.statistics import wilson_lower
 from hal9.memory.store.store import MemoryStore, content_hash
 
 __all__ = [
-    "LESSON",
+    "RULE_MEMORY",
     "Admission",
     "HeldBackCase",
     "HeldBackTrial",
-    "MitigationPolicy",
+    "RulePolicy",
     "RuleStore",
-    "mitigation_hash",
+    "rule_hash",
 ]
 
 
-LESSON = "lesson"
-"""Source of the memories that stand for mitigations in force."""
+RULE_MEMORY = "lesson"
+"""Source of the memories that stand for rules in force."""
 
 
 @dataclass(frozen=True, slots=True)
-class MitigationPolicy:
-    """When a mitigation goes.
+class RulePolicy:
+    """When a rule goes.
 
     Attributes:
         retire_after: failures without a success that retire it.
@@ -56,7 +56,7 @@ class MitigationPolicy:
         max_example_chars: longest example task, and longest answer.
         trusted_minds: minds whose rules are taken at all; none by default, since small models write useless
             ones.
-        importance: of the memory that stands for a mitigation in force.
+        importance: of the memory that stands for a rule in force.
     """
 
     retire_after: int = 2
@@ -78,9 +78,9 @@ class HeldBackCase:
 
 
 class HeldBackTrial(Protocol):
-    """Runs one held-back case with a mitigation (or bare, with None) and says whether it passed."""
+    """Runs one held-back case with a rule (or bare, with None) and says whether it passed."""
 
-    def __call__(self, case: HeldBackCase, mitigation: Mitigation | None) -> bool:
+    def __call__(self, case: HeldBackCase, rule: Rule | None) -> bool:
         """Whether the case passes."""
         ...
 
@@ -96,8 +96,8 @@ class Admission:
     reason: str
 
 
-def mitigation_hash(rule: str, example: SolvedExample | None, scope: MemoryScope) -> str:
-    """Identity of a mitigation's content; counters and states are not part of it."""
+def rule_hash(rule: str, example: SolvedExample | None, scope: MemoryScope) -> str:
+    """Identity of a rule's content; counters and states are not part of it."""
     return content_hash(
         rule,
         example.task if example else "",
@@ -109,17 +109,17 @@ def mitigation_hash(rule: str, example: SolvedExample | None, scope: MemoryScope
 
 
 class RuleStore:
-    """Writes and reads the mitigations of a memory file. Safe to call from any thread, like the store."""
+    """Writes and reads the rules of a memory file. Safe to call from any thread, like the store."""
 
-    def __init__(self, store: MemoryStore, policy: MitigationPolicy | None = None) -> None:
+    def __init__(self, store: MemoryStore, policy: RulePolicy | None = None) -> None:
         self.store = store
-        self.policy = policy or MitigationPolicy()
+        self.policy = policy or RulePolicy()
 
-    def propose(self, new: NewMitigation, *, vector: NDArray[np.float32] | None = None) -> int:
+    def propose(self, new: NewRule, *, vector: NDArray[np.float32] | None = None) -> int:
         """Store a candidate and return its number; an equal one in the same scope is returned instead.
 
         Args:
-            new: the mitigation.
+            new: the rule.
             vector: what `embed` gave for its example's task (or its rule without one), when known already.
 
         Raises:
@@ -128,7 +128,7 @@ class RuleStore:
         """
         if new.source == "mind" and new.trusted_by not in self.policy.trusted_minds:
             raise MemoryInvalid(
-                what="mitigation",
+                what="rule",
                 why=f"the mind {new.trusted_by!r} is not among those trusted to write rules",
             )
         rule, scope = defused(clean_text(new.rule)).strip(), new.scope.cleaned()
@@ -137,7 +137,7 @@ class RuleStore:
         if vector is None:
             made = self.store.embed([example.task if example else rule])
             vector = None if made is None else made[0]
-        identity = mitigation_hash(rule, example, scope)
+        identity = rule_hash(rule, example, scope)
         with self.store.writing() as tables:
             known = tables.conn.execute(
                 "SELECT id FROM mitigations WHERE content_hash = ?", (identity,)
@@ -163,45 +163,43 @@ class RuleStore:
 
     def _check(self, rule: str, example: SolvedExample | None, scope: MemoryScope) -> None:
         if not rule:
-            raise MemoryInvalid(what="mitigation", why="its rule is empty")
+            raise MemoryInvalid(what="rule", why="its rule is empty")
         if len(rule) > self.policy.max_rule_chars:
             raise MemoryInvalid(
-                what="mitigation",
+                what="rule",
                 why=f"its rule has {len(rule)} characters, at most {self.policy.max_rule_chars} are kept",
             )
         if example is not None:
             for name, text in (("example task", example.task), ("example answer", example.answer)):
                 if not text.strip():
-                    raise MemoryInvalid(what="mitigation", why=f"its {name} is empty")
+                    raise MemoryInvalid(what="rule", why=f"its {name} is empty")
                 if len(text) > self.policy.max_example_chars:
                     raise MemoryInvalid(
-                        what="mitigation",
+                        what="rule",
                         why=f"its {name} has {len(text)} characters, "
                         f"at most {self.policy.max_example_chars} are kept",
                     )
         if not scope.module and not scope.task_family:
             raise MemoryInvalid(
-                what="mitigation",
+                what="rule",
                 why="its scope names neither a module nor a task family, so no task would match; "
                 "use '*' for any",
             )
 
-    def get(self, mitigation_id: int) -> Mitigation:
-        """One mitigation.
+    def get(self, rule_id: int) -> Rule:
+        """One rule.
 
         Raises:
             MemoryMissing: it is not stored.
         """
         with self.store.reading() as connection:
-            row = connection.execute("SELECT * FROM mitigations WHERE id = ?", (mitigation_id,)).fetchone()
+            row = connection.execute("SELECT * FROM mitigations WHERE id = ?", (rule_id,)).fetchone()
         if row is None:
-            raise MemoryMissing(kind="mitigation", id=mitigation_id)
-        return _mitigation(row)
+            raise MemoryMissing(kind="rule", id=rule_id)
+        return _rule(row)
 
-    def all(
-        self, *, states: Sequence[MitigationState] = (), pattern_id: int | None = None
-    ) -> list[Mitigation]:
-        """Stored mitigations, best first by the lower bound of their success rate."""
+    def all(self, *, states: Sequence[RuleState] = (), pattern_id: int | None = None) -> list[Rule]:
+        """Stored rules, best first by the lower bound of their success rate."""
         clauses, values = ["1 = 1"], list[Any]()
         if states:
             clauses.append("state IN (SELECT value FROM json_each(?))")
@@ -214,12 +212,10 @@ class RuleStore:
                 f"SELECT * FROM mitigations WHERE {' AND '.join(clauses)} ORDER BY id",  # noqa: S608
                 values,
             ).fetchall()
-        found = [_mitigation(row) for row in rows]
+        found = [_rule(row) for row in rows]
         return sorted(found, key=lambda one: (-self.lower_bound(one), -one.helped, one.id))
 
-    def in_scope(
-        self, task: MemoryScope, states: Sequence[MitigationState] = ("admitted",)
-    ) -> list[Mitigation]:
+    def in_scope(self, task: MemoryScope, states: Sequence[RuleState] = ("admitted",)) -> list[Rule]:
         """Rules whose scope covers a task's, exactly; SQL narrows, `MemoryScope.covers` decides."""
         with self.store.reading() as connection:
             rows = connection.execute(
@@ -227,10 +223,10 @@ class RuleStore:
                 "AND task_family IN (?, '*') AND state IN (SELECT value FROM json_each(?)) ORDER BY id",
                 (task.workspace, task.module, task.task_family, json.dumps(list(states))),
             ).fetchall()
-        return [one for one in map(_mitigation, rows) if one.scope.covers(task)]
+        return [one for one in map(_rule, rows) if one.scope.covers(task)]
 
     def vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
-        """Stored vectors of the present model; a mitigation without one is left out."""
+        """Stored vectors of the present model; a rule without one is left out."""
         if self.store.embedder is None:
             return {}
         with self.store.reading() as connection:
@@ -241,26 +237,26 @@ class RuleStore:
             ).fetchall()
         return {int(row["id"]): np.frombuffer(row["embedding"], dtype="<f4") for row in rows}
 
-    def lower_bound(self, mitigation: Mitigation) -> float:
+    def lower_bound(self, rule: Rule) -> float:
         """Lower confidence bound of the success rate; the held-back case it fixed counts as one success.
 
         The wider 90% interval is used: with few tries, a 97.5% bound hardly tells good from untried.
         """
-        prior = 1 if mitigation.state == "admitted" else 0
-        return wilson_lower(mitigation.helped + prior, mitigation.tried + prior, z=1.2816)
+        prior = 1 if rule.state == "admitted" else 0
+        return wilson_lower(rule.helped + prior, rule.tried + prior, z=1.2816)
 
-    def attach(self, mitigation_id: int, pattern_id: int | None) -> None:
-        """Say which pattern a mitigation answers."""
+    def attach(self, rule_id: int, pattern_id: int | None) -> None:
+        """Say which pattern a rule answers."""
         with self.store.writing() as tables:
-            self._require(tables.conn, mitigation_id)
-            tables.table("mitigations").update(mitigation_id, {"pattern_id": pattern_id})
+            self._require(tables.conn, rule_id)
+            tables.table("mitigations").update(rule_id, {"pattern_id": pattern_id})
 
-    def admit(self, mitigation_id: int, cases: Sequence[HeldBackCase], trial: HeldBackTrial) -> Admission:
+    def admit(self, rule_id: int, cases: Sequence[HeldBackCase], trial: HeldBackTrial) -> Admission:
         """Admit a candidate if it fixes at least one held-back case and breaks none.
 
         Every case is run bare and with the candidate (this may call a model, so no lock is held meanwhile).
         """
-        candidate = self.get(mitigation_id)
+        candidate = self.get(rule_id)
         fixed, broken, failing = list[str](), list[str](), list[str]()
         for case in cases:
             bare, helped = trial(case, None), trial(case, candidate)
@@ -280,67 +276,65 @@ class RuleStore:
         if candidate.state == "candidate":
             # A candidate that breaks something never gets near a prompt; one that merely fixes nothing may be
             # tried again when other cases have been seen.
-            state: MitigationState = "admitted" if admitted else "quarantined" if broken else "candidate"
-            self.set_state(mitigation_id, state, reason)
+            state: RuleState = "admitted" if admitted else "quarantined" if broken else "candidate"
+            self.set_state(rule_id, state, reason)
         return Admission(
             admitted and candidate.state == "candidate", tuple(fixed), tuple(broken), tuple(failing), reason
         )
 
-    def set_state(self, mitigation_id: int, state: MitigationState, reason: str) -> None:
+    def set_state(self, rule_id: int, state: RuleState, reason: str) -> None:
         """Change the state by decision; the reason is kept.
 
         What is in force is also a memory of kind "learning", found by search; it leaves search with its
-        mitigation.
+        rule.
         """
         with self.store.writing() as tables:
-            self._require(tables.conn, mitigation_id)
-            tables.table("mitigations").update(
-                mitigation_id, {"state": state, "state_reason": clean_text(reason)}
-            )
+            self._require(tables.conn, rule_id)
+            tables.table("mitigations").update(rule_id, {"state": state, "state_reason": clean_text(reason)})
             known = [
                 int(row["id"])
                 for row in tables.conn.execute(
                     "SELECT id FROM memories WHERE kind = 'learning' AND source = ? "
                     "AND json_extract(meta, '$.mitigation_id') = ?",
-                    (LESSON, mitigation_id),
+                    (RULE_MEMORY, rule_id),
                 )
             ]
             if state != "admitted":
-                self.store.quarantine(known, f"mitigation {mitigation_id} is {state}")
+                self.store.quarantine(known, f"rule {rule_id} is {state}")
             elif known:
                 self.store.release(known)
             else:
-                one = self.get(mitigation_id)
+                one = self.get(rule_id)
                 self.store.remember(
                     NewMemory(
                         kind="learning",
                         content=one.rule,
                         scope=one.scope,
                         importance=self.policy.importance,
-                        source=LESSON,
-                        meta={"mitigation_id": mitigation_id},
+                        source=RULE_MEMORY,
+                        meta={"mitigation_id": rule_id},
                     )
                 )
 
-    def record_outcome(self, mitigation_id: int, outcome: Outcome) -> Mitigation:
+    def record_outcome(self, rule_id: int, outcome: Outcome) -> Rule:
         """Count a use, then retire or quarantine if the record says so; returns the new record."""
         column = "unjudged" if outcome == "neutral" else outcome
         tried = 0 if outcome == "neutral" else 1
         with self.store.writing() as tables:
-            self._require(tables.conn, mitigation_id)
+            self._require(tables.conn, rule_id)
             tables.conn.execute(
                 f"UPDATE mitigations SET {column} = {column} + 1, tried = tried + ?, "  # noqa: S608
                 "last_used = ? WHERE id = ?",
-                (tried, self.store.clock.now(), mitigation_id),
+                (tried, self.store.clock.now(), rule_id),
             )
-            after = self.get(mitigation_id)
+            after = self.get(rule_id)
             verdict = self._verdict(after)
             if verdict is not None:
-                self.set_state(mitigation_id, *verdict)
-                after = self.get(mitigation_id)
+                self.set_state(rule_id, *verdict)
+                after = self.get(rule_id)
         return after
 
-    def _verdict(self, one: Mitigation) -> tuple[MitigationState, str] | None:
+    def _verdict(self, one: Rule) -> tuple[RuleState, str] | None:
         if one.state not in ("admitted", "candidate"):
             return None
         if one.hurt >= self.policy.quarantine_hurt and one.hurt > one.helped:
@@ -350,9 +344,9 @@ class RuleStore:
             return "retired", f"failed {failures} of {one.tried} tries"
         return None
 
-    def _require(self, connection: sqlite3.Connection, mitigation_id: int) -> None:
-        if connection.execute("SELECT 1 FROM mitigations WHERE id = ?", (mitigation_id,)).fetchone() is None:
-            raise MemoryMissing(kind="mitigation", id=mitigation_id)
+    def _require(self, connection: sqlite3.Connection, rule_id: int) -> None:
+        if connection.execute("SELECT 1 FROM mitigations WHERE id = ?", (rule_id,)).fetchone() is None:
+            raise MemoryMissing(kind="rule", id=rule_id)
 
 
 def _clean_example(example: SolvedExample | None) -> SolvedExample | None:
@@ -361,11 +355,11 @@ def _clean_example(example: SolvedExample | None) -> SolvedExample | None:
     return SolvedExample(defused(clean_text(example.task)), defused(clean_text(example.answer)))
 
 
-def _mitigation(row: sqlite3.Row) -> Mitigation:
+def _rule(row: sqlite3.Row) -> Rule:
     example = None
     if row["example_task"] is not None and row["example_answer"] is not None:
         example = SolvedExample(row["example_task"], row["example_answer"])
-    return Mitigation(
+    return Rule(
         id=int(row["id"]),
         rule=row["rule"],
         example=example,

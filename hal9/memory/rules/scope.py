@@ -93,9 +93,9 @@ def scope_of(
 
 
 def scope_for_memory(task: MemoryScope) -> MemoryScope:
-    """The scope under which a lesson from a task is kept.
+    """The scope under which a rule from a task is kept.
 
-    A lesson from a task that names a module is about that module, whatever is to be done there; a lesson from
+    A rule from a task that names a module is about that module, whatever is to be done there; a rule from
     a task without one is about tasks of the same family.
     """
     if task.module:

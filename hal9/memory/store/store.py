@@ -312,7 +312,7 @@ class MemoryStore:
             )
 
     def stale_vectors(self) -> int:
-        """How many memories and mitigations have no vector of the present model."""
+        """How many memories and rules have no vector of the present model."""
         if self.embedder is None:
             return 0
         with self.reading() as connection:

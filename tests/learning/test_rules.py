@@ -6,13 +6,13 @@ import pytest
 
 from hal9.errors.memory import EmbedderUnavailable
 from hal9.journal.tasks import TaskRow
-from hal9.learning import Critic, LearningEngine, Lessons, ReplayCase, TaskPath, parse_feedback
+from hal9.learning import Critic, LearningEngine, ReplayCase, RuleLearner, TaskPath, parse_feedback
 from hal9.learning.replay_cases import answer_as_turn, reply_as_turn, wrong_and_right
 from hal9.memory import (
     MemoryScope,
     MemoryStore,
-    Mitigation,
-    MitigationPolicy,
+    Rule,
+    RulePolicy,
     RuleStore,
     audit,
     import_pack,
@@ -34,22 +34,22 @@ RIGHT = "`d.py`\n```python\nimport locale\n\ndef f(day):\n    return locale.str(
 
 
 class Stage:
-    """A real-mind stand-in whose results a test sets: (bare, with the mitigation)."""
+    """A real-mind stand-in whose results a test sets: (bare, with the rule)."""
 
     def __init__(self, bare: bool | None, helped: bool | None) -> None:
         self.bare, self.helped = bare, helped
-        self.seen: list[Mitigation | None] = []
+        self.seen: list[Rule | None] = []
 
-    async def rehearse(self, case: ReplayCase, mitigation: Mitigation | None) -> bool | None:
-        self.seen.append(mitigation)
-        return self.bare if mitigation is None else self.helped
+    async def rehearse(self, case: ReplayCase, rule: Rule | None) -> bool | None:
+        self.seen.append(rule)
+        return self.bare if rule is None else self.helped
 
 
-def lessons(store: MemoryStore, stage: Stage | None = None, verified: bool | None = None) -> Lessons:
+def rule_learner(store: MemoryStore, stage: Stage | None = None, verified: bool | None = None) -> RuleLearner:
     async def verify(payload: TaskPayload, expected: str) -> bool | None:
         return verified
 
-    return Lessons(store, verify=verify, rehearse=stage.rehearse if stage else None)
+    return RuleLearner(store, verify=verify, rehearse=stage.rehearse if stage else None)
 
 
 def retried(task: TaskRow, prompts: dict[str, Promptgram]) -> list[StepRecord]:
@@ -64,13 +64,13 @@ def retried(task: TaskRow, prompts: dict[str, Promptgram]) -> list[StepRecord]:
 async def test_the_users_sentence_becomes_the_rule_in_their_words(store: MemoryStore) -> None:
     stage = Stage(bare=False, helped=True)
     told = parse_feedback({"verdict": "reject", "why": "Dates are written DD.MM.YYYY"})
-    lesson = await lessons(store, stage).from_feedback(told, finished(), [], cause="f1")
-    assert lesson.state == "admitted"
-    assert lesson.mitigation_id is not None
-    one = RuleStore(store).get(lesson.mitigation_id)
+    learned = await rule_learner(store, stage).from_feedback(told, finished(), [], cause="f1")
+    assert learned.state == "admitted"
+    assert learned.rule_id is not None
+    one = RuleStore(store).get(learned.rule_id)
     assert one.rule == "In module billing: Dates are written DD.MM.YYYY."
     assert one.scope == SCOPE
-    assert [bool(mitigation) for mitigation in stage.seen] == [False, True]
+    assert [bool(rule) for rule in stage.seen] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ async def test_a_rule_without_an_answer_must_fix_a_held_back_case(
     store: MemoryStore, bare: bool | None, helped: bool | None, state: str
 ) -> None:
     told = parse_feedback({"verdict": "reject", "why": "use tabs"})
-    lesson = await lessons(store, Stage(bare, helped)).from_feedback(told, finished(), [], cause="f1")
-    assert lesson.state == state
+    learned = await rule_learner(store, Stage(bare, helped)).from_feedback(told, finished(), [], cause="f1")
+    assert learned.state == state
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ async def test_a_corrected_answer_is_taken_unless_the_check_contradicts_it(
     store: MemoryStore, verified: bool | None, state: str
 ) -> None:
     told = parse_feedback({"verdict": "reject", "expected": "def f(day):\n    return day\n"})
-    lesson = await lessons(store, verified=verified).from_feedback(told, finished(), [], cause="f1")
-    assert lesson.state == state
+    learned = await rule_learner(store, verified=verified).from_feedback(told, finished(), [], cause="f1")
+    assert learned.state == state
 
 
 async def test_after_two_retired_rules_of_a_scope_the_users_word_alone_is_not_enough(
@@ -108,21 +108,21 @@ async def test_after_two_retired_rules_of_a_scope_the_users_word_alone_is_not_en
     made = []
     for number in range(3):
         told = parse_feedback({"verdict": "reject", "expected": f"def f(day):\n    return {number}\n"})
-        lesson = await lessons(store, Stage(False, False)).from_feedback(
+        learned = await rule_learner(store, Stage(False, False)).from_feedback(
             told, finished(), [], cause=f"f{number}"
         )
-        made.append(lesson.state)
-        if lesson.state == "admitted" and lesson.mitigation_id is not None:
+        made.append(learned.state)
+        if learned.state == "admitted" and learned.rule_id is not None:
             for _ in range(2):
-                RuleStore(store).record_outcome(lesson.mitigation_id, "failed")
+                RuleStore(store).record_outcome(learned.rule_id, "failed")
     assert made == ["admitted", "admitted", "candidate"]
 
 
 async def test_feedback_on_a_task_without_a_scope_teaches_nothing_and_says_so(store: MemoryStore) -> None:
     told = parse_feedback({"verdict": "reject", "why": "no"})
-    lesson = await lessons(store).from_feedback(told, finished("Do it."), [], cause="f")
-    assert lesson.mitigation_id is None
-    assert "module" in lesson.reason
+    learned = await rule_learner(store).from_feedback(told, finished("Do it."), [], cause="f")
+    assert learned.rule_id is None
+    assert "module" in learned.reason
 
 
 def test_an_answer_is_shown_as_a_neuron_would_write_it() -> None:
@@ -147,12 +147,12 @@ async def test_a_retry_that_passed_is_a_candidate_until_it_fixes_another_case(
     task = finished(reason=None)
     steps = retried(task, files)
     assert wrong_and_right(steps) == (WRONG, RIGHT)
-    teacher = lessons(store, Stage(bare=False, helped=True))
-    lesson = await teacher.from_retry(task, steps, cause=task.id)
-    assert lesson is not None
-    assert lesson.state == "candidate"
-    assert lesson.mitigation_id is not None
-    one = RuleStore(store).get(lesson.mitigation_id)
+    teacher = rule_learner(store, Stage(bare=False, helped=True))
+    learned = await teacher.from_retry(task, steps, cause=task.id)
+    assert learned is not None
+    assert learned.state == "candidate"
+    assert learned.rule_id is not None
+    one = RuleStore(store).get(learned.rule_id)
     assert one.example is not None
     assert one.example.answer == RIGHT
     assert "import locale" in one.rule
@@ -170,7 +170,7 @@ def test_only_a_failure_followed_by_a_success_is_a_retry(files: dict[str, Prompt
 
 
 async def test_a_candidate_that_never_fixes_anything_is_retired(store: MemoryStore) -> None:
-    teacher = lessons(store, Stage(bare=False, helped=False))
+    teacher = rule_learner(store, Stage(bare=False, helped=False))
     told = parse_feedback({"verdict": "reject", "why": "use tabs"})
     states = [(await teacher.from_feedback(told, finished(), [], cause="f0")).state]
     for number in range(3):
@@ -187,7 +187,7 @@ async def test_a_packs_rule_is_tried_only_where_the_error_is_like_its_own(store:
     import_pack(store, (ROOT / "memory" / "python-basics.yaml").read_text())
     book = RuleStore(store)
     stage = Stage(bare=False, helped=True)
-    teacher = lessons(store, stage)
+    teacher = rule_learner(store, stage)
     await teacher.try_candidates(finished(evidence="the printer is on fire"), cause="a")
     assert stage.seen == []
     assert book.all(states=("admitted",)) == []
@@ -203,7 +203,7 @@ async def test_only_a_trusted_mind_may_write_a_rule_and_it_must_fix_the_case(
     await engine.examine(task, straight(task, files))
     (signal,) = await engine.examine(task, straight(task, files))
     gradient = gradient_of(signal)
-    teacher = lessons(store, Stage(bare=False, helped=True))
+    teacher = rule_learner(store, Stage(bare=False, helped=True))
     assert await teacher.from_mind(task.id, gradient, cause="g") is None
 
     async def write(about: ErrorGradient) -> tuple[str, str]:
@@ -212,11 +212,11 @@ async def test_only_a_trusted_mind_may_write_a_rule_and_it_must_fix_the_case(
     teacher.writer = write
     refused = await teacher.from_mind(task.id, gradient, cause="g")
     assert refused is not None
-    assert (refused.mitigation_id, "not among those trusted" in refused.reason) == (None, True)
-    teacher.book = RuleStore(store, MitigationPolicy(trusted_minds=("big-model",)))
-    lesson = await teacher.from_mind(task.id, gradient, cause="g")
-    assert lesson is not None
-    assert lesson.state == "admitted"
+    assert (refused.rule_id, "not among those trusted" in refused.reason) == (None, True)
+    teacher.book = RuleStore(store, RulePolicy(trusted_minds=("big-model",)))
+    learned = await teacher.from_mind(task.id, gradient, cause="g")
+    assert learned is not None
+    assert learned.state == "admitted"
     assert await teacher.from_mind(task.id, gradient, cause="g") is None  # one is known now
 
 
@@ -241,8 +241,8 @@ async def test_uses_are_counted_once_per_task_and_the_user_has_the_last_word(
     engine: LearningEngine, files: dict[str, Promptgram], store: MemoryStore
 ) -> None:
     told = parse_feedback({"verdict": "reject", "expected": "def f(day):\n    return 1\n"})
-    lesson = await engine.lessons.from_feedback(told, finished(), [], cause="f")
-    number = lesson.mitigation_id
+    learned = await engine.rule_learner.from_feedback(told, finished(), [], cause="f")
+    number = learned.rule_id
     assert number is not None
 
     def record() -> tuple[int, int, int, int]:
@@ -272,7 +272,7 @@ async def test_a_rule_that_fails_twice_is_retired_and_the_ledger_says_so(
     engine: LearningEngine, files: dict[str, Promptgram], store: MemoryStore
 ) -> None:
     told = parse_feedback({"verdict": "reject", "expected": "def f(day):\n    return 1\n"})
-    number = (await engine.lessons.from_feedback(told, finished(), [], cause="f")).mitigation_id
+    number = (await engine.rule_learner.from_feedback(told, finished(), [], cause="f")).rule_id
     assert number is not None
     for at in (1, 2):
         task = finished(now=1_700_000_000.0 + at)
@@ -281,7 +281,7 @@ async def test_a_rule_that_fails_twice_is_retired_and_the_ledger_says_so(
     last = engine.gate.ledger.rows(kinds=("mitigation",))[-1]
     assert (last.before, last.after, last.figures["failed"]) == ("admitted", "retired", 2)
     undone = engine.rollback.change(last.id)
-    assert undone.said == (f"mitigation {number}: retired → admitted",)
+    assert undone.said == (f"rule {number}: retired → admitted",)
 
 
 async def test_contradictory_feedback_leaves_one_rule_per_word_and_both_on_probation(

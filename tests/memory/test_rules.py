@@ -7,10 +7,10 @@ from hal9.memory import (
     HeldBackCase,
     MemoryScope,
     MemoryStore,
-    Mitigation,
-    MitigationPolicy,
-    NewMitigation,
+    NewRule,
     Outcome,
+    Rule,
+    RulePolicy,
     RuleStore,
     SearchFilter,
     SolvedExample,
@@ -23,8 +23,8 @@ from .conftest import LEDGER
 EXAMPLE = SolvedExample("In module ledger, write add(a, b).", "def add(a, b):\n    return {'result': a + b}")
 
 
-def rule(text: str = "Return {'result': value}.", *, scope: MemoryScope = LEDGER) -> NewMitigation:
-    return NewMitigation(rule=text, scope=scope, source="user", trusted_by="user", example=EXAMPLE)
+def rule(text: str = "Return {'result': value}.", *, scope: MemoryScope = LEDGER) -> NewRule:
+    return NewRule(rule=text, scope=scope, source="user", trusted_by="user", example=EXAMPLE)
 
 
 @pytest.fixture
@@ -61,17 +61,17 @@ def test_proposing_the_same_again_changes_nothing(book: RuleStore) -> None:
         (rule(scope=MemoryScope("home")), "neither a module nor a task family"),
     ],
 )
-def test_unusable_ones_are_refused(book: RuleStore, new: NewMitigation, why: str) -> None:
+def test_unusable_ones_are_refused(book: RuleStore, new: NewRule, why: str) -> None:
     with pytest.raises(MemoryInvalid, match=why):
         book.propose(new)
     assert book.all() == []
 
 
 def test_only_minds_trusted_by_name_may_write_rules(store: MemoryStore) -> None:
-    new = NewMitigation(rule="be careful", scope=LEDGER, source="mind", trusted_by="local:tiny")
+    new = NewRule(rule="be careful", scope=LEDGER, source="mind", trusted_by="local:tiny")
     with pytest.raises(MemoryInvalid, match="local:tiny"):
         RuleStore(store).propose(new)
-    trusting = RuleStore(store, MitigationPolicy(trusted_minds=("local:tiny",)))
+    trusting = RuleStore(store, RulePolicy(trusted_minds=("local:tiny",)))
     assert trusting.get(trusting.propose(new)).source == "mind"
 
 
@@ -82,8 +82,8 @@ def test_control_tokens_of_chat_templates_are_broken(book: RuleStore) -> None:
 
 
 def trial_that(fixes: set[str], breaks: set[str] = frozenset()):  # type: ignore[no-untyped-def, assignment]
-    def trial(case: HeldBackCase, mitigation: Mitigation | None) -> bool:
-        if mitigation is None:
+    def trial(case: HeldBackCase, rule: Rule | None) -> bool:
+        if rule is None:
             return case.task_id in breaks
         return case.task_id in fixes
 
@@ -162,7 +162,7 @@ def test_rank_goes_by_the_lower_bound(book: RuleStore) -> None:
 
 def test_missing_ones_are_named(book: RuleStore) -> None:
     for call in (lambda: book.get(5), lambda: book.record_outcome(5, "helped"), lambda: book.attach(5, None)):
-        with pytest.raises(MemoryMissing, match="mitigation 5"):
+        with pytest.raises(MemoryMissing, match="rule 5"):
             call()
 
 
@@ -186,7 +186,7 @@ def test_wilson_is_below_the_rate_and_rises_with_it(helped: int, more: int) -> N
 
 def test_what_is_in_force_is_found_by_search_and_only_as_long(store: MemoryStore) -> None:
     book = RuleStore(store)
-    number = book.propose(NewMitigation(rule="Dates are ISO.", scope=LEDGER, source="user", trusted_by="u"))
+    number = book.propose(NewRule(rule="Dates are ISO.", scope=LEDGER, source="user", trusted_by="u"))
 
     def found() -> list[int]:
         hits = search(store, "Dates are ISO.", where=SearchFilter(kinds=("learning",)))
