@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from hal9.ripmap.ranking.ranker import RankedFile, RankedSymbol, Ranking, rank
     from hal9.ripmap.records import Commit, Definition, FileRecord, Import, Reference, Role, StringLiteral
     from hal9.ripmap.rendering.budget import MapOptions
+    from hal9.ripmap.rendering.explain import explain_text
     from hal9.ripmap.rendering.render import draw_map
-    from hal9.ripmap.rendering.repository_map import Mapper, Question, explain_text, find_symbol, render_map
+    from hal9.ripmap.rendering.repository_map import Mapper, Question, find_symbol, render_map
     from hal9.ripmap.settings import IndexSettings, load_settings
     from hal9.ripmap.text.token_count import token_counter
 
@@ -66,7 +67,8 @@ _HOMES = {
     "ranking.prepared_task": ("Task",),
     "history.git_log": ("History",),
     "index.index": ("Index",),
-    "rendering.repository_map": ("Mapper", "Question", "explain_text", "find_symbol", "render_map"),
+    "rendering.repository_map": ("Mapper", "Question", "find_symbol", "render_map"),
+    "rendering.explain": ("explain_text",),
     "records": ("Commit", "Definition", "FileRecord", "Import", "Reference", "Role", "StringLiteral"),
     "index.opening": ("open_index", "open_revision"),
     "rendering.budget": ("MapOptions",),

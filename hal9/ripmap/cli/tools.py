@@ -13,21 +13,24 @@ from hal9.ripmap.cli.common import (
     print_stats,
     task_options,
 )
-from hal9.ripmap.rendering.repository_map import explain_text
+from hal9.ripmap.rendering.explain import explain_text
 
 __all__ = ["explain_command", "index_command", "serve_command"]
 
 
 @click.command("explain")
 @click.argument("target")
-@click.option("--root", type=click.Path(path_type=Path), default=".", help="The repository. [.]")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--root", type=click.Path(path_type=Path), help="The repository, as PATH. [.]")
 @task_options
 @index_options
-def explain_command(target: str, root: Path, **options: Any) -> None:
-    """Tell why a FILE or SYMBOL ranks where it does for a task."""
+def explain_command(target: str, path: Path | None, root: Path | None, **options: Any) -> None:
+    """Tell why TARGET, a file or a symbol of the repository at PATH, ranks where it does for a task."""
+    if path is not None and root is not None:
+        raise click.UsageError("name the repository once: as PATH or with --root")
     chosen = chosen_of(options)
     mapper = mapper_of()
-    index = mapper.index(root, **chosen.index)
+    index = mapper.index(path or root or Path(), **chosen.index)
     ranking = mapper.ranking(index, chosen.question(parameters_of(options, index.settings, index)))
     click.echo(explain_text(index, ranking, target))
 

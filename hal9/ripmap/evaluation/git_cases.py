@@ -14,7 +14,8 @@ from hal9.errors.ripmap import CasesInvalid, CasesUnwritable
 from hal9.ripmap.evaluation.evaluation import RankingCase
 from hal9.ripmap.files.languages import language_of
 from hal9.ripmap.files.roles import path_roles
-from hal9.ripmap.history.git_log import read_history, run_git
+from hal9.ripmap.history.git_command import run_git
+from hal9.ripmap.history.git_log import read_history
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.index.opening import open_revision
 from hal9.ripmap.postings.module_paths import module_name
@@ -153,7 +154,7 @@ def _case(root: Path, commit: Commit, rules: CaseRules) -> RankingCase | None:
 
 def _changed_lines(root: Path, commit: str) -> dict[str, int]:
     text = run_git(root, "show", "--numstat", "--format=", "--no-renames", "--relative", "-z", commit).decode(
-        "utf-8", "replace"
+        "utf-8", "surrogateescape"
     )
     found: dict[str, int] = {}
     for entry in text.split("\0"):
@@ -166,7 +167,7 @@ def _changed_lines(root: Path, commit: str) -> dict[str, int]:
 
 def _existing(root: Path, revision: str, paths: Sequence[str]) -> list[str]:
     listed = run_git(root, "ls-tree", "-r", "-z", "--name-only", revision, "--", *paths).decode(
-        "utf-8", "replace"
+        "utf-8", "surrogateescape"
     )
     known = set(listed.split("\0"))
     return [path for path in paths if path in known]

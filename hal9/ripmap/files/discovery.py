@@ -6,15 +6,16 @@ than the file system's clock can tell apart are never trusted ("racy", as in git
 """
 
 import os
-import re
 import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from hal9.ripmap.files.git_ignored import Ignored, ask_git, ignore_sources
+from hal9.ripmap.files.selection import BINARY_EXTENSIONS, SKIPPED_FOLDERS, Selection
 from hal9.ripmap.settings import IndexSettings
 
-__all__ = ["Signature", "Tree", "digest_of", "glob_pattern", "recheck", "walk"]
+__all__ = ["Signature", "Tree", "digest_of", "recheck", "walk"]
 
 Signature = tuple[int, int, int, int]
 """Size, modification time and change time in ns, inode. A racy one has inode -1 and equals no real one."""
@@ -22,112 +23,6 @@ Signature = tuple[int, int, int, int]
 IGNORE_NAMES = frozenset({".gitignore", ".ignore", ".ripmapignore"})
 _INODE_MASK = (1 << 63) - 1
 _RACY_NS = 2_000_000_000
-_SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".jj", "__pycache__", "node_modules", ".mypy_cache",
-                              ".ruff_cache", ".pytest_cache", ".tox", ".nox", ".hypothesis"})  # fmt: skip
-_BINARY_EXTENSIONS = frozenset(
-    [
-        "png",
-        "jpg",
-        "jpeg",
-        "gif",
-        "bmp",
-        "ico",
-        "icns",
-        "webp",
-        "tif",
-        "tiff",
-        "psd",
-        "pdf",
-        "ps",
-        "eps",
-        "zip",
-        "gz",
-        "tgz",
-        "bz2",
-        "xz",
-        "zst",
-        "7z",
-        "rar",
-        "jar",
-        "war",
-        "ear",
-        "whl",
-        "egg",
-        "so",
-        "dylib",
-        "dll",
-        "exe",
-        "o",
-        "a",
-        "lib",
-        "obj",
-        "class",
-        "pyc",
-        "pyo",
-        "pyd",
-        "wasm",
-        "bin",
-        "dat",
-        "db",
-        "sqlite",
-        "sqlite3",
-        "mp3",
-        "mp4",
-        "m4a",
-        "ogg",
-        "wav",
-        "flac",
-        "avi",
-        "mov",
-        "mkv",
-        "webm",
-        "woff",
-        "woff2",
-        "ttf",
-        "otf",
-        "eot",
-        "mo",
-        "npy",
-        "npz",
-        "pkl",
-        "pickle",
-        "parquet",
-        "feather",
-        "h5",
-        "hdf5",
-        "pt",
-        "pth",
-        "onnx",
-        "gguf",
-        "safetensors",
-        "xls",
-        "xlsx",
-        "doc",
-        "docx",
-        "ppt",
-        "pptx",
-        "odt",
-        "ods",
-        "iso",
-        "img",
-        "deb",
-        "rpm",
-        "apk",
-        "keystore",
-        "jks",
-        "p12",
-        "der",
-        "swf",
-        "fla",
-        "blend",
-        "fbx",
-        "glb",
-        "gltf",
-        "tfrecord",
-        "avro",
-        "orc",
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,50 +48,12 @@ def digest_of(root: Path, settings: IndexSettings) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def glob_pattern(pattern: str) -> re.Pattern[str]:
-    """A gitignore-style pattern as a regular expression over relative paths."""
-    anchored = "/" in pattern.rstrip("/")
-    body = pattern.strip("/")
-    out, position = [], 0
-    while position < len(body):
-        if body.startswith("**/", position):
-            out.append("(?:.*/)?")
-            position += 3
-        elif body.startswith("**", position):
-            out.append(".*")
-            position += 2
-        else:
-            character = body[position]
-            out.append({"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character)))
-            position += 1
-    return re.compile(("^" if anchored else "(?:^|.*/)") + "".join(out) + r"(?:/.*)?$")
-
-
 def _signature(path: str) -> Signature | None:
     try:
         found = os.lstat(path)
     except OSError:
         return None
     return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK)
-
-
-class Selection:
-    """Whether a path belongs to the index, beyond what ignore files say."""
-
-    def __init__(self, settings: IndexSettings) -> None:
-        self._extensions = frozenset(extension.lstrip(".").lower() for extension in settings.extensions)
-        self._include = [glob_pattern(pattern) for pattern in settings.include]
-        self._exclude = [glob_pattern(pattern) for pattern in settings.exclude]
-
-    def __call__(self, path: str) -> bool:
-        extension = path.rpartition("/")[2].rpartition(".")[2].lower()
-        if extension in _BINARY_EXTENSIONS or not _SKIPPED_FOLDERS.isdisjoint(path.split("/")[:-1]):
-            return False
-        if self._extensions and extension not in self._extensions:
-            return False
-        if self._include and not any(pattern.match(path) for pattern in self._include):
-            return False
-        return not any(pattern.match(path) for pattern in self._exclude)
 
 
 @dataclass(slots=True)
@@ -208,21 +65,48 @@ class _Walk:
 
 
 def _scan(root: Path, folder: str, settings: IndexSettings, into: _Walk, *, depth: int | None = None) -> None:
-    """Add what lies below `folder` (relative, "" the root) to `into`."""
+    """Add what lies below `folder` (relative, "" the root) to `into`.
+
+    What git ignores is asked of git where the folder is in a repository; without one, and for `.ignore` and
+    `.ripmapignore`, the walking library decides. Ignore files above the repository, or above a root that is in
+    none, have no say.
+    """
+    start = root / folder if folder else root
+    ignored = ask_git(start) if settings.use_gitignore else Ignored(asked=True)
+    _walk_folder(root, start, settings, into, ignored=ignored, depth=depth)
+    if not settings.use_gitignore or depth is not None:
+        return
+    # A repository within has ignore rules of its own, which the outer one's git does not read.
+    inside = sorted(name for name in into.folders
+                    if name != folder and (root / name / ".git").exists()
+                    and (not folder or name.startswith(folder + "/")))  # fmt: skip
+    for name in inside:
+        nested = ask_git(root / name)
+        if nested.asked:
+            _drop(into, name)
+            _walk_folder(root, root / name, settings, into, ignored=nested, depth=None)
+
+
+def _walk_folder(
+    root: Path, start: Path, settings: IndexSettings, into: _Walk, *, ignored: Ignored, depth: int | None
+) -> None:
     import ignore  # noqa: PLC0415 - a warm start only compares stamps
     from ignore.overrides import OverrideBuilder  # noqa: PLC0415
 
-    start = root / folder if folder else root
     overrides = OverrideBuilder(start)
-    for name in sorted(_SKIPPED_FOLDERS):
+    for name in sorted(SKIPPED_FOLDERS):
         overrides.add(f"!{name}")
+    for pattern in ignored.folder_patterns():
+        overrides.add(pattern)
     builder = ignore.WalkBuilder(start)
     on = settings.use_gitignore
     builder.hidden(False).require_git(False).follow_links(False).overrides(overrides.build()).max_depth(depth)
-    builder.ignore(on).parents(on).git_ignore(on).git_global(on).git_exclude(on)
+    builder.ignore(on).parents(False).git_global(False).git_exclude(False).git_ignore(
+        on and not ignored.asked
+    )
     if on:
         builder.add_custom_ignore_filename(".ripmapignore")
-    prefix = len(str(root)) + 1
+    prefix, below = len(str(root)) + 1, len(str(start)) + 1
     entries = iter(builder.build())
     while True:
         try:
@@ -233,7 +117,8 @@ def _scan(root: Path, folder: str, settings: IndexSettings, into: _Walk, *, dept
             # A folder that may not be read, or vanished during the walk; what is readable still counts.
             continue
         full = str(entry.path())
-        _add(full, full[prefix:].replace(os.sep, "/"), into)
+        if full[below:].replace(os.sep, "/") not in ignored:
+            _add(full, full[prefix:].replace(os.sep, "/"), into)
 
 
 def _add(full: str, path: str, into: _Walk) -> None:
@@ -246,7 +131,7 @@ def _add(full: str, path: str, into: _Walk) -> None:
         into.folders[path] = (found.st_mtime_ns, -1 if racy else found.st_ino & _INODE_MASK)
     elif stat.S_ISREG(found.st_mode):
         extension = path.rpartition(".")[2].lower()
-        if extension in _BINARY_EXTENSIONS:
+        if extension in BINARY_EXTENSIONS:
             into.binary.add(path)
             return
         racy = found.st_mtime_ns >= into.racy_since or found.st_ctime_ns >= into.racy_since
@@ -255,11 +140,8 @@ def _add(full: str, path: str, into: _Walk) -> None:
 
 
 def _outside(root: Path) -> dict[str, Signature | None]:
-    """Ignore files that count but lie outside the tree, with their signatures now."""
-    places = [root / ".git" / "info" / "exclude", Path("~/.config/git/ignore").expanduser()]
-    for parent in root.parents:
-        places.extend(parent / name for name in IGNORE_NAMES)
-    return {str(place): _signature(str(place)) for place in places}
+    """Files that say what is ignored but lie outside the tree, with their signatures now."""
+    return {str(place): _signature(str(place)) for place in ignore_sources(root)}
 
 
 def _finish(into: _Walk, settings: IndexSettings, watched: dict[str, Signature | None]) -> Tree:

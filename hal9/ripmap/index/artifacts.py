@@ -35,7 +35,7 @@ def _make(
     if entry.status in {"oversized", "unreadable"}:
         return build(record_of(entry, Extraction(entry.status)), "")
     content = origin.read(entry.path, entry.content_hash)
-    if content is None or blob_id(content) != entry.content_hash:
+    if content is None or blob_id(content, entry.content_hash) != entry.content_hash:
         return None
     packed = packed or stored.get(extraction_key(entry.language, entry.content_hash))
     found = unpack_extraction(packed) if packed is not None else None

@@ -8,6 +8,8 @@ from hal9.ripmap.records import Extraction, FileRecord, ParseStatus, Role
 
 __all__ = ["Entry", "artifact_key", "blob_id", "entry_fingerprint", "extraction_key", "record_of"]
 
+_SHA256_DIGITS = 64
+
 
 class Entry(NamedTuple):
     """What the snapshot holds of one file."""
@@ -21,9 +23,12 @@ class Entry(NamedTuple):
     lines: int
 
 
-def blob_id(content: bytes) -> str:
-    """The id git gives to these bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+def blob_id(content: bytes, like: str = "") -> str:
+    """The id git gives to these bytes; `like` an id of 64 digits, as repositories with SHA-256 have them."""
+    whole = b"blob %d\0" % len(content) + content
+    if len(like) == _SHA256_DIGITS:
+        return hashlib.sha256(whole, usedforsecurity=False).hexdigest()
+    return hashlib.sha1(whole, usedforsecurity=False).hexdigest()
 
 
 def extraction_key(language: str, content_hash: str) -> str:

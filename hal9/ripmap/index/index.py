@@ -105,7 +105,7 @@ class Index:
     @cached_property
     def history(self) -> History:
         """Ancestors of the commit the tree stands on, newest first; empty without git."""
-        return self._origin.history(self.settings, self.folder)
+        return self._origin.history(self.settings, self.folder, self._notify)
 
     def position(self, path: str) -> int:
         """Where `path` stands in `paths` and `files`.
@@ -138,7 +138,7 @@ class Index:
         if entry.status in {"oversized", "unreadable"}:
             return b""
         content = self._origin.read(entry.path, entry.content_hash)
-        if content is None or blob_id(content) != entry.content_hash:
+        if content is None or blob_id(content, entry.content_hash) != entry.content_hash:
             # The tree moved on under this index: nothing made from here on may be kept for this fingerprint.
             self._stale.add(entry.path)
         return content or b""

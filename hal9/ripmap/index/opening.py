@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hal9.errors.ripmap import CacheUnusable, NotARepository
-from hal9.ripmap.files.discovery import Selection, Signature, Tree, digest_of, recheck, walk
-from hal9.ripmap.history.git_log import BlobReader, head_commit, run_git
+from hal9.ripmap.files.discovery import Signature, Tree, digest_of, recheck, walk
+from hal9.ripmap.files.selection import Selection
+from hal9.ripmap.history.blobs import BlobReader, blob_sizes
+from hal9.ripmap.history.git_command import head_commit, run_git
+from hal9.ripmap.history.git_log import history_fingerprint
 from hal9.ripmap.index.entries import Entry, extraction_key
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.index.snapshot import Snapshot, load_snapshot, save_snapshot
@@ -144,7 +147,8 @@ def still_current(index: Index) -> bool:
     if not index.settings.use_git:
         return True
     head = head_commit(index.root)
-    return index.history.fingerprint == (f"{head}:{index.settings.history_limit}" if head else "")
+    expected = history_fingerprint(index.root, head, index.settings.history_limit) if head else ""
+    return index.history.fingerprint == expected
 
 
 def _folder(path: Path) -> Path:
@@ -216,11 +220,18 @@ def open_revision(
     root = _folder(Path(root))
     settings = settings if settings is not None else load_settings(root)
     opening = _Opening(settings, notify)
-    commit = run_git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").decode().strip()
+    named = run_git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    commit = named.decode().strip()
     blobs = BlobReader(root)
     origin = CommitTree(root, digest_of(root, settings), commit, blobs)
     keep = Selection(settings)
-    listed = [(path, size, blob) for path, size, blob in _list_tree(root, commit, settings) if keep(path)]
+    listed = [item for item in _list_tree(root, commit, settings) if keep(item[0])]
+    absent = sum(size is None for _, size, _ in listed)
+    if absent:
+        opening.notify(
+            f"{absent} files of {revision} are not in this clone: their names count, their contents do not "
+            f"(`git -C {root} fetch --refetch --no-filter` brings them)"
+        )
     store = opening.store()
     entries = [_blob_entry(item, blobs, store, opening) for item in listed]
     if store is not None:
@@ -237,20 +248,21 @@ def open_revision(
     )
 
 
-def _list_tree(root: Path, commit: str, settings: IndexSettings) -> list[tuple[str, int, str]]:
-    listing = run_git(root, "ls-tree", "-r", "-z", "-l", commit, "--", settings.subtree or ".")
-    found = []
+def _list_tree(root: Path, commit: str, settings: IndexSettings) -> list[tuple[str, int | None, str]]:
+    """Path, size (None: this clone does not hold it) and blob id of each regular file."""
+    listing = run_git(root, "ls-tree", "-r", "-z", commit, "--", settings.subtree or ".")
+    found: list[tuple[str, str]] = []
     for line in listing.split(b"\0"):
         if not line or line.startswith((_SYMLINK, _SUBMODULE)):
             continue
         meta, _, name = line.partition(b"\t")
-        _, _, blob, size = meta.split()
-        found.append((os.fsdecode(name), int(size), blob.decode()))
-    return found
+        found.append((os.fsdecode(name), meta.split()[2].decode()))
+    sizes = blob_sizes(root, commit, [blob for _, blob in found])
+    return [(path, size, blob) for (path, blob), size in zip(found, sizes, strict=True)]
 
 
 def _blob_entry(
-    item: tuple[str, int, str], blobs: BlobReader, store: ContentStore | None, opening: _Opening
+    item: tuple[str, int | None, str], blobs: BlobReader, store: ContentStore | None, opening: _Opening
 ) -> Entry:
     from hal9.ripmap.extraction.extractor import extract  # noqa: PLC0415
     from hal9.ripmap.files.languages import language_of  # noqa: PLC0415
@@ -258,6 +270,8 @@ def _blob_entry(
     from hal9.ripmap.storage.record_codec import pack_extraction, unpack_extraction  # noqa: PLC0415
 
     path, size, blob = item
+    if size is None:
+        return entry_of(path, (0, 0, 0, 0), blob, language_of(path), Extraction("unreadable"))
     signature = (size, 0, 0, 0)
     content: bytes | None = None
     language = language_of(path)

@@ -1,10 +1,13 @@
 """Where an index's files come from: a working tree, or a commit of a git repository."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from hal9.ripmap.history.git_log import BlobReader, History, head_commit, load_history
+from hal9.ripmap.history.blobs import BlobReader
+from hal9.ripmap.history.git_command import head_commit
+from hal9.ripmap.history.git_log import History, load_history
 from hal9.ripmap.settings import IndexSettings
 
 __all__ = ["CommitTree", "IndexStats", "Origin", "WorkingTree"]
@@ -54,7 +57,7 @@ class Origin(Protocol):
         """The bytes of one file; None when it is gone."""
         ...
 
-    def history(self, settings: IndexSettings, folder: Path | None) -> History:
+    def history(self, settings: IndexSettings, folder: Path | None, notify: Callable[[str], None]) -> History:
         """The commits the files stand on."""
         ...
 
@@ -74,9 +77,9 @@ class WorkingTree:
             # Gone or unreadable since the walk; the caller marks the index stale.
             return None
 
-    def history(self, settings: IndexSettings, folder: Path | None) -> History:
+    def history(self, settings: IndexSettings, folder: Path | None, notify: Callable[[str], None]) -> History:
         head = head_commit(self.root) if settings.use_git else None
-        return load_history(self.root, head, settings.history_limit, folder) if head else History()
+        return load_history(self.root, head, settings.history_limit, folder, notify) if head else History()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,10 @@ class CommitTree:
         del path
         return self.blobs.read(content_hash)
 
-    def history(self, settings: IndexSettings, folder: Path | None) -> History:
+    def history(self, settings: IndexSettings, folder: Path | None, notify: Callable[[str], None]) -> History:
         del folder  # one file per root holds the newest history; older commits are read straight from git
         return (
-            load_history(self.root, self.commit, settings.history_limit, None)
+            load_history(self.root, self.commit, settings.history_limit, None, notify)
             if settings.use_git
             else History()
         )

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hal9.ripmap.postings.symbols import resolve
 from hal9.ripmap.ranking.ranker import Ranking
+from hal9.ripmap.text.display import shown
 
 __all__ = ["CallTable", "call_table"]
 
@@ -72,4 +73,4 @@ class CallTable:
     def _name(self, node: int) -> str:
         symbols = self._terrain.symbols
         count = len(symbols.name)
-        return symbols.qualified(node) if node < count else self._terrain.paths[node - count]
+        return symbols.qualified(node) if node < count else shown(self._terrain.paths[node - count])

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.ranking.ranker import Ranking
 from hal9.ripmap.rendering.budget import FileView, MapOptions, MapView, SymbolView, compose
+from hal9.ripmap.text.display import shown, shown_text
 from hal9.ripmap.text.token_count import TokenCounter, token_counter
 
 __all__ = ["Format", "draw_file", "draw_map"]
@@ -49,7 +50,7 @@ def draw_map(
 def _assemble(view: MapView, form: Format, draw: Callable[[FileView], str], *, final: bool = False) -> str:
     if form == "json":
         head: dict[str, Any] = {
-            "root": view.root,
+            "root": shown(view.root),
             "files": [_as_json(file) for file in view.files],
             "total_files": view.total_files,
             "ranked_mass": round(view.mass, 4),
@@ -79,7 +80,7 @@ def _footer(view: MapView, *, final: bool) -> str:
 
 def draw_file(file: FileView) -> str:
     """One file of the plain map."""
-    head = file.path
+    head = shown(file.path)
     if file.badges:
         head += f"  [{', '.join(file.badges)}]"
     lines = [head]
@@ -94,7 +95,7 @@ def draw_file(file: FileView) -> str:
             lines.extend(_symbol_lines(symbol, file.level))
         if file.hidden:
             lines.append(f"  … {file.hidden} more")
-    return "\n".join(lines)
+    return shown_text("\n".join(lines))
 
 
 def _symbol_lines(symbol: SymbolView, level: int) -> list[str]:
@@ -130,7 +131,7 @@ def _short(text: str) -> str:
 
 
 def _draw_markdown(file: FileView) -> str:
-    lines = [f"### `{file.path}`" + (f" ({', '.join(file.badges)})" if file.badges else "")]
+    lines = [f"### `{shown(file.path)}`" + (f" ({', '.join(file.badges)})" if file.badges else "")]
     if file.why:
         lines.append("*why:* " + ", ".join(f"{name} {share:.0%}" for name, share in file.why))
     body = draw_file(replace(file, badges=(), why=(), path="")).strip("\n")
@@ -141,7 +142,7 @@ def _draw_markdown(file: FileView) -> str:
 
 
 def _as_json(file: FileView) -> dict[str, Any]:
-    out: dict[str, Any] = {"path": file.path, "rank": file.rank, "score": round(file.score, 5)}
+    out: dict[str, Any] = {"path": shown(file.path), "rank": file.rank, "score": round(file.score, 5)}
     if file.badges:
         out["badges"] = list(file.badges)
     if file.why:
@@ -176,5 +177,5 @@ _DRAWERS: dict[str, Callable[[FileView], str]] = {
     "map": draw_file,
     "md": _draw_markdown,
     "json": _draw_json,
-    "paths": lambda file: file.path,
+    "paths": lambda file: shown(file.path),
 }

@@ -10,6 +10,7 @@ from hal9.errors.ripmap import SymbolUnknown
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.index.opening import open_index, still_current
 from hal9.ripmap.settings import IndexSettings, load_settings
+from hal9.ripmap.text.display import path_shown_as
 
 if TYPE_CHECKING:
     from hal9.ripmap.index.index_data import IndexData
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hal9.ripmap.rendering.render import Format
     from hal9.ripmap.text.token_count import TokenCounter
 
-__all__ = ["Mapper", "Question", "explain_text", "find_symbol", "render_map"]
+__all__ = ["Found", "Mapper", "Question", "find_symbol", "relative_path", "render_map"]
 
 _DEFAULT_TOKENS = 8192
 _MOST_FOUND = 20
@@ -75,7 +76,7 @@ class Mapper:
         from hal9.ripmap.ranking.prepared_task import Task  # noqa: PLC0415 - ranking brings numpy; help and errors do without
         from hal9.ripmap.ranking.ranker import rank  # noqa: PLC0415
 
-        chat = tuple(_relative(index.root, path) for path in question.chat)
+        chat = tuple(relative_path(index, path) for path in question.chat)
         return rank(index, Task(question.task, question.focus, chat, question.mentions), question.parameters)
 
     def draw(
@@ -99,13 +100,18 @@ class Mapper:
         return draw_map(index, ranking, options, form=form, counter=counter)
 
 
-def _relative(root: Path, path: str) -> str:
+def relative_path(index: Index, path: str) -> str:
+    """A path as the index names it; given absolute, relative to the root, or as a map shows it."""
+    if path in index:
+        return path
     given = Path(path)
-    absolute = given if given.is_absolute() else root / given
+    absolute = given if given.is_absolute() else index.root / given
     try:
-        return absolute.resolve().relative_to(root).as_posix()
-    except ValueError:
-        return given.as_posix()
+        found = absolute.resolve().relative_to(index.root).as_posix()
+    except (OSError, ValueError):
+        # Not below the root, or no path at all: it may still be the name of a symbol.
+        found = given.as_posix()
+    return found if found in index else path_shown_as(found, index.paths)
 
 
 def render_map(
@@ -204,40 +210,3 @@ def _found(index: Index, path: str, position: int) -> Found:
         entry.docstring,
         position,
     )
-
-
-def explain_text(index: Index, ranking: "Ranking", target: str) -> str:
-    """Each signal's share of a file's or symbol's score, in words and figures.
-
-    Raises:
-        SymbolUnknown: the target is neither a file nor a definition.
-    """
-    from hal9.ripmap.parameters import PARAMETERS  # noqa: PLC0415 - brings numpy
-
-    path = _relative(index.root, target)
-    lines: list[str] = []
-    if path not in index:
-        found = find_symbol(index, target)
-        chosen = found[0]
-        path = chosen.path
-        lines.append(f"{chosen.kind} {chosen.name}, {path}:{chosen.line}-{chosen.end_line}")
-        place, total = ranking.symbol_place(index.position(path), chosen.position)
-        lines.append(f"symbol rank {place} of {total}" if place else "the task gives this symbol no score")
-        lines.extend(f"also: {other.path}:{other.line} {other.name}" for other in found[1:6])
-    position = index.position(path)
-    file = ranking.file(position)
-    rank = int((ranking.order == position).nonzero()[0][0]) + 1
-    lines.append(f"{path}: rank {rank} of {len(index)}, score {file.score:.4f}")
-    whole = sum(file.shares.values())
-    for name, share in sorted(file.shares.items(), key=lambda item: -item[1]):
-        entry = PARAMETERS.get(f"weight_{name}")
-        meaning = entry.meaning if entry is not None else name.replace("_", " ")
-        best = float(ranking.signal(name).max())
-        own = float(ranking.signal(name)[position])
-        lines.append(f"  {share / whole:6.1%}  {name:<12} {own:.3f} (best file {best:.3f})  {meaning}")
-    factor = ranking.role_factor(position)
-    roles = str(index.roles[position]).removeprefix("Role.") or "no special role"
-    lines.append(f"  times {factor:.2f}  for what the file is: {roles.lower().replace('|', ', ')}")
-    if not file.shares:
-        lines.append("  nothing in the task speaks for this file")
-    return "\n".join(lines)

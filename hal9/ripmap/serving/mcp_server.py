@@ -13,7 +13,9 @@ from hal9.errors.ripmap import OutsideRoots, RipmapExtraMissing
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.ranking.ranker import Ranking
 from hal9.ripmap.rendering.budget import MapOptions
-from hal9.ripmap.rendering.repository_map import Mapper, Question, explain_text, find_symbol
+from hal9.ripmap.rendering.explain import explain_text
+from hal9.ripmap.rendering.repository_map import Mapper, Question, find_symbol
+from hal9.ripmap.text.display import shown, shown_text
 
 __all__ = ["Service", "make_server", "serve"]
 
@@ -64,14 +66,19 @@ class Service:
         index, ranking = self._ranked(repository, question)
         limit = max(1, min(limit, _MOST_FILES))
         files = [
-            {"path": file.path, "score": round(file.score, 4), "why": _reasons(file.shares)}
+            {"path": shown(file.path), "score": round(file.score, 4), "why": _reasons(file.shares)}
             for file in ranking.files(limit)
         ]
         symbols = [
-            {"symbol": symbol.id, "kind": symbol.kind, "line": symbol.line, "score": round(symbol.score, 4)}
+            {
+                "symbol": shown(symbol.id),
+                "kind": symbol.kind,
+                "line": symbol.line,
+                "score": round(symbol.score, 4),
+            }
             for symbol in ranking.symbols(limit)
         ]
-        return {"root": str(index.root), "files": files, "symbols": symbols, "total_files": len(index)}
+        return {"root": shown(str(index.root)), "files": files, "symbols": symbols, "total_files": len(index)}
 
     def map(
         self, task: str, repository: str, tokens: int, chat: list[str], focus: str, *, calls: bool
@@ -92,7 +99,7 @@ class Service:
         found: list[dict[str, Any]] = []
         for entry in find_symbol(index, name):
             item: dict[str, Any] = {
-                "path": entry.path,
+                "path": shown(entry.path),
                 "name": entry.name,
                 "kind": entry.kind,
                 "line": entry.line,
@@ -101,11 +108,11 @@ class Service:
                 "docstring": entry.docstring,
             }
             if source and len(found) < 3:
-                lines = index.text(entry.path).splitlines()[entry.line - 1 : entry.end_line]
-                item["source"] = "\n".join(lines[:_SOURCE_LINES])
+                lines = index.text(entry.path).split("\n")[entry.line - 1 : entry.end_line]
+                item["source"] = shown_text("\n".join(lines[:_SOURCE_LINES]))
                 item["truncated"] = len(lines) > _SOURCE_LINES
             found.append(item)
-        return {"root": str(index.root), "definitions": found}
+        return {"root": shown(str(index.root)), "definitions": found}
 
 
 def _reasons(shares: dict[str, float]) -> dict[str, float]:
@@ -123,9 +130,9 @@ def make_server(service: Service) -> Any:
     try:
         from mcp.server.mcpserver import MCPServer  # noqa: PLC0415 - an extra, and slow to load
         from mcp.server.mcpserver.exceptions import ToolError  # noqa: PLC0415
+        from mcp.server.mcpserver.tools import Tool  # noqa: PLC0415
     except ImportError as error:
         raise RipmapExtraMissing(package="mcp", extra="mcp") from error
-    server: Any = MCPServer("ripmap", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING")
     turn = asyncio.Lock()
 
     async def answer(work: Callable[[], _T]) -> _T:
@@ -164,11 +171,28 @@ def make_server(service: Service) -> Any:
         """Find where a class, function or method is defined, with its source."""
         return await answer(lambda: service.symbol(name, repository, source=source))
 
-    for tool in (rank, map, explain, symbol):
-        server.add_tool(tool)
+    server: Any = MCPServer(
+        "ripmap",
+        version=__version__,
+        instructions=_INSTRUCTIONS,
+        log_level="WARNING",
+        tools=[_strict(Tool.from_function(tool)) for tool in (rank, map, explain, symbol)],
+    )
     return server
 
 
+def _strict(tool: Any) -> Any:
+    """The tool, refusing arguments it does not know: a misspelt one would be dropped and the default used."""
+    model = tool.fn_metadata.arg_model
+    model.model_config["extra"] = "forbid"
+    model.model_rebuild(force=True)
+    tool.parameters["additionalProperties"] = False
+    return tool
+
+
 def serve(roots: Sequence[Path], overrides: dict[str, Any]) -> None:
-    """Serve until standard input ends."""
-    make_server(Service(roots, overrides)).run("stdio")
+    """Serve until standard input ends, and everything asked before has been answered."""
+    server = make_server(Service(roots, overrides))
+    from hal9.ripmap.serving.answered_streams import run_until_answered  # noqa: PLC0415 - needs the mcp extra
+
+    asyncio.run(run_until_answered(server))

@@ -111,7 +111,8 @@ def _root_of(arguments: list[str]) -> str:
         if argument == "--root" and position + 1 < len(arguments):
             return arguments[position + 1]
     if arguments and arguments[0] == "explain":
-        return "."
+        given = arguments[2] if len(arguments) > 2 else "."
+        return given if not given.startswith("-") else "."
     start = 1 if arguments and arguments[0] == "map" else 0
     first = arguments[start] if len(arguments) > start else "."
     return first if not first.startswith("-") else _last_folder(arguments[start:])

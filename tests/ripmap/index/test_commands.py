@@ -169,8 +169,49 @@ async def test_mcp_server(shop: Path, environment: dict[str, str]) -> None:
             refused = await client.call_tool("map", arguments)
             assert refused.is_error
             assert text in refused.content[0].text
+        misspelt = await client.call_tool("rank", {"task": TASK, "limits": 2})
+        assert misspelt.is_error
+        assert "limits" in misspelt.content[0].text
+
         unknown = await client.call_tool("symbol", {"name": "Nothing"})
         assert "no definition called" in unknown.content[0].text
+
+
+def test_mcp_answers_what_was_asked_before_its_input_ended(shop: Path, environment: dict[str, str]) -> None:
+    pytest.importorskip("mcp")
+    client = {"name": "test", "version": "1"}
+    start = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
+    messages: list[dict[str, Any]] = [
+        {"id": 1, "method": "initialize", "params": start},
+        {"method": "notifications/initialized"},
+        *(
+            {
+                "id": 2 + number,
+                "method": "tools/call",
+                "params": {"name": "rank", "arguments": {"task": TASK}},
+            }
+            for number in range(3)
+        ),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "hal9.ripmap", "serve", "--root", str(shop)],
+        input="".join(json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in messages),
+        capture_output=True, text=True, env=environment, check=True, timeout=120,
+    )  # fmt: skip
+    answers = {answer["id"]: answer["result"] for answer in map(json.loads, done.stdout.splitlines())}
+    assert set(answers) == {1, 2, 3, 4}
+    assert answers[4]["structuredContent"]["files"][0]["path"] == "shop/cart.py"
+
+
+def test_explain_takes_the_repository_as_an_argument(shop: Path, environment: dict[str, str]) -> None:
+    def explain(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "hal9.ripmap", "explain", "shop/cart.py", *arguments, "--task", TASK]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    assert explain(str(shop)).stdout == explain("--root", str(shop)).stdout != ""
+    twice = explain(str(shop), "--root", str(shop))
+    assert twice.returncode == 2
+    assert "once" in twice.stderr
 
 
 def test_rerank_asks_what_is_installed(ripmap: Callable[..., Any]) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from hal9.errors.ripmap import NotARepository, RipmapConfigWrong
 from hal9.ripmap import IndexSettings, Role, open_index
-from hal9.ripmap.files.discovery import glob_pattern, recheck, walk
+from hal9.ripmap.files.discovery import recheck, walk
 from hal9.ripmap.files.roles import path_roles
+from hal9.ripmap.files.selection import Patterns
 from hal9.ripmap.settings import load_settings
 
 from .conftest import settle, write_files
@@ -74,8 +75,8 @@ def test_selection(shop: Path, change: dict[str, Any], kept: set[str]) -> None:
         ("a/*", "a/b/c", True), ("a?.c", "ab.c", True), ("a.c", "aXc", False),
     ],
 )  # fmt: skip
-def test_glob_pattern(pattern: str, path: str, matches: bool) -> None:
-    assert bool(glob_pattern(pattern).match(path)) is matches
+def test_pattern(pattern: str, path: str, matches: bool) -> None:
+    assert Patterns([pattern]).fits(path) is matches
 
 
 def test_recheck_sees_nothing_new(shop: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from hal9.errors.ripmap import FileNotIndexed, GitFailed
 from hal9.ripmap import FileRecord, Index, IndexSettings, open_index, open_revision
-from hal9.ripmap.history.git_log import head_commit
+from hal9.ripmap.history.git_command import head_commit
 
 from .conftest import git, write_files
 
