@@ -64,8 +64,8 @@ class _Walk:
     binary: set[str]
 
 
-def _scan(root: Path, folder: str, settings: IndexSettings, into: _Walk, *, depth: int | None = None) -> None:
-    """Add what lies below `folder` (relative, "" the root) to `into`.
+def _scan(root: Path, folder: str, settings: IndexSettings, into: _Walk, *, deep: bool = True) -> None:
+    """Add what lies below `folder` (relative, "" the root) to `into`; not `deep`: only what lies directly in it.
 
     What git ignores is asked of git where the folder is in a repository; without one, and for `.ignore` and
     `.ripmapignore`, the walking library decides. Ignore files above the repository, or above a root that is in
@@ -73,8 +73,8 @@ def _scan(root: Path, folder: str, settings: IndexSettings, into: _Walk, *, dept
     """
     start = root / folder if folder else root
     ignored = ask_git(start) if settings.use_gitignore else Ignored(asked=True)
-    _walk_folder(root, start, settings, into, ignored=ignored, depth=depth)
-    if not settings.use_gitignore or depth is not None:
+    _walk_folder(root, start, settings, into, ignored=ignored, depth=None if deep else 1)
+    if not settings.use_gitignore or not deep:
         return
     # A repository within has ignore rules of its own, which the outer one's git does not read.
     inside = sorted(name for name in into.folders
@@ -229,7 +229,7 @@ def _patched(
             _drop(into, folder)
             continue
         before = set(into.folders)
-        _scan(root, folder, settings, into, depth=1)
+        _scan(root, folder, settings, into, deep=False)
         if any(path.rpartition("/")[0] == folder and path.rpartition("/")[2] in IGNORE_NAMES
                and path not in known.paths for path in into.files):  # fmt: skip
             return walk(root, settings)

@@ -9,15 +9,16 @@ __all__ = ["BINARY_EXTENSIONS", "SKIPPED_FOLDERS", "Patterns", "Selection"]
 
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".jj", "__pycache__", "node_modules", ".mypy_cache",
                               ".ruff_cache", ".pytest_cache", ".tox", ".nox", ".hypothesis"})  # fmt: skip
-BINARY_EXTENSIONS = frozenset(
-    """
-    png jpg jpeg gif bmp ico icns webp tif tiff psd pdf ps eps zip gz tgz bz2 xz zst 7z rar jar war
-    ear whl egg so dylib dll exe o a lib obj class pyc pyo pyd wasm bin dat db sqlite sqlite3 mp3
-    mp4 m4a ogg wav flac avi mov mkv webm woff woff2 ttf otf eot mo npy npz pkl pickle parquet
-    feather h5 hdf5 pt pth onnx gguf safetensors xls xlsx doc docx ppt pptx odt ods iso img deb rpm
-    apk keystore jks p12 der swf fla blend fbx glb gltf tfrecord avro orc
-    """.split()
-)
+BINARY_EXTENSIONS = frozenset([
+    "png", "jpg", "jpeg", "gif", "bmp", "ico", "icns", "webp", "tif", "tiff", "psd", "pdf", "ps",
+    "eps", "zip", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar", "jar", "war", "ear", "whl", "egg",
+    "so", "dylib", "dll", "exe", "o", "a", "lib", "obj", "class", "pyc", "pyo", "pyd", "wasm", "bin",
+    "dat", "db", "sqlite", "sqlite3", "mp3", "mp4", "m4a", "ogg", "wav", "flac", "avi", "mov", "mkv",
+    "webm", "woff", "woff2", "ttf", "otf", "eot", "mo", "npy", "npz", "pkl", "pickle", "parquet",
+    "feather", "h5", "hdf5", "pt", "pth", "onnx", "gguf", "safetensors", "xls", "xlsx", "doc", "docx",
+    "ppt", "pptx", "odt", "ods", "iso", "img", "deb", "rpm", "apk", "keystore", "jks", "p12", "der",
+    "swf", "fla", "blend", "fbx", "glb", "gltf", "tfrecord", "avro", "orc"
+])  # fmt: skip
 _POSIX = {
     "alnum": "a-zA-Z0-9",
     "alpha": "a-zA-Z",
