@@ -65,11 +65,11 @@ class _Walk:
 
 
 def _scan(root: Path, folder: str, settings: IndexSettings, into: _Walk, *, deep: bool = True) -> None:
-    """Add what lies below `folder` (relative, "" the root) to `into`; not `deep`: only what lies directly in it.
+    """Add what lies below `folder` ("" the root) to `into`; not `deep`: only what lies directly in it.
 
-    What git ignores is asked of git where the folder is in a repository; without one, and for `.ignore` and
-    `.ripmapignore`, the walking library decides. Ignore files above the repository, or above a root that is in
-    none, have no say.
+    What git ignores is asked of git where the folder is in a repository; without one, and for `.ignore`
+    and `.ripmapignore`, the walking library decides. Ignore files above the repository, or above a root
+    that is in none, have no say.
     """
     start = root / folder if folder else root
     ignored = ask_git(start) if settings.use_gitignore else Ignored(asked=True)
