@@ -24,10 +24,7 @@ def split_lines(text: str, *, keepends: bool = False) -> list[str]:
     """
     lines = text.split("\n")
     last = lines.pop()
-    if keepends:
-        lines = [line + "\n" for line in lines]
-    else:
-        lines = [line.removesuffix("\r") for line in lines]
+    lines = [line + "\n" for line in lines] if keepends else [line.removesuffix("\r") for line in lines]
     return [*lines, last] if last else lines
 
 
@@ -37,7 +34,7 @@ def first_line(text: str) -> str:
 
 
 def without_surrogates(text: str) -> str:
-    """The text as UTF-8 can hold it: pairs of surrogates joined, lone ones replaced by U+FFFD.
+    r"""The text as UTF-8 can hold it: pairs of surrogates joined, lone ones replaced by U+FFFD.
 
     JSON may carry them (``"\\ud83d"``), and so may names of files and arguments of programs.
     """

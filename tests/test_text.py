@@ -71,3 +71,9 @@ def test_a_text_that_did_not_change_is_written_as_it_was(data: bytes) -> None:
     except UnicodeDecodeError:
         return
     assert TextStyle.of(data).rewrite(text, data.decode()) == data
+
+
+def test_nobody_cuts_text_at_anything_else() -> None:
+    rooms = Path(__file__).parents[1] / "hal9"
+    found = [str(path) for path in rooms.rglob("*.py") if ".splitlines(" in path.read_text(encoding="utf-8")]
+    assert found == [], "use hal9.text.split_lines"

@@ -12,6 +12,7 @@ from typing import Any
 from hal9.bus.server_process import stop_survivor
 from hal9.cluster.home import Home
 from hal9.errors.cluster import DaemonFailed, DaemonNotRunning, DaemonRunning, StopTimeout
+from hal9.text import split_lines
 
 __all__ = ["daemon_pid", "read_status", "start_detached", "stop_daemon"]
 
@@ -100,7 +101,7 @@ def stop_daemon(home: Home, *, seconds: float, force: bool = False) -> int:
 
 def _last_line(home: Home) -> str:
     try:
-        lines = home.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = split_lines(home.log.read_text(encoding="utf-8", errors="replace").strip())
     except OSError:
         return ""
     return lines[-1][:400] if lines else ""

@@ -28,6 +28,7 @@ from hal9.journal.tasks import TaskRow
 from hal9.neurons import failed_result
 from hal9.processes import close_pipes
 from hal9.signals import ResultPayload, StepRecord, StopReason, Tally, TaskPayload, new_id
+from hal9.text import split_lines
 
 __all__ = ["REFUSED", "WorkloadRunner", "read_payload"]
 
@@ -155,7 +156,7 @@ class WorkloadRunner:
             answer = yaml.safe_dump(result, sort_keys=False, allow_unicode=True)
             await self._finish(task.id, ResultPayload(ok=True, answer=answer[:64_000]))
             return
-        said = errors.strip().splitlines()[-1] if errors.strip() else f"ended with code {code}"
+        said = split_lines(errors.strip())[-1] if errors.strip() else f"ended with code {code}"
         _log.warning("workload %s failed: %s", task.id, said)
         # A workload that says itself what is wrong (its options, a missing model) has not crashed.
         reason: StopReason = "tool_failed" if code == REFUSED else "internal_error"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from hal9.text import clean_text
+
 __all__ = [
     "ANY",
     "KINDS",
@@ -21,7 +23,6 @@ __all__ = [
     "RuleSource",
     "RuleState",
     "SolvedExample",
-    "clean_text",
     "defused",
 ]
 
@@ -36,11 +37,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _CONTROL = re.compile(r"<\|([^|<>\n]{1,40})\|>")
 ANY = "*"
 """A scope field that deliberately covers everything; an empty one covers only tasks whose field is empty."""
-
-
-def clean_text(text: str) -> str:
-    """Any text as storable text: UTF-8 has no lone surrogates, and C strings end at NUL."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "�")
 
 
 def defused(text: str) -> str:

@@ -23,6 +23,7 @@ from hal9.minds.prices import Quote, bound_tokens
 from hal9.minds.protocol import Capabilities, Message, OnToken, Reply, Request, Usage
 from hal9.minds.schema import schema_instruction
 from hal9.processes import end_group
+from hal9.text import first_line, split_lines
 
 __all__ = ["AGENTS", "Agent", "AgentMind", "AgentSettings"]
 
@@ -139,7 +140,7 @@ def _read_codex(output: str) -> Answer:
     text: str | None = None
     usages: list[Mapping[str, Any]] = []
     failure: str | None = None
-    for line in output.splitlines():
+    for line in split_lines(output):
         if not line.startswith("{"):
             continue
         event = json.loads(line)
@@ -201,7 +202,7 @@ class AgentMind:
         status, output, complaint = await self._run(["--version"], "", _VERSION_SECONDS)
         if status != 0:
             raise AgentFailed(agent=self.name, exit_status=status, detail=_tail(complaint or output))
-        self.version = output.strip().splitlines()[0] if output.strip() else "unknown"
+        self.version = first_line(output) or "unknown"
         _LOG.info("%s is %s, version %s", self.name, found, self.version)
         return self
 
@@ -348,5 +349,5 @@ def _prompt(request: Request) -> str:
 
 
 def _tail(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in split_lines(text) if line.strip()]
     return " | ".join(lines[-4:])[-500:] or "it said nothing"

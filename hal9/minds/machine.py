@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from hal9.text import first_line, split_lines
+
 __all__ = ["available_memory", "free_cores", "usable_cores"]
 
 _SAMPLE_SECONDS = 0.2
@@ -34,7 +36,7 @@ def free_cores(sample_seconds: float = _SAMPLE_SECONDS) -> int:
 def _busy_seconds(path: Path = Path("/proc/stat")) -> float | None:
     """Core-seconds all processes have computed since the start of the machine."""
     try:
-        fields = path.read_text(encoding="ascii").splitlines()[0].split()[1:]
+        fields = first_line(path.read_text(encoding="ascii")).split()[1:]
     except (OSError, IndexError):
         return None
     user, nice, system, _idle, _iowait, irq, softirq, *_ = (int(field) for field in fields)
@@ -44,14 +46,14 @@ def _busy_seconds(path: Path = Path("/proc/stat")) -> float | None:
 def available_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Bytes that can be taken without swapping; None where the system does not say."""
     try:
-        lines = (proc / "meminfo").read_text(encoding="ascii").splitlines()
+        lines = split_lines((proc / "meminfo").read_text(encoding="ascii"))
     except OSError:
         return None
     found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     try:
         most = (cgroup / "memory.max").read_text(encoding="ascii").strip()
         used = int((cgroup / "memory.current").read_text(encoding="ascii"))
-        stat = (cgroup / "memory.stat").read_text(encoding="ascii").splitlines()
+        stat = split_lines((cgroup / "memory.stat").read_text(encoding="ascii"))
     except OSError:
         return min(found, default=None)
     if most != "max":

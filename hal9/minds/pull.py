@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hal9.errors.minds import ModelDamaged, ModelDiskFull, ModelUnavailable
 from hal9.minds.models import Model, Source, find_model, models_folder
+from hal9.text import split_lines
 
 if TYPE_CHECKING:
     import httpx
@@ -255,7 +256,7 @@ class _Job:
                 process.kill()
                 raise
         if process.returncode:
-            errors = [line for line in complaint.splitlines() if "ERROR" in line or "No module" in line]
+            errors = [line for line in split_lines(complaint) if "ERROR" in line or "No module" in line]
             raise _SourceFailed(
                 f"pip could not fetch {requirement}: {(errors or [complaint.strip()])[-1][:300]}"
             )

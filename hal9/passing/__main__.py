@@ -8,6 +8,7 @@ from pathlib import Path
 from hal9.errors.base import Hal9Error
 from hal9.passing.demos.demos import DEMOS
 from hal9.passing.demos.pictures import save
+from hal9.text import first_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for name in names:
             made = DEMOS[name]()
-            print(f"{name}: {(DEMOS[name].__doc__ or '').splitlines()[0]}")
+            print(f"{name}: {first_line(DEMOS[name].__doc__ or '')}")
             for line in made.lines:
                 print(f"  {line}")
             if chosen.picture is not None:

@@ -28,6 +28,7 @@ from hal9.promptgram.edits import (
 from hal9.promptgram.items import join_items, split_items, unclosed_fence
 from hal9.promptgram.meta import LINEAGE_KEYS, Meta, dump_toml
 from hal9.promptgram.tokens import sequence_distance, tokenize
+from hal9.text import split_lines
 
 __all__ = ["Promptgram", "Reversal", "diff", "token_distance"]
 
@@ -227,8 +228,8 @@ def token_distance(a: Promptgram, b: Promptgram) -> float:
 def diff(a: Promptgram, b: Promptgram) -> str:
     """Unified diff of the two texts."""
     rows = unified_diff(
-        a.dump().splitlines(keepends=True),
-        b.dump().splitlines(keepends=True),
+        split_lines(a.dump(), keepends=True),
+        split_lines(b.dump(), keepends=True),
         f"{a.id} v{a.version}",
         f"{b.id} v{b.version}",
     )

@@ -17,6 +17,7 @@ from hal9.errors.workbench import (
     WorkspaceUnwritable,
 )
 from hal9.signals import FileChange
+from hal9.text import split_lines
 
 __all__ = ["FileEdit", "Workspace"]
 
@@ -185,8 +186,8 @@ def _describe(edit: FileEdit, before: bytes | None) -> FileChange | None:
         return None
     diff = "".join(
         difflib.unified_diff(
-            old.splitlines(keepends=True),
-            new.splitlines(keepends=True),
+            split_lines(old, keepends=True),
+            split_lines(new, keepends=True),
             fromfile=f"a/{edit.path}" if before is not None else "/dev/null",
             tofile=f"b/{edit.path}" if edit.content is not None else "/dev/null",
         )

@@ -17,6 +17,7 @@ from rich.tree import Tree
 
 from hal9.journal.tasks import TaskRow
 from hal9.signals import StepRecord, Tally
+from hal9.text import split_lines
 
 __all__ = [
     "answer_panel",
@@ -118,7 +119,7 @@ def _step_line(step: StepRecord) -> RenderableType:
         details.append(f"recalled {', '.join(step.recalled)}")
     line = f"{mark} {step.kind} [dim]{'; '.join(details)}[/]"
     if step.outcome == "failed" and step.evidence:
-        last = step.evidence.strip().splitlines()[-1] if step.evidence.strip() else ""
+        last = split_lines(step.evidence.strip())[-1] if step.evidence.strip() else ""
         line += f"\n  [red]{escape(last[:120])}[/]"
     return line
 

@@ -23,6 +23,7 @@ from hal9.signals import (
     ToolExecutionFailed,
     UserRejection,
 )
+from hal9.text import first_line
 
 __all__ = ["Detection", "detect", "detect_feedback", "magnitude", "severity_of_check"]
 
@@ -175,7 +176,7 @@ def _expected(command: str, output: str) -> str:
 
 def _tool(evidence: str) -> str:
     """The command behind a tool's failure, when the evidence begins with one."""
-    first = evidence.strip().splitlines()[0] if evidence.strip() else ""
+    first = first_line(evidence)
     return first.removeprefix("$ ").strip()[:200] if first.startswith("$ ") else "workspace"
 
 

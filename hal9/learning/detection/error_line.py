@@ -2,6 +2,8 @@
 
 import re
 
+from hal9.text import split_lines
+
 __all__ = ["key_line"]
 
 _TELLING = re.compile(
@@ -12,7 +14,7 @@ _SPACE = re.compile(r"\s+")
 
 def key_line(evidence: str, *, limit: int = 200) -> str:
     """The line of an output that says most: the last one that names an error, else the last one."""
-    lines = [_SPACE.sub(" ", line).strip() for line in evidence.splitlines() if line.strip()]
+    lines = [_SPACE.sub(" ", line).strip() for line in split_lines(evidence) if line.strip()]
     if not lines:
         return ""
     telling = [line for line in lines if _TELLING.search(line)]

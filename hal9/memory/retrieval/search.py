@@ -18,9 +18,10 @@ from typing import Any, Literal
 import numpy as np
 
 from hal9.errors.memory import MemoryInvalid
-from hal9.memory.records import KINDS, Kind, Memory, MemoryScope, clean_text
+from hal9.memory.records import KINDS, Kind, Memory, MemoryScope
 from hal9.memory.retrieval.vector_matrix import VectorMatrix
 from hal9.memory.store.store import MemoryStore
+from hal9.text import clean_text
 
 __all__ = ["Fusion", "Hit", "SearchFilter", "escape_match", "search", "telling_words"]
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.errors.memory import MemoryMissing
-from hal9.memory.records import MemoryScope, NewMemory, Occurrence, Pattern, clean_text
+from hal9.memory.records import MemoryScope, NewMemory, Occurrence, Pattern
 from hal9.memory.rules.rules import RuleStore
 from hal9.memory.rules.scope import scope_for_memory
 from hal9.memory.rules.signature import signature
 from hal9.memory.store.store import MemoryStore
+from hal9.text import clean_text, split_lines
 
 __all__ = ["Observation", "PatternMatch", "PatternPolicy", "PatternStore", "confidence"]
 
@@ -282,7 +283,7 @@ class PatternStore:
         )
 
     def _form(self, mark: str, error: Occurrence, scope: MemoryScope, members: list[int], now: float) -> int:
-        title = clean_text(error.text).strip().splitlines()
+        title = split_lines(clean_text(error.text).strip())
         first = self.store.connection.execute(
             "SELECT min(at) AS at FROM occurrences WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps(members),),

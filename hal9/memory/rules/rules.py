@@ -22,12 +22,12 @@ from hal9.memory.records import (
     Rule,
     RuleState,
     SolvedExample,
-    clean_text,
     defused,
     dump_json,
 )
 from hal9.memory.statistics import wilson_lower
 from hal9.memory.store.store import MemoryStore, content_hash
+from hal9.text import clean_text
 
 __all__ = [
     "RULE_MEMORY",

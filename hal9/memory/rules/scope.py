@@ -7,6 +7,7 @@ and has no recognisable statement gets a scope that no memory covers.
 import re
 
 from hal9.memory.records import ANY, MemoryScope
+from hal9.text import split_lines
 
 __all__ = ["module_of", "scope_for_memory", "scope_of", "task_family_of"]
 
@@ -65,7 +66,7 @@ def task_family_of(task: str) -> str:
     text = task.strip()
     code = _CODE.search(text)
     prose = text[: code.start()] if code else text
-    for line in prose.splitlines():
+    for line in split_lines(prose):
         statement = re.split(r"(?<=[.?!])\s", line.strip(), maxsplit=1)[0]
         statement = statement.split(":", 1)[0] if ":" in statement else statement
         words = _WORD.findall(_LITERAL.sub(" # ", statement).lower())

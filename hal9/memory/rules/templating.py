@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 
 from hal9.errors.memory import MemoryInvalid
-from hal9.memory.records import ANY, MemoryScope, clean_text
+from hal9.memory.records import ANY, MemoryScope
+from hal9.text import clean_text
 
 __all__ = ["code_of", "facts_of_correction", "template_rule"]
 

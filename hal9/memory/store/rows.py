@@ -5,7 +5,8 @@ import json
 import sqlite3
 from typing import Any
 
-from hal9.memory.records import Memory, MemoryScope, NewMemory, clean_text, dump_json
+from hal9.memory.records import Memory, MemoryScope, NewMemory, dump_json
+from hal9.text import clean_text
 
 __all__ = ["COLUMNS", "content_hash", "to_memory", "to_row"]
 

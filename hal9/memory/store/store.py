@@ -22,9 +22,10 @@ from hal9.database import atomic, open_database
 from hal9.errors.database import DatabaseDamaged
 from hal9.errors.memory import MemoryClosed, MemoryInvalid, MemoryMissing, MemoryUnwritable
 from hal9.memory.embedding.protocol import Embedder
-from hal9.memory.records import KINDS, Memory, NewMemory, Outcome, clean_text
+from hal9.memory.records import KINDS, Memory, NewMemory, Outcome
 from hal9.memory.store.migrations import MIGRATIONS
 from hal9.memory.store.rows import COLUMNS, content_hash, to_memory, to_row
+from hal9.text import clean_text
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

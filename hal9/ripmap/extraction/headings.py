@@ -3,6 +3,7 @@
 import re
 
 from hal9.ripmap.records import Definition
+from hal9.text import split_lines
 
 __all__ = ["markdown_headings", "rst_headings"]
 
@@ -16,7 +17,7 @@ _NAME_LIMIT = 120
 
 def markdown_headings(text: str) -> tuple[Definition, ...]:
     """ATX and setext headings outside code fences; each reaches to the next of its level or above."""
-    lines = text.splitlines()
+    lines = split_lines(text)
     found: list[tuple[int, int, str]] = []
     fence = ""
     for number, line in enumerate(lines, start=1):
@@ -43,7 +44,7 @@ def markdown_headings(text: str) -> tuple[Definition, ...]:
 
 def rst_headings(text: str) -> tuple[Definition, ...]:
     """Underlined titles; a level is the order in which its adornment first appears."""
-    lines = text.splitlines()
+    lines = split_lines(text)
     found: list[tuple[int, int, str]] = []
     levels: dict[str, int] = {}
     for number in range(1, len(lines)):

@@ -5,6 +5,8 @@ import re
 from rich.console import Console
 from rich.text import Text
 
+from hal9.text import split_lines
+
 __all__ = ["paint"]
 
 _BADGES = re.compile(r"  (\[[^\]]+\])$")
@@ -27,7 +29,7 @@ def paint(text: str, *, force: bool = False) -> None:
         color_system="standard" if force else "auto",
         no_color=False if force else None,
     )
-    for line in text.splitlines():
+    for line in split_lines(text):
         console.print(_styled(line))
 
 

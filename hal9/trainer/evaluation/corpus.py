@@ -24,6 +24,7 @@ from typing import Any, Literal
 from hal9.errors.trainer import CorpusUnavailable, TrainerSettingInvalid
 from hal9.ripmap.evaluation.evaluation import PreparedCase, RankingCase, prepare_cases, read_cases
 from hal9.ripmap.index.index import Index
+from hal9.text import split_lines
 
 __all__ = ["SPLITS", "Corpus", "Queries", "find_corpus", "history_corpus", "localization_corpus"]
 
@@ -262,7 +263,7 @@ def _download(name: str, folder: Path) -> None:
         check=False,
     )
     if done.returncode != 0 and not _archive(folder, name).is_file():
-        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        lines = split_lines(done.stderr.strip()) or [f"status {done.returncode}"]
         last = next((line for line in lines if line.startswith(("ERROR", "error"))), lines[-1])
         raise CorpusUnavailable(
             detail=f"`pip download {project}=={version}` failed: {last}",
