@@ -109,6 +109,9 @@ async def _attempt(
         return _Try(evidence=str(error), reason="invalid_output"), reply.text
     if bench is None:
         return _Try(implementation=implementation), reply.text
+    if implementation.replacements or implementation.diffs:
+        evidence = "diffs and SEARCH/REPLACE blocks are not applied here: write every file completely"
+        return _Try(implementation=implementation, evidence=evidence, reason="invalid_output"), reply.text
     try:
         return await _carry_out(turn, bench, implementation), reply.text
     except (PathOutsideWorkspace, FileTooLarge, ActionNotPermitted) as error:

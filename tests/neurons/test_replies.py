@@ -108,3 +108,143 @@ def test_any_text_is_read_or_refused(text: str, targets: list[str]) -> None:
 def test_a_split_of_another_shape_is_unusable(value: object) -> None:
     with pytest.raises(ReplyUnusable):
         parse_split(value)
+
+
+def test_a_readme_with_code_in_it_comes_through_whole() -> None:
+    inner = f"# Tool\n\n{FENCE}bash\npip install tool\n{FENCE}\n\nand\n\n{FENCE}python\nx\n{FENCE}\nend"
+    for head in (f"`README.md`\n{FENCE}markdown", f"{FENCE}markdown README.md", f"{FENCE}README.md"):
+        text = f"Both:\n\n{head}\n{inner}\n{FENCE}\n\n`a.py`\n{FENCE}python\ny = 2\n{FENCE}\nDone."
+        assert files(text) == {"README.md": inner + "\n", "a.py": "y = 2\n"}
+    assert files(f"`README.md`\n~~~~\n{inner}\n~~~~") == {"README.md": inner + "\n"}
+    assert files(f"`README.md`\n{FENCE}``\n{inner}\n{FENCE}``") == {"README.md": inner + "\n"}
+
+
+def test_a_fence_in_a_list_loses_only_the_lists_indent() -> None:
+    text = (
+        f"1. The file:\n\n   `a.py`\n   {FENCE}python\n   def f():\n       return 1\n   {FENCE}\n\n2. Done."
+    )
+    assert files(text) == {"a.py": "def f():\n    return 1\n"}
+
+
+def test_a_tag_above_a_fence_hides_nothing() -> None:
+    assert files(f"<answer>\n{FENCE}python a.py\nx\n{FENCE}\n</answer>") == {"a.py": "x\n"}
+
+
+def test_a_file_is_byte_for_byte_what_was_meant() -> None:
+    odd = "a\x0cb\x0bc\x85d\u2028e\u2029f\rg\x1ch\ttab  "
+    assert files(f"{FENCE}a.txt\n{odd}\n\n{FENCE}") == {"a.txt": f"{odd}\n\n"}
+    assert files(f"{FENCE}a.txt\r\nx\r\ny\r\n{FENCE}\r\n") == {"a.txt": "x\ny\n"}
+    assert files(f"{FENCE}python pkg/__init__.py\n{FENCE}") == {"pkg/__init__.py": ""}
+    assert files(f"{FENCE}a.txt\n\ud800x\n{FENCE}") == {"a.txt": "\ufffdx\n"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["Dockerfile", ".gitignore", "./a.py", "src/größe.py", ".github/workflows/ci.yml", "app/[id]/page.tsx"],
+)
+def test_paths_of_every_kind(path: str) -> None:
+    assert list(files(f"`{path}`\n{FENCE}\nx\n{FENCE}")) == [path.removeprefix("./")]
+
+
+def test_a_language_with_a_dot_is_no_path() -> None:
+    assert files(f"{FENCE}vb.net\nx\n{FENCE}", "a.vb") == {"a.vb": "x\n"}
+
+
+def test_a_sentence_names_the_target_of_its_block() -> None:
+    text = (
+        f"Here is the new `a.py`, which parses:\n{FENCE}python\n1\n{FENCE}\n"
+        f"and `b.py`:\n{FENCE}python\n22\n{FENCE}\n"
+    )
+    assert files(text, "a.py", "b.py") == {"a.py": "1\n", "b.py": "22\n"}
+
+
+EDIT = "<<<<<<< SEARCH\nold\n=======\nnew\nline\n>>>>>>> REPLACE"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a.py\n{EDIT}",
+        f"`a.py`\n{FENCE}python\n{EDIT}\n{FENCE}",
+        f"{FENCE}python\na.py\n{EDIT}\n{FENCE}",
+        f"{FENCE}python a.py\n{EDIT}\n{FENCE}",
+        f"**a.py**\n\n{EDIT}\nThat is all.",
+    ],
+)
+def test_search_and_replace_is_an_edit_and_no_file(text: str) -> None:
+    found = parse_implementation(text, targets=("a.py",))
+    assert found.files == []
+    assert [(e.path, e.old, e.new) for e in found.replacements] == [("a.py", "old\n", "new\nline\n")]
+
+
+def test_search_blocks_may_follow_each_other_and_hold_fences() -> None:
+    second = EDIT.replace("old", f"{FENCE}sh\nx\n{FENCE}")
+    text = f"README.md\n{FENCE}markdown\n{EDIT}\n\n{second}\n{FENCE}\n`b.py`\n{FENCE}python\ny\n{FENCE}"
+    found = parse_implementation(text, targets=())
+    assert [(e.path, e.old) for e in found.replacements] == [
+        ("README.md", "old\n"),
+        ("README.md", f"{FENCE}sh\nx\n{FENCE}\n"),
+    ]
+    assert [file.path for file in found.files] == ["b.py"]
+
+
+def test_a_search_block_without_an_end_or_a_file_is_unusable() -> None:
+    with pytest.raises(ReplyUnusable, match="no ======="):
+        parse_implementation("a.py\n<<<<<<< SEARCH\nold\n", targets=())
+    with pytest.raises(ReplyUnusable, match="names no file"):
+        parse_implementation(EDIT, targets=("a.py", "b.py"))
+
+
+DIFF = "--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-old\n+new\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (f"{FENCE}diff\n{DIFF}{FENCE}", ""),
+        (f"{FENCE}\n{DIFF}{FENCE}", ""),
+        (f"`x.py`\n{FENCE}python\n@@ -1 +1 @@\n-old\n+new\n{FENCE}", "x.py"),
+        (f"{FENCE}diff x.py\n@@ -1 +1 @@\n-old\n+new\n{FENCE}", "x.py"),
+        (f"x.py\n{FENCE}\ndiff --git a/x.py b/x.py\n{DIFF}{FENCE}", "x.py"),
+    ],
+)
+def test_a_diff_is_an_edit_and_no_file(text: str, path: str) -> None:
+    found = parse_implementation(text, targets=("x.py",))
+    assert found.files == []
+    (diff,) = found.diffs
+    assert diff.path == path
+    assert "+new\n" in diff.diff
+
+
+def test_a_patch_that_was_asked_for_is_a_file() -> None:
+    assert files(f"`fix.patch`\n{FENCE}diff\n{DIFF}{FENCE}") == {"fix.patch": DIFF}
+
+
+def test_here_documents_and_loops_stay_whole() -> None:
+    script = "cat > a.txt <<'E'\n# kept\n\nx\nE\npython a.py"
+    assert parse_implementation(f"{FENCE}run\n{script}\n{FENCE}", targets=()).commands == [
+        "set -e\n" + script
+    ]
+    assert parse_implementation(f"{FENCE}run\ncd sub\npytest\n{FENCE}", targets=()).commands == [
+        "set -e\ncd sub\npytest"
+    ]
+    assert parse_implementation(f'{FENCE}run\ngit commit -m "a\nb"\n{FENCE}', targets=()).commands == [
+        'set -e\ngit commit -m "a\nb"'
+    ]
+    assert parse_implementation(f"{FENCE}run\n$ ls # it's\n$ pwd\n{FENCE}", targets=()).commands == [
+        "ls # it's",
+        "pwd",
+    ]
+    long = "cat > a <<'E'\n" + "x" * 5000 + "\nE"
+    assert parse_implementation(f"{FENCE}run\n{long}\n{FENCE}", targets=()).commands == ["set -e\n" + long]
+
+
+def test_a_reply_of_commands_alone_is_run() -> None:
+    text = f"First:\n{FENCE}bash\nsed -i s/a/b/ a.py\n{FENCE}\nThen:\n{FENCE}sh\npytest\n{FENCE}"
+    assert parse_implementation(text, targets=("a.py",)).commands == ["sed -i s/a/b/ a.py", "pytest"]
+
+
+def test_a_cut_file_is_never_taken() -> None:
+    whole = f"`a.py`\n{FENCE}python\nx\n{FENCE}\n`b.py`\n{FENCE}python\ny = "
+    with pytest.raises(ReplyUnusable, match="cut off"):
+        parse_implementation(whole, targets=(), truncated=True)
