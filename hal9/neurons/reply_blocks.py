@@ -1,8 +1,8 @@
 """The blocks of a model's reply: fenced code by CommonMark's rules, search-and-replace blocks, patches.
 
 markdown-it-py finds the fences, also longer ones, ``~~~`` and those inside lists. What stands in them is
-taken from the reply's own characters, never from a normalised copy. Two things CommonMark cannot know are settled
-before: a block of Markdown holds fences of its own, and a search-and-replace block may hold anything.
+taken from the reply's own characters, never from a normalised copy. Two things CommonMark cannot know are
+settled before: a block of Markdown holds fences of its own, and a search-and-replace block may hold anything.
 """
 
 import re
