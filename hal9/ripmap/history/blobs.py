@@ -25,7 +25,9 @@ def blob_sizes(root: Path, commit: str, blobs: Sequence[str]) -> list[int | None
     absent = _absent(root, commit)
     here = list(dict.fromkeys(blob for blob in blobs if blob not in absent))
     wanted = "".join(f"{blob}\n" for blob in here).encode()
-    told = run_git(root, "cat-file", "--batch-check=%(objectsize)", "--buffer", given=wanted).splitlines()
+    told = run_git(root, "cat-file", "--batch-check=%(objectsize)", "--buffer", given=wanted).split(b"\n")[
+        :-1
+    ]
     if len(told) != len(here):
         raise GitFailed(root=str(root), command="cat-file --batch-check", detail="it ended unexpectedly")
     sizes = {blob: int(line) for blob, line in zip(here, told, strict=True) if line.isdigit()}

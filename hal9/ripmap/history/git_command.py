@@ -6,6 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from hal9.errors.ripmap import GitFailed
+from hal9.text import split_lines
 
 __all__ = ["GIT_SECONDS", "git_environment", "git_line", "head_commit", "run_git", "shallow_stamp"]
 
@@ -134,7 +135,7 @@ def _head_of(folder: Path, shared: Path) -> str | None:
     except (OSError, ValueError):
         # Another layout than the plain one (or none); git itself is asked.
         return None
-    for line in packed.splitlines():
+    for line in split_lines(packed):
         if line.endswith(f" {name}"):
             return line.partition(" ")[0]
     return None
