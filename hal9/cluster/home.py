@@ -3,12 +3,12 @@
 import os
 import shutil
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from hal9.config import load_settings
 from hal9.errors.cluster import HomeExists, HomeMissing
 from hal9.settings import Settings
+from hal9.shipped import shipped_data
 
 __all__ = ["Home", "find_home", "init_home"]
 
@@ -136,10 +136,3 @@ def init_home(target: Path) -> Home:
         shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (target / ".gitignore").write_text(".hal9/\n", encoding="utf-8")
     return Home(target)
-
-
-def shipped_data() -> Path:
-    """The folder with the shipped config/, neurons/, memory/: inside the wheel, or the checkout."""
-    package = Path(str(resources.files("hal9")))
-    inside = package / "_home"
-    return inside if inside.is_dir() else package.parent

@@ -21,5 +21,6 @@ raising one loads no other room's; errors survive pickling.
     ├── PassingError           numeric message passing
     ├── BeliefError            the promptgram population
     ├── TrainerError           training the ranker
+    ├── TuningError            tuning a neuron's prompt on one's own tasks
     └── HolographError         causal discovery
 """

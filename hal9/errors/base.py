@@ -94,5 +94,9 @@ class TrainerError(Hal9Error):
     """Training the ranker."""
 
 
+class TuningError(Hal9Error):
+    """Tuning a neuron's prompt on one's own tasks."""
+
+
 class HolographError(Hal9Error):
     """Causal discovery."""

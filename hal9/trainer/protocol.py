@@ -6,24 +6,16 @@ reach them.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 from hal9.promptgram import MUTABLE_SECTIONS, Promptgram
 from hal9.promptgram.items import plain
+from hal9.shipped import shipped_data
 from hal9.trainer.search.space import DIRECTIONS, MAGNITUDES, Ways
 
 __all__ = ["EDIT_KINDS", "inner_schema", "outer_schema", "protocol", "shipped_promptgram"]
 
 EDIT_KINDS = ("append", "replace", "delete")
-
-
-def shipped_data() -> Path:
-    """The folder with the shipped neurons/ and training/: inside the wheel, or the checkout."""
-    package = Path(str(resources.files("hal9")))
-    inside = package / "_home"
-    return inside if inside.is_dir() else package.parent
 
 
 @cache

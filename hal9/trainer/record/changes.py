@@ -19,6 +19,7 @@ from hal9.clock import Clock
 from hal9.errors.trainer import TrainingRunUnknown
 from hal9.learning import Adjuster, Change, Gate, Ledger, PromptStore, Rollback, Stability, Switches
 from hal9.learning.gate.gate import CHANGES, mcnemar_worse
+from hal9.learning.gate.measured import record_measured
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, token_distance
 from hal9.ripmap.parameters import PARAMETERS, Parameters
@@ -280,29 +281,20 @@ class RunLedger:
         refused: str,
     ) -> None:
         """A change and what the gate made of it. Nests inside `store.writing()`."""
-        kind, target = of
-        before, after = change
-        made = self.ledger.record(
-            kind,
-            target,
-            change=(before.dump(), after.dump()),
+        target = of[1]
+        made = record_measured(
+            self.ledger,
+            self._gate,
+            of,
+            change,
             cause=cause,
             actor=actor,
-            state="candidate",
-            details={"evidence": evidence, "figures": figures},
+            evidence=evidence,
+            figures=figures,
+            refused=refused,
         )
         if refused:
-            self.ledger.move(made.id, "rejected", actor="gate", cause=refused)
             return
-        self._gate.set_prompt(target, after.dump(), cause=made.id, actor="gate")
-        now = self.store.clock.now()
-        self.ledger.move(
-            made.id,
-            "applied",
-            actor="gate",
-            cause="held in the paired comparison",
-            figures={"applied_at": now},
-        )
         for key in evidence.get("signs", {}):
             self._stability.hold_if_oscillating(target, key, limit=self._limit, cause=made.id)
 

@@ -1,0 +1,84 @@
+"""Errors of tuning."""
+
+from dataclasses import dataclass
+
+from hal9.errors.base import TuningError
+
+__all__ = [
+    "TuningBudgetTooSmall",
+    "TuningRunDiffers",
+    "TuningRunMissing",
+    "TuningTaskInvalid",
+    "TuningTooFewTasks",
+]
+
+
+@dataclass(eq=False, kw_only=True)
+class TuningTaskInvalid(TuningError):
+    """A task cannot be used as it stands."""
+
+    exit_code = 3
+    path: str
+    task: str
+    problem: str
+
+    def message(self) -> str:
+        return f"{self.path}: task {self.task}: {self.problem}"
+
+
+@dataclass(eq=False, kw_only=True)
+class TuningTooFewTasks(TuningError):
+    """A split needs more tasks."""
+
+    exit_code = 2
+    found: int
+    needed: int
+
+    def message(self) -> str:
+        return (
+            f"{self.found} tasks are too few: some propose changes, some choose, some judge the result, which takes "
+            f"at least {self.needed}. Add tasks, or take remembered ones with --from-journal"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class TuningBudgetTooSmall(TuningError):
+    """The budget does not even measure the prompt as it is."""
+
+    exit_code = 2
+    budget: int
+    needed: int
+
+    def message(self) -> str:
+        return (
+            f"a budget of {self.budget} task calls is too small: measuring the prompt as it is and one changed "
+            f"prompt takes {self.needed}. Give --budget {self.needed} or more"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class TuningRunDiffers(TuningError):
+    """A run of this name was begun with something else."""
+
+    exit_code = 2
+    run: str
+    what: str
+
+    def message(self) -> str:
+        return (
+            f"the run {self.run!r} was begun with another {self.what}. "
+            "Give it as it was then, or begin a new one with --run-name"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class TuningRunMissing(TuningError):
+    """There is nothing to show or go on with."""
+
+    exit_code = 7
+    run: str
+    known: tuple[str, ...] = ()
+
+    def message(self) -> str:
+        known = f"there are {', '.join(self.known)}" if self.known else "none has been begun"
+        return f"there is no tuning run {self.run!r}; {known}"

@@ -1,0 +1,89 @@
+"""Prompts under comparison: what each scored where, which are best somewhere, which rules they added."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from hal9.belief import Evidence, Paired
+from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
+from hal9.promptgram.items import plain
+from hal9.tuning.attempts import Attempt
+from hal9.tuning.proposing import ProposedEdit
+
+__all__ = ["Candidate", "Rule", "added_rules", "pareto_weights", "without_rules"]
+
+Rule = tuple[str, str]
+"""Section and item of a promptgram."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One prompt.
+
+    Attributes:
+        number: in order of appearance; 0 is the prompt as it was.
+        parent: the candidate it was made from.
+        edits: what was done to the parent, each with the task whose failure led to it.
+        evidence: measured scores by task; attempts: the latest attempt by task.
+        lead: under noise, the shrunken gain over the prompt as it was, summed along the way.
+    """
+
+    number: int
+    promptgram: Promptgram
+    parent: "Candidate | None" = None
+    edits: tuple[ProposedEdit, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    lead: float = 0.0
+
+    def measured(self, task: str) -> bool:
+        """Whether the task was done under this prompt."""
+        return task in self.evidence.scores
+
+    def estimate(self, task: str) -> float:
+        """Mean score on a task; what is not measured is taken to be as under the parent."""
+        if self.measured(task):
+            return self.evidence.mean(task)
+        return self.parent.estimate(task) if self.parent is not None else math.nan
+
+    def average(self, tasks: Iterable[str]) -> float:
+        """Mean estimate over tasks."""
+        values = [self.estimate(task) for task in tasks]
+        return sum(values) / len(values) if values else math.nan
+
+    def against(self, other: "Candidate", tasks: Iterable[str]) -> Paired:
+        """Paired differences on the tasks that both really did."""
+        both = [task for task in tasks if self.measured(task) and other.measured(task)]
+        return Paired.of(self.evidence, other.evidence, both)
+
+
+def pareto_weights(pool: Sequence[Candidate], tasks: Sequence[str]) -> list[float]:
+    """How many tasks each candidate is best on, ties shared; 0 for those that are best nowhere.
+
+    Source:
+        Agrawal et al., "GEPA: Reflective Prompt Evolution Can Outperform Reinforcement Learning", 2025.
+    """
+    weights = [0.0] * len(pool)
+    for task in tasks:
+        scores = [one.estimate(task) for one in pool]
+        best = max(scores)
+        holders = [index for index, score in enumerate(scores) if score >= best - 1e-9]
+        for index in holders:
+            weights[index] += 1 / len(holders)
+    return weights
+
+
+def added_rules(promptgram: Promptgram, base: Promptgram) -> list[Rule]:
+    """Items of the learning sections that the base does not have, in order."""
+    found: list[Rule] = []
+    for section in MUTABLE_SECTIONS:
+        known = {plain(item) for item in base.items(section)}
+        found += [(section, item) for item in promptgram.items(section) if plain(item) not in known]
+    return found
+
+
+def without_rules(promptgram: Promptgram, rules: Iterable[Rule]) -> Promptgram:
+    """The promptgram without some items."""
+    for section, item in rules:
+        promptgram = promptgram.apply(Edit(section, "delete", target=plain(item)))
+    return promptgram

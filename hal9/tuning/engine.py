@@ -1,0 +1,440 @@
+"""The loop: fail, reflect, edit, screen, race, merge, prune; the winner is then judged on tasks nobody used.
+
+Every edit comes from failures under a prompt that is best somewhere (the Pareto set over tasks). A changed
+prompt is measured first on the very failures that led to it, then on the parent's other failures and on some
+tasks that passed, and is dropped as soon as it does not pay. What is not measured is taken to be as under the
+parent. In the end rules that add nothing are removed again: rules are paid for in every later call.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from hal9.belief import PromptgramSpace
+from hal9.errors.base import LimitError
+from hal9.errors.belief import BeliefMergeConflict
+from hal9.errors.promptgram import EditError
+from hal9.errors.tuning import TuningBudgetTooSmall
+from hal9.promptgram import Edit, Promptgram
+from hal9.tuning.attempts import Attempts
+from hal9.tuning.candidates import Candidate, added_rules, pareto_weights
+from hal9.tuning.noise import Noise
+from hal9.tuning.proposing import EditProposer, Failure, ProposalContext, ProposedEdit, TriedEdit
+from hal9.tuning.pruning import Pruner
+from hal9.tuning.tasks import TaskSplit, TuningTask
+
+__all__ = ["Listener", "Search", "SearchResult", "SearchStep", "TuneSettings"]
+
+_PROBES = 4
+_GREEDY = 0.7
+_MOST_SILENT = 10
+_HARM = 1.5
+_PRIOR_GAIN, _PRIOR_SPREAD = 0.03, 0.1
+"""What an edit that passed its screening is worth per task, before it is measured elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneSettings:
+    """How a search is run.
+
+    Attributes:
+        budget: task calls of the search; held-out calls come on top and are told before.
+        batch: failures shown to the proposer at once.
+        guards: tasks that passed, measured beside, so that harm is seen.
+        prune_share: part of the budget kept for removing rules that add nothing.
+        seed: fixes every random choice.
+    """
+
+    budget: int = 200
+    batch: int = 4
+    guards: int = 4
+    prune_share: float = 0.2
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStep:
+    """One line of the run's story.
+
+    Attributes:
+        calls: task calls so far; score: estimated mean score of the best prompt on the tasks of the search.
+    """
+
+    kind: Literal["measured", "kept", "dropped", "merged", "pruned", "no idea"]
+    calls: int
+    score: float
+    text: str
+
+
+Listener = Callable[[SearchStep], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What the search found.
+
+    Attributes:
+        pool: every prompt that was kept, the prompt as it was first.
+        removed: items that were taken out again because they added nothing.
+        reason: why it ended: `budget`, `everything passes`, `no ideas`, or a limit's own sentence.
+    """
+
+    base: Candidate
+    winner: Candidate
+    pool: tuple[Candidate, ...]
+    removed: tuple[tuple[str, str], ...]
+    tried: tuple[TriedEdit, ...]
+    steps: tuple[SearchStep, ...]
+    noise: Noise
+    reason: str
+
+
+@dataclass(slots=True)
+class Search:
+    """One search for a better prompt."""
+
+    attempts: Attempts
+    proposer: EditProposer
+    settings: TuneSettings
+    listener: Listener | None = None
+    tasks: dict[str, TuningTask] = field(default_factory=dict)
+    train: list[str] = field(default_factory=list)
+    pool: list[Candidate] = field(default_factory=list)
+    tried: list[TriedEdit] = field(default_factory=list)
+    steps: list[SearchStep] = field(default_factory=list)
+    noise: Noise = field(default_factory=Noise)
+    _shown: dict[tuple[int, str], int] = field(default_factory=dict)
+    _merged: set[tuple[int, int]] = field(default_factory=set)
+    _seen: set[str] = field(default_factory=set)
+    _asked: int = 0
+    _made: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """The tasks of the search, in order."""
+        return list(self.tasks)
+
+    def left(self, *, reserve: float = 0.0) -> int:
+        """Task calls still free, a share of the budget kept back."""
+        return self.settings.budget - self.attempts.calls - math.ceil(reserve * self.settings.budget)
+
+    async def run(self, promptgram: Promptgram, split: TaskSplit) -> SearchResult:
+        """Search until the budget is used, everything passes, or there are no more ideas.
+
+        Raises:
+            TuningBudgetTooSmall: not even one changed prompt could be measured.
+            MindError, WorkbenchError: what was bought so far is kept.
+        """
+        self._choose_tasks(split)
+        base = self._candidate(promptgram)
+        await self.measure(base, self.names)
+        self.pool.append(base)
+        reason = "budget"
+        try:
+            await self._probe_noise(base)
+            self._tell("measured", f"the prompt as it is, on {len(self.tasks)} tasks ({self.noise.told()})")
+            reason = await self._improve()
+            winner, removed = await self._finish(base)
+        except* LimitError as stopped:
+            reason = str(stopped.exceptions[0])
+            winner, removed = self._best(), []
+        return SearchResult(
+            base,
+            winner,
+            tuple(self.pool),
+            tuple(removed),
+            tuple(self.tried),
+            tuple(self.steps),
+            self.noise,
+            reason,
+        )
+
+    def _choose_tasks(self, split: TaskSplit) -> None:
+        """As many tasks as take a third of the budget once, train and selection in proportion."""
+        train, selection = list(split.train), list(split.selection)
+        most = max(5, round(self.settings.budget * 0.3))
+        if len(train) + len(selection) > most:
+            share = most / (len(train) + len(selection))
+            train = train[: max(3, round(len(train) * share))]
+            selection = selection[: max(2, most - len(train))]
+        needed = len(train) + len(selection) + _PROBES + self.settings.batch
+        if self.settings.budget < needed:
+            raise TuningBudgetTooSmall(budget=self.settings.budget, needed=needed)
+        self.tasks = {task.name: task for task in (*train, *selection)}
+        self.train = [task.name for task in train]
+
+    def _candidate(
+        self,
+        promptgram: Promptgram,
+        parent: Candidate | None = None,
+        edits: Sequence[ProposedEdit] = (),
+    ) -> Candidate:
+        made = Candidate(self._made, promptgram, parent, tuple(edits))
+        self._made += 1
+        self._seen.add(promptgram.render())
+        return made
+
+    async def measure(self, candidate: Candidate, names: Sequence[str], *, again: bool = False) -> bool:
+        """Do tasks under a prompt; known ones only when `again`. False when the budget does not allow it."""
+        names = list(dict.fromkeys(names if again else [n for n in names if not candidate.measured(n)]))
+        if len(names) > self.left():
+            return False
+        draws: dict[int, list[str]] = {}
+        for name in names:
+            draws.setdefault(candidate.evidence.count(name), []).append(name)
+        for draw, group in sorted(draws.items()):
+            made = await self.attempts.run(candidate.promptgram, [self.tasks[name] for name in group], draw)
+            candidate.evidence.add({one.task: one.score for one in made}, group)
+            candidate.attempts.update({one.task: one for one in made})
+        return True
+
+    async def _probe_noise(self, base: Candidate) -> None:
+        """Do a few tasks once more: whether the same prompt scores the same tells how much a gain is worth."""
+        order = sorted(self.names, key=base.estimate)
+        probes = order[: _PROBES // 2] + order[-_PROBES // 2 :]
+        if await self.measure(base, probes, again=True):
+            self.noise = Noise.of(base.evidence)
+
+    # --- improving --------------------------------------------------------------------------------
+
+    async def _improve(self) -> str:
+        silent = 0
+        while self.left(reserve=self.settings.prune_share) > self.settings.batch:
+            if all(self._best().estimate(name) >= 1.0 for name in self.names):
+                return "everything passes"
+            if silent >= _MOST_SILENT:
+                return "no ideas"
+            if await self._merge():
+                continue
+            silent = 0 if await self._step() else silent + 1
+        return "budget"
+
+    async def _step(self) -> bool:
+        """One proposal; whether a new prompt was kept."""
+        number, self._asked = self._asked, self._asked + 1
+        parent = self._parent(number)
+        batch = await self._batch(parent, number)
+        if not batch:
+            return False
+        failures = [Failure(self.tasks[name], parent.attempts[name]) for name in batch]
+        context = ProposalContext(promptgram=parent.promptgram, failures=failures, tried=self.tried)
+        edits = await self.proposer.propose(context, number=number)
+        child = self._edited(parent, edits)
+        if child is None:
+            self._tell("no idea", "the proposal said nothing new")
+            return False
+        if not await self.measure(child, batch):
+            return False
+        child = self._without_idle_edits(child, parent, batch)
+        if child is None or not await self._race(child, parent, batch):
+            return False
+        self.pool.append(child)
+        return True
+
+    def _edited(self, parent: Candidate, edits: Sequence[ProposedEdit]) -> Candidate | None:
+        promptgram, applied = parent.promptgram, []
+        for one in edits:
+            try:
+                promptgram = promptgram.apply(one.edit)
+            except EditError:
+                continue  # an earlier edit of the same proposal took its place; the rest is still worth a try
+            applied.append(one)
+        if not applied or promptgram.render() in self._seen:
+            return None
+        return self._candidate(promptgram, parent, applied)
+
+    def _without_idle_edits(
+        self, child: Candidate, parent: Candidate, batch: Sequence[str]
+    ) -> Candidate | None:
+        """The child without edits whose own failure neither scored better nor failed in another way."""
+        moved = {
+            name
+            for name in batch
+            if child.attempts[name].score > parent.evidence.mean(name) + 1e-9
+            or _complaint(child.attempts[name].feedback) != _complaint(parent.attempts[name].feedback)
+        }
+        idle = [one for one in child.edits if one.task not in moved]
+        if not idle:
+            return child
+        if len(idle) == len(child.edits):
+            self._dropped(child, 0.0, "no gain on the failures it was made for")
+            return None
+        kept = self._edited(parent, [one for one in child.edits if one.task in moved])
+        self.tried += [TriedEdit(one.edit, 0.0, kept=False) for one in idle]
+        if kept is not None:
+            # The edits that are gone changed nothing on these tasks.
+            kept.evidence, kept.attempts = child.evidence.copy(), dict(child.attempts)
+        return kept
+
+    def _best(self) -> Candidate:
+        def worth(one: Candidate) -> tuple[float, int, int]:
+            value = one.lead if self.noise.noisy else one.average(self.names)
+            return (value, -one.promptgram.token_count, -one.number)
+
+        return max(self.pool, key=worth)
+
+    def _parent(self, number: int) -> Candidate:
+        """Mostly the best prompt, otherwise one that is best somewhere."""
+        rng = np.random.default_rng((self.settings.seed, number, 1))
+        if len(self.pool) == 1 or rng.random() < _GREEDY:
+            return self._best()
+        weights = np.array(pareto_weights(self.pool, self.names))
+        return self.pool[int(rng.choice(len(self.pool), p=weights / weights.sum()))]
+
+    async def _batch(self, parent: Candidate, number: int) -> list[str]:
+        """Failures to show: those shown least first, one of each kind of complaint before a second of any."""
+        rng = np.random.default_rng((self.settings.seed, number, 2))
+        # What fails here but was never done under this prompt is done first: its own answer is the evidence.
+        failing = [name for name in self.train if parent.estimate(name) < 1.0]
+        if not failing:
+            # Nothing is left to learn from train; what is held out stays unseen.
+            failing = [name for name in self.names if parent.estimate(name) < 1.0]
+        rng.shuffle(failing)
+        failing.sort(key=lambda name: self._shown.get((parent.number, name), 0))
+        chosen: list[str] = []
+        complaints: set[str] = set()
+        later: list[str] = []
+        for name in failing:
+            if len(chosen) == self.settings.batch:
+                break
+            if not await self.measure(parent, [name]):
+                return []
+            if parent.evidence.mean(name) >= 1.0:
+                continue
+            if self.noise.noisy and not await self._fails_again(parent, name):
+                continue
+            complaint = _complaint(parent.attempts[name].feedback)
+            (later if complaint in complaints else chosen).append(name)
+            complaints.add(complaint)
+        chosen += later[: self.settings.batch - len(chosen)]
+        for name in chosen:
+            self._shown[parent.number, name] = self._shown.get((parent.number, name), 0) + 1
+        return chosen
+
+    async def _fails_again(self, parent: Candidate, name: str) -> bool:
+        """Under noise a failure may be an accident; an accident teaches a rule that adds nothing."""
+        needed = 2 + self._shown.get((parent.number, name), 0)
+        if parent.evidence.count(name) < needed and not await self.measure(parent, [name], again=True):
+            return False
+        return parent.evidence.mean(name) < 0.6 and not parent.attempts[name].passed
+
+    async def _race(self, child: Candidate, parent: Candidate, batch: Sequence[str]) -> bool:
+        """Whether the child is kept: it must pay on what led to it, and do no harm elsewhere."""
+        failing = [n for n in self.names if n not in batch and parent.estimate(n) < 1.0]
+        passing = [n for n in self.names if n not in batch and parent.estimate(n) >= 1.0]
+        np.random.default_rng((self.settings.seed, child.number, 3)).shuffle(passing)
+        guards = max(self.settings.guards, len(passing) // 4)
+        rest = failing[: max(4, 2 * self.settings.batch)] + passing[:guards]
+        known = [name for name in rest if parent.measured(name)]
+        if not await self.measure(child, known):
+            return self._dropped(child, 0.0, "the budget ended before it was judged")
+        paired = child.against(parent, [*batch, *known])
+        error = self.noise.error_of_gain(child.evidence, parent.evidence, paired.differences)
+        won, lost = paired.wins()
+        if self.noise.noisy:
+            harmful = paired.gain < -_HARM * error
+        else:
+            harmful = paired.gain < 0 or (paired.gain == 0 and not won)
+        if harmful and not (not self.noise.noisy and won >= 2 and lost >= 2):
+            return self._dropped(child, paired.gain, "harm on other tasks outweighed it")
+        # Under noise the measured gain is drawn towards what an edit is worth that passed its screening.
+        trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + error**2)
+        child.lead = parent.lead + trust * paired.gain + (1 - trust) * _PRIOR_GAIN
+        self._note(child, paired.gain, kept=True)
+        self._tell("kept", f"{_describe(child)} ({paired.gain:+.3f} a task on {len(paired.differences)})")
+        return True
+
+    def _dropped(self, child: Candidate, gain: float, why: str) -> bool:
+        self._note(child, gain, kept=False)
+        self._tell("dropped", f"{_describe(child)}: {why}")
+        return False
+
+    def _note(self, child: Candidate, gain: float, *, kept: bool) -> None:
+        self.tried += [TriedEdit(one.edit, gain, kept) for one in child.edits]
+
+    async def _merge(self) -> bool:
+        """Join the best prompt with one that is better somewhere and shares an ancestor with it, once each."""
+        best = self._best()
+        for other in self.pool:
+            pair = (min(best.number, other.number), max(best.number, other.number))
+            if (
+                other is best
+                or pair in self._merged
+                or other in _ancestors(best)
+                or best in _ancestors(other)
+            ):
+                continue
+            better = [
+                n for n in self.names if other.measured(n) and other.estimate(n) > best.estimate(n) + 1e-9
+            ]
+            if not better:
+                continue
+            self._merged.add(pair)
+            shared = next(one for one in _ancestors(best) if one in _ancestors(other) or one is other)
+            try:
+                joined = PromptgramSpace().merge(shared.promptgram, best.promptgram, other.promptgram)
+            except BeliefMergeConflict:
+                continue
+            if joined.render() in self._seen:
+                continue
+            added = added_rules(joined, best.promptgram)
+            edits = [
+                ProposedEdit(Edit(section, "append", content=item), better[0]) for section, item in added
+            ]
+            child = self._candidate(joined, best, edits)
+            shown = better[: 2 * self.settings.batch]
+            if not (await self.measure(best, shown) and await self.measure(child, shown)):
+                return False
+            if await self._race(child, best, shown):
+                self.pool.append(child)
+                self._tell("merged", f"prompts {best.number} and {other.number}")
+            return True
+        return False
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    async def _finish(self, base: Candidate) -> tuple[Candidate, list[tuple[str, str]]]:
+        """The best prompt by what was really measured, without rules that add nothing."""
+        order = sorted(self.pool, key=lambda one: one.average(self.names), reverse=True)
+        for contender in order[:2]:
+            await self.measure(contender, self.names)
+        winner = self._best()
+        if winner is base:
+            return winner, []
+        pruned, removed = await Pruner(self, base).prune(winner)
+        if pruned is not winner:
+            self.pool.append(pruned)
+            rules = "; ".join(item.lstrip("- ")[:60] for _, item in removed)
+            self._tell("pruned", f"{len(removed)} added nothing: {rules}")
+        return pruned, removed
+
+    def _tell(
+        self, kind: Literal["measured", "kept", "dropped", "merged", "pruned", "no idea"], text: str
+    ) -> None:
+        step = SearchStep(kind, self.attempts.calls, self._best().average(self.names), text)
+        self.steps.append(step)
+        if self.listener is not None:
+            self.listener(step)
+
+
+def _ancestors(one: Candidate) -> list[Candidate]:
+    """The candidate and all it came from, nearest first."""
+    found = [one]
+    while one.parent is not None:
+        one = one.parent
+        found.append(one)
+    return found
+
+
+def _describe(child: Candidate) -> str:
+    return "; ".join(
+        f"{one.edit.edit_type} {one.edit.section}: {(one.edit.content or one.edit.target)[:70]}"
+        for one in child.edits
+    )
+
+
+def _complaint(feedback: str) -> str:
+    return " ".join(feedback.split())[:120]

@@ -1,0 +1,84 @@
+"""The verdict: the winner against the prompt as it was, on tasks that neither proposed nor chose anything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hal9.belief import Evidence, sign_test
+from hal9.promptgram import Promptgram
+from hal9.tuning.attempts import Attempts
+from hal9.tuning.noise import Noise
+from hal9.tuning.tasks import TuningTask
+
+__all__ = ["HeldOut", "judge_held_out"]
+
+_RESAMPLES = 4000
+_DRAWS_UNDER_NOISE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A paired comparison on held-out tasks.
+
+    Attributes:
+        before, after: mean scores.
+        low, high: 95% interval of the gain (bootstrap over tasks).
+        won, lost: tasks that went better and worse.
+        p: exact two-sided sign test of that.
+    """
+
+    tasks: int
+    before: float
+    after: float
+    low: float
+    high: float
+    won: int
+    lost: int
+    p: float
+
+    @property
+    def gain(self) -> float:
+        """Mean gain a task."""
+        return self.after - self.before
+
+    @property
+    def certain(self) -> bool:
+        """Whether the winner is better beyond chance."""
+        return self.gain > 0 and self.low > 0
+
+    def told(self) -> str:
+        """In one sentence."""
+        return (
+            f"{self.before:.3f} → {self.after:.3f} on {self.tasks} held-out tasks "
+            f"({self.gain:+.3f}, 95% {self.low:+.3f} to {self.high:+.3f}; {self.won} better, {self.lost} worse)"
+        )
+
+
+async def judge_held_out(
+    attempts: Attempts,
+    before: Promptgram,
+    after: Promptgram,
+    tasks: Sequence[TuningTask],
+    *,
+    noise: Noise,
+    seed: int = 0,
+) -> HeldOut:
+    """Do the held-out tasks under both prompts, several times where scores vary.
+
+    Raises:
+        MindError, LimitError, WorkbenchError: what was answered so far is kept.
+    """
+    ours, theirs = Evidence(), Evidence()
+    names = [task.name for task in tasks]
+    for draw in range(_DRAWS_UNDER_NOISE if noise.noisy else 1):
+        for promptgram, evidence in ((after, ours), (before, theirs)):
+            made = await attempts.run(promptgram, tasks, draw)
+            evidence.add({one.task: one.score for one in made}, names)
+    differences = np.array([ours.mean(name) - theirs.mean(name) for name in names])
+    rng = np.random.default_rng(seed)
+    means = differences[rng.integers(0, len(names), size=(_RESAMPLES, len(names)))].mean(axis=1)
+    low, high = (float(value) for value in np.quantile(means, (0.025, 0.975)))
+    won, lost = int((differences > 1e-9).sum()), int((differences < -1e-9).sum())
+    p = sign_test(won, lost) if won + lost else 1.0
+    return HeldOut(len(names), theirs.average(names), ours.average(names), low, high, won, lost, p)

@@ -1,0 +1,117 @@
+"""Taking rules out again that add nothing.
+
+Where answers repeat exactly, the prompt is tried without one rule on the tasks that it gained, beginning with
+those that led to the rule; the first task lost keeps the rule. Under noise one loss says little, so the tasks
+that led to a rule are done with and without it several times, and it stays when it gains more than the noise.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hal9.errors.promptgram import EditError
+from hal9.promptgram import Edit, Promptgram
+from hal9.promptgram.items import plain
+from hal9.tuning.candidates import Candidate, Rule, added_rules, without_rules
+from hal9.tuning.noise import Noise
+from hal9.tuning.proposing import ProposedEdit
+
+__all__ = ["Pruner"]
+
+
+class _Search(Protocol):
+    noise: Noise
+    pool: list[Candidate]
+
+    @property
+    def names(self) -> list[str]: ...
+
+    def left(self, *, reserve: float = 0.0) -> int: ...
+
+    async def measure(self, candidate: Candidate, names: Sequence[str], *, again: bool = False) -> bool: ...
+
+    def _candidate(
+        self,
+        promptgram: Promptgram,
+        parent: Candidate | None = None,
+        edits: Sequence[ProposedEdit] = (),
+    ) -> Candidate: ...
+
+
+class Pruner:
+    """Prunes one search's winner within what is left of its budget."""
+
+    def __init__(self, search: _Search, base: Candidate) -> None:
+        self._search = search
+        self._base = base
+
+    async def prune(self, winner: Candidate) -> tuple[Candidate, list[Rule]]:
+        """The winner without the rules that add nothing, and those rules."""
+        rules = added_rules(winner.promptgram, self._base.promptgram)
+        if not rules:
+            return winner, []
+        if self._search.noise.noisy:
+            return await self._prune_noisy(winner, rules)
+        return await self._prune_exactly(winner, rules)
+
+    async def _prune_exactly(self, winner: Candidate, rules: list[Rule]) -> tuple[Candidate, list[Rule]]:
+        gained = [n for n in self._search.names if winner.estimate(n) > self._base.estimate(n) + 1e-9]
+        removed: list[Rule] = []
+        present = winner
+        for rule in reversed(rules):
+            trial = self._without(present, [rule])
+            if trial is None:
+                continue
+            lost = False
+            for name in sorted(gained, key=lambda name: name not in _cause_of(rule, winner)):
+                if not await self._search.measure(trial, [name]):
+                    return present, removed
+                if trial.evidence.mean(name) < winner.estimate(name) - 1e-9:
+                    lost = True
+                    break
+            if not lost:
+                present = trial
+                removed.append(rule)
+        return present, removed
+
+    async def _prune_noisy(self, winner: Candidate, rules: list[Rule]) -> tuple[Candidate, list[Rule]]:
+        """Remove a rule when its own tasks go as well without it, over as many draws as the budget allows."""
+        per_rule = self._search.left() // (2 * len(rules))
+        useless: list[Rule] = []
+        for rule in rules:
+            tasks = [name for name in _cause_of(rule, winner) if name in self._search.names]
+            trial = self._without(winner, [rule])
+            if trial is None or not tasks or per_rule < 3 * len(tasks):
+                continue
+            for _ in range(per_rule // len(tasks)):
+                await self._search.measure(trial, tasks, again=True)
+                await self._search.measure(winner, tasks, again=True)
+            paired = winner.against(trial, tasks)
+            if paired.gain <= 0.25 * self._search.noise.error_of_gain(winner.evidence, trial.evidence, tasks):
+                useless.append(rule)
+        if not useless:
+            return winner, []
+        pruned = self._without(winner, useless)
+        return (winner, []) if pruned is None else (pruned, useless)
+
+    def _without(self, present: Candidate, gone: Sequence[Rule]) -> Candidate | None:
+        try:
+            promptgram = without_rules(present.promptgram, gone)
+        except EditError:
+            return None
+        edits = [ProposedEdit(Edit(section, "delete", target=plain(item)), "") for section, item in gone]
+        return self._search._candidate(promptgram, present, edits)  # noqa: SLF001 - the search numbers its prompts
+
+
+def _cause_of(rule: Rule, winner: Candidate) -> tuple[str, ...]:
+    """The tasks whose failures led to a rule."""
+    one: Candidate | None = winner
+    while one is not None:
+        found = [
+            made.task
+            for made in one.edits
+            if made.edit.content and plain(made.edit.content) in plain(rule[1])
+        ]
+        if found:
+            return tuple(found)
+        one = one.parent
+    return ()

@@ -1,0 +1,197 @@
+"""The tasks a prompt is tuned on: read from YAML or JSONL, checked whole, split into three."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hal9.config import load_model
+from hal9.errors.config import ConfigInvalid, ConfigMissing, ConfigProblem
+from hal9.errors.tuning import TuningTaskInvalid, TuningTooFewTasks
+
+__all__ = ["FEWEST_TASKS", "Match", "TaskSplit", "TuningTask", "load_tasks", "split_tasks"]
+
+Match = Literal["text", "exact", "contains", "regex", "number", "json"]
+FEWEST_TASKS = 6
+_MOST_HELD_OUT = 60
+
+
+class TuningTask(BaseModel):
+    """One task and how an answer to it is judged: by what is expected, by a command, or by a judge.
+
+    Attributes:
+        input: what the neuron is asked.
+        id: names the task; made from its text when it is not given.
+        expected: the right answer; several are alternatives.
+        match: how an answer is compared with it. `text` ignores case, punctuation at the ends and everything
+            before the last line; `number` compares the last number; `json` the last JSON value.
+        check: a command that is run in a folder holding the answer as `answer.txt` (and its files); it passes
+            with exit code 0, and what it prints is what the proposer reads. A line `score: 0.7` counts in part.
+        judge: what a judging mind is asked about the answer.
+        files: files that lie beside the answer when the check runs, by name.
+        workspace: a folder that is copied for the check, and into which the files of the answer are written.
+        fields: anything known about the task that may decide which specialist takes it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Annotated[str, Field(min_length=1)]
+    id: str = ""
+    expected: str | list[str] | None = None
+    match: Match = "text"
+    check: str | None = None
+    judge: str | None = None
+    files: dict[str, str] = Field(default_factory=dict)
+    workspace: Path | None = None
+    fields: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The id, or one made from the text."""
+        return self.id or hashlib.sha256(self.input.encode()).hexdigest()[:10]
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The right answers."""
+        if self.expected is None:
+            return ()
+        return (self.expected,) if isinstance(self.expected, str) else tuple(self.expected)
+
+    @model_validator(mode="after")
+    def _judged_somehow(self) -> "TuningTask":
+        if self.expected is None and self.check is None and self.judge is None:
+            raise ValueError("needs `expected`, `check` or `judge`: nothing says whether an answer is right")
+        return self
+
+
+class _TaskFile(BaseModel):
+    """A YAML file of tasks; what stands beside `tasks` holds for all of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: Annotated[list["_TaskEntry"], Field(min_length=1)]
+    match: Match | None = None
+    check: str | None = None
+    judge: str | None = None
+    workspace: Path | None = None
+
+
+class _TaskEntry(BaseModel):
+    """A task as it stands in a file, before the file's own defaults are filled in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Annotated[str, Field(min_length=1)]
+    id: str = ""
+    expected: str | int | float | bool | list[str] | None = None
+    match: Match | None = None
+    check: str | None = None
+    judge: str | None = None
+    files: dict[str, str] = Field(default_factory=dict)
+    workspace: Path | None = None
+    fields: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSplit:
+    """`train` is what proposals are made from, `selection` chooses among them, `held_out` judges the winner."""
+
+    train: tuple[TuningTask, ...]
+    selection: tuple[TuningTask, ...]
+    held_out: tuple[TuningTask, ...]
+
+
+def load_tasks(path: Path) -> tuple[TuningTask, ...]:
+    """Read a file of tasks: `.jsonl` has one task a line, anything else is YAML with the key `tasks`.
+
+    Raises:
+        ConfigMissing, ConfigInvalid: the file cannot be read; names each line and the nearest key.
+        TuningTaskInvalid: nothing says how a task is judged, or two share an id.
+    """
+    if path.suffix == ".jsonl":
+        given = _TaskFile(tasks=_jsonl(path))
+    else:
+        given = load_model(path, _TaskFile)
+    found: list[TuningTask] = []
+    for number, entry in enumerate(given.tasks, start=1):
+        values = entry.model_dump()
+        for key in ("match", "check", "judge", "workspace"):
+            if values[key] is None:
+                values[key] = getattr(given, key)
+        if values["match"] is None:
+            del values["match"]
+        if values["expected"] is not None and not isinstance(values["expected"], list):
+            values["expected"] = str(values["expected"])
+        if values["workspace"] is not None:
+            values["workspace"] = (path.parent / Path(values["workspace"]).expanduser()).resolve()
+        try:
+            found.append(TuningTask.model_validate(values))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise TuningTaskInvalid(path=str(path), task=str(entry.id or number), problem=problem) from error
+    return checked(found, source=str(path))
+
+
+def checked(tasks: Sequence[TuningTask], *, source: str = "tasks") -> tuple[TuningTask, ...]:
+    """The tasks, when each has a name of its own and its workspace exists.
+
+    Raises:
+        TuningTaskInvalid: two share a name, or a workspace is missing.
+    """
+    seen: dict[str, int] = {}
+    for number, task in enumerate(tasks, start=1):
+        if task.name in seen:
+            problem = f"is named like task {seen[task.name]}; give each an `id` of its own"
+            raise TuningTaskInvalid(path=source, task=task.name, problem=problem)
+        seen[task.name] = number
+        if task.workspace is not None and not task.workspace.is_dir():
+            raise TuningTaskInvalid(
+                path=source, task=task.name, problem=f"there is no workspace {str(task.workspace)!r}"
+            )
+    return tuple(tasks)
+
+
+def split_tasks(tasks: Sequence[TuningTask], *, seed: int = 0) -> TaskSplit:
+    """Split by chance alone: about a third is held out, the rest is parted 3 to 2 into train and selection.
+
+    Raises:
+        TuningTooFewTasks: fewer than six.
+    """
+    if len(tasks) < FEWEST_TASKS:
+        raise TuningTooFewTasks(found=len(tasks), needed=FEWEST_TASKS)
+    order = [tasks[i] for i in np.random.default_rng(seed).permutation(len(tasks))]
+    held_out = min(_MOST_HELD_OUT, max(2, round(len(order) / 3)))
+    pool = order[held_out:]
+    train = max(2, round(len(pool) * 0.6))
+    return TaskSplit(tuple(pool[:train]), tuple(pool[train:]), tuple(order[:held_out]))
+
+
+def _jsonl(path: Path) -> list[_TaskEntry]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigMissing(path=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text=str(error)),)) from error
+    found, problems = [], []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(_TaskEntry.model_validate(json.loads(line)))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            problems.append(ConfigProblem(path=str(path), line=number, text=f"{key}: {first['msg']}"))
+        except ValueError as error:
+            problems.append(ConfigProblem(path=str(path), line=number, text=f"no JSON: {error}"))
+    if not found and not problems:
+        problems.append(ConfigProblem(path=str(path), line=1, text="holds no task"))
+    if problems:
+        raise ConfigInvalid(problems=tuple(problems))
+    return found
