@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "approvals": ("hal9.cli.learning.learning", "approvals", "Show the changes that wait for a person."),
     "approve": ("hal9.cli.learning.learning", "approve", "Approve a change."),
     "deny": ("hal9.cli.learning.learning", "deny", "Refuse a change."),
+    "tune": ("hal9.cli.learning.tune", "tune", "Make a neuron's prompt better on your own tasks."),
     "learning": ("hal9.cli.learning.learning", "learning", "See, stop and steer learning."),
     "setup": ("hal9.cli.learning.memory", "setup", "Fetch what learning works better with."),
     "neuron": ("hal9.cli.cluster.neuron", "neuron", "Run one neuron as a process of its own."),

@@ -91,7 +91,8 @@ class MindAnswerer:
 def _schema(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
     connection.execute(
-        "CREATE TABLE kept (key TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL, at REAL NOT NULL) STRICT"
+        "CREATE TABLE kept (key TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL,"
+        " at REAL NOT NULL) STRICT"
     )
 
 

@@ -45,6 +45,7 @@ class TuneSettings:
         batch: failures shown to the proposer at once.
         guards: tasks that passed, measured beside, so that harm is seen.
         prune_share: part of the budget kept for removing rules that add nothing.
+        concurrency: task calls at once.
         seed: fixes every random choice.
     """
 
@@ -52,6 +53,7 @@ class TuneSettings:
     batch: int = 4
     guards: int = 4
     prune_share: float = 0.2
+    concurrency: int = 4
     seed: int = 0
 
 
@@ -192,7 +194,7 @@ class Search:
         return True
 
     async def _probe_noise(self, base: Candidate) -> None:
-        """Do a few tasks once more: whether the same prompt scores the same tells how much a gain is worth."""
+        """Do a few tasks once more: how far the same prompt scores apart says what a gain is worth."""
         order = sorted(self.names, key=base.estimate)
         probes = order[: _PROBES // 2] + order[-_PROBES // 2 :]
         if await self.measure(base, probes, again=True):
@@ -229,10 +231,7 @@ class Search:
         if not await self.measure(child, batch):
             return False
         child = self._without_idle_edits(child, parent, batch)
-        if child is None or not await self._race(child, parent, batch):
-            return False
-        self.pool.append(child)
-        return True
+        return child is not None and await self._race(child, parent, batch)
 
     def _edited(self, parent: Candidate, edits: Sequence[ProposedEdit]) -> Candidate | None:
         promptgram, applied = parent.promptgram, []
@@ -344,6 +343,7 @@ class Search:
         trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + error**2)
         child.lead = parent.lead + trust * paired.gain + (1 - trust) * _PRIOR_GAIN
         self._note(child, paired.gain, kept=True)
+        self.pool.append(child)
         self._tell("kept", f"{_describe(child)} ({paired.gain:+.3f} a task on {len(paired.differences)})")
         return True
 
@@ -356,7 +356,7 @@ class Search:
         self.tried += [TriedEdit(one.edit, gain, kept) for one in child.edits]
 
     async def _merge(self) -> bool:
-        """Join the best prompt with one that is better somewhere and shares an ancestor with it, once each."""
+        """Join the best prompt with one that is better somewhere, once each."""
         best = self._best()
         for other in self.pool:
             pair = (min(best.number, other.number), max(best.number, other.number))
@@ -389,7 +389,6 @@ class Search:
             if not (await self.measure(best, shown) and await self.measure(child, shown)):
                 return False
             if await self._race(child, best, shown):
-                self.pool.append(child)
                 self._tell("merged", f"prompts {best.number} and {other.number}")
             return True
         return False

@@ -51,7 +51,8 @@ class HeldOut:
         """In one sentence."""
         return (
             f"{self.before:.3f} → {self.after:.3f} on {self.tasks} held-out tasks "
-            f"({self.gain:+.3f}, 95% {self.low:+.3f} to {self.high:+.3f}; {self.won} better, {self.lost} worse)"
+            f"({self.gain:+.3f}, 95% {self.low:+.3f} to {self.high:+.3f}; "
+            f"{self.won} better, {self.lost} worse)"
         )
 
 

@@ -1,4 +1,4 @@
-"""A tuned prompt in the home's ledger: in force when the held-out tasks say so, otherwise only written down."""
+"""A tuned prompt in the home's ledger: in force when held-out tasks say so, else only written down."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, diff, token_distance
 from hal9.settings import Settings
 from hal9.tuning.candidates import added_rules
-from hal9.tuning.engine import SearchResult
 from hal9.tuning.judging import HeldOut
+from hal9.tuning.session import TuneResult
 
 __all__ = ["Promotion", "promote"]
 
@@ -28,10 +28,8 @@ def promote(
     store: MemoryStore,
     files: Mapping[str, Promptgram],
     neuron: str,
-    result: SearchResult,
-    held_out: HeldOut,
+    result: TuneResult,
     *,
-    run: str,
     actor: str,
     settings: Settings,
     wanted: bool = True,
@@ -42,12 +40,12 @@ def promote(
         store: the home's memory file.
         files: the home's neurons by name.
         neuron: whose prompt was tuned.
-        result: of the search; held_out: the verdict.
-        run: name of the run; actor: the mind that proposed.
+        result: of the run.
+        actor: the mind that proposed.
         settings: of the home.
         wanted: False only writes it down.
     """
-    base, winner = result.base.promptgram, result.winner.promptgram
+    base, winner, held_out = result.before, result.after, result.held_out
     if winner.render() == base.render():
         return Promotion("", applied=False, told="Nothing better was found; the prompt stays as it is.")
     prompts, ledger, switches = PromptStore(store, files), Ledger(store), Switches(store)
@@ -61,7 +59,7 @@ def promote(
     )
     refused = _refusal(held_out, switches, neuron, wanted=wanted)
     with store.writing():
-        cause = f"tune/{run}/{winner.content_hash}"
+        cause = f"tune/{result.folder.name}/{winner.content_hash}"
         known = [one for one in ledger.rows(kinds=("prompt",), target=neuron) if one.cause == cause]
         if known:
             applied = ledger.get(known[-1].id).state == "applied"
@@ -76,23 +74,26 @@ def promote(
             (base, winner),
             cause=cause,
             actor=actor,
-            evidence={
-                "key": rules[0][0] if rules else "Policy",
-                "what": {
-                    "content": "; ".join(item.lstrip("-* ") for _, item in rules) or diff(base, winner)[:400]
+            details={
+                "evidence": {
+                    "key": rules[0][0] if rules else "Policy",
+                    "what": {
+                        "content": "; ".join(item.lstrip("-* ") for _, item in rules)
+                        or diff(base, winner)[:400]
+                    },
+                    "after_hash": winner.content_hash,
+                    "critique": held_out.told(),
+                    "error_type": "low_quality",
                 },
-                "after_hash": winner.content_hash,
-                "critique": f"tuned on {held_out.tasks} held-out tasks' measure",
-                "error_type": "low_quality",
-            },
-            figures={
-                "share": round(token_distance(base, winner), 4),
-                "paired": {
-                    "gain": held_out.gain,
-                    "low": held_out.low,
-                    "high": held_out.high,
-                    "won": held_out.won,
-                    "lost": held_out.lost,
+                "figures": {
+                    "share": round(token_distance(base, winner), 4),
+                    "paired": {
+                        "gain": held_out.gain,
+                        "low": held_out.low,
+                        "high": held_out.high,
+                        "won": held_out.won,
+                        "lost": held_out.lost,
+                    },
                 },
             },
             refused=refused,

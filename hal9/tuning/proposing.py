@@ -31,8 +31,12 @@ _SHOWN_FEEDBACK = 900
 _SHOWN_EARLIER = 10
 _MOST_EDITS = 6
 _CONTRACT = (
-    "You are shown a prompt's changeable sections, tasks that went wrong under it with the answer given and what "
-    "the check said, and what earlier edits were worth. You answer with edits of single items."
+    "You are shown a prompt's changeable sections, tasks that went wrong under it with the answer given and "
+    "what the check said, and what earlier edits were worth. You answer with edits of single items."
+)
+_ASKED = (
+    "One edit for each different cause. A rule must help on tasks that are not shown: name what to do, "
+    "never the wording of one task. Say nothing that an item says already."
 )
 
 
@@ -139,8 +143,7 @@ def proposal_prompt(context: ProposalContext) -> str:
         lines += ["", "# Your last answer could not be used", _cut(context.refused, 400)]
     lines += [
         "",
-        "Propose one edit for each different cause. A rule must help on tasks that are not shown: name what to do, "
-        "never the wording of one task. Say nothing that an item says already.",
+        _ASKED,
     ]
     return "\n".join(lines)
 
@@ -154,7 +157,8 @@ def _cut(text: str, limit: int) -> str:
 
 def _told(one: TriedEdit) -> str:
     what = one.edit.content or one.edit.target
-    return f"- {one.edit.edit_type} {one.edit.section}: {what[:160]} -> {one.gain:+.3f} ({'kept' if one.kept else 'dropped'})"
+    became = "kept" if one.kept else "dropped"
+    return f"- {one.edit.edit_type} {one.edit.section}: {what[:160]} -> {one.gain:+.3f} ({became})"
 
 
 @dataclass(slots=True)

@@ -32,8 +32,8 @@ _JUDGE_SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 _JUDGE = (
-    "You judge an answer by one criterion. Say what is right or wrong first, then give a score from 0 (fails the "
-    "criterion) to 1 (meets it fully). Judge nothing but the criterion."
+    "You judge an answer by one criterion. Say what is right or wrong first, then give a score from 0 (fails "
+    "the criterion) to 1 (meets it fully). Judge nothing but the criterion."
 )
 
 
@@ -183,7 +183,9 @@ def _lay_out(root: Path, task: TuningTask, answer: str) -> None:
     if task.workspace is not None:
         shutil.copytree(task.workspace, root, symlinks=True, dirs_exist_ok=True)
         try:
-            written = {file.path: file.content for file in parse_implementation(answer, targets=()).files}
+            written = {
+                file.path: file.content for file in parse_implementation(answer, targets=task.targets).files
+            }
         except ReplyUnusable:
             written = {}
     else:

@@ -5,11 +5,10 @@ import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hal9.errors.tuning import TuningRunDiffers
-from hal9.limits import BudgetStore, Limit
 from hal9.minds.protocol import Message, Mind, Usage
 from hal9.neurons.prompting import compose_implementation
 from hal9.promptgram import Promptgram
@@ -23,7 +22,15 @@ from hal9.tuning.report import write_report
 from hal9.tuning.scoring import AnswerScorer, Scored, Scorer
 from hal9.tuning.tasks import TuningTask, checked, split_tasks
 
-__all__ = ["FunctionAnswerer", "FunctionScorer", "TuneResult", "compose_task", "run_tuning", "tune"]
+__all__ = [
+    "FunctionAnswerer",
+    "FunctionScorer",
+    "TuneResult",
+    "TuningRoles",
+    "compose_task",
+    "run_tuning",
+    "tune",
+]
 
 AnswerFunction = Callable[[str, TuningTask], str | Awaitable[str]]
 ScoreFunction = Callable[
@@ -80,34 +87,51 @@ class FunctionScorer:
 
 def compose_task(promptgram: Promptgram, task: TuningTask) -> tuple[Message, ...]:
     """What the neuron reads: exactly what an implementing neuron with this prompt would."""
-    return compose_implementation(promptgram, TaskPayload(objective=task.input), output="fenced")
+    return compose_implementation(
+        promptgram,
+        TaskPayload(objective=task.input, check=task.check, targets=list(task.targets)),
+        output="fenced",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningRoles:
+    """Who does what in a run.
+
+    Attributes:
+        answerer: does tasks.
+        scorer: judges answers.
+        reflect: the mind that reads failures and proposes edits.
+        task_id: what reflection is charged to.
+    """
+
+    answerer: Answerer
+    scorer: Scorer
+    reflect: Mind
+    task_id: str = "tune"
 
 
 async def run_tuning(
     promptgram: Promptgram,
     tasks: Sequence[TuningTask],
-    *,
-    answerer: Answerer,
-    scorer: Scorer,
-    reflect: Mind,
+    roles: TuningRoles,
     folder: Path,
+    *,
     settings: TuneSettings | None = None,
     listener: Listener | None = None,
-    concurrency: int = 4,
 ) -> TuneResult:
     """Run, or go on with, one tuning run; what was asked before is read from the folder, not asked again.
 
     Args:
         promptgram: where it begins.
         tasks: at least six.
-        answerer: does tasks; scorer: judges answers; reflect: proposes edits.
+        roles: who does tasks, judges answers and proposes edits.
         folder: the run's own; made when it is not there.
         settings: budget and seed.
         listener: told of every step.
-        concurrency: task calls at once.
 
     Raises:
-        TuningTooFewTasks, TuningBudgetTooSmall, TuningTaskInvalid, TuningRunDiffers: before anything is asked.
+        TuningError: too few tasks, too small a budget, another run; before anything is asked.
         MindError, WorkbenchError: what was bought so far is kept; run again to go on.
     """
     settings = settings or TuneSettings()
@@ -115,12 +139,12 @@ async def run_tuning(
     facts = {
         "prompt": promptgram.content_hash,
         "tasks": hashlib.sha256(repr([task.model_dump(mode="json") for task in tasks]).encode()).hexdigest(),
-        "settings": asdict(settings),
-        "reflecting mind": reflect.name,
+        "settings": {**asdict(settings), "concurrency": 0},
+        "reflecting mind": roles.reflect.name,
     }
     with _only_writer(folder), RunStore(folder / "run.sqlite", facts) as store:
-        attempts = Attempts(answerer, scorer, store, concurrency=concurrency)
-        proposer = MindProposer(reflect, store, seed=settings.seed)
+        attempts = Attempts(roles.answerer, roles.scorer, store, concurrency=settings.concurrency)
+        proposer = MindProposer(roles.reflect, store, task_id=roles.task_id, seed=settings.seed)
         search = Search(attempts, proposer, settings, listener)
         found = await search.run(promptgram, split)
         held_out = await judge_held_out(
@@ -151,59 +175,50 @@ async def tune(
     prompt: Promptgram | str | Path,
     tasks: Sequence[TuningTask],
     *,
+    mind: Mind | str | AnswerFunction,
     reflect: Mind | str,
-    mind: Mind | str | None = None,
-    answer: AnswerFunction | None = None,
     score: ScoreFunction | None = None,
     budget: int = 200,
     seed: int = 0,
     folder: Path | str = "tuning",
-    listener: Listener | None = None,
 ) -> TuneResult:
-    """Tune a prompt from Python: `await tune("You answer questions.", tasks, mind="local", reflect="local")`.
+    """Tune a prompt from Python, in one call.
 
     Args:
         prompt: a promptgram, the path of one, or plain text, which becomes the Role.
         tasks: what it should be good at.
+        mind: who does tasks: a mind, its spec, or a function of (rendered prompt, task).
         reflect: the mind that proposes edits, or its spec.
-        mind: the mind that does tasks, or its spec; or give `answer`, a function of (prompt, task).
         score: a function of (task, answer); without it tasks say how they are judged.
         budget: task calls of the search.
         seed: fixes every random choice.
-        folder: where the record and the report go.
-        listener: told of every step.
+        folder: where the record and the report go; the same folder goes on with the same run.
 
     Raises:
-        ValueError: neither or both of `mind` and `answer` are given.
         TuningError, MindError, PromptgramError: see `run_tuning`.
     """
     from contextlib import AsyncExitStack  # noqa: PLC0415
 
     from hal9.minds import open_mind  # noqa: PLC0415 - brings HTTP clients
 
-    if (mind is None) == (answer is None):
-        raise ValueError("give either `mind`, who does the tasks, or `answer`, a function that does them")
-    base = _promptgram(prompt)
     async with AsyncExitStack() as stack:
-        reflecting = open_mind(reflect) if isinstance(reflect, str) else reflect
-        reflecting = await stack.enter_async_context(reflecting)
+        reflecting = await stack.enter_async_context(
+            open_mind(reflect) if isinstance(reflect, str) else reflect
+        )
         answerer: Answerer
-        if answer is not None:
-            answerer = FunctionAnswerer(answer)
+        if isinstance(mind, str):
+            answerer = MindAnswerer(await stack.enter_async_context(open_mind(mind)), compose_task, seed=seed)
+        elif callable(mind):
+            answerer = FunctionAnswerer(mind)
         else:
-            doing = open_mind(mind) if isinstance(mind, str) else mind
-            assert doing is not None  # noqa: S101 - checked above
-            answerer = MindAnswerer(await stack.enter_async_context(doing), compose_task, seed=seed)
+            answerer = MindAnswerer(await stack.enter_async_context(mind), compose_task, seed=seed)
         scorer: Scorer = FunctionScorer(score) if score else AnswerScorer(WorkbenchSettings(), reflecting)
         return await run_tuning(
-            base,
+            _promptgram(prompt),
             tasks,
-            answerer=answerer,
-            scorer=scorer,
-            reflect=reflecting,
-            folder=Path(folder),
+            TuningRoles(answerer=answerer, scorer=scorer, reflect=reflecting),
+            Path(folder),
             settings=TuneSettings(budget=budget, seed=seed),
-            listener=listener,
         )
 
 
@@ -225,22 +240,3 @@ def _only_writer(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise TuningRunDiffers(run=folder.name, what="process, which is still running") from None
         yield
-
-
-@dataclass(frozen=True, slots=True)
-class RunLimits:
-    """Limits of a whole run beside its task calls; None is none."""
-
-    tokens: float | None = None
-    usd: float | None = None
-    seconds: float | None = None
-    given: tuple[str, ...] = field(default=("tokens", "usd", "seconds"))
-
-    def book(self, path: Path) -> BudgetStore:
-        """The run's own accounts."""
-        limits = [
-            Limit(kind=kind, scope="task", value=value)  # type: ignore[arg-type] # names are the kinds
-            for kind in self.given
-            if (value := getattr(self, kind)) is not None
-        ]
-        return BudgetStore(path, limits)

@@ -31,10 +31,11 @@ class TuningTask(BaseModel):
         match: how an answer is compared with it. `text` ignores case, punctuation at the ends and everything
             before the last line; `number` compares the last number; `json` the last JSON value.
         check: a command that is run in a folder holding the answer as `answer.txt` (and its files); it passes
-            with exit code 0, and what it prints is what the proposer reads. A line `score: 0.7` counts in part.
+            with exit code 0, and the proposer reads what it prints. A line `score: 0.7` counts in part.
         judge: what a judging mind is asked about the answer.
         files: files that lie beside the answer when the check runs, by name.
         workspace: a folder that is copied for the check, and into which the files of the answer are written.
+        targets: files that the answer is to write, where there is a workspace.
         fields: anything known about the task that may decide which specialist takes it.
     """
 
@@ -48,6 +49,7 @@ class TuningTask(BaseModel):
     judge: str | None = None
     files: dict[str, str] = Field(default_factory=dict)
     workspace: Path | None = None
+    targets: tuple[str, ...] = ()
     fields: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -94,12 +96,13 @@ class _TaskEntry(BaseModel):
     judge: str | None = None
     files: dict[str, str] = Field(default_factory=dict)
     workspace: Path | None = None
+    targets: tuple[str, ...] = ()
     fields: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSplit:
-    """`train` is what proposals are made from, `selection` chooses among them, `held_out` judges the winner."""
+    """What proposals are made from, what chooses among them, and what judges the winner."""
 
     train: tuple[TuningTask, ...]
     selection: tuple[TuningTask, ...]
@@ -113,10 +116,7 @@ def load_tasks(path: Path) -> tuple[TuningTask, ...]:
         ConfigMissing, ConfigInvalid: the file cannot be read; names each line and the nearest key.
         TuningTaskInvalid: nothing says how a task is judged, or two share an id.
     """
-    if path.suffix == ".jsonl":
-        given = _TaskFile(tasks=_jsonl(path))
-    else:
-        given = load_model(path, _TaskFile)
+    given = _TaskFile(tasks=_jsonl(path)) if path.suffix == ".jsonl" else load_model(path, _TaskFile)
     found: list[TuningTask] = []
     for number, entry in enumerate(given.tasks, start=1):
         values = entry.model_dump()

@@ -1,7 +1,7 @@
 """A change that was measured elsewhere, written into the ledger with what came of it.
 
-Tuning runs and the ranker's trainer measure a candidate themselves, in pairs on tasks that chose nothing. What
-they found goes through here: a row with before, after and figures, then `applied` or `rejected`.
+Tuning runs and the ranker's trainer measure a candidate themselves, in pairs on tasks that chose nothing.
+What they found goes through here: a row with before, after and figures, then `applied` or `rejected`.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,7 @@ def record_measured(
     *,
     cause: str,
     actor: str,
-    evidence: Mapping[str, Any],
-    figures: Mapping[str, Any],
+    details: Mapping[str, Mapping[str, Any]],
     refused: str,
 ) -> Change:
     """Write a change and bring it into force, or say why not. Nests inside `store.writing()`.
@@ -35,7 +34,7 @@ def record_measured(
         change: before and after.
         cause: names it, so that it is written once.
         actor: who proposed it.
-        evidence: what speaks for it; figures: what was measured.
+        details: `evidence`, what speaks for it, and `figures`, what was measured.
         refused: why it does not come into force; empty when it does.
     """
     kind, target = of
@@ -47,7 +46,7 @@ def record_measured(
         cause=cause,
         actor=actor,
         state="candidate",
-        details={"evidence": evidence, "figures": figures},
+        details=details,
     )
     if refused:
         ledger.move(made.id, "rejected", actor="gate", cause=refused)

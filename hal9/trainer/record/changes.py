@@ -289,8 +289,7 @@ class RunLedger:
             change,
             cause=cause,
             actor=actor,
-            evidence=evidence,
-            figures=figures,
+            details={"evidence": evidence, "figures": figures},
             refused=refused,
         )
         if refused:

@@ -1,0 +1,126 @@
+"""The search on a toy world whose right rules are known."""
+
+from pathlib import Path
+
+import pytest
+
+from hal9.belief import Evidence
+from hal9.errors.minds import MindUnreachable
+from hal9.errors.tuning import TuningBudgetTooSmall, TuningRunDiffers
+from hal9.promptgram import Edit
+from hal9.tuning import TuneResult, TuneSettings, TuningRoles, run_tuning
+from hal9.tuning.attempts import Answer
+from hal9.tuning.candidates import Candidate, pareto_weights
+from hal9.tuning.tasks import TuningTask
+from tests.tuning.toy import BASE, ToyAnswerer, ToyScorer, fluff_in, reflecting_mind, rule, solved, toy_tasks
+
+
+async def tuned(
+    folder: Path,
+    *,
+    budget: int = 200,
+    seed: int = 0,
+    fluff: float = 0.0,
+    noise: float = 0.0,
+    answerer: ToyAnswerer | None = None,
+    tasks: list[TuningTask] | None = None,
+) -> TuneResult:
+    return await run_tuning(
+        BASE,
+        tasks or toy_tasks(60, seed=seed),
+        TuningRoles(
+            answerer=answerer or ToyAnswerer(),
+            scorer=ToyScorer(noise, seed),
+            reflect=reflecting_mind(fluff=fluff, seed=seed),
+        ),
+        folder,
+        settings=TuneSettings(budget=budget, seed=seed),
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+async def test_all_rules_are_found_within_a_hundred_calls(tmp_path: Path, seed: int) -> None:
+    found = await tuned(tmp_path / "run", budget=100, seed=seed)
+    assert found.held_out.after == 1.0
+    assert found.search.steps[-1].calls <= 100
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+async def test_rules_that_add_nothing_do_not_stay(tmp_path: Path, seed: int) -> None:
+    found = await tuned(tmp_path / "run", fluff=0.3, seed=seed)
+    assert found.held_out.after == 1.0
+    assert fluff_in(found.after) == 0
+
+
+async def test_under_noise_it_gains_and_says_that_answers_vary(tmp_path: Path) -> None:
+    found = await tuned(tmp_path / "run", noise=0.2, budget=400)
+    assert found.search.noise.noisy
+    assert solved(found.after, toy_tasks(60)) > solved(BASE, toy_tasks(60)) + 0.3
+
+
+async def test_a_base_that_is_right_already_stays(tmp_path: Path) -> None:
+    tasks = [TuningTask(input=f"q{n}", expected=[]) for n in range(12)]
+    found = await tuned(tmp_path / "run", tasks=tasks)
+    assert found.after is BASE and found.search.reason == "everything passes" and found.proposals == 0
+
+
+async def test_going_on_asks_nothing_twice(tmp_path: Path) -> None:
+    class Dies(ToyAnswerer):
+        async def answer(self, promptgram, task, *, draw):  # type: ignore[no-untyped-def]
+            if self.calls >= 50:
+                raise MindUnreachable(mind="toy", detail="gone")
+            return await super().answer(promptgram, task, draw=draw)
+
+    first = Dies()
+    with pytest.raises(BaseExceptionGroup):
+        await tuned(tmp_path / "run", answerer=first)
+    second = ToyAnswerer()
+    found = await tuned(tmp_path / "run", answerer=second)
+    assert not set(first.asked) & set(second.asked)
+    alone = await tuned(tmp_path / "alone")
+    assert found.after == alone.after and found.task_calls == alone.task_calls
+
+
+async def test_a_run_goes_on_only_with_what_it_began_with(tmp_path: Path) -> None:
+    await tuned(tmp_path / "run", budget=100)
+    with pytest.raises(TuningRunDiffers, match="settings"):
+        await tuned(tmp_path / "run", budget=101)
+
+
+async def test_a_budget_that_measures_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TuningBudgetTooSmall, match="--budget"):
+        await tuned(tmp_path / "run", budget=5)
+
+
+async def test_the_report_shows_the_rules_and_the_curve(tmp_path: Path) -> None:
+    found = await tuned(tmp_path / "run")
+    text = (tmp_path / "run" / "report.md").read_text()
+    assert "held-out tasks" in text and "+- Always name" in text and "curve.svg" in text
+    assert (tmp_path / "run" / "winner.md").read_text() == found.after.dump()
+    assert (tmp_path / "run" / "curve.svg").read_text().startswith("<svg")
+
+
+def test_pareto_weights_share_ties_and_leave_out_the_dominated() -> None:
+    def candidate(number: int, *scores: float) -> Candidate:
+        evidence = Evidence()
+        evidence.add({str(i): score for i, score in enumerate(scores)}, [str(i) for i in range(len(scores))])
+        return Candidate(number, BASE, evidence=evidence)
+
+    pool = [candidate(0, 1, 0, 0.5), candidate(1, 0, 1, 0.5), candidate(2, 0, 0, 0.25)]
+    assert pareto_weights(pool, ["0", "1", "2"]) == [1.5, 1.5, 0.0]
+
+
+def test_what_is_not_measured_is_taken_to_be_as_under_the_parent() -> None:
+    evidence = Evidence()
+    evidence.add({"a": 0.25}, ["a"])
+    base = Candidate(0, BASE, evidence=evidence)
+    child = Candidate(1, BASE.apply(Edit("Policy", "append", content=rule("amber"))), base)
+    assert child.estimate("a") == 0.25 and not child.measured("a")
+
+
+async def test_answers_are_kept_by_what_the_model_reads(tmp_path: Path) -> None:
+    """The version in the front matter counts up with every edit; the model never sees it."""
+    answerer = ToyAnswerer()
+    await tuned(tmp_path / "run", answerer=answerer)
+    assert len(answerer.asked) == len(set(answerer.asked))
+    assert isinstance(await answerer.answer(BASE, toy_tasks(1)[0], draw=0), Answer)
