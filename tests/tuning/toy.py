@@ -4,7 +4,6 @@ Task `k` needs some of the hidden rules. The task model's answer names the rules
 check says which one it misses. The reflecting mind reads that, and now and then writes a rule that is fluff.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,7 +115,7 @@ def reflecting_mind(*, fluff: float = 0.0, seed: int = 0) -> ScriptedMind:
                 "content": f"Consider point {int(rng.integers(10_000))} with care.",
             }
         ]
-        return json.loads(json.dumps({"diagnosis": "d", "edits": edits[:6]}))
+        return {"diagnosis": "d", "edits": edits[:6]}
 
     return ScriptedMind(reply, name="scripted:toy")
 
