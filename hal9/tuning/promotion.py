@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hal9.learning import Adjuster, Gate, Ledger, PromptStore, Switches
 from hal9.learning.gate.measured import record_measured
@@ -66,7 +67,6 @@ def promote(
             return Promotion(known[-1].id, applied, f"The change stands in the ledger as {known[-1].id}.")
         if not refused and prompts.in_force(neuron).content_hash != base.content_hash:
             refused = "the neuron's prompt was changed by something else while the run went on"
-        rules = added_rules(winner, base)
         made = record_measured(
             ledger,
             gate,
@@ -74,28 +74,7 @@ def promote(
             (base, winner),
             cause=cause,
             actor=actor,
-            details={
-                "evidence": {
-                    "key": rules[0][0] if rules else "Policy",
-                    "what": {
-                        "content": "; ".join(item.lstrip("-* ") for _, item in rules)
-                        or diff(base, winner)[:400]
-                    },
-                    "after_hash": winner.content_hash,
-                    "critique": held_out.told(),
-                    "error_type": "low_quality",
-                },
-                "figures": {
-                    "share": round(token_distance(base, winner), 4),
-                    "paired": {
-                        "gain": held_out.gain,
-                        "low": held_out.low,
-                        "high": held_out.high,
-                        "won": held_out.won,
-                        "lost": held_out.lost,
-                    },
-                },
-            },
+            details=_details(result),
             refused=refused,
         )
     if refused:
@@ -104,6 +83,24 @@ def promote(
         )
     undo = f"`hal9 rollback {made.id}` takes it back"
     return Promotion(made.id, applied=True, told=f"Promoted as change {made.id}; {undo}.")
+
+
+def _details(result: TuneResult) -> dict[str, dict[str, Any]]:
+    """What the ledger's row says of the change."""
+    base, winner, held_out = result.before, result.after, result.held_out
+    rules = added_rules(winner, base)
+    told = "; ".join(item.lstrip("-* ") for _, item in rules) or diff(base, winner)[:400]
+    paired = {key: getattr(held_out, key) for key in ("gain", "low", "high", "won", "lost")}
+    return {
+        "evidence": {
+            "key": rules[0][0] if rules else "Policy",
+            "what": {"content": told},
+            "after_hash": winner.content_hash,
+            "critique": held_out.told(),
+            "error_type": "low_quality",
+        },
+        "figures": {"share": round(token_distance(base, winner), 4), "paired": paired},
+    }
 
 
 def _refusal(held_out: HeldOut, switches: Switches, neuron: str, *, wanted: bool) -> str:

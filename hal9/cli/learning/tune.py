@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hal9.cluster import Home
     from hal9.neurons import NeuronDefinition
     from hal9.promptgram import Promptgram
-    from hal9.tuning import SearchStep, TuneResult, TuningTask
+    from hal9.tuning import Promotion, SearchStep, TuneResult, TuningRoles, TuningTask
 
 __all__ = ["tune"]
 
@@ -101,55 +101,25 @@ async def _tune(
     neuron: str,
     path: Path | None,
     options: dict[str, Any],
-) -> tuple[Any, Any, str]:
-    from hal9.cluster.thinking import MindPool, budget_limits
+) -> "tuple[TuneResult, Promotion, str]":
     from hal9.learning import PromptStore
-    from hal9.limits import BudgetStore, Limit
-    from hal9.tuning import (
-        AnswerScorer,
-        MindAnswerer,
-        TuneSettings,
-        TuningRoles,
-        compose_task,
-        load_tasks,
-        promote,
-        run_tuning,
-    )
+    from hal9.tuning import TuneSettings, load_tasks, promote, run_tuning
     from hal9.tuning.remembered import remembered_tasks
 
-    settings, definition = home.settings(), definitions[neuron]
+    settings = home.settings()
     files = {name: one.promptgram for name, one in definitions.items()}
     with open_store(ctx) as store:
         given = load_tasks(path) if path is not None else remembered_tasks(store)
-        prompts = PromptStore(store, files)
-        name = options["run_name"] or _run_name(prompts.current(neuron), given, options)
-        limits = [one for one in budget_limits(settings) if one.scope != "task"]
+        base = PromptStore(store, files).current(neuron)
+        name = options["run_name"] or _run_name(base, given, options)
         async with AsyncExitStack() as stack:
-            book = stack.enter_context(BudgetStore(home.budgets, limits))
-            own = [
-                Limit(kind=kind, scope="task", value=float(options[f"limit_{kind}"]))
-                for kind in ("tokens", "usd")
-                if options[f"limit_{kind}"] is not None
-            ]
-            book.limit_task(f"tune-{name}", own)
-            pool = await stack.enter_async_context(MindPool(lambda: settings, book))
-            doing = await pool.mind(options["spec"] or definition.meta.model)
-            reflecting = await pool.mind(options["reflect_spec"] or options["spec"] or "default")
-            _tell_before(given, options, name, doing.name, reflecting.name)
-            answerer = MindAnswerer(
-                doing,
-                compose_task,
-                temperature=definition.meta.temperature,
-                max_tokens=definition.meta.max_tokens,
-                timeout_seconds=definition.meta.timeout,
-                task_id=f"tune-{name}",
-                seed=options["seed"],
-            )
-            scorer = AnswerScorer(settings.workbench, reflecting, f"tune-{name}")
+            roles, told = await _roles(stack, home, definitions[neuron], f"tune-{name}", options)
+            if not options["as_json"]:
+                _tell_before(given, options, name, told)
             result = await run_tuning(
-                prompts.current(neuron),
+                base,
                 given,
-                TuningRoles(answerer=answerer, scorer=scorer, reflect=reflecting, task_id=f"tune-{name}"),
+                roles,
                 home.state / "tuning" / name,
                 settings=TuneSettings(
                     budget=options["budget"], seed=options["seed"], concurrency=options["concurrency"]
@@ -161,11 +131,46 @@ async def _tune(
             files,
             neuron,
             result,
-            actor=reflecting.name,
+            actor=roles.reflect.name,
             settings=settings,
             wanted=options["promote"],
         )
     return result, promotion, name
+
+
+async def _roles(
+    stack: AsyncExitStack, home: "Home", definition: "NeuronDefinition", task_id: str, options: dict[str, Any]
+) -> "tuple[TuningRoles, str]":
+    """Open the minds within the home's budgets and the run's own limits; and who does what, in words."""
+    from hal9.cluster.thinking import MindPool, budget_limits
+    from hal9.limits import BudgetStore, Limit
+    from hal9.tuning import AnswerScorer, MindAnswerer, TuningRoles, compose_task
+
+    settings, meta = home.settings(), definition.meta
+    # One task's cap is meant for one task; a run of hundreds has limits of its own.
+    limits = [one for one in budget_limits(settings) if one.scope != "task"]
+    book = stack.enter_context(BudgetStore(home.budgets, limits))
+    own = [
+        Limit(kind=kind, scope="task", value=float(options[f"limit_{kind}"]))
+        for kind in ("tokens", "usd")
+        if options[f"limit_{kind}"] is not None
+    ]
+    book.limit_task(task_id, own)
+    pool = await stack.enter_async_context(MindPool(lambda: settings, book))
+    doing = await pool.mind(options["spec"] or meta.model)
+    reflecting = await pool.mind(options["reflect_spec"] or options["spec"] or "default")
+    answerer = MindAnswerer(
+        doing,
+        compose_task,
+        temperature=meta.temperature,
+        max_tokens=meta.max_tokens,
+        timeout_seconds=meta.timeout,
+        task_id=task_id,
+        seed=options["seed"],
+    )
+    scorer = AnswerScorer(settings.workbench, reflecting, task_id)
+    roles = TuningRoles(answerer=answerer, scorer=scorer, reflect=reflecting, task_id=task_id)
+    return roles, f"{doing.name} does the tasks, {reflecting.name} proposes"
 
 
 def _run_name(prompt: "Promptgram", given: "tuple[TuningTask, ...]", options: dict[str, Any]) -> str:
@@ -175,18 +180,15 @@ def _run_name(prompt: "Promptgram", given: "tuple[TuningTask, ...]", options: di
     return f"{prompt.id}-{hashlib.sha256(chr(10).join(facts).encode()).hexdigest()[:8]}"
 
 
-def _tell_before(given: Any, options: dict[str, Any], name: str, doing: str, reflecting: str) -> None:
+def _tell_before(given: "tuple[TuningTask, ...]", options: dict[str, Any], name: str, told: str) -> None:
     from hal9.tuning import split_tasks
 
-    if options["as_json"]:
-        return
     split = split_tasks(given, seed=options["seed"])
     held_out = 2 * len(split.held_out)
     click.echo(
         f"run {name}: {len(given)} tasks ({len(split.train)} propose, {len(split.selection)} choose, "
-        f"{len(split.held_out)} held out)\n{doing} does the tasks, {reflecting} proposes; "
-        f"at most {options['budget']} task calls, then {held_out} for the held-out comparison "
-        f"(up to {3 * held_out} where answers vary)"
+        f"{len(split.held_out)} held out)\n{told}; at most {options['budget']} task calls, then {held_out} for "
+        f"the held-out comparison (up to {3 * held_out} where answers vary)"
     )
 
 
