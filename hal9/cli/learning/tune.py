@@ -187,8 +187,8 @@ def _tell_before(given: "tuple[TuningTask, ...]", options: dict[str, Any], name:
     held_out = 2 * len(split.held_out)
     click.echo(
         f"run {name}: {len(given)} tasks ({len(split.train)} propose, {len(split.selection)} choose, "
-        f"{len(split.held_out)} held out)\n{told}; at most {options['budget']} task calls, then {held_out} for "
-        f"the held-out comparison (up to {3 * held_out} where answers vary)"
+        f"{len(split.held_out)} held out)\n{told}; at most {options['budget']} task calls, then {held_out} "
+        f"for the held-out comparison (up to {3 * held_out} where answers vary)"
     )
 
 
