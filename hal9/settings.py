@@ -147,7 +147,16 @@ class WorkbenchSettings(_Section):
     output_kb: Positive = 64
     memory_mb: Positive = 2048
     file_mb: Positive = 64
-    processes: Positive = 128
+    disk_mb: Positive = 4096
+    temporary_mb: Positive = 1024
+    processes: Positive = 256
+    environment: str = ""
+    read_only_folders: list[str] = Field(default_factory=list)
+    shared_folders: list[str] = Field(default_factory=list)
+    visible_files: list[str] = Field(default_factory=list)
+    snapshot_mb: Positive = 2048
+    snapshot_files: Positive = 200_000
+    snapshot_seconds: Seconds = 120.0
     layers: dict[LayerName, LayerPermissions] = Field(default_factory=_layer_permissions)
 
 

@@ -273,7 +273,8 @@ class Daemon:
             clock=self._clock,
             directory=self.directory,
             journal=self.journal,
-            undo_folder=self.home.undo,
+            snapshots=self.home.snapshots,
+            changes=self.home.changes,
             hidden=(self.home.state,),
         )
 

@@ -62,9 +62,14 @@ class Home:
         return self.state / "broker"
 
     @property
-    def undo(self) -> Path:
-        """What workspace files were before a turn touched them."""
-        return self.state / "undo"
+    def snapshots(self) -> Path:
+        """Copies of workspaces in which turns work; they go with their turns."""
+        return self.state / "snapshots"
+
+    @property
+    def changes(self) -> Path:
+        """What turns changed, by task: diffs, undo and patches come from here."""
+        return self.state / "changes"
 
     @property
     def log(self) -> Path:
@@ -97,7 +102,8 @@ class Home:
     def make_state(self) -> None:
         """Create the state folder, readable by its owner only."""
         self.state.mkdir(mode=0o700, exist_ok=True)
-        self.undo.mkdir(mode=0o700, exist_ok=True)
+        self.snapshots.mkdir(mode=0o700, exist_ok=True)
+        self.changes.mkdir(mode=0o700, exist_ok=True)
 
 
 def find_home(given: Path | None = None, *, environ: os._Environ[str] | dict[str, str] = os.environ) -> Home:

@@ -41,7 +41,7 @@ class _World:
     learner: LearningService
     directory: NeuronDirectory
     journal: Journal
-    undo: Path
+    snapshots: Path
     clock: Clock
 
 
@@ -60,8 +60,8 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
     definition = load_neurons(home.neurons, enabled=[name])[name]
     folder = home.state / "nodes" / name
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    undo = folder / "undo"
-    undo.mkdir(exist_ok=True, mode=0o700)
+    snapshots = folder / "snapshots"
+    snapshots.mkdir(exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(Journal(folder / "journal.db"))
         book = stack.enter_context(BudgetStore(home.budgets, budget_limits(settings), clock=time))
@@ -79,7 +79,7 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         )
         learner.own_tasks = False
         await stack.enter_async_context(learner)
-        world = _World(home, settings, minds, router, learner, directory, journal, undo, time)
+        world = _World(home, settings, minds, router, learner, directory, journal, snapshots, time)
         courier = Courier(
             MqttBus(address, client_id=f"{settings.cluster.name}-{name}"),
             journal,
@@ -116,7 +116,8 @@ def _furnish(world: "_World") -> NeuronServices:
         clock=world.clock,
         directory=world.directory,
         journal=world.journal,
-        undo_folder=world.undo,
+        snapshots=world.snapshots,
+        changes=world.home.changes,
         hidden=(world.home.state,),
         carry_steps=True,
     )

@@ -5,9 +5,6 @@ layer where it enters down to the implementers, but called one after the other i
 sent, no step is recorded, and each implementer has one attempt.
 """
 
-import asyncio
-import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -30,15 +27,15 @@ from hal9.neurons.implementing import implement
 from hal9.neurons.prompting import infer_targets
 from hal9.neurons.splitting import gather, plan_parts
 from hal9.neurons.turn import Turn
+from hal9.neurons.workspaces import SEEN_AS, place_of
 from hal9.promptgram import Promptgram
 from hal9.settings import Settings
 from hal9.signals import Grant, ResultPayload, Signal, TaskPayload, TaskScope, new_id
-from hal9.workbench import FileEdit, Workbench
+from hal9.workbench import FileEdit, Snapshot, Workbench
 
 __all__ = ["TaskReplayer"]
 
-_MOST_BYTES = 64 * 1024 * 1024
-_LEFT_OUT = (".git", ".hal9", ".venv", "node_modules", "__pycache__", ".mypy_cache", ".pytest_cache")
+_MOST_MB = 64
 
 
 class _NotConcerned(Exception):
@@ -87,14 +84,12 @@ class TaskReplayer:
         targets = infer_targets(payload)
         if not payload.check or payload.workspace is None or len(targets) != 1:
             return None
-        async with self._scratch(Path(payload.workspace), ()) as scratch:
+        async with self._scratch(payload, ()) as scratch:
             if scratch is None:
                 return None
             try:
-                bench = Workbench(
-                    root=scratch, layer="L2", settings=self.settings().workbench, hidden=(self.home.state,)
-                )
-                await asyncio.to_thread(bench.apply, [FileEdit(path=targets[0], content=expected)])
+                bench = Workbench(scratch, layer="L2", settings=self.settings().workbench)
+                await bench.apply([FileEdit(path=targets[0], content=expected)])
                 return (await bench.check(payload.check)).passed
             except WorkbenchError:
                 return None
@@ -139,10 +134,12 @@ class TaskReplayer:
         payload = case.payload
         if not payload.check or payload.workspace is None:
             return None
-        async with self._scratch(Path(payload.workspace), case.remove) as scratch:
+        async with self._scratch(payload, case.remove) as scratch:
             if scratch is None:
                 return None
-            task = payload.model_copy(update={"workspace": str(scratch), "grant": Grant()})
+            labels = {**payload.labels, SEEN_AS: str(scratch.seen_at)}
+            update = {"workspace": str(scratch.root), "grant": Grant(), "labels": labels}
+            task = payload.model_copy(update=update)
             signal = Signal.create(
                 task,
                 task_id=f"rehearsal-{trial.pair}",
@@ -215,29 +212,21 @@ class TaskReplayer:
         )
 
     @asynccontextmanager
-    async def _scratch(self, workspace: Path, remove: Sequence[str]) -> AsyncIterator[Path | None]:
-        """A copy of a workspace without the named files; None when it is gone or too large to copy."""
+    async def _scratch(self, payload: TaskPayload, remove: Sequence[str]) -> AsyncIterator[Snapshot | None]:
+        """A copy of a workspace without the named files; None when it is gone or cannot be copied."""
+        settings = self.settings().workbench
+        small = settings.model_copy(update={"snapshot_mb": min(settings.snapshot_mb, _MOST_MB)})
         with tempfile.TemporaryDirectory(prefix="hal9-rehearsal-") as folder:
-            copy = Path(folder) / "workspace"
-            yield copy if await asyncio.to_thread(_copy, workspace, copy, remove) else None
-
-
-def _copy(workspace: Path, copy: Path, remove: Sequence[str]) -> bool:
-    if not workspace.is_dir():
-        return False
-    total = 0
-    for folder, folders, files in os.walk(workspace):
-        folders[:] = [name for name in folders if name not in _LEFT_OUT]
-        for name in files:
-            total += (Path(folder) / name).lstat().st_size
-            if total > _MOST_BYTES:
-                return False
-    shutil.copytree(workspace, copy, symlinks=True, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-    for name in remove:
-        target = (copy / name).resolve()
-        if target.is_relative_to(copy.resolve()):
-            target.unlink(missing_ok=True)
-    return True
+            try:
+                place = place_of(payload, Path(folder) / "copy", changes=None, hidden=(self.home.state,))
+                snapshot = await Snapshot(replace(place, remove=tuple(remove)), small).__aenter__()
+            except WorkbenchError:
+                yield None
+                return
+            try:
+                yield snapshot
+            finally:
+                await snapshot.__aexit__(None, None, None)
 
 
 def _as_recall(rule: Rule) -> Recall:

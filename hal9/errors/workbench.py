@@ -6,12 +6,21 @@ from hal9.errors.base import WorkbenchError
 
 __all__ = [
     "ActionNotPermitted",
+    "ChangesMissing",
     "CommandNotFound",
+    "CommandsUnavailable",
     "FileNotText",
     "FileTooLarge",
+    "MarkUnknown",
+    "NotRegularFile",
     "PathOutsideWorkspace",
     "SandboxUnavailable",
+    "SnapshotDamaged",
+    "WorkspaceBusy",
+    "WorkspaceConflict",
     "WorkspaceMissing",
+    "WorkspaceRefused",
+    "WorkspaceTooLarge",
     "WorkspaceUnwritable",
 ]
 
@@ -106,3 +115,107 @@ class SandboxUnavailable(WorkbenchError):
             f"workbench.isolation is 'bubblewrap', but {self.detail}. "
             "Install it, or set workbench.isolation to 'auto'."
         )
+
+
+@dataclass(eq=False, kw_only=True)
+class NotRegularFile(WorkbenchError):
+    """A path of the workspace is a link, a FIFO, a device, a folder: nothing that is read or written."""
+
+    path: str
+    kind: str
+
+    def message(self) -> str:
+        return f"{self.path} is a {self.kind}, not a regular file; it is neither read nor written."
+
+
+@dataclass(eq=False, kw_only=True)
+class WorkspaceRefused(WorkbenchError):
+    """A directory that no task may work in."""
+
+    path: str
+    why: str
+    remedy: str = "Name the folder of one project instead."
+
+    def message(self) -> str:
+        return f"{self.path} cannot be a workspace: {self.why}. {self.remedy}"
+
+
+@dataclass(eq=False, kw_only=True)
+class WorkspaceTooLarge(WorkbenchError):
+    """A workspace cannot be copied within its limits."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"workspace {self.path} is too large to work in a copy of it: {self.detail}. Name a smaller folder, "
+            "list big folders in workbench.shared_folders (seen read-only, not copied), or raise the limit."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class WorkspaceBusy(WorkbenchError):
+    """Another process has been changing the workspace for too long."""
+
+    path: str
+    seconds: float
+
+    def message(self) -> str:
+        return f"workspace {self.path} has been locked by another task for {self.seconds:.0f} s; try again."
+
+
+@dataclass(eq=False, kw_only=True)
+class WorkspaceConflict(WorkbenchError):
+    """Files that a task changed were changed by somebody else meanwhile; nothing was carried over."""
+
+    root: str
+    conflicts: tuple[tuple[str, str], ...]
+
+    def message(self) -> str:
+        named = "; ".join(f"{path}: {why}" for path, why in self.conflicts[:8])
+        more = f" and {len(self.conflicts) - 8} more" if len(self.conflicts) > 8 else ""
+        return f"nothing was changed in {self.root}, because of conflicts: {named}{more}."
+
+
+@dataclass(eq=False, kw_only=True)
+class SnapshotDamaged(WorkbenchError):
+    """The records of a task's copy of the workspace cannot be read."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"the task's copy of the workspace in {self.path} is damaged ({self.detail}); the turn begins anew."
+
+
+@dataclass(eq=False, kw_only=True)
+class MarkUnknown(WorkbenchError):
+    """There is no mark of this name in a task's copy of the workspace."""
+
+    path: str
+    label: str
+
+    def message(self) -> str:
+        return f"the copy of the workspace in {self.path} has no mark {self.label!r}."
+
+
+@dataclass(eq=False, kw_only=True)
+class CommandsUnavailable(WorkbenchError):
+    """The process that runs a task's commands did not start, or ended."""
+
+    detail: str
+
+    def message(self) -> str:
+        return f"commands cannot be run: {self.detail}"
+
+
+@dataclass(eq=False, kw_only=True)
+class ChangesMissing(WorkbenchError):
+    """Nothing is kept of what a task changed."""
+
+    task_id: str
+    detail: str
+
+    def message(self) -> str:
+        return f"there are no changes of task {self.task_id}: {self.detail}"

@@ -1,28 +1,39 @@
 """L2: implement a task, run its check, and on failure try again from a fresh prompt with the evidence."""
 
 import hashlib
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from hal9.errors.neurons import ReplyUnusable, TurnFailed
+from hal9.errors.base import WorkbenchError
+from hal9.errors.neurons import ReplyUnusable
 from hal9.errors.workbench import (
     ActionNotPermitted,
+    CommandsUnavailable,
     FileNotText,
     FileTooLarge,
+    NotRegularFile,
     PathOutsideWorkspace,
-    SandboxUnavailable,
-    WorkspaceMissing,
+    WorkspaceUnwritable,
 )
 from hal9.minds.protocol import Message
 from hal9.neurons.prompting import compose_implementation, infer_targets
 from hal9.neurons.replies import Implementation, parse_implementation
 from hal9.neurons.turn import Turn
+from hal9.neurons.workspaces import open_bench
 from hal9.signals import CheckReport, ErrorDetail, FileChange, InlineFile, ResultPayload
 from hal9.workbench import FileEdit, Workbench
 
 __all__ = ["implement"]
 
 _REPEATS_ALLOWED = 2
+# What a reply may ask for that cannot be done: evidence for the next try.
+_UNUSABLE = (
+    PathOutsideWorkspace,
+    NotRegularFile,
+    FileTooLarge,
+    ActionNotPermitted,
+    CommandsUnavailable,
+    WorkspaceUnwritable,
+)
 
 
 @dataclass(slots=True)
@@ -30,7 +41,6 @@ class _Try:
     """How one attempt ended."""
 
     implementation: Implementation | None = None
-    changes: list[FileChange] = field(default_factory=list)
     check: CheckReport | None = None
     evidence: str = ""
     reason: str = ""
@@ -46,7 +56,14 @@ async def implement(turn: Turn) -> ResultPayload:
     Raises:
         TurnFailed: no attempt could be judged at all (budget, mind, workspace).
     """
-    bench = _open_bench(turn)
+    async with open_bench(turn) as bench:
+        if bench is not None and bench.snapshot.accepted is not None:
+            # All was done, and the process died before it could say so.
+            return ResultPayload.model_validate_json(bench.snapshot.accepted.note)
+        return await _implement(turn, bench)
+
+
+async def _implement(turn: Turn, bench: Workbench | None) -> ResultPayload:
     targets = infer_targets(turn.task)
     recalled = await turn.recall()
     policy = turn.settings.neurons.implementer
@@ -56,7 +73,7 @@ async def implement(turn: Turn) -> ResultPayload:
     chat: tuple[Message, ...] = ()
     for attempt in range(1, attempts + 1):
         if attempt > 1 and bench is not None:
-            bench.workspace.revert()
+            await bench.snapshot.restore()
         if chat and policy.retry_prompt == "append":
             messages = (*chat, Message("user", f"That failed:\n{last.evidence}\nCorrect it."))
         else:
@@ -64,7 +81,7 @@ async def implement(turn: Turn) -> ResultPayload:
                 turn.promptgram,
                 turn.task,
                 output=turn.meta.output,
-                files=_existing_files(bench, turn, targets),
+                files=await _existing_files(bench, turn, targets),
                 repository_map=await _map(turn, bench),
                 recalled=recalled,
                 evidence="" if policy.retry_prompt == "resample" else last.evidence,
@@ -78,7 +95,7 @@ async def implement(turn: Turn) -> ResultPayload:
         if seen[digest] > _REPEATS_ALLOWED:
             last.reason = "repeated_step"
             break
-    return _result(turn, bench, last)
+    return await _result(turn, bench, last)
 
 
 async def _attempt(
@@ -114,7 +131,7 @@ async def _attempt(
         return _Try(implementation=implementation, evidence=evidence, reason="invalid_output"), reply.text
     try:
         return await _carry_out(turn, bench, implementation), reply.text
-    except (PathOutsideWorkspace, FileTooLarge, ActionNotPermitted) as error:
+    except _UNUSABLE as error:
         return _Try(implementation=implementation, evidence=str(error), reason="tool_failed"), reply.text
 
 
@@ -125,17 +142,15 @@ def _seed(task_id: str, attempt: int) -> int:
 
 async def _carry_out(turn: Turn, bench: Workbench, implementation: Implementation) -> _Try:
     """Write the files, run the commands, run the check."""
-    changes: list[FileChange] = []
     if implementation.files:
-        edits = [FileEdit(path=file.path, content=file.content) for file in implementation.files]
-        changes = bench.apply(edits)
+        await bench.apply([FileEdit(path=file.path, content=file.content) for file in implementation.files])
     for command in implementation.commands:
         done = await bench.run(command)
         if not done.ok:
             evidence = f"$ {command}\n{done.output}\n(exit code {done.exit_code})"
-            return _Try(implementation, changes, None, evidence, "tool_failed")
+            return _Try(implementation, None, evidence, "tool_failed")
     if not turn.task.check:
-        return _Try(implementation, changes)
+        return _Try(implementation)
     started = turn.house.clock.now()
     report = await bench.check(turn.task.check)
     turn.record(
@@ -145,39 +160,21 @@ async def _carry_out(turn: Turn, bench: Workbench, implementation: Implementatio
         evidence=report.output[-2000:],
     )
     if report.passed:
-        return _Try(implementation, changes, report)
+        return _Try(implementation, report)
     evidence = report.output or f"the check {report.command!r} ended with exit code {report.exit_code}"
     if report.timed_out:
         evidence += f"\n(the check was stopped after {report.seconds:.0f} s)"
-    return _Try(implementation, changes, report, evidence, "check_failed")
+    return _Try(implementation, report, evidence, "check_failed")
 
 
-def _open_bench(turn: Turn) -> Workbench | None:
-    if turn.task.workspace is None:
-        return None
-    undo = turn.house.undo_folder / f"{turn.signal.id}.json" if turn.house.undo_folder else None
-    try:
-        return Workbench(
-            root=Path(turn.task.workspace),
-            layer=turn.definition.layer_name,
-            settings=turn.settings.workbench,
-            hidden=turn.house.hidden,
-            undo_file=undo,
-        )
-    except WorkspaceMissing as error:
-        raise TurnFailed(reason="workspace_unreachable", detail=str(error)) from error
-    except SandboxUnavailable as error:
-        raise TurnFailed(reason="tool_failed", detail=str(error)) from error
-
-
-def _existing_files(bench: Workbench | None, turn: Turn, targets: tuple[str, ...]) -> list[InlineFile]:
+async def _existing_files(bench: Workbench | None, turn: Turn, targets: tuple[str, ...]) -> list[InlineFile]:
     """Files given with the task, and targets that exist already."""
     found = {file.path: file for file in turn.task.files}
     if bench is not None and bench.permissions.read:
         for target in targets:
             try:
-                found.setdefault(target, InlineFile(path=target, content=bench.read(target)))
-            except (FileNotFoundError, FileNotText, FileTooLarge, PathOutsideWorkspace, IsADirectoryError):
+                found.setdefault(target, InlineFile(path=target, content=await bench.read(target)))
+            except (FileNotFoundError, FileNotText, FileTooLarge, PathOutsideWorkspace, NotRegularFile):
                 continue  # nothing to show: the target is new, or no text; writing it is judged later
     return list(found.values())
 
@@ -186,17 +183,15 @@ async def _map(turn: Turn, bench: Workbench | None) -> str:
     tokens = turn.settings.repository_map.tokens.get(turn.definition.layer_name, 0)
     if bench is None or tokens == 0 or not bench.permissions.read:
         return ""
-    return await turn.house.cartographer.map(bench.workspace.root, turn.task.objective, tokens=tokens)
+    return await turn.house.cartographer.map(bench.snapshot.workspace, turn.task.objective, tokens=tokens)
 
 
-def _result(turn: Turn, bench: Workbench | None, last: _Try) -> ResultPayload:
-    error = None
-    changes = last.changes
+async def _result(turn: Turn, bench: Workbench | None, last: _Try) -> ResultPayload:
+    changes: list[FileChange] = []
     if bench is not None:
-        changes = bench.workspace.changes()
-        if not last.ok:
-            # The diff of the best try stays in the result; the user's files are as they were.
-            bench.workspace.revert()
+        # The diff of the last try stays in the result, also when the user's files remain as they were.
+        changes = (await bench.snapshot.keep()).shown()
+    error = None
     if not last.ok:
         error = ErrorDetail(
             reason=last.reason,  # type: ignore[arg-type] # one of StopReason by construction above
@@ -205,7 +200,7 @@ def _result(turn: Turn, bench: Workbench | None, last: _Try) -> ResultPayload:
             evidence=last.evidence[-4000:],
         )
     answer = last.implementation.answer if last.implementation else ""
-    return ResultPayload(
+    result = ResultPayload(
         ok=last.ok,
         answer=answer or "\n".join(f"{change.action} {change.path}" for change in changes),
         changes=changes,
@@ -213,10 +208,23 @@ def _result(turn: Turn, bench: Workbench | None, last: _Try) -> ResultPayload:
         error=error,
         tally=turn.tally(),
     )
+    return result if bench is None else await _hand_over(turn, bench, result)
+
+
+async def _hand_over(turn: Turn, bench: Workbench, result: ResultPayload) -> ResultPayload:
+    """Carry a success over into the workspace; a failure leaves nothing there."""
+    if result.ok:
+        try:
+            await bench.snapshot.accept(result.model_dump_json())
+        except WorkbenchError as error:
+            detail = ErrorDetail(reason="tool_failed", message=str(error), neuron=turn.definition.name)
+            result = result.model_copy(update={"ok": False, "error": detail})
+    await bench.snapshot.discard()
+    return result
 
 
 _MESSAGES = {
-    "check_failed": "the check did not pass in any attempt; files were put back, the diff is in the result",
+    "check_failed": "the check did not pass in any attempt; no file was changed, the diff is in the result",
     "invalid_output": "the mind's replies could not be used",
     "tool_failed": "a command or file operation failed",
     "repeated_step": "the mind gave the same failing reply again and again",

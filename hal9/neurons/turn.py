@@ -43,7 +43,8 @@ class NeuronServices:
     clock: Clock
     directory: Directory
     journal: Journal
-    undo_folder: Path | None = None
+    snapshots: Path | None = None
+    changes: Path | None = None
     hidden: tuple[Path, ...] = ()
     carry_steps: bool = False
 

@@ -1,17 +1,21 @@
-"""Files and commands of a task: a jailed workspace, atomic edits with diffs, sandboxed subprocesses."""
+"""Files and commands of a task: a copy of the workspace per turn, commands in a sandbox."""
 
-from hal9.workbench.commands import CommandResult, Limits, run_command
+from hal9.workbench.changes import ChangeSet, load_changes
+from hal9.workbench.commands import CommandResult
 from hal9.workbench.sandbox import Sandbox, choose_sandbox
-from hal9.workbench.workbench import Workbench
-from hal9.workbench.workspace import FileEdit, Workspace
+from hal9.workbench.secrets import check_workspace
+from hal9.workbench.snapshot import Place, Snapshot
+from hal9.workbench.workbench import FileEdit, Workbench
 
 __all__ = [
+    "ChangeSet",
     "CommandResult",
     "FileEdit",
-    "Limits",
+    "Place",
     "Sandbox",
+    "Snapshot",
     "Workbench",
-    "Workspace",
+    "check_workspace",
     "choose_sandbox",
-    "run_command",
+    "load_changes",
 ]

@@ -1,74 +1,106 @@
-"""What one layer may touch: the workspace and the commands, behind that layer's permissions."""
+"""What one layer may touch: a turn's copy of the workspace, behind that layer's permissions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from hal9.errors.workbench import ActionNotPermitted
+from hal9.errors.workbench import ActionNotPermitted, FileNotText
 from hal9.settings import LayerPermissions, WorkbenchSettings
-from hal9.signals import CheckReport, FileChange
-from hal9.workbench.commands import CommandResult, Limits, run_command
-from hal9.workbench.sandbox import Sandbox, choose_sandbox
-from hal9.workbench.workspace import FileEdit, Workspace
+from hal9.signals import CheckReport
+from hal9.workbench.commands import CommandResult
+from hal9.workbench.snapshot import Snapshot
 
-__all__ = ["Workbench"]
+__all__ = ["FileEdit", "Workbench"]
 
 LayerName = Literal["L4", "L3", "L2"]
 
 
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """What should become of one file; `content` None deletes it."""
+
+    path: str
+    content: str | None
+
+
 @dataclass(slots=True)
 class Workbench:
-    """Files and commands of one task, for one layer.
+    """Files and commands of one turn, for one layer."""
 
-    Raises:
-        WorkspaceMissing: the directory does not exist.
-        SandboxUnavailable: isolation is required and impossible here.
-    """
-
-    root: Path
+    snapshot: Snapshot
     layer: LayerName
     settings: WorkbenchSettings = field(default_factory=WorkbenchSettings)
-    hidden: tuple[Path, ...] = ()
-    undo_file: Path | None = None
-    workspace: Workspace = field(init=False)
-    sandbox: Sandbox = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.workspace = Workspace(
-            root=self.root, max_file_bytes=self.settings.file_mb * 1024 * 1024, undo_file=self.undo_file
-        )
-        self.sandbox = choose_sandbox(self.settings.isolation)
 
     @property
     def permissions(self) -> LayerPermissions:
         """What this layer may do."""
         return self.settings.layers.get(self.layer, LayerPermissions(read=False))
 
-    def read(self, path: str) -> str:
-        """Text of a file in the workspace."""
-        self._require("read", path)
-        return self.workspace.read(path)
+    async def read_bytes(self, path: str, *, limit: int | None = None) -> bytes:
+        """Content of a file.
 
-    def apply(self, edits: Sequence[FileEdit]) -> list[FileChange]:
-        """Carry out all file edits or none."""
-        self._require("write", ", ".join(edit.path for edit in edits))
-        return self.workspace.apply(edits)
+        Raises:
+            ActionNotPermitted, PathOutsideWorkspace, FileNotFoundError, NotRegularFile, FileTooLarge.
+        """
+        self._require("read", path)
+        return await self.snapshot.read_bytes(path, limit=limit)
+
+    async def read(self, path: str) -> str:
+        """Text of a file.
+
+        Raises:
+            ActionNotPermitted, PathOutsideWorkspace, FileNotFoundError, NotRegularFile, FileTooLarge.
+            FileNotText: it is not UTF-8.
+        """
+        try:
+            return (await self.read_bytes(path)).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise FileNotText(path=path, detail=str(error)) from error
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Replace or create a file.
+
+        Raises:
+            ActionNotPermitted, PathOutsideWorkspace, NotRegularFile, FileTooLarge, WorkspaceUnwritable.
+        """
+        self._require("write", path)
+        await self.snapshot.write(path, data)
+
+    async def delete(self, path: str) -> None:
+        """Remove a file.
+
+        Raises:
+            ActionNotPermitted, PathOutsideWorkspace, NotRegularFile, WorkspaceUnwritable.
+        """
+        self._require("write", path)
+        await self.snapshot.delete(path)
+
+    async def apply(self, edits: Sequence[FileEdit]) -> None:
+        """Carry out file edits. One that cannot be made ends it; the turn's copy holds those before it.
+
+        Raises:
+            ActionNotPermitted, PathOutsideWorkspace, NotRegularFile, FileTooLarge, WorkspaceUnwritable.
+        """
+        for edit in edits:
+            if edit.content is None:
+                await self.delete(edit.path)
+            else:
+                await self.write(edit.path, edit.content.encode("utf-8", "replace"))
 
     async def run(
-        self, command: str | Sequence[str], *, on_output: Callable[[str], None] | None = None
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout_seconds: float | None = None,
+        on_output: Callable[[str], None] | None = None,
     ) -> CommandResult:
-        """Run a command in the workspace."""
+        """Run a command.
+
+        Raises:
+            ActionNotPermitted, CommandNotFound, CommandsUnavailable.
+        """
         self._require("run", command if isinstance(command, str) else " ".join(command))
-        return await run_command(
-            command,
-            root=self.workspace.root,
-            limits=self._limits(),
-            sandbox=self.sandbox,
-            network=self.permissions.network,
-            hidden=self.hidden,
-            on_output=on_output,
-        )
+        return await self.snapshot.run(command, timeout_seconds=timeout_seconds, on_output=on_output)
 
     async def check(self, command: str) -> CheckReport:
         """Run the task's check."""
@@ -80,16 +112,6 @@ class Workbench:
             output=done.output,
             seconds=done.seconds,
             timed_out=done.timed_out,
-        )
-
-    def _limits(self) -> Limits:
-        mega = 1024 * 1024
-        return Limits(
-            timeout_seconds=self.settings.timeout_seconds,
-            output_bytes=self.settings.output_kb * 1024,
-            memory_bytes=self.settings.memory_mb * mega,
-            file_bytes=self.settings.file_mb * mega,
-            processes=self.settings.processes,
         )
 
     def _require(self, action: Literal["read", "write", "run"], what: str) -> None:

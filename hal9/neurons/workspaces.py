@@ -1,0 +1,103 @@
+"""The workbench of one turn: a copy of the task's workspace, continued after a crash."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from hal9.errors.base import WorkbenchError
+from hal9.errors.neurons import TurnFailed
+from hal9.errors.workbench import (
+    SandboxUnavailable,
+    SnapshotDamaged,
+    WorkspaceMissing,
+    WorkspaceRefused,
+    WorkspaceTooLarge,
+)
+from hal9.neurons.turn import Turn
+from hal9.signals import TaskPayload
+from hal9.workbench import Place, Snapshot, Workbench, check_workspace, choose_sandbox
+
+__all__ = ["ALLOW_HOME", "ENVIRONMENT", "SEEN_AS", "change_folder", "open_bench", "place_of"]
+
+# Labels of a task that say how its workspace is to be seen.
+ENVIRONMENT = "workspace.environment"
+ALLOW_HOME = "workspace.allow_home"
+# The original's path, when the workspace is itself a copy of it.
+SEEN_AS = "workspace.seen_as"
+
+
+def place_of(task: TaskPayload, folder: Path, *, changes: Path | None, hidden: tuple[Path, ...]) -> Place:
+    """Where a turn on this task works.
+
+    Raises:
+        WorkspaceRefused: no task may work in the task's workspace.
+    """
+    workspace = Path(task.workspace or "")
+    seen_as = Path(task.labels[SEEN_AS]) if SEEN_AS in task.labels else None
+    check_workspace(seen_as or workspace, allow_home=task.labels.get(ALLOW_HOME) == "yes")
+    return Place(
+        workspace=workspace,
+        folder=folder,
+        changes=changes,
+        hidden=hidden,
+        environment=task.labels.get(ENVIRONMENT, ""),
+        seen_as=seen_as,
+    )
+
+
+def change_folder(changes: Path, task_id: str, signal_id: str) -> Path:
+    """Where what one turn changed is kept."""
+    return changes / task_id / signal_id
+
+
+@asynccontextmanager
+async def open_bench(turn: Turn, *, mark: str | None = "") -> AsyncIterator[Workbench | None]:
+    """The turn's workbench; None for a task without a workspace.
+
+    Left by an error or a cancellation, the copy stays and is continued when the turn is taken up again.
+
+    Args:
+        turn: whose.
+        mark: what a continued copy goes back to: "" its base, None its last mark, else a mark's label.
+
+    Raises:
+        TurnFailed: the workspace cannot be used; says why.
+    """
+    if turn.task.workspace is None:
+        yield None
+        return
+    services = turn.house
+    with tempfile.TemporaryDirectory(prefix="hal9-turn-") as scratch:
+        folder = (services.snapshots or Path(scratch)) / turn.signal.id
+        kept = services.changes
+        changes = change_folder(kept, turn.signal.task_id, turn.signal.id) if kept else None
+        permissions = turn.settings.workbench.layers.get(turn.definition.layer_name)
+        try:
+            choose_sandbox(turn.settings.workbench.isolation)
+            place = place_of(turn.task, folder, changes=changes, hidden=services.hidden)
+            snapshot = await _opened(
+                Snapshot(
+                    place,
+                    turn.settings.workbench,
+                    network=permissions is not None and permissions.network,
+                    mark=mark,
+                )
+            )
+        except (WorkspaceMissing, WorkspaceRefused, WorkspaceTooLarge) as error:
+            raise TurnFailed(reason="workspace_unreachable", detail=str(error)) from error
+        except (SandboxUnavailable, WorkbenchError, OSError) as error:
+            raise TurnFailed(reason="tool_failed", detail=str(error)) from error
+        try:
+            yield Workbench(snapshot, turn.definition.layer_name, turn.settings.workbench)
+        finally:
+            await snapshot.__aexit__(None, None, None)
+
+
+async def _opened(snapshot: Snapshot) -> Snapshot:
+    try:
+        return await snapshot.__aenter__()
+    except SnapshotDamaged:
+        # Only a turn's own records are lost: it begins anew, on a fresh copy.
+        await snapshot.discard()
+        return await snapshot.__aenter__()
