@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from hal9.minds.protocol import Message, Mind, Request
 from hal9.settings import WorkbenchSettings
 from hal9.tuning.tasks import TuningTask
-from hal9.workbench import Workbench
+from hal9.workbench import Place, Snapshot, Workbench
 
 __all__ = ["AnswerScorer", "Scored", "Scorer", "compare"]
 
@@ -146,9 +146,11 @@ class AnswerScorer:
 
     async def _check(self, task: TuningTask, command: str, answer: str) -> Scored:
         with tempfile.TemporaryDirectory(prefix="hal9-tune-") as folder:
-            root = Path(folder)
+            root = Path(folder) / "workspace"
+            root.mkdir()
             await asyncio.to_thread(_lay_out, root, task, answer)
-            report = await Workbench(root=root, layer="L2", settings=self.workbench).check(command)
+            async with Snapshot(Place(root, Path(folder) / "copy"), self.workbench) as snapshot:
+                report = await Workbench(snapshot, layer="L2", settings=self.workbench).check(command)
         told = report.output.strip() or f"the check ended with exit code {report.exit_code}"
         if report.timed_out:
             told += f"\n(stopped after {report.seconds:.0f} s)"
