@@ -27,8 +27,10 @@ _LAST = 0xFFFFFFFF
 
 _MODIFIERS = (
     rb"(?:(?:@[\w.:]+(?:\([^()\n]*\))?|\[[^\[\]\n]*\]|pub(?:\([^()\n]*\))?"
-    rb"|public|private|protected|internal|static|final|abstract|sealed|open|inner|data|value|inline|suspend|override|operator|infix|external|expect|actual|annotation|companion"
-    rb"|lateinit|tailrec|async|export|default|declare|readonly|partial|unsafe|extern(?: \"C\")?|const|virtual|new|ref|required"
+    rb"|public|private|protected|internal|static|final|abstract|sealed|open|inner|data|value|inline"
+    rb"|suspend|override|operator|infix|external|expect|actual|annotation|companion"
+    rb"|lateinit|tailrec|async|export|default|declare|readonly|partial|unsafe|extern(?: \"C\")?"
+    rb"|const|virtual|new|ref|required"
     rb"|implicit|lazy|case|native|synchronized|strictfp|transient|volatile|file|gen|safe)[ \t]+)*"
 )
 _TYPED = rb"(?:[\w.<>\[\]?,&*:]+[ \t]+)+[*&]*\w+[ \t]*[({]"
