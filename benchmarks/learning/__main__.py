@@ -42,8 +42,8 @@ class OracleDaemon(Daemon):
 
     recaller: OracleRecaller
 
-    def _furnish(self) -> NeuronServices:
-        return replace(super()._furnish(), recaller=self.recaller)
+    def furnish(self, services: NeuronServices) -> NeuronServices:
+        return replace(services, recaller=self.recaller)
 
 
 def oracle(stream: list[StreamTask]) -> OracleRecaller:

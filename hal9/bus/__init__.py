@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hal9.bus.contracts import CourierSettings, Failure, FailureHandler, Handler, Outcome, RetryPolicy
+    from hal9.bus.contracts import (
+        CourierSettings,
+        Failure,
+        FailureHandler,
+        Handler,
+        Outcome,
+        RetryPolicy,
+    )
     from hal9.bus.courier import Courier
     from hal9.bus.embedded import EmbeddedBroker
     from hal9.bus.loopback import LoopbackBroker, LoopbackBus
@@ -19,7 +26,14 @@ if TYPE_CHECKING:
     from hal9.bus.server_process import stop_survivor
 
 _HOMES = {
-    "contracts": ("CourierSettings", "Failure", "FailureHandler", "Handler", "Outcome", "RetryPolicy"),
+    "contracts": (
+        "CourierSettings",
+        "Failure",
+        "FailureHandler",
+        "Handler",
+        "Outcome",
+        "RetryPolicy",
+    ),
     "courier": ("Courier",),
     "embedded": ("EmbeddedBroker",),
     "loopback": ("LoopbackBroker", "LoopbackBus"),

@@ -95,13 +95,13 @@ class RetryPolicy:
         attempts: handlers that raise are called so often altogether.
         first_delay: seconds before the second call; doubles each time.
         last_delay: upper limit of the delay.
-        crashes: a signal in whose handling the process died so often is not tried again.
+        crashes: a signal in whose handling the process died so often is set aside, not tried again.
     """
 
     attempts: int = 3
     first_delay: float = 0.5
     last_delay: float = 30.0
-    crashes: int = 10
+    crashes: int = 2
 
     def delay(self, attempt: int) -> float:
         """Seconds to wait after the given attempt failed."""

@@ -125,8 +125,8 @@ class Courier:
     # --- life -------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        owner = self._journal.boot_id
-        await self._journal.write(lambda connection: inbox.recover(connection, owner=owner))
+        owner, end = self._journal.boot_id, self._journal.previous_end
+        await self._journal.write(lambda connection: inbox.recover(connection, owner=owner, end=end))
         await self._relay.start()
         self._bus.set_last_will(self._status.last_will)
         async with AsyncExitStack() as stack:

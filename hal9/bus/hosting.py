@@ -84,15 +84,15 @@ class InboxRunner:
     def begin(self, signal: Signal) -> None:
         """Handle a signal that holds a reserved handler and whose lease is committed."""
         self._reserved -= 1
-        self._start(signal, attempts=1)
+        self._start(signal, inbox.Claim(attempts=1, deaths=0, blame=""))
 
-    def _start(self, signal: Signal, attempts: int) -> None:
+    def _start(self, signal: Signal, claim: inbox.Claim) -> None:
         if self._group is None:
             return  # the node is closing; the next run takes the lease back
         self._known.add(signal.id)
         self._idle.clear()
         self.running[signal.id] = self._group.create_task(
-            self._work(signal, attempts), name=f"{self.name} {signal.id}"
+            self._work(signal, claim), name=f"{self.name} {signal.id}"
         )
 
     def look_again(self) -> None:
@@ -142,11 +142,11 @@ class InboxRunner:
                 self._reserved -= len(batch)
             hit("handler-claimed")
             for signal in batch:
-                attempts = claimed.get(signal.id)
-                if attempts is None:
+                claim = claimed.get(signal.id)
+                if claim is None:
                     self._known.discard(signal.id)
                     continue
-                self._start(signal, attempts)
+                self._start(signal, claim)
 
     async def _refill(self, group: asyncio.TaskGroup) -> None:
         after = self._after
@@ -181,10 +181,10 @@ class InboxRunner:
 
     # --- one signal ---------------------------------------------------------------------------
 
-    async def _work(self, signal: Signal, attempts: int) -> None:
+    async def _work(self, signal: Signal, claim: inbox.Claim) -> None:
         again: float | None = None
         try:
-            again = await self._handle(signal, attempts)
+            again = await self._handle(signal, claim)
         except asyncio.CancelledError:
             await self._release(signal, delay=0.0, refund=True)
             raise
@@ -199,18 +199,14 @@ class InboxRunner:
         if again is not None and self._group is not None:
             self._group.create_task(self._later(signal, again), name=f"retry {signal.id}")
 
-    async def _handle(self, signal: Signal, attempts: int) -> float | None:
+    async def _handle(self, signal: Signal, claim: inbox.Claim) -> float | None:
         """Returns seconds after which to try again; None when this signal is finished."""
-        policy = self._settings.retry
-        if attempts > policy.crashes:
-            failure = Failure(
-                signal,
-                "handle",
-                "crashed",
-                f"the process ended {attempts - 1} times while handling it",
-                attempts,
-            )
-            await self._fail(failure)
+        attempts = claim.attempts
+        if claim.deaths >= self._settings.retry.crashes:
+            detail = f"set aside: the process ended {claim.deaths} times while handling it"
+            if claim.blame:
+                detail += f" ({claim.blame})"
+            await self._fail(Failure(signal, "handle", "crashed", detail, attempts))
             return None
         if signal.expires_at <= self._clock.now():
             await self._fail(

@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from hal9.bus.crew import BackgroundTasks
 from hal9.bus.protocol import BrokerAddress, Incoming, LastWill
@@ -72,6 +72,7 @@ class MqttBus:
         self._session: Session | None = None
         self._sessions = 0
         self._last_error: BusError | None = None
+        self._since = self._clock.monotonic()
         self._crew = BackgroundTasks()
         self.dropped = 0
 
@@ -82,6 +83,21 @@ class MqttBus:
     @property
     def sessions(self) -> int:
         return self._sessions
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Where the broker is."""
+        return self._address
+
+    def health(self) -> dict[str, Any]:
+        """What this connection sees: {connected, seconds, sessions, error}; `seconds` it has been so."""
+        error = "" if self._session is not None or self._last_error is None else str(self._last_error)
+        return {
+            "connected": self._session is not None,
+            "seconds": round(self._clock.monotonic() - self._since, 1),
+            "sessions": self._sessions,
+            "error": error,
+        }
 
     async def __aenter__(self) -> Self:
         self._address.check()
@@ -210,10 +226,13 @@ class MqttBus:
                 _log.error("the broker %s refused the subscription to %s", self._address, topic_filter)
             self._sessions += 1
             self._session = session
+            self._since = self._clock.monotonic()
             self._last_error = None
             async with self._changed:
                 self._changed.notify_all()
             return await session.ended()
         finally:
+            if self._session is not None:
+                self._since = self._clock.monotonic()
             self._session = None
             session.dispose()

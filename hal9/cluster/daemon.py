@@ -1,86 +1,40 @@
 """The daemon: one process that runs the broker, the neurons of this home, and the task book."""
 
 import asyncio
-import fcntl
-import json
 import logging
-import os
 import signal
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Self
 
 from hal9 import __version__
-from hal9.bus import (
-    BrokerAddress,
-    Courier,
-    CourierSettings,
-    EmbeddedBroker,
-    Failure,
-    MqttBus,
-    Outcome,
-    StoreLimits,
-    neuron_user,
-    node_user,
-    viewer_user,
-)
+from hal9.bus import Failure, Outcome
 from hal9.clock import Clock, SystemClock
-from hal9.cluster.directory import NeuronDirectory
+from hal9.cluster.broker_access import NODE, open_broker
 from hal9.cluster.home import Home
 from hal9.cluster.learning import REQUESTS, LearningService, ask_to_learn
-from hal9.cluster.mapping import RipmapCartographer
+from hal9.cluster.plan import NodePlan
+from hal9.cluster.previous_end import previous_end
 from hal9.cluster.routing import LearnedRouter, Routing
+from hal9.cluster.runtime import NodeRuntime, open_runtime
 from hal9.cluster.scheduler import BOOK, TaskScheduler
-from hal9.cluster.thinking import MindPool, budget_limits, resolve_spec
+from hal9.cluster.state_files import HomeLock
+from hal9.cluster.status import STATUS_SECONDS, StatusReport
+from hal9.cluster.thinking import MindPool, resolve_spec
+from hal9.cluster.watchdog import Watchdog
 from hal9.cluster.workloads import WorkloadRunner
 from hal9.errors.base import ConfigError
-from hal9.errors.cluster import DaemonRunning
 from hal9.journal import Journal
-from hal9.limits import BudgetStore
-from hal9.neurons import Neuron, NeuronDefinition, NeuronServices, load_neurons
-from hal9.settings import BrokerSettings, Settings
+from hal9.neurons import NeuronServices, load_neurons
 
-__all__ = ["NODE", "Daemon", "broker_address", "courier_settings"]
+__all__ = ["Daemon"]
 
 _log = logging.getLogger("hal9.cluster.daemon")
 
-NODE = "daemon"
-VIEWER = "viewer"
 _LIVE = ("backward_propagation", "quality", "safety", "gate", "routing")
 _RELOAD_SECONDS = 1.0
-_STATUS_SECONDS = 2.0
-
-
-def broker_address(settings: BrokerSettings) -> BrokerAddress | None:
-    """The external broker of the settings, or None for the embedded one.
-
-    Raises:
-        BusError: the URL is unusable, or it would send passwords in the clear.
-    """
-    if settings.url is None:
-        return None
-    address = BrokerAddress.from_url(
-        settings.url,
-        username=settings.username,
-        password=settings.password,
-        ca_file=Path(settings.ca_file) if settings.ca_file else None,
-        allow_insecure=settings.allow_plaintext,
-    )
-    address.check()
-    return address
-
-
-def courier_settings(settings: Settings) -> CourierSettings:
-    """The courier's times as the settings want them."""
-    max_age = settings.broker.store_max_age_hours * 3600.0
-    return CourierSettings(
-        lease=settings.cluster.lease_seconds,
-        drain=settings.cluster.drain_seconds,
-        broker_max_age=max_age,
-        retention=max_age + 24 * 3600.0,
-        local=not settings.broker.everything,
-    )
+_CONNECT_SECONDS = 30.0
 
 
 class Daemon:
@@ -96,23 +50,19 @@ class Daemon:
         self.settings = home.settings()
         self._clock = clock or SystemClock()
         self._stack = AsyncExitStack()
-        self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
-        self._lock: IO[str] | None = None
-        self._started_at = self._clock.now()
-        self._alerts: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self.broker: EmbeddedBroker | None = None
 
     async def __aenter__(self) -> Self:
-        self._take_lock()
-        try:
-            async with AsyncExitStack() as stack:
-                await self._open(stack)
-                self._stack = stack.pop_all()
-        except BaseException:
-            self._release_lock()
-            raise
+        async with AsyncExitStack() as stack:
+            stack.enter_context(HomeLock(self.home))
+            self.status = StatusReport(
+                self.home, clock=self._clock, mind=lambda: resolve_spec("default", self.settings.minds)
+            )
+            stack.callback(self.status.write, "stopped")
+            self.status.write("starting")
+            await self._open(stack)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -122,14 +72,10 @@ class Daemon:
         traceback: TracebackType | None,
     ) -> None:
         self.book.accepting = False
-        self._write_status("stopping")
+        self.status.write("stopping")
         for task in self._tasks:
             task.cancel()
-        try:
-            await self._stack.__aexit__(exc_type, exc, traceback)
-        finally:
-            self._write_status("stopped")
-            self._release_lock()
+        await self._stack.__aexit__(exc_type, exc, traceback)
 
     async def serve(self) -> None:
         """Run until `stop()`, SIGTERM or SIGINT."""
@@ -146,80 +92,101 @@ class Daemon:
                 task.cancel()
         self._stopping.set()
 
+    # --- what others look at ------------------------------------------------------------------
+
+    @property
+    def learner(self) -> LearningService:
+        """What it learns with."""
+        return self.runtime.learner
+
+    @property
+    def router(self) -> LearnedRouter:
+        """What chooses among neurons."""
+        return self.runtime.router
+
+    @property
+    def minds(self) -> MindPool:
+        """The open minds."""
+        return self.runtime.minds
+
+    def alert(self, text: str) -> None:
+        """Show a warning in the log and in `hal9 status`."""
+        self.status.alert(text)
+
     # --- opening, in the order of need --------------------------------------------------------
 
     async def _open(self, stack: AsyncExitStack) -> None:
-        settings = self.settings
-        self.definitions = load_neurons(self.home.neurons, enabled=settings.neurons.enabled)
-        self.journal = await stack.enter_async_context(Journal(self.home.journal))
-        book = stack.enter_context(BudgetStore(self.home.budgets, budget_limits(settings), clock=self._clock))
-        self.minds = await stack.enter_async_context(MindPool(lambda: self.settings, book))
-        self.address = await self._open_broker(stack)
-        self.directory = NeuronDirectory(clock=self._clock, node=NODE)
-        await self._open_learning(stack)
-        self.house = self._furnish()
-        self._connect()
-        for definition in self.definitions.values():
-            self._host(definition)
+        await stack.enter_async_context(Watchdog(self.home.state, self.status.write_stuck))
+        self.definitions = load_neurons(self.home.neurons, enabled=self.settings.neurons.enabled)
+        journal = Journal(self.home.journal, previous_end=previous_end(self.home))
+        self.journal = await stack.enter_async_context(journal)
+        broker = open_broker(self.home, self.settings, clock=self._clock)
+        address, self.broker = await stack.enter_async_context(broker)
+        self.status.embedded = self.broker is not None
+        runtime = open_runtime(self._plan(), self.journal, address)
+        self.runtime: NodeRuntime = await stack.enter_async_context(runtime)
+        self.status.runtime = self.runtime
+        self.courier, self.directory = self.runtime.courier, self.runtime.directory
+        self._hire()
+        self.runtime.host_neurons(self.furnish(self.runtime.services))
         await stack.enter_async_context(self.courier)
-        await self.courier.wait_connected(30.0)
+        await self.courier.wait_connected(_CONNECT_SECONDS)
         await self._start_loops(stack)
-        await self.courier.set_status("ready", {"version": __version__})
-        self._write_status("ready")
-        _log.info("ready: %d neurons, broker %s", len(self.definitions), self.address)
+        await self.courier.set_status("ready", {"version": __version__, "home": self.status.home_id})
+        self.status.write("ready")
+        _log.info("ready: %d neurons, broker %s", len(self.definitions), address)
 
-    async def _open_learning(self, stack: AsyncExitStack) -> None:
-        """What is learned: routes, memories, prompts."""
-        self.router = stack.enter_context(
-            LearnedRouter(self.home, settings=lambda: self.settings, clock=self._clock)
-        )
-        self.learner = await stack.enter_async_context(
-            LearningService(
-                self.home,
-                settings=lambda: self.settings,
-                definitions=self.definitions,
-                minds=self.minds,
-                journal=self.journal,
-                clock=self._clock,
-                alert=self.alert,
-            )
-        )
-        self.routing = Routing(
-            self.router, self.journal, settings=lambda: self.settings, clock=self._clock, alert=self.alert
-        )
-
-    def _connect(self) -> None:
-        """Courier and task book, and who hears of finished tasks."""
-        settings = self.settings
-        self.courier = Courier(
-            MqttBus(self.address, client_id=f"{settings.cluster.name}-{NODE}"),
-            self.journal,
-            cluster=settings.cluster.name,
+    def _plan(self) -> NodePlan:
+        return NodePlan(
+            home=self.home,
             node=NODE,
-            settings=courier_settings(settings),
+            definitions=self.definitions,
+            settings=lambda: self.settings,
             clock=self._clock,
+            snapshots=self.home.snapshots,
+            whole_tasks=True,
+            alert=self.alert,
             on_failure=self._give_up,
         )
-        self.book = TaskScheduler(
-            self.courier,
+
+    def furnish(self, services: NeuronServices) -> NeuronServices:
+        """What the neurons work with; a benchmark's daemon may put something else in."""
+        return services
+
+    def _hire(self) -> None:
+        """The task book, the counting of routes and the runner of workloads, and who hears of whom."""
+        runtime = self.runtime
+        self.routing = Routing(
+            runtime.router,
             self.journal,
-            directory=self.directory,
-            router=self.house.router,
+            settings=lambda: self.settings,
+            clock=self._clock,
+            alert=self.alert,
+        )
+        self.book = TaskScheduler(
+            runtime.courier,
+            self.journal,
+            directory=runtime.directory,
+            router=runtime.router,
             settings=lambda: self.settings,
             clock=self._clock,
         )
         self.book.finish_writes.append(ask_to_learn)
-        self.book.elsewhere.update(dict.fromkeys(REQUESTS, self.learner.wake))
-        self.learner.courier = self.courier
+        self.book.elsewhere.update(dict.fromkeys(REQUESTS, runtime.learner.wake))
         self.book.on_finished.append(self.routing.finished)
-        self.learner.engine.on_outcome.append(self.routing.judged)
-        self.courier.host(BOOK, self.book.handle, concurrency=16)
+        runtime.learner.engine.on_outcome.append(self.routing.judged)
+        runtime.courier.host(BOOK, self.book.handle, concurrency=16)
         self.workloads = WorkloadRunner(
-            self.home, self.journal, self.courier, clock=self._clock, finish=self.book.end
+            self.home, self.journal, runtime.courier, clock=self._clock, finish=self.book.end
         )
 
+    async def _give_up(self, failure: Failure) -> Outcome:
+        return await self.book.give_up(failure)
+
+    # --- loops --------------------------------------------------------------------------------
+
     async def _start_loops(self, stack: AsyncExitStack) -> None:
-        self._group = await stack.enter_async_context(asyncio.TaskGroup())
+        group = await stack.enter_async_context(asyncio.TaskGroup())
         for name, run in (
             ("intake", self.book.intake),
             ("deadlines", self.book.watch_deadlines),
@@ -227,77 +194,12 @@ class Daemon:
             ("reload", self._reload_loop),
             ("routing", self.routing.run),
             ("status", self._status_loop),
-            ("nodes", self._watch_nodes),
+            ("nodes", self.runtime.watch_nodes),
             ("learning", self.learner.run),
             ("gate", self.learner.run_gate),
             ("workloads", self.workloads.run),
         ):
-            self._tasks.append(self._group.create_task(run(), name=f"daemon {name}"))
-
-    async def _open_broker(self, stack: AsyncExitStack) -> BrokerAddress:
-        external = broker_address(self.settings.broker)
-        if external is not None:
-            return external
-        name = self.settings.cluster.name
-        broker = self.settings.broker
-        users = [node_user(name, NODE), viewer_user(name, VIEWER)]
-        # Also for neurons that are not enabled here: they may run as processes of their own.
-        neurons = sorted(path.stem for path in self.home.neurons.glob("*.md") if path.stem != "README")
-        users += [neuron_user(name, neuron) for neuron in neurons]
-        self.broker = await stack.enter_async_context(
-            EmbeddedBroker(
-                self.home.broker,
-                users=users,
-                server=Path(broker.server_path) if broker.server_path else None,
-                limits=StoreLimits(
-                    max_bytes=broker.store_max_mb * 1024 * 1024,
-                    max_age_seconds=int(broker.store_max_age_hours * 3600),
-                ),
-                clock=self._clock,
-            )
-        )
-        self._write_access([VIEWER, *neurons])
-        return self.broker.address(NODE)
-
-    async def _give_up(self, failure: Failure) -> Outcome:
-        return await self.book.give_up(failure)
-
-    def _furnish(self) -> NeuronServices:
-        return NeuronServices(
-            settings=lambda: self.settings,
-            thinker=self.minds,
-            router=self.router,
-            recaller=self.learner,
-            cartographer=RipmapCartographer(min_files=self.settings.repository_map.min_files),
-            prompts=self.learner.prompts,
-            clock=self._clock,
-            directory=self.directory,
-            journal=self.journal,
-            snapshots=self.home.snapshots,
-            changes=self.home.changes,
-            hidden=(self.home.state,),
-        )
-
-    def _host(self, definition: NeuronDefinition) -> None:
-        name = definition.name
-
-        def emit(task_id: str, detail: dict[str, Any]) -> None:
-            self.courier.emit_progress(
-                task_id, detail, event=str(detail.get("event", "progress")), source=name
-            )
-
-        neuron = Neuron(definition, self.house, emit=emit, on_gradient=self.learner.on_gradient)
-        self.directory.local[name] = definition.meta.layer
-        # Cancel signals must get through while all turns are busy.
-        concurrency = self.settings.cluster.concurrent_turns + 2
-        self.courier.host(name, neuron.handle, concurrency=concurrency, layer=definition.meta.layer)
-
-    # --- loops --------------------------------------------------------------------------------
-
-    async def _watch_nodes(self) -> None:
-        async with aclosing(self.courier.watch(progress=False)) as events:
-            async for event in events:
-                self.directory.observe(event)
+            self._tasks.append(group.create_task(run(), name=f"daemon {name}"))
 
     async def _reload_loop(self) -> None:
         """Take over changes of the live sections; a file with mistakes changes nothing."""
@@ -324,71 +226,8 @@ class Daemon:
 
     async def _status_loop(self) -> None:
         while True:
-            self._write_status("ready")
-            await self._clock.sleep(_STATUS_SECONDS)
-
-    def alert(self, text: str) -> None:
-        """Show a warning in the log and in `hal9 status`."""
-        _log.warning("%s", text)
-        self._alerts = [*self._alerts[-9:], text]
-
-    # --- files --------------------------------------------------------------------------------
-
-    def _take_lock(self) -> None:
-        self.home.make_state()
-        lock = self.home.lock.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            text = lock.read().strip()
-            lock.close()
-            raise DaemonRunning(home=str(self.home.root), pid=int(text) if text.isdigit() else None) from None
-        lock.seek(0)
-        lock.truncate()
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        self._lock = lock
-
-    def _release_lock(self) -> None:
-        if self._lock is not None:
-            self._lock.seek(0)
-            self._lock.truncate()
-            self._lock.close()
-            self._lock = None
-
-    def _write_access(self, users: list[str]) -> None:
-        if self.broker is None:
-            return
-        entries = {}
-        for user in users:
-            address = self.broker.address(user)
-            entries[user] = {"host": address.host, "port": address.port, "password": address.password}
-        _write_private(self.home.access, {"cluster": self.settings.cluster.name, "users": entries})
-
-    def _write_status(self, state: str) -> None:
-        courier = getattr(self, "courier", None)
-        _write_private(
-            self.home.status,
-            {
-                "state": state,
-                "pid": os.getpid(),
-                "version": __version__,
-                "started_at": self._started_at,
-                "written_at": self._clock.now(),
-                "boot_id": self.journal.boot_id if hasattr(self, "journal") else None,
-                "broker": str(self.address) if hasattr(self, "address") else None,
-                "embedded": self.broker is not None,
-                "mind": resolve_spec("default", self.settings.minds),
-                "neurons": {name: one.meta.layer for name, one in getattr(self, "definitions", {}).items()},
-                "nodes": {
-                    name: {"state": node.state, "neurons": node.neurons}
-                    for name, node in (self.directory.remote().items() if hasattr(self, "directory") else ())
-                },
-                "unconfirmed": courier.unconfirmed if courier is not None else 0,
-                "alerts": self._alerts,
-            },
-        )
+            self.status.write("ready")
+            await self._clock.sleep(STATUS_SECONDS)
 
 
 def _modified(path: Path) -> float | None:
@@ -396,11 +235,3 @@ def _modified(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _write_private(path: Path, value: Any) -> None:
-    """Replace a file of ours in one step; only its owner may read it."""
-    part = path.with_name(path.name + ".part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
-        json.dump(value, stream)
-    part.replace(path)

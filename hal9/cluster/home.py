@@ -1,6 +1,8 @@
 """A cluster's home: where its settings, neurons, packs and state lie, how it is found and made."""
 
+import contextlib
 import os
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +92,27 @@ class Home:
     def access(self) -> Path:
         """Addresses and passwords for local clients of the broker; mode 0600."""
         return self.state / "access.json"
+
+    @property
+    def forced(self) -> Path:
+        """Left by `hal9 stop --force`: nothing that ran then is to blame for the daemon's end."""
+        return self.state / "stopped_by_force"
+
+    def identity(self) -> str:
+        """A random name of this home, drawn once and kept; the folder must be writable the first time."""
+        path = self.state / "home_id"
+        try:
+            found = path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            found = ""
+        if not found:
+            part = path.with_name(f"home_id.{os.getpid()}.part")
+            part.write_text(secrets.token_hex(8), encoding="utf-8")
+            with contextlib.suppress(FileExistsError):
+                os.link(part, path)
+            part.unlink()
+            found = path.read_text(encoding="utf-8").strip()
+        return found
 
     def settings(self) -> Settings:
         """Read the settings.

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import groupby
@@ -12,8 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hal9.bus import Courier, Outcome
-from hal9.clock import Clock
-from hal9.cluster.home import Home
+from hal9.cluster.plan import NodePlan
 from hal9.cluster.replayer import TaskReplayer
 from hal9.cluster.scheduler import BOOK
 from hal9.cluster.thinking import MindPool
@@ -45,7 +44,7 @@ from hal9.memory import (
     scope_of,
 )
 from hal9.minds.protocol import Reply, Request
-from hal9.neurons import CallContext, NeuronDefinition
+from hal9.neurons import CallContext
 from hal9.settings import Settings
 from hal9.signals import ErrorGradient, Signal, StepRecord, TaskScope
 
@@ -95,38 +94,26 @@ class LearningService:
     """What the daemon knows of learning; use it with `async with`, then `run()`.
 
     Args:
-        home: the cluster's home.
-        settings: in force now.
-        definitions: the neurons of this process.
+        plan: the process it learns in.
         minds: for critic, judge and replays.
         journal: tasks, steps, requests.
-        clock: time.
+        courier: carries the gradients; not entered yet.
     """
 
-    def __init__(
-        self,
-        home: Home,
-        *,
-        settings: SettingsNow,
-        definitions: Mapping[str, NeuronDefinition],
-        minds: MindPool,
-        journal: Journal,
-        clock: Clock,
-        alert: Alert,
-    ) -> None:
-        self._home = home
-        self._settings = settings
-        self._definitions = definitions
+    def __init__(self, plan: NodePlan, *, minds: MindPool, journal: Journal, courier: Courier) -> None:
+        self._home = plan.home
+        self._settings = plan.settings
+        self._definitions = plan.definitions
         self._minds = minds
         self._journal = journal
-        self._clock = clock
-        self._alert = alert
+        self._courier = courier
+        self._clock = plan.clock
+        self._alert = plan.alert
+        # A neuron's own process has only its part of a task's path.
+        self._whole_tasks = plan.whole_tasks
         self._stack = AsyncExitStack()
         self._settled: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Event()
-        self.courier: Courier | None = None
-        self.own_tasks = True
-        """Whether this journal holds the tasks' whole paths; a neuron's own process has only its part."""
         self.wake = asyncio.Event()
         self._judged: int | None = None  # tasks looked at, ever; read from the file when first needed
 
@@ -225,7 +212,7 @@ class LearningService:
     async def on_gradient(self, signal: Signal, gradient: ErrorGradient) -> Outcome:
         """A backward signal for a neuron of this process."""
         steps = await self._journal.read(lambda connection: tasks.steps_of(connection, signal.task_id))
-        recorded = TaskPath.recorded(steps) if self.own_tasks else None
+        recorded = TaskPath.recorded(steps) if self._whole_tasks else None
         signals = await self.engine.on_gradient(signal, gradient, recorded=recorded)
         self._changed.set()
 
@@ -286,14 +273,9 @@ class LearningService:
             for request in requests:
                 tasks.close_request(connection, request.seq, outcome="{}", now=now)
 
-        await self._courier().send(signals, writes=(close,))
+        await self._courier.send(signals, writes=(close,))
         await self._sleep_sometimes(len(requests))
         return True
-
-    def _courier(self) -> Courier:
-        if self.courier is None:
-            raise RuntimeError("the learner needs a courier to run")
-        return self.courier
 
     async def _sleep_sometimes(self, looked: int) -> None:
         """Consolidate the memory after every so many judged tasks; `looked` have just been added."""
@@ -337,11 +319,10 @@ class LearningService:
             _log.exception("%s request %d", request.kind, request.seq)
             self._alert(f"a {request.kind} request failed: {type(error).__name__}: {error}")
             signals, outcome = [], json.dumps({"error": f"{type(error).__name__}: {error}"})
-        courier = self._courier()
         cause = _cause(request)
         if waiting:
             self._settled[cause] = asyncio.Event()
-            await courier.send(signals)
+            await self._courier.send(signals)
             try:
                 async with asyncio.timeout(_GRADIENT_PATIENCE):
                     await self._settled[cause].wait()
@@ -355,7 +336,7 @@ class LearningService:
         def close(connection: sqlite3.Connection) -> None:
             tasks.close_request(connection, request.seq, outcome=outcome, now=now)
 
-        await courier.send(signals, writes=(close,))
+        await self._courier.send(signals, writes=(close,))
 
     async def _handle(self, request: RequestRow) -> tuple[list[Signal], str]:
         if request.kind not in ("learn", "feedback"):

@@ -1,7 +1,6 @@
 """The daemon as a process: is it there, start it detached, stop it in order or by force."""
 
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -11,12 +10,14 @@ from typing import Any
 
 from hal9.bus.server_process import stop_survivor
 from hal9.cluster.home import Home
+from hal9.cluster.status import judged
 from hal9.errors.cluster import DaemonFailed, DaemonNotRunning, DaemonRunning, StopTimeout
 from hal9.text import split_lines
 
 __all__ = ["daemon_pid", "read_status", "start_detached", "stop_daemon"]
 
 _POLL_SECONDS = 0.05
+_STUCK_SECONDS = 3.0
 
 
 def daemon_pid(home: Home) -> int | None:
@@ -34,14 +35,8 @@ def daemon_pid(home: Home) -> int | None:
 
 
 def read_status(home: Home) -> dict[str, Any]:
-    """The daemon's own words; state "down" when none runs, whatever the file says."""
-    try:
-        said = json.loads(home.status.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        said = {}
-    if daemon_pid(home) is None:
-        return {**said, "state": "down", "pid": None, "alerts": said.get("alerts", [])}
-    return dict(said)
+    """The daemon's own words; state "down" when none runs, "stuck" when the words are too old to be true."""
+    return judged(home, running=daemon_pid(home) is not None)
 
 
 def start_detached(home: Home, *, seconds: float = 30.0) -> int:
@@ -80,6 +75,9 @@ def start_detached(home: Home, *, seconds: float = 30.0) -> int:
 def stop_daemon(home: Home, *, seconds: float, force: bool = False) -> int:
     """End the daemon; returns the process id it had.
 
+    One whose event loop stands still cannot end in order: it is asked, then killed. What it had accepted is
+    taken up at the next start.
+
     Raises:
         DaemonNotRunning: there is none.
         StopTimeout: it still runs.
@@ -87,16 +85,30 @@ def stop_daemon(home: Home, *, seconds: float, force: bool = False) -> int:
     pid = daemon_pid(home)
     if pid is None:
         raise DaemonNotRunning(home=str(home.root))
-    os.kill(pid, signal.SIGKILL if force else signal.SIGTERM)
+    stuck = read_status(home)["state"] == "stuck"
+    if force:
+        home.forced.touch()
+    else:
+        os.kill(pid, signal.SIGTERM)
+        if _ended(home, min(seconds, _STUCK_SECONDS) if stuck else seconds):
+            return pid
+        if not stuck:
+            raise StopTimeout(pid=pid, seconds=seconds)
+    os.kill(pid, signal.SIGKILL)
+    if not _ended(home, seconds):
+        raise StopTimeout(pid=pid, seconds=seconds)
+    # The embedded broker survives its daemon on purpose; who stops by force wants it gone too.
+    stop_survivor(home.broker)
+    return pid
+
+
+def _ended(home: Home, seconds: float) -> bool:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if daemon_pid(home) is None:
-            if force:
-                # The embedded broker survives its daemon on purpose; who stops by force wants it gone too.
-                stop_survivor(home.broker)
-            return pid
+            return True
         time.sleep(_POLL_SECONDS)
-    raise StopTimeout(pid=pid, seconds=seconds)
+    return daemon_pid(home) is None
 
 
 def _last_line(home: Home) -> str:

@@ -10,6 +10,7 @@ __all__ = [
     "DaemonRunning",
     "HomeExists",
     "HomeMissing",
+    "HomeUnwritable",
     "NeuronHostedElsewhere",
     "StopTimeout",
     "TaskFinished",
@@ -40,6 +41,20 @@ class HomeExists(ConfigError):
 
     def message(self) -> str:
         return f"{self.path} already exists; `hal9 init` never overwrites. Choose an empty directory."
+
+
+@dataclass(eq=False, kw_only=True)
+class HomeUnwritable(ConfigError):
+    """The state folder is read-only, full, or somebody else's."""
+
+    home: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"the home {self.home} cannot be written ({self.detail}). Make .hal9/ writable for this user, free "
+            "disk space, or use another home; nothing was changed."
+        )
 
 
 @dataclass(eq=False, kw_only=True)

@@ -5,7 +5,8 @@ plain functions over a connection, to be called from inside `Journal.write` or `
 """
 
 from hal9.journal import dead_letters, failpoints, inbox, outbox
+from hal9.journal.inbox import PreviousEnd
 from hal9.journal.journal import Journal
 from hal9.journal.migrations import MIGRATIONS
 
-__all__ = ["MIGRATIONS", "Journal", "dead_letters", "failpoints", "inbox", "outbox"]
+__all__ = ["MIGRATIONS", "Journal", "PreviousEnd", "dead_letters", "failpoints", "inbox", "outbox"]

@@ -7,10 +7,13 @@ transaction.
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = [
     "Arrival",
+    "Claim",
+    "PreviousEnd",
     "Waiting",
     "claim",
     "counts",
@@ -48,6 +51,35 @@ class Waiting(NamedTuple):
     not_before: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousEnd:
+    """How the process that worked on this journal before has ended, as far as anybody knows.
+
+    Attributes:
+        culprit: id of the one signal whose handling is to blame; None when nobody knows.
+        reason: what it did.
+        excused: it was killed on request, so no signal is to blame.
+    """
+
+    culprit: str | None = None
+    reason: str = ""
+    excused: bool = False
+
+
+class Claim(NamedTuple):
+    """A signal that somebody begins with.
+
+    Attributes:
+        attempts: how often somebody has begun with it, this time included.
+        deaths: how often the process has ended while it was worked on.
+        blame: what it did to the process, when that is known.
+    """
+
+    attempts: int
+    deaths: int
+    blame: str
+
+
 _COLUMNS = ", ".join(Arrival._fields)
 
 
@@ -79,22 +111,22 @@ def insert(
 
 def claim(
     connection: sqlite3.Connection, ids: Sequence[str], *, owner: str, lease_until: float
-) -> dict[str, int]:
+) -> dict[str, Claim]:
     """Lease waiting signals to one run of the program.
 
     Returns:
-        For each id that was really waiting: how often somebody has now begun with it.
+        For each id that was really waiting: what is known of earlier beginnings.
     """
-    claimed: dict[str, int] = {}
+    claimed: dict[str, Claim] = {}
     for start in range(0, len(ids), _CHUNK):
         chunk = ids[start : start + _CHUNK]
         marks = ", ".join("?" * len(chunk))
         rows = connection.execute(
             "UPDATE inbox SET state = 'working', owner = ?, lease_until = ?, attempts = attempts + 1 "  # noqa: S608 - fixed text
-            f"WHERE id IN ({marks}) AND state = 'new' RETURNING id, attempts",
+            f"WHERE id IN ({marks}) AND state = 'new' RETURNING id, attempts, deaths, blame",
             [owner, lease_until, *chunk],
         )
-        claimed.update((str(row[0]), int(row[1])) for row in rows)
+        claimed.update((str(row[0]), Claim(int(row[1]), int(row[2]), str(row[3]))) for row in rows)
     return claimed
 
 
@@ -132,16 +164,26 @@ def release(
     )
 
 
-def recover(connection: sqlite3.Connection, *, owner: str) -> int:
+def recover(connection: sqlite3.Connection, *, owner: str, end: PreviousEnd) -> int:
     """At start: work leased to earlier runs of the program is waiting again.
+
+    A run that ended in order had given its work back. So what is still leased was worked on when the process
+    died, and each such death is counted.
+
+    Args:
+        connection: of a running transaction.
+        owner: this run.
+        end: how the run before has ended.
 
     Returns:
         How many signals were taken back.
     """
     cursor = connection.execute(
-        "UPDATE inbox SET state = 'new', owner = NULL, lease_until = NULL "
+        "UPDATE inbox SET state = 'new', owner = NULL, lease_until = NULL, "
+        "deaths = deaths + (NOT ? AND coalesce(id = ?, 1)), "
+        "blame = CASE WHEN id = ? THEN ? ELSE blame END "
         "WHERE state = 'working' AND owner IS NOT ?",
-        (owner,),
+        (end.excused, end.culprit, end.culprit, end.reason, owner),
     )
     return cursor.rowcount
 

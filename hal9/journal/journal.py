@@ -25,6 +25,7 @@ from typing import IO, Any, Literal, Self, TypeVar
 from hal9.database import Migration, atomic, open_database
 from hal9.errors.database import DatabaseDamaged
 from hal9.errors.journal import JournalClosed, JournalInUse, JournalUnwritable
+from hal9.journal.inbox import PreviousEnd
 from hal9.journal.migrations import MIGRATIONS
 
 __all__ = ["Journal"]
@@ -56,6 +57,7 @@ class Journal:
     Args:
         path: the file; its folder must exist.
         migrations: the whole schema history.
+        previous_end: how the run before has ended, as far as anybody knows.
         boot_id: names this run of the program as owner of leases; random by default.
         synchronous: NORMAL survives kill -9, FULL also power loss (an fsync per commit).
         max_pages: caps the file's size in SQLite pages (4096 bytes each); None leaves it to the disk.
@@ -71,11 +73,13 @@ class Journal:
         *,
         migrations: Sequence[Migration] = MIGRATIONS,
         boot_id: str | None = None,
+        previous_end: PreviousEnd | None = None,
         synchronous: str = "NORMAL",
         max_pages: int | None = None,
     ) -> None:
         self.path = Path(path)
         self.boot_id = boot_id or uuid.uuid4().hex
+        self.previous_end = previous_end or PreviousEnd()
         self._migrations = tuple(migrations)
         self._synchronous = synchronous
         self._max_pages = max_pages

@@ -3,7 +3,7 @@
 import sqlite3
 
 from hal9.database import Migration
-from hal9.journal.task_schema import m002_tasks
+from hal9.journal.task_schema import m002_tasks, m004_counters
 
 __all__ = ["MIGRATIONS"]
 
@@ -65,4 +65,11 @@ def m001_messages(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_messages, m002_tasks)
+def m003_blame(connection: sqlite3.Connection) -> None:
+    """How often the process died in a signal's handling and why; who a task was given to."""
+    connection.execute("ALTER TABLE inbox ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE inbox ADD COLUMN blame TEXT NOT NULL DEFAULT ''")
+    connection.execute("ALTER TABLE tasks ADD COLUMN root_target TEXT")
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_messages, m002_tasks, m003_blame, m004_counters)

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-__all__ = ["m002_tasks"]
+__all__ = ["m002_tasks", "m004_counters"]
 
 
 def m002_tasks(connection: sqlite3.Connection) -> None:
@@ -79,3 +79,21 @@ def m002_tasks(connection: sqlite3.Connection) -> None:
         """
     )
     connection.execute("CREATE INDEX requests_open ON requests (seq) WHERE done_at IS NULL")
+
+
+def m004_counters(connection: sqlite3.Connection) -> None:
+    """How many tasks were ever accepted, finished and forgotten: numbers that only grow.
+
+    They are compared with a record beside the journal, so that a journal that lost rows is noticed.
+    """
+    connection.execute(
+        """
+        CREATE TABLE counters (
+            name TEXT PRIMARY KEY,
+            value INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    connection.execute("INSERT INTO counters SELECT 'accepted', count(*) FROM tasks")
+    connection.execute("INSERT INTO counters SELECT 'finished', count(*) FROM tasks WHERE result IS NOT NULL")
+    connection.execute("INSERT INTO counters VALUES ('forgotten', 0)")

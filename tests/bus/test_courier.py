@@ -341,22 +341,39 @@ async def test_leaving_in_the_middle_of_work_gives_it_back_uncounted(tmp_path: P
             await again.until(lambda: len(again.results) == 1)
 
 
-async def test_a_signal_in_which_the_process_dies_again_and_again_is_put_aside(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends", "aside"),
+    [
+        ([inbox.PreviousEnd()] * 2, True),
+        ([inbox.PreviousEnd()], False),
+        ([inbox.PreviousEnd(excused=True)] * 3, False),
+        ([inbox.PreviousEnd(culprit="ID", reason="the event loop stood still")] * 2, True),
+        ([inbox.PreviousEnd(culprit="somebody else", reason="x")] * 2, False),
+    ],
+    ids=["died twice", "died once", "killed on request", "blocked twice", "somebody else's fault"],
+)
+async def test_a_signal_in_which_the_process_died_twice_is_set_aside(
+    tmp_path: Path, ends: list[inbox.PreviousEnd], aside: bool
+) -> None:
     async with node(LoopbackBroker().client("a"), tmp_path / "a.db") as a:
         a.courier.host("book", a.collect)
         a.courier.host("l2", a.answer)
         signal = task("poison")
-        await a.journal.write(
-            lambda c: inbox.insert(
-                c,
-                [inbox.Arrival(signal.id, "book", "l2", "task", signal.task_id, encode(signal), time.time())],
-            )
-        )
-        await a.journal.write(lambda c: c.execute("UPDATE inbox SET attempts = 10"))
+        row = inbox.Arrival(signal.id, "book", "l2", "task", signal.task_id, encode(signal), time.time())
+        await a.journal.write(lambda c: inbox.insert(c, [row], owner="dead", lease_until=1e12))
+        for number, end in enumerate(ends):
+            if end.culprit == "ID":
+                end = replace(end, culprit=signal.id)
+            await a.journal.write(lambda c, end=end: inbox.recover(c, owner="new", end=end))  # type: ignore[misc]
+            if number < len(ends) - 1:
+                await a.journal.write(lambda c: inbox.claim(c, [signal.id], owner="dead", lease_until=1e12))
         async with a.courier:
-            await a.until(lambda: bool(a.failures))
+            await a.until(lambda: bool(a.failures) if aside else bool(a.results))
+    if aside:
         assert a.failures[0].reason == "crashed"
-        assert await a.effects() == [f"failed {signal.id}"]
+        assert "ended 2 times while handling it" in a.failures[0].detail
+        assert ("stood still" in a.failures[0].detail) == (ends[0].culprit is not None)
+    assert not aside or not a.results
 
 
 async def test_an_inbox_may_join_later(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ async def test_a_neuron_in_a_process_of_its_own_does_the_work(
         task_id = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
         task = await cluster.wait(task_id, timeout_seconds=60)
         steps = await cluster.steps(task_id)
-        daemon._write_status("ready")
+        daemon.status.write("ready")
         status = await cluster.status()
         process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(process.wait, 30)
@@ -148,10 +148,10 @@ async def test_learning_and_safety_settings_change_without_a_restart(home: Home,
         assert daemon.settings.cluster.max_depth == 4
         edit_settings(home, "learning_rate: 0.3 ", "learning_rate: 33 ")
         async with asyncio.timeout(20):
-            while not any("not reloaded" in alert for alert in daemon._alerts):
+            while not any("not reloaded" in alert for alert in daemon.status.alerts):
                 await asyncio.sleep(0.05)
         assert daemon.settings.backward_propagation.learning_rate == 0.3
-        daemon._write_status("ready")
+        daemon.status.write("ready")
         alerts = (await cluster.status())["alerts"]
     assert any("cluster take effect at the next start" in alert for alert in alerts)
 

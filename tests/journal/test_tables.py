@@ -69,7 +69,10 @@ def test_the_inbox_tells_new_from_known(db: sqlite3.Connection) -> None:
 def test_work_is_leased_to_one_run_only(db: sqlite3.Connection) -> None:
     with atomic(db):
         inbox.insert(db, [arrival(1), arrival(2)])
-        assert inbox.claim(db, ["id1", "id2"], owner="a", lease_until=50.0) == {"id1": 1, "id2": 1}
+        assert inbox.claim(db, ["id1", "id2"], owner="a", lease_until=50.0) == {
+            "id1": inbox.Claim(1, 0, ""),
+            "id2": inbox.Claim(1, 0, ""),
+        }
         assert inbox.claim(db, ["id1"], owner="b", lease_until=50.0) == {}
         assert not inbox.finish(db, "id1", owner="b", now=10.0)
         assert inbox.finish(db, "id1", owner="a", now=10.0)
@@ -85,7 +88,7 @@ def test_a_new_run_takes_back_what_the_last_one_left(db: sqlite3.Connection) -> 
         inbox.insert(db, [arrival(1), arrival(2)])
         inbox.claim(db, ["id1"], owner="first", lease_until=1e12)
         inbox.claim(db, ["id2"], owner="second", lease_until=1e12)
-        assert inbox.recover(db, owner="second") == 1
+        assert inbox.recover(db, owner="second", end=inbox.PreviousEnd()) == 1
     assert [row.id for row in inbox.take(db, "l2")[0]] == ["id1"]
     assert inbox.take(db, "l2")[0][0].attempts == 1
 

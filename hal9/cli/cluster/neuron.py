@@ -32,7 +32,7 @@ def neuron(
     Take NAME out of `neurons.enabled` of the cluster that hosts it so far.
     """
     from hal9.bus import BrokerAddress
-    from hal9.cluster.live import local_access
+    from hal9.cluster.broker_access import local_access
     from hal9.cluster.node import run_neuron
 
     home = home_of(ctx)

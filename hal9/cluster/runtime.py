@@ -1,0 +1,134 @@
+"""What runs neurons in a process: journal, budgets, minds, memory, routes and the connection to the broker.
+
+The daemon and a neuron's own process are built on the same runtime; they differ in what they put around it.
+"""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hal9.bus import BrokerAddress, Courier, CourierSettings, MqttBus
+from hal9.cluster.directory import NeuronDirectory
+from hal9.cluster.learning import LearningService
+from hal9.cluster.mapping import RipmapCartographer
+from hal9.cluster.plan import NodePlan
+from hal9.cluster.routing import LearnedRouter
+from hal9.cluster.thinking import MindPool, budget_limits
+from hal9.journal import Journal
+from hal9.limits import BudgetStore
+from hal9.neurons import Neuron, NeuronDefinition, NeuronServices
+from hal9.settings import Settings
+
+__all__ = ["NodeRuntime", "courier_settings", "open_runtime"]
+
+_log = logging.getLogger("hal9.cluster.runtime")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRuntime:
+    """The opened services of a process. Its courier is entered by whoever has hosted all inboxes."""
+
+    plan: NodePlan
+    journal: Journal
+    minds: MindPool
+    directory: NeuronDirectory
+    router: LearnedRouter
+    bus: MqttBus
+    courier: Courier
+    learner: LearningService
+    services: NeuronServices
+
+    def host_neurons(self, services: NeuronServices | None = None) -> None:
+        """Serve the inboxes of all neurons of the plan, from the courier's entering on."""
+        for definition in self.plan.definitions.values():
+            self._host(definition, services or self.services)
+
+    def _host(self, definition: NeuronDefinition, services: NeuronServices) -> None:
+        name, layer = definition.name, definition.meta.layer
+
+        def emit(task_id: str, detail: dict[str, Any]) -> None:
+            event = str(detail.get("event", "progress"))
+            self.courier.emit_progress(task_id, detail, event=event, source=name)
+
+        neuron = Neuron(definition, services, emit=emit, on_gradient=self.learner.on_gradient)
+        self.directory.local[name] = layer
+        # Cancel signals must get through while all turns are busy.
+        concurrency = self.plan.settings().cluster.concurrent_turns + 2
+        self.courier.host(name, neuron.handle, concurrency=concurrency, layer=layer)
+
+    async def watch_nodes(self) -> None:
+        """Keep the directory up to date with what other nodes say of themselves; runs for ever."""
+        async with aclosing(self.courier.watch(progress=False)) as events:
+            async for event in events:
+                self.directory.observe(event)
+
+
+def courier_settings(settings: Settings) -> CourierSettings:
+    """The courier's times as the settings want them."""
+    max_age = settings.broker.store_max_age_hours * 3600.0
+    return CourierSettings(
+        lease=settings.cluster.lease_seconds,
+        drain=settings.cluster.drain_seconds,
+        broker_max_age=max_age,
+        retention=max_age + 24 * 3600.0,
+        local=not settings.broker.everything,
+    )
+
+
+@asynccontextmanager
+async def open_runtime(
+    plan: NodePlan, journal: Journal, address: BrokerAddress
+) -> AsyncGenerator[NodeRuntime, None]:
+    """Open everything in the order of need; close it in reverse.
+
+    Args:
+        plan: what the process is to be.
+        journal: of this process alone, open.
+        address: the broker, with this node's login.
+    """
+    settings, clock = plan.settings(), plan.clock
+    async with AsyncExitStack() as stack:
+        accounts = stack.enter_context(BudgetStore(plan.home.budgets, budget_limits(settings), clock=clock))
+        minds = await stack.enter_async_context(MindPool(plan.settings, accounts))
+        directory = NeuronDirectory(clock=clock, node=plan.node)
+        router = stack.enter_context(LearnedRouter(plan.home, settings=plan.settings, clock=clock))
+        bus = MqttBus(address, client_id=f"{settings.cluster.name}-{plan.node}")
+        courier = Courier(
+            bus,
+            journal,
+            cluster=settings.cluster.name,
+            node=plan.node,
+            settings=courier_settings(settings),
+            clock=clock,
+            on_failure=plan.on_failure,
+        )
+        learner = LearningService(plan, minds=minds, journal=journal, courier=courier)
+        await stack.enter_async_context(learner)
+        services = NeuronServices(
+            settings=plan.settings,
+            thinker=minds,
+            router=router,
+            recaller=learner,
+            cartographer=RipmapCartographer(min_files=settings.repository_map.min_files),
+            prompts=learner.prompts,
+            clock=clock,
+            directory=directory,
+            journal=journal,
+            snapshots=plan.snapshots,
+            changes=plan.home.changes,
+            hidden=(plan.home.state,),
+            carry_steps=not plan.whole_tasks,
+        )
+        yield NodeRuntime(
+            plan=plan,
+            journal=journal,
+            minds=minds,
+            directory=directory,
+            router=router,
+            bus=bus,
+            courier=courier,
+            learner=learner,
+            services=services,
+        )
