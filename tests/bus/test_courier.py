@@ -361,9 +361,8 @@ async def test_a_signal_in_which_the_process_died_twice_is_set_aside(
         signal = task("poison")
         row = inbox.Arrival(signal.id, "book", "l2", "task", signal.task_id, encode(signal), time.time())
         await a.journal.write(lambda c: inbox.insert(c, [row], owner="dead", lease_until=1e12))
-        for number, end in enumerate(ends):
-            if end.culprit == "ID":
-                end = replace(end, culprit=signal.id)
+        for number, given in enumerate(ends):
+            end = replace(given, culprit=signal.id) if given.culprit == "ID" else given
             await a.journal.write(lambda c, end=end: inbox.recover(c, owner="new", end=end))  # type: ignore[misc]
             if number < len(ends) - 1:
                 await a.journal.write(lambda c: inbox.claim(c, [signal.id], owner="dead", lease_until=1e12))
