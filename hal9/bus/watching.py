@@ -62,8 +62,9 @@ class ProgressWriter:
         )
         try:
             await self._bus.publish(topics.event(self._cluster, source, task_id), encode(signal))
-        except (BrokerUnreachable, SignalRefused):
-            return  # progress may be lost; what matters travels in the result
+        except (BrokerUnreachable, SignalRefused, ValueError):
+            # Also what cannot be encoded: progress may be lost, what matters travels in the result.
+            return
 
 
 class StatusBoard:

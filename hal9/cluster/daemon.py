@@ -128,6 +128,7 @@ class Daemon:
         self.status.runtime = self.runtime
         self.courier, self.directory = self.runtime.courier, self.runtime.directory
         self._hire()
+        self.status.waiting = self.directory.waits
         self.runtime.host_neurons(self.furnish(self.runtime.services))
         await stack.enter_async_context(self.courier)
         await self.courier.wait_connected(_CONNECT_SECONDS)

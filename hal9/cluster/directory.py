@@ -1,8 +1,11 @@
 """Which neurons can be reached: those of this process, and those other processes announce."""
 
+import asyncio
+import contextlib
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hal9.clock import Clock
 from hal9.signals import Signal, StatusPayload
@@ -28,6 +31,8 @@ class NeuronDirectory:
     node: str
     local: dict[str, int] = field(default_factory=dict)
     nodes: dict[str, NodeState] = field(default_factory=dict)
+    _waiting: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def observe(self, signal: Signal) -> None:
         """Take in a node's status."""
@@ -40,6 +45,8 @@ class NeuronDirectory:
             neurons=dict(payload.neurons),
             seen=self.clock.now(),
         )
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def reachable(self) -> dict[str, int]:
         """All reachable neurons with their layers; a local neuron wins over a remote one of its name."""
@@ -62,6 +69,33 @@ class NeuronDirectory:
             else:
                 found.update({name: reachable[name] for name in fnmatch.filter(reachable, wanted)})
         return found
+
+    async def wait_candidates(self, names: Sequence[str], *, exclude: str, task_id: str) -> dict[str, int]:
+        """`candidates`, as soon as there is one; a neuron that restarts is waited for.
+
+        The caller bounds the wait (by the task's deadline). While it lasts, `waits` tells of it.
+        """
+        found = self.candidates(names, exclude=exclude)
+        if found:
+            return found
+        with self._wait_noted(task_id, names, by=exclude):
+            while not found:
+                await self._changed.wait()
+                found = self.candidates(names, exclude=exclude)
+        return found
+
+    @contextlib.contextmanager
+    def _wait_noted(self, task_id: str, names: Sequence[str], *, by: str) -> Iterator[None]:
+        key = id(noted := {"task": task_id, "by": by, "for": list(names), "since": self.clock.now()})
+        self._waiting[key] = noted
+        try:
+            yield
+        finally:
+            del self._waiting[key]
+
+    def waits(self) -> list[dict[str, Any]]:
+        """Which tasks wait for an absent neuron: {task, by, for, since}."""
+        return list(self._waiting.values())
 
     def top_layer(self) -> dict[str, int]:
         """Neurons of the highest layer there is: where tasks enter."""

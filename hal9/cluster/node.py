@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
 from contextlib import aclosing
 
 from hal9.bus import BrokerAddress, Courier, Failure, Outcome
@@ -15,12 +16,14 @@ from hal9.cluster.plan import NodePlan
 from hal9.cluster.runtime import NodeRuntime, open_runtime
 from hal9.errors.cluster import NeuronHostedElsewhere
 from hal9.journal import Journal
-from hal9.neurons import load_neurons
+from hal9.neurons import answer_to, failed_result, load_neurons
+from hal9.signals import Tally, TaskPayload
 
 __all__ = ["run_neuron"]
 
 _log = logging.getLogger("hal9.cluster.node")
 _LISTEN_SECONDS = 1.0
+_ANSWER_SECONDS = 3600.0
 
 
 async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Clock | None = None) -> None:
@@ -46,7 +49,7 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         snapshots=snapshots,
         whole_tasks=False,
         alert=_log.warning,
-        on_failure=_nothing_follows,
+        on_failure=_answer_failed,
     )
     async with (
         Journal(folder / "journal.db") as journal,
@@ -62,9 +65,15 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
             await courier.set_status("draining")
 
 
-async def _nothing_follows(failure: Failure) -> Outcome:
-    _log.warning("signal %s (%s) given up: %s", failure.signal.id, failure.signal.kind, failure.detail)
-    return Outcome()
+async def _answer_failed(failure: Failure) -> Outcome:
+    """A task that could not be handled is answered as failed, so that nobody waits for it."""
+    signal = failure.signal
+    _log.warning("signal %s (%s) given up: %s", signal.id, signal.kind, failure.detail)
+    if failure.stage == "send" or not isinstance(signal.payload, TaskPayload):
+        return Outcome()
+    result = failed_result("internal_error", failure.detail, neuron=signal.target, tally=Tally())
+    answer = answer_to(signal, result, now=time.time(), ttl_seconds=_ANSWER_SECONDS)
+    return Outcome(send=(answer,))
 
 
 async def _refuse_twice(courier: Courier, directory: NeuronDirectory, name: str) -> None:

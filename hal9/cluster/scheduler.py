@@ -10,9 +10,9 @@ from hal9.bus import Courier, Failure, Outcome
 from hal9.clock import Clock
 from hal9.cluster.directory import NeuronDirectory
 from hal9.errors.cluster import TaskNotQueued
-from hal9.journal import Journal, tasks
+from hal9.journal import Journal, tasks, work
 from hal9.journal.tasks import RequestRow, TaskRow, TaskState
-from hal9.neurons import Router, failed_result, task_class
+from hal9.neurons import Router, answer_to, failed_result, given_to, refused_result, task_class
 from hal9.settings import Settings
 from hal9.signals import (
     CancelPayload,
@@ -85,7 +85,7 @@ class TaskScheduler:
 
         def write(connection: sqlite3.Connection) -> None:
             tasks.insert_task(connection, task)
-            tasks.start_task(connection, task.id, root_signal=signal.id, now=now)
+            tasks.start_task(connection, task.id, root_signal=signal.id, root_target=signal.target, now=now)
 
         await self._courier.send((signal,), writes=(write,))
         return task
@@ -128,7 +128,9 @@ class TaskScheduler:
         now = self._clock.now()
 
         def write(connection: sqlite3.Connection) -> None:
-            if not tasks.start_task(connection, task.id, root_signal=signal.id, now=now):
+            if not tasks.start_task(
+                connection, task.id, root_signal=signal.id, root_target=signal.target, now=now
+            ):
                 raise TaskNotQueued(task_id=task.id)
 
         try:
@@ -157,24 +159,60 @@ class TaskScheduler:
     # --- results back -----------------------------------------------------------------------
 
     async def handle(self, signal: Signal) -> Outcome:
-        """Take a result; the first one ends the task, later ones change nothing."""
+        """Take a result; the first one ends the task, later ones change nothing.
+
+        Only from the neuron the task was given to: whoever else may publish here cannot end it.
+        """
         result = signal.payload
         if not isinstance(result, ResultPayload):
             return Outcome()
+        if not self._journal.read_now(
+            lambda connection: tasks.was_given_to(
+                connection, signal.task_id, root_signal=signal.cause_id, neuron=signal.source
+            )
+        ):
+            return refused_result(signal, now=self._clock.now())
         state: TaskState = "done" if result.ok else "failed"
         if result.error is not None and result.error.reason == "cancelled":
             state = "cancelled"
-        return Outcome(writes=(self._finish(signal.task_id, state, result),))
+        own = [step for step in result.steps if step.task_id == signal.task_id]
+        return Outcome(
+            writes=(self._finish(signal.task_id, state, result.model_copy(update={"steps": own})),)
+        )
 
     async def give_up(self, failure: Failure) -> Outcome:
-        """A signal was never confirmed, or its handler failed for good: its task must not hang."""
-        signal = failure.signal
+        """A signal was never confirmed, or its handler failed for good: its task must not hang.
+
+        What this node sent itself ends its task. What was received is answered to whoever asked, in the name
+        of whoever could not take it: nobody can end another's task with a signal that cannot be handled.
+        """
+        signal, payload = failure.signal, failure.signal.payload
         _log.warning("signal %s (%s) given up: %s", signal.id, signal.kind, failure.detail)
-        if not isinstance(signal.payload, TaskPayload | ResultPayload):
+        if not isinstance(payload, TaskPayload | ResultPayload):
             return Outcome()
         reason = "undeliverable" if failure.stage == "send" else "internal_error"
         result = failed_result(reason, failure.detail, neuron=signal.target, tally=Tally())
-        return Outcome(writes=(self._finish(signal.task_id, "failed", result),))
+        if failure.stage == "send":
+            return Outcome(writes=(self._finish(signal.task_id, "failed", result),))
+        if isinstance(payload, TaskPayload):
+            return Outcome(send=(self._reply(signal, result),))
+        return await self._cannot_take(signal, result)
+
+    async def _cannot_take(self, signal: Signal, result: ResultPayload) -> Outcome:
+        """The result of a part could not be handled: whoever waited for it answers that it failed."""
+        if signal.target == BOOK:
+            return await self.handle(signal.model_copy(update={"payload": result}))
+        found = await self._journal.read(lambda connection: work.find_work(connection, signal.cause_id or ""))
+        if found is None or not given_to(found, signal):
+            return Outcome()
+        return Outcome(
+            send=(self._reply(found.signal, result),),
+            writes=(lambda connection: work.close_work(connection, found.signal.id),),
+        )
+
+    def _reply(self, asked: Signal, result: ResultPayload) -> Signal:
+        ttl = self._settings().cluster.signal_ttl_seconds
+        return answer_to(asked, result, now=self._clock.now(), ttl_seconds=ttl)
 
     def _finish(
         self, task_id: str, state: TaskState, result: ResultPayload

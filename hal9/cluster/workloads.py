@@ -7,7 +7,6 @@ done is on disk, and the next daemon starts it again with the same options, so t
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import sqlite3
@@ -22,7 +21,9 @@ from hal9.clock import Clock
 from hal9.cluster.home import Home
 from hal9.cluster.scheduler import BOOK
 from hal9.cluster.submission import NEURONS
-from hal9.errors.cluster import TaskInvalid
+from hal9.cluster.workload_lines import LINE_BYTES, WorkloadLine, read_line
+from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
+from hal9.errors.journal import JournalUnwritable
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TaskRow
 from hal9.neurons import failed_result
@@ -38,7 +39,6 @@ REFUSED = 2
 """Exit code of a workload that tells what is wrong, in place of crashing."""
 _POLL_SECONDS = 0.2
 _END_SECONDS = 20.0
-_LINE_LIMIT = 4 * 1024 * 1024
 _ERROR_CHARACTERS = 2000
 
 
@@ -98,7 +98,23 @@ class WorkloadRunner:
                 self._children[task.id] = group.create_task(self._guarded(task), name=name)
 
     async def _guarded(self, task: TaskRow) -> None:
-        """Run one child; being cancelled ends the child and nothing else."""
+        """Run one child; whatever it does or says can end its own task and nothing else."""
+        try:
+            result, code, errors = await self._child(task)
+        except JournalUnwritable:
+            raise  # the child is taken up again when there is room
+        except Exception as error:  # noqa: BLE001 - the border: a child may say anything
+            cause = _first(error)
+            known = isinstance(cause, WorkloadUnreadable)
+            text = str(cause) if known else f"{type(cause).__name__}: {cause}"
+            _log.warning("workload %s ended: %s", task.id, text, exc_info=None if known else error)
+            failed = failed_result("tool_failed", text, neuron=task.workload, tally=Tally())
+            await self._finish(task.id, failed)
+            return
+        await self._conclude(task, result, code, errors)
+
+    async def _child(self, task: TaskRow) -> tuple[dict[str, Any] | None, int | None, str]:
+        """Run the child to its end; being cancelled ends it. Returns its result, exit code and errors."""
         now = self._clock.now()
         await self._journal.write(
             lambda connection: tasks.start_task(
@@ -111,7 +127,7 @@ class WorkloadRunner:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            limit=_LINE_LIMIT,
+            limit=LINE_BYTES,
             env={**os.environ, "HAL9_WORKLOAD_PARENT": str(os.getpid())},
         )
         errors = bytearray()
@@ -121,16 +137,16 @@ class WorkloadRunner:
                 readers.create_task(_collect(process.stderr, errors), name="workload errors")
                 if process.stdout is not None:
                     async for line in process.stdout:
-                        said = json.loads(line)
-                        result = said.get("result", result)
-                        if "progress" in said:
-                            await self._progress(task, said["progress"])
+                        said = read_line(line)
+                        result = result if said.result is None else said.result
+                        if said.progress is not None:
+                            await self._progress(task, said, said.progress)
             await process.wait()
         finally:
             await _end(process)
-        await self._conclude(task, result, process.returncode, errors.decode("utf-8", "replace"))
+        return result, process.returncode, errors.decode("utf-8", "replace")
 
-    async def _progress(self, task: TaskRow, detail: dict[str, Any]) -> None:
+    async def _progress(self, task: TaskRow, said: WorkloadLine, detail: dict[str, Any]) -> None:
         now = self._clock.now()
         step = StepRecord(
             id=new_id(now=now),
@@ -141,8 +157,8 @@ class WorkloadRunner:
             kind="workload",
             started_at=now,
             ended_at=now,
-            evidence=str(detail.get("line", "")),
-            tally=Tally.model_validate(detail.get("tally", {})),
+            evidence=said.text,
+            tally=said.tally,
         )
         self._courier.emit_progress(
             task.id, {"neuron": task.workload, **detail}, event="workload", source=BOOK
@@ -164,6 +180,13 @@ class WorkloadRunner:
             reason, said, neuron=task.workload, tally=Tally(), evidence=errors[-_ERROR_CHARACTERS:]
         )
         await self._finish(task.id, failed)
+
+
+def _first(error: BaseException) -> BaseException:
+    """What a group of errors is about."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _collect(stream: asyncio.StreamReader | None, into: bytearray) -> None:

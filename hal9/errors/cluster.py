@@ -17,6 +17,7 @@ __all__ = [
     "TaskInvalid",
     "TaskNotQueued",
     "TaskUnknown",
+    "WorkloadUnreadable",
 ]
 
 
@@ -160,3 +161,17 @@ class TaskInvalid(ClusterError):
 
     def message(self) -> str:
         return f"the task was not accepted: {self.problem}"
+
+
+@dataclass(eq=False, kw_only=True)
+class WorkloadUnreadable(ClusterError):
+    """A workload's process said something that the protocol does not allow; it ends its own task only."""
+
+    line: str
+    problem: str
+
+    def message(self) -> str:
+        return (
+            f"the workload's line {self.line!r} {self.problem}. Each line is one JSON object: "
+            '{"progress": {"line": TEXT, "tally": {…}}} or {"result": {…}}.'
+        )

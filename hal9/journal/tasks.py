@@ -30,6 +30,7 @@ __all__ = [
     "steps_of",
     "task_counts",
     "task_with_steps",
+    "was_given_to",
 ]
 
 TaskState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -144,14 +145,35 @@ def open_workloads(connection: sqlite3.Connection, *, besides: str) -> list[Task
     return [_task(row) for row in rows]
 
 
-def start_task(connection: sqlite3.Connection, task_id: str, *, root_signal: str, now: float) -> bool:
-    """Mark a queued task as on its way; False when it is not queued any more."""
+def start_task(
+    connection: sqlite3.Connection,
+    task_id: str,
+    *,
+    root_signal: str,
+    now: float,
+    root_target: str | None = None,
+) -> bool:
+    """Mark a queued task as on its way to `root_target`; False when it is not queued any more."""
     done = connection.execute(
-        "UPDATE tasks SET state = 'running', started_at = ?, root_signal = ? "
+        "UPDATE tasks SET state = 'running', started_at = ?, root_signal = ?, root_target = ? "
         "WHERE id = ? AND state = 'queued'",
-        (now, root_signal, task_id),
+        (now, root_signal, root_target, task_id),
     )
     return done.rowcount == 1
+
+
+def was_given_to(
+    connection: sqlite3.Connection, task_id: str, *, root_signal: str | None, neuron: str
+) -> bool:
+    """Whether the task's first signal is this one and went to this neuron.
+
+    A task that an earlier version sent has no neuron on record; then the signal's id has to do.
+    """
+    row = connection.execute(
+        "SELECT 1 FROM tasks WHERE id = ? AND root_signal = ? AND coalesce(root_target, ?) = ?",
+        (task_id, root_signal, neuron, neuron),
+    ).fetchone()
+    return row is not None
 
 
 def finish_task(

@@ -16,6 +16,7 @@ from hal9.neurons.interfaces import (
     Router,
 )
 from hal9.neurons.neuron import GradientHandler, Neuron
+from hal9.neurons.origin import answer_to, given_to, refused_result
 from hal9.neurons.splitting import failed_result, task_class
 from hal9.neurons.turn import NeuronServices
 
@@ -37,8 +38,11 @@ __all__ = [
     "PromptSource",
     "RepositoryMapper",
     "Router",
+    "answer_to",
     "failed_result",
+    "given_to",
     "load_neuron",
     "load_neurons",
+    "refused_result",
     "task_class",
 ]

@@ -79,6 +79,10 @@ class Router(Protocol):
 class Directory(Protocol):
     """Knows which neurons can be reached now."""
 
+    async def wait_candidates(self, names: Sequence[str], *, exclude: str, task_id: str) -> dict[str, int]:
+        """`candidates`, as soon as there is one; whoever asks bounds the wait."""
+        ...
+
     def candidates(self, names: Sequence[str], *, exclude: str) -> dict[str, int]:
         """Reachable neurons for names or layers ("L3"), with their layers; never `exclude` itself."""
         ...

@@ -12,6 +12,7 @@ from hal9.journal import tasks, work
 from hal9.journal.work import Part, Work
 from hal9.neurons.definition import NeuronDefinition, neuron_meta
 from hal9.neurons.implementing import implement
+from hal9.neurons.origin import answer_to, given_to, refused_result, refused_signal
 from hal9.neurons.splitting import failed_result, gather, plan_parts
 from hal9.neurons.turn import NeuronServices, Progress, Turn
 from hal9.signals import (
@@ -151,9 +152,16 @@ class Neuron:
 
     async def _take_result(self, signal: Signal, result: ResultPayload) -> Outcome:
         part_id = signal.cause_id or ""
+        own = [step for step in result.steps if step.task_id == signal.task_id]
+        result = result.model_copy(update={"steps": own})
+        waited = await self._find(part_id)
+        if waited is None:
+            return await self._late(signal, result)
+        if not given_to(waited, signal):
+            return refused_result(signal, now=self._house.clock.now())
         found = await self._record(part_id, result)
         if found is None:
-            return Outcome(writes=(lambda connection: self._keep_steps(connection, result.steps),))
+            return await self._late(signal, result)
         waiting = next((part for part in found.parts if part.signal_id is None), None)
         missing = any(part.signal_id is not None and part.result is None for part in found.parts)
         if waiting is not None and result.ok and not missing:
@@ -167,6 +175,21 @@ class Neuron:
         except TurnFailed as error:
             combined = failed_result(error.reason, error.detail, neuron=self.name, tally=turn.tally())
         return self._answer(turn, combined, closes=True)
+
+    async def _late(self, signal: Signal, result: ResultPayload) -> Outcome:
+        """Nobody waits for it any more; what it cost is kept if this neuron asked for it."""
+        if not result.steps:
+            return Outcome()
+        done = await self._house.journal.read(lambda connection: tasks.steps_of(connection, signal.task_id))
+        if not any(step.neuron == self.name and signal.source in _receivers(step) for step in done):
+            return refused_result(signal, now=self._house.clock.now())
+        return Outcome(writes=(lambda connection: self._keep_steps(connection, result.steps),))
+
+    async def _find(self, part_id: str) -> Work | None:
+        known = self._open.get(self._part_of.get(part_id, ""))
+        if known is not None:
+            return known
+        return await self._house.journal.read(lambda connection: work.find_work(connection, part_id))
 
     async def _record(self, part_id: str, result: ResultPayload) -> Work | None:
         """The work this result belongs to, with the result in it; None when nobody waits for it."""
@@ -195,16 +218,7 @@ class Neuron:
         asked = turn.signal
         if self._house.carry_steps:
             result = result.model_copy(update={"steps": turn.steps})
-        answer = Signal.create(
-            result,
-            task_id=asked.task_id,
-            source=self.name,
-            target=asked.source,
-            now=self._house.clock.now(),
-            ttl_seconds=self.settings_ttl,
-            cause=asked,
-            layers=(self.definition.meta.layer, asked.layer_from),
-        )
+        answer = answer_to(asked, result, now=self._house.clock.now(), ttl_seconds=self.settings_ttl)
 
         def write(connection: sqlite3.Connection) -> None:
             if closes:
@@ -217,6 +231,9 @@ class Neuron:
     # --- cancelling -----------------------------------------------------------------------
 
     def _cancel(self, signal: Signal, payload: CancelPayload) -> Outcome:
+        if signal.source != self._house.scheduler:
+            detail = f"{signal.source!r} may not cancel tasks"
+            return refused_signal(signal, detail, now=self._house.clock.now())
         self._cancelled[signal.task_id] = payload.reason or "cancelled"
         while len(self._cancelled) > _REMEMBERED:
             self._cancelled.popitem(last=False)
@@ -286,6 +303,12 @@ class Neuron:
 def turn_seconds(turn: Turn) -> float:
     """How long a turn has been going on since its signal was made."""
     return turn.house.clock.now() - turn.signal.created_at
+
+
+def _receivers(step: StepRecord) -> set[str]:
+    """Who was given work in a step."""
+    parts = step.route.get("parts") or [step.route]
+    return {str(part.get("to")) for part in parts if isinstance(part, dict)}
 
 
 def _with_result(known: Work, part_id: str, result: ResultPayload) -> Work:

@@ -1,5 +1,6 @@
 """L4 and L3: hand a small task on as it is, or divide it; gather the parts' results into one answer."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from hal9.neurons.turn import Turn
 from hal9.signals import ErrorDetail, FileChange, ResultPayload, Tally, TaskPayload
 
 __all__ = ["gather", "plan_parts", "task_class"]
+
+# So that the reason is told before the deadline ends the turn without one.
+_GOODBYE_SECONDS = 1.0
 
 
 def task_class(task: TaskPayload) -> str:
@@ -39,7 +43,7 @@ async def plan_parts(turn: Turn) -> list[Part]:
     )
     if _is_small(turn):
         started = turn.house.clock.now()
-        choice = _route(turn)
+        choice = await _route(turn)
         turn.record("pass", started, route=_route_record(turn, choice))
         return [Part(position=0, target=choice.target, payload=turn.task)]
     return await _split(turn)
@@ -63,7 +67,7 @@ async def _split(turn: Turn) -> list[Part]:
         raise TurnFailed(reason="invalid_output", detail=str(error)) from error
     planned = split.parts[:width]
     started = turn.house.clock.now()
-    choices = [_route(turn) for _ in planned]
+    choices = [await _route(turn) for _ in planned]
     turn.record("pass", started, route={"parts": [_route_record(turn, choice) for choice in choices]})
     if len(planned) == 1:
         # The user's own words go down unchanged; what this layer thought about them is the design.
@@ -89,11 +93,21 @@ async def _split(turn: Turn) -> list[Part]:
     ]
 
 
-def _route(turn: Turn) -> Choice:
-    candidates = turn.house.directory.candidates(turn.meta.next, exclude=turn.definition.name)
-    if not candidates:
-        wanted = ", ".join(turn.meta.next) or "(none)"
-        raise TurnFailed(reason="no_route", detail=f"no reachable neuron among {wanted}")
+async def _route(turn: Turn) -> Choice:
+    """Choose who gets a part; a neuron that is away for a moment is waited for, until the deadline."""
+    name, wanted = turn.definition.name, turn.meta.next
+    if not wanted:
+        raise TurnFailed(reason="no_route", detail=f"{name} names no neuron to pass work on to (next)")
+    deadline = turn.task.grant.deadline
+    patience = None if deadline is None else max(deadline - turn.house.clock.now() - _GOODBYE_SECONDS, 0.0)
+    try:
+        async with asyncio.timeout(patience):
+            candidates = await turn.house.directory.wait_candidates(
+                wanted, exclude=name, task_id=turn.signal.task_id
+            )
+    except TimeoutError:
+        detail = f"no neuron among {', '.join(wanted)} was reachable before the task's deadline"
+        raise TurnFailed(reason="no_route", detail=detail) from None
     return turn.house.router.choose(
         turn.definition.name,
         tuple(sorted(candidates)),

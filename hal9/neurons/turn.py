@@ -47,6 +47,7 @@ class NeuronServices:
     changes: Path | None = None
     hidden: tuple[Path, ...] = ()
     carry_steps: bool = False
+    scheduler: str = "book"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -398,6 +398,7 @@ async def test_watchers_see_status_first_and_progress_thinned_out(tmp_path: Path
                 assert isinstance(first.payload, StatusPayload)
                 assert (first.payload.state, first.payload.neurons) == ("ready", {"l2": 2})
                 assert first.payload.boot_id == a.journal.boot_id
+                began = time.monotonic()
                 for number in range(500):
                     a.courier.emit_progress("t1", {"n": number})
                     a.courier.emit_progress("t2", {"n": -1})
@@ -408,8 +409,10 @@ async def test_watchers_see_status_first_and_progress_thinned_out(tmp_path: Path
                         event = await anext(events)
                         assert isinstance(event.payload, ProgressPayload)
                         numbers.append(event.payload.detail["n"])
+                took = time.monotonic() - began
     assert numbers == sorted(numbers)
-    assert len(numbers) <= 12
+    # At most ten a second for as long as it took, and the ends.
+    assert len(numbers) <= 10 * took + 3
 
 
 async def test_a_node_that_breaks_off_is_shown_as_offline(tmp_path: Path) -> None:

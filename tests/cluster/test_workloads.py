@@ -1,7 +1,9 @@
 """Workloads as tasks: progress, result, failure, cancelling, going on after kill -9."""
 
 import asyncio
+import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 import yaml
 
 from hal9.cluster import Home, connect
-from hal9.errors.cluster import TaskInvalid
+from hal9.cluster.workload_lines import read_line
+from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
 from tests.chaos.test_cluster_kill import start, stop, wait_ready
 from tests.conftest import Script, running_cluster
 
@@ -55,6 +58,62 @@ async def test_a_workload_that_refuses_its_options_has_not_crashed(home: Home, s
     assert task.result.error is not None
     assert task.result.error.reason == "tool_failed"
     assert "nonsense" in task.result.error.message
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"hello", "is no JSON"),
+        (b"[1]", "is no JSON object"),
+        (b'{"progress": 7}', "a progress that is no object"),
+        (b'{"result": "done"}', "a result that is no object"),
+        (b'{"progress": {"tally": 3}}', "a tally that is no object"),
+        (b'{"progress": {"tally": {"usd": "much"}}}', "usd is 'much'"),
+        (b'{"progress": {"tally": {"calls": -3}}}', "calls is -3"),
+        (b'{"progress": {"tally": {"calls": true}}}', "calls is True"),
+        (b'{"progress": {"tally": {"usd": NaN}}}', "usd is 'nan'"),
+        (b'{"progress": {"tally": {"usd": 1e999}}}', "usd is 'inf'"),
+        (b'{"progress": {"tally": {"dollars": 1}}}', "unknown count 'dollars'"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"\xff\xfe", "is no JSON"),
+    ],
+)
+def test_a_line_that_the_protocol_does_not_allow_is_named(line: bytes, words: str) -> None:
+    with pytest.raises(WorkloadUnreadable, match=re.escape(words)):
+        read_line(line)
+
+
+async def test_whatever_a_workload_says_ends_its_own_task_only(
+    home: Home, tmp_path: Path, script: Script
+) -> None:
+    script("echo")
+    said = ("hello", "x" * (5 * 1024 * 1024))
+    async with running_cluster(home) as (_, cluster):
+        ids = []
+        for number, text in enumerate(said):
+            (tmp_path / f"options{number}").write_text(options(tmp_path / "count", say=text))
+            ids.append(await cluster.submit(f"options: {tmp_path / f'options{number}'}", workload=COUNT))
+        ended = [await cluster.wait(task_id, timeout_seconds=60) for task_id in ids]
+        other = await cluster.wait(await cluster.submit("still there"), timeout_seconds=60)
+    assert [(task.state, task.stop_reason) for task in ended] == [("failed", "tool_failed")] * 2
+    assert other.state == "done"
+
+
+async def test_a_price_nobody_knows_counts_as_nothing(home: Home, tmp_path: Path, script: Script) -> None:
+    script("adder")
+    said = {"calls": 2, "prompt_tokens": 10, "usd": None}
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit(options(tmp_path / "count", tally=said), workload=COUNT)
+        task = await cluster.wait(task_id, timeout_seconds=60)
+    assert task.state == "done"
+    assert task.result is not None
+    assert (task.result.tally.calls, task.result.tally.usd) == (2, 0.0)
+
+
+def test_text_that_no_file_can_hold_is_replaced() -> None:
+    said = read_line(json.dumps({"progress": {"line": "half a \ud83d pair\0", "n": float("inf")}}).encode())
+    assert said.text == "half a \ufffd pair\ufffd"
+    assert said.progress == {"line": said.text, "n": "inf"}
 
 
 async def test_a_cancelled_workload_ends_its_process(home: Home, tmp_path: Path, script: Script) -> None:
