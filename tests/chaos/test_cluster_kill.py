@@ -10,19 +10,17 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from hal9.cluster import Home, connect, daemon_pid, init_home
-from hal9.cluster.process import read_status
+from hal9.cluster import Home, connect, init_home
 from hal9.journal.failpoints import ENVIRONMENT_VARIABLE, FAILPOINTS
 from hal9.limits import BudgetStore
+from tests.support.daemons import daemon_process, finished, movement, stop, wait_ready
+from tests.support.waiting import eventually_now
 
-ROOT = Path(__file__).parents[2]
 # These need a refused or a lost signal; the courier's own kill matrix makes them happen.
 ELSEWHERE = {"dead-lettered", "resent"}
 # Only the task book sends outside of an outcome, once per task.
@@ -44,47 +42,11 @@ WAYS = [("broker", name) for name in FAILPOINTS if name not in ELSEWHERE] + [
 PASSAGES = (1, 3, 5)
 
 
-def start(home: Home, **environ: str) -> subprocess.Popen[bytes]:
-    """The daemon as a child of this test."""
-    log = home.root.joinpath("daemon.log").open("ab")
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "hal9", "--home", str(home.root), "up", "--log-to-stderr"],
-            cwd=ROOT,
-            env={**os.environ, "HAL9_MODEL": "scripted:tests.support.scripts:adder", **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    finally:
-        log.close()
-
-
-def wait_ready(home: Home, process: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends and process.poll() is None:
-        if read_status(home).get("state") == "ready" and daemon_pid(home) == process.pid:
-            return
-        time.sleep(0.02)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    process.wait(timeout=60)
-
-
 async def one_task(home: Home, workspace: Path) -> str:
     async with connect(home.root) as cluster:
         return await cluster.submit(
             "Write add(a, b) in adder.py", workspace=workspace, check="python check.py"
         )
-
-
-async def finished(home: Home, task_id: str) -> str:
-    async with connect(home.root) as cluster:
-        return (await cluster.wait(task_id, timeout_seconds=90)).state
 
 
 def assert_exactly_once(home: Home, task_id: str, workspace: Path) -> None:
@@ -125,25 +87,20 @@ def kill_once(tmp_path: Path, way: str, failpoint: str, passage: int) -> bool:
     workspace.mkdir()
     (workspace / "check.py").write_text("from adder import add\nassert add(2, 3) == 5\n")
     task_id = asyncio.run(one_task(home, workspace))
-    first = start(home, **{ENVIRONMENT_VARIABLE: f"{failpoint}:{passage}"})
-    ends = time.monotonic() + 60
-    killed = False
-    while time.monotonic() < ends:
-        if first.poll() is not None:
-            killed = first.returncode == -signal.SIGKILL
-            assert killed, home.root.joinpath("daemon.log").read_text()[-2000:]
-            break
-        if _done(home, task_id):
-            break
-        time.sleep(0.02)
-    if not killed:
-        stop(first)
-    second = start(home)
-    try:
-        wait_ready(home, second)
-        assert asyncio.run(finished(home, task_id)) == "done"
-    finally:
-        stop(second)
+    with daemon_process(home, **{ENVIRONMENT_VARIABLE: f"{failpoint}:{passage}"}) as first:
+        eventually_now(
+            lambda: first.poll() is not None or _done(home, task_id),
+            "the daemon died, or the task is done",
+            progress=lambda: movement(home),
+        )
+        if first.poll() is None:
+            stop(first)  # it may still get there on its way out
+        killed = first.returncode == -signal.SIGKILL
+        assert killed or first.returncode == 0, home.root.joinpath("daemon.log").read_text()[-2000:]
+        with daemon_process(home) as second:
+            wait_ready(home, second)
+            assert finished(home, task_id) == "done"
+            stop(second)
     assert_exactly_once(home, task_id, workspace)
     return killed
 
@@ -151,17 +108,21 @@ def kill_once(tmp_path: Path, way: str, failpoint: str, passage: int) -> bool:
 def _done(home: Home, task_id: str) -> bool:
     if not home.journal.exists():
         return False
-    connection = sqlite3.connect(f"file:{home.journal}?mode=ro", uri=True)
-    try:
+    with contextlib.closing(sqlite3.connect(f"file:{home.journal}?mode=ro", uri=True)) as connection:
         row = connection.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
-        return row is not None and row[0] in ("done", "failed", "cancelled")
-    finally:
-        connection.close()
+    return row is not None and row[0] in ("done", "failed", "cancelled")
 
 
 @pytest.mark.parametrize(("way", "failpoint"), WAYS)
 def test_the_daemon_may_die_anywhere(tmp_path: Path, way: str, failpoint: str) -> None:
-    assert kill_once(tmp_path, way, failpoint, 1 if failpoint in ONCE else 2)
+    # Confirmations are gathered: whether a place is passed twice before the task is done is the machine's
+    # affair; once it is.
+    for passage in (1,) if failpoint in ONCE else (2, 1):
+        folder = tmp_path / str(passage)
+        folder.mkdir()
+        if kill_once(folder, way, failpoint, passage):
+            return
+    pytest.fail(f"{failpoint} was never reached")
 
 
 @pytest.mark.slow
@@ -185,20 +146,17 @@ def test_the_broker_may_die_at_any_moment(tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     (workspace / "check.py").write_text("from adder import add\nassert add(2, 3) == 5\n")
-    process = start(home)
-    try:
+    with daemon_process(home) as process:
         wait_ready(home, process)
         ids = []
         killed = 0
-        for _ in range(6):
+        while killed < 2 or len(ids) < 6:
             ids.append(asyncio.run(one_task(home, workspace)))
             # It may be between two lives just now, perhaps without a file; then this round kills nobody.
             with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
                 os.kill(int((home.broker / "pid").read_text()), signal.SIGKILL)
                 killed += 1
             time.sleep(0.2)
-        states = [asyncio.run(finished(home, task_id)) for task_id in ids]
-    finally:
+        states = [finished(home, task_id) for task_id in ids]
         stop(process)
-    assert states == ["done"] * 6
-    assert killed >= 2
+    assert states == ["done"] * len(ids)

@@ -16,8 +16,8 @@ from hal9.learning import PromptStore, RuleLearner
 from hal9.memory import MemoryScope, MemoryStore, NewRule
 from hal9.neurons import load_neurons
 from hal9.promptgram import Edit
-from tests.chaos.test_cluster_kill import start, stop, wait_ready
 from tests.conftest import edit_settings
+from tests.support.daemons import start, stop, wait_ready
 
 
 @dataclass

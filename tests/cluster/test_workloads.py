@@ -13,8 +13,8 @@ import yaml
 from hal9.cluster import Home, connect
 from hal9.cluster.workload_lines import read_line
 from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
-from tests.chaos.test_cluster_kill import start, stop, wait_ready
 from tests.conftest import Script, running_cluster
+from tests.support.daemons import start, stop, wait_ready
 
 COUNT = "tests.support.workloads:count"
 

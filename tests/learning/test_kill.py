@@ -9,8 +9,8 @@ import pytest
 
 from hal9.cluster import Home, connect
 from hal9.journal.failpoints import ENVIRONMENT_VARIABLE
-from tests.chaos.test_cluster_kill import start, stop, wait_ready
 from tests.conftest import edit_settings
+from tests.support.daemons import start, stop, wait_ready
 
 MIND = "scripted:tests.learning.scripts:obeys_rules"
 # Passages 1 to 6 of a handler carry the task down and its result up; 7, 8, 9 are the gradient at L2, L3, L4.

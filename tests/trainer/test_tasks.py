@@ -12,8 +12,8 @@ import yaml
 from hal9.cluster import Home, connect
 from hal9.journal.tasks import TaskRow
 from hal9.trainer.record.changes import open_ledger
-from tests.chaos.test_cluster_kill import start, stop, wait_ready
 from tests.conftest import Script, running_cluster
+from tests.support.daemons import start, stop, wait_ready
 
 MIND = "scripted:tests.trainer.scripts:inner"
 SLOW = "scripted:tests.trainer.scripts:slow_inner"
