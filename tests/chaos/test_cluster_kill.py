@@ -148,7 +148,7 @@ def test_the_broker_may_die_at_any_moment(tmp_path: Path) -> None:
     (workspace / "check.py").write_text("from adder import add\nassert add(2, 3) == 5\n")
     with daemon_process(home) as process:
         wait_ready(home, process)
-        ids = []
+        ids: list[str] = []
         killed = 0
         while killed < 2 or len(ids) < 6:
             ids.append(asyncio.run(one_task(home, workspace)))
