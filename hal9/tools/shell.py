@@ -59,6 +59,9 @@ class SimpleCommand:
         read: files that redirections read.
         here_documents: texts fed to it.
         wrapped_by: wrappers in front of it, such as `sudo`.
+        invoked: the program as it was written, with its folder.
+        appended: those of `written` that are appended to.
+        followed_by: the operator after it, such as `&&` or `|`; empty for the last one.
     """
 
     program: str
@@ -67,6 +70,9 @@ class SimpleCommand:
     read: tuple[str, ...] = ()
     here_documents: tuple[HereDocument, ...] = ()
     wrapped_by: tuple[str, ...] = ()
+    invoked: str = ""
+    appended: tuple[str, ...] = ()
+    followed_by: str = ""
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -116,9 +122,9 @@ def _parse(command: str, depth: int) -> list[SimpleCommand]:
     if depth > _MAX_DEPTH:
         return []
     found: list[SimpleCommand] = []
-    for tokens, documents in _Reader(command).read():
+    for tokens, documents, operator in _Reader(command).read():
         nested = [text for token in tokens if isinstance(token, _Word) for text in token.nested]
-        simple = _simple(tokens, documents)
+        simple = _simple(tokens, documents, operator)
         if simple is not None:
             found.append(simple)
             inner = _shell_text(simple)
@@ -148,12 +154,13 @@ class _Reader:
 
     def __init__(self, command: str) -> None:
         self.scanner = _Scanner(command)
-        self.found: list[tuple[list[_Word | str], list[HereDocument]]] = []
+        self.found: list[tuple[list[_Word | str], list[HereDocument], str]] = []
         self._tokens: list[_Word | str] = []
         self._documents: list[HereDocument] = []
         self._waiting: list[tuple[str, bool, list[HereDocument]]] = []
 
-    def read(self) -> list[tuple[list["_Word | str"], list[HereDocument]]]:
+    def read(self) -> list[tuple[list["_Word | str"], list[HereDocument], str]]:
+        """The words, here-documents and following operator of each simple command."""
         scanner = self.scanner
         scanner.skip_blanks()
         while not scanner.ended:
@@ -172,7 +179,7 @@ class _Reader:
         if operator == "\n":
             self._here_documents()
         if operator:
-            self._close()
+            self._close(operator)
         else:
             self._tokens.append(self.scanner.word())
 
@@ -190,15 +197,18 @@ class _Reader:
             owner.append(HereDocument(delimiter, text))
         self._waiting = []
 
-    def _close(self) -> None:
+    def _close(self, operator: str = "") -> None:
         if self._tokens:
-            self.found.append((self._tokens, self._documents))
+            self.found.append((self._tokens, self._documents, operator))
         self._tokens, self._documents = [], []
 
 
-def _simple(tokens: list["_Word | str"], documents: list[HereDocument]) -> SimpleCommand | None:
+def _simple(
+    tokens: list["_Word | str"], documents: list[HereDocument], operator: str
+) -> SimpleCommand | None:
     words: list[_Word] = []
     written: list[str] = []
+    appended: list[str] = []
     read: list[str] = []
     index = 0
     while index < len(tokens):
@@ -207,12 +217,14 @@ def _simple(tokens: list["_Word | str"], documents: list[HereDocument]) -> Simpl
             following = tokens[index + 1] if index + 1 < len(tokens) else None
             if isinstance(following, _Word):
                 index += 1
-                operator = token.lstrip("0123456789&")
-                if operator in {">", ">>", ">|", "<>"} or (
-                    operator == ">&" and not _is_handle(following.text)
+                redirect = token.lstrip("0123456789&")
+                if redirect in {">", ">>", ">|", "<>"} or (
+                    redirect == ">&" and not _is_handle(following.text)
                 ):
                     written.append(following.text)
-                elif operator == "<":
+                    if redirect == ">>":
+                        appended.append(following.text)
+                elif redirect == "<":
                     read.append(following.text)
         else:
             words.append(token)
@@ -230,6 +242,9 @@ def _simple(tokens: list["_Word | str"], documents: list[HereDocument]) -> Simpl
         read=tuple(read),
         here_documents=tuple(documents),
         wrapped_by=tuple(wrappers),
+        invoked=texts[0] if texts else "",
+        appended=tuple(appended),
+        followed_by=operator,
     )
 
 

@@ -1,0 +1,55 @@
+"""What an agent's run consists of, whatever program wrote it down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Run", "RunStep"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """One action of an agent and what it saw of it.
+
+    Attributes:
+        command: the shell command; empty when another tool was called.
+        exit_code: its exit code; None when it is not known or nothing was run.
+        output: what the agent saw, possibly shortened.
+        executed: False when the agent's program refused to run the step.
+        tool: the tool's name, `bash` for shell commands.
+        arguments: the tool's arguments where there are any.
+        path: the file that was read or written by a tool other than the shell.
+        text: what was written there.
+    """
+
+    command: str = ""
+    exit_code: int | None = None
+    output: str = ""
+    executed: bool = True
+    tool: str = "bash"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of an agent on one task.
+
+    Attributes:
+        id: unique among the runs of its source.
+        repo: the repository's name, or the working folder where nothing better is known; may be empty.
+        root: the folder in which the agent worked, as its commands name it; may be empty.
+        task: what it was asked.
+        agent: the program that ran it, such as `mini-swe-agent` or `claude-code`.
+        steps: in order.
+        resolved: whether the task was solved, where somebody judged it.
+    """
+
+    id: str
+    repo: str = ""
+    root: str = ""
+    task: str = ""
+    agent: str = ""
+    steps: tuple[RunStep, ...] = ()
+    resolved: bool | None = None

@@ -1,0 +1,1 @@
+"""Runs of agents: what failed in them and why, what helped, and what foretells a failure."""

@@ -1,0 +1,70 @@
+"""What to know before the first step: the few causes that cost a repository's runs most."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Advice", "AdviceMiner"]
+
+_FADES = 0.98
+"""What a failure is worth after one more run: causes that are gone are forgotten."""
+
+Cause = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One cause, what it cost so far, and a sentence."""
+
+    cause: Cause
+    worth: float
+    text: str
+
+
+@dataclass(slots=True)
+class _Known:
+    worth: float = 0.0
+    runs: int = 0
+    line: str = ""
+    remedies: dict[str, int] = field(default_factory=dict)
+
+
+class AdviceMiner:
+    """Counts failed steps per cause and repository; see `AdviceMiner.advise`."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[Cause, _Known]] = {}
+
+    def learn(self, repo: str, failures: Sequence[tuple[Cause, str, str]]) -> None:
+        """A run is over: each failed step's cause, error line and what helped ("" when nothing did)."""
+        for where in (repo, "*"):
+            known = self._known.setdefault(where, {})
+            for one in known.values():
+                one.worth *= _FADES
+            seen: set[Cause] = set()
+            for cause, line, remedy in failures:
+                one = known.setdefault(cause, _Known())
+                one.worth += 1.0
+                one.line = line
+                one.runs += int(cause not in seen)
+                seen.add(cause)
+                if remedy:
+                    one.remedies[remedy] = one.remedies.get(remedy, 0) + 1
+
+    def advise(self, repo: str, *, limit: int = 3, least_runs: int = 1) -> list[Advice]:
+        """At most `limit` causes, the costliest first: those of this repository, then those of all."""
+        chosen: dict[Cause, Advice] = {}
+        for where, least in ((repo, least_runs), ("*", 3)):
+            ranked = sorted(self._known.get(where, {}).items(), key=lambda item: (-item[1].worth, item[0]))
+            for cause, one in ranked:
+                if len(chosen) == limit:
+                    return list(chosen.values())
+                if one.runs >= least and cause not in chosen:
+                    chosen[cause] = Advice(cause, one.worth, _told(cause, one))
+        return list(chosen.values())
+
+
+def _told(cause: Cause, one: _Known) -> str:
+    helped = max(one.remedies, key=lambda text: (one.remedies[text], text), default="")
+    return f"{': '.join(cause)} failed in {one.runs} runs ({one.line[:160]})" + (
+        f"; {helped}" if helped else ""
+    )
