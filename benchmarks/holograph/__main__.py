@@ -1,9 +1,9 @@
-"""`scripts/bench holograph {compare|obstruction|kernels} [arguments]`; see README.md."""
+"""`scripts/bench holograph {compare|failures|obstruction|kernels} [arguments]`; see README.md."""
 
 import importlib
 import sys
 
-MODULES = ("compare", "obstruction", "kernels")
+MODULES = ("compare", "failures", "obstruction", "kernels")
 
 
 def main():

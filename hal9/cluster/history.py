@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -23,12 +24,11 @@ FACTORS = {
     "check": "whether the task had a check to pass",
     "workspace": "whether the task had a workspace to change",
     "task_class": "the kind of task",
-    "implementer": "which neuron implemented it",
-    "prompt_version": "version of the implementer's prompt",
-    "recalled": "whether a memory was put into the prompt",
-    "layers_thinking": "how many layers asked a model",
-    "tokens": "tokens spent",
-    "mind": "which language model answered",
+    "implementer": "which neuron implemented it first",
+    "prompt_version": "version of the first implementer's prompt",
+    "recalled": "whether a memory was put into the prompt of the first attempt",
+    "layers_thinking": "how many layers asked a model before it was first implemented",
+    "mind": "which language model answered first",
     "tool": "first word of the check's command",
     "hour": "hour of the day",
 }
@@ -113,9 +113,11 @@ def _row(task: TaskRow, steps: Sequence[StepRecord], verdict: tuple[bool, str] |
         layer = next((step.layer for step in reversed(steps) if error and step.neuron == error.neuron), None)
         if layer is not None:
             kinds.add(f"{_LAYER}{layer}")
-    thinking = [step for step in steps if step.kind in ("think", "split", "synthesise")]
-    implementers = [step for step in thinking if step.layer == 2]
-    last = implementers[-1] if implementers else None
+    # A failing check is tried again: only what was settled before the first answer can be a cause of failing.
+    thinking = [step for step in steps if step.kind in ("think", "split")]
+    at = next((k for k, step in enumerate(thinking) if step.layer == 2 and step.kind == "think"), None)
+    first = thinking[at] if at is not None else None
+    before = thinking[: at + 1] if at is not None else []
     return {
         "kinds": kinds,
         "failed": failed,
@@ -123,12 +125,17 @@ def _row(task: TaskRow, steps: Sequence[StepRecord], verdict: tuple[bool, str] |
         "check": task.payload.check is not None,
         "workspace": task.payload.workspace is not None,
         "task_class": task_class(task.payload),
-        "implementer": last.neuron if last else "none",
-        "prompt_version": last.promptgram_version if last else 0,
-        "recalled": any(step.recalled for step in steps),
-        "layers_thinking": len({step.layer for step in thinking}),
-        "tokens": sum(step.tally.prompt_tokens + step.tally.completion_tokens for step in steps),
-        "mind": last.mind if last else "none",
-        "tool": Path(task.payload.check.split()[0]).name if task.payload.check else "none",
-        "hour": int(task.created_at // 3600 % 24),
+        "implementer": first.neuron if first else "none",
+        "prompt_version": str(first.promptgram_version) if first else "none",
+        "recalled": any(step.recalled for step in before),
+        "layers_thinking": len({step.layer for step in before}),
+        "mind": first.mind if first else "none",
+        "tool": _tool(task.payload.check),
+        "hour": time.localtime(task.created_at).tm_hour,
     }
+
+
+def _tool(check: str | None) -> str:
+    """The program that a check runs."""
+    words = (check or "").split()
+    return Path(words[0]).name if words else "none"

@@ -1,14 +1,15 @@
 """Which factors cause failures: from a plain table of what happened, and from what a mind knows.
 
 Rows are dictionaries with the same keys, e.g. {"layer": "L2", "tool": "pytest", "failed": True}. Numbers and
-booleans are used as they are; a text column becomes one 0/1 column per frequent value ("tool=pytest").
-Factors never follow from outcomes: edges out of an outcome are ruled out.
+booleans are used as they are; a text column becomes one 0/1 column per frequent value ("tool=pytest"), the
+key "hour" overlapping quarters of the clock. Factors never follow from outcomes: edges out of an outcome are
+ruled out. Rows must hold only what was known before the outcome was.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.errors.holograph import NoOutcome, UnknownVariable
-from hal9.holograph.data.dag_search import best_graph
+from hal9.holograph.data.dag_search import best_graph, language_terms
+from hal9.holograph.data.factor_columns import chance_of_association, factor_columns, odds_beyond_chance
 from hal9.holograph.data.scores import GaussianScore
 from hal9.holograph.data.table import Table
 from hal9.holograph.drawing import Drawn, DrawnEdge, svg
@@ -33,6 +35,10 @@ __all__ = ["Cause", "Causes", "causes"]
 Row = Mapping[str, Any]
 _MOST_COLUMNS = 24
 """How many columns are kept, those most associated with the outcomes first."""
+_CIRCULAR = {"hour": 24}
+"""Keys that run round, with their period: 23 is near 0."""
+_PRIOR_ODDS = 0.25
+"""Odds that a named cause is one, before looking: most homes fail for reasons of many kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,9 @@ class Cause:
     """One edge between columns.
 
     Attributes:
-        probability: share of bootstrap samples that have the edge in this direction, combined with the
-        answers. effect_size: standardised regression weight, negative when the cause lowers the effect.
+        probability: share of bootstrap samples that have the edge in this direction; into an outcome never
+            more than what is left after chance among all columns is paid for.
+        effect_size: standardised regression weight, negative when the cause lowers the effect.
     """
 
     cause: str
@@ -88,7 +95,8 @@ async def causes(
     """Find what causes the outcomes.
 
     Args:
-        rows: what happened, one dictionary per case, all with the same keys.
+        rows: what happened, one dictionary per case, all with the same keys; nothing that is known only after
+            or because of an outcome.
         outcomes: keys that are effects only, e.g. ("failed",).
         descriptions: what a key means, for the mind.
         mind: an open mind that is asked where the data leaves it open; None uses the data alone.
@@ -96,7 +104,7 @@ async def causes(
             this call or in one that was killed, costs nothing again; None keeps nothing.
         budget_queries: most questions to the mind.
         resamples: bootstrap samples behind each probability.
-        seed: of the bootstrap.
+        seed: of the bootstrap and of the shuffles.
 
     Raises:
         NoOutcome: too few rows, or an outcome that never varies.
@@ -109,10 +117,12 @@ async def causes(
     for outcome in outcomes:
         if outcome not in rows[0]:
             raise UnknownVariable(name=outcome, where="outcomes", known=tuple(rows[0]))
-    names, values, left_out = _columns(rows, outcomes)
+    columns = factor_columns(rows, outcomes, _CIRCULAR)
+    names, values, left_out = columns.names, columns.matrix(len(rows)), columns.left_out
     for outcome in outcomes:
         if outcome not in names:
             raise NoOutcome(problem=f"{outcome!r} {left_out[outcome]}")
+    everything = (tuple(names), values)
     names, values, dropped = _most_associated(names, values, outcomes, _MOST_COLUMNS)
     left_out.update(dropped)
     if len(names) < 2:
@@ -128,7 +138,14 @@ async def causes(
     if mind is not None:
         with RunStore(answers) if answers is not None else nullcontext() as cache:
             await discover(inquiry, MindAnswerer(mind, problem, cache))
-    return _bootstrap(inquiry, table, tuple(outcomes), left_out, resamples, seed)
+    edges = _bootstrap(inquiry, table, resamples, seed)
+    edges = _beyond_chance(
+        edges, everything, language_terms(inquiry.belief), table.names, outcomes, seed=seed
+    )
+    edges.sort(
+        key=lambda e: (e.effect not in outcomes, -e.probability, -abs(e.effect_size), e.cause, e.effect)
+    )
+    return Causes(table.names, tuple(outcomes), tuple(edges), table.rows, left_out)
 
 
 def _variable(name: str, texts: Mapping[str, str]) -> Variable:
@@ -138,37 +155,6 @@ def _variable(name: str, texts: Mapping[str, str]) -> Variable:
         name=name[:60].replace("|", "/").replace(",", ";"),
         description=f"{text} is {value}" if value else text,
     )
-
-
-def _columns(rows: Sequence[Row], outcomes: Sequence[str]) -> tuple[list[str], FloatArray, dict[str, str]]:
-    names: list[str] = []
-    columns: list[FloatArray] = []
-    left_out: dict[str, str] = {}
-    least = max(3, len(rows) // 50)
-    for key in rows[0]:
-        raw = [row.get(key) for row in rows]
-        if all(isinstance(v, bool | int | float) for v in raw):
-            column = np.array(raw, dtype=np.float64)
-            if not np.isfinite(column).all():
-                left_out[key] = "has values that are not finite"
-            elif np.ptp(column) == 0:
-                left_out[key] = "is the same in every case"
-            else:
-                names.append(key)
-                columns.append(column)
-            continue
-        counts = Counter("unknown" if v is None else str(v) for v in raw)
-        levels = [level for level, n in counts.most_common(8) if least <= n <= len(rows) - least]
-        if not levels or key in outcomes:
-            left_out[key] = (
-                "is not a number" if key in outcomes else "has no value that is frequent and not constant"
-            )
-            continue
-        # Two levels are one column; more need one each.
-        for level in levels[:1] if len(counts) == 2 else levels:
-            names.append(f"{key}={level}"[:60].replace("|", "/").replace(",", ";"))
-            columns.append(np.array([float(("unknown" if v is None else str(v)) == level) for v in raw]))
-    return names, np.array(columns).T.reshape(len(rows), len(columns)), left_out
 
 
 def _most_associated(
@@ -206,14 +192,7 @@ def _forbid(inquiry: DiscoveryState, outcomes: Sequence[str]) -> None:
             belief.evidence[row, 1] -= 1e6
 
 
-def _bootstrap(
-    inquiry: DiscoveryState,
-    table: Table,
-    outcomes: tuple[str, ...],
-    left_out: Mapping[str, str],
-    resamples: int,
-    seed: int,
-) -> Causes:
+def _bootstrap(inquiry: DiscoveryState, table: Table, resamples: int, seed: int) -> list[Cause]:
     rng = np.random.default_rng(seed)
     counts: Counter[tuple[str, str]] = Counter()
     drawn = 0
@@ -239,23 +218,51 @@ def _bootstrap(
         )
         counts.update(found.directed)
     weights = _weights(table, graph.adjacency())
-    edges = [
+    return [
         Cause(cause, effect, counts[cause, effect] / max(1, drawn), weights[cause, effect])
         for cause, effect in graph.directed
     ]
-    edges.sort(
-        key=lambda e: (e.effect not in outcomes, -e.probability, -abs(e.effect_size), e.cause, e.effect)
-    )
-    return Causes(table.names, outcomes, tuple(edges), table.rows, dict(left_out))
+
+
+def _beyond_chance(
+    edges: Sequence[Cause],
+    everything: tuple[tuple[str, ...], FloatArray],
+    language: FloatArray,
+    kept: tuple[str, ...],
+    outcomes: Sequence[str],
+    *,
+    seed: int,
+) -> list[Cause]:
+    """The edges, those into outcomes no surer than shuffled outcomes allow.
+
+    A resample repeats what the sample has by accident, so its share alone would call an accident sure.
+    """
+    names, values = everything
+    effects = {names.index(outcome) for outcome in outcomes}
+    candidates = np.array([k for k in range(len(names)) if k not in effects], dtype=np.intp)
+    found = []
+    for edge in edges:
+        if edge.effect not in outcomes:
+            found.append(edge)
+            continue
+        others = [e.cause for e in edges if e.effect == edge.effect and e.cause != edge.cause]
+        given = np.array([names.index(name) for name in others], dtype=np.intp)
+        target, cause = names.index(edge.effect), names.index(edge.cause)
+        chance = chance_of_association(values, target, cause, given, candidates, seed=seed)
+        # Several kinds of failure are several chances to be wrong.
+        chance = min(1.0, chance * len(effects))
+        told = float(np.clip(language[kept.index(edge.cause), kept.index(edge.effect)], -6.0, 6.0))
+        most = odds_beyond_chance(chance, _PRIOR_ODDS * float(np.exp(told)))
+        found.append(replace(edge, probability=min(edge.probability, most)))
+    return found
 
 
 def _weights(table: Table, adjacency: NDArray[np.bool_]) -> dict[tuple[str, str], float]:
-    gram = GaussianScore(table).grams
+    moments = GaussianScore(table).moments
     found = {}
     for node, name in enumerate(table.names):
         parents = np.flatnonzero(adjacency[:, node])
         if parents.size:
-            inner = gram[node][np.ix_(parents, parents)] + 1e-9 * np.eye(parents.size)
-            slopes = np.linalg.solve(inner, gram[node][parents, node])
+            slopes = moments[node].slopes(node, parents)
             found.update({(table.names[p], name): float(s) for p, s in zip(parents, slopes, strict=True)})
     return found

@@ -1,12 +1,13 @@
 """Why tasks fail: from the journal to a graph."""
 
+import random
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from hal9.cluster import Home, connect
-from hal9.cluster.history import failure_rows, kinds_of_failure, parse_age
+from hal9.cluster.history import FACTORS, failure_rows, kinds_of_failure, parse_age
 from hal9.cluster.submission import new_task
 from hal9.database import atomic
 from hal9.holograph import causes
@@ -14,6 +15,7 @@ from hal9.journal import tasks
 from hal9.learning.detection.outcomes import TaskOutcome, save_outcome
 from hal9.memory import MemoryScope, MemoryStore
 from hal9.signals import ErrorDetail, ResultPayload, StepRecord, TaskPayload
+from hal9.signals.parts import Tally
 from tests.cli.test_commands import Shell
 
 NOW = 1_800_000_000.0
@@ -105,3 +107,53 @@ def test_ages(text: str, seconds: float) -> None:
 def test_what_is_no_age(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_age(text)
+
+
+def retried(connection: sqlite3.Connection, seed: int, *, planted: bool = False) -> None:
+    """Tasks that fail by chance, or with the shell; a failing check is tried three times, with other neurons."""
+    rng = random.Random(seed)
+    with atomic(connection):
+        for number in range(150):
+            tool = rng.choice(["sh check.sh", "python3 -m pytest"])
+            failed = rng.random() < ((0.75 if tool.startswith("sh") else 0.15) if planted else 0.4)
+            payload = TaskPayload(objective="word " * rng.randint(3, 60), check=tool, workspace=".")
+            created = NOW + 3600 * rng.randrange(24 * 7)
+            task = new_task(payload, now=created, timeout_seconds=60)
+            tasks.insert_task(connection, task)
+            steps = [
+                StepRecord(
+                    id=f"{number}-{attempt}", task_id=task.id, signal_id="x", layer=2, kind="think", started_at=1,
+                    ended_at=2, neuron="implementer" if attempt == 0 else "second", mind="m",
+                    promptgram_version=1 + (attempt > 0), recalled=["rule"] if attempt else [],
+                    tally=Tally(calls=1, prompt_tokens=500 + rng.randrange(100), completion_tokens=200),
+                )
+                for attempt in range(3 if failed else 1)
+            ]  # fmt: skip
+            tasks.insert_steps(connection, steps)
+            error = ErrorDetail(reason="check_failed", message="no") if failed else None
+            result = ResultPayload(ok=not failed, error=error)
+            tasks.finish_task(
+                connection, task.id, state="failed" if failed else "done", result=result, now=created + 9
+            )
+
+
+async def test_what_only_a_failure_brings_about_is_never_its_cause(home: Home) -> None:
+    """Three attempts spend more tokens, end with another neuron and recall more: all that follows from failing."""
+    async with connect(home.root) as cluster:
+        await cluster.read(lambda connection: retried(connection, 1))
+        rows = await failure_rows(cluster, since=0)
+    assert set(rows[0]) == {*FACTORS}
+    assert {row["implementer"] for row in rows} == {"implementer"}
+    assert not any(row["recalled"] for row in rows)
+    found = await causes(rows, outcomes=("failed",), resamples=10)
+    assert not [edge for edge in found.of("failed") if edge.probability >= 0.8]
+
+
+async def test_of_two_tools_the_one_that_fails_is_named(home: Home) -> None:
+    async with connect(home.root) as cluster:
+        await cluster.read(lambda connection: retried(connection, 2, planted=True))
+        rows = await failure_rows(cluster, since=0)
+    strongest = (await causes(rows, outcomes=("failed",), resamples=10)).of("failed")[0]
+    assert strongest.cause == "tool=sh"
+    assert strongest.effect_size > 0
+    assert strongest.probability > 0.9

@@ -69,10 +69,12 @@ def language_terms(belief: EdgePosterior) -> FloatArray:
 
 
 def _reach(adjacency: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    size = adjacency.shape[0]
-    reach = (adjacency | np.eye(size, dtype=bool)).astype(np.float64)
-    for _ in range(int(np.ceil(np.log2(max(2, size))))):
-        reach = np.minimum(reach @ reach, 1.0)
+    """Whether a path (of no edge, too) leads from row to column."""
+    reach = (adjacency | np.eye(adjacency.shape[0], dtype=bool)).astype(np.float32)
+    known = 0
+    while (found := int(np.count_nonzero(reach))) > known:
+        known = found
+        reach = (reach @ reach > 0).astype(np.float32)
     return np.asarray(reach > 0)
 
 
@@ -85,13 +87,14 @@ class Climber:
         self.language = language
         size = start.shape[0]
         self.base = np.zeros(size)
+        self.reach = _reach(self.adjacency)
         # toggled[p, i]: local term of i with the edge p→i toggled.
         self.toggled = np.zeros((size, size))
         for node in range(size):
             self._refresh(node)
 
     def _refresh(self, node: int) -> None:
-        parents = np.flatnonzero(self.adjacency[:, node])
+        parents = self.adjacency[:, node].nonzero()[0]
         terms = self.scorer.additions(node, parents)
         self.base[node] = terms[node]
         self.toggled[:, node] = terms
@@ -107,22 +110,16 @@ class Climber:
         gain = self.toggled - self.base[None, :]
         adjacency = self.adjacency
         adding = gain + self.language
-        reach = _reach(adjacency)
-        blocked = adjacency | adjacency.T | reach.T
-        adding = np.where(blocked, -np.inf, adding)
+        adding[adjacency | self.reach.T] = -np.inf
         removing = np.where(adjacency, gain - self.language, -np.inf)
+        sources, targets = np.nonzero(adjacency)
         turning = np.full_like(gain, -np.inf)
-        for source, target in zip(*np.nonzero(adjacency), strict=True):
-            others = adjacency[source] & reach[:, target]
-            others[target] = False
-            if others.any():
-                continue
-            turning[source, target] = (
-                gain[source, target]
-                - self.language[source, target]
-                + gain[target, source]
-                + self.language[target, source]
-            )
+        # An edge may be turned unless another of its source's edges leads to its target too.
+        paths = (adjacency[sources] & self.reach[:, targets].T).sum(axis=1)
+        sources, targets = sources[paths == 1], targets[paths == 1]
+        turning[sources, targets] = (
+            removing[sources, targets] + gain[targets, sources] + self.language[targets, sources]
+        )
         best = (0.0, "stop", 0, 0)
         for kind, table in (("add", adding), ("remove", removing), ("turn", turning)):
             spot = int(np.argmax(table))
@@ -135,10 +132,14 @@ class Climber:
     def apply(self, kind: str, source: int, target: int) -> None:
         """Make a move."""
         self.adjacency[source, target] = kind == "add"
-        self._refresh(target)
         if kind == "turn":
             self.adjacency[target, source] = True
             self._refresh(source)
+        self._refresh(target)
+        if kind == "add":
+            self.reach |= np.outer(self.reach[:, source], self.reach[target])
+        else:
+            self.reach = _reach(self.adjacency)
 
     def climb(self) -> Climbed:
         """Moves until none gains."""
@@ -211,13 +212,16 @@ def equivalent_graph(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> 
     From there single additions and removals reach graphs that the present member hides.
     """
     matrix = adjacency.copy()
-    for _ in range(2 * int(matrix.sum())):
-        edges = np.argwhere(matrix)
-        source, target = edges[int(rng.integers(len(edges)))]
-        parents = matrix[:, source].copy()
-        parents[source] = True
-        if np.array_equal(parents, matrix[:, target]):
+    size = adjacency.shape[0]
+    parents = [set(np.flatnonzero(matrix[:, node]).tolist()) for node in range(size)]
+    edges = [(int(a), int(b)) for a, b in np.argwhere(matrix)]
+    for k in rng.integers(max(1, len(edges)), size=2 * len(edges)).tolist():
+        source, target = edges[k]
+        if parents[target] - {source} == parents[source]:
             matrix[source, target], matrix[target, source] = False, True
+            parents[target].discard(source)
+            parents[source].add(target)
+            edges[k] = (target, source)
     return matrix
 
 
@@ -235,16 +239,16 @@ def _shaken(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
 
 
 def _equal_variance(
-    table: Table, language: FloatArray, seed: int, odds: float
+    scorer: GaussianScore, language: FloatArray, seed: int
 ) -> tuple[FixedVarianceScore, Climbed]:
     """A graph under equal error variances, roughly, and its score.
 
     Alternates the two steps of its likelihood: weights 1/σ² for all residual sums, then the common σ².
     """
+    table, odds = scorer.table, scorer.odds
     size = len(table.names)
-    scorer = GaussianScore(table)
     sigma = _mean_variance(scorer, np.zeros((size, size), dtype=bool), np.median)
-    fixed = FixedVarianceScore(table, sigma, odds)
+    fixed = FixedVarianceScore(table, sigma, odds, scorer.moments)
     starts: tuple[NDArray[np.bool_], ...] = ()
     for _ in range(6):
         best = climb(fixed, size, language=language, starts=starts, restarts=3, seed=seed, orders=False)
@@ -253,7 +257,7 @@ def _equal_variance(
         if abs(new - sigma) < 1e-3 * sigma:
             break
         sigma = new
-        fixed = FixedVarianceScore(table, sigma, odds)
+        fixed = FixedVarianceScore(table, sigma, odds, scorer.moments)
     return fixed, best
 
 
@@ -294,8 +298,8 @@ def best_of_scores(
     scorer = tuned(scorer, rough.adjacency)
     starts = (*starts, rough.adjacency)
     lead = -np.inf
-    if equal_variances and not table.discrete:
-        fixed, equal = _equal_variance(table, terms, seed, scorer.odds)
+    if equal_variances and isinstance(scorer, GaussianScore):
+        fixed, equal = _equal_variance(scorer, terms, seed)
         lead = _equal_total(fixed, equal.adjacency, terms) - Climber(scorer, rough.adjacency, terms).total()
     # A search that goes deeper does not make up for a lead that is as large as this.
     far = 40.0 * size

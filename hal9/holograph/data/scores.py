@@ -7,20 +7,36 @@ table most probable (Steck 2008). Every edge also costs its prior odds: with man
 chance alone. Rows in which a variable was set by intervention do not count towards that variable's own term.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
+from hal9.holograph.data.counts import Counts
+from hal9.holograph.data.moments import Moments
 from hal9.holograph.data.table import Table
 from hal9.holograph.model.state import FloatArray
 
-__all__ = ["DiscreteScore", "FixedVarianceScore", "GaussianScore", "LocalScore", "edge_odds", "tuned"]
+__all__ = [
+    "DiscreteScore",
+    "FixedVarianceScore",
+    "GaussianScore",
+    "LocalScore",
+    "as_set",
+    "edge_odds",
+    "tuned",
+]
 
-_FLOOR = 1e-10
+_KEPT = 8_000_000
+"""Numbers that a score remembers at most, 64 MB."""
 _EQUIVALENT = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Equivalent sample sizes that are compared."""
+
+
+Set = tuple[int, ...]
+
+
+def as_set(parents: NDArray[np.intp]) -> Set:
+    """Parents in rising order."""
+    return tuple(sorted(parents.tolist()))
 
 
 def edge_odds(size: int, edges: float | None = None, *, strength: float = 1.0) -> float:
@@ -38,65 +54,78 @@ def edge_odds(size: int, edges: float | None = None, *, strength: float = 1.0) -
     return float(np.log(0.5 * rate / (1.0 - min(rate, 0.9))))
 
 
-@dataclass
 class GaussianScore:
-    """Linear regressions.
+    """Linear regressions."""
 
-    Attributes:
-        table: data. odds: log prior odds of an edge.
-    """
+    def __init__(self, table: Table, odds: float = 0.0, moments: "list[Moments] | None" = None) -> None:
+        """Prepare the table's moments, or take those of another score of the same table.
 
-    table: Table
-    odds: float = 0.0
-    grams: list[FloatArray] = field(init=False)
-    counts: FloatArray = field(init=False)
-
-    def __post_init__(self) -> None:
-        size = len(self.table.names)
-        self.grams, counts = [], []
-        shared: dict[bool, FloatArray] = {}
-        for node in range(size):
-            keep = self.table.targets != node
-            whole = bool(keep.all())
-            if whole not in shared or not whole:
-                rows = self.table.values[keep]
-                shared[whole] = np.cov(rows.T, bias=True) if rows.shape[0] > 1 else np.eye(size)
-            self.grams.append(shared[whole])
-            counts.append(max(2, int(keep.sum())))
-        self.counts = np.array(counts, dtype=np.float64)
+        Args:
+            table: data.
+            odds: log prior odds of an edge.
+            moments: per variable.
+        """
+        self.table, self.odds = table, odds
+        self.moments = _moments(table) if moments is None else moments
+        counted = [max(2, int((table.targets != node).sum())) for node in range(len(table.names))]
+        self.counts = np.array(counted, dtype=np.float64)
+        self._known: dict[tuple[int, Set], FloatArray] = {}
 
     def variances(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
         """Residual variance of a node given its parents and, in turn, each other variable; shape (n,).
 
         Entry [node], and those of the parents, hold the variance given the parents alone.
         """
-        gram = self.grams[node]
-        spread = gram
-        if parents.size:
-            inner = gram[np.ix_(parents, parents)] + _FLOOR * np.eye(parents.size)
-            spread = gram - gram[:, parents] @ np.linalg.solve(inner, gram[parents])
-        own = spread[node, node]
-        other = np.maximum(np.diag(spread), _FLOOR)
-        found = own - spread[node] ** 2 / other
-        found[node] = own
-        found[parents] = own
-        # What is left of a variable that others determine is rounding; it must not decide between graphs.
-        return np.asarray(np.maximum(found, 1e-6 * gram[node, node] + _FLOOR), dtype=np.float64)
+        moments = self.moments[node]
+        return np.asarray(moments.variances[node] * moments.residuals(node, as_set(parents)))
+
+    def term(self, node: int, variances: FloatArray, parents: FloatArray | float) -> FloatArray:
+        """Local term in nats, by residual variances and numbers of parents."""
+        count = self.counts[node]
+        return np.asarray(-0.5 * count * np.log(variances) + (self.odds - 0.5 * np.log(count)) * parents)
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
         """Local term with each other variable added; entry [node] is the term of the parents alone."""
-        found = self.variances(node, parents)
-        count = self.counts[node]
-        added = np.full(found.size, parents.size + 1.0)
-        added[node] = parents.size
-        return np.asarray(-0.5 * count * np.log(found) + (self.odds - 0.5 * np.log(count)) * added)
+        key = (node, as_set(parents))
+        found = self._known.get(key)
+        if found is None:
+            variances = self.variances(node, parents)
+            added = np.full(variances.size, len(key[1]) + 1.0)
+            added[node] = len(key[1])
+            found = self.term(node, variances, added)
+            if len(self._known) * variances.size > _KEPT:
+                self._known.clear()
+            self._known[key] = found
+        return found.copy()
 
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
         """Local term in nats."""
-        return float(self.additions(node, parents)[node])
+        moments, chosen = self.moments[node], as_set(parents)
+        variance = moments.variances[node] * moments.share(node, chosen)
+        return float(self.term(node, np.asarray(variance), float(len(chosen))))
 
 
-@dataclass(slots=True)
+def _moments(table: Table) -> list[Moments]:
+    """Per variable, of the rows in which it was not set by intervention."""
+    whole: Moments | None = None
+    found = []
+    for node in range(len(table.names)):
+        keep = table.targets != node
+        if keep.all():
+            whole = Moments(_covariance(table.values)) if whole is None else whole
+            found.append(whole)
+        else:
+            found.append(Moments(_covariance(table.values[keep])))
+    return found
+
+
+def _covariance(rows: FloatArray) -> FloatArray:
+    size = rows.shape[1]
+    if rows.shape[0] < 2:
+        return np.eye(size)
+    return np.asarray(np.cov(rows.T, bias=True), dtype=np.float64).reshape(size, size)
+
+
 class DiscreteScore:
     """Conditional frequency tables.
 
@@ -105,68 +134,48 @@ class DiscreteScore:
         equivalent: the prior's weight in rows, spread evenly over the cells of each variable's table.
     """
 
-    table: Table
-    odds: float = 0.0
-    equivalent: float = 1.0
-    codes: list[NDArray[np.intp]] = field(init=False)
-    sizes: list[int] = field(init=False)
-    _known: dict[tuple[int, tuple[int, ...]], float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.codes, self.sizes = [], []
-        for column in self.table.values.T:
-            levels, codes = np.unique(column, return_inverse=True)
-            self.codes.append(codes.astype(np.intp))
-            self.sizes.append(int(levels.size))
+    def __init__(
+        self, table: Table, odds: float = 0.0, equivalent: float = 1.0, counts: Counts | None = None
+    ) -> None:
+        self.table, self.odds, self.equivalent = table, odds, equivalent
+        self.counted = Counts(table) if counts is None else counts
+        self._known: dict[tuple[int, Set], float] = {}
+        self._added: dict[tuple[int, Set], FloatArray] = {}
 
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
         """Local term in nats."""
-        key = (node, tuple(sorted(int(p) for p in parents)))
+        key = (node, as_set(parents))
         if key not in self._known:
-            self._known[key] = self._marginal(*key) + self.odds * len(key[1])
+            marginal = self.counted.marginal(node, key[1], self.equivalent)
+            self._known[key] = marginal + self.odds * len(key[1])
         return self._known[key]
-
-    def _marginal(self, node: int, parents: tuple[int, ...]) -> float:
-        keep = self.table.targets != node
-        joint = np.zeros(int(keep.sum()), dtype=np.intp)
-        cells = 1
-        for parent in parents:
-            joint = joint * self.sizes[parent] + self.codes[parent][keep]
-            cells *= self.sizes[parent]
-        levels = self.sizes[node]
-        if cells > 1:
-            _, joint = np.unique(joint, return_inverse=True)
-        counts = np.bincount(joint * levels + self.codes[node][keep]).astype(np.float64)
-        counts = np.pad(counts, (0, -counts.size % levels)).reshape(-1, levels)
-        row, cell = self.equivalent / cells, self.equivalent / (cells * levels)
-        # Parent states that never occur add nothing.
-        value = (gammaln(row) - gammaln(row + counts.sum(axis=1))).sum()
-        return float(value + (gammaln(cell + counts) - gammaln(cell)).sum())
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
         """Local term with each other variable added; entry [node] is the term of the parents alone."""
-        base = self.local(node, parents)
-        found = np.full(len(self.sizes), base)
-        for other in range(len(self.sizes)):
-            if other != node and other not in parents:
-                found[other] = self.local(node, np.append(parents, other))
-        return found
+        key = (node, as_set(parents))
+        found = self._added.get(key)
+        if found is None:
+            found = self.counted.additions(node, key[1], self.equivalent) + self.odds * (len(key[1]) + 1)
+            found[[node, *key[1]]] = self.local(node, parents)
+            if len(self._added) * found.size > _KEPT:
+                self._added.clear()
+            self._added[key] = found
+        return found.copy()
 
 
 class FixedVarianceScore(GaussianScore):
     """Gaussian score with one known error variance, which makes the equal-variance score decomposable."""
 
-    def __init__(self, table: Table, sigma: float, odds: float = 0.0) -> None:
-        super().__init__(table, odds)
+    def __init__(
+        self, table: Table, sigma: float, odds: float = 0.0, moments: "list[Moments] | None" = None
+    ) -> None:
+        super().__init__(table, odds, moments)
         self.sigma = sigma
 
-    def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
-        """Local term with each other variable added; entry [node] is the term of the parents alone."""
-        found = self.variances(node, parents)
+    def term(self, node: int, variances: FloatArray, parents: FloatArray | float) -> FloatArray:
+        """Local term in nats, by residual variances and numbers of parents."""
         count = self.counts[node]
-        added = np.full(found.size, parents.size + 1.0)
-        added[node] = parents.size
-        return np.asarray(-0.5 * count * found / self.sigma + (self.odds - 0.5 * np.log(count)) * added)
+        return np.asarray(-0.5 * count * variances / self.sigma + (self.odds - 0.5 * np.log(count)) * parents)
 
 
 LocalScore = GaussianScore | DiscreteScore
@@ -177,11 +186,11 @@ def tuned(scorer: GaussianScore | DiscreteScore, adjacency: NDArray[np.bool_]) -
     size = adjacency.shape[0]
     odds = edge_odds(size, float(adjacency.sum()))
     if not isinstance(scorer, DiscreteScore):
-        return GaussianScore(scorer.table, odds)
+        return GaussianScore(scorer.table, odds, scorer.moments)
     parents = [np.flatnonzero(adjacency[:, node]).astype(np.intp) for node in range(size)]
 
     def total(equivalent: float) -> float:
-        tried = DiscreteScore(scorer.table, odds, equivalent)
+        tried = DiscreteScore(scorer.table, odds, equivalent, scorer.counted)
         return sum(tried.local(node, parents[node]) for node in range(size))
 
-    return DiscreteScore(scorer.table, odds, max(_EQUIVALENT, key=total))
+    return DiscreteScore(scorer.table, odds, max(_EQUIVALENT, key=total), scorer.counted)

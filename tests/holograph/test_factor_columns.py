@@ -1,0 +1,71 @@
+"""Columns out of rows of mixed values, and what chance among many columns allows."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+
+from hal9.holograph import causes
+from hal9.holograph.data.factor_columns import chance_of_association, factor_columns, odds_beyond_chance
+
+
+def rows(count: int, seed: int, **columns: Any) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    made = {name: make(rng, count) for name, make in columns.items()}
+    return [{name: values[k] for name, values in made.items()} for k in range(count)]
+
+
+def test_hours_run_round_so_that_a_night_is_one_piece() -> None:
+    found = []
+    for hour in (22, 23, 0, 1, 2, 9, 12, 15):
+        found += [{"hour": hour, "failed": hour in (22, 23, 0, 1, 2)}] * 8
+    columns = factor_columns(found, ("failed",), {"hour": 24})
+    night = columns.values[columns.names.index("hour=21-3")]
+    assert [int(v) for v in night] == [int(row["failed"]) for row in found]
+    graph = asyncio.run(causes(found, outcomes=("failed",), resamples=4))
+    assert graph.of("failed")[0].cause == "hour=21-3"
+
+
+def test_columns_that_say_the_same_are_named_once() -> None:
+    table = [
+        {"check": k % 3 > 0, "tool": "none" if k % 3 == 0 else "sh", "failed": k % 5 == 0} for k in range(60)
+    ]
+    columns = factor_columns(table, ("failed",), {})
+    assert columns.names == ["check", "failed"]
+    assert columns.left_out == {"tool=none": "says the same as check"} or columns.left_out == {
+        "tool=sh": "says the same as check"
+    }
+
+
+def test_looking_at_many_columns_is_paid_for() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(80, 21))
+    strongest = int(np.argmax(np.abs(np.corrcoef(values.T)[0, 1:]))) + 1
+    none, rest = np.zeros(0, dtype=np.intp), np.arange(1, 21)
+    alone = chance_of_association(values, 0, strongest, none, np.array([strongest]), draws=999)
+    among = chance_of_association(values, 0, strongest, none, rest, draws=999)
+    assert alone < 0.15
+    assert among > 3 * alone
+    values[:, 4] += 2 * values[:, 0]
+    assert chance_of_association(values, 0, 4, none, rest, draws=999) == 0.001
+
+
+def test_little_evidence_leaves_little_of_a_cause() -> None:
+    assert odds_beyond_chance(0.5, 0.25) < 0.21
+    assert odds_beyond_chance(0.02, 0.25) < 0.6
+    assert odds_beyond_chance(0.0003, 0.25) > 0.95
+
+
+def test_twenty_tables_of_chance_name_no_cause_surely() -> None:
+    for seed in range(20):
+        table = rows(
+            60,
+            seed,
+            words=lambda rng, n: rng.gamma(2, 12, n).tolist(),
+            tool=lambda rng, n: rng.choice(["sh", "python3", "none"], n).tolist(),
+            kind=lambda rng, n: rng.choice(["a", "b", "c"], n).tolist(),
+            hour=lambda rng, n: rng.integers(24, size=n).tolist(),
+            failed=lambda rng, n: (rng.random(n) < 0.4).tolist(),
+        )
+        found = asyncio.run(causes(table, outcomes=("failed",), resamples=3, seed=seed))
+        assert not [edge for edge in found.of("failed") if edge.probability >= 0.8]
