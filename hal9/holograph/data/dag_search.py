@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.holograph.data.mixed_graph_search import MixedSearch
-from hal9.holograph.data.order_search import improve_order
+from hal9.holograph.data.order_search import Refits, improve_order
 from hal9.holograph.data.scores import (
     DiscreteScore,
     FixedVarianceScore,
@@ -24,7 +24,7 @@ from hal9.holograph.data.scores import (
 )
 from hal9.holograph.data.table import Table
 from hal9.holograph.model.edge_posterior import EdgePosterior
-from hal9.holograph.model.graph import MixedGraph, acyclic_edges
+from hal9.holograph.model.graph import MixedGraph, acyclic_edges, reachable
 from hal9.holograph.model.state import FloatArray
 
 __all__ = [
@@ -68,16 +68,6 @@ def language_terms(belief: EdgePosterior) -> FloatArray:
     return terms
 
 
-def _reach(adjacency: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a path (of no edge, too) leads from row to column."""
-    reach = (adjacency | np.eye(adjacency.shape[0], dtype=bool)).astype(np.float32)
-    known = 0
-    while (found := int(np.count_nonzero(reach))) > known:
-        known = found
-        reach = (reach @ reach > 0).astype(np.float32)
-    return np.asarray(reach > 0)
-
-
 class Climber:
     """Keeps, per node, its local term and the terms after every single addition or removal of a parent."""
 
@@ -87,7 +77,7 @@ class Climber:
         self.language = language
         size = start.shape[0]
         self.base = np.zeros(size)
-        self.reach = _reach(self.adjacency)
+        self.reach = reachable(self.adjacency)
         # toggled[p, i]: local term of i with the edge p→i toggled.
         self.toggled = np.zeros((size, size))
         for node in range(size):
@@ -98,8 +88,7 @@ class Climber:
         terms = self.scorer.additions(node, parents)
         self.base[node] = terms[node]
         self.toggled[:, node] = terms
-        for parent in parents:
-            self.toggled[parent, node] = self.scorer.local(node, parents[parents != parent])
+        self.toggled[parents, node] = self.scorer.removals(node, parents)
 
     def total(self) -> float:
         """Score of the present graph."""
@@ -139,7 +128,7 @@ class Climber:
         if kind == "add":
             self.reach |= np.outer(self.reach[:, source], self.reach[target])
         else:
-            self.reach = _reach(self.adjacency)
+            self.reach = reachable(self.adjacency)
 
     def climb(self) -> Climbed:
         """Moves until none gains."""
@@ -180,11 +169,12 @@ def climb(
     """
     terms = np.zeros((size, size)) if language is None else language
     rng = np.random.default_rng(seed)
+    known: Refits = {}
 
     def improved(found: Climbed) -> Climbed:
         if not orders:
             return found
-        moved = improve_order(scorer, found.adjacency, terms)
+        moved = improve_order(scorer, found.adjacency, terms, known=known)
         again = Climber(scorer, moved, terms).climb()
         return again if again.total > found.total + _GAIN else found
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.holograph.model.graph import topological_order
+from hal9.holograph.model.graph import reachable, topological_order
 from hal9.holograph.model.state import FloatArray
 
 __all__ = ["DistrictFit", "MixedFound", "MixedSearch", "fit_district", "fit_mixed"]
@@ -182,6 +182,7 @@ class MixedSearch:
     bow: FloatArray
     turns: bool = True
     _fits: dict[tuple[tuple[int, ...], Links, Links], DistrictFit] = field(default_factory=dict)
+    _reach: tuple[bytes, Matrix] = field(default_factory=lambda: (b"", np.zeros((0, 0), dtype=bool)))
 
     def climb(self, directed: Matrix, both: Matrix | None = None, *, passes: int = 10) -> MixedFound:
         """The best graph found from an acyclic one.
@@ -281,9 +282,17 @@ class MixedSearch:
                 if edge and not now[0][a, b]:
                     if not self.turns and place[a] > place[b]:
                         continue
-                    if topological_order(directed) is None:
+                    if self._leads(now[0], b, a):
                         continue
                 yield directed, both
+
+    def _leads(self, directed: Matrix, source: int, target: int) -> bool:
+        """Whether a path of edges other than source→target leads from the source to the target."""
+        key = directed.tobytes()
+        if self._reach[0] != key:
+            self._reach = key, reachable(directed)
+        steps = directed[source] & self._reach[1][:, target]
+        return bool(np.count_nonzero(steps) > int(directed[source, target]))
 
     def _pruned(self, directed: Matrix, both: Matrix, nodes: Iterable[int]) -> Matrix:
         """Without parents of the nodes that are not worth their cost, least first."""

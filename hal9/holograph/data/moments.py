@@ -72,6 +72,16 @@ class Moments:
         # What is left of a variable that others determine is rounding; it must not decide between graphs.
         return np.asarray(np.maximum(found, 1e-6), dtype=np.float64)
 
+    def without(self, node: int, members: NDArray[np.intp]) -> FloatArray:
+        """Share of a node's variance left by the members but one, in turn; shape (members,)."""
+        inner = self.correlation[members[:, None], members] + 1e-10 * np.eye(members.size)
+        outer = self.correlation[members, node]
+        # One factorisation serves the slopes and their variances.
+        solved = np.linalg.solve(inner, np.column_stack([outer, np.eye(members.size)]))
+        slopes, spread = solved[:, 0], np.diag(solved[:, 1:])
+        left = 1.0 - float(slopes @ outer) + slopes * slopes / spread
+        return np.asarray(np.maximum(left, 1e-6), dtype=np.float64)
+
     def share(self, node: int, members: Set) -> float:
         """Share of a node's variance left by a set."""
         return max(1e-6, float(self.given(members)[1][node]))

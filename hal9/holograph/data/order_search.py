@@ -6,7 +6,7 @@ parents among those before it. Each variable is tried at every place in turn, as
 (Andrews et al. 2023).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,11 @@ from hal9.holograph.data.scores import LocalScore
 from hal9.holograph.model.graph import topological_order
 from hal9.holograph.model.state import FloatArray
 
-__all__ = ["improve_order"]
+__all__ = ["Refits", "improve_order"]
 
 _GAIN = 1e-4
+Refits = dict[tuple[int, bytes, tuple[int, ...]], tuple[NDArray[np.intp], float]]
+"""Parents and term of a node, by the variables allowed and the parents that the choice started from."""
 
 
 @dataclass(slots=True)
@@ -29,14 +31,23 @@ class _Order:
     order: list[int]
     parents: list[NDArray[np.intp]]
     terms: FloatArray
+    known: Refits
 
     def copy(self) -> "_Order":
-        return _Order(self.scorer, self.language, self.order.copy(), self.parents.copy(), self.terms.copy())
+        return replace(self, order=self.order.copy(), parents=self.parents.copy(), terms=self.terms.copy())
 
     def refit(self, node: int, allowed: NDArray[np.bool_]) -> None:
         """Greedy parents of a node among the allowed, from those of its present ones that are."""
         parents = self.parents[node]
         parents = parents[allowed[parents]]
+        key = (node, allowed.tobytes(), tuple(parents.tolist()))
+        if key not in self.known:
+            self.known[key] = self._chosen(node, allowed, parents)
+        self.parents[node], self.terms[node] = self.known[key]
+
+    def _chosen(
+        self, node: int, allowed: NDArray[np.bool_], parents: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], float]:
         bonus = self.language[:, node]
         while True:
             gains = self.scorer.additions(node, parents)
@@ -52,17 +63,14 @@ class _Order:
             if kept is None:
                 break
             parents = kept
-        self.parents[node] = parents
-        self.terms[node] = base + float(bonus[parents].sum())
+        return parents, base + float(bonus[parents].sum())
 
     def _without_worst(self, node: int, parents: NDArray[np.intp], base: float) -> NDArray[np.intp] | None:
-        best, choice = _GAIN, None
-        for parent in parents:
-            rest = parents[parents != parent]
-            gain = self.scorer.local(node, rest) - base - float(self.language[parent, node])
-            if gain > best:
-                best, choice = gain, rest
-        return choice
+        if not parents.size:
+            return None
+        gains = self.scorer.removals(node, parents) - base - self.language[parents, node]
+        worst = int(np.argmax(gains))
+        return np.delete(parents, worst) if gains[worst] > _GAIN else None
 
     def swap(self, place: int) -> None:
         """Exchange the variables at a place and the next, and fit both again."""
@@ -104,6 +112,7 @@ def improve_order(
     language: FloatArray,
     *,
     passes: int = 6,
+    known: Refits | None = None,
 ) -> NDArray[np.bool_]:
     """A graph at least as good as the given one.
 
@@ -112,6 +121,7 @@ def improve_order(
         adjacency: DAG to start from, [source, target].
         language: gain per edge.
         passes: most rounds over all variables.
+        known: choices of parents that were made before under the same score and language.
     """
     size = adjacency.shape[0]
     order = topological_order(adjacency) or list(range(size))
@@ -119,7 +129,7 @@ def improve_order(
     terms = np.array(
         [scorer.local(k, parents[k]) + float(language[parents[k], k].sum()) for k in range(size)]
     )
-    state = _Order(scorer, language, order, parents, terms)
+    state = _Order(scorer, language, order, parents, terms, {} if known is None else known)
     for _ in range(passes):
         before = state.total()
         for node in list(state.order):

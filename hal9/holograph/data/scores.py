@@ -98,6 +98,14 @@ class GaussianScore:
             self._known[key] = found
         return found.copy()
 
+    def removals(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
+        """Local term without each of the parents in turn, shape (parents,)."""
+        if not parents.size:
+            return np.zeros(0)
+        moments = self.moments[node]
+        left = moments.variances[node] * moments.without(node, parents)
+        return self.term(node, left, parents.size - 1.0)
+
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
         """Local term in nats."""
         moments, chosen = self.moments[node], as_set(parents)
@@ -149,6 +157,10 @@ class DiscreteScore:
             marginal = self.counted.marginal(node, key[1], self.equivalent)
             self._known[key] = marginal + self.odds * len(key[1])
         return self._known[key]
+
+    def removals(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
+        """Local term without each of the parents in turn, shape (parents,)."""
+        return np.array([self.local(node, parents[parents != parent]) for parent in parents])
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
         """Local term with each other variable added; entry [node] is the term of the parents alone."""

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from hal9.holograph.model.edge_posterior import EdgePosterior
 from hal9.holograph.model.state import FloatArray
 
-__all__ = ["MixedGraph", "acyclic_edges", "equivalence_class", "graph_from_belief", "topological_order"]
+__all__ = [
+    "MixedGraph",
+    "acyclic_edges",
+    "equivalence_class",
+    "graph_from_belief",
+    "reachable",
+    "topological_order",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,16 @@ def graph_from_belief(
         matrix = acyclic_edges(size, kept + left_out)
     graph = MixedGraph.from_adjacency(names, matrix, bidirected)
     return MixedGraph(names, graph.directed, graph.bidirected, dict(latents or {}))
+
+
+def reachable(adjacency: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a path (of no edge, too) leads from row to column."""
+    reach = (adjacency | np.eye(adjacency.shape[0], dtype=bool)).astype(np.float32)
+    known = 0
+    while (found := int(np.count_nonzero(reach))) > known:
+        known = found
+        reach = (reach @ reach > 0).astype(np.float32)
+    return np.asarray(reach > 0)
 
 
 def equivalence_class(matrix: NDArray[np.bool_]) -> NDArray[np.bool_]:
