@@ -14,8 +14,7 @@ from hal9.holograph import causes
 from hal9.journal import tasks
 from hal9.learning.detection.outcomes import TaskOutcome, save_outcome
 from hal9.memory import MemoryScope, MemoryStore
-from hal9.signals import ErrorDetail, ResultPayload, StepRecord, TaskPayload
-from hal9.signals.parts import Tally
+from hal9.signals import ErrorDetail, ResultPayload, StepRecord, Tally, TaskPayload
 from tests.cli.test_commands import Shell
 
 NOW = 1_800_000_000.0
