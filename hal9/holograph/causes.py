@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 
 from hal9.errors.holograph import NoOutcome, UnknownVariable
 from hal9.holograph.data.dag_search import best_graph, language_terms
-from hal9.holograph.data.factor_columns import chance_of_association, factor_columns, odds_beyond_chance
+from hal9.holograph.data.factor_columns import (
+    FactorColumns,
+    chance_of_association,
+    factor_columns,
+    odds_beyond_chance,
+)
 from hal9.holograph.data.scores import GaussianScore
 from hal9.holograph.data.table import Table
 from hal9.holograph.drawing import Drawn, DrawnEdge, svg
@@ -111,17 +116,8 @@ async def causes(
         UnknownVariable: an outcome is not a key of the rows.
         MindError: the mind failed.
     """
-    needed = 12
-    if len(rows) < needed:
-        raise NoOutcome(problem=f"{len(rows)} cases were recorded, at least {needed} are needed")
-    for outcome in outcomes:
-        if outcome not in rows[0]:
-            raise UnknownVariable(name=outcome, where="outcomes", known=tuple(rows[0]))
-    columns = factor_columns(rows, outcomes, _CIRCULAR)
+    columns = _checked_columns(rows, outcomes)
     names, values, left_out = columns.names, columns.matrix(len(rows)), columns.left_out
-    for outcome in outcomes:
-        if outcome not in names:
-            raise NoOutcome(problem=f"{outcome!r} {left_out[outcome]}")
     everything = (tuple(names), values)
     names, values, dropped = _most_associated(names, values, outcomes, _MOST_COLUMNS)
     left_out.update(dropped)
@@ -146,6 +142,21 @@ async def causes(
         key=lambda e: (e.effect not in outcomes, -e.probability, -abs(e.effect_size), e.cause, e.effect)
     )
     return Causes(table.names, tuple(outcomes), tuple(edges), table.rows, left_out)
+
+
+def _checked_columns(rows: Sequence[Row], outcomes: Sequence[str]) -> FactorColumns:
+    """The columns, when they can say anything."""
+    needed = 12
+    if len(rows) < needed:
+        raise NoOutcome(problem=f"{len(rows)} cases were recorded, at least {needed} are needed")
+    for outcome in outcomes:
+        if outcome not in rows[0]:
+            raise UnknownVariable(name=outcome, where="outcomes", known=tuple(rows[0]))
+    columns = factor_columns(rows, outcomes, _CIRCULAR)
+    for outcome in outcomes:
+        if outcome not in columns.names:
+            raise NoOutcome(problem=f"{outcome!r} {columns.left_out[outcome]}")
+    return columns
 
 
 def _variable(name: str, texts: Mapping[str, str]) -> Variable:
