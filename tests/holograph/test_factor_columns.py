@@ -40,7 +40,8 @@ def test_columns_that_say_the_same_are_named_once() -> None:
 def test_looking_at_many_columns_is_paid_for() -> None:
     rng = np.random.default_rng(3)
     values = rng.normal(size=(80, 21))
-    strongest = int(np.argmax(np.abs(np.corrcoef(values.T)[0, 1:]))) + 1
+    relation = np.asarray(np.corrcoef(values.T))
+    strongest = int(np.argmax(np.abs(relation[0, 1:]))) + 1
     none, rest = np.zeros(0, dtype=np.intp), np.arange(1, 21)
     alone = chance_of_association(values, 0, strongest, none, np.array([strongest]), draws=999)
     among = chance_of_association(values, 0, strongest, none, rest, draws=999)
