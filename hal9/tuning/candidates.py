@@ -41,10 +41,12 @@ class Candidate:
         return task in self.evidence.scores
 
     def estimate(self, task: str) -> float:
-        """Mean score on a task; what is not measured is taken to be as under the parent."""
+        """Mean score on a task; unmeasured it is as under the parent, or as elsewhere."""
         if self.measured(task):
             return self.evidence.mean(task)
-        return self.parent.estimate(task) if self.parent is not None else math.nan
+        if self.parent is not None:
+            return self.parent.estimate(task)
+        return self.evidence.average(self.evidence.scores)
 
     def average(self, tasks: Iterable[str]) -> float:
         """Mean estimate over tasks."""

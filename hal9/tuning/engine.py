@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from hal9.belief import PromptgramSpace
+from hal9.belief import Paired, PromptgramSpace
 from hal9.errors.base import LimitError
 from hal9.errors.belief import BeliefMergeConflict
 from hal9.errors.promptgram import EditError
@@ -29,9 +29,14 @@ from hal9.tuning.tasks import TaskSplit, TuningTask
 __all__ = ["Listener", "Search", "SearchResult", "SearchStep", "TuneSettings"]
 
 _PROBES = 4
+_FIRST_SELECTION = 6
 _GREEDY = 0.7
 _MOST_SILENT = 10
+_MOST_DRAWS = 5
+_SURE = 0.85
 _HARM = 1.5
+_PROGRESS = 1e-3
+"""What it counts that a task fails in another way now; it only decides between equals."""
 _PRIOR_GAIN, _PRIOR_SPREAD = 0.03, 0.1
 """What an edit that passed its screening is worth per task, before it is measured elsewhere."""
 
@@ -52,7 +57,7 @@ class TuneSettings:
     budget: int = 200
     batch: int = 4
     guards: int = 4
-    prune_share: float = 0.2
+    prune_share: float = 0.15
     concurrency: int = 4
     seed: int = 0
 
@@ -132,12 +137,14 @@ class Search:
         """
         self._choose_tasks(split)
         base = self._candidate(promptgram)
-        await self.measure(base, self.names)
+        await self.measure(base, [*self.train, *self.names[len(self.train) :][:_FIRST_SELECTION]])
         self.pool.append(base)
         reason = "budget"
         try:
             await self._probe_noise(base)
-            self._tell("measured", f"the prompt as it is, on {len(self.tasks)} tasks ({self.noise.told()})")
+            self._tell(
+                "measured", f"the prompt as it is, on {len(base.evidence.scores)} tasks ({self.noise.told()})"
+            )
             reason = await self._improve()
             winner, removed = await self._finish(base)
         except* LimitError as stopped:
@@ -195,8 +202,9 @@ class Search:
 
     async def _probe_noise(self, base: Candidate) -> None:
         """Do a few tasks once more: how far the same prompt scores apart says what a gain is worth."""
-        order = sorted(self.names, key=base.estimate)
-        probes = order[: _PROBES // 2] + order[-_PROBES // 2 :]
+        order = sorted(base.evidence.scores, key=base.estimate)
+        count = min(len(order), max(_PROBES, min(2 * _PROBES, self.settings.budget // 25)))
+        probes = list(dict.fromkeys(order[: count // 2] + order[-(count // 2) :]))
         if await self.measure(base, probes, again=True):
             self.noise = Noise.of(base.evidence)
 
@@ -205,7 +213,7 @@ class Search:
     async def _improve(self) -> str:
         silent = 0
         while self.left(reserve=self.settings.prune_share) > self.settings.batch:
-            if all(self._best().estimate(name) >= 1.0 for name in self.names):
+            if not self.noise.noisy and all(self._best().estimate(name) >= 1.0 for name in self.names):
                 return "everything passes"
             if silent >= _MOST_SILENT:
                 return "no ideas"
@@ -230,7 +238,7 @@ class Search:
             return False
         if not await self.measure(child, batch):
             return False
-        child = self._without_idle_edits(child, parent, batch)
+        child = await self._without_idle_edits(child, parent, batch)
         return child is not None and await self._race(child, parent, batch)
 
     def _edited(self, parent: Candidate, edits: Sequence[ProposedEdit]) -> Candidate | None:
@@ -245,16 +253,13 @@ class Search:
             return None
         return self._candidate(promptgram, parent, applied)
 
-    def _without_idle_edits(
+    async def _without_idle_edits(
         self, child: Candidate, parent: Candidate, batch: Sequence[str]
     ) -> Candidate | None:
         """The child without edits whose own failure neither scored better nor failed in another way."""
-        moved = {
-            name
-            for name in batch
-            if child.attempts[name].score > parent.evidence.mean(name) + 1e-9
-            or _complaint(child.attempts[name].feedback) != _complaint(parent.attempts[name].feedback)
-        }
+        moved = _moved(child, parent, batch)
+        if self.noise.noisy and moved and await self.measure(child, sorted(moved), again=True):
+            moved &= _moved(child, parent, batch)
         idle = [one for one in child.edits if one.task not in moved]
         if not idle:
             return child
@@ -270,7 +275,7 @@ class Search:
 
     def _best(self) -> Candidate:
         def worth(one: Candidate) -> tuple[float, int, int]:
-            value = one.lead if self.noise.noisy else one.average(self.names)
+            value = one.lead if self.noise.noisy else one.average(self.names) + one.lead
             return (value, -one.promptgram.token_count, -one.number)
 
         return max(self.pool, key=worth)
@@ -314,11 +319,15 @@ class Search:
         return chosen
 
     async def _fails_again(self, parent: Candidate, name: str) -> bool:
-        """Under noise a failure may be an accident; an accident teaches a rule that adds nothing."""
-        needed = 2 + self._shown.get((parent.number, name), 0)
-        if parent.evidence.count(name) < needed and not await self.measure(parent, [name], again=True):
-            return False
-        return parent.evidence.mean(name) < 0.6 and not parent.attempts[name].passed
+        """Under noise a failure may be an accident, and an accident teaches a rule that adds nothing."""
+        share = self.noise.failing_share(parent.average(self.names))
+        for _ in range(_MOST_DRAWS):
+            chance = self.noise.failing_chance(parent.evidence, name, prior=share)
+            if chance >= _SURE or chance < share / 2:
+                break
+            if not await self.measure(parent, [name], again=True):
+                return False
+        return chance >= _SURE and not parent.attempts[name].passed
 
     async def _race(self, child: Candidate, parent: Candidate, batch: Sequence[str]) -> bool:
         """Whether the child is kept: it must pay on what led to it, and do no harm elsewhere."""
@@ -326,26 +335,35 @@ class Search:
         passing = [n for n in self.names if n not in batch and parent.estimate(n) >= 1.0]
         np.random.default_rng((self.settings.seed, child.number, 3)).shuffle(passing)
         guards = max(self.settings.guards, len(passing) // 4)
-        rest = failing[: max(4, 2 * self.settings.batch)] + passing[:guards]
-        known = [name for name in rest if parent.measured(name)]
+        # Where answers repeat, a failure mended is proof of use and only harm is left to look for.
+        rest = failing[: 2 * self.settings.batch if self.noise.noisy else 2] + passing[:guards]
+        known = [name for name in rest if any(one.measured(name) for one in _ancestors(parent))]
+        if not await self.measure(parent, known if self.noise.noisy else []):
+            return self._dropped(child, 0.0, "the budget ended before it was judged")
         if not await self.measure(child, known):
             return self._dropped(child, 0.0, "the budget ended before it was judged")
-        paired = child.against(parent, [*batch, *known])
+        paired = self._paired(child, parent, [*batch, *known])
         error = self.noise.error_of_gain(child.evidence, parent.evidence, paired.differences)
         won, lost = paired.wins()
-        if self.noise.noisy:
-            harmful = paired.gain < -_HARM * error
-        else:
-            harmful = paired.gain < 0 or (paired.gain == 0 and not won)
+        # No gain yet is no harm: what led to it fails in another way now, so one of two causes is gone.
+        harmful = paired.gain < (-_HARM * error if self.noise.noisy else 0)
         if harmful and not (not self.noise.noisy and won >= 2 and lost >= 2):
             return self._dropped(child, paired.gain, "harm on other tasks outweighed it")
         # Under noise the measured gain is drawn towards what an edit is worth that passed its screening.
         trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + error**2)
-        child.lead = parent.lead + trust * paired.gain + (1 - trust) * _PRIOR_GAIN
+        child.lead = parent.lead + (
+            trust * paired.gain + (1 - trust) * _PRIOR_GAIN if self.noise.noisy else _PROGRESS * (won == 0)
+        )
         self._note(child, paired.gain, kept=True)
         self.pool.append(child)
         self._tell("kept", f"{_describe(child)} ({paired.gain:+.3f} a task on {len(paired.differences)})")
         return True
+
+    def _paired(self, child: Candidate, parent: Candidate, names: Sequence[str]) -> Paired:
+        """Differences; where answers repeat, what the parent did not do is as under its own parent."""
+        if self.noise.noisy:
+            return child.against(parent, names)
+        return Paired({name: child.evidence.mean(name) - parent.estimate(name) for name in names})
 
     def _dropped(self, child: Candidate, gain: float, why: str) -> bool:
         self._note(child, gain, kept=False)
@@ -398,7 +416,7 @@ class Search:
     async def _finish(self, base: Candidate) -> tuple[Candidate, list[tuple[str, str]]]:
         """The best prompt by what was really measured, without rules that add nothing."""
         order = sorted(self.pool, key=lambda one: one.average(self.names), reverse=True)
-        for contender in order[:2]:
+        for contender in [base, *order[:2]]:
             await self.measure(contender, self.names)
         winner = self._best()
         if winner is base:
@@ -433,6 +451,16 @@ def _describe(child: Candidate) -> str:
         f"{one.edit.edit_type} {one.edit.section}: {(one.edit.content or one.edit.target)[:70]}"
         for one in child.edits
     )
+
+
+def _moved(child: Candidate, parent: Candidate, tasks: Sequence[str]) -> set[str]:
+    """Tasks that scored better than under the parent, or failed in another way."""
+    return {
+        name
+        for name in tasks
+        if child.attempts[name].score > parent.evidence.mean(name) + 1e-9
+        or _complaint(child.attempts[name].feedback) != _complaint(parent.attempts[name].feedback)
+    }
 
 
 def _complaint(feedback: str) -> str:

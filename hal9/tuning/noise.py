@@ -35,6 +35,25 @@ class Noise:
         parts = sum(1 / ours.count(task) + 1 / theirs.count(task) for task in both)
         return math.sqrt(self.variance * parts) / len(both)
 
+    @property
+    def flip(self) -> float:
+        """Chance that a score is turned over, if that is what the noise is."""
+        return (1 - math.sqrt(max(0.0, 1 - 4 * min(self.variance, 0.25)))) / 2
+
+    def failing_share(self, average: float) -> float:
+        """Share of tasks that truly fail, from a mean score that noise draws towards one half."""
+        flip = min(self.flip, 0.45)
+        return min(0.98, max(0.02, (1 - average - flip) / (1 - 2 * flip)))
+
+    def failing_chance(self, evidence: Evidence, task: str, *, prior: float) -> float:
+        """Chance that a task truly fails, given what it scored so far (Bayes' rule)."""
+        flip = min(max(self.flip, 0.01), 0.45)
+        count = evidence.count(task)
+        failed = count * (1 - evidence.mean(task))
+        fails = prior * (1 - flip) ** failed * flip ** (count - failed)
+        passes = (1 - prior) * flip**failed * (1 - flip) ** (count - failed)
+        return float(fails / (fails + passes))
+
     def told(self) -> str:
         """In words."""
         if not self.noisy:

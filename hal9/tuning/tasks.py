@@ -157,7 +157,7 @@ def checked(tasks: Sequence[TuningTask], *, source: str = "tasks") -> tuple[Tuni
 
 
 def split_tasks(tasks: Sequence[TuningTask], *, seed: int = 0) -> TaskSplit:
-    """Split by chance alone: about a third is held out, the rest is parted 3 to 2 into train and selection.
+    """Split by chance alone: about a quarter is held out, the rest is parted 3 to 2 into train and selection.
 
     Raises:
         TuningTooFewTasks: fewer than six.
@@ -165,7 +165,7 @@ def split_tasks(tasks: Sequence[TuningTask], *, seed: int = 0) -> TaskSplit:
     if len(tasks) < FEWEST_TASKS:
         raise TuningTooFewTasks(found=len(tasks), needed=FEWEST_TASKS)
     order = [tasks[i] for i in np.random.default_rng(seed).permutation(len(tasks))]
-    held_out = min(_MOST_HELD_OUT, max(2, round(len(order) / 3)))
+    held_out = min(_MOST_HELD_OUT, max(2, round(len(order) / 4)))
     pool = order[held_out:]
     train = max(2, round(len(pool) * 0.6))
     return TaskSplit(tuple(pool[:train]), tuple(pool[train:]), tuple(order[:held_out]))

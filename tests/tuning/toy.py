@@ -94,7 +94,7 @@ def reflecting_mind(*, fluff: float = 0.0, seed: int = 0) -> ScriptedMind:
             content = rule(word)
             if not word or rng.random() < fluff:
                 content = f"Consider point {int(rng.integers(10_000))} with care."
-            if content not in text:
+            if content not in text.split("# What went wrong")[0]:
                 edits.append(
                     {
                         "failure": number,

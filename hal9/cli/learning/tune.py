@@ -47,7 +47,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def tune(ctx: click.Context, /, neuron: str, tasks: Path | None, **options: Any) -> None:
     """Make NEURON's prompt better on the tasks of a file, measured on tasks it never saw.
 
-    TASKS is YAML (`tasks:`, each with `input` and one of `expected`, `check`, `judge`) or JSONL. A third
+    TASKS is YAML (`tasks:`, each with `input` and one of `expected`, `check`, `judge`) or JSONL. A quarter
     of them is held out. Run the same command again to go on after an interruption: nothing is asked twice.
     """
     if (tasks is None) == (not options["from_journal"]):

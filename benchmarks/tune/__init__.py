@@ -1,0 +1,1 @@
+"""Prompt tuning beside GEPA and random search, on the same scripted world."""
