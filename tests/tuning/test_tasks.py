@@ -61,7 +61,7 @@ def test_split_is_whole_disjoint_and_repeatable() -> None:
     split = split_tasks(tasks, seed=3)
     parts = [*split.train, *split.selection, *split.held_out]
     assert sorted(task.input for task in parts) == sorted(task.input for task in tasks)
-    assert len(split.held_out) == 7 and split == split_tasks(tasks, seed=3) != split_tasks(tasks, seed=4)
+    assert len(split.held_out) == 5 and split == split_tasks(tasks, seed=3) != split_tasks(tasks, seed=4)
     with pytest.raises(TuningTooFewTasks):
         split_tasks(tasks[:5])
 
