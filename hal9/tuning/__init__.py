@@ -6,12 +6,12 @@ from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hal9.tuning.attempts import Answer, Answerer, Attempt, MindAnswerer
-    from hal9.tuning.engine import SearchResult, SearchStep, TuneSettings
     from hal9.tuning.judging import HeldOut
     from hal9.tuning.promotion import Promotion, promote
     from hal9.tuning.router import SpecialistRouter
     from hal9.tuning.scoring import AnswerScorer, Scored, Scorer
     from hal9.tuning.session import TuneResult, TuningRoles, compose_task, run_tuning, tune
+    from hal9.tuning.story import SearchResult, SearchStep, TuneSettings
     from hal9.tuning.tasks import TaskSplit, TuningTask, load_tasks, split_tasks
 
 __all__ = [
@@ -42,7 +42,7 @@ __all__ = [
 
 _HOMES = {
     "attempts": ("Answer", "Answerer", "Attempt", "MindAnswerer"),
-    "engine": ("SearchResult", "SearchStep", "TuneSettings"),
+    "story": ("SearchResult", "SearchStep", "TuneSettings"),
     "judging": ("HeldOut",),
     "promotion": ("Promotion", "promote"),
     "router": ("SpecialistRouter",),

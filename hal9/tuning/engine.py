@@ -7,9 +7,8 @@ parent. In the end rules that add nothing are removed again: rules are paid for 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -24,9 +23,10 @@ from hal9.tuning.candidates import Candidate, added_rules, pareto_weights
 from hal9.tuning.noise import Noise
 from hal9.tuning.proposing import EditProposer, Failure, ProposalContext, ProposedEdit, TriedEdit
 from hal9.tuning.pruning import Pruner
+from hal9.tuning.story import Listener, SearchResult, SearchStep, StepKind, TuneSettings
 from hal9.tuning.tasks import TaskSplit, TuningTask
 
-__all__ = ["Listener", "Search", "SearchResult", "SearchStep", "TuneSettings"]
+__all__ = ["Search"]
 
 _PROBES = 4
 _FIRST_SELECTION = 6
@@ -39,64 +39,6 @@ _PROGRESS = 1e-3
 """What it counts that a task fails in another way now; it only decides between equals."""
 _PRIOR_GAIN, _PRIOR_SPREAD = 0.03, 0.1
 """What an edit that passed its screening is worth per task, before it is measured elsewhere."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuneSettings:
-    """How a search is run.
-
-    Attributes:
-        budget: task calls of the search; held-out calls come on top and are told before.
-        batch: failures shown to the proposer at once.
-        guards: tasks that passed, measured beside, so that harm is seen.
-        prune_share: part of the budget kept for removing rules that add nothing.
-        concurrency: task calls at once.
-        seed: fixes every random choice.
-    """
-
-    budget: int = 200
-    batch: int = 4
-    guards: int = 4
-    prune_share: float = 0.15
-    concurrency: int = 4
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SearchStep:
-    """One line of the run's story.
-
-    Attributes:
-        calls: task calls so far; score: estimated mean score of the best prompt on the tasks of the search.
-    """
-
-    kind: Literal["measured", "kept", "dropped", "merged", "pruned", "no idea"]
-    calls: int
-    score: float
-    text: str
-
-
-Listener = Callable[[SearchStep], None]
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """What the search found.
-
-    Attributes:
-        pool: every prompt that was kept, the prompt as it was first.
-        removed: items that were taken out again because they added nothing.
-        reason: why it ended: `budget`, `everything passes`, `no ideas`, or a limit's own sentence.
-    """
-
-    base: Candidate
-    winner: Candidate
-    pool: tuple[Candidate, ...]
-    removed: tuple[tuple[str, str], ...]
-    tried: tuple[TriedEdit, ...]
-    steps: tuple[SearchStep, ...]
-    noise: Noise
-    reason: str
 
 
 @dataclass(slots=True)
@@ -428,9 +370,7 @@ class Search:
             self._tell("pruned", f"{len(removed)} added nothing: {rules}")
         return pruned, removed
 
-    def _tell(
-        self, kind: Literal["measured", "kept", "dropped", "merged", "pruned", "no idea"], text: str
-    ) -> None:
+    def _tell(self, kind: StepKind, text: str) -> None:
         step = SearchStep(kind, self.attempts.calls, self._best().average(self.names), text)
         self.steps.append(step)
         if self.listener is not None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hal9.promptgram import diff
 from hal9.tuning.candidates import added_rules
-from hal9.tuning.engine import SearchResult, SearchStep
 from hal9.tuning.judging import HeldOut
+from hal9.tuning.story import SearchResult, SearchStep
 
 __all__ = ["curve_svg", "report_text", "write_report"]
 

@@ -15,11 +15,12 @@ from hal9.promptgram import Promptgram
 from hal9.settings import WorkbenchSettings
 from hal9.signals import TaskPayload
 from hal9.tuning.attempts import Answer, Answerer, Attempts, MindAnswerer, RunStore
-from hal9.tuning.engine import Listener, Search, SearchResult, TuneSettings
+from hal9.tuning.engine import Search
 from hal9.tuning.judging import HeldOut, judge_held_out
 from hal9.tuning.proposing import MindProposer
 from hal9.tuning.report import write_report
 from hal9.tuning.scoring import AnswerScorer, Scored, Scorer
+from hal9.tuning.story import Listener, SearchResult, TuneSettings
 from hal9.tuning.tasks import TuningTask, checked, split_tasks
 
 __all__ = [
