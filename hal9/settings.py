@@ -272,6 +272,8 @@ class RepositoryMapSettings(_Section):
 
     tokens: dict[LayerName, Count] = Field(default_factory=_map_tokens)
     min_files: Count = 3
+    max_files: Positive = 100_000
+    timeout_seconds: Seconds = 60.0
 
 
 class LoggingSettings(_Section):

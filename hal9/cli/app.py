@@ -30,6 +30,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "trace": ("hal9.cli.tasks.tasks", "trace", "Show a task's path with time, tokens and cost."),
     "watch": ("hal9.cli.tasks.tasks", "watch", "Follow a task, or the whole cluster, live."),
     "result": ("hal9.cli.tasks.tasks", "result", "Print a task's answer."),
+    "diff": ("hal9.cli.tasks.changes", "diff", "Show what a task changed, or compare versions of a prompt."),
+    "apply": ("hal9.cli.tasks.changes", "apply", "Carry over what a task changed, or commit it to a branch."),
+    "patch": ("hal9.cli.tasks.changes", "patch", "Write what a task changed as a patch."),
     "cancel": ("hal9.cli.tasks.tasks", "cancel", "End a task."),
     "feedback": (
         "hal9.cli.learning.feedback",
@@ -42,7 +45,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "memory": ("hal9.cli.learning.memory", "memory", "Search, check, export and import what was learned."),
     "weights": ("hal9.cli.learning.weights", "weights", "Show the connection weights between neurons."),
     "ledger": ("hal9.cli.learning.learning", "ledger", "Show every change of what was learned."),
-    "diff": ("hal9.cli.learning.learning", "diff", "Compare two versions of a neuron's prompt."),
     "rollback": ("hal9.cli.learning.learning", "rollback", "Undo a change, or everything since a moment."),
     "approvals": ("hal9.cli.learning.learning", "approvals", "Show the changes that wait for a person."),
     "approve": ("hal9.cli.learning.learning", "approve", "Approve a change."),

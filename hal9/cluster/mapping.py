@@ -1,44 +1,82 @@
-"""The ranked map of a workspace for neurons, drawn by ripmap in a worker thread."""
+"""The ranked map of a workspace for neurons, drawn by ripmap in a process of its own that can be ended."""
 
 import asyncio
+import contextlib
+import json
 import logging
-from dataclasses import dataclass
+import os
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from hal9.errors.base import RipmapError
+from hal9.processes import end_group
+from hal9.settings import RepositoryMapSettings
 
 __all__ = ["RipmapCartographer"]
 
 _log = logging.getLogger("hal9.cluster.mapping")
+# No key of a provider's reaches a process that reads other people's files.
+_PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+_MEMORY_MB = 3072
+_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class RipmapCartographer:
-    """A `RepositoryMapper` over `hal9.ripmap`; workspaces with fewer files need no map."""
+    """A `RepositoryMapper` over `hal9.ripmap`, within the limits of `repository_map`."""
 
-    min_files: int
+    settings: RepositoryMapSettings
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
     async def map(self, workspace: Path, task: str, *, tokens: int) -> str:
         """The map, or nothing when the workspace is small.
 
-        A workspace that cannot be ranked is shown without a map, and the log says why.
+        A workspace that cannot be mapped within the limits is shown without a map, and the log says why.
         """
-        if await asyncio.to_thread(_fewer_files, workspace, self.min_files):
+        asked = {
+            "workspace": str(workspace),
+            "task": task,
+            "tokens": tokens,
+            "min_files": self.settings.min_files,
+            "max_files": self.settings.max_files,
+            "seconds": self.settings.timeout_seconds,
+            "memory_mb": _MEMORY_MB,
+        }
+        seconds = self.settings.timeout_seconds
+        async with self._turns:
+            try:
+                async with asyncio.timeout(seconds):
+                    code, drawn, said = await _draw(asked)
+            except TimeoutError:
+                _log.warning("no map of %s: it takes longer than %.0f s", workspace, seconds)
+                return ""
+        if code != 0:
+            _log.warning("no map of %s: %s", workspace, said.strip()[-500:] or f"exit code {code}")
             return ""
-        from hal9.ripmap import render_map  # noqa: PLC0415 - tree-sitter loads only when a map is drawn
-
-        try:
-            return await asyncio.to_thread(render_map, workspace, task, tokens)
-        except RipmapError as error:
-            _log.warning("no map of %s: %s", workspace, error)
-            return ""
+        return drawn
 
 
-def _fewer_files(workspace: Path, limit: int) -> bool:
-    count = 0
-    for path in workspace.rglob("*"):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(workspace).parts):
-            count += 1
-            if count >= limit:
-                return False
-    return True
+async def _draw(asked: dict[str, object]) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "hal9.ripmap.serving.bounded_map"),
+        cwd="/",
+        env={name: os.environ[name] for name in _PASSED if name in os.environ},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise RuntimeError("a child with pipes has all three")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.write(json.dumps(asked).encode() + b"\n")
+            await process.stdin.drain()
+        # Its input stays open: the end of it would end the child.
+        drawn, said = await asyncio.gather(process.stdout.read(), process.stderr.read())
+        code = await process.wait()
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        await end_group(process, grace_seconds=0.1)
+    return code, drawn.decode("utf-8", "replace"), said.decode("utf-8", "replace")

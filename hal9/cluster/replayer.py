@@ -27,10 +27,11 @@ from hal9.neurons.implementing import implement
 from hal9.neurons.prompting import infer_targets
 from hal9.neurons.splitting import gather, plan_parts
 from hal9.neurons.turn import Turn
-from hal9.neurons.workspaces import SEEN_AS, place_of
+from hal9.neurons.workspaces import place_of
 from hal9.promptgram import Promptgram
 from hal9.settings import Settings
 from hal9.signals import Grant, ResultPayload, Signal, TaskPayload, TaskScope, new_id
+from hal9.signals.labels import SEEN_AS
 from hal9.workbench import FileEdit, Snapshot, Workbench
 
 __all__ = ["TaskReplayer"]

@@ -111,7 +111,7 @@ async def open_runtime(
             thinker=minds,
             router=router,
             recaller=learner,
-            cartographer=RipmapCartographer(min_files=settings.repository_map.min_files),
+            cartographer=RipmapCartographer(settings.repository_map),
             prompts=learner.prompts,
             clock=clock,
             directory=directory,

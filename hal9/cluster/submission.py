@@ -3,6 +3,7 @@
 Nothing of the daemon is needed here: whoever can write the home's journal can submit.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import yaml
 
 from hal9.errors.cluster import TaskInvalid
+from hal9.errors.workbench import WorkspaceRefused
 from hal9.journal.tasks import TaskRow
 from hal9.settings import Settings
 from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, TaskPayload, TaskScope, new_id
+from hal9.signals.labels import ALLOW_HOME, ENVIRONMENT, REVIEW
 
 __all__ = ["NEURONS", "WORKLOADS", "Submission", "new_task", "task_of", "workload_options"]
 
@@ -35,6 +38,8 @@ class Submission:
     scope: TaskScope | None = None
     workload: str = "neurons"
     labels: dict[str, str] | None = None
+    allow_home: bool = False
+    review: bool = False
 
 
 def task_of(objective: str, submission: Submission, *, settings: Settings, now: float) -> TaskRow:
@@ -114,6 +119,9 @@ def _payload(objective: str, submission: Submission) -> TaskPayload:
     workspace = submission.workspace.expanduser().absolute() if submission.workspace else None
     if workspace is not None and not workspace.is_dir():
         raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
+    labels = dict(submission.labels or {})
+    if workspace is not None:
+        labels |= _workspace_labels(workspace, submission)
     if submission.check and workspace is None:
         raise TaskInvalid(problem="a check needs a workspace to run in (--workspace DIR)")
     files, targets = _files(submission, workspace)
@@ -125,7 +133,7 @@ def _payload(objective: str, submission: Submission) -> TaskPayload:
         files=files,
         scope=submission.scope or TaskScope(workspace=str(workspace or "")),
         grant=Grant(tokens=submission.budget_tokens, usd=submission.budget_usd),
-        labels=submission.labels or {},
+        labels=labels,
     )
     size = len(payload.model_dump_json())
     if size > MAX_SIGNAL_BYTES // 2:
@@ -134,6 +142,27 @@ def _payload(objective: str, submission: Submission) -> TaskPayload:
             "put large files into the workspace instead of --file"
         )
     return payload
+
+
+def _workspace_labels(workspace: Path, submission: Submission) -> dict[str, str]:
+    """What a turn has to know of how the task was given.
+
+    Raises:
+        TaskInvalid: no task may work in this folder.
+    """
+    from hal9.workbench.secrets import check_workspace  # noqa: PLC0415 - only tasks with a workspace
+
+    try:
+        check_workspace(workspace, allow_home=submission.allow_home)
+    except WorkspaceRefused as error:
+        raise TaskInvalid(problem=str(error)) from error
+    active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX") or ""
+    given = {ENVIRONMENT: active, ALLOW_HOME: _yes(submission.allow_home), REVIEW: _yes(submission.review)}
+    return {name: value for name, value in given.items() if value}
+
+
+def _yes(wanted: bool) -> str:
+    return "yes" if wanted else ""
 
 
 def _files(submission: Submission, workspace: Path | None) -> tuple[list[InlineFile], list[str]]:

@@ -6,6 +6,7 @@ from hal9.errors.base import WorkbenchError
 
 __all__ = [
     "ActionNotPermitted",
+    "BranchFailed",
     "ChangesMissing",
     "CommandNotFound",
     "CommandsUnavailable",
@@ -219,3 +220,14 @@ class ChangesMissing(WorkbenchError):
 
     def message(self) -> str:
         return f"there are no changes of task {self.task_id}: {self.detail}"
+
+
+@dataclass(eq=False, kw_only=True)
+class BranchFailed(WorkbenchError):
+    """A task's changes cannot be committed to a branch."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"no branch was made in {self.path}: {self.detail}"

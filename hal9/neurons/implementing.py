@@ -20,6 +20,7 @@ from hal9.neurons.replies import Implementation, parse_implementation
 from hal9.neurons.turn import Turn
 from hal9.neurons.workspaces import open_bench
 from hal9.signals import CheckReport, ErrorDetail, FileChange, InlineFile, ResultPayload
+from hal9.signals.labels import REVIEW
 from hal9.workbench import FileEdit, Workbench
 
 __all__ = ["implement"]
@@ -213,7 +214,7 @@ async def _result(turn: Turn, bench: Workbench | None, last: _Try) -> ResultPayl
 
 async def _hand_over(turn: Turn, bench: Workbench, result: ResultPayload) -> ResultPayload:
     """Carry a success over into the workspace; a failure leaves nothing there."""
-    if result.ok:
+    if result.ok and turn.task.labels.get(REVIEW) != "yes":
         try:
             await bench.snapshot.accept(result.model_dump_json())
         except WorkbenchError as error:

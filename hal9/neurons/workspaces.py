@@ -16,15 +16,10 @@ from hal9.errors.workbench import (
 )
 from hal9.neurons.turn import Turn
 from hal9.signals import TaskPayload
+from hal9.signals.labels import ALLOW_HOME, ENVIRONMENT, SEEN_AS
 from hal9.workbench import Place, Snapshot, Workbench, check_workspace, choose_sandbox
 
-__all__ = ["ALLOW_HOME", "ENVIRONMENT", "SEEN_AS", "change_folder", "open_bench", "place_of"]
-
-# Labels of a task that say how its workspace is to be seen.
-ENVIRONMENT = "workspace.environment"
-ALLOW_HOME = "workspace.allow_home"
-# The original's path, when the workspace is itself a copy of it.
-SEEN_AS = "workspace.seen_as"
+__all__ = ["change_folder", "open_bench", "place_of"]
 
 
 def place_of(task: TaskPayload, folder: Path, *, changes: Path | None, hidden: tuple[Path, ...]) -> Place:

@@ -12,7 +12,17 @@ from hal9.signals import FileChange
 from hal9.workbench.diffs import Version, as_text, patch_of
 from hal9.workbench.handles import Entry
 
-__all__ = ["Change", "ChangeSet", "Side", "load_changes", "read_json", "shown_path", "write_json"]
+__all__ = [
+    "Change",
+    "ChangeSet",
+    "Side",
+    "keep_blob",
+    "load_changes",
+    "patch_diff",
+    "read_json",
+    "shown_path",
+    "write_json",
+]
 
 # What a signal can carry: results pass through a broker with a limit on messages.
 _MOST_CARRIED_BYTES = 24 * 1024
@@ -210,3 +220,16 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="ascii"))
     except (ValueError, UnicodeDecodeError) as error:
         raise SnapshotDamaged(path=str(path), detail=str(error)) from error
+
+
+def keep_blob(folder: Path, digest: str, data: bytes) -> None:
+    """Write a content under its digest, once."""
+    path = folder / digest
+    if path.exists():
+        return
+    part = folder / f"{digest}.part"
+    with part.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hal9.errors.workbench import FileTooLarge, NotRegularFile, SnapshotDamaged, WorkspaceUnwritable
-from hal9.workbench.changes import Change, ChangeSet, Side, read_json, write_json
+from hal9.workbench.changes import Change, ChangeSet, Side, keep_blob, read_json, write_json
 from hal9.workbench.copying import CopiedTree, Pair, TreeCopier, digest_of
 from hal9.workbench.handles import Entry, FolderHandle
 from hal9.workbench.marks import Known, MarkLog
@@ -170,7 +170,7 @@ class TreeState:
         digest = digest_of(data)
         pair = self.copied.pairs.get(path)
         if pair is None or pair.digest != digest:
-            _keep_blob(self.folder / "blobs", digest, data)
+            keep_blob(self.folder / "blobs", digest, data)
         return digest
 
     # --- going back -----------------------------------------------------------------------------
@@ -319,7 +319,7 @@ class TreeState:
             if before.kind == after.kind == "link" and before.target == after.target:
                 return None
         if after.kind == "file":
-            _keep_blob(blobs, after.digest, data)
+            keep_blob(blobs, after.digest, data)
         return Change(path, before, after, None if pair is None else pair.original)
 
     def _before(self, path: str, pair: Pair, original: FolderHandle, blobs: Path) -> Side:
@@ -335,7 +335,7 @@ class TreeState:
         if data is not None and not digest and now is not None and now.unchanged_since(entry):
             digest = digest_of(data)
         if data is not None and digest and digest_of(data) == digest:
-            _keep_blob(blobs, digest, data)
+            keep_blob(blobs, digest, data)
         return Side("file", entry.mode, entry.size, digest)
 
 
@@ -355,15 +355,3 @@ def _leads_out(path: str, target: str) -> bool:
         if depth < 0:
             return True
     return False
-
-
-def _keep_blob(folder: Path, digest: str, data: bytes) -> None:
-    path = folder / digest
-    if path.exists():
-        return
-    part = folder / f"{digest}.part"
-    with part.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)

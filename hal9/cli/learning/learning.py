@@ -1,4 +1,4 @@
-"""`hal9 ledger`, `diff`, `rollback`, `approvals`, `approve`, `deny`, `learning …`."""
+"""`hal9 ledger`, `diff NEURON`, `rollback`, `approvals`, `approve`, `deny`, `learning …`."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from hal9.cli.learning.feedback import ask_daemon, show_answer
 from hal9.cli.learning.memory import open_store
 from hal9.cli.learning.report import report
 
-__all__ = ["approvals", "approve", "deny", "diff", "learning", "ledger", "rollback"]
+__all__ = ["approvals", "approve", "deny", "learning", "ledger", "prompt_diff", "rollback"]
 
 _ALL = click.Choice(
     [
@@ -43,18 +43,8 @@ def ledger(ctx: click.Context, neuron: str | None, kinds: tuple[str, ...], limit
         click.echo("nothing was changed yet.")
 
 
-@click.command()
-@click.argument("neuron")
-@click.argument("first", required=False, default="file")
-@click.argument("second", required=False, default="now")
-@json_option
-@click.pass_context
-def diff(ctx: click.Context, neuron: str, first: str, second: str, as_json: bool) -> None:
-    """Compare two versions of a neuron's prompt.
-
-    FIRST and SECOND are "file" (the user's file), "now" (in force), a version number, the beginning of a
-    content hash, or a change's id; without them: file and now.
-    """
+def prompt_diff(ctx: click.Context, neuron: str, first: str, second: str, *, as_json: bool) -> None:
+    """Print how two versions of a neuron's prompt differ."""
     from hal9.learning import PromptStore, versions
     from hal9.neurons import load_neurons
     from hal9.promptgram import diff as promptgram_diff

@@ -23,6 +23,14 @@ _STATES = click.Choice(["queued", "running", "done", "failed", "cancelled"])
     "--file", "files", multiple=True, type=click.Path(path_type=Path), help="A file the task is about."
 )
 @click.option("--workspace", type=click.Path(path_type=Path), help="Directory the task may change.")
+@click.option(
+    "--allow-home",
+    is_flag=True,
+    help="Let your home folder, or a HAL9 home, be the workspace; secrets are left out.",
+)
+@click.option(
+    "--review", is_flag=True, help="Keep the changes for `hal9 apply`; the workspace stays as it is."
+)
 @click.option("--check", help="Command that must end with 0 in the workspace, e.g. 'pytest -q'.")
 @click.option("--wait", is_flag=True, help="Show progress and wait for the answer.")
 @click.option("--budget-tokens", type=click.IntRange(min=1), help="Most tokens the task may use.")

@@ -1,0 +1,171 @@
+"""Three-way merges: of two texts with a common ancestor, and of two change sets made from one workspace."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hal9.text import split_lines
+from hal9.workbench.changes import Change, ChangeSet, Side, keep_blob, patch_diff
+from hal9.workbench.copying import digest_of
+from hal9.workbench.diffs import as_text
+
+__all__ = ["MergeConflict", "Merged", "combine", "merge_changes", "merge_texts"]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeConflict:
+    """A path that both changed in ways that do not go together, with both diffs."""
+
+    path: str
+    why: str
+    ours: str = ""
+    theirs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Both change sets as one, as far as they go together."""
+
+    kept: ChangeSet
+    conflicts: tuple[MergeConflict, ...]
+
+
+def merge_texts(base: str, ours: str, theirs: str) -> str | None:
+    """The text with both changes; None when they touch the same or adjoining lines in different ways."""
+    if theirs in (ours, base):
+        return ours
+    if ours == base:
+        return theirs
+    lines = split_lines(base, keepends=True)
+    changed = sorted(
+        [(*edit, 0) for edit in _edits(lines, split_lines(ours, keepends=True))]
+        + [(*edit, 1) for edit in _edits(lines, split_lines(theirs, keepends=True))],
+        key=lambda edit: (edit[0], edit[1]),
+    )
+    merged: list[str] = []
+    at = 0
+    last: tuple[int, int, list[str], int] | None = None
+    for start, end, text, side in changed:
+        if last is not None and side != last[3] and start <= last[1]:
+            if (start, end, text) == last[:3]:
+                continue  # both made the same change
+            return None
+        merged += [*lines[at:start], *text]
+        at = max(at, end)
+        last = (start, end, text, side)
+    return "".join([*merged, *lines[at:]])
+
+
+def _edits(base: Sequence[str], other: Sequence[str]) -> Iterator[tuple[int, int, list[str]]]:
+    matcher = difflib.SequenceMatcher(None, base, other, autojunk=False)
+    for tag, first, last, start, end in matcher.get_opcodes():
+        if tag != "equal":
+            yield first, last, list(other[start:end])
+
+
+def merge_changes(ours: ChangeSet, theirs: ChangeSet, folder: Path) -> Merged:
+    """Two change sets of one workspace as one, kept in `folder`; what conflicts is in neither form in it.
+
+    The base of every file is what each change set says it was before.
+    """
+    (folder / "blobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    mine = {change.path: change for change in ours.changes}
+    other = {change.path: change for change in theirs.changes}
+    changes: list[Change] = []
+    conflicts: list[MergeConflict] = []
+    for path in sorted(set(mine) | set(other)):
+        a, b = mine.get(path), other.get(path)
+        if a is None or b is None or a.after == b.after:
+            change, source = (a, ours) if a is not None else (b, theirs)
+            if change is not None:
+                changes.append(change)
+                _take_blobs(source, change, folder)
+            continue
+        merged = _merge_one(ours, a, theirs, b, folder)
+        if isinstance(merged, Change):
+            changes.append(merged)
+        else:
+            conflicts.append(MergeConflict(path, merged, patch_diff(ours, a), patch_diff(theirs, b)))
+    changes, under = _without_folders_as_files(changes)
+    conflicts += under
+    kept = ChangeSet(folder, ours.root, tuple(changes), {**theirs.refused, **ours.refused})
+    kept.save()
+    return Merged(kept, tuple(conflicts))
+
+
+def _merge_one(  # noqa: PLR0911 - one sentence per case
+    ours: ChangeSet, a: Change, theirs: ChangeSet, b: Change, folder: Path
+) -> Change | str:
+    if a.before != b.before and (a.before is None or b.before is None or a.before.digest != b.before.digest):
+        return "the two did not begin with the same file"
+    if a.after is None or b.after is None:
+        return "one removed it, the other changed it"
+    if a.after.kind != "file" or b.after.kind != "file":
+        return "the two made different things of it"
+    texts = [
+        as_text(data) if data is not None else ("" if side is None else None)
+        for data, side in (
+            (ours.content(a.before), a.before),
+            (ours.content(a.after), a.after),
+            (theirs.content(b.after), b.after),
+        )
+    ]
+    base, mine, other = texts
+    if base is None or mine is None or other is None:
+        return "both changed it, and it is no text"
+    if a.before is None:
+        return "both made it, with different contents"
+    merged = merge_texts(base, mine, other)
+    if merged is None:
+        return "both changed the same lines"
+    data = merged.encode("utf-8")
+    digest = digest_of(data)
+    keep_blob(folder / "blobs", digest, data)
+    mode = a.after.mode if a.after.mode != a.before.mode else b.after.mode
+    result = Change(a.path, a.before, Side("file", mode, len(data), digest), a.original or b.original)
+    before = ours.content(a.before)
+    if before is not None:
+        keep_blob(folder / "blobs", a.before.digest, before)
+    return result
+
+
+def _without_folders_as_files(changes: list[Change]) -> tuple[list[Change], list[MergeConflict]]:
+    """One made a file where the other put files below: that does not go together."""
+    solid = {change.path for change in changes if change.after is not None and change.after.kind != "folder"}
+    kept, conflicts = [], []
+    for change in changes:
+        parts = change.path.split("/")
+        above = next((path for n in range(1, len(parts)) if (path := "/".join(parts[:n])) in solid), None)
+        if above is not None and change.after is not None:
+            conflicts.append(MergeConflict(change.path, f"{above} is no folder for the other"))
+        else:
+            kept.append(change)
+    return kept, conflicts
+
+
+def _take_blobs(source: ChangeSet, change: Change, folder: Path) -> None:
+    for side in (change.before, change.after):
+        data = source.content(side)
+        if side is not None and side.kind == "file" and data is not None:
+            keep_blob(folder / "blobs", side.digest, data)
+
+
+def combine(sets: Sequence[ChangeSet], folder: Path) -> ChangeSet:
+    """The net effect of change sets that followed each other in one workspace, kept in `folder`."""
+    (folder / "blobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    net: dict[str, Change] = {}
+    refused: dict[str, str] = {}
+    for kept in sets:
+        refused |= kept.refused
+        for change in kept.changes:
+            _take_blobs(kept, change, folder)
+            first = net.get(change.path)
+            if first is not None:
+                net[change.path] = Change(change.path, first.before, change.after, first.original)
+            else:
+                net[change.path] = change
+    changes = tuple(net[path] for path in sorted(net) if net[path].before != net[path].after)
+    kept = ChangeSet(folder, sets[0].root, changes, refused)
+    kept.save()
+    return kept

@@ -1,0 +1,191 @@
+"""What a task changed, after it: found again by its id, applied, taken back, or committed to a branch."""
+
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hal9.errors.workbench import BranchFailed, ChangesMissing, WorkspaceConflict
+from hal9.workbench.carrying import carry_over
+from hal9.workbench.changes import Change, ChangeSet, load_changes, read_json
+from hal9.workbench.copying import digest_of
+from hal9.workbench.diffs import as_text
+from hal9.workbench.git_state import find_git_folders
+from hal9.workbench.handles import FolderHandle
+from hal9.workbench.merging import combine, merge_texts
+
+__all__ = ["TaskChanges", "find_changes"]
+
+_COMBINED = "combined"
+_LARGEST = 1024 * 1024 * 1024
+_GIT_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChanges:
+    """All that one task changed.
+
+    Attributes:
+        kept: the net change.
+        carried: whether it stands in the workspace: "all", "none", or "some" of its turns' changes.
+    """
+
+    kept: ChangeSet
+    carried: str
+
+    def apply(self) -> None:
+        """Carry the changes over into the workspace; what stands there already is left.
+
+        Raises:
+            WorkspaceConflict, WorkspaceUnwritable, WorkspaceMissing, WorkspaceBusy.
+        """
+        carry_over(self.kept, Path(self.kept.root))
+
+    def take_back(self) -> None:
+        """Make the workspace what it was before the task.
+
+        Raises:
+            WorkspaceConflict, WorkspaceUnwritable, WorkspaceMissing, WorkspaceBusy.
+        """
+        carry_over(self.kept, Path(self.kept.root), direction="back")
+
+    def commit(self, branch: str, message: str) -> str:
+        """Commit the changes to a new branch, without touching the working tree; never pushes.
+
+        Returns:
+            The commit's id.
+
+        Raises:
+            BranchFailed: no repository, the branch exists, git refuses.
+            WorkspaceConflict: the repository's last commit differs where the task changed something.
+        """
+        root = Path(self.kept.root)
+        top = Path(_git(root, "rev-parse", "--show-toplevel"))
+        _git(root, "check-ref-format", "--branch", branch)
+        with tempfile.TemporaryDirectory(prefix="hal9-branch-") as scratch:
+            tree = Path(scratch) / "tree"
+            _git(root, "worktree", "add", "-q", "-b", branch, str(tree), "HEAD")
+            done = False
+            try:
+                below = tree / root.resolve().relative_to(top.resolve())
+                below.mkdir(parents=True, exist_ok=True)
+                paths = _write_onto(self.kept, below)
+                _git(below, "add", "-A", "-f", "--", *paths)
+                _git(below, "-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", message)
+                commit = _git(below, "rev-parse", "HEAD")
+                done = True
+            finally:
+                _git(root, "worktree", "remove", "--force", str(tree))
+                if not done:
+                    _git(root, "branch", "-q", "-D", branch)
+        return commit
+
+
+def find_changes(changes: Path, task_id: str) -> TaskChanges:
+    """What a task changed, out of a home's folder of change sets.
+
+    Raises:
+        ChangesMissing: nothing is kept of it.
+        SnapshotDamaged: what is kept cannot be read.
+    """
+    folder = changes / task_id
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    found: list[tuple[ChangeSet, bool]] = []
+    for name in names:
+        if name != _COMBINED and (folder / name / "changes.json").exists():
+            kept = load_changes(folder / name)
+            if kept.changes:
+                found.append((kept, _is_carried(kept)))
+    if not found:
+        detail = "it changed no file, or its changes were made on another machine or are too old"
+        raise ChangesMissing(task_id=task_id, detail=detail)
+    # A turn that failed and was done anew by another one leaves a change set that was never carried over.
+    taken = [kept for kept, carried in found if carried] or [found[-1][0]]
+    states = {carried for _, carried in found}
+    carried = "none" if True not in states else "all"
+    if len(taken) == 1:
+        return TaskChanges(taken[0], carried)
+    return TaskChanges(combine(taken, folder / _COMBINED), carried)
+
+
+def _is_carried(kept: ChangeSet) -> bool:
+    try:
+        plan = read_json(kept.folder / "carry.json")
+    except FileNotFoundError:
+        return False
+    return bool((plan["state"], plan["direction"]) == ("done", "forward"))
+
+
+def _write_onto(kept: ChangeSet, folder: Path) -> list[str]:
+    """Make the changes in a checkout of the last commit, merging where it differs from what the task saw."""
+    conflicts: list[tuple[str, str]] = []
+    paths: list[str] = []
+    with FolderHandle(folder) as handle:
+        for change in kept.changes:
+            kinds = {side.kind for side in (change.before, change.after) if side is not None}
+            if "folder" in kinds:
+                continue
+            problem = _write_one(kept, change, handle)
+            if problem:
+                conflicts.append((change.path, problem))
+            paths.append(change.path)
+    if conflicts:
+        raise WorkspaceConflict(root=str(folder), conflicts=tuple(conflicts))
+    return paths
+
+
+def _write_one(kept: ChangeSet, change: Change, handle: FolderHandle) -> str:
+    after = change.after
+    now = handle.look(change.path)
+    if after is None:
+        handle.remove_tree(change.path)
+        return ""
+    if after.kind == "link":
+        handle.remove_tree(change.path)
+        handle.link(change.path, after.target)
+        return ""
+    data = kept.content(after)
+    if data is None:
+        return "its new content is not kept any more"
+    before = kept.content(change.before)
+    if now is not None and now.kind == "file":
+        there = handle.read(change.path, limit=_LARGEST)
+        if change.before is None or digest_of(there) not in (change.before.digest, after.digest):
+            merged = _merged(before, data, there)
+            if merged is None:
+                return "the last commit differs from what the task saw"
+            data = merged
+    elif change.before is not None:
+        return "it is not in the last commit"
+    handle.write(change.path, data, mode=after.mode)
+    return ""
+
+
+def _merged(before: bytes | None, ours: bytes, theirs: bytes) -> bytes | None:
+    texts = [as_text(data) if data is not None else None for data in (before, ours, theirs)]
+    base, mine, other = texts
+    if base is None or mine is None or other is None:
+        return None
+    merged = merge_texts(base, mine, other)
+    return None if merged is None else merged.encode("utf-8")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    if find_git_folders(folder) is None and not any((above / ".git").exists() for above in folder.parents):
+        raise BranchFailed(path=str(folder), detail="it is not in a git repository")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
+    for name in ("GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"):
+        environment.pop(name, None)
+    try:
+        done = subprocess.run(
+            ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", *arguments],
+            cwd=folder, env={**environment, "GIT_TERMINAL_PROMPT": "0"}, capture_output=True,
+            timeout=_GIT_SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BranchFailed(path=str(folder), detail=str(error)) from error
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise BranchFailed(path=str(folder), detail=said or f"git {arguments[0]} failed")
+    return done.stdout.decode("utf-8", "surrogateescape").strip()
