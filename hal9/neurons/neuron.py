@@ -15,6 +15,7 @@ from hal9.neurons.implementing import implement
 from hal9.neurons.origin import answer_to, given_to, refused_result, refused_signal
 from hal9.neurons.splitting import failed_result, gather, plan_parts
 from hal9.neurons.turn import NeuronServices, Progress, Turn
+from hal9.neurons.workspaces import abandon_bench
 from hal9.signals import (
     CancelPayload,
     ErrorGradient,
@@ -93,14 +94,14 @@ class Neuron:
             async with asyncio.timeout(remaining):
                 return await self._turn_outcome(turn)
         except TimeoutError:
-            return self._stopped(turn, "timeout", f"no time left after {turn_seconds(turn):.0f} s")
+            return await self._given_up(turn, "timeout", f"no time left after {turn_seconds(turn):.0f} s")
         except asyncio.CancelledError:
             if signal.task_id not in self._cancelled:
                 raise
             current.uncancel()
-            return self._stopped(turn, "cancelled", self._cancelled[signal.task_id])
+            return await self._given_up(turn, "cancelled", self._cancelled[signal.task_id])
         except TurnFailed as error:
-            return self._stopped(turn, error.reason, error.detail)
+            return await self._given_up(turn, error.reason, error.detail)
         finally:
             running.discard(current)
             if not running:
@@ -242,6 +243,14 @@ class Neuron:
         for opened in [opened for opened in self._open.values() if opened.signal.task_id == signal.task_id]:
             self._forget(opened.signal.id)
         return Outcome(writes=(lambda connection: work.cancel_work(connection, signal.task_id),))
+
+    async def _given_up(self, turn: Turn, reason: str, detail: str) -> Outcome:
+        """A turn that was stopped leaves no copy of its workspace; what it changed stays in the result."""
+        done, changes = await abandon_bench(turn)
+        if done is not None:
+            return self._answer(turn, done)
+        result = failed_result(reason, detail, neuron=self.name, tally=turn.tally())
+        return self._answer(turn, result.model_copy(update={"changes": changes}))
 
     def _stopped(self, turn: Turn, reason: str, detail: str) -> Outcome:
         result = failed_result(reason, detail, neuron=self.name, tally=turn.tally())

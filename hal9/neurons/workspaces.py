@@ -1,5 +1,6 @@
 """The workbench of one turn: a copy of the task's workspace, continued after a crash."""
 
+import logging
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,11 +16,13 @@ from hal9.errors.workbench import (
     WorkspaceTooLarge,
 )
 from hal9.neurons.turn import Turn
-from hal9.signals import TaskPayload
+from hal9.signals import FileChange, ResultPayload, TaskPayload
 from hal9.signals.labels import ALLOW_HOME, ENVIRONMENT, SEEN_AS
 from hal9.workbench import Place, Snapshot, Workbench, check_workspace, choose_sandbox
 
-__all__ = ["change_folder", "open_bench", "place_of"]
+__all__ = ["abandon_bench", "change_folder", "open_bench", "place_of"]
+
+_log = logging.getLogger("hal9.neurons.workspaces")
 
 
 def place_of(task: TaskPayload, folder: Path, *, changes: Path | None, hidden: tuple[Path, ...]) -> Place:
@@ -87,6 +90,30 @@ async def open_bench(turn: Turn, *, mark: str | None = "") -> AsyncIterator[Work
             yield Workbench(snapshot, turn.definition.layer_name, turn.settings.workbench)
         finally:
             await snapshot.__aexit__(None, None, None)
+
+
+async def abandon_bench(turn: Turn) -> tuple[ResultPayload | None, list[FileChange]]:
+    """End the copy of a turn that was stopped from outside.
+
+    Returns:
+        The turn's result, when its changes had been carried over before it was stopped; and what it had
+        changed so far, which is kept.
+    """
+    folder = turn.house.snapshots / turn.signal.id if turn.house.snapshots else None
+    if folder is None or not (folder / "base.json").exists():
+        return None, []
+    try:
+        async with open_bench(turn, mark=None) as bench:
+            if bench is None:
+                return None, []
+            accepted = bench.snapshot.accepted
+            kept = accepted or await bench.snapshot.keep()
+            await bench.snapshot.discard()
+            done = ResultPayload.model_validate_json(accepted.note) if accepted else None
+            return done, kept.shown()
+    except (TurnFailed, WorkbenchError, OSError) as error:
+        _log.warning("the copy of task %s's workspace is left in %s: %s", turn.signal.task_id, folder, error)
+        return None, []
 
 
 async def _opened(snapshot: Snapshot) -> Snapshot:

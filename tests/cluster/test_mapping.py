@@ -1,0 +1,70 @@
+"""Maps are drawn in a process that can be ended, and no workspace can make a task fail by it."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from hal9.cluster.mapping import RipmapCartographer
+from hal9.settings import RepositoryMapSettings
+
+
+def cartographer(**options: object) -> RipmapCartographer:
+    return RipmapCartographer(RepositoryMapSettings.model_validate(options))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    root.mkdir()
+    for name in ("parser", "writer", "reader"):
+        (root / f"{name}.py").write_text(f"def {name}_main():\n    return 1\n")
+    return root
+
+
+async def test_a_map_is_drawn_for_what_is_large_enough(project: Path) -> None:
+    assert "parser_main" in await cartographer().map(project, "fix parser_main", tokens=500)
+    assert await cartographer(min_files=4).map(project, "fix parser_main", tokens=500) == ""
+
+
+async def test_no_map_is_no_failure(project: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    (project / os.fsdecode(b"\xff.py")).write_text("x")
+    os.mkfifo(project / "fifo.py")
+    (project / "loop").symlink_to(project)
+    assert "parser_main" in await cartographer().map(project, "fix \ud800 parser_main", tokens=500)
+    assert await cartographer(max_files=4).map(project, "fix", tokens=500) == ""
+    assert "more than 4 files" in caplog.text
+    assert await cartographer().map(project, "fix", tokens=1) == ""
+    assert await cartographer().map(tmp_path / "nowhere", "fix", tokens=100) == ""
+
+
+async def test_a_map_that_takes_too_long_ends_with_its_process(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await cartographer(timeout_seconds=0.001).map(project, "fix", tokens=500) == ""
+    assert "takes longer" in caplog.text
+    work = asyncio.create_task(cartographer().map(project, "fix", tokens=500))
+    while not (mine := _children_that_map()):
+        await asyncio.sleep(0.005)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    for _ in range(400):
+        if not mine & _children_that_map():
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("the process that draws the map went on")
+
+
+def _children_that_map() -> set[int]:
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+        if b"hal9.ripmap.serving.bounded_map" in words and parent == os.getpid():
+            found.add(int(process.name))
+    return found
