@@ -47,9 +47,13 @@ class BusError(Hal9Error):
 
 
 class MindError(Hal9Error):
-    """A language model or its provider."""
+    """A language model or its provider.
+
+    `usage` is a `hal9.minds.Usage` when the failed call was paid for, exactly as the budget book has it.
+    """
 
     exit_code = 5
+    usage: Any = None
 
 
 class MemoryStoreError(Hal9Error):

@@ -40,7 +40,9 @@ class PriceUnknown(LimitError):
     def message(self) -> str:
         return (
             f"a usd budget is set and the price of {self.mind} is unknown, so the call was refused. "
-            "Give its price in the settings (usd per million tokens), or limit tokens instead of usd."
+            "Add its price (US dollars per million tokens, 0 for a server of your own) to config/hal9.yaml under minds.prices, as in\n"
+            f'    prices: {{"{self.mind}": {{prompt_usd: 0, completion_usd: 0}}}}\n'
+            "or limit tokens instead of usd."
         )
 
 

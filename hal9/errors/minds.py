@@ -1,7 +1,7 @@
 """Errors of minds."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from hal9.errors.base import MindError
 
@@ -14,6 +14,7 @@ __all__ = [
     "MindBroken",
     "MindClosed",
     "MindContextExceeded",
+    "MindDeclined",
     "MindRateLimited",
     "MindRefusedKey",
     "MindRefusedRequest",
@@ -62,18 +63,39 @@ class MindUnreachable(MindError):
 
 @dataclass(eq=False, kw_only=True)
 class MindBroken(MindError):
-    """The provider answered with a server error (5xx)."""
+    """The provider answered with a server error (5xx), or broke off.
+
+    `computed` is False when it certainly did not work on the request (503 and the like); `usage` is what it
+    says the call cost.
+    """
 
     mind: str
     status: int
     detail: str
     retry_after: float | None = None
+    computed: bool = True
+    usage: Any = None
 
     def message(self) -> str:
         return (
             f"{self.mind} failed with status {self.status}: {self.detail}. "
             "The fault is the provider's; try again later or choose another model."
         )
+
+
+@dataclass(eq=False, kw_only=True)
+class MindDeclined(MindError):
+    """The model, or a filter of its provider, refuses to answer; `text` is what was said or written so far."""
+
+    mind: str
+    reason: str
+    text: str
+    usage: Any = None
+
+    def message(self) -> str:
+        shown = self.text if len(self.text) <= 300 else self.text[:300] + "…"
+        said = f" It said: {shown!r}." if shown.strip() else ""
+        return f"{self.mind} declined the request ({self.reason}).{said} Reword the task or choose another model."
 
 
 @dataclass(eq=False, kw_only=True)
@@ -172,12 +194,16 @@ class MindContextExceeded(MindError):
 
 @dataclass(eq=False, kw_only=True)
 class MindReplyInvalid(MindError):
-    """The reply is not what was asked for, even after the allowed repairs; `text` is the raw reply."""
+    """The reply is not what was asked for, even after the allowed repairs; `text` is the raw reply.
+
+    `usage` is what all attempts cost.
+    """
 
     mind: str
     reason: str
     text: str
     attempts: int = 1
+    usage: Any = None
 
     def message(self) -> str:
         shown = self.text if len(self.text) <= 200 else self.text[:200] + "…"

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from hal9.minds.agents import AGENTS, Agent, AgentMind, AgentSettings
     from hal9.minds.answering import answer, checked_calls
     from hal9.minds.budgeted import BudgetedMind
+    from hal9.minds.chat.client import ChatClient
+    from hal9.minds.chat.endpoint import Endpoint
+    from hal9.minds.chat.openai_mind import OpenAIMind
     from hal9.minds.litellm_mind import LiteLLMMind
     from hal9.minds.local import LocalMind, LocalSettings, running_servers
     from hal9.minds.models import Model, default_model, find_model, installed, is_installed, models_folder
     from hal9.minds.open import MindSettings, ValidatingMind, default_spec, open_mind
-    from hal9.minds.openai_http import ChatClient, Endpoint, OpenAIMind
     from hal9.minds.prices import Price, Quote, Quoting
     from hal9.minds.protocol import (
         Capabilities,
@@ -47,7 +49,9 @@ _HOMES = {
     "models": ("Model", "default_model", "find_model", "installed", "is_installed", "models_folder"),
     "pull": ("OnNotice", "OnProgress", "Progress"),
     "open": ("MindSettings", "ValidatingMind", "default_spec", "open_mind"),
-    "openai_http": ("ChatClient", "Endpoint", "OpenAIMind"),
+    "chat.client": ("ChatClient",),
+    "chat.endpoint": ("Endpoint",),
+    "chat.openai_mind": ("OpenAIMind",),
     "prices": ("Price", "Quote", "Quoting"),
     "protocol": (
         "Capabilities",

@@ -8,6 +8,7 @@ whoever carries calls out tells the model.
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
+from hal9.errors.base import MindError
 from hal9.errors.minds import MindReplyInvalid
 from hal9.minds.protocol import OnToken, Reply, Request, ToolCall, ToolSpec, Usage
 from hal9.minds.schema import correct, json_values, problems, read_numbers
@@ -49,7 +50,10 @@ def _judge(reply: Reply, request: Request) -> tuple[Reply | None, str]:
     if request.tools and request.tool_choice not in {"auto", "none"}:
         return None, "a tool had to be called and none was"
     if schema is None:
-        return (reply, "") if reply.text.strip() else (None, "the reply is empty")
+        if reply.text.strip():
+            return reply, ""
+        thought = f"; all of its {len(reply.thinking)} characters are thinking" if reply.thinking else ""
+        return None, f"the reply is empty{thought}"
     reason = "there is no JSON in the reply"
     if reply.stop_reason == "length":
         reason += ", which was cut off at max_tokens"
@@ -86,10 +90,22 @@ async def answer(once: Once, request: Request, on_token: OnToken | None, *, name
             reply = await once(varied, on_token)
         except MindReplyInvalid as error:
             reason, text = error.reason, error.text
+            if error.usage is not None:
+                spent += error.usage
             continue
+        except MindError as error:
+            if spent.calls:
+                error.usage = spent if error.usage is None else spent + error.usage
+            raise
         spent += reply.usage
         judged, reason = _judge(reply, request)
         if judged is not None:
             return replace(judged, usage=spent)
         text = reply.text
-    raise MindReplyInvalid(mind=name, reason=reason, text=text, attempts=1 + request.repairs)
+    raise MindReplyInvalid(
+        mind=name,
+        reason=reason,
+        text=text,
+        attempts=1 + request.repairs,
+        usage=spent if spent.calls else None,
+    )

@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import os
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -12,8 +13,7 @@ from hal9.errors.minds import (
     GrammarUnsupported,
     MindBroken,
     MindContextExceeded,
-    MindRateLimited,
-    MindRefusedKey,
+    MindDeclined,
     MindRefusedRequest,
     MindReplyInvalid,
     MindTimeout,
@@ -21,16 +21,30 @@ from hal9.errors.minds import (
     RuntimeMissing,
     ToolsUnsupported,
 )
+from hal9.minds.chat.assembling import Answer, assembled
+from hal9.minds.chat.body import request_body, sent_body
+from hal9.minds.chat.counts import believed_dollars
+from hal9.minds.chat.endpoint import Endpoint
+from hal9.minds.chat.habits import Habits
+from hal9.minds.chat.refusals import Complaint, typed
 from hal9.minds.prices import Price, Quote, bound_tokens
-from hal9.minds.protocol import Capabilities, Message, OnToken, Reply, Request, Usage
-from hal9.minds.retries import retry_after_seconds
+from hal9.minds.protocol import Capabilities, Message, OnToken, Reply, Request
 from hal9.minds.schema import schema_instruction
-from hal9.minds.tool_wire import read_calls, wire_messages, wire_tools
+from hal9.text import first_line
 
 __all__ = ["LiteLLMMind"]
 
-_ECHOED = ("reasoning_content", "thinking_blocks", "reasoning_items", "provider_specific_fields")
-"""Fields of an assistant's turn that providers want back with its tool calls."""
+_LOADING_WAIT_SECONDS = 1.0
+_MOST_CHANGES = 8
+_WORDS_IT_LACKS = {
+    "length": "length",
+    "max_tokens": "length",
+    "repetition": "length",
+    "max_output_tokens": "length",
+    "max_new_tokens": "length",
+    "model_length": "length",
+    "refusal": "content_filter",
+}
 
 
 class LiteLLMMind:
@@ -53,6 +67,8 @@ class LiteLLMMind:
         self._key = key
         self._litellm: Any = None
         self._loading = asyncio.Lock()
+        self._habits = Habits()
+        self._endpoint = Endpoint(mind=self.name, base_url=base_url or "litellm", model=model)
 
     @property
     def name(self) -> str:
@@ -108,51 +124,99 @@ class LiteLLMMind:
             detail = "litellm's table of models says that it has no function calling"
             instead: Literal["constrained", "text"] = "constrained" if self._constrains(litellm) else "text"
             raise ToolsUnsupported(mind=self.name, detail=detail, instead=instead)
+        if not self._constrains(litellm):
+            self._habits.json_mode = "none"
         began = time.monotonic()
         try:
             async with asyncio.timeout(request.timeout_seconds):
-                response = await self._call(litellm, request, on_token)
+                answer, notes = await self._asked(litellm, request, on_token)
         except TimeoutError as error:
             raise MindTimeout(mind=self.name, seconds=request.timeout_seconds) from error
         except litellm.exceptions.Timeout as error:
             raise MindTimeout(mind=self.name, seconds=request.timeout_seconds) from error
-        except tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES) as error:
-            raise self._typed(litellm, error) from error
-        return self._reply(litellm, request, response, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return assembled(answer, request, self.name, self._price_in(litellm), seconds=seconds, notes=notes)
 
-    async def _call(self, litellm: Any, request: Request, on_token: OnToken | None) -> Any:
-        messages = self._messages(litellm, request)
-        arguments: dict[str, Any] = {
+    async def _asked(
+        self, litellm: Any, request: Request, on_token: OnToken | None
+    ) -> tuple[Answer, tuple[str, ...]]:
+        """Ask until the provider takes the request's form, and while its model is still being loaded."""
+        changes = 0
+        while True:
+            body = request_body(request, self._endpoint, self._habits, stream=on_token is not None)
+            sent = sent_body(body, self._habits)
+            try:
+                answer = await self._call(litellm, sent, request.timeout_seconds, on_token)
+            except litellm.exceptions.Timeout:
+                raise
+            except tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES) as error:
+                complaint = _complaint(error)
+                if complaint.loading:
+                    await asyncio.sleep(_LOADING_WAIT_SECONDS)
+                    continue
+                found = self._typed(litellm, error, complaint, tools=bool(request.tools))
+                changes += 1
+                can_change = isinstance(found, MindRefusedRequest) and changes <= _MOST_CHANGES
+                if not (can_change and self._habits.learn(complaint, body)):
+                    raise found from error
+            else:
+                return answer, (*self._habits.notes(body), *self._dropped(litellm, sent))
+
+    async def _call(
+        self, litellm: Any, sent: dict[str, Any], timeout_seconds: float, on_token: OnToken | None
+    ) -> Answer:
+        arguments = {
+            **sent,
             "model": self._model,
-            "messages": wire_messages(messages, self.name),
-            "temperature": request.temperature,
-            "max_tokens": request.max_tokens,
-            "timeout": request.timeout_seconds,
+            "timeout": timeout_seconds,
             "num_retries": 0,
             "max_retries": 0,
             "drop_params": True,  # not every provider knows seed or stop; litellm leaves those out
-            "stop": list(request.stop) or None,
-            "seed": request.seed,
             "api_base": self._base_url,
             "api_key": self._key,
         }
-        if request.schema is not None and self._constrains(litellm):
-            arguments["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "reply", "schema": request.schema},
-            }
-        arguments.update(wire_tools(request))
-        arguments = {key: value for key, value in arguments.items() if value is not None}
-        if on_token is None:
-            return await litellm.acompletion(**arguments)
-        chunks = []
-        stream = await litellm.acompletion(**arguments, stream=True, stream_options={"include_usage": True})
-        async for chunk in stream:
-            chunks.append(chunk)
-            piece = chunk.choices[0].delta.content if chunk.choices else None
-            if piece:
-                on_token(piece)
-        return litellm.stream_chunk_builder(chunks, messages=arguments["messages"])
+        response = await litellm.acompletion(**{k: v for k, v in arguments.items() if v is not None})
+        answer = Answer()
+        if not sent.get("stream"):
+            self._take(answer, response, on_token)
+            answer.end(on_token)
+            return answer
+        async for chunk in response:
+            self._take(answer, chunk, on_token)
+        # Where the provider reports none, litellm counts by itself and its figures look like the provider's.
+        chunks = getattr(response, "chunks", None)
+        if isinstance(chunks, list) and not any(getattr(chunk, "usage", None) for chunk in chunks):
+            answer.usage = None
+        answer.end(on_token)
+        return answer
+
+    def _take(self, answer: Answer, response: Any, on_token: OnToken | None) -> None:
+        try:
+            data = response.model_dump(exclude_none=True)
+        except AttributeError as error:
+            raise MindReplyInvalid(
+                mind=self.name, reason="the answer is no object", text=str(response)
+            ) from error
+        for choice in data.get("choices", ()):
+            # The provider's own word, where litellm has one of its own for it.
+            native = (choice.get("provider_specific_fields") or {}).get("native_finish_reason")
+            if native:
+                choice["finish_reason"] = native
+        answer.take(data, on_token)
+
+    def _dropped(self, litellm: Any, sent: dict[str, Any]) -> tuple[str, ...]:
+        """What litellm leaves out because the provider does not know it."""
+        try:
+            known = litellm.get_supported_openai_params(model=self._model)
+        except tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES):
+            return ()
+        if not known:
+            return ()
+        told = [name for name in ("temperature", "seed", "stop") if name in sent and name not in known]
+        return tuple(f"the provider takes no {name}" for name in told)
+
+    def _price_in(self, litellm: Any) -> Callable[[int, int], float | None]:
+        return lambda prompt, completion: self._dollars(litellm, prompt, completion)
 
     def _calls_tools(self, litellm: Any) -> bool:
         # A model that the table does not know is asked; a server that takes no tools says so.
@@ -187,81 +251,47 @@ class LiteLLMMind:
             if "isn't mapped" in str(error) or "not mapped" in str(error):
                 return None
             raise
-        return float(sum(costs))
+        return believed_dollars(float(sum(costs)))
 
-    def _reply(self, litellm: Any, request: Request, response: Any, seconds: float) -> Reply:
-        try:
-            choice = response.choices[0]
-            message = choice.message
-            text, finish = message.content or "", choice.finish_reason
-        except (AttributeError, IndexError, TypeError) as error:
-            raise MindReplyInvalid(
-                mind=self.name, reason="the answer has no choices", text=str(response)
-            ) from error
-        reported = getattr(response, "usage", None)
-        prompt = getattr(reported, "prompt_tokens", None)
-        completion = getattr(reported, "completion_tokens", None)
-        estimated = not prompt or completion is None
-        if estimated:
-            prompt = bound_tokens(request.messages, request.tools)
-            completion = min(request.max_tokens, len(text.encode()))
-        details = getattr(reported, "prompt_tokens_details", None)
-        hidden = getattr(response, "_hidden_params", None)
-        exact = hidden.get("response_cost") if isinstance(hidden, dict) and self._price is None else None
-        usage = Usage(
-            prompt_tokens=prompt or 0,
-            completion_tokens=completion or 0,
-            cached_tokens=getattr(details, "cached_tokens", None) or 0,
-            usd=float(exact) if exact else self._dollars(litellm, prompt or 0, completion or 0),
-            seconds=seconds,
-            estimated=estimated,
-        )
-        fields = message.model_dump(exclude_none=True)
-        calls, extras = read_calls(fields.get("tool_calls"), request)
-        kept = {name: fields[name] for name in _ECHOED if fields.get(name)}
-        echo = {"mind": self.name, "message": kept, "calls": extras}
-        return Reply(
-            text=text,
-            mind=self.name,
-            usage=usage,
-            stop_reason="tool_calls" if calls and finish != "length" else _stop_reason(finish),
-            tool_calls=calls,
-            echo=echo if calls and (kept or extras) else None,
-        )
-
-    def _typed(self, litellm: Any, error: Any) -> MindError:
+    def _typed(self, litellm: Any, error: Any, complaint: Complaint, *, tools: bool) -> MindError:
         known = litellm.exceptions
-        detail = str(error).strip()[:300]
-        status = int(getattr(error, "status_code", 0) or 0)
-        headers = getattr(error, "litellm_response_headers", None)
-        wait = (
-            retry_after_seconds(headers.get("retry-after"), now=time.time()) if headers is not None else None
-        )
-        if isinstance(error, known.RateLimitError):
-            return MindRateLimited(mind=self.name, detail=detail, retry_after=wait)
-        if isinstance(error, (known.AuthenticationError, known.PermissionDeniedError)):
-            provider = self._model.split("/", maxsplit=1)[0].upper().replace("-", "_")
-            return MindRefusedKey(mind=self.name, detail=detail, variable=f"{provider}_API_KEY")
+        if isinstance(error, known.ContentPolicyViolationError):
+            return MindDeclined(mind=self.name, reason="content policy", text=complaint.detail)
         if isinstance(error, known.ContextWindowExceededError):
             return MindContextExceeded(mind=self.name, prompt_tokens=None, context_tokens=None)
+        if isinstance(error, known.MidStreamFallbackError):
+            return MindBroken(mind=self.name, status=complaint.status, detail=complaint.detail)
         if isinstance(error, known.APIConnectionError):
-            return MindUnreachable(mind=self.name, detail=detail)
-        if status >= 500:
-            return MindBroken(mind=self.name, status=status, detail=detail, retry_after=wait)
-        return MindRefusedRequest(mind=self.name, status=status, detail=detail)
+            return MindUnreachable(mind=self.name, detail=complaint.detail)
+        headers = getattr(error, "litellm_response_headers", None)
+        provider = self._model.split("/", maxsplit=1)[0].upper().replace("-", "_")
+        return typed(
+            complaint,
+            mind=self.name,
+            key_variable=f"{provider}_API_KEY",
+            retry_after=headers.get("retry-after") if headers is not None else None,
+            tools=tools,
+        )
 
 
-def _stop_reason(finish: Any) -> Literal["stop", "length", "other"]:
-    if finish in {"stop", None}:
-        return "stop"
-    return "length" if finish == "length" else "other"
+def _complaint(error: Any) -> Complaint:
+    body = getattr(error, "body", None)
+    fields = body if isinstance(body, dict) else {}
+    # Some of its messages carry a whole traceback of its own.
+    detail = first_line(str(error))[:300] or type(error).__name__
+    return Complaint(int(getattr(error, "status_code", 0) or 0), detail, fields)
 
 
 def _import_litellm() -> Any:
     # Otherwise the import itself goes to the network for a newer price table.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm  # noqa: PLC0415 - takes seconds
+    from litellm.litellm_core_utils import core_helpers  # noqa: PLC0415
 
+    # In streams the provider's own word is lost, and one that litellm does not know becomes "stop".
+    for known, meaning in _WORDS_IT_LACKS.items():
+        for word in (known, known.upper(), known.capitalize()):
+            core_helpers._FINISH_REASON_MAP.setdefault(word, meaning)  # type: ignore[arg-type] # noqa: SLF001
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     return litellm

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from hal9.errors.minds import MindClosed, MindUnreachable, RuntimeMissing
+from hal9.minds.chat.client import ChatClient
+from hal9.minds.chat.endpoint import Endpoint
 from hal9.minds.models import default_model, installed
-from hal9.minds.openai_http import ChatClient, Endpoint
 from hal9.minds.prices import Price, Quote
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
 from hal9.minds.schema import constrainable
@@ -134,7 +135,7 @@ class LocalMind:
                     key_variable="(made by HAL9)",
                     price=Price(0.0, 0.0),
                     adapt_schema=constrainable,
-                    extra={"cache_prompt": True},
+                    prompt_cache_field="cache_prompt",
                     grammars=True,
                 )
                 client = await self._exits.enter_async_context(ChatClient(endpoint))

@@ -26,10 +26,11 @@ from hal9.limits import BudgetStore
 from hal9.minds.agents import AGENTS, AgentMind, AgentSettings
 from hal9.minds.answering import answer
 from hal9.minds.budgeted import BudgetedMind
+from hal9.minds.chat.endpoint import Endpoint, is_private_address
+from hal9.minds.chat.openai_mind import OpenAIMind
 from hal9.minds.litellm_mind import LiteLLMMind
 from hal9.minds.local import LocalMind, LocalSettings
 from hal9.minds.models import find_model, models
-from hal9.minds.openai_http import Endpoint, OpenAIMind
 from hal9.minds.prices import Price
 from hal9.minds.protocol import Mind, OnToken, Reply, Request
 from hal9.minds.recording import RecordingMind, ReplayMind
@@ -174,7 +175,7 @@ def _openai(spec: str, rest: str, settings: MindSettings) -> Mind:
             model=model,
             key=settings.environment.get(settings.key_variable),
             key_variable=settings.key_variable,
-            price=settings.prices.get(spec, settings.prices.get(model)),
+            price=_price_of(settings, spec, model, free=is_private_address(url)),
         )
     )
 
@@ -182,7 +183,33 @@ def _openai(spec: str, rest: str, settings: MindSettings) -> Mind:
 def _litellm(spec: str, rest: str, settings: MindSettings) -> Mind:
     if not rest.strip("/"):
         raise UnknownMind(spec=spec, why="it names no model", nearest=("litellm:PROVIDER/MODEL",))
-    return LiteLLMMind(rest, price=settings.prices.get(spec, settings.prices.get(rest)))
+    own_address = _address_of(rest.split("/", 1)[0], settings.environment)
+    free = own_address is not None and is_private_address(own_address)
+    return LiteLLMMind(rest, price=_price_of(settings, spec, rest, free=free))
+
+
+def _price_of(settings: MindSettings, spec: str, model: str, *, free: bool) -> Price | None:
+    """The configured price; a model on this machine or in its network costs nothing unless it is priced."""
+    found = settings.prices.get(spec, settings.prices.get(model))
+    return Price(0.0, 0.0) if found is None and free else found
+
+
+_OWN_SERVERS: dict[str, tuple[str, str]] = {
+    "ollama": ("OLLAMA_API_BASE", "http://localhost:11434"),
+    "ollama_chat": ("OLLAMA_API_BASE", "http://localhost:11434"),
+    "lm_studio": ("LM_STUDIO_API_BASE", "http://localhost:1234"),
+    "hosted_vllm": ("HOSTED_VLLM_API_BASE", "http://localhost:8000"),
+    "llamafile": ("LLAMAFILE_API_BASE", "http://127.0.0.1:8080"),
+    "docker_model_runner": ("DOCKER_MODEL_RUNNER_API_BASE", "http://localhost:22088"),
+}
+"""Providers of litellm's that are servers of one's own: the variable with the address, and the usual one."""
+
+
+def _address_of(provider: str, environment: Mapping[str, str]) -> str | None:
+    if provider not in _OWN_SERVERS:
+        return None
+    variable, usual = _OWN_SERVERS[provider]
+    return environment.get(variable, "").strip() or usual
 
 
 def _agent(spec: str, rest: str, settings: MindSettings) -> Mind:

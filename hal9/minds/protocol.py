@@ -90,6 +90,8 @@ class Request:
     client-side and repaired within `repairs` further attempts, and delivered as `Reply.parsed`.
     `grammar` (GBNF) constrains a local model's text instead; minds that cannot do so refuse it.
     `tools` may be called; `tool_choice` is "auto", "required", "none", or the name of the one tool to call.
+    `reuse_prompt` false computes the prompt anew where the provider keeps a cache: with a warm cache the same
+    seed gives another text, so what is compared in pairs runs without.
     """
 
     messages: tuple[Message, ...]
@@ -104,6 +106,7 @@ class Request:
     grammar: str | None = None
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: str = "auto"
+    reuse_prompt: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself.

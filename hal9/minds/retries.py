@@ -5,12 +5,13 @@ Providers' own retries are switched off, because loops within loops multiply att
 
 import email.utils
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hal9.clock import Clock, SystemClock
+from hal9.errors.base import MindError
 from hal9.errors.minds import MindBroken, MindRateLimited, MindTimeout, MindUnreachable
-from hal9.minds.protocol import Mind, OnToken, Reply, Request
+from hal9.minds.protocol import Mind, OnToken, Reply, Request, Usage
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -92,13 +93,29 @@ class RetryingMind(WrappingMind):
         """
         import tenacity  # noqa: PLC0415 - only needed once a call is made
 
-        return await tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(self._again),
-            stop=self._exhausted,
-            wait=self._wait,
-            sleep=self._clock.sleep,
-            reraise=True,
-        )(self._mind.think, request, on_token=on_token)
+        spent = Usage(calls=0)
+
+        async def once() -> Reply:
+            nonlocal spent
+            try:
+                return await self._mind.think(request, on_token=on_token)
+            except MindError as error:
+                if error.usage is not None:
+                    spent += error.usage
+                raise
+
+        try:
+            reply: Reply = await tenacity.AsyncRetrying(
+                retry=tenacity.retry_if_exception(self._again),
+                stop=self._exhausted,
+                wait=self._wait,
+                sleep=self._clock.sleep,
+                reraise=True,
+            )(once)
+        except MindError as error:
+            error.usage = spent if spent.calls else None
+            raise
+        return replace(reply, usage=reply.usage + spent) if spent.calls else reply
 
     def _again(self, error: BaseException) -> bool:
         asked = _asked_to_wait(error)

@@ -11,9 +11,20 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["constrainable", "correct", "json_values", "problems", "read_numbers", "schema_instruction"]
+from hal9.minds.chat.thoughts import without_thoughts
 
-_FENCE = re.compile(r"```[a-zA-Z0-9_-]*\s*\n(.*?)```", re.DOTALL)
+__all__ = [
+    "constrainable",
+    "correct",
+    "json_values",
+    "problems",
+    "read_numbers",
+    "schema_instruction",
+]
+
+_FENCE = re.compile(r"^[ \t]*```[a-zA-Z0-9_-]*[ \t]*\r?\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
+# What can begin an object or a filled array; a brace in prose does not.
+_JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[\]{\"\dtfn-])")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 # llama.cpp refuses grammars whose repetition counts go beyond this.
 _MAX_GRAMMAR_REPEATS = 2000
@@ -30,11 +41,14 @@ _DECODER = json.JSONDecoder(strict=False, parse_constant=_not_json)
 def json_values(text: str) -> Iterator[Any]:
     """Yield the JSON values found in a text, the most plausible first.
 
-    The whole text, then fenced blocks, then every object or array standing in prose. Raw line breaks inside
-    strings and trailing commas are tolerated; nothing else is guessed.
+    The whole text, then fenced blocks, then the objects and arrays standing in prose; of several the last one
+    first, because a model thinks before it answers. What stands between thinking tags is left out, and so is
+    everything inside an object that was cut off. Raw line breaks inside strings and trailing commas are
+    tolerated; nothing else is guessed.
     """
+    shown = without_thoughts(text)
     seen: set[str] = set()
-    for piece in (text, *_FENCE.findall(text)):
+    for piece in (text, shown, *reversed(_FENCE.findall(shown))):
         for variant in (piece.strip(), _TRAILING_COMMA.sub(r"\1", piece.strip())):
             if variant in seen:
                 continue
@@ -43,18 +57,48 @@ def json_values(text: str) -> Iterator[Any]:
                 yield _DECODER.decode(variant)
             except (ValueError, RecursionError):
                 continue
+    yield from reversed(list(_values_in_prose(shown)))
+
+
+def _values_in_prose(text: str) -> Iterator[Any]:
     position = 0
     for _ in range(_MAX_STARTS):
-        found = re.search(r"[{\[]", text[position:])
+        found = _JSON_START.search(text, position)
         if found is None:
             return
-        start = position + found.start()
         try:
-            value, position = _DECODER.raw_decode(text, start)
+            value, position = _DECODER.raw_decode(text, found.start())
         except (ValueError, RecursionError):
-            position = start + 1
-            continue
-        yield value
+            end = _closing_bracket(text, found.start())
+            if end is None:
+                return  # cut off: what stands inside was never meant as the answer
+            position = end
+            try:
+                yield _DECODER.decode(_TRAILING_COMMA.sub(r"\1", text[found.start() : end]))
+            except (ValueError, RecursionError):
+                continue
+        else:
+            yield value
+
+
+def _closing_bracket(text: str, start: int) -> int | None:
+    """The place after the bracket that closes the one at `start`; None when there is none."""
+    depth, quoted, escaped = 0, False, False
+    for index in range(start, len(text)):
+        character = text[index]
+        if escaped:
+            escaped = False
+        elif quoted:
+            escaped, quoted = character == "\\", character != '"'
+        elif character == '"':
+            quoted = True
+        elif character in "{[":
+            depth += 1
+        elif character in "}]":
+            depth -= 1
+            if depth == 0:
+                return index + 1
+    return None
 
 
 def correct(value: Any, schema: dict[str, Any], where: str = "$") -> tuple[Any, tuple[str, ...]]:

@@ -121,7 +121,7 @@ async def _attempt(
         implementation = (
             Implementation.model_validate(reply.parsed)
             if turn.meta.output == "json"
-            else parse_implementation(reply.text, targets=targets, truncated=reply.stop_reason == "length")
+            else parse_implementation(reply.text, targets=targets, truncated=reply.stop_reason != "stop")
         )
     except ReplyUnusable as error:
         return _Try(evidence=str(error), reason="invalid_output"), reply.text

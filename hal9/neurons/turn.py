@@ -9,7 +9,7 @@ from hal9.errors.base import LimitError, MindError
 from hal9.errors.neurons import TurnFailed
 from hal9.journal import Journal
 from hal9.memory import Recall
-from hal9.minds.protocol import Message, OnToken, Reply, Request
+from hal9.minds.protocol import Message, OnToken, Reply, Request, Usage
 from hal9.neurons.definition import NeuronDefinition, NeuronMeta
 from hal9.neurons.interfaces import (
     CallContext,
@@ -120,17 +120,13 @@ class Turn:
             self.record(kind, started, outcome="failed", prompt=prompt, evidence=str(error))
             raise TurnFailed(reason="budget_exhausted", detail=str(error)) from error
         except MindError as error:
-            self.record(kind, started, outcome="failed", prompt=prompt, evidence=str(error))
+            # A call that failed may have been paid for; the task's tally says what the budget book says.
+            paid = _tally(error.usage) if isinstance(error.usage, Usage) else Tally()
+            self.record(kind, started, tally=paid, outcome="failed", prompt=prompt, evidence=str(error))
             raise TurnFailed(reason="mind_failed", detail=str(error)) from error
-        usage = reply.usage
-        tally = Tally(
-            calls=usage.calls,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            usd=usage.usd or 0.0,
-            seconds=usage.seconds,
+        self.record(
+            kind, started, tally=_tally(reply.usage), prompt=prompt, reply=reply.text, mind=reply.mind
         )
-        self.record(kind, started, tally=tally, prompt=prompt, reply=reply.text, mind=reply.mind)
         return reply
 
     def record(self, kind: str, started: float, **details: object) -> None:
@@ -179,3 +175,13 @@ class Turn:
             self.progress("tokens", {"count": count, "text": text})
 
         return on_token
+
+
+def _tally(usage: Usage) -> Tally:
+    return Tally(
+        calls=usage.calls,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        usd=usage.usd or 0.0,
+        seconds=usage.seconds,
+    )

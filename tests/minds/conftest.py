@@ -5,9 +5,16 @@ from pathlib import Path
 import pytest
 
 from hal9.minds import find_model, models_folder
+from hal9.minds.chat import habits
 from hal9.minds.models import is_installed
 
 LOCAL_MODEL = "qwen2.5-coder-0.5b"
+
+
+@pytest.fixture(autouse=True)
+def _no_habits() -> None:
+    """What was learned of one fake server must not be held against the next one on its port."""
+    habits._KNOWN.clear()
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hal9.errors.limits import LimitExceeded, PriceUnknown
-from hal9.errors.minds import MindBroken, MindTimeout
+from hal9.errors.minds import MindBroken, MindReplyInvalid, MindTimeout
 from hal9.limits import BudgetStore, Limit
 from hal9.minds import (
     BudgetedMind,
@@ -15,13 +16,14 @@ from hal9.minds import (
     MindSettings,
     Price,
     Quote,
+    Reply,
     Request,
     RetryPolicy,
     ScriptedMind,
     Usage,
     open_mind,
 )
-from tests.minds.fake_openai import FakeOpenAI, fails, hangs, says
+from tests.minds.fake_openai import FakeOpenAI, fails, hangs, raw, says
 
 ASK = Request(
     (Message("user", "hello"),), max_tokens=50, repairs=0, metadata={"task_id": "t"}, timeout_seconds=5
@@ -54,13 +56,15 @@ async def test_the_provider_is_not_called_when_the_budget_says_no(tmp_path: Path
     assert server.seen == []
 
 
-async def test_an_unknown_price_is_refused_when_money_is_limited(tmp_path: Path) -> None:
+async def test_an_unknown_price_is_refused_with_the_line_to_add(tmp_path: Path) -> None:
     limits = [Limit(kind="usd", scope="day", value=5)]
-    with BudgetStore(tmp_path / "b.db", limits) as book, FakeOpenAI(says("hi")) as server:
-        async with open_mind(f"openai:{server.url}#m", settings=_settings(), budget=book) as mind:
-            with pytest.raises(PriceUnknown, match="price"):
+    spec = "openai:https://api.example.com/v1#m"
+    with BudgetStore(tmp_path / "b.db", limits) as book:
+        async with open_mind(spec, settings=_settings(), budget=book) as mind:
+            with pytest.raises(PriceUnknown, match=r"config/hal9\.yaml under minds\.prices") as told:
                 await mind.think(ASK)
-    assert server.seen == []
+    line = next(line for line in str(told.value).split("\n") if "prices:" in line)
+    assert set(yaml.safe_load(line)["prices"]) == {spec}
 
 
 async def test_a_configured_price_is_reserved_and_settled(tmp_path: Path) -> None:
@@ -144,3 +148,56 @@ async def test_a_request_without_a_task_is_charged_to_none(tmp_path: Path) -> No
             with pytest.raises(MindBroken):
                 await mind.think(Request((Message("user", "x"),)))
         assert book.spent("none").calls == 1
+
+
+async def test_open_reservations_make_calls_wait(tmp_path: Path) -> None:
+    """Sixteen calls at a time under a cap that holds their spending, but not their reservations."""
+    script = ScriptedMind(
+        lambda _: Reply("ok", "s", Usage(prompt_tokens=20, completion_tokens=30)), delay_seconds=0.01
+    )
+    request = Request((Message("user", "x" * 100),), max_tokens=1000)
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="tokens", scope="hour", value=4000)]) as book:
+        mind = BudgetedMind(script.unvalidated(), book)
+        replies = await asyncio.gather(*(mind.think(request) for _ in range(40)))
+        assert len(replies) == 40
+        assert book.totals().tokens == 40 * 50
+        await asyncio.gather(*(mind.think(request) for _ in range(18)))
+        with pytest.raises(LimitExceeded):
+            await mind.think(request)  # 2,900 are spent: one more reservation cannot fit
+
+
+async def test_a_paid_failure_costs_in_the_error_what_the_book_says(tmp_path: Path) -> None:
+    schema = {"type": "object", "required": ["a"]}
+    request = Request(ASK.messages, schema=schema, repairs=2, timeout_seconds=5, metadata={"task_id": "t"})
+    settings = _settings()
+    with (
+        BudgetStore(tmp_path / "b.db") as book,
+        FakeOpenAI(raw("gone wrong"), says("no"), says("no")) as server,
+    ):
+        async with open_mind(f"openai:{server.url}#m", settings=settings, budget=book) as mind:
+            with pytest.raises(MindReplyInvalid) as failed:
+                await mind.think(request)
+        spent = book.spent("t")
+    usage = failed.value.usage
+    assert usage.calls == spent.calls == 3
+    assert usage.prompt_tokens + usage.completion_tokens == spent.tokens
+
+
+async def test_a_retried_failure_is_in_the_replys_usage(tmp_path: Path) -> None:
+    settings = _settings()
+    request = Request(ASK.messages, timeout_seconds=5, metadata={"task_id": "t"})
+    with BudgetStore(tmp_path / "b.db") as book, FakeOpenAI(fails(500), fails(503), says("hi")) as server:
+        async with open_mind(f"openai:{server.url}#m", settings=settings, budget=book) as mind:
+            reply = await mind.think(request)
+        spent = book.spent("t")
+    assert reply.usage.calls == spent.calls == 2, "503 computed nothing and is not charged"
+    assert reply.usage.prompt_tokens + reply.usage.completion_tokens == spent.tokens
+
+
+async def test_no_provider_lowers_the_book(tmp_path: Path) -> None:
+    absurd = {"prompt_tokens": -100, "completion_tokens": -1, "total_tokens": -101}
+    with BudgetStore(tmp_path / "b.db") as book, FakeOpenAI(says("hi", usage=absurd)) as server:
+        async with open_mind(f"openai:{server.url}#m", settings=_settings(), budget=book) as mind:
+            reply = await mind.think(ASK)
+        assert book.totals().tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens > 0
+    assert reply.usage.estimated
