@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hal9.minds.chat.thoughts import without_thoughts
+from hal9.minds.thoughts import without_thoughts
 
 __all__ = [
     "constrainable",
