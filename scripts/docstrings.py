@@ -6,14 +6,13 @@
 """
 
 import ast
+import itertools
 import re
 import sys
 from pathlib import Path
 
 ARRAYS = re.compile(r"\b(NDArray|Array|Floats|Ints|CsrMatrix)\b")
-SHAPED = re.compile(
-    r"\bshape|\b(?:one|a|an) (?:number|score|weight|row|entry|value|float|probability)\b.* (?:per|for each|a) |\(n|\bn[,)]|\blength\b"
-)
+SHAPED = re.compile(r"\bshape|\blength\b|\(n\b|\bscalar\b")
 TWO = re.compile(r"^\s+\w+(?:, \w+)*: [^`]*; (\w+): ")
 SECTIONS = ("Args:", "Attributes:")
 NUMERIC_ROOMS = ("hal9/ripmap", "hal9/passing", "hal9/holograph", "hal9/tuning")
@@ -25,7 +24,7 @@ def two_in_one(text: str) -> list[str]:
     for line in text.split("\n"):
         if line.strip() in SECTIONS:
             inside = True
-        elif not line.strip() or line.strip().endswith(":") and " " not in line.strip():
+        elif not line.strip() or (line.strip().endswith(":") and " " not in line.strip()):
             inside = False
         elif inside and TWO.match(line):
             found.append(line.strip())
@@ -36,7 +35,7 @@ def reflowed(text: str) -> list[str]:
     """Short lines inside a paragraph whose next line would have fitted: traces of a reflow gone wrong."""
     found = []
     lines = text.split("\n")
-    for line, after in zip(lines, lines[1:], strict=False):
+    for line, after in itertools.pairwise(lines):
         plain = line.strip()
         first = after.strip().split(" ")[0]
         if (
