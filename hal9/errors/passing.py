@@ -74,7 +74,8 @@ class TableBudgetExceeded(PassingError):
 
     def message(self) -> str:
         return (
-            f"Exact inference needs tables of {self.needed:,} entries, the budget is {self.budget:,}. "
+            f"Exact inference needs tables of at least {self.needed:,} entries "
+            f"({self.needed * 8 / 2**30:.2f} GiB), the budget is {self.budget:,}. "
             "Raise table_budget, or choose method 'bp'."
         )
 

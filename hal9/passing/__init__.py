@@ -13,7 +13,7 @@ from hal9.passing.graph import Graph
 from hal9.passing.instances.attention import attention, edge_scores, multi_head_attention
 from hal9.passing.instances.bioelectric import GapJunctions, VoltageGate, turing_pattern
 from hal9.passing.instances.gaussian import GaussianBeliefs, GaussianGraph
-from hal9.passing.instances.pagerank import PageRank, forward_push, personalized_pagerank
+from hal9.passing.instances.pagerank import PageRank, Restart, forward_push, personalized_pagerank
 from hal9.passing.instances.predictive import PredictiveCoding, Relaxation
 from hal9.passing.instances.relevance import (
     Hierarchy,
@@ -24,14 +24,16 @@ from hal9.passing.instances.relevance import (
     sparse_routes,
 )
 from hal9.passing.loopy.loopy import Loopy
-from hal9.passing.models.bayes import BayesNet, load_bif
+from hal9.passing.models.bayes import BayesNet, NetMarginals
+from hal9.passing.models.bif import load_bif
 from hal9.passing.models.factor_graph import FactorGraph
 from hal9.passing.propagate import aggregate, cavity, node_sum, propagate, propagate_edges
-from hal9.passing.result import ConvergenceWarning, Passing
+from hal9.passing.result import ApproximateWarning, ConvergenceWarning, Passing
 from hal9.passing.segments import Segments
 from hal9.passing.tables.inference import Inference, Marginals
 
 __all__ = [
+    "ApproximateWarning",
     "BayesNet",
     "ConvergenceWarning",
     "FactorGraph",
@@ -43,10 +45,12 @@ __all__ = [
     "Inference",
     "Loopy",
     "Marginals",
+    "NetMarginals",
     "PageRank",
     "Passing",
     "PredictiveCoding",
     "Relaxation",
+    "Restart",
     "Routes",
     "Segments",
     "VoltageGate",

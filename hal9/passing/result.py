@@ -10,10 +10,22 @@ import numpy.typing as npt
 
 from hal9.errors.passing import PassingDiverged
 
-__all__ = ["Array", "ConvergenceWarning", "OnFailure", "Passing", "fixed_point", "report_failure"]
+__all__ = [
+    "ApproximateWarning",
+    "Array",
+    "ConvergenceWarning",
+    "OnFailure",
+    "Passing",
+    "fixed_point",
+    "report_failure",
+]
 
 Array: TypeAlias = npt.NDArray[Any]
 OnFailure: TypeAlias = Literal["warn", "raise", "ignore"]
+
+
+class ApproximateWarning(UserWarning):
+    """Exact inference needs more memory than allowed; the figures are approximations."""
 
 
 class ConvergenceWarning(UserWarning):

@@ -276,3 +276,38 @@ def test_routes_never_carry_what_no_signal_reaches() -> None:
 def test_senseless_gates_are_refused(call: Any, message: str) -> None:
     with pytest.raises(PassingInvalid, match=message):
         call(Graph.complete(4))
+
+
+def test_a_float_mask_is_added_and_a_mask_of_whole_numbers_is_refused() -> None:
+    """As torch has it: True or 0.0 may be looked at, False or -inf may not."""
+    rng = np.random.default_rng(0)
+    q, k, v = rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 4, 2))
+    causal = np.tril(np.ones((4, 4), dtype=bool))
+    added = np.where(causal, 0.0, -np.inf)
+    wanted = attention(q, k, v, mask=causal)
+    np.testing.assert_allclose(attention(q, k, v, mask=added), wanted, atol=1e-12)
+    bias = rng.normal(size=(4, 4))
+    scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(3) + bias
+    share = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(attention(q, k, v, mask=bias), share @ v, atol=1e-12)
+    with pytest.raises(PassingInvalid, match="may mean a choice or a score"):
+        attention(q, k, v, mask=np.ones((4, 4), dtype=int))
+    with pytest.raises(PassingInvalid, match="broadcast"):
+        attention(q, k, v, mask=np.ones((3, 5), dtype=bool))
+    with pytest.raises(PassingInvalid, match="nan"):
+        attention(q, k, v, mask=np.full((4, 4), np.nan))
+
+
+def test_several_heads_take_a_mask_shared_or_their_own() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(3, 5, 4))
+    a, b, c = (rng.normal(size=(4, 6)) for _ in range(3))
+    out = rng.normal(size=(6, 2))
+    causal = np.tril(np.ones((5, 5), dtype=bool))
+    whole = multi_head_attention(x, a, b, c, out, heads=2, mask=causal)
+    first = multi_head_attention(x[:, :1], a, b, c, out, heads=2)
+    np.testing.assert_allclose(whole[:, :1], first, atol=1e-12)
+    per_head = np.stack([causal, causal])
+    np.testing.assert_allclose(multi_head_attention(x[0], a, b, c, out, heads=2, mask=per_head), whole[0])
+    batch = np.stack([causal] * 3)
+    np.testing.assert_allclose(multi_head_attention(x, a, b, c, out, heads=2, mask=batch), whole)

@@ -1,22 +1,19 @@
-"""Exact inference: a junction tree from min-fill elimination, messages in the log domain.
+"""Exact inference: a junction tree from an elimination order, messages in the log domain.
 
 Source: Shafer and Shenoy 1990 (messages without division, so zeros need no care).
 """
 
-import heapq
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hal9.errors.passing import EvidenceContradictory
+from hal9.passing.exact.elimination import Order, maximal_cliques
 from hal9.passing.result import Array
 from hal9.passing.tables.inference import Inference, Marginals, Mode
 from hal9.passing.tables.potentials import Local, Potentials, logsumexp
 
-__all__ = ["JunctionTree"]
-
-_WORK_PER_NODE = 2000  # neighbour look-ups per variable before elimination of a large, dense graph gives up
+__all__ = ["JunctionTree", "neighbourhoods"]
 
 
 @dataclass(eq=False)
@@ -36,15 +33,8 @@ class _Clique:
     own: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
 
 
-class _Budget(Exception):
-    """Elimination needs more than allowed; carries the entries counted so far."""
-
-    def __init__(self, entries: int) -> None:
-        super().__init__(entries)
-        self.entries = entries
-
-
-def _neighbourhoods(potentials: Potentials) -> list[set[int]]:
+def neighbourhoods(potentials: Potentials) -> list[set[int]]:
+    """Per variable, those that share a factor with it."""
     near: list[set[int]] = [set() for _ in range(potentials.n)]
     for group in potentials.groups:
         for row in group.variables.tolist():
@@ -55,86 +45,13 @@ def _neighbourhoods(potentials: Potentials) -> list[set[int]]:
     return near
 
 
-def _fill(near: list[set[int]], v: int) -> int:
-    """Edges that eliminating `v` would add."""
-    around = near[v]
-    return sum(len(around) - 1 - len(near[u] & around) for u in around) // 2
-
-
-def _join(near: list[set[int]], v: int) -> set[int]:
-    """Eliminate `v`: join its neighbours pairwise; returns the variables whose fill may have changed."""
-    around = near[v]
-    touched = set(around)
-    for u in around:
-        near[u].discard(v)
-    for u in around:
-        new = around - near[u] - {u}
-        # A new edge changes the fill of both ends and of whoever neighbours both.
-        for w in new:
-            touched |= near[u] & near[w]
-        near[u] |= new
-    return touched
-
-
-def _eliminate(potentials: Potentials, budget: int) -> list[tuple[int, frozenset[int]]]:
-    """Variables in min-fill order, each with its neighbours at that moment."""
-    near = _neighbourhoods(potentials)
-    states = potentials.cardinality.tolist()
-    work, limit = 0, _WORK_PER_NODE * max(potentials.n, 100)
-    current = [_fill(near, v) for v in range(potentials.n)]
-    heap = [(cost, len(near[v]), v) for v, cost in enumerate(current)]
-    heapq.heapify(heap)
-    order: list[tuple[int, frozenset[int]]] = []
-    entries = 0
-    while heap:
-        cost, degree, v = heapq.heappop(heap)
-        if current[v] != cost or degree != len(near[v]):
-            continue
-        around = frozenset(near[v])
-        size = math.prod((int(states[u]) for u in around), start=int(states[v]))
-        entries += size
-        work += len(around) ** 2
-        if size > budget or work > limit:
-            raise _Budget(max(entries, budget + 1))
-        order.append((v, around))
-        current[v] = -1
-        for u in _join(near, v):
-            work += len(near[u])
-            current[u] = _fill(near, u)
-            heapq.heappush(heap, (current[u], len(near[u]), u))
-    return order
-
-
-def _maximal(
-    order: list[tuple[int, frozenset[int]]],
-) -> tuple[list[frozenset[int]], list[int], dict[int, int]]:
-    """Cliques that lie in no other, the variable towards which each sends (-1 for a root), and homes."""
-    rank = {v: i for i, (v, _) in enumerate(order)}
-    scopes: list[frozenset[int]] = []
-    parents: list[int] = []
-    home: dict[int, int] = {}
-    senders: dict[int, list[int]] = {}
-    for v, around in order:
-        scope = around | {v}
-        upward = min(around, key=rank.__getitem__, default=-1)
-        # A clique that lies within one of those that send to it adds nothing: that one takes its place.
-        home[v] = next((c for c in senders.get(v, ()) if scope <= scopes[c]), len(scopes))
-        if home[v] == len(scopes):
-            scopes.append(scope)
-            parents.append(upward)
-        else:
-            parents[home[v]] = upward
-        senders.setdefault(upward, []).append(home[v])
-    return scopes, parents, home
-
-
 class JunctionTree:
     """Cliques of a triangulated graph, in an order where every clique comes before its parent."""
 
-    def __init__(self, potentials: Potentials, order: list[tuple[int, frozenset[int]]]) -> None:
+    def __init__(self, potentials: Potentials, order: Order) -> None:
         self._potentials = potentials
         states = potentials.cardinality.tolist()
-        scopes, parents, self._home = _maximal(order)
+        scopes, parents, self._home = maximal_cliques(order)
         self.cliques = [
             _Clique(variables=sorted(s), table=np.zeros((1, *(states[u] for u in sorted(s))))) for s in scopes
         ]
@@ -184,19 +101,6 @@ class JunctionTree:
     def entries(self) -> int:
         """Entries of all clique tables together."""
         return sum(c.table.size for c in self.cliques)
-
-    @classmethod
-    def within(cls, potentials: Potentials, budget: int) -> "tuple[JunctionTree | None, int]":
-        """The tree, or None when its tables would exceed `budget`; and the entries counted until then."""
-        try:
-            order = _eliminate(potentials, budget)
-        except _Budget as over:
-            return None, over.entries
-        sizes = potentials.cardinality.tolist()
-        needed = sum(math.prod(sizes[v] for v in scope) for scope in _maximal(order)[0])
-        if needed > budget:
-            return None, needed
-        return cls(potentials, order), needed
 
     def infer(self, local: Local, mode: Mode) -> Inference:
         """Two passes of messages, then beliefs; see `FactorGraph.infer`."""

@@ -48,8 +48,10 @@ def _dense(q: Array, k: Array, v: Array, scale: float, mask: Array | None) -> Ar
         part = slice(low, low + _ROWS)
         scores = q[..., part, :] @ turned
         scores *= scale
-        if mask is not None:
+        if mask is not None and mask.dtype == np.bool_:
             scores = np.where(mask[..., part, :], scores, -np.inf)
+        elif mask is not None:
+            scores += mask[..., part, :]
         top = scores.max(axis=-1, keepdims=True)
         scores -= np.where(np.isfinite(top), top, 0.0)
         np.exp(scores, out=scores)
@@ -57,6 +59,25 @@ def _dense(q: Array, k: Array, v: Array, scale: float, mask: Array | None) -> Ar
         # A query that may look at nothing receives nothing, as a node without incoming edges does.
         out[..., part, :] = (scores @ v) / np.where(total > 0, total, 1.0)
     return out
+
+
+def _mask(mask: Any, shape: tuple[int, ...]) -> Array:
+    """A mask of booleans or of floats, of a shape."""
+    given = np.asarray(mask)
+    if given.dtype.kind not in "bf":
+        raise PassingInvalid(
+            what="mask",
+            detail=f"its numbers are {given.dtype}, which may mean a choice or a score",
+            remedy="Give booleans (true: may look) or floats (added to the scores)",
+        )
+    if given.dtype.kind == "f" and (np.isnan(given).any() or np.isposinf(given).any()):
+        raise PassingInvalid(what="mask", detail="holds nan or +inf")
+    try:
+        return np.broadcast_to(given, shape)
+    except ValueError:
+        raise PassingInvalid(
+            what="mask", detail=f"its shape {given.shape} does not broadcast to {shape}"
+        ) from None
 
 
 def attention(
@@ -69,7 +90,8 @@ def attention(
         k: Keys, shape (..., m, d).
         v: Values, shape (..., m, f).
         edges: Who may attend to whom (sender = key, receiver = query), n = m nodes; None for everybody.
-        mask: Dense alternative to `edges`: true where a query may look, broadcastable to (..., n, m).
+        mask: Dense alternative to `edges`, broadcastable to (..., n, m): booleans are true where a query may
+            look; floats are added to the scores (-inf forbids), as torch has it.
         scale: Of the scores; None for 1 / sqrt(d).
 
     Returns:
@@ -84,7 +106,7 @@ def attention(
         )
     factor = 1.0 / float(np.sqrt(queries.shape[-1])) if scale is None else scale
     if edges is None:
-        allowed = None if mask is None else np.broadcast_to(mask, (*queries.shape[:-1], keys.shape[-2]))
+        allowed = None if mask is None else _mask(mask, (*queries.shape[:-1], keys.shape[-2]))
         return _dense(queries, keys, values, factor, allowed)
     if mask is not None:
         raise PassingInvalid(what="attention", detail="takes edges or a mask, not both")
@@ -104,7 +126,15 @@ def attention(
 
 
 def multi_head_attention(
-    x: Any, w_query: Any, w_key: Any, w_value: Any, w_out: Any, *, heads: int, edges: Graph | None = None
+    x: Any,
+    w_query: Any,
+    w_key: Any,
+    w_value: Any,
+    w_out: Any,
+    *,
+    heads: int,
+    edges: Graph | None = None,
+    mask: Any = None,
 ) -> Array:
     """Project, attend per head, join and project back.
 
@@ -116,6 +146,8 @@ def multi_head_attention(
         w_out: Shape (heads * width, d_out).
         heads: Number of heads.
         edges: As in `attention`.
+        mask: As in `attention`; one of shape (..., n, n) is shared by all heads, (..., heads, n, n) is per
+            head.
 
     Returns:
         Shape (..., n, d_out).
@@ -130,6 +162,11 @@ def multi_head_attention(
             )
         return np.swapaxes(made.reshape(*made.shape[:-1], heads, -1), -2, -3)
 
-    mixed = np.swapaxes(attention(split(w_query), split(w_key), split(w_value), edges=edges), -2, -3)
+    queries = split(w_query)
+    if mask is not None and (given := np.asarray(mask)).ndim > 2 and given.ndim < queries.ndim:
+        # A batch of masks without an axis for the heads.
+        mask = np.expand_dims(given, -3)
+    heard = attention(queries, split(w_key), split(w_value), edges=edges, mask=mask)
+    mixed = np.swapaxes(heard, -2, -3)
     out: Array = mixed.reshape(*mixed.shape[:-2], -1) @ np.asarray(w_out)
     return out

@@ -11,7 +11,7 @@ from hal9.errors.passing import PassingInvalid
 from hal9.passing.graph import Graph
 from hal9.passing.result import Array, OnFailure, report_failure
 
-__all__ = ["PageRank", "forward_push", "personalized_pagerank"]
+__all__ = ["PageRank", "Restart", "forward_push", "personalized_pagerank"]
 
 Method: TypeAlias = Literal["power", "direct"]
 _DIRECT_LIMIT = 4096  # nodes; the dense resolvent of more would take over 128 MiB
@@ -32,6 +32,19 @@ class PageRank:
     converged: bool
     iterations: int
     error_bound: float
+
+
+@dataclass(frozen=True, eq=False)
+class Restart:
+    """Where a walk starts again, and where one goes on that reached a node without outgoing weight.
+
+    Attributes:
+        mass: None (uniform), a mapping from node to mass, or an array of shape (n,) or (n, batch).
+        dangling: The same for walks that cannot go on; None for `mass`.
+    """
+
+    mass: Any = None
+    dangling: Any = None
 
 
 def restart_vector(graph: Graph, restart: Any) -> Array:
@@ -62,6 +75,18 @@ def restart_vector(graph: Graph, restart: Any) -> Array:
         )
     out: Array = vector / total
     return out
+
+
+def _restarts(graph: Graph, restart: Any) -> tuple[Array, Array]:
+    """Where walks start again, and where those go on that are stuck; of one shape."""
+    given = restart if isinstance(restart, Restart) else Restart(restart)
+    start = restart_vector(graph, given.mass)
+    stray = start if given.dangling is None else restart_vector(graph, given.dangling)
+    if stray.ndim < start.ndim:
+        stray = np.broadcast_to(stray[:, None], start.shape)
+    if stray.shape != start.shape:
+        raise PassingInvalid(what="dangling", detail=f"expected shape {start.shape}, found {stray.shape}")
+    return start, stray
 
 
 def _transition(graph: Graph) -> tuple[Any, Array]:
@@ -102,13 +127,13 @@ def personalized_pagerank(
     """Solve x = alpha P x + (1 - alpha) r, where P moves along edges in proportion to their weights.
 
     A walk that reaches a node without outgoing weight starts again from `restart`. The transition matrix is
-    kept with the graph, so further calls cost the iteration alone. Several restarts as columns of one call
-    save what a call costs by itself: much on graphs of hundreds of nodes, nothing on graphs of thousands.
-    For many calls on a small graph `method="direct"` keeps the dense resolvent instead.
+    kept with the graph, so further calls cost the iteration alone, and several restarts may be columns of one
+    call. For many calls on a small graph `method="direct"` keeps the dense resolvent instead.
 
     Args:
         graph: Edges with non-negative weights (ones when none were given); parallel edges add up.
-        restart: Mapping from node to mass, array of shape (n,) or (n, batch), or None for uniform.
+        restart: Mapping from node to mass, array of shape (n,) or (n, batch), None for uniform, or a
+            `Restart` when walks that cannot go on shall go elsewhere.
         alpha: Probability to go on walking, in [0, 1).
         tol: Bound on the L1 error of the scores.
         max_iter: Most products with the transition matrix; None for as many as suffice for any graph.
@@ -122,11 +147,11 @@ def personalized_pagerank(
     if not 0.0 <= alpha < 1.0:
         raise PassingInvalid(what="alpha", detail=f"{alpha} is not in [0, 1)")
     if graph.n == 0:
-        raise PassingInvalid(what="graph", detail="it has no nodes to rank")
-    start = restart_vector(graph, restart)
+        return PageRank(scores=np.zeros(0), converged=True, iterations=0, error_bound=0.0)
+    start, stray = _restarts(graph, restart)
     matrix, dangling = _transition(graph)
     if method == "direct":
-        return _direct(graph, matrix, start, alpha)
+        return _direct(graph, (matrix, dangling), start, stray, alpha)
     if method != "power":
         raise PassingInvalid(what="method", detail=f"{method!r} is unknown", remedy="Use 'power' or 'direct'")
     x = start.copy() if init is None else restart_vector(graph, init)
@@ -138,8 +163,9 @@ def personalized_pagerank(
     while rounds < most and bound > tol:
         new = matrix @ x
         new *= alpha
-        lost = (alpha * x[dangling].sum(axis=0) if len(dangling) else 0.0) + (1.0 - alpha)
-        new += lost * start
+        new += (1.0 - alpha) * start
+        if len(dangling):
+            new += alpha * x[dangling].sum(axis=0) * stray
         x -= new
         np.abs(x, out=x)
         bound = slack * float(np.max(x.sum(axis=0)))
@@ -149,25 +175,26 @@ def personalized_pagerank(
     return PageRank(scores=x, converged=bound <= tol, iterations=rounds, error_bound=bound)
 
 
-def _direct(graph: Graph, matrix: Any, start: Array, alpha: float) -> PageRank:
-    """The dense resolvent, kept with the graph.
-
-    Sending lost mass back to `restart` only rescales the solution of the leaking system (the returned mass
-    solves the same equation), so one resolvent serves every restart.
-    """
+def _direct(
+    graph: Graph, transition: tuple[Any, Array], start: Array, stray: Array, alpha: float
+) -> PageRank:
+    """The dense resolvent, kept with the graph; how much mass strays follows from one equation per column."""
     if graph.n > _DIRECT_LIMIT:
         raise PassingInvalid(
             what="method",
             detail=f"'direct' takes at most {_DIRECT_LIMIT} nodes, this graph has {graph.n}",
             remedy="Use 'power'",
         )
+    matrix, dangling = transition
     resolvent = graph.cached(
         ("resolvent", alpha), lambda: np.linalg.inv(np.eye(graph.n) - alpha * matrix.toarray())
     )
-    scores = resolvent @ start
+    home, away = (1.0 - alpha) * (resolvent @ start), alpha * (resolvent @ stray)
+    lost = home[dangling].sum(axis=0) / (1.0 - away[dangling].sum(axis=0))
+    scores = home + lost * away
     scores /= scores.sum(axis=0)
-    check = alpha * (matrix @ scores)
-    check += (1.0 - check.sum(axis=0)) * start
+    check = alpha * (matrix @ scores) + (1.0 - alpha) * start
+    check += alpha * scores[dangling].sum(axis=0) * stray
     error = float(np.max(np.abs(check - scores).sum(axis=0))) / (1.0 - alpha)
     return PageRank(scores=scores, converged=True, iterations=0, error_bound=error)
 

@@ -1,17 +1,16 @@
 """Discrete Bayesian networks with names, from BIF files, pgmpy models or plain tables."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hal9.errors.passing import PassingExtraMissing, PassingInvalid
+from hal9.errors.passing import PassingInvalid
 from hal9.passing.models.factor_graph import FactorGraph
 from hal9.passing.result import Array
 from hal9.passing.tables.inference import Inference
 
-__all__ = ["BayesNet", "load_bif"]
+__all__ = ["BayesNet", "NetMarginals"]
 
 
 class BayesNet:
@@ -45,7 +44,9 @@ class BayesNet:
             raise PassingInvalid(what=f"table of {child}", detail="every column must be a distribution")
         values = values / values.sum(axis=0)
         with np.errstate(divide="ignore"):
-            return self.graph.add([self.number(child), *map(self.number, parents)], np.log(values))
+            factor = self.graph.add([self.number(child), *map(self.number, parents)], np.log(values))
+        self.graph.conditionals[factor] = self.number(child)
+        return factor
 
     def evidence(self, seen: Mapping[str, str]) -> dict[int, int]:
         """Names to numbers."""
@@ -63,9 +64,22 @@ class BayesNet:
         """`FactorGraph.infer` with evidence by name."""
         return self.graph.infer(evidence=self.evidence(seen or {}), **options)
 
-    def marginals(self, seen: Mapping[str, str] | None = None, **options: Any) -> dict[str, Array]:
-        """Distribution of every variable by name."""
-        return dict(zip(self.names, self.infer(seen, **options).marginals, strict=True))
+    def marginals(
+        self, seen: Mapping[str, str] | None = None, *, query: Sequence[str] | None = None, **options: Any
+    ) -> "NetMarginals":
+        """Distribution of every variable, or of those asked about, by name.
+
+        Args:
+            seen: evidence by name.
+            query: names; None for all. What cannot matter for them is not looked at.
+            options: of `FactorGraph.infer`, or of `FactorGraph.query`.
+        """
+        if query is None:
+            return NetMarginals(self.names, self.infer(seen, **options))
+        found = self.graph.query(
+            [self.number(name) for name in query], evidence=self.evidence(seen or {}), **options
+        )
+        return NetMarginals(self.names, found, query)
 
     @classmethod
     def from_tables(cls, data: Mapping[str, Any]) -> "BayesNet":
@@ -86,37 +100,26 @@ class BayesNet:
         return net
 
 
-def _as_printed(values: Array) -> Array:
-    """The shortest decimals behind numbers that were read in single precision (0.01, not 0.0099999998)."""
-    single = values.astype(np.float32)
-    if not np.array_equal(single, values):
-        return values
-    return np.array([float(str(x)) for x in single.ravel()]).reshape(values.shape)
+class NetMarginals(dict[str, Array]):
+    """Distributions by name, and how they were obtained.
 
-
-def load_bif(path: str | Path) -> BayesNet:
-    """Read a BIF file (the format of the bnlearn repository) with pyAgrum.
-
-    Raises:
-        PassingExtraMissing: pyAgrum is not installed (extra "bayes").
-        PassingInvalid: The file does not exist or is not BIF.
+    Attributes:
+        exact: whether the figures are exact up to rounding.
+        method: "exact", "bp" or "trw".
+        converged: whether messages settled; True for exact inference.
+        fallback: why it is not exact, "" when it is.
+        inference: everything else.
     """
-    try:
-        import pyagrum  # noqa: PLC0415 - an optional library
-    except ImportError as error:
-        raise PassingExtraMissing(library="pyagrum", extra="bayes", purpose="Reading BIF files") from error
-    if not Path(path).is_file():
-        raise PassingInvalid(what="BIF file", detail=f"{path} does not exist")
-    try:
-        source = pyagrum.loadBN(str(path), verbose=False)
-    except (pyagrum.GumException, RuntimeError, ValueError) as error:
-        raise PassingInvalid(what="BIF file", detail=f"{path} cannot be read ({error})") from error
-    names = [source.variable(i).name() for i in sorted(source.nodes())]
-    net = BayesNet({name: list(source.variable(name).labels()) for name in names})
-    for name in names:
-        table: Any = source.cpt(name)
-        # pyAgrum lists a table's variables child first and stores its array the other way round.
-        scope = list(table.names)
-        values = table.toarray().transpose(tuple(reversed(range(len(scope)))))
-        net.add(scope[0], scope[1:], _as_printed(values))
-    return net
+
+    def __init__(
+        self, names: Sequence[str], inference: Inference, query: Sequence[str] | None = None
+    ) -> None:
+        place = {name: k for k, name in enumerate(names)}
+        chosen = names if query is None else query
+        super().__init__((name, inference.marginals[place[name]]) for name in chosen)
+        self.inference = inference
+        self.exact, self.method, self.converged = inference.exact, inference.method, inference.converged
+        self.fallback = inference.fallback
+
+    def __repr__(self) -> str:
+        return f"NetMarginals({dict.__repr__(self)}, exact={self.exact}, method={self.method!r})"

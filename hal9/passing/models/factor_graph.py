@@ -1,25 +1,41 @@
 """`FactorGraph`: discrete variables, log tables over any number of them, and inference."""
 
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from hal9.errors.passing import PassingInvalid, TableBudgetExceeded
-from hal9.passing.exact.junction import JunctionTree
+from hal9.errors.passing import EvidenceContradictory, PassingInvalid, TableBudgetExceeded
+from hal9.passing.exact.elimination import Elimination, Order, Plan, plan
+from hal9.passing.exact.junction import JunctionTree, neighbourhoods
+from hal9.passing.exact.large import LargeNetwork
+from hal9.passing.exact.lazy_propagation import TooLarge, Underflow
 from hal9.passing.loopy.loopy import Loopy, LoopyPlan
-from hal9.passing.result import Array, OnFailure, report_failure
+from hal9.passing.result import ApproximateWarning, Array, OnFailure, report_failure
 from hal9.passing.tables.inference import Inference, Mode
 from hal9.passing.tables.potentials import Group, Local, Potentials
 
 __all__ = ["FactorGraph", "InferenceMethod"]
 
 InferenceMethod: TypeAlias = Literal["auto", "exact", "bp", "trw"]
-TABLE_BUDGET = 2**21  # entries of all clique tables together: 16 MiB of floats, well under a second
+_DENSE = (
+    2**15
+)  # entries of all clique tables together up to which whole tables are quicker than lists of them
+_COPIES = 4  # tables of a clique's size that are alive at a time, all cliques together
+_MOST_BYTES = 2**32
 
 
 class FactorGraph:
     """A product of non-negative tables over discrete variables, kept as logs.
+
+    Attributes:
+        cardinality: states per variable.
+        factors: how many factors.
+        conditionals: factor number of a table P(child | others) → its child; `BayesNet` fills it in. Such a
+            table costs nothing where nobody asks about its child.
+        elimination: order of exact inference: "min-fill", "min-weight", or "auto", the cheaper of both.
 
     >>> fg = FactorGraph([2, 2])
     >>> fg.add([0], [0.0, 1.0])
@@ -40,10 +56,13 @@ class FactorGraph:
         self._single: dict[tuple[int, ...], list[tuple[int, Array, Array]]] = {}
         self._potentials: Potentials | None = None
         self._plan: LoopyPlan | None = None
-        self._tree: tuple[int, JunctionTree | None, int] | None = None
+        self.conditionals: dict[int, int] = {}
+        self.elimination: Elimination = "auto"
+        self._exact: tuple[Elimination, Plan, LargeNetwork] | None = None
+        self._junction: JunctionTree | None = None
 
     def _changed(self) -> None:
-        self._potentials = self._plan = self._tree = None
+        self._potentials = self._plan = self._exact = self._junction = None
 
     def _checked(self, variables: Any) -> Array:
         ids = np.asarray(variables)
@@ -149,45 +168,114 @@ class FactorGraph:
         unary: Mapping[int, Any] | None = None,
         loopy: Loopy | None = None,
         init: Inference | None = None,
-        table_budget: int = TABLE_BUDGET,
+        table_budget: int | None = None,
         on_failure: OnFailure = "warn",
     ) -> Inference:
         """Marginals (mode "sum") or the most probable state (mode "max").
 
         Args:
             method: "exact" (junction tree), "bp", "trw" (pairwise factors only), or "auto": exact when the
-                tables fit the budget, else belief propagation, else, if that does not converge and factors
-                are pairwise, tree-reweighted. The result says which one it was.
+                tables fit the budget, else, with a warning, belief propagation, else, if that does not
+                converge and factors are pairwise, tree-reweighted. The result says which one it was.
             mode: Sum- or max-product.
             evidence: Observed states: variable → state, or → shape (batch,) for many cases at once.
             unary: Extra log potentials: variable → shape (states,) or (batch, states).
             loopy: Settings of the message passing.
             init: An earlier result of this graph whose messages to start from.
-            table_budget: Largest number of entries in all clique tables together.
-            on_failure: What to do when messages do not converge.
+            table_budget: Largest number of entries in all clique tables together; None for what fits into
+                half of the free memory, at most 4 GiB.
+            on_failure: What to do when messages do not converge, or when "auto" cannot be exact.
 
         Raises:
             EvidenceContradictory: No joint state is left.
-            TableBudgetExceeded: Method "exact", and the tables are larger than allowed.
+            TableBudgetExceeded: Method "exact" (or "auto" that must not fall back), and the tables are larger
+                than allowed.
             PassingInvalid: An argument makes no sense.
         """
         if method not in ("auto", "exact", "bp", "trw") or mode not in ("sum", "max"):
             raise PassingInvalid(what="infer", detail=f"method {method!r} with mode {mode!r} is unknown")
-        potentials = self.potentials()
-        local = potentials.local(evidence or {}, unary or {})
+        local = self.potentials().local(evidence or {}, unary or {})
         if method in ("auto", "exact"):
-            tree, needed = self._junction_tree(table_budget)
-            if tree is not None:
-                return tree.infer(local, mode)
-            if method == "exact":
-                raise TableBudgetExceeded(needed=needed, budget=table_budget)
+            found, needed, budget = self._infer_exact(local, mode, table_budget, None)
+            if found is not None:
+                return found
+            over = TableBudgetExceeded(needed=needed, budget=budget)
+            if method == "exact" or on_failure == "raise":
+                raise over
+            if on_failure == "warn":
+                warnings.warn(
+                    f"The result is approximate. {over.message()}", ApproximateWarning, stacklevel=2
+                )
         return self._infer_loopy(method, mode, local, loopy or Loopy(), init=init, on_failure=on_failure)
 
-    def _junction_tree(self, budget: int) -> tuple[JunctionTree | None, int]:
-        if self._tree is None or self._tree[0] != budget:
-            tree, needed = JunctionTree.within(self.potentials(), budget)
-            self._tree = (budget, tree, needed)
-        return self._tree[1], self._tree[2]
+    def query(
+        self,
+        variables: Sequence[int],
+        *,
+        evidence: Mapping[int, int] | None = None,
+        table_budget: int | None = None,
+    ) -> Inference:
+        """Exact marginals of some variables; what cannot matter for them is not looked at.
+
+        Barren conditional tables and what the evidence separates from the variables are pruned before a tree
+        is built. Marginals of other variables are nan.
+
+        Args:
+            variables: Which ones.
+            evidence: Observed states.
+            table_budget: As in `infer`.
+
+        Raises:
+            EvidenceContradictory: No joint state is left.
+            TableBudgetExceeded: The tables are larger than allowed.
+        """
+        asked = frozenset(self._checked(list(variables)).tolist())
+        local = self.potentials().local(evidence or {}, {})
+        if local.batched:
+            raise PassingInvalid(what="query", detail="takes the evidence of one case")
+        found, needed, budget = self._infer_exact(local, "sum", table_budget, asked)
+        if found is None:
+            raise TableBudgetExceeded(needed=needed, budget=budget)
+        return found
+
+    def _infer_exact(
+        self, local: Local, mode: Mode, table_budget: int | None, query: frozenset[int] | None
+    ) -> tuple[Inference | None, int, int]:
+        """The result, or None; the entries needed, and those allowed."""
+        whole, large = self._plans()
+        budget = _entries_allowed() if table_budget is None else table_budget
+        small = whole.order is not None and whole.entries <= min(_DENSE, budget) and query is None
+        if not small and mode == "sum" and local.batch == 1:
+            reduced = large.reduce(local, query)
+            # Lists of tables seldom come near whole clique tables: without a budget given, it is tried out.
+            if reduced.plan.order is not None and (table_budget is None or reduced.plan.entries <= budget):
+                try:
+                    return large.infer(local, reduced, budget), reduced.plan.entries, budget
+                except TooLarge:
+                    return None, reduced.plan.entries, budget
+                except Underflow:
+                    # The log scale, below, has no such limit.
+                    pass
+            elif query is not None or whole.order is None or whole.entries > budget:
+                return None, reduced.plan.entries, budget
+        needed = whole.entries * local.batch
+        if whole.order is None or needed > budget:
+            return None, needed, budget
+        return self._tree(whole.order).infer(local, mode), needed, budget
+
+    def _plans(self) -> tuple[Plan, LargeNetwork]:
+        if self._exact is None or self._exact[0] != self.elimination:
+            potentials = self.potentials()
+            near = neighbourhoods(potentials)
+            whole = plan(near, self.cardinality.tolist(), range(potentials.n), self.elimination)
+            large = LargeNetwork(potentials, self.conditionals, self.elimination)
+            self._exact, self._junction = (self.elimination, whole, large), None
+        return self._exact[1], self._exact[2]
+
+    def _tree(self, order: Order) -> JunctionTree:
+        if self._junction is None:
+            self._junction = JunctionTree(self.potentials(), order)
+        return self._junction
 
     def _infer_loopy(
         self,
@@ -199,6 +287,10 @@ class FactorGraph:
         init: Inference | None,
         on_failure: OnFailure,
     ) -> Inference:
+        for group in self.potentials().groups:
+            dead = np.isneginf(group.table.max(axis=tuple(range(group.arity))))
+            if dead.any():
+                raise EvidenceContradictory(variable=int(group.variables[int(dead.argmax()), 0]))
         if self._plan is None:
             self._plan = LoopyPlan(self.potentials())
         messages = None if init is None or init.messages.size == 0 else init.messages
@@ -216,3 +308,14 @@ class FactorGraph:
                 f"Inference by {found.method}", found.iterations, float(found.residuals[-1]), on_failure
             )
         return found
+
+
+def _entries_allowed() -> int:
+    """Entries of all clique tables that half of the free memory holds, with room for copies."""
+    free = _MOST_BYTES
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024 // 2
+    return min(free, _MOST_BYTES) // (8 * _COPIES)
