@@ -3,9 +3,9 @@
 A test keeps that file and these models in step: each key is written there, with its default and a comment.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "BackwardPropagationSettings",
@@ -22,12 +22,15 @@ __all__ = [
     "MindSettings",
     "NeuronSettings",
     "PassThroughSettings",
+    "PersonSettings",
+    "PolicyRule",
     "PriceSettings",
     "QualitySettings",
     "RepositoryMapSettings",
     "RoutingSettings",
     "SafetySettings",
     "Settings",
+    "ToolSettings",
     "WorkbenchSettings",
 ]
 
@@ -109,6 +112,8 @@ class ImplementerSettings(_Section):
     attempts: Positive = 4
     retry_prompt: Literal["fresh", "append", "resample"] = "fresh"
     retry_temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    shown_tokens: Count = 12_000
+    first_check: bool = True
 
 
 class NeuronSettings(_Section):
@@ -263,6 +268,60 @@ class MemorySettings(_Section):
     sleep_every_tasks: Positive = 200
 
 
+class PolicyRule(_Section):
+    """One rule on actions; all conditions given must hold, the first rule that fits decides."""
+
+    name: Annotated[str, Field(min_length=1)]
+    verdict: Literal["allow", "remind", "ask", "refuse"]
+    reason: str = ""
+    neurons: list[str] = Field(default_factory=lambda: ["*"])
+    tools: list[str] = Field(default_factory=list)
+    programs: list[str] = Field(default_factory=list)
+    paths: list[str] = Field(default_factory=list)
+    outside: list[str] = Field(default_factory=list)
+    text: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_condition(self) -> Self:
+        if not (self.tools or self.programs or self.paths or self.outside or self.text):
+            raise ValueError("a rule needs at least one of tools, programs, paths, outside, text")
+        return self
+
+
+def _default_policy() -> list[PolicyRule]:
+    return [
+        PolicyRule(
+            name="no-push",
+            verdict="refuse",
+            programs=["git push"],
+            reason="nothing is pushed from here; leave the change in the workspace",
+        )
+    ]
+
+
+class PersonSettings(_Section):
+    """What happens when a neuron asks a person."""
+
+    ask: bool = True
+    wait_seconds: Seconds = 259_200.0
+    unanswered: Literal["continue", "stop"] = "continue"
+
+
+class ToolSettings(_Section):
+    """Turns that go step by step with tools."""
+
+    steps: Positive = 60
+    look_steps: Count = 12
+    tokens: Count | None = None
+    usd: Annotated[float, Field(ge=0)] | None = None
+    observation_chars: Annotated[int, Field(ge=500)] = 10_000
+    context_tokens: Annotated[int, Field(ge=2048)] = 96_000
+    reply_tokens: Annotated[int, Field(ge=256)] = 8192
+    shown_tokens: Count = 3000
+    policy: list[PolicyRule] = Field(default_factory=_default_policy)
+    person: PersonSettings = Field(default_factory=PersonSettings)
+
+
 def _map_tokens() -> dict[LayerName, int]:
     return {"L4": 0, "L3": 1024, "L2": 1024}
 
@@ -292,6 +351,7 @@ class Settings(_Section):
     minds: MindSettings = Field(default_factory=MindSettings)
     neurons: NeuronSettings = Field(default_factory=NeuronSettings)
     workbench: WorkbenchSettings = Field(default_factory=WorkbenchSettings)
+    tools: ToolSettings = Field(default_factory=ToolSettings)
     budgets: BudgetSettings = Field(default_factory=BudgetSettings)
     backward_propagation: BackwardPropagationSettings = Field(default_factory=BackwardPropagationSettings)
     quality: QualitySettings = Field(default_factory=QualitySettings)

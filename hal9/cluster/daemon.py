@@ -72,6 +72,7 @@ class Daemon:
         traceback: TracebackType | None,
     ) -> None:
         self.book.accepting = False
+        self.runtime.services.stopping.set()
         self.status.write("stopping")
         for task in self._tasks:
             task.cancel()

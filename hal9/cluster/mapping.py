@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hal9.neurons.excerpts import SymbolPlace
 from hal9.processes import end_group
 from hal9.settings import RepositoryMapSettings
 
@@ -33,10 +34,17 @@ class RipmapCartographer:
 
         A workspace that cannot be mapped within the limits is shown without a map, and the log says why.
         """
+        return (await self.survey(workspace, task, tokens=tokens, symbols=0))[0]
+
+    async def survey(
+        self, workspace: Path, task: str, *, tokens: int, symbols: int
+    ) -> tuple[str, list[SymbolPlace]]:
+        """The map, and the places of the best symbols; nothing as with `map`."""
         asked = {
             "workspace": str(workspace),
             "task": task,
             "tokens": tokens,
+            "symbols": symbols,
             "min_files": self.settings.min_files,
             "max_files": self.settings.max_files,
             "seconds": self.settings.timeout_seconds,
@@ -49,11 +57,12 @@ class RipmapCartographer:
                     code, drawn, said = await _draw(asked)
             except TimeoutError:
                 _log.warning("no map of %s: it takes longer than %.0f s", workspace, seconds)
-                return ""
+                return "", []
         if code != 0:
             _log.warning("no map of %s: %s", workspace, said.strip()[-500:] or f"exit code {code}")
-            return ""
-        return drawn
+            return "", []
+        found = json.loads(drawn)
+        return found["map"], [SymbolPlace(*place) for place in found["symbols"]]
 
 
 async def _draw(asked: dict[str, object]) -> tuple[int | None, str, str]:

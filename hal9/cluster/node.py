@@ -62,6 +62,7 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
             await courier.set_status("ready")
             _log.info("neuron %s serves %s", name, address)
             await _serve(runtime)
+            runtime.services.stopping.set()
             await courier.set_status("draining")
 
 

@@ -18,7 +18,7 @@ from hal9.cluster.routing import LearnedRouter
 from hal9.cluster.thinking import MindPool, budget_limits
 from hal9.journal import Journal
 from hal9.limits import BudgetStore
-from hal9.neurons import Neuron, NeuronDefinition, NeuronServices
+from hal9.neurons import WAITING_TURNS, Neuron, NeuronDefinition, NeuronServices
 from hal9.settings import Settings
 
 __all__ = ["NodeRuntime", "courier_settings", "open_runtime"]
@@ -54,8 +54,8 @@ class NodeRuntime:
 
         neuron = Neuron(definition, services, emit=emit, on_gradient=self.learner.on_gradient)
         self.directory.local[name] = layer
-        # Cancel signals must get through while all turns are busy.
-        concurrency = self.plan.settings().cluster.concurrent_turns + 2
+        # Cancel signals must get through while turns are busy, others while some wait for a person.
+        concurrency = self.plan.settings().cluster.concurrent_turns + WAITING_TURNS
         self.courier.host(name, neuron.handle, concurrency=concurrency, layer=layer)
 
     async def watch_nodes(self) -> None:

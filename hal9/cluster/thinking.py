@@ -14,7 +14,7 @@ from hal9.minds import default_spec, open_mind
 from hal9.minds.agents import AgentSettings
 from hal9.minds.local import LocalSettings
 from hal9.minds.prices import Price
-from hal9.minds.protocol import Mind, OnToken, Reply, Request
+from hal9.minds.protocol import Capabilities, Mind, OnToken, Reply, Request
 from hal9.minds.retries import RetryPolicy
 from hal9.neurons.interfaces import CallContext
 from hal9.settings import CapSettings, MindSettings, Settings
@@ -106,6 +106,20 @@ class MindPool:
         )
         async with self._calls:
             return await mind.think(charged, on_token=on_token)
+
+    async def capabilities(self, model: str) -> Capabilities:
+        """What the mind of a spec can do by itself.
+
+        Raises:
+            MindError: it cannot be opened; names the remedy.
+        """
+        return (await self.mind(model)).capabilities
+
+    def window(self, model: str) -> int:
+        """Tokens of prompt and reply together: the local model's context, else as the settings say."""
+        settings = self._settings()
+        spec = resolve_spec(model, settings.minds)
+        return settings.minds.context_tokens if spec.startswith("local:") else settings.tools.context_tokens
 
     def grant(self, task_id: str, grant: Grant) -> None:
         """Put a task's own caps on the books, once."""

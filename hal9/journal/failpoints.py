@@ -11,7 +11,7 @@ from functools import cache
 
 from hal9.errors.journal import UnknownFailpoint
 
-__all__ = ["ENVIRONMENT_VARIABLE", "FAILPOINTS", "hit"]
+__all__ = ["ENVIRONMENT_VARIABLE", "FAILPOINTS", "TURN_FAILPOINTS", "hit"]
 
 ENVIRONMENT_VARIABLE = "HAL9_FAILPOINT"
 
@@ -34,6 +34,16 @@ FAILPOINTS = (
     "resent",
 )
 
+TURN_FAILPOINTS = (
+    "turn-thought",  # the mind answered, nothing is durable yet
+    "turn-reply-recorded",
+    "turn-call-begun",  # durable that it begins, it has not begun
+    "turn-call-ran",  # it ended, that exists in memory only
+    "turn-call-settled",  # its result is durable, its effects are not marked
+    "turn-call-marked",  # its effects are marked, its result is not in the log
+    "turn-result-recorded",
+)
+
 
 @cache
 def _armed() -> dict[str, list[int]]:
@@ -43,8 +53,8 @@ def _armed() -> dict[str, list[int]]:
     armed: dict[str, list[int]] = {}
     for item in text.split(","):
         name, _, count = item.partition(":")
-        if name not in FAILPOINTS:
-            raise UnknownFailpoint(name=name, known=FAILPOINTS)
+        if name not in (*FAILPOINTS, *TURN_FAILPOINTS):
+            raise UnknownFailpoint(name=name, known=(*FAILPOINTS, *TURN_FAILPOINTS))
         armed[name] = [int(count or 1)]
     return armed
 

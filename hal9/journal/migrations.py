@@ -4,6 +4,7 @@ import sqlite3
 
 from hal9.database import Migration
 from hal9.journal.task_schema import m002_tasks, m004_counters
+from hal9.journal.turns import m005_turns
 
 __all__ = ["MIGRATIONS"]
 
@@ -72,4 +73,4 @@ def m003_blame(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE tasks ADD COLUMN root_target TEXT")
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_messages, m002_tasks, m003_blame, m004_counters)
+MIGRATIONS: tuple[Migration, ...] = (m001_messages, m002_tasks, m003_blame, m004_counters, m005_turns)

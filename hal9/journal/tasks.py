@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hal9.journal.turns import purge_turns
 from hal9.signals import ResultPayload, StepRecord, TaskPayload
 
 __all__ = [
@@ -194,9 +195,12 @@ def finish_task(
 
 
 def running_past_deadline(connection: sqlite3.Connection, *, now: float) -> list[str]:
-    """Ids of unfinished tasks whose time is up."""
+    """Ids of unfinished tasks whose time is up; while a person is asked, time does not count."""
     rows = connection.execute(
-        "SELECT id FROM tasks WHERE state IN ('queued', 'running') AND deadline < ? ORDER BY seq", (now,)
+        "SELECT id FROM tasks WHERE state IN ('queued', 'running') AND deadline < ? AND NOT EXISTS"
+        " (SELECT 1 FROM questions WHERE questions.task_id = tasks.id AND questions.state = 'open')"
+        " ORDER BY seq",
+        (now,),
     )
     return [row[0] for row in rows]
 
@@ -279,6 +283,7 @@ def purge(
     Returns:
         How many rows went; call again while it is not 0.
     """
+    turns = purge_turns(connection, finished_before=tasks_before, limit=limit)
     steps = connection.execute(
         "DELETE FROM steps WHERE task_id IN"
         " (SELECT id FROM tasks WHERE finished_at < ? ORDER BY seq LIMIT ?)",
@@ -292,4 +297,4 @@ def purge(
         "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE done_at < ? ORDER BY seq LIMIT ?)",
         (requests_before, limit),
     )
-    return steps.rowcount + gone.rowcount + answered.rowcount
+    return turns + steps.rowcount + gone.rowcount + answered.rowcount

@@ -32,7 +32,7 @@ from hal9.minds.litellm_mind import LiteLLMMind
 from hal9.minds.local import LocalMind, LocalSettings
 from hal9.minds.models import find_model, models
 from hal9.minds.prices import Price
-from hal9.minds.protocol import Mind, OnToken, Reply, Request
+from hal9.minds.protocol import Capabilities, Mind, OnToken, Reply, Request
 from hal9.minds.recording import RecordingMind, ReplayMind
 from hal9.minds.retries import RetryingMind, RetryPolicy
 from hal9.minds.scripted import ScriptedMind
@@ -236,7 +236,9 @@ def _scripted(spec: str, rest: str, _settings: MindSettings) -> Mind:
     if isinstance(script, ScriptedMind):
         return script.unvalidated()
     if callable(script) or isinstance(script, (list, tuple)):
-        return ScriptedMind(script, name=spec).unvalidated()
+        # A script that says nothing about tools writes text, as every mind can.
+        can = getattr(script, "capabilities", Capabilities())
+        return ScriptedMind(script, name=spec, capabilities=can).unvalidated()
     raise UnknownMind(
         spec=spec,
         why=f"{attribute} is a {type(script).__name__}, not a ScriptedMind, a list or a function",

@@ -15,12 +15,13 @@ from hal9.neurons.interfaces import (
     RepositoryMapper,
     Router,
 )
-from hal9.neurons.neuron import GradientHandler, Neuron
+from hal9.neurons.neuron import WAITING_TURNS, GradientHandler, Neuron
 from hal9.neurons.origin import answer_to, given_to, refused_result
 from hal9.neurons.splitting import failed_result, task_class
 from hal9.neurons.turn import NeuronServices
 
 __all__ = [
+    "WAITING_TURNS",
     "CallContext",
     "Choice",
     "Directory",

@@ -29,6 +29,7 @@ class NeuronMeta(BaseModel):
     next: tuple[str, ...] = ()
     width: Annotated[int, Field(ge=1, le=16)] = 3
     output: Literal["fenced", "json"] = "fenced"
+    mode: Literal["answer", "tools", "auto"] = "auto"
 
 
 class NeuronDefinition(BaseModel):

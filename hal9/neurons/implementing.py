@@ -1,232 +1,152 @@
-"""L2: implement a task, run its check, and on failure try again from a fresh prompt with the evidence."""
+"""L2: work on a task in a copy of its workspace, in one answer or step by step; hand over what passed.
 
-import hashlib
-from dataclasses import dataclass
+A turn survives its process: what it found out and decided stands in its log, and the copy of the workspace is
+continued. What is carried over into the workspace is carried over once, with the result that says so.
+"""
+
+from typing import Literal
 
 from hal9.errors.base import WorkbenchError
-from hal9.errors.neurons import ReplyUnusable
-from hal9.errors.workbench import (
-    ActionNotPermitted,
-    CommandsUnavailable,
-    FileNotText,
-    FileTooLarge,
-    NotRegularFile,
-    PathOutsideWorkspace,
-    WorkspaceUnwritable,
-)
-from hal9.minds.protocol import Message
-from hal9.neurons.prompting import compose_implementation, infer_targets
-from hal9.neurons.replies import Implementation, parse_implementation
+from hal9.errors.neurons import TurnFailed
+from hal9.errors.workbench import WorkspaceConflict
+from hal9.journal import tasks
+from hal9.neurons.acting import act
+from hal9.neurons.answering import answer
+from hal9.neurons.checking import run_check
 from hal9.neurons.turn import Turn
 from hal9.neurons.workspaces import open_bench
-from hal9.signals import CheckReport, ErrorDetail, FileChange, InlineFile, ResultPayload
+from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.signals.labels import REVIEW
-from hal9.workbench import FileEdit, Workbench
+from hal9.tools.turn_log import TurnLog
+from hal9.workbench import Workbench
 
 __all__ = ["implement"]
 
-_REPEATS_ALLOWED = 2
-# What a reply may ask for that cannot be done: evidence for the next try.
-_UNUSABLE = (
-    PathOutsideWorkspace,
-    NotRegularFile,
-    FileTooLarge,
-    ActionNotPermitted,
-    CommandsUnavailable,
-    WorkspaceUnwritable,
-)
-
-
-@dataclass(slots=True)
-class _Try:
-    """How one attempt ended."""
-
-    implementation: Implementation | None = None
-    check: CheckReport | None = None
-    evidence: str = ""
-    reason: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return not self.reason
+Mode = Literal["answer", "tools"]
 
 
 async def implement(turn: Turn) -> ResultPayload:
-    """Work on the task until its check passes, attempts run out, or a limit says stop.
+    """Work on the task until its check passes, or a limit says stop.
 
     Raises:
-        TurnFailed: no attempt could be judged at all (budget, mind, workspace).
+        TurnFailed: nothing could be tried at all (budget, mind, workspace).
     """
-    async with open_bench(turn) as bench:
-        if bench is not None and bench.snapshot.accepted is not None:
-            # All was done, and the process died before it could say so.
+    log = await _open_log(turn)
+    accepted = log.notes("accepted")
+    if accepted:
+        return ResultPayload.model_validate(accepted[-1].body["result"])
+    mode = await _mode(turn, log)
+    # One answer begins anew after a crash; a turn with tools goes on at its last mark.
+    async with open_bench(turn, mark=None if mode == "tools" else "") as bench:
+        if bench is None:
+            return await answer(turn, None, None)
+        if bench.snapshot.accepted is not None:
+            # All was carried over, and the process died before it could say so.
             return ResultPayload.model_validate_json(bench.snapshot.accepted.note)
-        return await _implement(turn, bench)
+        first = await _first_check(turn, bench, log)
+        try:
+            work = act(turn, bench, log, first) if mode == "tools" else answer(turn, bench, first)
+            result = await work
+        except TurnFailed as error:
+            if not log.entries or mode == "answer":
+                raise
+            result = _failure(turn, error)
+        return await _hand_over(turn, bench, log, result)
 
 
-async def _implement(turn: Turn, bench: Workbench | None) -> ResultPayload:
-    targets = infer_targets(turn.task)
-    recalled = await turn.recall()
-    policy = turn.settings.neurons.implementer
-    attempts = policy.attempts if turn.task.check else 1
-    last = _Try()
-    seen: dict[str, int] = {}
-    chat: tuple[Message, ...] = ()
-    for attempt in range(1, attempts + 1):
-        if attempt > 1 and bench is not None:
-            await bench.snapshot.restore()
-        if chat and policy.retry_prompt == "append":
-            messages = (*chat, Message("user", f"That failed:\n{last.evidence}\nCorrect it."))
-        else:
-            messages = compose_implementation(
-                turn.promptgram,
-                turn.task,
-                output=turn.meta.output,
-                files=await _existing_files(bench, turn, targets),
-                repository_map=await _map(turn, bench),
-                recalled=recalled,
-                evidence="" if policy.retry_prompt == "resample" else last.evidence,
-            )
-        last, text = await _attempt(turn, bench, messages, targets=targets, attempt=attempt)
-        if last.ok:
-            break
-        chat = (*messages, Message("assistant", text))
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        seen[digest] = seen.get(digest, 0) + 1
-        if seen[digest] > _REPEATS_ALLOWED:
-            last.reason = "repeated_step"
-            break
-    return await _result(turn, bench, last)
+async def _open_log(turn: Turn) -> TurnLog:
+    """The turn's log, with the steps that an earlier process recorded."""
+    services = turn.house
+    journal = services.journal if services.snapshots is not None else None
+    log = TurnLog(journal, turn.signal.id, turn.signal.task_id, services.clock)
+    await log.open()
+    if journal is not None and log.entries:
+        known = await journal.read(lambda connection: tasks.steps_of(connection, turn.signal.task_id))
+        turn.steps.extend(step for step in known if step.signal_id == turn.signal.id)
+    return log
 
 
-async def _attempt(
-    turn: Turn,
-    bench: Workbench | None,
-    messages: tuple[Message, ...],
-    *,
-    targets: tuple[str, ...],
-    attempt: int,
-) -> tuple[_Try, str]:
-    retry_temperature = turn.settings.neurons.implementer.retry_temperature
-    reply = await turn.think(
-        messages,
-        schema=Implementation.model_json_schema() if turn.meta.output == "json" else None,
-        temperature=None if attempt == 1 else retry_temperature,
-        seed=_seed(turn.signal.task_id, attempt),
+async def _mode(turn: Turn, log: TurnLog) -> Mode:
+    """How this turn works; the decision and its reason stand in the log and in the trace."""
+    noted = log.notes("mode")
+    mode: Mode
+    if noted:
+        mode = noted[-1].body["mode"]
+    else:
+        mode, turn.why_mode = await _choose_mode(turn)
+        await log.add_note("mode", mode=mode, why=turn.why_mode)
+    turn.mode = mode
+    return mode
+
+
+async def _choose_mode(turn: Turn) -> tuple[Mode, str]:
+    if turn.meta.mode != "auto":
+        if turn.meta.mode == "tools" and turn.task.workspace is None:
+            return "answer", "the task has no workspace to use tools in"
+        return turn.meta.mode, f"the neuron's file says mode = {turn.meta.mode}"
+    if turn.task.workspace is None:
+        return "answer", "the task has no workspace"
+    try:
+        can = await turn.house.thinker.capabilities(turn.meta.model)
+    except Exception as error:
+        raise TurnFailed(reason="mind_failed", detail=str(error)) from error
+    if can.acts:
+        return "answer", "the mind works in the folder with tools of its own"
+    if can.tools == "native":
+        return "tools", "the mind calls tools by itself"
+    return (
+        "answer",
+        f"the mind makes tool calls only as {can.tools} output; mode = tools in its file forces it",
     )
-    if bench is None and turn.meta.output == "fenced":
-        # Without a workspace nothing is written: code in the reply is part of the answer.
-        return _Try(implementation=Implementation(answer=reply.text.strip())), reply.text
-    try:
-        implementation = (
-            Implementation.model_validate(reply.parsed)
-            if turn.meta.output == "json"
-            else parse_implementation(reply.text, targets=targets, truncated=reply.stop_reason != "stop")
-        )
-    except ReplyUnusable as error:
-        return _Try(evidence=str(error), reason="invalid_output"), reply.text
-    if bench is None:
-        return _Try(implementation=implementation), reply.text
-    if implementation.replacements or implementation.diffs:
-        evidence = "diffs and SEARCH/REPLACE blocks are not applied here: write every file completely"
-        return _Try(implementation=implementation, evidence=evidence, reason="invalid_output"), reply.text
-    try:
-        return await _carry_out(turn, bench, implementation), reply.text
-    except _UNUSABLE as error:
-        return _Try(implementation=implementation, evidence=str(error), reason="tool_failed"), reply.text
 
 
-def _seed(task_id: str, attempt: int) -> int:
-    """The same for the same task and attempt, different for every other: samples must not be copies."""
-    return int.from_bytes(hashlib.sha256(f"{task_id}/{attempt}".encode()).digest()[:4])
-
-
-async def _carry_out(turn: Turn, bench: Workbench, implementation: Implementation) -> _Try:
-    """Write the files, run the commands, run the check."""
-    if implementation.files:
-        await bench.apply([FileEdit(path=file.path, content=file.content) for file in implementation.files])
-    for command in implementation.commands:
-        done = await bench.run(command)
-        if not done.ok:
-            evidence = f"$ {command}\n{done.output}\n(exit code {done.exit_code})"
-            return _Try(implementation, None, evidence, "tool_failed")
-    if not turn.task.check:
-        return _Try(implementation)
+async def _first_check(turn: Turn, bench: Workbench, log: TurnLog) -> CheckReport | None:
+    """How the check ends before anything is done; the copy is put back to its base afterwards."""
+    if not turn.task.check or not turn.settings.neurons.implementer.first_check:
+        return None
+    noted = log.notes("first_check")
+    if noted:
+        return CheckReport.model_validate(noted[-1].body["report"])
     started = turn.house.clock.now()
-    report = await bench.check(turn.task.check)
-    turn.record(
-        "check",
-        started,
-        outcome="ok" if report.passed else "failed",
-        evidence=report.output[-2000:],
+    try:
+        report = await run_check(bench, turn.task.check, most_seconds=turn.seconds_left)
+        await bench.snapshot.restore()
+    except WorkbenchError as error:
+        raise TurnFailed(reason="tool_failed", detail=str(error)) from error
+    # It tells how things stood, and is no failure of anybody's.
+    told = "passed already" if report.passed else f"failed\n{report.output[-2000:]}"
+    step = turn.record("check", started, mode="first", evidence=f"before anything was done it {told}")
+    log.waiting_steps.append(step)
+    kept = report.model_copy(update={"output": report.output[-20_000:]})
+    await log.add_note("first_check", report=kept.model_dump(mode="json"))
+    return kept
+
+
+def _failure(turn: Turn, error: TurnFailed) -> ResultPayload:
+    detail = ErrorDetail(
+        reason=error.reason,  # type: ignore[arg-type] # a StopReason, see TurnFailed
+        message=error.detail,
+        neuron=turn.definition.name,
     )
-    if report.passed:
-        return _Try(implementation, report)
-    evidence = report.output or f"the check {report.command!r} ended with exit code {report.exit_code}"
-    if report.timed_out:
-        evidence += f"\n(the check was stopped after {report.seconds:.0f} s)"
-    return _Try(implementation, report, evidence, "check_failed")
+    return ResultPayload(ok=False, error=detail, tally=turn.tally())
 
 
-async def _existing_files(bench: Workbench | None, turn: Turn, targets: tuple[str, ...]) -> list[InlineFile]:
-    """Files given with the task, and targets that exist already."""
-    found = {file.path: file for file in turn.task.files}
-    if bench is not None and bench.permissions.read:
-        for target in targets:
-            try:
-                found.setdefault(target, InlineFile(path=target, content=await bench.read(target)))
-            except (FileNotFoundError, FileNotText, FileTooLarge, PathOutsideWorkspace, NotRegularFile):
-                continue  # nothing to show: the target is new, or no text; writing it is judged later
-    return list(found.values())
-
-
-async def _map(turn: Turn, bench: Workbench | None) -> str:
-    tokens = turn.settings.repository_map.tokens.get(turn.definition.layer_name, 0)
-    if bench is None or tokens == 0 or not bench.permissions.read:
-        return ""
-    return await turn.house.cartographer.map(bench.snapshot.workspace, turn.task.objective, tokens=tokens)
-
-
-async def _result(turn: Turn, bench: Workbench | None, last: _Try) -> ResultPayload:
-    changes: list[FileChange] = []
-    if bench is not None:
-        # The diff of the last try stays in the result, also when the user's files remain as they were.
-        changes = (await bench.snapshot.keep()).shown()
-    error = None
-    if not last.ok:
-        error = ErrorDetail(
-            reason=last.reason,  # type: ignore[arg-type] # one of StopReason by construction above
-            message=_MESSAGES.get(last.reason, last.reason),
-            neuron=turn.definition.name,
-            evidence=last.evidence[-4000:],
-        )
-    answer = last.implementation.answer if last.implementation else ""
-    result = ResultPayload(
-        ok=last.ok,
-        answer=answer or "\n".join(f"{change.action} {change.path}" for change in changes),
-        changes=changes,
-        check=last.check,
-        error=error,
-        tally=turn.tally(),
-    )
-    return result if bench is None else await _hand_over(turn, bench, result)
-
-
-async def _hand_over(turn: Turn, bench: Workbench, result: ResultPayload) -> ResultPayload:
-    """Carry a success over into the workspace; a failure leaves nothing there."""
+async def _hand_over(turn: Turn, bench: Workbench, log: TurnLog, result: ResultPayload) -> ResultPayload:
+    """Carry a success over into the workspace; of a failure the diff stays, and nothing is carried over."""
+    changes = (await bench.snapshot.keep()).shown()
+    words = result.answer or "\n".join(f"{change.action} {change.path}" for change in changes)
+    if result.ok and result.check is not None and not changes:
+        words = f"{words}\n\n(The check passed already; nothing was changed.)".strip()
+    result = result.model_copy(update={"changes": changes, "answer": words})
     if result.ok and turn.task.labels.get(REVIEW) != "yes":
         try:
             await bench.snapshot.accept(result.model_dump_json())
         except WorkbenchError as error:
-            detail = ErrorDetail(reason="tool_failed", message=str(error), neuron=turn.definition.name)
+            reason: Literal["conflict", "tool_failed"] = (
+                "conflict" if isinstance(error, WorkspaceConflict) else "tool_failed"
+            )
+            detail = ErrorDetail(reason=reason, message=str(error), neuron=turn.definition.name)
             result = result.model_copy(update={"ok": False, "error": detail})
+    await log.add_note("accepted", result=result.model_dump(mode="json", exclude={"steps"}))
     await bench.snapshot.discard()
     return result
-
-
-_MESSAGES = {
-    "check_failed": "the check did not pass in any attempt; no file was changed, the diff is in the result",
-    "invalid_output": "the mind's replies could not be used",
-    "tool_failed": "a command or file operation failed",
-    "repeated_step": "the mind gave the same failing reply again and again",
-}

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from hal9.memory import Recall
-from hal9.minds.protocol import OnToken, Reply, Request
+from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
+from hal9.neurons.excerpts import SymbolPlace
 from hal9.promptgram import Promptgram
 from hal9.signals import Grant, TaskScope
 
@@ -48,6 +49,18 @@ class ModelClient(Protocol):
             LimitError: a budget does not allow the call.
             MindError: the mind failed.
         """
+        ...
+
+    async def capabilities(self, model: str) -> Capabilities:
+        """What the mind can do by itself.
+
+        Raises:
+            MindError: it cannot be opened; names the remedy.
+        """
+        ...
+
+    def window(self, model: str) -> int:
+        """Most tokens that prompt and reply of one call may have together, as far as is known."""
         ...
 
 
@@ -95,6 +108,12 @@ class RepositoryMapper(Protocol):
         """Text of at most `tokens` tokens; empty when there is nothing worth showing."""
         ...
 
+    async def survey(
+        self, workspace: Path, task: str, *, tokens: int, symbols: int
+    ) -> tuple[str, list[SymbolPlace]]:
+        """The map, and the functions and classes that matter most, best first."""
+        ...
+
 
 class PromptSource(Protocol):
     """The promptgram a neuron works with; a canary may get another one than the rest."""
@@ -118,6 +137,11 @@ class NoMap:
 
     async def map(self, workspace: Path, task: str, *, tokens: int) -> str:
         return ""
+
+    async def survey(
+        self, workspace: Path, task: str, *, tokens: int, symbols: int
+    ) -> tuple[str, list[SymbolPlace]]:
+        return "", []
 
 
 @dataclass(frozen=True, slots=True)

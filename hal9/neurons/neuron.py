@@ -8,7 +8,7 @@ from typing import Any
 
 from hal9.bus import Outcome
 from hal9.errors.neurons import TurnFailed
-from hal9.journal import tasks, work
+from hal9.journal import tasks, turns, work
 from hal9.journal.work import Part, Work
 from hal9.neurons.definition import NeuronDefinition, neuron_meta
 from hal9.neurons.implementing import implement
@@ -25,10 +25,12 @@ from hal9.signals import (
     TaskPayload,
 )
 
-__all__ = ["GradientHandler", "Neuron"]
+__all__ = ["WAITING_TURNS", "GradientHandler", "Neuron"]
 
 GradientHandler = Callable[[Signal, ErrorGradient], Awaitable[Outcome]]
 _REMEMBERED = 4096
+WAITING_TURNS = 34
+"""Signals a neuron holds beyond those it works on: turns that wait for a person, and cancels."""
 
 
 class Neuron:
@@ -53,6 +55,8 @@ class Neuron:
         self._house = house
         self._emit = emit
         self._on_gradient = on_gradient
+        # More signals are taken than turns work at a time: those that wait for a person hold no place.
+        self._turns = asyncio.Semaphore(house.settings().cluster.concurrent_turns)
         self._running: dict[str, set[asyncio.Task[Any]]] = {}
         self._cancelled: OrderedDict[str, str] = OrderedDict()
         self._open: OrderedDict[str, Work] = OrderedDict()  # by the id of the task signal that was split
@@ -88,11 +92,9 @@ class Neuron:
             raise RuntimeError("a turn runs in a task of the event loop")
         running = self._running.setdefault(signal.task_id, set())
         running.add(current)
-        deadline = task.grant.deadline
-        remaining = None if deadline is None else max(deadline - self._house.clock.now(), 0.0)
         try:
-            async with asyncio.timeout(remaining):
-                return await self._turn_outcome(turn)
+            async with self._turns:
+                return await self._timed(turn)
         except TimeoutError:
             return await self._given_up(turn, "timeout", f"no time left after {turn_seconds(turn):.0f} s")
         except asyncio.CancelledError:
@@ -106,6 +108,19 @@ class Neuron:
             running.discard(current)
             if not running:
                 self._running.pop(signal.task_id, None)
+
+    async def _timed(self, turn: Turn) -> Outcome:
+        now = self._house.clock.now()
+        task_id = turn.signal.task_id
+        if turn.task.grant.deadline is not None:
+            turn.waited = await self._house.journal.read(
+                lambda connection: turns.seconds_waited(connection, task_id, now=now)
+            )
+        left = turn.seconds_left
+        async with asyncio.timeout(None if left is None else max(left, 0.0)) as limit:
+            turn.time_limit = limit
+            turn.place = self._turns
+            return await self._turn_outcome(turn)
 
     async def _turn_outcome(self, turn: Turn) -> Outcome:
         turn.progress("turn", {"objective": turn.task.objective[:200]})

@@ -5,26 +5,46 @@ from collections.abc import Sequence
 
 from hal9.memory import Recall, place
 from hal9.minds.protocol import Message
+from hal9.neurons.excerpts import Shown
 from hal9.promptgram import Promptgram
-from hal9.signals import InlineFile, TaskPayload
+from hal9.signals import TaskPayload
 
 __all__ = [
     "FENCED_SCHEMA",
     "JSON_SCHEMA",
+    "PARTS_SCHEMA",
     "SPLIT_SCHEMA",
+    "TOOLS_SCHEMA",
     "compose_implementation",
     "compose_split",
     "compose_synthesis",
+    "compose_tools_task",
     "infer_targets",
+    "named_files",
 ]
 
 FENCED_SCHEMA = (
     "Write every file completely, each in one fenced code block, with its path on the line above the block.\n"
     "Commands that must be run stand in a block marked `run`. Anything else you write is read as the answer."
 )
+PARTS_SCHEMA = (
+    "A new file, or one shown to you whole, you may write completely, in one fenced code block with its path "
+    "on the line above.\n"
+    "Change a part of a file with a block of this form, after a line with the file's path:\n"
+    "<<<<<<< SEARCH\nlines exactly as they stand in the file\n=======\nthe lines to put there\n"
+    ">>>>>>> REPLACE\n"
+    "Commands that must be run stand in a block marked `run`. Anything else you write is read as the answer."
+)
 JSON_SCHEMA = (
-    "Answer with one JSON object: `files` (list of {path, content}, each file complete), `commands` (list of "
-    "shell commands to run, usually empty) and `answer` (what the user should read)."
+    "Answer with one JSON object: `files` (list of {path, content}, each file complete), `replacements` "
+    "(list of {path, old, new}: exact lines that stand once in a file, and what is to stand there), "
+    "`commands` (list of shell commands to run, usually empty) and `answer` (what the user should read)."
+)
+TOOLS_SCHEMA = (
+    "You work with tools in a copy of the user's repository. Every reply calls at least one tool. Look "
+    "before you change: search and read what matters. Change parts of files with edit. Run what you changed. "
+    "When the task is done and verified, call finish with what the user should read; the task's check is "
+    "run then."
 )
 SPLIT_SCHEMA = (
     "Answer with one JSON object: `approach` (your reasoning, a few sentences) and `parts` "
@@ -34,8 +54,10 @@ _TASK_CONTRACT = (
     "You are given a task; there may be a design, files that exist, and how an earlier try failed."
 )
 _SPLIT_CONTRACT = "You are given an objective; there may be a map of the repository it is about."
-_MAX_FILE_CHARS = 6000
+_MAX_ANSWER_CHARS = 6000
 _MAX_EVIDENCE_CHARS = 1500
+_MAX_CHECK_CHARS = 3000
+_MOST_NAMED = 6
 _PATH_TOKEN = re.compile(
     r"(?<![\w/.-])((?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.[A-Za-z][A-Za-z0-9]{0,5})(?![\w/])"
 )
@@ -60,28 +82,78 @@ def infer_targets(task: TaskPayload) -> tuple[str, ...]:
     return tuple(named) if len(named) == 1 else ()
 
 
+def named_files(task: TaskPayload) -> tuple[str, ...]:
+    """Files that the task's text or its check names, whether they exist or not; the text's first."""
+    found = dict.fromkeys(
+        match
+        for text in (task.objective, task.check or "")
+        for match in _PATH_TOKEN.findall(text)
+        if match.rsplit(".", 1)[1].lower() in _SUFFIXES and not _NOT_PATHS.match(match)
+    )
+    return tuple(found)[:_MOST_NAMED]
+
+
 def compose_implementation(
     promptgram: Promptgram,
     task: TaskPayload,
     *,
     output: str,
-    files: Sequence[InlineFile] = (),
-    repository_map: str = "",
+    shown: Shown | None = None,
     recalled: Recall | None = None,
     evidence: str = "",
+    first: bool = True,
 ) -> tuple[Message, ...]:
-    """Messages for an implementing neuron; `evidence` is how the last try failed."""
-    schema = JSON_SCHEMA if output == "json" else FENCED_SCHEMA
-    parts = [task.objective]
-    if task.design:
-        parts.append(f"Design:\n{task.design}")
-    if repository_map:
-        parts.append(f"Map of the repository:\n{repository_map}")
-    parts += [f"The file {file.path} now:\n```\n{file.content[:_MAX_FILE_CHARS]}\n```" for file in files]
+    """Messages for one whole answer.
+
+    Args:
+        promptgram: the neuron's.
+        task: what is asked.
+        output: `fenced` or `json`.
+        shown: what is shown of the repository.
+        recalled: the memory that applies.
+        evidence: how the last try failed.
+        first: whether how the check ended before anything was done is told.
+    """
+    shown = shown or Shown()
+    schema = JSON_SCHEMA if output == "json" else PARTS_SCHEMA if shown.partly else FENCED_SCHEMA
+    parts = _task_parts(task, shown, first=first)
     if evidence:
         parts.append(f"An earlier try failed with:\n```\n{_tail(evidence)}\n```\nAvoid this failure.")
     system = promptgram.render(protocol={"API_contract": _TASK_CONTRACT, "Output_schema": schema})
     return _messages(system, "\n\n".join(parts), recalled)
+
+
+def compose_tools_task(
+    promptgram: Promptgram,
+    task: TaskPayload,
+    *,
+    shown: Shown | None = None,
+    recalled: Recall | None = None,
+) -> tuple[Message, ...]:
+    """Messages that open a turn with tools."""
+    parts = _task_parts(task, shown or Shown(), first=True)
+    if task.check:
+        parts.append(f"The task is done when this command ends with 0: `{task.check}`")
+    system = promptgram.render(protocol={"API_contract": _TASK_CONTRACT, "Output_schema": TOOLS_SCHEMA})
+    return _messages(system, "\n\n".join(parts), recalled)
+
+
+def _task_parts(task: TaskPayload, shown: Shown, *, first: bool) -> list[str]:
+    parts = [task.objective]
+    if task.design:
+        parts.append(f"Design:\n{task.design}")
+    if shown.map:
+        parts.append(f"Map of the repository:\n{shown.map}")
+    parts += [excerpt.shown() for excerpt in shown.excerpts]
+    if shown.check and first:
+        output = _tail(shown.check, _MAX_CHECK_CHARS)
+        parts.append(f"The check `{task.check}` fails now, before any change:\n```\n{output}\n```")
+    if shown.passed_already:
+        parts.append(
+            f"The check `{task.check}` passes already, before any change. It may not cover the task: "
+            "do what the task asks, or say that nothing needs to be changed and why."
+        )
+    return parts
 
 
 def compose_split(
@@ -107,7 +179,7 @@ def compose_synthesis(
     promptgram: Promptgram, task: TaskPayload, answers: Sequence[tuple[str, str]]
 ) -> tuple[Message, ...]:
     """Messages that ask for one answer out of the parts' answers."""
-    shown = "\n\n".join(f"### {title}\n{answer[:_MAX_FILE_CHARS]}" for title, answer in answers)
+    shown = "\n\n".join(f"### {title}\n{answer[:_MAX_ANSWER_CHARS]}" for title, answer in answers)
     user = (
         f"The objective was:\n{task.objective}\n\nIts parts were answered like this:\n\n{shown}\n\n"
         "Write the one answer to the objective, with nothing lost and nothing repeated."
@@ -120,7 +192,7 @@ def _messages(system: str, user: str, recalled: Recall | None) -> tuple[Message,
     return place(bare, [recalled] if recalled else [], Message)
 
 
-def _tail(text: str) -> str:
+def _tail(text: str, limit: int = _MAX_EVIDENCE_CHARS) -> str:
     """The end of an output: that is where the assertion stands."""
     text = text.strip()
-    return text if len(text) <= _MAX_EVIDENCE_CHARS else "…" + text[-_MAX_EVIDENCE_CHARS:]
+    return text if len(text) <= limit else "…" + text[-limit:]

@@ -1,7 +1,9 @@
 """One neuron's turn: what it is about, what it may use, and the record of what it did."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hal9.clock import Clock
@@ -20,14 +22,18 @@ from hal9.neurons.interfaces import (
     RepositoryMapper,
     Router,
 )
-from hal9.promptgram import Promptgram
+from hal9.promptgram import Promptgram, estimate_tokens
 from hal9.settings import Settings
 from hal9.signals import Signal, StepRecord, Tally, TaskPayload, new_id
+from hal9.tools.action import ActionGate, OpenGate
+from hal9.tools.toolbox import NoTools, ToolSource
 
-__all__ = ["NeuronServices", "Progress", "Turn"]
+__all__ = ["NeuronServices", "Progress", "Turn", "paid_for", "tally_of"]
 
 Progress = Callable[[str, dict[str, object]], None]
 _KEPT_TEXT = 12_000
+_MOST_CONTINUATIONS = 4
+_GO_ON = "Your reply was cut off. Go on exactly where it stopped; repeat nothing."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,9 @@ class NeuronServices:
     hidden: tuple[Path, ...] = ()
     carry_steps: bool = False
     scheduler: str = "book"
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: ActionGate = field(default_factory=OpenGate)
+    tools: ToolSource = field(default_factory=NoTools)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,12 +72,44 @@ class Turn:
     progress: Progress
     steps: list[StepRecord] = field(default_factory=list)
     recalled: Recall | None = None
+    time_limit: asyncio.Timeout | None = None
+    place: asyncio.Semaphore | None = None
+    waited: float = 0.0
+    mode: str = ""
+    why_mode: str = ""
     _calls: int = 0
 
     @property
     def settings(self) -> Settings:
         """Settings in force now."""
         return self.house.settings()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the task's deadline, waiting for a person left out; None without a deadline."""
+        deadline = self.task.grant.deadline
+        return None if deadline is None else deadline + self.waited - self.house.clock.now()
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """The turn's time stands still inside, and another turn may work in its place."""
+        began = self.house.clock.now()
+        limit = self.time_limit
+        when = limit.when() if limit is not None else None
+        loop = asyncio.get_running_loop()
+        left = None if when is None else when - loop.time()
+        if limit is not None:
+            limit.reschedule(None)
+        if self.place is not None:
+            self.place.release()
+        try:
+            yield
+        finally:
+            if self.place is not None:
+                await self.place.acquire()
+            self.waited += self.house.clock.now() - began
+            if limit is not None and left is not None and not limit.expired():
+                limit.reschedule(loop.time() + left)
 
     async def recall(self) -> Recall | None:
         """Look for the one memory that applies; noted in every later step."""
@@ -91,46 +132,85 @@ class Turn:
     ) -> Reply:
         """Ask the mind and record the step, also when it fails.
 
+        A text that was cut off at the length limit is gone on with, up to a few times.
+
         Raises:
             TurnFailed: budget exhausted or mind failed, with the typed reason.
         """
-        self._calls += 1
         request = Request(
             messages=messages,
             schema=schema,
             temperature=self.meta.temperature if temperature is None else temperature,
             max_tokens=self.meta.max_tokens,
             seed=seed,
-            timeout_seconds=min(self.meta.timeout, self.settings.minds.timeout_seconds),
+            timeout_seconds=self._patience(),
         )
-        call = CallContext(
-            task_id=self.signal.task_id,
-            call_id=f"{self.signal.id}/{self._calls}",
-            neuron=self.definition.name,
-            grant=self.task.grant,
-        )
-        started = self.house.clock.now()
-        self.progress("thinking", {"call": self._calls})
         prompt = "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)
+        reply = await self._recorded(kind, request, prompt)
+        text = reply.text
+        for _ in range(_MOST_CONTINUATIONS):
+            if reply.stop_reason != "length" or schema is not None or not reply.text.strip():
+                break
+            more = (*messages, Message("assistant", text), Message("user", _GO_ON))
+            if self._too_long(more):
+                break
+            reply = await self._recorded(kind, replace(request, messages=more), _GO_ON)
+            text += reply.text
+        return replace(reply, text=text)
+
+    async def _recorded(self, kind: str, request: Request, prompt: str) -> Reply:
+        started = self.house.clock.now()
         try:
-            reply = await self.house.thinker.think(
-                self.meta.model, request, call=call, on_token=self._tokens()
-            )
-        except LimitError as error:
-            self.record(kind, started, outcome="failed", prompt=prompt, evidence=str(error))
-            raise TurnFailed(reason="budget_exhausted", detail=str(error)) from error
-        except MindError as error:
-            # A call that failed may have been paid for; the task's tally says what the budget book says.
-            paid = _tally(error.usage) if isinstance(error.usage, Usage) else Tally()
-            self.record(kind, started, tally=paid, outcome="failed", prompt=prompt, evidence=str(error))
-            raise TurnFailed(reason="mind_failed", detail=str(error)) from error
+            reply = await self.call(request)
+        except TurnFailed as error:
+            paid = paid_for(error)
+            self.record(kind, started, tally=paid, outcome="failed", prompt=prompt, evidence=error.detail)
+            raise
         self.record(
-            kind, started, tally=_tally(reply.usage), prompt=prompt, reply=reply.text, mind=reply.mind
+            kind, started, tally=tally_of(reply.usage), prompt=prompt, reply=reply.text, mind=reply.mind
         )
         return reply
 
-    def record(self, kind: str, started: float, **details: object) -> None:
-        """Add a step to the record."""
+    async def call(self, request: Request, *, call_id: str = "") -> Reply:
+        """Ask the mind within the budgets; recording is the caller's.
+
+        Args:
+            request: what is asked.
+            call_id: stable name of the call within this turn; by default they are counted.
+
+        Raises:
+            TurnFailed: budget exhausted or mind failed, with the typed reason.
+        """
+        self._calls += 1
+        context = CallContext(
+            task_id=self.signal.task_id,
+            call_id=f"{self.signal.id}/{call_id or self._calls}",
+            neuron=self.definition.name,
+            grant=self.task.grant,
+        )
+        self.progress("thinking", {"call": self._calls})
+        try:
+            return await self.house.thinker.think(
+                self.meta.model, request, call=context, on_token=self._tokens()
+            )
+        except LimitError as error:
+            raise TurnFailed(reason="budget_exhausted", detail=str(error)) from error
+        except MindError as error:
+            raise TurnFailed(reason="mind_failed", detail=str(error)) from error
+
+    def _patience(self) -> float:
+        return min(self.meta.timeout, self.settings.minds.timeout_seconds)
+
+    def _too_long(self, messages: tuple[Message, ...]) -> bool:
+        """Whether a further reply would not fit the model's window."""
+        size = sum(estimate_tokens(message.content) for message in messages) * 5 // 4
+        return size + self.meta.max_tokens > self.house.thinker.window(self.meta.model)
+
+    def record(self, kind: str, started: float, **details: object) -> StepRecord:
+        """Add a step to the record; the first thought of a turn also says how the turn works, and why."""
+        if kind == "think" and self.mode:
+            details = {"mode": self.mode, "evidence": self.why_mode, **details}
+            self.why_mode = ""
         step = StepRecord.model_validate(
             {
                 "id": new_id(now=self.house.clock.now()),
@@ -156,8 +236,10 @@ class Turn:
                 "outcome": step.outcome,
                 "seconds": round(step.ended_at - step.started_at, 3),
                 "tokens": step.tally.prompt_tokens + step.tally.completion_tokens,
+                **({"tool": step.tool} if step.tool else {}),
             },
         )
+        return step
 
     def tally(self) -> Tally:
         """What this turn spent."""
@@ -177,7 +259,14 @@ class Turn:
         return on_token
 
 
-def _tally(usage: Usage) -> Tally:
+def paid_for(error: TurnFailed) -> Tally:
+    """What a call that failed has cost all the same; the task's tally says what the budget book says."""
+    usage = getattr(error.__cause__, "usage", None)
+    return tally_of(usage) if isinstance(usage, Usage) else Tally()
+
+
+def tally_of(usage: Usage) -> Tally:
+    """What a call cost, as it stands in steps and results."""
     return Tally(
         calls=usage.calls,
         prompt_tokens=usage.prompt_tokens,

@@ -21,6 +21,9 @@ __all__ = [
 StopReason = Literal[
     "done",
     "check_failed",
+    "step_limit",
+    "conflict",
+    "unanswered",
     "cancelled",
     "expired",
     "timeout",
@@ -118,7 +121,7 @@ class StepRecord(SignalModel):
     signal_id: str
     neuron: str
     layer: int
-    kind: Literal["think", "pass", "split", "check", "synthesise", "workload"]
+    kind: Literal["think", "tool", "pass", "split", "check", "synthesise", "workload"]
     started_at: float
     ended_at: float
     outcome: Literal["ok", "failed", "cancelled"] = "ok"
@@ -131,3 +134,13 @@ class StepRecord(SignalModel):
     prompt: str = ""
     reply: str = ""
     evidence: str = ""
+    # Of a step of the tool loop: where it stands in the turn's log; of a call what was done and seen.
+    position: int | None = None
+    mode: str = ""
+    tool: str = ""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    programs: list[str] = Field(default_factory=list)
+    paths: list[str] = Field(default_factory=list)
+    exit_code: int | None = None
+    observation: str = ""
+    decision: dict[str, str] = Field(default_factory=dict)

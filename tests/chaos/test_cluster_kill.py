@@ -57,7 +57,7 @@ def assert_exactly_once(home: Home, task_id: str, workspace: Path) -> None:
         kinds = [
             json.loads(body)["kind"] for (body,) in journal.execute("SELECT body FROM steps ORDER BY seq")
         ]
-        assert sorted(kinds) == ["check", "pass", "pass", "think"], kinds
+        assert sorted(kinds) == ["check", "check", "pass", "pass", "think"], kinds
         assert journal.execute("SELECT count(*) FROM work").fetchone() == (0,)
         assert journal.execute("SELECT count(*) FROM parts").fetchone() == (0,)
         assert journal.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)

@@ -67,6 +67,7 @@ async def test_a_neuron_in_a_process_of_its_own_does_the_work(
         "l3-designer",
         "l2-implementer",
         "l2-implementer",
+        "l2-implementer",
     ]
     assert task.result is not None
     assert task.result.tally.calls == 1

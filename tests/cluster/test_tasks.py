@@ -30,6 +30,7 @@ async def test_a_task_travels_down_and_its_answer_comes_up(
     assert [(step.layer, step.kind) for step in steps] == [
         (4, "pass"),
         (3, "pass"),
+        (2, "check"),
         (2, "think"),
         (2, "check"),
     ]
@@ -45,7 +46,7 @@ async def test_without_pass_through_every_layer_thinks(home: Home, workspace: Pa
         steps = await cluster.steps(task_id)
     assert task.state == "done"
     assert [(step.layer, step.kind) for step in steps] == [
-        (4, "split"), (4, "pass"), (3, "split"), (3, "pass"), (2, "think"), (2, "check"),
+        (4, "split"), (4, "pass"), (3, "split"), (3, "pass"), (2, "check"), (2, "think"), (2, "check"),
     ]  # fmt: skip
 
 
@@ -76,7 +77,7 @@ async def test_a_failing_check_is_answered_from_a_fresh_prompt_with_the_evidence
         steps = await cluster.steps(task_id)
     assert task.state == "done"
     assert [(step.kind, step.outcome) for step in steps if step.layer == 2] == [
-        ("think", "ok"), ("check", "failed"), ("think", "ok"), ("check", "ok"),
+        ("check", "ok"), ("think", "ok"), ("check", "failed"), ("think", "ok"), ("check", "ok"),
     ]  # fmt: skip
     assert "AssertionError: -1" in steps[-2].prompt
     assert steps[-2].prompt.count("[assistant]") == 0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hal9.memory import MemoryScope, Recall, SolvedExample
 from hal9.neurons import load_neuron, load_neurons
+from hal9.neurons.excerpts import Shown, given_file
 from hal9.neurons.prompting import compose_implementation, infer_targets
 from hal9.promptgram import Promptgram
 from hal9.signals import InlineFile, TaskPayload
@@ -59,8 +60,7 @@ def test_design_files_map_and_evidence_follow_the_task() -> None:
         promptgram,
         task,
         output="fenced",
-        files=[InlineFile(path="ledger.py", content="OLD")],
-        repository_map="MAP",
+        shown=Shown(map="MAP", excerpts=(given_file(InlineFile(path="ledger.py", content="OLD")),)),
         evidence="x" * 5000 + "AssertionError: 3",
     )[1].content
     positions = [

@@ -1,9 +1,12 @@
 """Scripts for `scripted:tests.support.scripts:NAME`: each plays a mind for one purpose."""
 
 import asyncio
+import itertools
 import json
+from typing import Any
 
-from hal9.minds.protocol import Request
+from hal9.errors.minds import MindBroken
+from hal9.minds.protocol import Capabilities, Request, ToolCall
 
 FIXED = """Here it is.
 
@@ -64,3 +67,64 @@ def two_parts(request: Request) -> str:
     if "were answered like this" in text:
         return "one and two"
     return "one" if "say one" in text else "two"
+
+
+# --- minds that call tools ------------------------------------------------------------------
+
+
+def _with_tools(function: Any) -> Any:
+    function.capabilities = Capabilities(tools="native", parallel_tools=True)
+    return function
+
+
+def _call(name: str, **arguments: Any) -> ToolCall:
+    return ToolCall(id=f"call-{next(_numbers)}", name=name, arguments=arguments)
+
+
+_numbers = itertools.count()
+
+
+def _turn(request: Request) -> int:
+    """How many replies this turn had before."""
+    return sum(1 for message in request.messages if message.role == "assistant")
+
+
+@_with_tools
+def repairs_with_tools(request: Request) -> Any:
+    """Looks for the fault, repairs it, finishes."""
+    return (
+        _call("search", pattern="return a - b"),
+        _call("edit", path="adder.py", old="a - b", new="a + b"),
+        _call("finish", answer="add added the wrong way", verified="the check"),
+    )[_turn(request)]
+
+
+@_with_tools
+def never_finishes(request: Request) -> Any:
+    """Writes a note at every step, and never an end."""
+    return _call("bash", command=f"echo {_turn(request)} >> notes.txt")
+
+
+@_with_tools
+def breaks_half_way(request: Request) -> Any:
+    """Writes a file, then its provider is gone."""
+    if _turn(request) == 0:
+        return _call("write", path="notes.txt", content="half\n")
+    return MindBroken(mind="script", status=500, detail="gone")
+
+
+@_with_tools
+def asks_first(request: Request) -> Any:
+    """Asks for a name and writes a file of that name."""
+    if _turn(request) == 0:
+        return _call("ask", question="Which name?")
+    name = request.messages[-1].content.rsplit(" ", 1)[-1]
+    if _turn(request) == 1:
+        return _call("write", path=f"{name}.txt", content="1\n")
+    return _call("finish", answer="written")
+
+
+@_with_tools
+def finds_nothing_to_do(request: Request) -> Any:
+    """Looks, and says so."""
+    return (_call("bash", command="ls"), _call("finish", answer="All is well."))[_turn(request)]

@@ -1,7 +1,7 @@
 """The child process that draws one map within limits: `python -m hal9.ripmap.serving.bounded_map`.
 
-Reads one JSON object on standard input ({workspace, task, tokens, min_files, max_files, seconds, memory_mb}),
-prints the map. Exit codes: 0 a map, or nothing for a small workspace; 3 a reason on standard error. It ends
+Reads one JSON object on standard input ({workspace, task, tokens, symbols, min_files, max_files, seconds,
+memory_mb}), prints {map, symbols: [[path, name, first line, last line]]} as JSON. Exit codes: 0 a map, or nothing for a small workspace; 3 a reason on standard error. It ends
 when its standard input ends: whoever asked is gone then.
 """
 
@@ -32,15 +32,29 @@ def main() -> int:
         print(problem, file=sys.stderr)  # noqa: T201 - this is the protocol
         return _REFUSED
     if count < asked["min_files"]:
-        return 0
+        return _print({"map": "", "symbols": []})
     try:
-        from hal9.ripmap.rendering.repository_map import render_map  # noqa: PLC0415 - brings numpy
-
-        text = render_map(asked["workspace"], asked["task"], asked["tokens"])
+        found = _map(asked)
     except Exception as error:  # noqa: BLE001 - whatever a repository holds, the task goes on without a map
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         return _REFUSED
-    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+    return _print(found)
+
+
+def _map(asked: dict[str, Any]) -> dict[str, Any]:
+    from hal9.ripmap.rendering.budget import MapOptions  # noqa: PLC0415 - brings numpy
+    from hal9.ripmap.rendering.repository_map import Mapper, Question  # noqa: PLC0415
+
+    mapper = Mapper()
+    index = mapper.index(Path(asked["workspace"]))
+    ranking = mapper.ranking(index, Question(asked["task"]))
+    text = mapper.draw(index, ranking, MapOptions(tokens=asked["tokens"], badges=False))
+    best = ranking.symbols(asked["symbols"]) if asked["symbols"] else []
+    return {"map": text, "symbols": [[one.path, one.name, one.line, one.end_line] for one in best]}
+
+
+def _print(found: dict[str, Any]) -> int:
+    sys.stdout.write(json.dumps(found))  # ASCII: no name of a file is too odd
     sys.stdout.flush()
     return 0
 

@@ -1,0 +1,56 @@
+"""What decides on a turn's actions, whatever way it works: the policy, what was learned, a person."""
+
+from hal9.neurons.turn import Turn
+from hal9.tools.action import Action, ActionContext, ActionGate
+from hal9.tools.person import JournalPerson
+from hal9.tools.policy import GateChain, PolicyGate
+
+__all__ = ["context_of", "gate_of", "person_of", "refusal"]
+
+
+def gate_of(turn: Turn) -> ActionGate:
+    """The home's policy and the guards that were learned, as one."""
+    return GateChain([PolicyGate(turn.settings.tools.policy), turn.house.gate])
+
+
+def person_of(turn: Turn) -> JournalPerson:
+    """Whoever answers `hal9 approvals`."""
+    settings = turn.settings.tools.person
+    return JournalPerson(
+        journal=turn.house.journal,
+        clock=turn.house.clock,
+        wait_seconds=settings.wait_seconds,
+        unanswered=settings.unanswered,
+        stopping=turn.house.stopping,
+        paused=turn.paused,
+        progress=turn.progress,
+    )
+
+
+def context_of(turn: Turn) -> ActionContext:
+    """Where the turn's actions take place."""
+    return ActionContext(
+        task_id=turn.signal.task_id,
+        signal_id=turn.signal.id,
+        neuron=turn.definition.name,
+        layer=turn.meta.layer,
+        workspace=turn.task.workspace or "",
+        objective=turn.task.objective,
+        check=turn.task.check or "",
+        task_family=turn.task.scope.task_family,
+    )
+
+
+async def refusal(turn: Turn, action: Action, *, label: str) -> str:
+    """Why an action of a whole answer must not be done; empty when it may. A person is asked where needed."""
+    context = context_of(turn)
+    decision = await gate_of(turn).before(action, context)
+    if decision.verdict == "refuse":
+        return f"it is not allowed: {decision.reason}"
+    if decision.verdict == "ask":
+        if turn.house.snapshots is None:
+            return f"it needs a person's yes: {decision.reason}"
+        said = await person_of(turn).approve(action, context, label=label, reason=decision.reason)
+        if not said.approves:
+            return f"nobody said yes to it: {decision.reason}"
+    return ""

@@ -1,0 +1,89 @@
+"""Gathering what an implementing neuron is shown of a repository, within its window."""
+
+from dataclasses import replace
+
+from hal9.errors.base import WorkbenchError
+from hal9.neurons.excerpts import Shown, SymbolPlace, choose_excerpts
+from hal9.neurons.prompting import named_files
+from hal9.neurons.turn import Turn
+from hal9.signals import CheckReport
+from hal9.workbench import Workbench
+
+__all__ = ["also_shown", "gather_shown", "room_tokens"]
+
+_CHARS_PER_TOKEN = 3.2
+_MOST_SYMBOLS = 24
+_QUERY_CHARS = 1500
+_ONE_FILE_CHARS = 60_000
+
+
+def room_tokens(turn: Turn, wanted: int) -> int:
+    """How many tokens of files fit: as wanted, but never more than half of what the window leaves."""
+    window = turn.house.thinker.window(turn.meta.model)
+    return max(0, min(wanted, (window - turn.meta.max_tokens) * 2 // 3))
+
+
+async def gather_shown(
+    turn: Turn, bench: Workbench, first: CheckReport | None, *, tokens: int, targets: tuple[str, ...]
+) -> Shown:
+    """Map, files and failing check for the first prompt.
+
+    Args:
+        turn: whose.
+        bench: where files are read.
+        first: how the check ended before anything was done.
+        tokens: most tokens of files.
+        targets: files that are to be written; shown whole when they exist and fit.
+    """
+    if not bench.permissions.read:
+        return Shown()
+    failing = "" if first is None or first.passed else first.output
+    workspace = bench.snapshot.workspace
+    if targets and failing and not await _any_exists(bench, targets):
+        failing = ""  # it only says that the file to be made is not there
+    query = turn.task.objective
+    if failing:
+        query += "\n" + failing[-_QUERY_CHARS:]
+    map_tokens = turn.settings.repository_map.tokens.get(turn.definition.layer_name, 0)
+    drawn, symbols = "", list[SymbolPlace]()
+    if map_tokens:
+        most = min(map_tokens, max(tokens, 256))
+        drawn, symbols = await turn.house.cartographer.survey(
+            workspace, query, tokens=most, symbols=_MOST_SYMBOLS
+        )
+    given = {file.path: file.content for file in turn.task.files}
+
+    async def read(path: str) -> str:
+        if path in given:
+            return given[path]
+        return (await bench.read_bytes(path)).decode("utf-8")
+
+    excerpts = await choose_excerpts(
+        read,
+        room=int(tokens * _CHARS_PER_TOKEN),
+        named=tuple(dict.fromkeys([*given, *targets, *named_files(turn.task)])),
+        evidence=failing,
+        symbols=symbols,
+        roots=(str(workspace), str(bench.snapshot.root)),
+    )
+    return Shown(drawn, tuple(excerpts), failing, first is not None and first.passed)
+
+
+async def also_shown(bench: Workbench, shown: Shown, path: str) -> Shown:
+    """With one more file, whole when it is not too long."""
+
+    async def read(name: str) -> str:
+        return (await bench.read_bytes(name)).decode("utf-8")
+
+    more = await choose_excerpts(read, room=_ONE_FILE_CHARS, named=(path,))
+    return replace(shown, excerpts=(*shown.excerpts, *more))
+
+
+async def _any_exists(bench: Workbench, targets: tuple[str, ...]) -> bool:
+    for target in targets:
+        try:
+            if await bench.snapshot.look(target) is not None:
+                return True
+        except WorkbenchError:
+            continue
+    return False

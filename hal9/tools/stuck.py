@@ -1,0 +1,86 @@
+"""Whether a turn goes round in circles: one call with one result, edits taken back again and again."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hal9.journal.turns import TurnEntry
+
+__all__ = ["Circle", "find_circle"]
+
+_REMIND_AT = 3
+_STOP_AT = 5
+_LOOKED_BACK = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """What is repeated; `stops` says that reminding did not help."""
+
+    text: str
+    stops: bool
+    count: int
+
+
+def find_circle(entries: Sequence[TurnEntry]) -> Circle | None:
+    """The circle that the newest result closes, if any."""
+    results = [entry for entry in entries if entry.kind == "result"][-_LOOKED_BACK:]
+    if not results:
+        return None
+    for circle in (_same_call(results), _same_state(results), _failures(results)):
+        if circle is not None:
+            return circle
+    return None
+
+
+def _same_call(results: Sequence[TurnEntry]) -> Circle | None:
+    newest = _key(results[-1])
+    count = sum(1 for entry in results if _key(entry) == newest)
+    if count < _REMIND_AT:
+        return None
+    text = f"the call {results[-1].body['tool']} with these arguments gave the same result {count} times"
+    return Circle(text, count >= _STOP_AT, count)
+
+
+def _same_state(results: Sequence[TurnEntry]) -> Circle | None:
+    """The newest change brought a file back to a text it had several times before."""
+    state = results[-1].body.get("state")
+    if not state:
+        return None
+    sequence = [entry.body["state"] for entry in results if entry.body.get("state")]
+    turns: Counter[tuple[str, str]] = Counter()
+    last: dict[str, str] = {}
+    for one in sequence:
+        for path, digest in one.items():
+            if last.get(path) != digest:
+                turns[path, digest] += 1
+                last[path] = digest
+    path, digest = next(iter(state.items()))
+    count = turns[path, digest]
+    if count < _REMIND_AT:
+        return None
+    return Circle(
+        f"{path} was changed back and forth to the same text {count} times", count >= _STOP_AT, count
+    )
+
+
+def _failures(results: Sequence[TurnEntry]) -> Circle | None:
+    """Nothing but calls that could not be carried out."""
+    count = 0
+    for entry in reversed(results):
+        observation = entry.body["observation"]
+        if observation["ok"] or observation["exit_code"] is not None:
+            break
+        count += 1
+    if count not in (5, 10):
+        return None
+    return Circle(f"{count} calls one after the other could not be carried out", count >= 10, count)
+
+
+def _key(entry: TurnEntry) -> str:
+    body: dict[str, Any] = entry.body
+    text = json.dumps([body["tool"], body["arguments"], body["observation"]["text"]], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

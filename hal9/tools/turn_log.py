@@ -1,0 +1,157 @@
+"""A turn's log in the journal: each reply and result is committed before the next thing begins."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hal9.clock import Clock
+from hal9.journal import Journal, tasks, turns
+from hal9.journal.turns import CallUnderWay, EntryKind, TurnEntry
+from hal9.minds.protocol import Message, Reply, ToolCall
+from hal9.signals import StepRecord
+from hal9.text import clean_text
+from hal9.tools.observation import Observation
+
+__all__ = ["PendingCall", "TurnLog", "call_from", "observation_from"]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCall:
+    """A call that the last reply asks for and that has no result yet; `label` names it within the turn."""
+
+    call: ToolCall
+    label: str
+
+
+@dataclass(slots=True)
+class TurnLog:
+    """The log of one turn; `open()` reads what an earlier process left.
+
+    Attributes:
+        journal: None keeps the log in memory only (a rehearsal is not taken up again).
+        entries: all so far, in order; entry N has position N.
+        under_way: the call that was running when an earlier process ended.
+        waiting_steps: records of other things the turn did; they are committed with the next entry.
+    """
+
+    journal: Journal | None
+    signal_id: str
+    task_id: str
+    clock: Clock
+    entries: list[TurnEntry] = field(default_factory=list)
+    under_way: CallUnderWay | None = None
+    waiting_steps: list[StepRecord] = field(default_factory=list)
+
+    async def open(self) -> None:
+        """Read the log."""
+
+        def read(connection: sqlite3.Connection) -> tuple[list[TurnEntry], CallUnderWay | None]:
+            return (
+                turns.entries_of_signal(connection, self.signal_id),
+                turns.call_under_way(connection, self.signal_id),
+            )
+
+        if self.journal is not None:
+            self.entries, self.under_way = await self.journal.read(read)
+
+    async def add_reply(self, reply: Reply, step: StepRecord) -> None:
+        """Commit what the mind said."""
+        body = {
+            "text": clean_text(reply.text),
+            "tool_calls": [asdict(call) for call in reply.tool_calls],
+            "echo": reply.echo,
+            "stop_reason": reply.stop_reason,
+            "mind": reply.mind,
+            "usage": asdict(reply.usage),
+        }
+        await self._add("reply", body, step=step)
+
+    async def add_result(
+        self, pending: PendingCall, observation: Observation, step: StepRecord, **more: Any
+    ) -> None:
+        """Commit how a call ended."""
+        body = {
+            "label": pending.label,
+            "call_id": pending.call.id,
+            "tool": pending.call.name,
+            "arguments": pending.call.arguments,
+            "observation": asdict(observation),
+            **more,
+        }
+        await self._add("result", body, step=step, ends_call=True)
+
+    async def add_note(self, what: str, **body: Any) -> None:
+        """Commit something that is neither: words to the model, a fold of the context."""
+        await self._add("note", {"what": what, **body})
+
+    async def begin(self, label: str) -> None:
+        """Commit that a call is about to run."""
+        now = self.clock.now()
+        await self._write(lambda connection: turns.begin_call(connection, self.signal_id, label, now=now))
+
+    async def settle(self, observation: Observation) -> None:
+        """Commit a call's result before its effects are marked in the copy."""
+        body = asdict(observation)
+        await self._write(lambda connection: turns.settle_call(connection, self.signal_id, body))
+
+    def pending(self) -> list[PendingCall]:
+        """Calls of the last reply without a result."""
+        last = next((entry for entry in reversed(self.entries) if entry.kind == "reply"), None)
+        if last is None:
+            return []
+        done = {entry.body["label"] for entry in self.entries[last.position :] if entry.kind == "result"}
+        calls = [
+            PendingCall(call_from(body), f"{last.position}.{index}")
+            for index, body in enumerate(last.body["tool_calls"])
+        ]
+        return [one for one in calls if one.label not in done]
+
+    def notes(self, what: str) -> list[TurnEntry]:
+        """Notes of a kind."""
+        return [entry for entry in self.entries if entry.kind == "note" and entry.body["what"] == what]
+
+    async def _add(
+        self,
+        kind: EntryKind,
+        body: dict[str, Any],
+        *,
+        step: StepRecord | None = None,
+        ends_call: bool = False,
+    ) -> None:
+        steps = [*self.waiting_steps, *([step] if step is not None else [])]
+        entry = TurnEntry(len(self.entries), kind, body, self.clock.now(), self.signal_id)
+
+        def write(connection: sqlite3.Connection) -> None:
+            turns.add_entry(connection, signal_id=self.signal_id, task_id=self.task_id, entry=entry)
+            tasks.insert_steps(connection, steps)
+            if ends_call:
+                turns.end_call(connection, self.signal_id)
+
+        await self._write(write)
+        self.waiting_steps.clear()
+        self.entries.append(entry)
+
+    async def _write(self, write: Callable[[sqlite3.Connection], None]) -> None:
+        if self.journal is not None:
+            await self.journal.write(write)
+
+
+def call_from(body: dict[str, Any]) -> ToolCall:
+    """A tool call as the log holds it."""
+    return ToolCall(**body)
+
+
+def observation_from(body: dict[str, Any]) -> Observation:
+    """An observation as the log holds it."""
+    return Observation(**body)
+
+
+def reply_message(entry: TurnEntry) -> Message:
+    """A reply of the log as the assistant's turn."""
+    return Message(
+        "assistant",
+        entry.body["text"],
+        tool_calls=tuple(call_from(body) for body in entry.body["tool_calls"]),
+        echo=entry.body["echo"],
+    )

@@ -1,0 +1,130 @@
+"""A whole cluster whose implementing neuron works with tools: submit, steps, trace, failures that keep the diff."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from hal9.cluster import Home
+from hal9.journal import tasks, turns
+from hal9.signals import StepRecord
+from tests.conftest import Script, edit_settings, running_cluster
+
+OBJECTIVE = "add(2, 3) gives a wrong result; repair it."
+CHECK = "python check.py"
+
+
+def kinds(steps: list[StepRecord]) -> list[tuple[str, str]]:
+    return [(step.kind, step.tool) for step in steps if step.layer == 2]
+
+
+async def test_a_fault_is_found_and_repaired_step_by_step(
+    home: Home, workspace: Path, script: Script
+) -> None:
+    script("repairs_with_tools")
+    (workspace / "adder.py").write_text("def add(a, b):\n    return a - b\n")
+    async with running_cluster(home) as (daemon, cluster):
+        task_id = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
+        task = await cluster.wait(task_id, timeout_seconds=60)
+        steps = await cluster.steps(task_id)
+        log = await daemon.journal.read(lambda connection: turns.entries_of_task(connection, task_id))
+    assert task.state == "done", task.result
+    assert task.result is not None
+    assert task.result.answer == "add added the wrong way"
+    assert "a + b" in (workspace / "adder.py").read_text()
+    assert [change.path for change in task.result.changes] == ["adder.py"]
+    assert kinds(steps) == [
+        ("check", ""), ("think", ""), ("tool", "search"), ("think", ""), ("tool", "edit"),
+        ("think", ""), ("check", ""), ("tool", "finish"),
+    ]  # fmt: skip
+    first = next(step for step in steps if step.kind == "think")
+    assert (first.mode, first.evidence) == ("tools", "the mind calls tools by itself")
+    assert task.result.tally.calls == 3
+    assert [entry.kind for entry in log].count("reply") == 3
+    assert not list(home.snapshots.iterdir())
+
+
+async def test_a_turn_that_reaches_its_limit_keeps_its_diff(
+    home: Home, workspace: Path, script: Script
+) -> None:
+    script("never_finishes")
+    edit_settings(home, "  steps: 60 ", "  steps: 4 ")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
+        task = await cluster.wait(task_id, timeout_seconds=60)
+    assert task.state == "failed"
+    assert task.result is not None
+    assert task.result.error is not None
+    assert task.result.error.reason == "step_limit"
+    assert "4 steps" in task.result.error.message
+    assert [change.path for change in task.result.changes] == ["notes.txt"]
+    assert not (workspace / "notes.txt").exists()
+
+
+async def test_a_mind_that_fails_half_way_leaves_diff_and_steps(
+    home: Home, workspace: Path, script: Script
+) -> None:
+    script("breaks_half_way")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit(OBJECTIVE, workspace=workspace)
+        task = await cluster.wait(task_id, timeout_seconds=60)
+        steps = await cluster.steps(task_id)
+    assert task.result is not None
+    assert task.result.error is not None
+    assert task.result.error.reason == "mind_failed"
+    assert [change.path for change in task.result.changes] == ["notes.txt"]
+    assert ("tool", "write") in kinds(steps)
+
+
+async def test_a_question_waits_over_a_restart_and_its_answer_reaches_the_neuron(
+    home: Home, workspace: Path, script: Script
+) -> None:
+    script("asks_first")
+    async with running_cluster(home) as (daemon, cluster):
+        task_id = await cluster.submit("Write it.", workspace=workspace, timeout_seconds=60)
+        async with asyncio.timeout(60):
+            while not await daemon.journal.read(turns.list_questions):
+                await asyncio.sleep(0.02)
+    async with running_cluster(home) as (daemon, cluster):
+        (question,) = await daemon.journal.read(turns.list_questions)
+        assert question.text == "Which name?"
+        now = question.asked_at + 3600
+        late = await daemon.journal.read(lambda connection: tasks.running_past_deadline(connection, now=now))
+        assert late == []  # the task's own time does not run while it waits
+        await daemon.journal.write(
+            lambda connection: turns.answer_question(connection, question.id, "total", now=now)
+        )
+        task = await cluster.wait(task_id, timeout_seconds=60)
+        assert task.state == "done", task.result
+        assert task.deadline > question.asked_at + 3600
+    assert (workspace / "total.txt").exists(), task.result
+
+
+@pytest.mark.parametrize("mode", ["answer", "tools"])
+async def test_the_mode_of_a_neurons_file_is_obeyed(
+    home: Home, workspace: Path, script: Script, mode: str
+) -> None:
+    script("adder" if mode == "answer" else "repairs_with_tools")
+    (workspace / "adder.py").write_text("def add(a, b):\n    return a - b\n")
+    for name in ("l2-implementer", "l2-craftsman"):
+        path = home.neurons / f"{name}.md"
+        path.write_text(path.read_text().replace("layer = 2\n", f'layer = 2\nmode = "{mode}"\n'))
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit("Repair add in adder.py", workspace=workspace, check=CHECK)
+        task = await cluster.wait(task_id, timeout_seconds=60)
+        steps = await cluster.steps(task_id)
+    assert task.state == "done", task.result
+    noted = next(step for step in steps if step.kind == "think")
+    assert (noted.mode, noted.evidence) == (mode, f"the neuron's file says mode = {mode}")
+
+
+async def test_a_check_that_passes_before_anything_is_done_is_told(
+    home: Home, workspace: Path, script: Script
+) -> None:
+    script("finds_nothing_to_do")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit("Repair it", workspace=workspace, check="true")
+        task = await cluster.wait(task_id, timeout_seconds=60)
+    assert task.state == "done"
+    assert task.result is not None
+    assert task.result.answer == "All is well.\n\n(The check passed already; nothing was changed.)"
