@@ -182,6 +182,7 @@ async def test_approval_waits_for_a_person_over_a_restart(tmp_path: Path) -> Non
                 await opened.loop.run()
     async with bench(tmp_path, script, policy=policy) as opened:
         journal = opened.loop.log.journal
+        assert journal is not None
         running = asyncio.create_task(opened.loop.run())
         assert await answer_next(journal, "yes, do it") == "removing needs a yes"
         assert await answer_next(journal, "no: keep b.py") == "removing needs a yes"
