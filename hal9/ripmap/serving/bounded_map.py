@@ -1,8 +1,9 @@
 """The child process that draws one map within limits: `python -m hal9.ripmap.serving.bounded_map`.
 
 Reads one JSON object on standard input ({workspace, task, tokens, symbols, min_files, max_files, seconds,
-memory_mb}), prints {map, symbols: [[path, name, first line, last line]]} as JSON. Exit codes: 0 a map, or nothing for a small workspace; 3 a reason on standard error. It ends
-when its standard input ends: whoever asked is gone then.
+memory_mb}), prints {map, symbols: [[path, name, first line, last line]]} as JSON. Exit codes: 0 a map, or
+nothing for a small workspace; 3 a reason on standard error. It ends when its standard input ends: whoever
+asked is gone then.
 """
 
 import json
