@@ -53,7 +53,6 @@ class _Acting:
         turn, services = self.turn, self.turn.house
         opening = await self._opening()
         window = services.thinker.window(turn.meta.model)
-        reply_tokens = min(self.settings.reply_tokens, max(window // 4, 256))
         files = WorkspaceTools(
             copy=self.bench.snapshot,
             mapper=self._map,
@@ -62,26 +61,6 @@ class _Acting:
             seconds_left=self._seconds_left,
         )
         asking = self.settings.person.ask and self.log.journal is not None
-
-        async def think(
-            messages: tuple[Message, ...], tools: tuple[ToolSpec, ...], *, position: int
-        ) -> Reply:
-            request = Request(
-                messages=messages,
-                tools=tools,
-                temperature=turn.meta.temperature,
-                max_tokens=reply_tokens,
-                timeout_seconds=min(turn.meta.timeout, turn.settings.minds.timeout_seconds),
-            )
-            started = services.clock.now()
-            try:
-                return await turn.call(request, call_id=f"step-{position}")
-            except TurnFailed as error:
-                failed = turn.record(
-                    "think", started, tally=paid_for(error), outcome="failed", evidence=error.detail
-                )
-                self.log.waiting_steps.append(failed)
-                raise
 
         elsewhere = services.tools.for_neuron(turn.definition.name)
         limits = LoopLimits(
@@ -92,8 +71,8 @@ class _Acting:
         )
         return ToolLoop(
             log=self.log,
-            think=think,
-            conversation=Conversation(opening=opening, window_tokens=window - reply_tokens),
+            think=self._think,
+            conversation=Conversation(opening=opening, window_tokens=window - self._reply_tokens()),
             tools=allowed_tools(
                 [*files.tools(), *elsewhere, *control_tools(asking=asking)],
                 permissions=self.bench.permissions,
@@ -110,6 +89,31 @@ class _Acting:
             snapshot=self.bench.snapshot,
             seconds_left=self._seconds_left,
         )
+
+    async def _think(
+        self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...], *, position: int
+    ) -> Reply:
+        turn = self.turn
+        request = Request(
+            messages=messages,
+            tools=tools,
+            temperature=turn.meta.temperature,
+            max_tokens=self._reply_tokens(),
+            timeout_seconds=min(turn.meta.timeout, turn.settings.minds.timeout_seconds),
+        )
+        started = turn.house.clock.now()
+        try:
+            return await turn.call(request, call_id=f"step-{position}")
+        except TurnFailed as error:
+            failed = turn.record(
+                "think", started, tally=paid_for(error), outcome="failed", evidence=error.detail
+            )
+            self.log.waiting_steps.append(failed)
+            raise
+
+    def _reply_tokens(self) -> int:
+        window = self.turn.house.thinker.window(self.turn.meta.model)
+        return min(self.settings.reply_tokens, max(window // 4, 256))
 
     async def _opening(self) -> tuple[Message, ...]:
         """System message and task, as the first process composed them: a resumed turn says the same."""
