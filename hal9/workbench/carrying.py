@@ -148,7 +148,7 @@ class Carrier:
                     done.append((at, change))
                     continue
                 problem = self._conflict(change)
-                if problem:
+                if problem and not self._is_between(change):
                     raise WorkspaceConflict(  # noqa: TRY301 - undone below like any other failure
                         root=str(self.root.path), conflicts=((change.path, problem),)
                     )
@@ -242,6 +242,13 @@ class Carrier:
             return ""
         return "it was changed meanwhile"
 
+    def _is_between(self, change: Change) -> bool:
+        """A folder that becomes a file, or a file that becomes one, is gone for a moment; a kill may hit it."""
+        before, after = change.before, change.after
+        if before is None or after is None or (before.kind == "folder") == (after.kind == "folder"):
+            return False
+        return self.root.look(change.path) is None
+
     def _way_blocked(self, path: str) -> str:
         names = path.split("/")[:-1]
         mine = {change.path for change in self.kept.changes}
@@ -291,7 +298,10 @@ class Carrier:
                     old = self.root.read(change.path, limit=_LARGEST_COMPARED)
                     self.root.write(f"{self.staging}/b{at}", old, mode=change.before.mode)
         after = change.after
-        if after is None or after.kind != "file":
+        if after is None or after.kind == "folder":
+            return
+        if after.kind == "link":
+            self.root.link(f"{self.staging}/a{at}", after.target)
             return
         data = self.kept.content(after)
         if data is None:
@@ -327,14 +337,12 @@ class Carrier:
 
     def _exchange_one(self, at: int, change: Change) -> None:
         before, after = change.before, change.after
-        if before is not None and (after is None or _other_kind(change) or after.kind == "link"):
+        if before is not None and (after is None or "folder" in (before.kind, after.kind)):
             self._take_away(change.path, before)
         if after is None:
             return
         if after.kind == "folder":
             self.root.make_folder(change.path)
-        elif after.kind == "link":
-            self.root.link(change.path, after.target)
         else:
             self._into_place(f"a{at}", change.path, after)
 
@@ -365,7 +373,11 @@ class Carrier:
                     raise
             else:
                 return
-        # Another file system is mounted inside the workspace: written anew there, still in one step.
+        # Another file system is mounted inside the workspace: made anew there.
+        if side.kind == "link":
+            self.root.remove(path)
+            self.root.link(path, side.target)
+            return
         data = self.root.read(f"{self.staging}/{staged}", limit=side.size)
         self.root.write(path, data, mode=side.mode)
 
@@ -381,6 +393,9 @@ class Carrier:
                 self.root.remove(change.path)
             self.root.make_folder(change.path)
         elif before.kind == "link":
+            if now is not None and self._is_done(change):
+                self._take_away(change.path, after or before)
+                now = self.root.look(change.path)
             if now is None:
                 self.root.link(change.path, before.target)
         else:

@@ -94,7 +94,7 @@ async def act(world: World, snapshot: Snapshot) -> None:
             assert b"the user's" not in await snapshot.read_bytes(path)
         elif number < 0.88:
             await snapshot.checkpoint(str(draw.randrange(4)))
-        elif number < 0.95:
+        elif number < 0.91:
             await snapshot.restore(draw.choice(["", *snapshot.marks]))
         else:
             assert "the user's" not in "".join((await snapshot.keep()).patch())
@@ -116,10 +116,12 @@ async def turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         if mark is None and snapshot.marks:
             async with Snapshot(world.place(), SETTINGS, mark="last") as snapshot:
                 assert tree(snapshot.root) == wanted
-    if draw.random() < 0.4:
+    if draw.random() < 0.25:
         world.swap(world.workspace)
     before = tree(world.workspace)
     async with Snapshot(world.place(), SETTINGS, mark=None) as snapshot:
+        for _ in range(draw.randrange(2, 10)):
+            await act(world, snapshot)
         kept = await snapshot.keep()
         after = _expected(before, kept)
         end = draw.random()
