@@ -3,6 +3,7 @@
 The daemon and a neuron's own process are built on the same runtime; they differ in what they put around it.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -20,6 +21,7 @@ from hal9.journal import Journal
 from hal9.limits import BudgetStore
 from hal9.neurons import WAITING_TURNS, Neuron, NeuronDefinition, NeuronServices
 from hal9.settings import Settings
+from hal9.workbench.upkeep import tidy
 
 __all__ = ["NodeRuntime", "courier_settings", "open_runtime"]
 
@@ -89,6 +91,8 @@ async def open_runtime(
         address: the broker, with this node's login.
     """
     settings, clock = plan.settings(), plan.clock
+    kept_since = clock.now() - settings.cluster.retention_days * 86400.0
+    await asyncio.to_thread(tidy, plan.snapshots, plan.home.changes, before=kept_since)
     async with AsyncExitStack() as stack:
         accounts = stack.enter_context(BudgetStore(plan.home.budgets, budget_limits(settings), clock=clock))
         minds = await stack.enter_async_context(MindPool(plan.settings, accounts))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hal9.errors.workbench import (
     NotRegularFile,
@@ -85,13 +85,14 @@ def recover(folder: Path) -> Literal["nothing", "finished", "undone"]:
             whole; what could be put back is.
         WorkspaceMissing: the workspace is gone.
     """
-    try:
-        plan = read_json(folder / _PLAN)
-    except FileNotFoundError:
-        return "nothing"
-    if plan["state"] == "done":
+    plan = _open_plan(folder)
+    if plan is None:
         return "nothing"
     with FolderHandle(Path(plan["root"])) as handle, locked(handle, shared=False):
+        # Whoever was at it may just have finished: only now it is nobody's.
+        plan = _open_plan(folder)
+        if plan is None:
+            return "nothing"
         carrier = Carrier(load_changes(folder), handle, plan["direction"])
         carrier.staging = plan["staging"]
         if plan["state"] == "staging":
@@ -100,6 +101,14 @@ def recover(folder: Path) -> Literal["nothing", "finished", "undone"]:
         carrier.exchange()
         carrier.clean_up("done")
         return "finished"
+
+
+def _open_plan(folder: Path) -> dict[str, Any] | None:
+    try:
+        plan: dict[str, Any] = read_json(folder / _PLAN)
+    except FileNotFoundError:
+        return None
+    return None if plan["state"] == "done" else plan
 
 
 @dataclass(slots=True)
@@ -243,7 +252,7 @@ class Carrier:
         return "it was changed meanwhile"
 
     def _is_between(self, change: Change) -> bool:
-        """A folder that becomes a file, or a file that becomes one, is gone for a moment; a kill may hit it."""
+        """A folder that becomes a file, or a file that becomes one, is gone for a moment."""
         before, after = change.before, change.after
         if before is None or after is None or (before.kind == "folder") == (after.kind == "folder"):
             return False

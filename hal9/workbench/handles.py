@@ -22,6 +22,7 @@ __all__ = [
     "FolderHandle",
     "enter_any",
     "entry_of",
+    "names_in",
     "parts_of",
     "remove_all",
     "write_all",
@@ -334,6 +335,11 @@ def remove_all(fd: int, names: Sequence[str]) -> None:
     finally:
         for folder, _, _ in stack:
             os.close(folder)
+
+
+def names_in(fd: int) -> list[str]:
+    """The names in an open folder."""
+    return os.listdir(fd)
 
 
 def _unlink(folder: int, name: str) -> None:

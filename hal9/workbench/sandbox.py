@@ -117,7 +117,11 @@ class Sandbox:
         for relative in view.shared:
             yield from ("--ro-bind", str(view.seen_at / relative), str(view.seen_at / relative))
         for link in sorted(view.folder.glob("objects-*")):
-            yield from ("--ro-bind", os.path.realpath(link), str(link))
+            real = Path(os.path.realpath(link))
+            yield from ("--ro-bind", str(real), str(link))
+            if not link.name.endswith("-0") and not real.is_relative_to(view.seen_at):
+                # The first store names the ones that it borrows from by their own paths.
+                yield from ("--ro-bind", str(real), str(real))
         yield from ("--ro-bind", str(_SUPERVISOR), _SUPERVISOR_SEEN)
 
 

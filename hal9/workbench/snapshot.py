@@ -7,8 +7,6 @@ through directory handles: the event loop never opens a file of a workspace.
 
 import asyncio
 import contextlib
-import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,12 +24,13 @@ from hal9.workbench.commands import CommandResult, CommandRunner
 from hal9.workbench.copying import CopiedTree, TreeCopier
 from hal9.workbench.environments import Environment
 from hal9.workbench.git_state import find_git_folders, write_git_copy
-from hal9.workbench.handles import Entry, FolderHandle, parts_of, remove_all
+from hal9.workbench.handles import Entry, FolderHandle, names_in, parts_of, remove_all
 from hal9.workbench.marks import MarkLog
 from hal9.workbench.sandbox import View
 from hal9.workbench.secrets import left_out_because
 from hal9.workbench.tracking import TreeState, load_base, save_base
 from hal9.workbench.trees import WalkLimits, is_dependency_folder
+from hal9.workbench.upkeep import remove_snapshot
 
 __all__ = ["Place", "Snapshot", "WorkbenchSettings"]
 
@@ -355,7 +354,7 @@ class Snapshot:
     async def discard(self) -> None:
         """Remove the copy and its records; a change set that was kept elsewhere stays."""
         await self._stop_commands()
-        await self._pool.run(lambda _: _remove(self.place.folder), seconds=None)
+        await self._pool.run(lambda _: remove_snapshot(self.place.folder), seconds=None)
 
     @property
     def _changes_folder(self) -> Path:
@@ -412,10 +411,4 @@ class _FileThreads:
 
 def _empty(folder: Path) -> None:
     with FolderHandle(folder) as handle:
-        remove_all(handle.fd, os.listdir(handle.fd))
-
-
-def _remove(folder: Path) -> None:
-    if folder.is_dir():
-        _empty(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_all(handle.fd, names_in(handle.fd))

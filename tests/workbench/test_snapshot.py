@@ -408,3 +408,39 @@ async def test_names_that_are_no_utf8_come_through(opened: OpenSnapshot, workspa
         assert shown == ["a.py", "\\xfc", "\\xff\\xfe"]
         await snapshot.accept()
     assert Path(os.fsdecode(raw)).read_text() == "new\n"
+
+
+async def test_a_start_finishes_what_a_kill_left_and_removes_what_is_old(
+    opened: OpenSnapshot, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hal9.workbench import carrying
+    from hal9.workbench.upkeep import tidy
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    changes = tmp_path / "state" / "changes"
+    async with opened(changes=changes / "task" / "turn") as snapshot:
+        await snapshot.run("echo 1 > a.py; echo 2 > new")
+        monkeypatch.setattr(carrying.Carrier, "_exchange_one", kill)
+        with pytest.raises(Killed):
+            await snapshot.accept("the answer")
+        monkeypatch.undo()
+    assert "new" not in tree(workspace)
+    assert tidy(tmp_path / "none", changes, before=0) == 1
+    assert {name: data for name, data in tree(workspace).items() if "/" not in name} == {
+        "a.py": b"1\n",
+        "new": b"2\n",
+        "sub": "d",
+    }
+    assert tidy(tmp_path / "none", changes, before=0) == 0
+    async with opened(changes=changes / "task" / "turn") as snapshot:
+        assert snapshot.accepted is not None
+        assert snapshot.accepted.note == "the answer"
+        await snapshot.run("mkdir closed; touch closed/x; chmod 000 closed")
+    assert tidy(tmp_path / "state", changes, before=2e9 * 2) == 0
+    assert not (tmp_path / "state" / "snapshot").exists()
+    assert not (changes / "task").exists()
