@@ -116,13 +116,18 @@ class Sandbox:
         yield from ("--bind", str(view.tree), str(view.seen_at))
         for relative in view.shared:
             yield from ("--ro-bind", str(view.seen_at / relative), str(view.seen_at / relative))
-        for link in sorted(view.folder.glob("objects-*")):
-            real = Path(os.path.realpath(link))
-            yield from ("--ro-bind", str(real), str(link))
-            if not link.name.endswith("-0") and not real.is_relative_to(view.seen_at):
-                # The first store names the ones that it borrows from by their own paths.
-                yield from ("--ro-bind", str(real), str(real))
+        yield from _git_objects(view)
         yield from ("--ro-bind", str(_SUPERVISOR), _SUPERVISOR_SEEN)
+
+
+def _git_objects(view: View) -> Iterator[str]:
+    """The objects of the original's repositories, read-only, where the copy's repositories look for them."""
+    for link in sorted(view.folder.glob("objects-*")):
+        real = Path(os.path.realpath(link))
+        yield from ("--ro-bind", str(real), str(link))
+        if not link.name.endswith("-0") and not real.is_relative_to(view.seen_at):
+            # The first store names the ones that it borrows from by their own paths.
+            yield from ("--ro-bind", str(real), str(real))
 
 
 def _same(path: str) -> list[str]:
