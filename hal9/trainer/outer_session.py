@@ -21,7 +21,7 @@ from hal9.trainer.outer.stack import OuterResult, OuterSettings, hall_of_fame, r
 from hal9.trainer.record.changes import open_ledger
 from hal9.trainer.record.detection import EXPLANATIONS
 from hal9.trainer.record.run_log import RunLog, only_writer
-from hal9.trainer.record.runs import EvaluationData, final_results, write_results
+from hal9.trainer.record.runs import EvaluationData, checked_run_name, final_results, write_results
 from hal9.trainer.reporting.plots import plot_outer
 from hal9.trainer.reporting.report import cost_lines
 from hal9.trainer.session import TrainOptions, open_corpus, open_trainer_mind, run_limits
@@ -74,7 +74,7 @@ class OuterOptions:
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        return self.root / "runs" / self.run_name
+        return self.root / "runs" / checked_run_name(self.run_name)
 
     def to_json(self) -> dict[str, Any]:
         """All but where it lies."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hal9.errors.promptgram import EditError
-from hal9.errors.trainer import ScratchpadInvalid
+from hal9.errors.trainer import ScratchpadInvalid, TrainerSettingInvalid
 from hal9.minds.protocol import Request
 from hal9.minds.scripted import ScriptedMind
 from hal9.promptgram import Edit, Promptgram
@@ -20,7 +20,7 @@ from hal9.trainer.outer.stack import OuterResult, OuterSettings, hall_of_fame, r
 from hal9.trainer.protocol import protocol, shipped_promptgram
 from hal9.trainer.record.detection import detect_not_steering
 from hal9.trainer.record.run_log import RunLog
-from hal9.trainer.record.runs import EvaluationData
+from hal9.trainer.record.runs import EvaluationData, RunFolder
 from tests.trainer.support import PROPOSAL, outer_mind, seeded_mind
 
 STEERS = (
@@ -350,3 +350,46 @@ def test_not_steering_needs_equal_behaviour_and_no_gain() -> None:
     assert detect_not_steering({"a": 5, "b": 5}, {"a": 5, "b": 5}, 0.0, 0.01)
     assert not detect_not_steering({"a": 5, "b": 5}, {"c": 5, "d": 5}, 0.0, 0.01)
     assert not detect_not_steering({"a": 5}, {"a": 5}, 0.05, 0.01)
+
+
+async def test_a_population_tells_l2_what_its_edits_were_worth(
+    ground: EvaluationData, tmp_path: Path
+) -> None:
+    """The measured effect and the asking tuner's own figures reach L2, small minds included."""
+    outer = outer_mind(one_each)
+    pad = RunLog.create(tmp_path / "run" / "outer_scratchpad.json", "outer", {})
+    done = await run_population(workshop(ground, tmp_path, outer), pad, OuterSettings(steps=3), policy=FIXED)
+    later = outer.requests[-1].messages[-1].content
+    gains = [item["gain"] for item in done.edits]
+    assert any(abs(gain) > 1e-9 for gain in gains), "the world must have an effect to tell"
+    assert any(f"{gain:+.4f}" in later for gain in gains if abs(gain) > 5e-5)
+    assert "the tuner asks for help; its own scores: seed-0 " in later
+
+
+async def test_a_need_changes_the_next_edit(ground: EvaluationData, tmp_path: Path) -> None:
+    """A mind that reads what tuners measured and lack answers otherwise than one that is shown nothing."""
+
+    def reads(request: Request) -> Any:
+        text = request.messages[-1].content
+        asked = "its own scores" in text
+        return {
+            "mode": "exploit",
+            "edits": append("weight_tests" if asked else "weight_path"),
+            "hypothesis": "h",
+            "expected_effects": ["e"],
+            "risk_level": "low",
+        }
+
+    outer = ScriptedMind(reads, name="scripted-l2")
+    pad = RunLog.create(tmp_path / "run" / "outer_scratchpad.json", "outer", {})
+    done = await run_population(workshop(ground, tmp_path, outer), pad, OuterSettings(steps=2), policy=FIXED)
+    assert [item["edit"] for item in done.edits] == [
+        "append Heuristics: Raise weight_path now.",
+        "append Heuristics: Raise weight_tests now.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "x" * 200])
+def test_a_run_stays_below_the_runs_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TrainerSettingInvalid, match="run name"):
+        RunFolder(tmp_path, name)

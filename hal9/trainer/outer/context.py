@@ -148,6 +148,7 @@ class OuterContext:
         *,
         seed: int,
         mode: str = "exploit",
+        need: Mapping[str, float] | None = None,
     ) -> Proposal:
         """Ask L2 for edits of a promptgram; an edit that does not apply makes the proposal an error.
 
@@ -161,32 +162,26 @@ class OuterContext:
         kept = _written_proposal(path, parent)
         if kept is not None:
             return kept
-        made = await self._ask(parent, measured, history, seed, mode)
+        seen = OuterSight(
+            parent=parent,
+            measured=measured,
+            names=self.ground.space.names,
+            history=history,
+            mode=mode,
+            need=need or {},
+        )
+        made = await self._ask(seen, seed)
         facts = {"parent": parent.hash, "answer": made.answer, "problem": made.problem}
         write_json(path, {**facts, "usage": asdict(made.usage)})
         return made
 
-    async def _ask(
-        self,
-        parent: Shelved,
-        measured: Measured,
-        history: Sequence[Mapping[str, Any]],
-        seed: int,
-        mode: str,
-    ) -> Proposal:
+    async def _ask(self, seen: OuterSight, seed: int) -> Proposal:
+        parent = seen.parent
         asking = self.asking or self.settings
         spent, refused = Usage(calls=0), ""
         answer: dict[str, Any] = {}
         for attempt in range(1 + asking.repairs):
-            seen = OuterSight(
-                parent=parent,
-                measured=measured,
-                names=self.ground.space.names,
-                history=history,
-                mode=mode,
-                refused=refused,
-            )
-            text = outer_prompt(seen, brief=asking.brief)
+            text = outer_prompt(replace(seen, refused=refused), brief=asking.brief)
             try:
                 request = self._request(parent, text, seed * 101 + attempt)
                 reply = await think_unless(self.outer_mind, request, self.stop)

@@ -96,7 +96,7 @@ class _Bench:
     ) -> Sequence[Edit]:
         """L2's single-edit ideas for a node that needs some; none once the steps are used up."""
         while self.asked < self.limit:
-            fresh = await self._ask(belief, tried)
+            fresh = await self._ask(belief, evidence, tried)
             if fresh:
                 return fresh
         return []
@@ -115,25 +115,50 @@ class _Bench:
                 found.append(edit_effect((parent.name, name), answer, effect, len(seeds)))
         return tuple(found)
 
-    async def _ask(self, belief: Promptgram, tried: frozenset[str]) -> list[Edit]:
+    def _history(self) -> list[dict[str, Any]]:
+        """What was proposed so far, with what each edit has turned out to be worth by now."""
+        told: list[dict[str, Any]] = []
+        for entry in self.past:
+            tried = [self.edited[key] for key in entry["children"] if key in self.edited]
+            if entry["problem"] or not tried:
+                told.append({**entry, "delta": {"ndcg": 0.0, "error": 0.0}})
+                continue
+            for key in entry["children"]:
+                parent, answer = self.edited[key]
+                child = next((one for one in self.known if self._hash_of(one) == key), None)
+                if child is None:
+                    told.append({**entry, "proposal": answer, "problem": "not measured on all seeds"})
+                    continue
+                gain, error = paired(self.known[child], self.known[parent.name])
+                told.append({**entry, "proposal": answer, "delta": {"ndcg": gain, "error": error}})
+        return told
+
+    def _hash_of(self, name: str) -> str:
+        return self.workshop.shelf.load(name).hash
+
+    async def _ask(self, belief: Promptgram, evidence: Evidence, tried: frozenset[str]) -> list[Edit]:
         self.asked += 1
         parent = self.workshop.shelf.add(belief, created_at=self.workshop.clock.now())
         base = await self.workshop.measure(parent, Parameters())
         self.known[parent.name] = base
-        made = await self.workshop.propose(parent, base, self.past, seed=self.asked - 1)
+        own = {item: evidence.mean(item) for item in self.items if evidence.count(item)}
+        made = await self.workshop.propose(parent, base, self._history(), seed=self.asked - 1, need=own)
         edits = [Edit.from_dict(edit) for edit in made.answer.get("edits", [])] if not made.problem else []
         fresh = [edit for edit in edits if edit.edit_hash not in tried]
+        children = []
         for edit in fresh:
             # A node tries one edit of a proposal at a time.
             alone = {**made.answer, "edits": [edit.to_dict()]}
             with suppress(EditError):
-                self.edited[belief.apply(edit).content_hash] = (parent, alone)
+                child = belief.apply(edit).content_hash
+                self.edited[child] = (parent, alone)
+                children.append(child)
         self.past.append(
             {
                 "parent": parent.name,
                 "proposal": made.answer,
                 "problem": made.problem or ("" if fresh else "tried before"),
-                "delta": {"ndcg": 0.0, "error": 0.0},
+                "children": children,
             }
         )
         return fresh

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ class OuterSight:
         names: the parameters that tuners may move.
         history: earlier steps, oldest first.
         mode: exploit or explore.
+        need: what the tuner that asks has measured itself; seed to its score.
         refused: why the last answer to this question was refused.
     """
 
@@ -77,6 +78,7 @@ class OuterSight:
     history: Sequence[Mapping[str, Any]] = ()
     mode: str = "exploit"
     refused: str = ""
+    need: Mapping[str, float] = field(default_factory=dict)
 
 
 def outer_prompt(sight: OuterSight, *, brief: bool = False) -> str:
@@ -84,7 +86,7 @@ def outer_prompt(sight: OuterSight, *, brief: bool = False) -> str:
 
     Args:
         sight: what it is about.
-        brief: without the wording of earlier edits, which small models copy.
+        brief: with the kinds and effects of earlier edits, without their wording, which small models copy.
     """
     gram, measured = sight.parent.promptgram, sight.measured
     low, high = measured.interval()
@@ -104,12 +106,15 @@ def outer_prompt(sight: OuterSight, *, brief: bool = False) -> str:
         f"never touched: {', '.join(untouched[:_UNTOUCHED]) or 'none'}",
         "detected: " + (", ".join(f"{n} x{c}" for n, c in measured.detections.items()) or "nothing"),
     ]
-    lines += [f"the tuner says it lacks: {need}" for need in measured.needs[: 0 if brief else 3]]
-    if sight.history and not brief:
+    lines += [f"the tuner says it lacks: {need}" for need in measured.needs[: 1 if brief else 3]]
+    if sight.need:
+        own = ", ".join(f"{seed} {value:.4f}" for seed, value in sorted(sight.need.items()))
+        lines.append(f"the tuner asks for help; its own scores: {own}")
+    if sight.history:
         lines += ["", "# Earlier edits"]
+        told = _kinds if brief else _edits
         lines += [
-            f"- from {entry['parent']}: {_edits(entry)} -> {_effect(entry)}"
-            for entry in sight.history[-_PAST:]
+            f"- from {entry['parent']}: {told(entry)} -> {_effect(entry)}" for entry in sight.history[-_PAST:]
         ]
     if sight.refused:
         lines += ["", "# Your last answer was refused", sight.refused[:300], "Answer with another edit."]
@@ -165,6 +170,12 @@ def _edits(entry: Mapping[str, Any]) -> str:
         "; ".join(f"{e['edit_type']} {e['section']}: {(e['content'] or e['target'])[:70]}" for e in edits)
         or "none"
     )
+
+
+def _kinds(entry: Mapping[str, Any]) -> str:
+    """Earlier edits without their wording."""
+    edits = (entry.get("proposal") or {}).get("edits", [])
+    return "; ".join(f"{one['edit_type']} {one['section']}" for one in edits) or "none"
 
 
 def _effect(entry: Mapping[str, Any]) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 __all__ = ["EXPLANATIONS", "detect_inner", "detect_not_steering"]
 
 EXPLANATIONS = {
-    "basin_lock_in": "nothing was kept for five episodes, or only one or two parameters were touched",
+    "basin_lock_in": "only one or two parameters were touched in five episodes",
+    "plateau": "nothing was kept for five episodes, though different parameters were tried",
     "schema_corruption": "replies reason but propose nothing, or do not fit the schema, twice in a row",
     "collapse": "a candidate lost more than 0.05 NDCG",
     "oscillation": "a parameter was pushed to and fro",
@@ -29,8 +30,10 @@ def detect_inner(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     if _corrupted(entries[-2:]):
         found.append("schema_corruption")
     window = entries[-_WINDOW:]
-    if len(window) == _WINDOW and (not any(entry["kept"] for entry in window) or _narrow(window)):
+    if len(window) == _WINDOW and _narrow(window):
         found.append("basin_lock_in")
+    elif len(window) == _WINDOW and not any(entry["kept"] for entry in window):
+        found.append("plateau")
     if _oscillates(entries[-2 * _WINDOW :]):
         found.append("oscillation")
     if entries and entries[-1].get("repeated"):

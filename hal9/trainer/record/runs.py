@@ -1,6 +1,7 @@
 """Runs on disk: where they lie, how one is opened, what is written when it ends."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,17 +10,45 @@ from typing import Any
 
 import numpy as np
 
-from hal9.errors.trainer import ScratchpadInvalid, TrainingRunExists, TrainingRunUnknown
+from hal9.errors.trainer import (
+    ScratchpadInvalid,
+    TrainerSettingInvalid,
+    TrainingRunExists,
+    TrainingRunUnknown,
+)
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.corpus import Corpus
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.record.run_log import RunLog, write_json
 from hal9.trainer.search.space import Space, liveness, space_of
 
-__all__ = ["EvaluationData", "RunFolder", "compare_on", "final_results", "list_runs", "paired_p"]
+__all__ = [
+    "EvaluationData",
+    "RunFolder",
+    "checked_run_name",
+    "compare_on",
+    "final_results",
+    "list_runs",
+    "paired_p",
+]
 
 RUNS = Path("training") / "runs"
 _PERMUTATIONS = 10_000
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def checked_run_name(name: str) -> str:
+    """The name, when it is one of a folder right below the runs.
+
+    Raises:
+        TrainerSettingInvalid: it would lead elsewhere, or is no plain name.
+    """
+    if not _RUN_NAME.fullmatch(name):
+        raise TrainerSettingInvalid(
+            name="run name",
+            detail=f"{name!r} is not made of letters, digits, dots, dashes and underscores alone",
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +57,9 @@ class RunFolder:
 
     root: Path
     name: str
+
+    def __post_init__(self) -> None:
+        checked_run_name(self.name)
 
     @property
     def path(self) -> Path:
