@@ -93,6 +93,7 @@ class MindSettings(_Section):
     prices: dict[str, PriceSettings] = Field(default_factory=dict)
     agent_model: str = ""
     agent_usd_per_call: Annotated[float, Field(ge=0)] | None = None
+    agent_tokens_per_call: Positive = 100_000
     record_to: str | None = None
     critic: str = "none"
     judge: str = "none"

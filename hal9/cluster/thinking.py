@@ -147,7 +147,11 @@ class MindPool:
                 context_tokens=minds.context_tokens,
                 parallel=minds.concurrent_calls,
             ),
-            agent=AgentSettings(model=minds.agent_model, usd_per_call=minds.agent_usd_per_call),
+            agent=AgentSettings(
+                model=minds.agent_model,
+                usd_per_call=minds.agent_usd_per_call,
+                tokens_per_call=minds.agent_tokens_per_call,
+            ),
             retries=RetryPolicy(attempts=minds.attempts),
             record_to=Path(minds.record_to).expanduser() if minds.record_to else None,
         )

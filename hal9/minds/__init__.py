@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hal9.minds.open import MindSettings, ValidatingMind, default_spec, open_mind
     from hal9.minds.prices import Price, Quote, Quoting
     from hal9.minds.protocol import (
+        AgentAct,
         Capabilities,
         Message,
         Mind,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         ToolCall,
         ToolSpec,
         Usage,
+        Workplace,
     )
     from hal9.minds.pull import OnNotice, OnProgress, Progress
     from hal9.minds.recording import RecordingMind, ReplayMind
@@ -54,6 +56,7 @@ _HOMES = {
     "chat.openai_mind": ("OpenAIMind",),
     "prices": ("Price", "Quote", "Quoting"),
     "protocol": (
+        "AgentAct",
         "Capabilities",
         "Message",
         "Mind",
@@ -64,6 +67,7 @@ _HOMES = {
         "ToolCall",
         "ToolSpec",
         "Usage",
+        "Workplace",
     ),
     "recording": ("RecordingMind", "ReplayMind"),
     "retries": ("RetryPolicy", "RetryingMind"),
@@ -74,6 +78,7 @@ _HOMES = {
 __all__ = [
     "AGENTS",
     "Agent",
+    "AgentAct",
     "AgentMind",
     "AgentSettings",
     "BudgetedMind",
@@ -107,6 +112,7 @@ __all__ = [
     "ToolSpec",
     "Usage",
     "ValidatingMind",
+    "Workplace",
     "answer",
     "checked_calls",
     "default_model",

@@ -1,11 +1,14 @@
 """The seam to language models: what is asked, what comes back, and the `Mind` that does it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 __all__ = [
+    "ActKind",
+    "AgentAct",
     "Capabilities",
     "Message",
     "Mind",
@@ -16,6 +19,7 @@ __all__ = [
     "ToolCall",
     "ToolSpec",
     "Usage",
+    "Workplace",
 ]
 
 OnToken = Callable[[str], None]
@@ -66,6 +70,48 @@ class Capabilities:
     acts: bool = False
 
 
+ActKind = Literal["command", "edit", "read", "tool", "words"]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAct:
+    """One thing a mind that acts has done by itself, as it tells it.
+
+    Attributes:
+        kind: what sort of thing; ``words`` for what it said in between.
+        name: the agent's own name of the tool.
+        arguments: what the tool was given.
+        outcome: what came back, or what was said.
+        ok: whether it succeeded; None where the agent does not tell.
+    """
+
+    kind: ActKind
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    outcome: str = ""
+    ok: bool | None = None
+
+
+class Workplace(Protocol):
+    """Where a mind that acts may work: a copy of a workspace, which is judged and carried over afterwards."""
+
+    @property
+    def folder(self) -> Path:
+        """The working folder."""
+        ...
+
+    @property
+    def confined(self) -> bool:
+        """Whether `confine` keeps a program apart from everything else."""
+        ...
+
+    async def confine(
+        self, argv: Sequence[str], *, readable: Sequence[Path], writable: Sequence[Path]
+    ) -> list[str]:
+        """The command line that runs a program in the sandbox, with the network and these places besides."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One chat turn.
@@ -92,6 +138,7 @@ class Request:
     `tools` may be called; `tool_choice` is "auto", "required", "none", or the name of the one tool to call.
     `reuse_prompt` false computes the prompt anew where the provider keeps a cache: with a warm cache the same
     seed gives another text, so what is compared in pairs runs without.
+    `workplace` is where a mind that acts works; others do not look at it.
     """
 
     messages: tuple[Message, ...]
@@ -107,6 +154,7 @@ class Request:
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: str = "auto"
     reuse_prompt: bool = True
+    workplace: Workplace | None = None
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself.
@@ -160,7 +208,7 @@ class Reply:
 
     `notes` names what was corrected in `parsed`, such as a clamped number, and what the provider did not
     take. `thinking` is what the model wrote for itself; it is never part of `text`. `echo` goes back with the
-    turn (see `Message`).
+    turn (see `Message`). `acts` is what a mind that acts did before it answered.
     """
 
     text: str
@@ -172,6 +220,7 @@ class Reply:
     tool_calls: tuple[ToolCall, ...] = ()
     echo: dict[str, Any] | None = None
     thinking: str = ""
+    acts: tuple[AgentAct, ...] = ()
 
     def as_message(self) -> Message:
         """This reply as the assistant's turn of the conversation that goes on."""

@@ -94,6 +94,36 @@ class Sandbox:
             "--chdir", str(view.seen_at), "--", *python, _SUPERVISOR_SEEN,
         ]  # fmt: skip
 
+    def confined(
+        self,
+        view: View,
+        settings: WorkbenchSettings,
+        found: Environment,
+        argv: Sequence[str],
+        *,
+        readable: Sequence[Path] = (),
+        writable: Sequence[Path] = (),
+    ) -> list[str]:
+        """The command line of one program in the same world, with the network and its own places besides.
+
+        For programs that are no command of a task: an agent that works in the copy, and keeps its login in a
+        folder of its own.
+        """
+        if self.kind == "none":
+            return list(argv)
+        own = [
+            word
+            for how, places in (("--ro-bind", readable), ("--bind", writable))
+            for place in places
+            if not _in_system(place)
+            for word in (how, str(place), str(place))
+        ]
+        return [
+            "bwrap", "--die-with-parent", "--new-session", "--unshare-all", "--share-net",
+            "--cap-drop", "ALL", *self._mounts(view, settings, found), *own,
+            "--chdir", str(view.seen_at), "--", *argv,
+        ]  # fmt: skip
+
     def _mounts(self, view: View, settings: WorkbenchSettings, found: Environment) -> Iterator[str]:
         home = Path.home()
         size = ["--size", str(settings.temporary_mb * _MEGA)]

@@ -286,10 +286,11 @@ class Snapshot:
         # A change in the same tick as our last look would be invisible.
         await asyncio.sleep(max(self._settled - time.monotonic(), 0.0))
         if self._runner is None:
-            self._runner = CommandRunner(await self._pool.run(lambda _: self._view()), self.settings)
+            self._runner = CommandRunner(await self._pool.run(lambda _: self.view()), self.settings)
         return await self._runner.run(command, timeout_seconds=timeout_seconds, on_output=on_output)
 
-    def _view(self) -> View:
+    def view(self) -> View:
+        """What its commands see."""
         return View(
             tree=self.root,
             seen_at=self.seen_at,

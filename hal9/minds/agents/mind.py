@@ -1,174 +1,46 @@
-"""Command-line agents as minds: the prompt goes in by standard input, the answer comes out as JSON.
+"""A command-line agent as a mind: the prompt goes in by standard input, events come out as JSON.
 
 An agent runs in a process group of its own, which is killed as a whole when time is over or the call is
-cancelled, and in an empty folder unless one is given. Its version is asked once and logged.
+cancelled. Where a workspace's copy is given it works there, inside the sandbox where there is one; otherwise
+in an empty folder. It gets the variables it needs and no other key. Its version is asked once and logged.
 """
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self, cast
 
 from hal9.errors.minds import AgentFailed, AgentMissing, GrammarUnsupported, MindReplyInvalid, MindTimeout
+from hal9.minds.agents.claude import CLAUDE
+from hal9.minds.agents.codex import CODEX
+from hal9.minds.agents.gemini import GEMINI
+from hal9.minds.agents.program import Agent, AgentSaid, AgentSettings, Answer, Call
 from hal9.minds.prices import Quote, bound_tokens
-from hal9.minds.protocol import Capabilities, Message, OnToken, Reply, Request, Usage
+from hal9.minds.protocol import Capabilities, Message, OnToken, Reply, Request, Usage, Workplace
 from hal9.minds.schema import schema_instruction
 from hal9.processes import end_group
-from hal9.text import first_line, split_lines
+from hal9.text import first_line, split_lines, without_surrogates
 
-__all__ = ["AGENTS", "Agent", "AgentMind", "AgentSettings"]
+__all__ = ["AGENTS", "AgentMind"]
 
 _LOG = logging.getLogger(__name__)
-_MAX_OUTPUT_BYTES = 16_000_000
+_MAX_OUTPUT_BYTES = 64_000_000
 _GRACE_SECONDS = 2.0
 _VERSION_SECONDS = 20.0
+_PASSED = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_", "TERM", "TZ", "TMPDIR", "XDG_",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "all_proxy", "SSL_CERT_", "NODE_EXTRA_CA_CERTS", "NODE_PATH", "NVM_", "VOLTA_", "FNM_",
+)  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSettings:
-    """How command-line agents are run.
-
-    Attributes:
-        model: passed to the agent's ``--model``; empty for the agent's own default.
-        folder: the agent's working directory; None for a fresh empty one for each call.
-        usd_per_call: the most one call may cost. Needed when a usd budget is set, because agents quote no
-            price; agents that know such a cap (claude) are given it.
-        environment: searched for the executable (PATH) and handed to it.
-    """
-
-    model: str = ""
-    folder: Path | None = None
-    usd_per_call: float | None = None
-    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an agent printed."""
-
-    text: str
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cached_tokens: int = 0
-    usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """One agent's command line: how it is called and how its output is read.
-
-    `read` raises ValueError or KeyError for output it does not know and `AgentSaid` for an error the agent
-    tells of.
-    """
-
-    name: str
-    arguments: Callable[[AgentSettings], Sequence[str]]
-    read: Callable[[str], Answer]
-
-
-class AgentSaid(Exception):
-    """The agent ran, and reports that it failed."""
-
-
-def _claude_arguments(settings: AgentSettings) -> list[str]:
-    arguments = ["--print", "--output-format", "json", "--no-session-persistence"]
-    if settings.model:
-        arguments += ["--model", settings.model]
-    if settings.usd_per_call is not None:
-        arguments += ["--max-budget-usd", f"{settings.usd_per_call:g}"]
-    return arguments
-
-
-def _read_claude(output: str) -> Answer:
-    data = json.loads(output)
-    if data.get("is_error") or data.get("subtype", "success") != "success":
-        raise AgentSaid(str(data.get("result") or data.get("subtype") or "an error without a text"))
-    usage = data.get("usage") or {}
-    cached = int(usage.get("cache_read_input_tokens") or 0)
-    prompt = usage.get("input_tokens")
-    if prompt is not None:
-        prompt = int(prompt) + cached + int(usage.get("cache_creation_input_tokens") or 0)
-    cost = data.get("total_cost_usd")
-    return Answer(
-        text=str(data["result"]),
-        prompt_tokens=prompt,
-        completion_tokens=usage.get("output_tokens"),
-        cached_tokens=cached,
-        usd=float(cost) if cost is not None else None,
-    )
-
-
-def _gemini_arguments(settings: AgentSettings) -> list[str]:
-    return ["--output-format", "json", *(["--model", settings.model] if settings.model else [])]
-
-
-def _read_gemini(output: str) -> Answer:
-    data = json.loads(output)
-    if data.get("error"):
-        error = data["error"]
-        raise AgentSaid(str(error.get("message", error) if isinstance(error, dict) else error))
-    models = (data.get("stats") or {}).get("models") or {}
-    tokens = [model.get("tokens") or {} for model in models.values()]
-    return Answer(
-        text=str(data["response"]),
-        prompt_tokens=_sum(tokens, "prompt"),
-        completion_tokens=_sum(tokens, "candidates", "thoughts"),
-        cached_tokens=_sum(tokens, "cached") or 0,
-    )
-
-
-def _sum(counts: Iterable[Mapping[str, Any]], *keys: str) -> int | None:
-    found = [int(count[key]) for count in counts for key in keys if count.get(key) is not None]
-    return sum(found) if found else None
-
-
-def _codex_arguments(settings: AgentSettings) -> list[str]:
-    model = ["--model", settings.model] if settings.model else []
-    return ["exec", "--json", "--skip-git-repo-check", "--sandbox", "read-only", *model, "-"]
-
-
-def _read_codex(output: str) -> Answer:
-    text: str | None = None
-    usages: list[Mapping[str, Any]] = []
-    failure: str | None = None
-    for line in split_lines(output):
-        if not line.startswith("{"):
-            continue
-        event = json.loads(line)
-        kind, item = event.get("type"), event.get("item") or {}
-        if kind == "item.completed" and item.get("type") == "agent_message":
-            text = str(item["text"])
-        elif kind == "turn.completed":
-            usages.append(event.get("usage") or {})
-        elif kind in {"turn.failed", "error"}:
-            error = event.get("error") or event
-            failure = str(error.get("message", error) if isinstance(error, dict) else error)
-    if text is None:
-        if failure is not None:
-            raise AgentSaid(failure)
-        raise KeyError("agent_message")
-    return Answer(
-        text=text,
-        prompt_tokens=_sum(usages, "input_tokens"),
-        completion_tokens=_sum(usages, "output_tokens"),
-        cached_tokens=_sum(usages, "cached_input_tokens") or 0,
-    )
-
-
-AGENTS: dict[str, Agent] = {
-    "claude": Agent("claude", _claude_arguments, _read_claude),
-    "gemini": Agent("gemini", _gemini_arguments, _read_gemini),
-    "codex": Agent("codex", _codex_arguments, _read_codex),
-}
+AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, GEMINI, CODEX)}
 
 
 class AgentMind:
@@ -186,7 +58,7 @@ class AgentMind:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(tools="text")
+        return Capabilities(tools="text", acts=True)
 
     async def __aenter__(self) -> Self:
         """Find the executable and ask for its version.
@@ -215,12 +87,11 @@ class AgentMind:
         return None
 
     async def quote(self, request: Request) -> Quote:
-        """One token a byte plus `max_tokens` (which agents do not enforce), and the configured dollars."""
-        prompt = _prompt(request)
-        return Quote(
-            tokens=bound_tokens((Message("user", prompt),)) + request.max_tokens,
-            usd=self._settings.usd_per_call,
-        )
+        """The configured tokens and dollars of a call that acts; else a token a byte plus `max_tokens`."""
+        prompt = bound_tokens((Message("user", _prompt(request)),))
+        acts = request.workplace is not None
+        most = max(self._settings.tokens_per_call, request.max_tokens) if acts else request.max_tokens
+        return Quote(tokens=prompt + most, usd=self._settings.usd_per_call)
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         """Run the agent once; `on_token` gets the whole text at the end.
@@ -232,15 +103,20 @@ class AgentMind:
         """
         if request.grammar is not None:
             raise GrammarUnsupported(mind=self.name)
-        prompt = _prompt(request)
+        prompt, place = _prompt(request), request.workplace
+        confined = place is not None and place.confined
+        call = Call(self._settings, acts=place is not None, confined=confined)
         began = time.monotonic()
-        status, output, complaint = await self._run(
-            self._agent.arguments(self._settings), prompt, request.timeout_seconds
-        )
+        arguments = self._agent.arguments(call)
+        status, output, complaint = await self._run(arguments, prompt, request.timeout_seconds, place)
+        seconds = time.monotonic() - began
         try:
             said = self._agent.read(output)
         except AgentSaid as error:
-            raise AgentFailed(agent=self.name, exit_status=status, detail=_tail(str(error))) from error
+            failure = AgentFailed(agent=self.name, exit_status=status, detail=_tail(str(error)))
+            if error.answer is not None and error.answer.prompt_tokens is not None:
+                failure.usage = self._usage(error.answer, prompt, seconds)
+            raise failure from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if status != 0:
                 detail = _tail(complaint or output)
@@ -252,9 +128,15 @@ class AgentMind:
             raise AgentFailed(agent=self.name, exit_status=status, detail=_tail(complaint or output))
         if on_token is not None:
             on_token(said.text)
-        usage = self._usage(said, prompt, time.monotonic() - began)
+        usage = self._usage(said, prompt, seconds)
         _LOG.info("%s (%s): %s", self.name, self.version, usage)
-        return Reply(text=said.text, mind=self.name, usage=usage)
+        return Reply(
+            text=said.text,
+            mind=self.name,
+            usage=usage,
+            stop_reason="length" if said.cut else "stop",
+            acts=said.acts,
+        )
 
     def _usage(self, said: Answer, prompt: str, seconds: float) -> Usage:
         estimated = said.prompt_tokens is None or said.completion_tokens is None
@@ -271,16 +153,20 @@ class AgentMind:
             estimated=estimated,
         )
 
-    async def _run(self, arguments: Sequence[str], text: str, timeout_seconds: float) -> tuple[int, str, str]:
-        async with self._folder() as folder:
+    async def _run(
+        self, arguments: Sequence[str], text: str, timeout_seconds: float, place: Workplace | None = None
+    ) -> tuple[int, str, str]:
+        async with self._folder(place) as folder:
+            argv = [self._executable, *arguments]
+            if place is not None and place.confined:
+                argv = await place.confine(argv, readable=self._readable(), writable=self._writable())
             process = await asyncio.create_subprocess_exec(
-                self._executable,
-                *arguments,
+                *argv,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=folder,
-                env=dict(self._settings.environment),
+                env=self._variables(confined=place is not None and place.confined),
                 start_new_session=True,
             )
             try:
@@ -297,13 +183,48 @@ class AgentMind:
                 await end_group(process, grace_seconds=_GRACE_SECONDS)
         return status, output.decode("utf-8", "replace"), complaint.decode("utf-8", "replace")
 
+    def _variables(self, *, confined: bool) -> dict[str, str]:
+        """Only what the agent needs: the keys of other providers are none of its business."""
+        wanted = (*_PASSED, *self._agent.passed)
+        kept = {name: value for name, value in self._settings.environment.items() if name.startswith(wanted)}
+        # An agent within an agent takes itself for a part of the outer one.
+        kept.pop("CLAUDECODE", None)
+        more = self._agent.confined_variables if confined else {}
+        return {**kept, **self._agent.variables, **more}
+
+    def _readable(self) -> list[Path]:
+        """Where the agent's program and the interpreter it runs in are installed."""
+        found = [_install_folder(Path(self._executable))]
+        node = shutil.which("node", path=self._settings.environment.get("PATH"))
+        if node is not None:
+            found.append(_install_folder(Path(node)))
+        return found
+
+    def _writable(self) -> list[Path]:
+        """Its settings and its login, where they are; no other part of the home folder."""
+        home = Path(self._settings.environment.get("HOME", "~")).expanduser()
+        moved = self._settings.environment.get(self._agent.home_variable, "")
+        places = [home / name for name in self._agent.homes]
+        return [place for place in (*places, *([Path(moved)] if moved else [])) if place.exists()]
+
     @contextlib.asynccontextmanager
-    async def _folder(self) -> AsyncIterator[Path]:
-        if self._settings.folder is not None:
+    async def _folder(self, place: Workplace | None) -> AsyncIterator[Path]:
+        if place is not None:
+            yield place.folder
+        elif self._settings.folder is not None:
             yield self._settings.folder
-            return
-        with tempfile.TemporaryDirectory(prefix="hal9-agent-") as folder:
-            yield Path(folder)
+        else:
+            with tempfile.TemporaryDirectory(prefix="hal9-agent-") as folder:
+                yield Path(folder)
+
+
+def _install_folder(program: Path) -> Path:
+    """The folder that holds all of a program: above `node_modules`, or above its `bin`."""
+    real = Path(os.path.realpath(program))
+    parts = real.parts
+    if "node_modules" in parts:
+        return Path(*parts[: parts.index("node_modules")])
+    return real.parent.parent if real.parent.name == "bin" else real.parent
 
 
 class _TooMuch(Exception):
@@ -320,7 +241,7 @@ async def _exchange(process: asyncio.subprocess.Process, text: str) -> tuple[byt
     async def send() -> None:
         # An agent may end without reading its prompt; its exit status then tells why.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            stdin.write(text.encode())
+            stdin.write(without_surrogates(text).encode())
             await stdin.drain()
         stdin.close()
 
