@@ -6,13 +6,15 @@ continued. What is carried over into the workspace is carried over once, with th
 
 from typing import Literal
 
-from hal9.errors.base import WorkbenchError
+from hal9.errors.base import MindError, WorkbenchError
 from hal9.errors.neurons import TurnFailed
 from hal9.errors.workbench import WorkspaceConflict
 from hal9.journal import tasks
+from hal9.minds.protocol import Capabilities
 from hal9.neurons.acting import act
 from hal9.neurons.answering import answer
 from hal9.neurons.checking import run_check
+from hal9.neurons.delegating import delegate
 from hal9.neurons.turn import Turn
 from hal9.neurons.workspaces import open_bench
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
@@ -22,7 +24,7 @@ from hal9.workbench import Workbench
 
 __all__ = ["implement"]
 
-Mode = Literal["answer", "tools"]
+Mode = Literal["answer", "tools", "agent"]
 
 
 async def implement(turn: Turn) -> ResultPayload:
@@ -45,10 +47,14 @@ async def implement(turn: Turn) -> ResultPayload:
             return ResultPayload.model_validate_json(bench.snapshot.accepted.note)
         first = await _first_check(turn, bench, log)
         try:
-            work = act(turn, bench, log, first) if mode == "tools" else answer(turn, bench, first)
-            result = await work
+            if mode == "tools":
+                result = await act(turn, bench, log, first)
+            elif mode == "agent":
+                result = await delegate(turn, bench)
+            else:
+                result = await answer(turn, bench, first)
         except TurnFailed as error:
-            if not log.entries or mode == "answer":
+            if not log.entries or mode != "tools":
                 raise
             result = _failure(turn, error)
         return await _hand_over(turn, bench, log, result)
@@ -80,24 +86,36 @@ async def _mode(turn: Turn, log: TurnLog) -> Mode:
 
 
 async def _choose_mode(turn: Turn) -> tuple[Mode, str]:
+    if turn.task.workspace is not None and await _acts_by_itself(turn):
+        return "agent", "the mind works in the workspace's copy with tools of its own"
     if turn.meta.mode != "auto":
         if turn.meta.mode == "tools" and turn.task.workspace is None:
             return "answer", "the task has no workspace to use tools in"
         return turn.meta.mode, f"the neuron's file says mode = {turn.meta.mode}"
     if turn.task.workspace is None:
         return "answer", "the task has no workspace"
-    try:
-        can = await turn.house.thinker.capabilities(turn.meta.model)
-    except Exception as error:
-        raise TurnFailed(reason="mind_failed", detail=str(error)) from error
-    if can.acts:
-        return "answer", "the mind works in the folder with tools of its own"
+    can = await _capabilities(turn)
     if can.tools == "native":
         return "tools", "the mind calls tools by itself"
     return (
         "answer",
         f"the mind makes tool calls only as {can.tools} output; mode = tools in its file forces it",
     )
+
+
+async def _capabilities(turn: Turn) -> Capabilities:
+    try:
+        return await turn.house.thinker.capabilities(turn.meta.model)
+    except MindError as error:
+        raise TurnFailed(reason="mind_failed", detail=str(error)) from error
+
+
+async def _acts_by_itself(turn: Turn) -> bool:
+    """Whether the mind is an agent, and this layer may write and run."""
+    allowed = turn.settings.workbench.layers.get(turn.definition.layer_name)
+    if allowed is None or not (allowed.write and allowed.run):
+        return False
+    return (await _capabilities(turn)).acts
 
 
 async def _first_check(turn: Turn, bench: Workbench, log: TurnLog) -> CheckReport | None:

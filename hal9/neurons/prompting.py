@@ -10,11 +10,13 @@ from hal9.promptgram import Promptgram
 from hal9.signals import TaskPayload
 
 __all__ = [
+    "AGENT_SCHEMA",
     "FENCED_SCHEMA",
     "JSON_SCHEMA",
     "PARTS_SCHEMA",
     "SPLIT_SCHEMA",
     "TOOLS_SCHEMA",
+    "compose_agent_task",
     "compose_implementation",
     "compose_split",
     "compose_synthesis",
@@ -45,6 +47,11 @@ TOOLS_SCHEMA = (
     "before you change: search and read what matters. Change parts of files with edit. Run what you changed. "
     "When the task is done and verified, call finish with what the user should read; the task's check is "
     "run then."
+)
+AGENT_SCHEMA = (
+    "You work in the current folder, which is a copy of the user's: look around, change its files and run "
+    "its programs there yourself; nobody answers questions. When you are done, answer with what you did, in "
+    "a few sentences."
 )
 SPLIT_SCHEMA = (
     "Answer with one JSON object: `approach` (your reasoning, a few sentences) and `parts` "
@@ -135,6 +142,22 @@ def compose_tools_task(
     if task.check:
         parts.append(f"The task is done when this command ends with 0: `{task.check}`")
     system = promptgram.render(protocol={"API_contract": _TASK_CONTRACT, "Output_schema": TOOLS_SCHEMA})
+    return _messages(system, "\n\n".join(parts), recalled)
+
+
+def compose_agent_task(
+    promptgram: Promptgram, task: TaskPayload, *, recalled: Recall | None = None, evidence: str = ""
+) -> tuple[Message, ...]:
+    """Messages for a mind that works in the folder by itself."""
+    parts = [task.objective]
+    if task.design:
+        parts.append(f"Design:\n{task.design}")
+    parts += [f"The file {file.path}:\n```\n{file.content}\n```" for file in task.files]
+    if task.check:
+        parts.append(f"The task is done when this command ends with 0: `{task.check}`")
+    if evidence:
+        parts.append(f"An earlier try, which was taken back, ended like this:\n```\n{_tail(evidence)}\n```")
+    system = promptgram.render(protocol={"API_contract": _TASK_CONTRACT, "Output_schema": AGENT_SCHEMA})
     return _messages(system, "\n\n".join(parts), recalled)
 
 

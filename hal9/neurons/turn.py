@@ -143,7 +143,7 @@ class Turn:
             temperature=self.meta.temperature if temperature is None else temperature,
             max_tokens=self.meta.max_tokens,
             seed=seed,
-            timeout_seconds=self._patience(),
+            timeout_seconds=self.patience(),
         )
         prompt = "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)
         reply = await self._recorded(kind, request, prompt)
@@ -157,6 +157,15 @@ class Turn:
             reply = await self._recorded(kind, replace(request, messages=more), _GO_ON)
             text += reply.text
         return replace(reply, text=text)
+
+    async def asked(self, request: Request) -> Reply:
+        """Make one call just as it is, and record it as a thought.
+
+        Raises:
+            TurnFailed: budget exhausted or mind failed, with the typed reason.
+        """
+        prompt = "\n\n".join(f"[{message.role}]\n{message.content}" for message in request.messages)
+        return await self._recorded("think", request, prompt)
 
     async def _recorded(self, kind: str, request: Request, prompt: str) -> Reply:
         started = self.house.clock.now()
@@ -198,7 +207,8 @@ class Turn:
         except MindError as error:
             raise TurnFailed(reason="mind_failed", detail=str(error)) from error
 
-    def _patience(self) -> float:
+    def patience(self) -> float:
+        """The longest single call, in seconds."""
         return min(self.meta.timeout, self.settings.minds.timeout_seconds)
 
     def _too_long(self, messages: tuple[Message, ...]) -> bool:

@@ -111,11 +111,14 @@ class Sandbox:
         """
         if self.kind == "none":
             return list(argv)
+        home = Path.home()
         own = [
             word
             for how, places in (("--ro-bind", readable), ("--bind", writable))
             for place in places
-            if not _in_system(place)
+            # A folder that holds the home or the workspace would undo the allow-list.
+            if not (_in_system(place) or home.is_relative_to(place) or view.seen_at.is_relative_to(place))
+            if not place.is_relative_to(view.seen_at)
             for word in (how, str(place), str(place))
         ]
         return [

@@ -50,6 +50,7 @@ class AgentMind:
         self._agent = agent
         self._settings = settings if settings is not None else AgentSettings()
         self._executable = ""
+        self._program = ""
         self.version = ""
 
     @property
@@ -71,6 +72,7 @@ class AgentMind:
         if found is None:
             raise AgentMissing(agent=self._agent.name, executable=self._agent.name)
         self._executable = found
+        self._program = await asyncio.to_thread(os.path.realpath, found)
         status, output, complaint = await self._run(["--version"], "", _VERSION_SECONDS)
         if status != 0:
             raise AgentFailed(agent=self.name, exit_status=status, detail=_tail(complaint or output))
@@ -159,6 +161,8 @@ class AgentMind:
         async with self._folder(place) as folder:
             argv = [self._executable, *arguments]
             if place is not None and place.confined:
+                # A link in the user's own bin folder is not seen in there.
+                argv[0] = self._program
                 argv = await place.confine(argv, readable=self._readable(), writable=self._writable())
             process = await asyncio.create_subprocess_exec(
                 *argv,
@@ -194,10 +198,10 @@ class AgentMind:
 
     def _readable(self) -> list[Path]:
         """Where the agent's program and the interpreter it runs in are installed."""
-        found = [_install_folder(Path(self._executable))]
+        found = [_installed_at(Path(self._executable))]
         node = shutil.which("node", path=self._settings.environment.get("PATH"))
         if node is not None:
-            found.append(_install_folder(Path(node)))
+            found.append(Path(os.path.realpath(node)))
         return found
 
     def _writable(self) -> list[Path]:
@@ -218,13 +222,11 @@ class AgentMind:
                 yield Path(folder)
 
 
-def _install_folder(program: Path) -> Path:
-    """The folder that holds all of a program: above `node_modules`, or above its `bin`."""
+def _installed_at(program: Path) -> Path:
+    """All of a program: the packages it is one of, or its file alone; never a folder of the user's own."""
     real = Path(os.path.realpath(program))
     parts = real.parts
-    if "node_modules" in parts:
-        return Path(*parts[: parts.index("node_modules")])
-    return real.parent.parent if real.parent.name == "bin" else real.parent
+    return Path(*parts[: parts.index("node_modules") + 1]) if "node_modules" in parts else real
 
 
 class _TooMuch(Exception):
