@@ -15,7 +15,7 @@ from hal9.bus import Courier, Outcome
 from hal9.cluster.plan import NodePlan
 from hal9.cluster.replayer import TaskReplayer
 from hal9.cluster.scheduler import BOOK
-from hal9.cluster.thinking import MindPool
+from hal9.cluster.thinking import MindPool, resolve_spec
 from hal9.errors.base import Hal9Error
 from hal9.errors.memory import EmbedderUnavailable
 from hal9.journal import Journal, tasks
@@ -34,14 +34,17 @@ from hal9.learning import (
 )
 from hal9.memory import (
     Embedder,
+    MemoryScope,
     MemoryStore,
     Recall,
     RecallPolicy,
     RulePolicy,
     RuleStore,
+    not_followed_by,
     open_embedder,
-    recall,
+    recall_many,
     scope_of,
+    together,
 )
 from hal9.minds.protocol import Reply, Request
 from hal9.neurons import CallContext
@@ -195,19 +198,32 @@ class LearningService:
         memory = self._settings().memory
         if memory.recall_limit == 0:
             return None
-        wanted = scope_of(
+        wanted = await asyncio.to_thread(
+            scope_of,
             objective,
             workspace=scope.workspace,
             module=scope.module or None,
             family=scope.task_family or None,
+            paths=scope.paths,
         )
         if memory.scope_gate and not self._scopes.in_scope(wanted.cleaned(), ("admitted",)):
             return None  # the common case, and not worth another thread
-        policy = RecallPolicy(limit=1, min_similarity=memory.min_similarity, scope_gate=memory.scope_gate)
-        found = await asyncio.to_thread(recall, self._recalling, objective, wanted, policy)
+        found = await asyncio.to_thread(self._recall, objective, wanted, neuron)
         if found is not None and layer != 2:
             return replace(found, example=None)
         return found
+
+    def _recall(self, objective: str, wanted: MemoryScope, neuron: str) -> Recall | None:
+        memory = self._settings().memory
+        definition = self._definitions.get(neuron)
+        mind = resolve_spec(definition.meta.model, self._settings().minds) if definition else ""
+        policy = RecallPolicy(
+            limit=memory.recall_limit,
+            min_similarity=memory.min_similarity,
+            scope_gate=memory.scope_gate,
+            without=not_followed_by(self._recalling, mind) if mind else frozenset(),
+        )
+        return together(recall_many(self._recalling, objective, wanted, policy))
 
     async def on_gradient(self, signal: Signal, gradient: ErrorGradient) -> Outcome:
         """A backward signal for a neuron of this process."""

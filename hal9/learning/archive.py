@@ -79,7 +79,7 @@ def export_archive(store: MemoryStore, prompts: PromptStore, key: bytes) -> str:
             {
                 "rule": one.rule,
                 "example": None if one.example is None else [one.example.task, one.example.answer],
-                "scope": [one.scope.workspace, one.scope.module, one.scope.task_family],
+                "scope": one.scope.parts(),
                 "source": one.source,
                 "state": one.state,
                 "record": [one.tried, one.helped, one.failed, one.hurt],
@@ -198,7 +198,7 @@ def _rule(entry: dict[str, Any], origin: str, file: str) -> NewRule:
         example = entry["example"]
         return NewRule(
             rule=str(entry["rule"]),
-            scope=MemoryScope(*[str(part) for part in entry["scope"]]),
+            scope=MemoryScope.of(entry["scope"]),
             source="pack",
             trusted_by=origin,
             example=None if example is None else SolvedExample(str(example[0]), str(example[1])),

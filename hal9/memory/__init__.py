@@ -21,6 +21,7 @@ from hal9.memory.packs.packs import (
 )
 from hal9.memory.records import (
     ANY,
+    EVERYWHERE,
     KINDS,
     Kind,
     Memory,
@@ -35,10 +36,12 @@ from hal9.memory.records import (
     RuleState,
     SolvedExample,
 )
-from hal9.memory.retrieval.recall import Recall, RecallPolicy, recall, recall_many
+from hal9.memory.retrieval.recall import Recall, RecallPolicy, recall, recall_many, together
 from hal9.memory.retrieval.rule_insertion import place, with_rules
 from hal9.memory.retrieval.search import Fusion, Hit, SearchFilter, search
 from hal9.memory.rules.patterns import Observation, PatternMatch, PatternPolicy, PatternStore
+from hal9.memory.rules.place import Repository, place_of, read_place, repository_of
+from hal9.memory.rules.rule_minds import not_followed_by, record_mind
 from hal9.memory.rules.rules import (
     Admission,
     HeldBackCase,
@@ -55,6 +58,7 @@ __all__ = [
     "ANY",
     "DEFAULT_EMBEDDER",
     "EMBEDDERS",
+    "EVERYWHERE",
     "KINDS",
     "Admission",
     "AuditReport",
@@ -81,6 +85,7 @@ __all__ = [
     "PatternStore",
     "Recall",
     "RecallPolicy",
+    "Repository",
     "Rule",
     "RulePolicy",
     "RuleSource",
@@ -96,11 +101,16 @@ __all__ = [
     "fetch_weights",
     "import_pack",
     "module_of",
+    "not_followed_by",
     "open_embedder",
     "parse_pack",
     "place",
+    "place_of",
+    "read_place",
     "recall",
     "recall_many",
+    "record_mind",
+    "repository_of",
     "scope_for_memory",
     "scope_of",
     "search",
@@ -109,6 +119,7 @@ __all__ = [
     "suggest",
     "task_family_of",
     "template_rule",
+    "together",
     "weights_folder",
     "with_rules",
 ]

@@ -2,14 +2,17 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from hal9.text import clean_text
 
 __all__ = [
     "ANY",
+    "EVERYWHERE",
+    "GLOB",
     "KINDS",
     "Kind",
     "Memory",
@@ -23,6 +26,9 @@ __all__ = [
     "RuleSource",
     "RuleState",
     "SolvedExample",
+    "covers_path",
+    "covers_place",
+    "covers_work",
     "defused",
 ]
 
@@ -44,35 +50,110 @@ def defused(text: str) -> str:
     return _CONTROL.sub(r"< |\1| >", text)
 
 
+EVERYWHERE = "**"
+"""The place that is a whole project."""
+GLOB = "glob:"
+"""Begins a place that is neither a folder nor a file."""
+
+
+@lru_cache(maxsize=2048)
+def _pattern(glob: str) -> re.Pattern[str]:
+    made = re.escape(glob).replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*")
+    return re.compile(made.replace(r"\*", "[^/]*").replace(r"\?", "[^/]") + r"\Z")
+
+
+def covers_path(place: str, path: str) -> bool:
+    """Whether a place holds a path; of a folder (it ends with a slash), any part may be meant."""
+    if place == EVERYWHERE:
+        return True
+    plain = path.rstrip("/")
+    if place.startswith(GLOB):
+        glob = place[len(GLOB) :].lstrip("/")
+        if "/" not in glob:  # as in .gitignore: a pattern without a slash is about names
+            return _pattern(glob).match(plain.rsplit("/", 1)[-1]) is not None
+        return _pattern(glob).match(plain) is not None
+    if place.endswith("/**"):
+        return plain.startswith(place[:-2]) or plain == place[:-3]
+    return plain == place
+
+
+def covers_place(place: str, paths: Sequence[str]) -> bool:
+    """Whether a place holds anything that a task touches; the whole project holds every task."""
+    return place == EVERYWHERE or any(covers_path(place, path) for path in paths)
+
+
+def covers_work(mine: str, other: str) -> bool:
+    """Whether a rule for one kind of work speaks for another; tests are code too."""
+    return not mine or mine == other or (mine == "code" and other in ("tests", ""))
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class MemoryScope:
-    """Where a memory holds: compared field by field, exactly, in code, before any similarity."""
+    """Where a memory holds, and what a task is: compared field by field, in code, before any similarity.
+
+    Attributes:
+        workspace: the repository's identity (`hal9.memory.rules.place.repository_of`), or a folder.
+        module: a module that the words name.
+        task_family: the wording that tasks of one kind share.
+        place: of a memory: the part of the repository for which it holds (see `rules.place`); then module and
+            family say nothing.
+        work: the kind of work (`code`, `tests`, `docs`, `sql`, `shell`, `prose`); empty covers every kind.
+        paths: of a task: files and folders that it touches.
+        also: of a task: another name of its workspace, under which older memories are kept.
+    """
 
     workspace: str = ""
     module: str = ""
     task_family: str = ""
+    place: str = ""
+    work: str = ""
+    paths: tuple[str, ...] = ()
+    also: str = ""
 
     def covers(self, task: "MemoryScope") -> bool:
         """Whether a memory with this scope may be shown to a task with scope `task`.
 
-        A field covers an equal field, or anything when it is ``"*"``. A memory that names neither a module
-        nor a family covers nothing: unknown scope is no scope.
+        A field covers an equal field, or anything when it is ``"*"``. A memory that names neither a place nor
+        a module nor a family covers nothing: unknown scope is no scope.
         """
+        if self.workspace != ANY and self.workspace not in {task.workspace, task.also or task.workspace}:
+            return False
+        if self.place:
+            return covers_work(self.work, task.work) and covers_place(self.place, task.paths)
         if not self.module and not self.task_family:
             return False
         pairs = (
-            (self.workspace, task.workspace),
             (self.module, task.module),
             (self.task_family, task.task_family),
         )
         return all(mine in (ANY, other) for mine, other in pairs)
 
+    @classmethod
+    def of(cls, parts: Sequence[Any]) -> "MemoryScope":
+        """A scope out of workspace, module, family, place and work; what is absent is empty."""
+        texts = [str(part) for part in parts[:5]] + [""] * 5
+        return cls(texts[0], texts[1], texts[2], texts[3], texts[4])
+
+    def parts(self) -> list[str]:
+        """What `of` reads; as short as ever for scopes that name no place."""
+        texts = [self.workspace, self.module, self.task_family]
+        return [*texts, self.place, self.work] if self.place else texts
+
     def cleaned(self) -> "MemoryScope":
         """The same scope with storable text."""
-        return MemoryScope(clean_text(self.workspace), clean_text(self.module), clean_text(self.task_family))
+        texts = [
+            clean_text(one) for one in (self.workspace, self.module, self.task_family, self.place, self.work)
+        ]
+        paths = tuple(map(clean_text, self.paths))
+        return MemoryScope(
+            texts[0], texts[1], texts[2], texts[3], texts[4], paths=paths, also=clean_text(self.also)
+        )
 
     def label(self) -> str:
-        """For people: ``workspace/module/family`` with dashes for what is not named."""
+        """For people: the place, or ``workspace/module/family`` with dashes for what is not named."""
+        if self.place:
+            where = "the whole project" if self.place == EVERYWHERE else self.place.removeprefix(GLOB)
+            return f"{where} ({self.work})" if self.work else where
         return "/".join(part or "-" for part in (self.workspace, self.module, self.task_family))
 
 

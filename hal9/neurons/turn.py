@@ -233,7 +233,7 @@ class Turn:
                 "ended_at": self.house.clock.now(),
                 "promptgram_version": self.promptgram.version,
                 "promptgram_hash": self.promptgram.content_hash,
-                "recalled": [str(self.recalled.rule_id)] if self.recalled else [],
+                "recalled": [str(one) for one in self.recalled.rule_ids] if self.recalled else [],
                 **details,
             }
         )

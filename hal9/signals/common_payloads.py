@@ -42,11 +42,15 @@ StopReason = Literal[
 
 
 class TaskScope(SignalModel):
-    """What a task belongs to; learned memories apply only inside their scope."""
+    """What a task belongs to; learned memories apply only inside their scope.
+
+    `paths` are files and folders that it is known to touch, as its workspace names them.
+    """
 
     workspace: str = ""
     module: str = ""
     task_family: str = ""
+    paths: list[str] = Field(default_factory=list)
 
 
 class Grant(SignalModel):

@@ -52,15 +52,9 @@ async def test_injection_in_feedback_stays_one_line_of_data_before_the_task(
             parse_feedback({"verdict": "reject", "why": INJECTION}), task, steps, cause=f"f{number}"
         )
         await flow(engine, list(report.signals), TaskPath.recorded(steps))
-    found = recall(store, "In module billing, write g.", MemoryScope("/ws", "billing", "x"))
-    assert found is not None
-    assert "\n" not in found.rule
-    assert "<|" not in found.rule
-    bare = (Message("system", files["l2-craftsman"].render()), Message("user", "the task"))
-    shown = place(bare, [found], Message)
-    assert shown[0] == bare[0]
-    assert shown[-1].role == "user"
-    assert shown[-1].content.endswith("\n\nthe task")
+    assert recall(store, "In module billing, write g.", MemoryScope("/ws", "billing", "x")) is None
+    (kept,) = RuleStore(store).all()
+    assert (kept.state, "\n" in kept.rule, "<|" in kept.rule) == ("quarantined", False, False)
     changed = {name for name, text in prompts_of(engine).items() if text != before[name]}
     for change in engine.gate.ledger.rows(kinds=("prompt", "parameter")):
         after = Promptgram.parse(change.after)

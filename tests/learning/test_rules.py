@@ -11,6 +11,7 @@ from hal9.learning.replay_cases import answer_as_turn, reply_as_turn, wrong_and_
 from hal9.memory import (
     MemoryScope,
     MemoryStore,
+    NewRule,
     Rule,
     RulePolicy,
     RuleStore,
@@ -23,7 +24,7 @@ from hal9.minds import ScriptedMind
 from hal9.minds.protocol import Reply, Request
 from hal9.promptgram import Promptgram
 from hal9.signals import ErrorGradient, FileChange, StepRecord, TaskPayload
-from tests.learning.conftest import ROOT
+from tests.learning.conftest import ROOT, shipped
 from tests.learning.test_hostile import gradient as gradient_with
 from tests.learning.test_propagate import flow, gradient_of
 from tests.learning.world import finished, step, straight
@@ -77,13 +78,13 @@ async def test_the_users_sentence_becomes_the_rule_in_their_words(store: MemoryS
     ("bare", "helped", "state"),
     [
         (False, True, "admitted"),
-        (False, False, "candidate"),
-        (True, True, "candidate"),
+        (False, False, "admitted"),
+        (True, True, "admitted"),
         (True, False, "quarantined"),
-        (None, None, "candidate"),
+        (None, None, "admitted"),
     ],
 )
-async def test_a_rule_without_an_answer_must_fix_a_held_back_case(
+async def test_the_users_words_hold_at_once_unless_a_replay_shows_that_they_do_harm(
     store: MemoryStore, bare: bool | None, helped: bool | None, state: str
 ) -> None:
     told = parse_feedback({"verdict": "reject", "why": "use tabs"})
@@ -102,27 +103,11 @@ async def test_a_corrected_answer_is_taken_unless_the_check_contradicts_it(
     assert learned.state == state
 
 
-async def test_after_two_retired_rules_of_a_scope_the_users_word_alone_is_not_enough(
-    store: MemoryStore,
-) -> None:
-    made = []
-    for number in range(3):
-        told = parse_feedback({"verdict": "reject", "expected": f"def f(day):\n    return {number}\n"})
-        learned = await rule_learner(store, Stage(False, False)).from_feedback(
-            told, finished(), [], cause=f"f{number}"
-        )
-        made.append(learned.state)
-        if learned.state == "admitted" and learned.rule_id is not None:
-            for _ in range(2):
-                RuleStore(store).record_outcome(learned.rule_id, "failed")
-    assert made == ["admitted", "admitted", "candidate"]
-
-
 async def test_feedback_on_a_task_without_a_scope_teaches_nothing_and_says_so(store: MemoryStore) -> None:
     told = parse_feedback({"verdict": "reject", "why": "no"})
     learned = await rule_learner(store).from_feedback(told, finished("Do it."), [], cause="f")
     assert learned.rule_id is None
-    assert "module" in learned.reason
+    assert "not what would be right" in learned.reason
 
 
 def test_an_answer_is_shown_as_a_neuron_would_write_it() -> None:
@@ -171,12 +156,13 @@ def test_only_a_failure_followed_by_a_success_is_a_retry(files: dict[str, Prompt
 
 async def test_a_candidate_that_never_fixes_anything_is_retired(store: MemoryStore) -> None:
     teacher = rule_learner(store, Stage(bare=False, helped=False))
-    told = parse_feedback({"verdict": "reject", "why": "use tabs"})
-    states = [(await teacher.from_feedback(told, finished(), [], cause="f0")).state]
+    (candidate,) = [await teacher.from_retry(finished(), retried(finished(), shipped()), cause="r")]
+    assert candidate is not None
+    states = [candidate.state]
     for number in range(3):
         failed = finished(now=1_700_000_100.0 + number)
         states += [one.state for one in await teacher.try_candidates(failed, cause=failed.id)]
-    assert states == ["candidate", "candidate", "retired"]
+    assert states == ["candidate", "candidate", "candidate", "retired"]
 
 
 async def test_a_packs_rule_is_tried_only_where_the_error_is_like_its_own(store: MemoryStore) -> None:
@@ -271,9 +257,10 @@ async def test_uses_are_counted_once_per_task_and_the_user_has_the_last_word(
 async def test_a_rule_that_fails_twice_is_retired_and_the_ledger_says_so(
     engine: LearningEngine, files: dict[str, Promptgram], store: MemoryStore
 ) -> None:
-    told = parse_feedback({"verdict": "reject", "expected": "def f(day):\n    return 1\n"})
-    number = (await engine.rule_learner.from_feedback(told, finished(), [], cause="f")).rule_id
-    assert number is not None
+    number = RuleStore(store).propose(
+        NewRule(rule="Return 1.", scope=SCOPE, source="retry", trusted_by="check")
+    )
+    RuleStore(store).set_state(number, "admitted", "fixed a case")
     for at in (1, 2):
         task = finished(now=1_700_000_000.0 + at)
         await engine.examine(task, straight(task, files, recalled=[number]))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -58,7 +60,7 @@ def test_proposing_the_same_again_changes_nothing(book: RuleStore) -> None:
     [
         (rule("  "), "empty"),
         (rule("x" * 2_001), "2001 characters"),
-        (rule(scope=MemoryScope("home")), "neither a module nor a task family"),
+        (rule(scope=MemoryScope("home")), "neither a place nor a module nor a task family"),
     ],
 )
 def test_unusable_ones_are_refused(book: RuleStore, new: NewRule, why: str) -> None:
@@ -141,7 +143,7 @@ def test_a_retired_one_is_not_admitted_again(book: RuleStore) -> None:
     ],
 )
 def test_outcomes_decide_what_stays(book: RuleStore, outcomes: list[Outcome], state: str) -> None:
-    number = book.propose(rule())
+    number = book.propose(replace(rule(), source="retry", trusted_by="check"))
     book.admit(number, CASES, trial_that({"a"}))
     for outcome in outcomes:
         last = book.record_outcome(number, outcome)
@@ -199,3 +201,12 @@ def test_what_is_in_force_is_found_by_search_and_only_as_long(store: MemoryStore
         book.set_state(number, "retired", "test")
         assert found() == []
     assert store.count() == 1
+
+
+def test_a_users_own_rule_is_never_retired_by_counting(book: RuleStore) -> None:
+    number = book.propose(rule())
+    book.set_state(number, "admitted", "the user's word")
+    for _ in range(22):
+        last = book.record_outcome(number, "failed")
+    assert last.state == "admitted"
+    assert book.doubtful(last)

@@ -15,7 +15,8 @@ class Feedback(BaseModel):
     """A verdict, a score, the right answer, a remark; at least one of them.
 
     `why` is the reason of a rejection; `note` is a rule in the user's own words; `expected` is the whole
-    right answer.
+    right answer; `holds_for` is where a rule is to hold: `project`, `folder`, `file`, a path, a glob, or a
+    kind of work.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,6 +26,7 @@ class Feedback(BaseModel):
     score: Annotated[float, Field(ge=0, le=1)] | None = None
     expected: Annotated[str, Field(max_length=_MOST_CHARS)] | None = None
     note: Annotated[str, Field(max_length=_MOST_CHARS)] = ""
+    holds_for: Annotated[str, Field(max_length=500)] = ""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

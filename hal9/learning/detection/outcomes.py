@@ -14,7 +14,7 @@ from hal9.learning.detection.detect import Detection
 from hal9.learning.detection.quality import Score
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.task_path import TaskPath
-from hal9.memory import MemoryScope, MemoryStore, Outcome, RuleStore, scope_of
+from hal9.memory import MemoryScope, MemoryStore, Outcome, RuleStore, record_mind, scope_of
 from hal9.signals import StepRecord, TaskPayload
 
 __all__ = ["TaskOutcome", "credit", "outcome_of", "remember_task", "save_outcome", "scope_of_task"]
@@ -25,7 +25,9 @@ class TaskOutcome:
     """A judged task.
 
     `passed` is None while nobody judged; `routes` are the hand-overs with their odds; `prompts` are the
-    hashes of the prompts that a mind was shown: a layer that handed the task down as it is has none.
+    hashes of the prompts that a mind was shown: a layer that handed the task down as it is has none;
+    `charged` are the recalled rules that a failure concerns, None for all of them; `mind` is who was shown
+    them.
     """
 
     task_id: str
@@ -42,6 +44,8 @@ class TaskOutcome:
     routes: tuple[dict[str, Any], ...] = ()
     recalled: tuple[int, ...] = ()
     revises: bool = False
+    charged: tuple[int, ...] | None = None
+    mind: str = ""
 
 
 def scope_of_task(payload: TaskPayload) -> MemoryScope:
@@ -52,6 +56,7 @@ def scope_of_task(payload: TaskPayload) -> MemoryScope:
         workspace=given.workspace,
         module=given.module or None,
         family=given.task_family or None,
+        paths=[*given.paths, *payload.targets],
     )
 
 
@@ -83,6 +88,7 @@ def outcome_of(
         prompts={name: hop.content_hash for name, hop in path.hops.items() if name in asked},
         routes=tuple(routes),
         recalled=tuple(sorted(recalled)),
+        mind=next((step.mind for step in reversed(steps) if step.kind == "think" and step.recalled), ""),
     )
 
 
@@ -130,10 +136,10 @@ def save_outcome(store: MemoryStore, outcome: TaskOutcome) -> bool:
 
 def credit(store: MemoryStore, outcome: TaskOutcome) -> None:
     """Count the outcome for every rule the task was given; a change of state goes into the ledger."""
-    word: Outcome = "neutral" if outcome.passed is None else "helped" if outcome.passed else "failed"
     book, ledger = RuleStore(store), Ledger(store)
     with store.writing() as tables:
         for number in outcome.recalled:
+            word = _word_for(number, outcome)
             known = tables.conn.execute("SELECT state FROM mitigations WHERE id = ?", (number,)).fetchone()
             if known is None:
                 continue
@@ -150,6 +156,8 @@ def credit(store: MemoryStore, outcome: TaskOutcome) -> None:
                 (number, outcome.task_id, word),
             )
             after = book.record_outcome(number, word)
+            if outcome.mind and word in ("helped", "failed"):
+                record_mind(store, number, outcome.mind, helped=word == "helped")
             if after.state != known["state"]:
                 ledger.record(
                     "mitigation",
@@ -162,6 +170,14 @@ def credit(store: MemoryStore, outcome: TaskOutcome) -> None:
                         "figures": {"tried": after.tried, "helped": after.helped, "failed": after.failed},
                     },
                 )
+
+
+def _word_for(number: int, outcome: TaskOutcome) -> Outcome:
+    if outcome.passed is None:
+        return "neutral"
+    if outcome.passed:
+        return "helped"
+    return "failed" if outcome.charged is None or number in outcome.charged else "neutral"
 
 
 def _take_back(store: MemoryStore, number: int, word: str) -> None:

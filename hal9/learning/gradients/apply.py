@@ -145,7 +145,7 @@ class GradientStore:
     def _remember(self, signal: Signal, gradient: ErrorGradient) -> Observation | None:
         """The error as a memory of this neuron; where it entered, it also counts towards a pattern."""
         facts = gradient.context.environmental_factors
-        scope = MemoryScope(*[str(part) for part in facts.get("scope", ["", "", ""])])
+        scope = MemoryScope.of(facts.get("scope", []))
         if gradient.depth == 0 and not self._counted(signal.task_id, gradient.error_type.type):
             policy = PatternPolicy(pattern_threshold=self.settings.backward_propagation.pattern_threshold)
             return PatternStore(self.store, policy).observe(

@@ -5,10 +5,9 @@ When one is admitted:
 
 - the user's corrected answer passes the task's check, or the task has none to ask: at once, on probation
   (two failures retire it);
-- otherwise it must fix a held-back case on the real mind: the failed task itself with the rule alone, or
-  another failed task of its scope;
-- where nothing can be replayed, the user's repeated word is the evidence: it is admitted when their
-  rejections form a pattern.
+- the user's own words: at once, unless a replay on the real mind shows that they do harm, they read like an
+  instruction to do harm, or they only say that something is wrong;
+- what a retry or a mind teaches must fix a held-back case on the real mind.
 """
 
 import asyncio
@@ -31,6 +30,8 @@ from hal9.learning.replay_cases import (
     reply_as_turn,
     wrong_and_right,
 )
+from hal9.learning.rules.rule_life import RuleLife, ended_for_good
+from hal9.learning.rules.understanding import Understood, proposed_scope, understand
 from hal9.learning.state.key_value import Switches
 from hal9.learning.state.ledger import Ledger
 from hal9.memory import (
@@ -56,7 +57,6 @@ RuleWriter = Callable[[ErrorGradient], Awaitable[tuple[str, str] | None]]
 """A rule for an error, and the trusted mind that wrote it; None when it cannot cite its evidence."""
 Source = Literal["user", "retry", "mind"]
 
-_MOST_RETIRED = 2
 _MOST_TRIALS = 3
 _LIKE = 0.6
 """Search score from which an error is like one that a pack describes."""
@@ -69,6 +69,8 @@ class RuleOutcome:
     rule_id: int | None
     state: str
     reason: str
+    holds_for: str = ""
+    replaced: tuple[int, ...] = ()
 
 
 class RuleLearner:
@@ -92,6 +94,7 @@ class RuleLearner:
         self.store = store
         self.book = RuleStore(store)
         self.ledger = Ledger(store)
+        self.life = RuleLife(store, self.book)
         self.writer: RuleWriter | None = None
         """Writes rules, where the settings trust a mind with it."""
         self._verify = verify
@@ -102,18 +105,30 @@ class RuleLearner:
         self, feedback: Feedback, task: TaskRow, steps: Sequence[StepRecord], *, cause: str
     ) -> RuleOutcome:
         """Learn from what the user said about a task."""
-        scope = scope_for_memory(scope_of_task(task.payload))
+        # A reason tells of this one answer ("returned 3, expected 4"); a rule of all of its kind.
+        words = feedback.note.strip() or feedback.why
+        meant = understand(words)
+        if meant.kind == "withdrawal":
+            return await asyncio.to_thread(self._withdraw, words, task, steps, cause)
+        expected = feedback.expected
+        if meant.kind == "nothing" and expected is None:
+            return RuleOutcome(None, "none", "the words say that it is wrong, not what would be right")
         rejected = next((step.reply for step in reversed(steps) if step.kind == "think" and step.reply), "")
         changed = [change.path for change in task.result.changes] if task.result else []
-        expected = feedback.expected
         example = None
         if expected is not None:
             example = SolvedExample(task.payload.objective, answer_as_turn(task.payload, changed, expected))
         try:
+            scope = proposed_scope(
+                scope_of_task(task.payload),
+                words=words,
+                wanted=feedback.holds_for,
+                changed=changed,
+                workspace=task.payload.scope.workspace or task.payload.workspace or "",
+            )
             rule = template_rule(
                 scope=scope,
-                # A reason tells of this one answer ("returned 3, expected 4"); a rule of all of its kind.
-                note=feedback.note.strip() or feedback.why,
+                note="" if meant.kind == "nothing" else words,
                 task=task.payload.objective,
                 corrected=expected or "",
                 rejected=rejected,
@@ -123,12 +138,45 @@ class RuleLearner:
             )
         except MemoryInvalid as error:
             return RuleOutcome(None, "none", str(error))
+        if meant.kind in ("hostile", "preference"):
+            return await asyncio.to_thread(self._held_back, number, meant, cause)
         verified = None
         if expected is not None and self._verify is not None:
             verified = await self._verify(task.payload, expected)
-        return await self._settle(
-            number, task, corrected=expected is not None, verified=verified, cause=cause
+        learned = await self._settle(
+            number,
+            task,
+            corrected=expected is not None,
+            verified=verified,
+            said=meant.kind == "rule",
+            cause=cause,
         )
+        if learned.state != "admitted":
+            return learned
+        replaced = await asyncio.to_thread(self.life.supersede, number, words=words, cause=cause)
+        return replace(learned, replaced=tuple(one.id for one in replaced), holds_for=scope.label())
+
+    def _withdraw(self, words: str, task: TaskRow, steps: Sequence[StepRecord], cause: str) -> RuleOutcome:
+        recalled = [int(one) for step in steps for one in step.recalled if one.isdecimal()]
+        taken = self.life.withdraw(scope_of_task(task.payload), words=words, recalled=recalled, cause=cause)
+        if not taken:
+            return RuleOutcome(None, "none", "no rule in force there speaks of that; `hal9 rules` lists them")
+        told = "; ".join(f"{one.id}: {one.rule[:80]}" for one in taken)
+        return RuleOutcome(taken[0].id, "retired", f"withdrawn ({told})")
+
+    def _held_back(self, number: int, meant: Understood, cause: str) -> RuleOutcome:
+        """What must not come into force on its first word."""
+        one = self.book.get(number)
+        if meant.kind == "hostile":
+            reason = f"kept away from prompts: it reads like an instruction to do harm ({meant.detail!r})"
+            if one.state != "quarantined":
+                self.life.set_state(one, "quarantined", reason, cause=cause, actor="learning")
+            return RuleOutcome(number, "quarantined", reason)
+        said_before = one.state == "candidate" and one.provenance.get("cause") != cause
+        if said_before:
+            self.life.set_state(one, "admitted", "the user said it again", cause=cause, actor="learning")
+            return RuleOutcome(number, "admitted", "the user said it again")
+        return RuleOutcome(number, one.state, "about this one answer; said again, it becomes a rule")
 
     async def from_retry(
         self, task: TaskRow, steps: Sequence[StepRecord], *, cause: str
@@ -194,7 +242,7 @@ class RuleLearner:
         own = [
             number
             for number, one in known.items()
-            if one.source != "pack" and one.provenance.get("task_id") != task.id
+            if one.source != "pack" and one.provenance.get("task_id") != task.id and not ended_for_good(one)
         ]
         if own:
             return known[max(own)]
@@ -212,7 +260,9 @@ class RuleLearner:
         admitted = []
         with self.store.writing():
             for one in self.book.all(states=("candidate",)):
-                if one.source == "user" and one.scope == scope and not one.provenance.get("contradicted"):
+                if one.source != "user" or one.scope != scope or ended_for_good(one):
+                    continue
+                if not one.provenance.get("contradicted") and self._of_pattern(one, pattern_id):
                     self.book.attach(one.id, pattern_id)
                     self._set_state(one, "admitted", f"the user's words; pattern {pattern_id} formed", cause)
                     admitted.append(one.id)
@@ -220,6 +270,15 @@ class RuleLearner:
                 if one.scope == scope and one.pattern_id is None:
                     self.book.attach(one.id, pattern_id)
         return admitted
+
+    def _of_pattern(self, one: Rule, pattern_id: int) -> bool:
+        """Whether a rule was said about one of the errors that form a pattern."""
+        with self.store.reading() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM occurrences WHERE pattern_id = ? AND task_id = ?",
+                (pattern_id, str(one.provenance.get("task_id", ""))),
+            ).fetchone()
+        return found is not None
 
     # --- inner ----------------------------------------------------------------------------------
 
@@ -254,17 +313,20 @@ class RuleLearner:
         return number
 
     async def _settle(
-        self, number: int, task: TaskRow, *, corrected: bool, verified: bool | None, cause: str
+        self, number: int, task: TaskRow, *, corrected: bool, verified: bool | None, said: bool, cause: str
     ) -> RuleOutcome:
         one = await asyncio.to_thread(self.book.get, number)
+        if one.state == "retired" and verified is not False:
+            reason = "the user taught it again"
+            await asyncio.to_thread(self._set_state, one, "admitted", reason, cause)
+            return RuleOutcome(number, "admitted", reason)
         if one.state != "candidate":
             return RuleOutcome(number, one.state, one.state_reason)
         if verified is False:
             reason = "the corrected answer fails the task's own check: one of them is wrong"
             await asyncio.to_thread(self._set_state, one, "quarantined", reason, cause)
             return RuleOutcome(number, "quarantined", reason)
-        retired = await asyncio.to_thread(self._retired_in, one.scope)
-        if corrected and retired < _MOST_RETIRED:
+        if corrected:
             what = (
                 "passes the task's check" if verified else "has the user's word; the task has no check to run"
             )
@@ -274,7 +336,13 @@ class RuleLearner:
         cases = await asyncio.to_thread(self._failed_cases, one, task.id)
         if task.payload.check:
             cases = [HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload)), *cases]
-        return await self._replay(number, cases, cause=cause)
+        tried = await self._replay(number, cases, cause=cause)
+        if tried.state != "candidate" or not said:
+            return tried
+        # A person who says a rule means it; a replay can only show that it does harm.
+        reason = f"the user's word ({tried.reason})"
+        await asyncio.to_thread(self._set_state, one, "admitted", reason, cause)
+        return RuleOutcome(number, "admitted", reason)
 
     async def _replay(self, number: int, cases: Sequence[HeldBackCase], *, cause: str) -> RuleOutcome:
         """Try a candidate on held-back cases with the real mind, as far as that is possible."""
@@ -315,7 +383,7 @@ class RuleLearner:
             switches = Switches(self.store)
             trials = int(switches.get(f"trials:{one.id}", 0)) + 1
             switches.put(f"trials:{one.id}", trials)
-            if trials >= _MOST_TRIALS:
+            if trials >= _MOST_TRIALS and one.source != "user":
                 self._set_state(one, "retired", f"fixed none of the cases in {trials} trials", cause)
             return self.book.get(one.id)
 
@@ -333,9 +401,6 @@ class RuleLearner:
             for row in rows
             if one.scope.covers(MemoryScope(row["workspace"], row["module"], row["task_family"]))
         ]
-
-    def _retired_in(self, scope: MemoryScope) -> int:
-        return sum(1 for one in self.book.all(states=("retired", "quarantined")) if one.scope == scope)
 
     def _set_state(self, one: Rule, state: str, reason: str, cause: str) -> None:
         with self.store.writing():

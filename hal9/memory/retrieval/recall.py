@@ -6,16 +6,16 @@ always give the same answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from hal9.memory.records import ANY, MemoryScope, Rule, RuleState, SolvedExample
+from hal9.memory.records import ANY, EVERYWHERE, MemoryScope, Rule, RuleState, SolvedExample
 from hal9.memory.rules.rules import RuleStore
 from hal9.memory.store.store import MemoryStore
 
-__all__ = ["Recall", "RecallPolicy", "recall", "recall_many"]
+__all__ = ["Recall", "RecallPolicy", "nearness", "recall", "recall_many", "together"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class RecallPolicy:
             Tasks of one family have cosines of 0.29 and more (15 generated families, MiniLM).
         wide_similarity: the same for a rule that covers every module and every family.
         success_weight: worth of the success rate's lower bound beside the cosine in the order.
+        without: rules that are left out, such as those that the mind cannot follow.
     """
 
     limit: int = 1
@@ -40,6 +41,7 @@ class RecallPolicy:
     min_similarity: float = 0.2
     wide_similarity: float = 0.6
     success_weight: float = 0.25
+    without: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,26 @@ class Recall:
     similarity: float | None
     lower_bound: float
     why: str
+    also: tuple[int, ...] = ()
+    """Further rules whose words stand in `rule` too; see `together`."""
+
+    @property
+    def rule_ids(self) -> tuple[int, ...]:
+        """Every rule of which this speaks."""
+        return (self.rule_id, *self.also)
+
+
+def together(found: Sequence[Recall]) -> Recall | None:
+    """Several rules as one: their sentences line by line, the example of the best that has one."""
+    if len(found) < 2:
+        return found[0] if found else None
+    return replace(
+        found[0],
+        rule="\n".join(dict.fromkeys(one.rule for one in found)),
+        example=next((one.example for one in found if one.example is not None), None),
+        also=tuple(one.rule_id for one in found[1:]),
+        why="; and: ".join(one.why for one in found),
+    )
 
 
 def recall(
@@ -84,6 +106,7 @@ def recall_many(
     scope = scope.cleaned()
     states = policy.states
     candidates = book.in_scope(scope, states) if policy.scope_gate else book.all(states=states)
+    candidates = [one for one in candidates if one.id not in policy.without]
     if not candidates:
         return []
     similarities = _similarities(store, book, task, candidates)
@@ -94,11 +117,20 @@ def recall_many(
             continue
         bound = book.lower_bound(one)
         ranked.append(_explained(one, similarity, bound, policy, len(candidates)))
-    ranked.sort(key=lambda r: (-r.score, -r.rule_id))
+    ranked.sort(key=lambda r: (-nearness(r.scope.place), -r.score, -r.rule_id))
     return ranked[: policy.limit]
 
 
+def nearness(place: str) -> int:
+    """How near a place is to what it holds: a file before its folder, a folder before the project."""
+    if not place or place == EVERYWHERE:
+        return 0
+    return 2 * place.count("/") + int(not place.endswith("/**"))
+
+
 def _near_enough(own: MemoryScope, task: MemoryScope, similarity: float | None, policy: RecallPolicy) -> bool:
+    if own.place:
+        return True  # the user named the place, and the task is there
     wide = own.module == ANY and own.task_family == ANY
     if similarity is None:
         # Nothing but the workspace would tie a wide rule to the task.

@@ -25,6 +25,7 @@ from hal9.memory.records import (
     defused,
     dump_json,
 )
+from hal9.memory.rules.place import places_of
 from hal9.memory.statistics import wilson_lower
 from hal9.memory.store.store import MemoryStore, content_hash
 from hal9.text import clean_text
@@ -105,6 +106,8 @@ def rule_hash(rule: str, example: SolvedExample | None, scope: MemoryScope) -> s
         scope.workspace,
         scope.module,
         scope.task_family,
+        # Rules that hold for no place keep the hash that they had before there were places.
+        *((scope.place, scope.work) if scope.place else ()),
     )
 
 
@@ -152,6 +155,8 @@ class RuleStore:
                 "workspace": scope.workspace,
                 "module": scope.module,
                 "task_family": scope.task_family,
+                "place": scope.place,
+                "work": scope.work,
                 "source": new.source,
                 "trusted_by": clean_text(new.trusted_by),
                 "state": "candidate",
@@ -179,10 +184,10 @@ class RuleStore:
                         why=f"its {name} has {len(text)} characters, "
                         f"at most {self.policy.max_example_chars} are kept",
                     )
-        if not scope.module and not scope.task_family:
+        if not scope.module and not scope.task_family and not scope.place:
             raise MemoryInvalid(
                 what="rule",
-                why="its scope names neither a module nor a task family, so no task would match; "
+                why="its scope names neither a place nor a module nor a task family, so no task would match; "
                 "use '*' for any",
             )
 
@@ -219,9 +224,19 @@ class RuleStore:
         """Rules whose scope covers a task's, exactly; SQL narrows, `MemoryScope.covers` decides."""
         with self.store.reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM mitigations WHERE workspace IN (?, '*') AND module IN (?, '*') "
-                "AND task_family IN (?, '*') AND state IN (SELECT value FROM json_each(?)) ORDER BY id",
-                (task.workspace, task.module, task.task_family, json.dumps(list(states))),
+                "SELECT * FROM mitigations WHERE workspace IN (?, ?, '*') "
+                "AND state IN (SELECT value FROM json_each(?)) AND ("
+                "(place = '' AND module IN (?, '*') AND task_family IN (?, '*')) "
+                "OR place IN (SELECT value FROM json_each(?)) OR (place >= 'glob:' AND place < 'glob;')) "
+                "ORDER BY id",
+                (
+                    task.workspace,
+                    task.also or task.workspace,
+                    json.dumps(list(states)),
+                    task.module,
+                    task.task_family,
+                    json.dumps(places_of(task.paths)),
+                ),
             ).fetchall()
         return [one for one in map(_rule, rows) if one.scope.covers(task)]
 
@@ -340,9 +355,48 @@ class RuleStore:
         if one.hurt >= self.policy.quarantine_hurt and one.hurt > one.helped:
             return "quarantined", f"hurt {one.hurt} tasks, helped {one.helped}"
         failures = one.failed + one.hurt
+        if one.source == "user":
+            return None  # the user's own word is never taken back silently; they are asked (see `doubtful`)
         if failures - self.policy.success_pays * one.helped >= self.policy.retire_after:
             return "retired", f"failed {failures} of {one.tried} tries"
         return None
+
+    def doubtful(self, one: Rule) -> bool:
+        """Whether the record of a rule asks for a person's look: it fails more than its successes pay for."""
+        failures = one.failed + one.hurt
+        return failures - self.policy.success_pays * one.helped >= self.policy.retire_after
+
+    def set_scope(self, rule_id: int, scope: MemoryScope) -> Rule:
+        """Let a rule hold for another place; its record stays.
+
+        Raises:
+            MemoryMissing: it is not stored.
+            MemoryInvalid: the scope covers nothing, or the same rule holds there already.
+        """
+        scope = scope.cleaned()
+        with self.store.writing() as tables:
+            one = self.get(rule_id)
+            self._check(one.rule, one.example, scope)
+            identity = rule_hash(one.rule, one.example, scope)
+            known = tables.conn.execute(
+                "SELECT id FROM mitigations WHERE content_hash = ? AND id != ?", (identity, rule_id)
+            ).fetchone()
+            if known is not None:
+                raise MemoryInvalid(
+                    what="rule", why=f"rule {known['id']} says the same for that place already"
+                )
+            tables.table("mitigations").update(
+                rule_id,
+                {
+                    "workspace": scope.workspace,
+                    "module": scope.module,
+                    "task_family": scope.task_family,
+                    "place": scope.place,
+                    "work": scope.work,
+                    "content_hash": identity,
+                },
+            )
+        return self.get(rule_id)
 
     def _require(self, connection: sqlite3.Connection, rule_id: int) -> None:
         if connection.execute("SELECT 1 FROM mitigations WHERE id = ?", (rule_id,)).fetchone() is None:
@@ -363,7 +417,7 @@ def _rule(row: sqlite3.Row) -> Rule:
         id=int(row["id"]),
         rule=row["rule"],
         example=example,
-        scope=MemoryScope(row["workspace"], row["module"], row["task_family"]),
+        scope=MemoryScope(row["workspace"], row["module"], row["task_family"], row["place"], row["work"]),
         source=row["source"],
         trusted_by=row["trusted_by"],
         pattern_id=row["pattern_id"],

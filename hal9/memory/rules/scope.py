@@ -5,8 +5,10 @@ and has no recognisable statement gets a scope that no memory covers.
 """
 
 import re
+from collections.abc import Sequence
 
 from hal9.memory.records import ANY, MemoryScope
+from hal9.memory.rules.place import paths_in, repository_of, work_of
 from hal9.text import split_lines
 
 __all__ = ["module_of", "scope_for_memory", "scope_of", "task_family_of"]
@@ -76,7 +78,12 @@ def task_family_of(task: str) -> str:
 
 
 def scope_of(
-    task: str, *, workspace: str = "", module: str | None = None, family: str | None = None
+    task: str,
+    *,
+    workspace: str = "",
+    module: str | None = None,
+    family: str | None = None,
+    paths: Sequence[str] = (),
 ) -> MemoryScope:
     """The scope of a task.
 
@@ -85,11 +92,18 @@ def scope_of(
         workspace: where it runs.
         module: what the caller knows about the module; None looks into the text.
         family: what the caller knows about the family; None looks into the text.
+        paths: files that the caller knows the task to touch, as the workspace names them.
     """
+    repository = repository_of(workspace)
+    known = [named for path in paths if (named := repository.path(path))]
+    touched = tuple(dict.fromkeys([*known, *paths_in(task, repository)]))
     return MemoryScope(
-        workspace=workspace,
+        workspace=repository.identity,
         module=module_of(task) if module is None else module.lower(),
         task_family=task_family_of(task) if family is None else family,
+        work=work_of(task, touched),
+        paths=touched,
+        also=workspace,
     ).cleaned()
 
 

@@ -371,6 +371,55 @@ def _route_changes(connection: sqlite3.Connection) -> None:
     )
 
 
+def _places(connection: sqlite3.Connection) -> None:
+    """8: rules hold for places; how each mind does with a rule; guards; what runs of agents taught."""
+    for column in ("place", "work"):
+        connection.execute(f"ALTER TABLE mitigations ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+    connection.execute("CREATE INDEX idx_mitigations_place ON mitigations(workspace, place, module)")
+    _create(
+        connection,
+        "rule_minds",
+        {"id": int, "mitigation_id": int, "mind": str, "helped": int, "failed": int},
+        defaults={"helped": 0, "failed": 0},
+    )
+    connection.execute("CREATE UNIQUE INDEX rule_minds_once ON rule_minds(mitigation_id, mind)")
+    _create(
+        connection,
+        "guards",
+        {
+            "id": int,
+            "mitigation_id": int,
+            "workspace": str,
+            "content": str,
+            "effect": str,
+            "state": str,
+            "state_reason": str,
+            "source": str,
+            "fired": int,
+            "heeded": int,
+            "overridden": int,
+            "wrong": int,
+            "created": float,
+        },
+        nullable=("mitigation_id",),
+        defaults={"state_reason": "", "fired": 0, "heeded": 0, "overridden": 0, "wrong": 0},
+        indexes=(("workspace", "state"),),
+    )
+    _create(
+        connection,
+        "guard_evidence",
+        {"id": int, "repo": str, "kind": str, "value": str, "blamed": int, "well": int, "lines": str},
+    )
+    connection.execute("CREATE UNIQUE INDEX guard_evidence_once ON guard_evidence(repo, kind, value)")
+    _create(connection, "guard_cells", {"cell": str, "right": int, "cases": int, "repos": str})
+    _create(connection, "remedy_levels", {"level": str, "cases": int, "helped": str})
+    _create(connection, "run_causes", {"id": int, "repo": str, "cause": str, "content": str})
+    connection.execute("CREATE UNIQUE INDEX run_causes_once ON run_causes(repo, cause)")
+    _create(
+        connection, "runs_read", {"fingerprint": str, "at": float, "repo": str, "agent": str, "steps": int}
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _memories,
     _patterns,
@@ -379,4 +428,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     _outcomes,
     _routes,
     _route_changes,
+    _places,
 )
