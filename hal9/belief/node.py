@@ -68,12 +68,14 @@ class NodeState:
         seen: keys of signals taken in for the present belief.
         record: per sender, ideas of theirs that helped and that were tried.
         committed: the last edits that helped, to answer a neighbour's need.
-        attempts: trials since the last commit; exhausted: proposer has no more ideas.
+        attempts: trials since the last commit.
+        exhausted: proposer has no more ideas.
         draws: measurements so far (numbers the random draws); sent: signals so far (numbers their ids).
         wins: commits in all. visited: hashes of earlier beliefs; going back there is refused.
         asked: a need is out and unanswered.
         home: while the node explores, the belief it stands for, and what was known there (JSON).
-        trips: explorations in a row that found nothing better; leapt: where they began.
+        trips: explorations in a row that found nothing better.
+        leapt: where they began.
         explores: it has a proposer to explore with.
     """
 

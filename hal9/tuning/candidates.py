@@ -24,7 +24,8 @@ class Candidate:
         number: in order of appearance; 0 is the prompt as it was.
         parent: the candidate it was made from.
         edits: what was done to the parent, each with the task whose failure led to it.
-        evidence: measured scores by task; attempts: the latest attempt by task.
+        evidence: measured scores by task.
+        attempts: the latest attempt by task.
         lead: under noise, the shrunken gain over the prompt as it was, summed along the way.
     """
 

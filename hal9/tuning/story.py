@@ -39,7 +39,8 @@ class SearchStep:
     """One line of the run's story.
 
     Attributes:
-        calls: task calls so far; score: estimated mean score of the best prompt on the tasks of the search.
+        calls: task calls so far.
+        score: estimated mean score of the best prompt on the tasks of the search.
     """
 
     kind: StepKind

@@ -95,8 +95,7 @@ class StructurePrior:
         confounded: prior share of confounded among all pairs.
         acyclic: how strongly a believed path the other way speaks against a direction, 0..1.
         connected: probability that a listed variable has an edge at all; the fewer of its pairs are left
-        without an
-            answer, the more each of them is expected to be that edge.
+            without an answer, the more each of them is expected to be that edge.
         affinity: log-odds of an edge per standard deviation of the descriptions' similarity.
     """
 

@@ -59,8 +59,7 @@ class ScriptedOracle:
         truth: the graph. A latent of `truth.latents` is a hidden common cause of its children.
         accuracy: probability of a right answer among those given. abstention: probability of "unknown".
         local: per context, what is claimed there about a pair (relation 0..3) in place of the truth; it
-        models
-            contexts that see a projection artefact.
+            models contexts that see a projection artefact.
     """
 
     truth: MixedGraph

@@ -61,8 +61,7 @@ class Planner:
         costs: nats per kind of question.
         descent_weight: nats that removing the whole residual of the worst pair is worth.
         check_value: nats that asking a second context about a believed edge is worth: contexts may
-        disagree, and
-            only a context that was asked can.
+            disagree, and only a context that was asked can.
     """
 
     names: tuple[str, ...]

@@ -1,8 +1,7 @@
 """How well parameters rank: prepared cases, scored again and again under different parameters.
 
 Extraction and evidence are made once per case; `Evaluator.evaluate` then only weighs, so that a whole corpus
-takes
-a few seconds per parameter set.
+takes a few seconds per parameter set.
 """
 
 import json

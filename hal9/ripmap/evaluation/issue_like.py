@@ -2,11 +2,9 @@
 
 Commit messages are written by who knows the fix. A user pastes a script, a stack trace and a list of versions
 instead. For each case this adds lines of a related test as the reproduction, a synthetic trace whose frames
-come from
-files around the fix, and version noise. Where the fixed file stands in the trace follows what is known of
-real reports: innermost in 40 % of the traces, somewhere in 60 % (after Schröter, Bettenburg, Premraj, "Do
-stack traces help
-developers fix bugs?", MSR 2010).
+come from files around the fix, and version noise. Where the fixed file stands in the trace follows what is
+known of real reports: innermost in 40 % of the traces, somewhere in 60 % (after Schröter, Bettenburg,
+Premraj, "Do stack traces help developers fix bugs?", MSR 2010).
 """
 
 import re

@@ -85,7 +85,8 @@ class Comparison:
 
     Attributes:
         cuts: k to (wins, losses, p) for accuracy at k.
-        ndcg_difference: mean of ours minus theirs; interval: its bootstrap interval.
+        ndcg_difference: mean of ours minus theirs.
+        interval: its bootstrap interval.
     """
 
     cuts: dict[int, tuple[int, int, float]]

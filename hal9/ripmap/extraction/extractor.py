@@ -59,9 +59,8 @@ _BRACED = frozenset({"function", "method", "macro", "class", "field"})
 def extract(language: str, content: bytes) -> Extraction:
     """Everything that one file's bytes give.
 
-    A language without an installed grammar gives status "words" and its line count alone, and so do
-    generated one-line
-    bundles and files that a grammar cannot finish in time.
+    A language without an installed grammar gives status "words" and its line count alone, and so do generated
+    one-line bundles and files that a grammar cannot finish in time.
     """
     if is_binary(content):
         return Extraction("binary")

@@ -2,9 +2,8 @@
 
 For every reference all definitions of the same name are candidates, each with the reasons for it: same file,
 the receiver's known class, an import of the defining file, or the bare name. A pass (`strategy`) turns
-reasons into
-confidence, accepts softly and chooses softly. The *shadow* pass is tuned for recall and feeds spreading;
-the *final* pass is tuned for precision and feeds PageRank and call relations.
+reasons into confidence, accepts softly and chooses softly. The *shadow* pass is tuned for recall and feeds
+spreading; the *final* pass is tuned for precision and feeds PageRank and call relations.
 """
 
 import re

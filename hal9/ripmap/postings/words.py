@@ -1,10 +1,9 @@
 """Words of a repository as sparse matrices.
 
-A file is cut into *chunks*: one per outermost function or method, one for the rest of each class, one for
-the rest of
-the file. Chunk rows sum to file rows, so one matrix serves both granularities. A chunk has a head (its name
-and what
-encloses it); a file has fields: the names it defines, its path, what it imports, its documentation.
+A file is cut into *chunks*: one per outermost function or method, one for the rest of each class, one for the
+rest of the file. Chunk rows sum to file rows, so one matrix serves both granularities. A chunk has a head
+(its name and what encloses it); a file has fields: the names it defines, its path, what it imports, its
+documentation.
 """
 
 from collections import Counter

@@ -1,9 +1,8 @@
 """What a task text says: its parts by weight, and the strong evidence named in it.
 
 A task is a sentence, a user's issue or a commit message. It is cut into title, prose, code and traceback;
-version
-blocks, links, HTML comments and template headings are dropped. Paths, dotted names, identifiers, stack frames
-and error messages are collected as mentions, which rank by exact match rather than by words.
+version blocks, links, HTML comments and template headings are dropped. Paths, dotted names, identifiers,
+stack frames and error messages are collected as mentions, which rank by exact match rather than by words.
 """
 
 from collections import Counter

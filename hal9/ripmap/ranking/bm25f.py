@@ -1,9 +1,8 @@
 """Word evidence: BM25F over files and over definitions, for the words of one task.
 
-A `Slice` holds the counts of the task's words alone, so that scoring it under new parameters costs a
-fraction of a
-millisecond. BM25F: Robertson, Zaragoza, Taylor, "Simple BM25 extension to multiple weighted fields", CIKM
-2004.
+A `Slice` holds the counts of the task's words alone, so that scoring it under new parameters costs a fraction
+of a millisecond. BM25F: Robertson, Zaragoza, Taylor, "Simple BM25 extension to multiple weighted fields",
+CIKM 2004.
 """
 
 from collections.abc import Mapping, Sequence

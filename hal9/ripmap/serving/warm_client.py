@@ -1,8 +1,7 @@
 """Asking the process that keeps a tree warm: the client's side, with nothing heavy imported.
 
-`ripmap index --watch` listens on a socket in a folder of the user's own; `ripmap` and `ripmap explain` ask
-it first and
-do the work themselves when nobody answers.
+`ripmap index --watch` listens on a socket in a folder of the user's own; `ripmap` and `ripmap explain` ask it
+first and do the work themselves when nobody answers.
 """
 
 import os

@@ -2,9 +2,8 @@
 
 Extractions and per-file artifacts by content in SQLite, snapshots and whole artifacts as files.
 
-Everything here can be thrown away at any time. A damaged database is replaced by an empty one with a
-notice; a
-damaged, truncated or foreign file counts as absent. Several processes may use one cache at once.
+Everything here can be thrown away at any time. A damaged database is replaced by an empty one with a notice;
+a damaged, truncated or foreign file counts as absent. Several processes may use one cache at once.
 """
 
 import mmap

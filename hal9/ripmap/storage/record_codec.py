@@ -1,8 +1,7 @@
 """Records as bytes and back: compact, checked, and quick to read.
 
 `marshal` is used because only the user's own cache is read and nothing else in the standard library is as
-fast;
-a checksum over every payload is verified first, and the Python version is part of every key and header.
+fast; a checksum over every payload is verified first, and the Python version is part of every key and header.
 """
 
 import marshal

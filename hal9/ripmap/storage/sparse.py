@@ -1,8 +1,7 @@
 """Sparse matrices as three plain arrays, with the few products that a query needs.
 
 A query touches a handful of lines of each matrix. Plain arrays can be mapped from a file and read at once;
-loading
-a library for sparse algebra would take longer than the whole query.
+loading a library for sparse algebra would take longer than the whole query.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,7 @@
 """How many tokens a text is: by a real tokenizer where one is at hand, else by a calibrated upper estimate.
 
 The estimate never fetches anything. A real tokenizer is used when the user names one, or when tiktoken is
-installed and
-its vocabulary is already on this machine (loading it would otherwise reach for the network).
+installed and its vocabulary is already on this machine (loading it would otherwise reach for the network).
 """
 
 import os
@@ -75,8 +74,7 @@ def token_counter(name: str = "auto") -> TokenCounter:
 
     Args:
         name: "auto" (a real tokenizer that is already here, else the estimate), "estimate",
-            "tiktoken:ENCODING",
-            or the path of a `tokenizer.json`.
+            "tiktoken:ENCODING", or the path of a `tokenizer.json`.
 
     Raises:
         TokenizerUnusable: the named tokenizer is not installed or cannot be loaded.

@@ -38,7 +38,8 @@ class Failure:
     """One case that ranks badly.
 
     Attributes:
-        case: its id; tree: its repository.
+        case: its id.
+        tree: its repository.
         query: the task, shortened.
         wanted: the files that were wanted.
         distractors: the best files that stand above the last wanted one and are not wanted.

@@ -41,7 +41,8 @@ class CandidateEvaluator:
     """The best evaluation so far, and the rule by which another takes its place.
 
     Attributes:
-        evaluator: ranks; space: what may move.
+        evaluator: ranks.
+        space: what may move.
         noise: see `verdict`.
         probes: further candidates per proposal.
         limit: evaluations in all, the start included; 0 is none.

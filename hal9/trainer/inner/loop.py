@@ -50,12 +50,14 @@ class InnerSettings:
     """How an inner run goes.
 
     Attributes:
-        episodes: questions to the mind; max_evaluations: rankings of the whole training split, 0 no limit.
+        episodes: questions to the mind.
+        max_evaluations: rankings of the whole training split, 0 no limit.
         noise: scales what a gain must exceed to be kept, in standard errors of the paired difference (see
             `verdict`).
         probes: further evaluations per episode: a refused set's steps one by one and in other lengths, a kept
             one again while it helps.
-        failures: failing cases shown; levers: parameters shown.
+        failures: failing cases shown.
+        levers: parameters shown.
         patience: episodes in a row without a readable answer, or half of those without a new candidate, until
             the run stops.
         brief: short prompts and answers, for minds that read and write slowly.

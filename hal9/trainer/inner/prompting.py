@@ -95,7 +95,8 @@ class Sight:
     """What an episode is about.
 
     Attributes:
-        parameters: the best so far; figures: their metrics.
+        parameters: the best so far.
+        figures: their metrics.
         levers: the parameters that may be moved now.
         failures: the cases that are described, of `failing` that fail among `cases`.
         slopes: signal to the estimated change of NDCG@10 if its weight were doubled (see `slopes_of`).

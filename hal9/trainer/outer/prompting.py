@@ -24,9 +24,11 @@ class Measured:
 
     Attributes:
         step: name of the folder below inner_runs.
-        finals: seed to final NDCG@10; starts: seed to that of the start parameters.
+        finals: seed to final NDCG@10.
+        starts: seed to that of the start parameters.
         touched: parameter to how often it was proposed.
-        detections: name to number of episodes; needs: what minds said no parameter can express.
+        detections: name to number of episodes.
+        needs: what minds said no parameter can express.
     """
 
     step: str
@@ -64,7 +66,8 @@ class OuterSight:
     """What a proposal is about.
 
     Attributes:
-        parent: the promptgram to edit; measured: its inner runs.
+        parent: the promptgram to edit.
+        measured: its inner runs.
         names: the parameters that tuners may move.
         history: earlier steps, oldest first.
         mode: exploit or explore.
