@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "ApiSettings",
     "BackwardPropagationSettings",
     "BrokerSettings",
     "BudgetSettings",
@@ -336,6 +337,24 @@ class RepositoryMapSettings(_Section):
     timeout_seconds: Seconds = 60.0
 
 
+class ApiSettings(_Section):
+    """The HTTP interface and the dashboard."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    names: list[str] = Field(default_factory=list)
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    allow_plaintext: bool = False
+    workspaces: list[str] = Field(default_factory=list)
+    max_body_mb: Positive = 8
+    max_upload_mb: Positive = 64
+    uploads_keep_hours: Positive = 72
+    requests_per_minute: Positive = 6000
+    max_streams: Positive = 2000
+
+
 class LoggingSettings(_Section):
     """The daemon's log file."""
 
@@ -361,4 +380,5 @@ class Settings(_Section):
     routing: RoutingSettings = Field(default_factory=RoutingSettings)
     memory: MemorySettings = Field(default_factory=MemorySettings)
     repository_map: RepositoryMapSettings = Field(default_factory=RepositoryMapSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)

@@ -13,7 +13,7 @@ from hal9.cluster import Cluster, Daemon, Home, connect, init_home
 # Debian puts mosquitto where ordinary users' PATH does not look.
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
 REQUIRED_IN_CI = ("mosquitto", "bubblewrap")
-_PROGRAMS = {"mosquitto": "mosquitto", "bubblewrap": "bwrap"}
+_PROGRAMS = {"mosquitto": "mosquitto", "chromium": "chromium", "bubblewrap": "bwrap"}
 
 
 @pytest.hookimpl(tryfirst=True)

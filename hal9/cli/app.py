@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
-__all__ = ["TASK_FAILED", "LazyGroup", "cli", "main"]
+from hal9.cli.server import with_server_options
+
+__all__ = ["HERE", "TASK_FAILED", "LazyGroup", "cli", "main"]
 
 TASK_FAILED = 8
 _INTERRUPTED = 130
@@ -23,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "stop": ("hal9.cli.cluster.daemon", "stop", "Stop the cluster in order."),
     "status": ("hal9.cli.cluster.daemon", "status", "Show the cluster, its neurons and tasks."),
     "logs": ("hal9.cli.cluster.daemon", "logs", "Show the daemon's log."),
+    "serve": ("hal9.cli.serving.serve", "serve", "Serve the API and the dashboard without a cluster."),
+    "dashboard": ("hal9.cli.serving.serve", "dashboard_command", "Open the dashboard in a browser."),
+    "token": ("hal9.cli.serving.serve", "token", "Say who may use the API, and for what."),
+    "login": ("hal9.cli.server", "login", "Keep a server's URL and token for --profile."),
     "doctor": ("hal9.cli.cluster.doctor", "doctor", "Check everything a cluster needs; show dead letters."),
     "submit": ("hal9.cli.tasks.tasks", "submit", "Give the cluster a task."),
     "tasks": ("hal9.cli.tasks.tasks", "tasks", "List tasks."),
@@ -59,6 +65,28 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
+HERE = frozenset(
+    [
+        *(
+            "init",
+            "up",
+            "stop",
+            "logs",
+            "serve",
+            "dashboard",
+            "token",
+            "login",
+            "doctor",
+            "setup",
+            "neuron",
+            "model",
+        ),
+        *("config", "causes", "completion"),
+    ]
+)
+"""Commands that work on the machine that has the home; all others also through --url."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called, so that `--help` is quick."""
 
@@ -72,7 +100,7 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         command: click.Command = getattr(importlib.import_module(entry[0]), entry[1])
-        return command
+        return command if cmd_name in HERE else with_server_options(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -94,12 +122,15 @@ class LazyGroup(click.Group):
 @click.option(
     "--home", type=click.Path(path_type=Path), help="The cluster's home (default: HAL9_HOME, or here)."
 )
+@click.option("--url", help="A cluster's server, in place of a home (or HAL9_URL).")
+@click.option("--token", help="Token for it (or HAL9_TOKEN).")
+@click.option("--profile", help="A server that `hal9 login` has kept (or HAL9_PROFILE).")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.version_option(None, "--version", package_name="hal9", prog_name="hal9")
 @click.pass_context
-def cli(ctx: click.Context, home: Path | None, debug: bool) -> None:
+def cli(ctx: click.Context, /, **given: Any) -> None:
     """HAL9: a cluster of language-model neurons that learns from its errors."""
-    ctx.obj = {"home": home, "debug": debug}
+    ctx.ensure_object(dict).update({name: value for name, value in given.items() if value is not None})
 
 
 def main(arguments: list[str] | None = None) -> None:

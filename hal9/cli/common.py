@@ -12,9 +12,10 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hal9.api.remote import RemoteCluster
     from hal9.cluster import Cluster, Home
 
-__all__ = ["console", "home_of", "json_option", "open_cluster", "print_json", "run"]
+__all__ = ["console", "home_of", "json_option", "open_cluster", "print_json", "run", "view"]
 
 T = TypeVar("T")
 
@@ -22,18 +23,52 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def home_of(ctx: click.Context) -> "Home":
-    """The home the command is about."""
+    """The home the command is about.
+
+    Raises:
+        LocalOnly: the command was pointed at a server, and works on its machine only.
+    """
+    from hal9.cli.server import server_of
     from hal9.cluster.home import find_home
 
-    given: Path | None = ctx.find_root().obj.get("home")
+    if ctx.find_root().ensure_object(dict).get("url") or server_of(ctx) is not None:
+        from hal9.errors.api import LocalOnly
+
+        raise LocalOnly(command=ctx.command_path.partition(" ")[2])
+    given: Path | None = ctx.find_root().ensure_object(dict).get("home")
     return find_home(given)
 
 
-def open_cluster(ctx: click.Context) -> "Cluster":
-    """The client for the command's home; use it with `async with`."""
+def open_cluster(ctx: click.Context) -> "Cluster | RemoteCluster":
+    """The client for the command's home or server; use it with `async with`."""
+    from hal9.cli.server import server_of
+
+    server = server_of(ctx)
+    if server is not None:
+        from hal9.api.remote import RemoteCluster
+
+        return RemoteCluster(server.url, server.token, ca_file=server.ca_file)
     from hal9.cluster.client import Cluster
 
     return Cluster(home_of(ctx))
+
+
+def view(ctx: click.Context, name: str, **query: Any) -> Any:
+    """One of the views of what was learned (see `hal9.api.views`), from the home here or over HTTP."""
+
+    async def read() -> Any:
+        async with open_cluster(ctx) as cluster:
+            from hal9.cluster.client import Cluster
+
+            if not isinstance(cluster, Cluster):
+                return await cluster.view(name, **query)
+            from hal9.api.views import VIEWS
+
+            function, model, _ = VIEWS[name]
+            given = {key: value for key, value in query.items() if value is not None}
+            return await function(cluster, model.model_validate(given))
+
+    return run(read())
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -8,14 +8,15 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from hal9.clock import Clock, SystemClock
 from hal9.cluster.home import Home, find_home
 from hal9.cluster.process import read_status
-from hal9.cluster.submission import Submission, task_of
+from hal9.cluster.submission import Submission, SubmitOptions, task_of
 from hal9.database import atomic, open_database
 from hal9.errors.cluster import TaskFinished, TaskUnknown
 from hal9.journal import MIGRATIONS, tasks
@@ -68,18 +69,30 @@ class Cluster:
 
     # --- tasks --------------------------------------------------------------------------------
 
-    async def submit(self, objective: str, **options: Any) -> str:
+    async def submit(
+        self, objective: str, *, task_id: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> str:
         """Accept a task; returns its id once it cannot be lost any more.
 
         Args:
             objective: what is to be done.
-            options: fields of `Submission` (workspace, check, files, budget_tokens, …).
+            task_id: the id it is to have; a task that is there already under it is left as it is.
+            options: see `SubmitOptions`.
 
         Raises:
             TaskInvalid: nothing was accepted; says why.
         """
-        task = task_of(objective, Submission(**options), settings=self.settings, now=self._clock.now())
-        await self._write(lambda connection: tasks.insert_task(connection, task))
+        submission = Submission.of(options)
+        made = await asyncio.to_thread(
+            task_of, objective, submission, settings=self.settings, now=self._clock.now()
+        )
+        task = made if task_id is None else replace(made, id=task_id)
+
+        def insert_once(connection: sqlite3.Connection) -> None:
+            if task_id is None or tasks.get_task(connection, task_id) is None:
+                tasks.insert_task(connection, task)
+
+        await self._write(insert_once)
         return task.id
 
     async def wait(self, task_id: str, *, timeout_seconds: float | None = None) -> TaskRow:

@@ -163,5 +163,5 @@ def init_home(target: Path) -> Home:
     source = shipped_data()
     for name in _DATA_FOLDERS:
         shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    (target / ".gitignore").write_text(".hal9/\n", encoding="utf-8")
+    (target / ".gitignore").write_text(".hal9/\nuploads/\n", encoding="utf-8")
     return Home(target)

@@ -4,9 +4,10 @@ Nothing of the daemon is needed here: whoever can write the home's journal can s
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypedDict
 
 import yaml
 
@@ -17,20 +18,61 @@ from hal9.settings import Settings
 from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, TaskPayload, TaskScope, new_id
 from hal9.signals.labels import ALLOW_HOME, ENVIRONMENT, REVIEW
 
-__all__ = ["NEURONS", "WORKLOADS", "Submission", "new_task", "task_of", "workload_options"]
+__all__ = [
+    "NEURONS",
+    "WORKLOADS",
+    "Submission",
+    "SubmitOptions",
+    "given_files",
+    "new_task",
+    "task_of",
+    "workload_options",
+]
 
 NEURONS = "neurons"
 WORKLOADS = {"ripmap-train": "hal9.trainer.workload:run_workload"}
 _WORKLOAD_SECONDS = 7 * 86400.0
 
 
+class SubmitOptions(TypedDict, total=False):
+    """Everything a task may be given besides its objective; paths may be strings."""
+
+    workspace: Path | str | None
+    """Directory the task may change."""
+    check: str | None
+    """Command that must end with 0 in the workspace."""
+    files: Sequence[Path | str]
+    """Text files the task is about; those inside the workspace are what it is to change."""
+    inline: Sequence[InlineFile]
+    """Files given by content instead."""
+    targets: Sequence[str]
+    """Paths inside the workspace the task is to change."""
+    budget_tokens: int | None
+    """Most tokens it may use."""
+    budget_usd: float | None
+    """Most dollars it may cost."""
+    timeout_seconds: float | None
+    """Seconds it may take; default: cluster.task_timeout_seconds."""
+    scope: TaskScope | None
+    """Where learned memories apply; default: the workspace."""
+    workload: str
+    """Who does it; default: the neurons."""
+    labels: dict[str, str] | None
+    """Kept with the task."""
+    allow_home: bool
+    """The workspace may be a home directory."""
+    review: bool
+    """What the task changes waits for a person's word."""
+
+
 @dataclass(slots=True)
 class Submission:
-    """Everything a task may be given besides its objective."""
+    """The options of one task, settled."""
 
     workspace: Path | None = None
     check: str | None = None
     files: tuple[Path, ...] = ()
+    inline: tuple[InlineFile, ...] = ()
     targets: tuple[str, ...] = ()
     budget_tokens: int | None = None
     budget_usd: float | None = None
@@ -40,6 +82,33 @@ class Submission:
     labels: dict[str, str] | None = None
     allow_home: bool = False
     review: bool = False
+
+    @classmethod
+    def of(cls, options: SubmitOptions) -> Self:
+        """Settle options: strings become paths, sequences tuples.
+
+        Raises:
+            TaskInvalid: an option that does not exist.
+        """
+        known = [one.name for one in fields(cls)]
+        if unknown := sorted(set(options) - set(known)):
+            raise TaskInvalid(problem=f"no option {unknown[0]!r}; there are: {', '.join(sorted(known))}")
+        workspace = options.get("workspace")
+        return cls(
+            workspace=None if workspace is None else Path(workspace),
+            check=options.get("check"),
+            files=tuple(Path(one) for one in options.get("files", ())),
+            inline=tuple(options.get("inline", ())),
+            targets=tuple(options.get("targets", ())),
+            budget_tokens=options.get("budget_tokens"),
+            budget_usd=options.get("budget_usd"),
+            timeout_seconds=options.get("timeout_seconds"),
+            scope=options.get("scope"),
+            workload=options.get("workload", NEURONS),
+            labels=options.get("labels"),
+            allow_home=options.get("allow_home", False),
+            review=options.get("review", False),
+        )
 
 
 def task_of(objective: str, submission: Submission, *, settings: Settings, now: float) -> TaskRow:
@@ -124,13 +193,13 @@ def _payload(objective: str, submission: Submission) -> TaskPayload:
         labels |= _workspace_labels(workspace, submission)
     if submission.check and workspace is None:
         raise TaskInvalid(problem="a check needs a workspace to run in (--workspace DIR)")
-    files, targets = _files(submission, workspace)
+    files, targets = given_files(submission, workspace)
     payload = TaskPayload(
         objective=objective,
         check=submission.check,
         workspace=str(workspace) if workspace else None,
         targets=targets,
-        files=files,
+        files=[*files, *submission.inline],
         scope=submission.scope or TaskScope(workspace=str(workspace or "")),
         grant=Grant(tokens=submission.budget_tokens, usd=submission.budget_usd),
         labels=labels,
@@ -165,8 +234,12 @@ def _yes(wanted: bool) -> str:
     return "yes" if wanted else ""
 
 
-def _files(submission: Submission, workspace: Path | None) -> tuple[list[InlineFile], list[str]]:
-    """Given files travel with the task; those inside the workspace are what the task is to change."""
+def given_files(submission: Submission, workspace: Path | None) -> tuple[list[InlineFile], list[str]]:
+    """Given files travel with the task; those inside the workspace are what the task is to change.
+
+    Raises:
+        TaskInvalid: a file that cannot be read.
+    """
     files, targets = [], list(submission.targets)
     for given in submission.files:
         path = given.expanduser().absolute()

@@ -15,6 +15,7 @@ raising one loads no other room's; errors survive pickling.
     ├── WorkbenchError         files and commands of a task
     ├── PromptgramError        a prompt program or an edit to it
     ├── LimitError             a budget or safety limit said no
+    ├── ApiError               the HTTP interface, its clients and tokens
     ├── ClusterError           daemon, task book, registry
     ├── LearningError          gradients, gate, ledger
     ├── RipmapError            repository ranking

@@ -104,3 +104,7 @@ class TuningError(Hal9Error):
 
 class HolographError(Hal9Error):
     """Causal discovery."""
+
+
+class ApiError(Hal9Error):
+    """The HTTP interface, its clients and their tokens."""

@@ -3,6 +3,7 @@
 import sqlite3
 
 from hal9.database import Migration
+from hal9.journal.events import m006_events
 from hal9.journal.task_schema import m002_tasks, m004_counters
 from hal9.journal.turns import m005_turns
 
@@ -73,4 +74,4 @@ def m003_blame(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE tasks ADD COLUMN root_target TEXT")
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_messages, m002_tasks, m003_blame, m004_counters, m005_turns)
+MIGRATIONS: tuple[Migration, ...] = (m001_messages, m002_tasks, m003_blame, m004_counters, m005_turns, m006_events)

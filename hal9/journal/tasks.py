@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hal9.journal.events import record_state, record_step
 from hal9.journal.turns import purge_turns
 from hal9.signals import ResultPayload, StepRecord, TaskPayload
 
@@ -98,6 +99,7 @@ def insert_task(connection: sqlite3.Connection, task: TaskRow) -> None:
             task.root_signal,
         ),
     )
+    record_state(connection, task.id, task.state, at=task.created_at)
 
 
 def get_task(connection: sqlite3.Connection, task_id: str) -> TaskRow | None:
@@ -160,6 +162,8 @@ def start_task(
         "WHERE id = ? AND state = 'queued'",
         (now, root_signal, root_target, task_id),
     )
+    if done.rowcount == 1:
+        record_state(connection, task_id, "running", at=now)
     return done.rowcount == 1
 
 
@@ -191,6 +195,8 @@ def finish_task(
         "WHERE id = ? AND state IN ('queued', 'running')",
         (state, result.model_dump_json(), result.error.reason if result.error else "done", now, task_id),
     )
+    if done.rowcount == 1:
+        record_state(connection, task_id, state, at=now)
     return done.rowcount == 1
 
 
@@ -215,10 +221,13 @@ def task_counts(connection: sqlite3.Connection) -> dict[str, int]:
 
 def insert_steps(connection: sqlite3.Connection, steps: list[StepRecord]) -> None:
     """Record what neurons did; a step that is already there is left alone."""
-    connection.executemany(
-        "INSERT OR IGNORE INTO steps (id, task_id, signal_id, neuron, body) VALUES (?, ?, ?, ?, ?)",
-        [(step.id, step.task_id, step.signal_id, step.neuron, step.model_dump_json()) for step in steps],
-    )
+    for step in steps:
+        done = connection.execute(
+            "INSERT OR IGNORE INTO steps (id, task_id, signal_id, neuron, body) VALUES (?, ?, ?, ?, ?)",
+            (step.id, step.task_id, step.signal_id, step.neuron, step.model_dump_json()),
+        )
+        if done.rowcount == 1:
+            record_step(connection, step)
 
 
 def steps_of(connection: sqlite3.Connection, task_id: str) -> list[StepRecord]:
@@ -286,6 +295,11 @@ def purge(
     turns = purge_turns(connection, finished_before=tasks_before, limit=limit)
     steps = connection.execute(
         "DELETE FROM steps WHERE task_id IN"
+        " (SELECT id FROM tasks WHERE finished_at < ? ORDER BY seq LIMIT ?)",
+        (tasks_before, limit),
+    )
+    connection.execute(
+        "DELETE FROM events WHERE task_id IN"
         " (SELECT id FROM tasks WHERE finished_at < ? ORDER BY seq LIMIT ?)",
         (tasks_before, limit),
     )

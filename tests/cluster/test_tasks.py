@@ -183,7 +183,7 @@ async def test_a_task_that_cannot_be_accepted_says_why(
 
     async with connect(home.root) as cluster:
         with pytest.raises(TaskInvalid, match=words):
-            await cluster.submit(objective, **options)
+            await cluster.submit(objective, **options)  # type: ignore[arg-type]
         assert await cluster.tasks() == []
 
 

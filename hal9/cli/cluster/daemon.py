@@ -3,6 +3,7 @@
 import logging
 import logging.handlers
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -29,18 +30,36 @@ def up(ctx: click.Context, detach: bool, log_to_stderr: bool) -> None:
         from hal9.cluster.process import start_detached
 
         pid = start_detached(home)
-        click.echo(f"cluster is up (process {pid}); `hal9 status` shows it, `hal9 stop` ends it.")
+        url = _served(home)
+        seen = f"{url} and `hal9 status` show it" if url else "`hal9 status` shows it"
+        click.echo(f"cluster is up (process {pid}); {seen}, `hal9 stop` ends it.")
         return
     _log(home, to_stderr=log_to_stderr)
     run(_serve(home, quiet=log_to_stderr))
 
 
+def _served(home: "Home") -> str | None:
+    """Where the API is, without loading a server for the question."""
+    if not home.settings().api.enabled:
+        return None
+    from hal9.api.place import served_at
+
+    return served_at(home)
+
+
 async def _serve(home: "Home", *, quiet: bool) -> None:
+    from hal9.cli.serving.serve import api_beside
     from hal9.cluster.daemon import Daemon
 
-    async with Daemon(home) as daemon:
+    async with AsyncExitStack() as stack:
+        # First, so that whoever sees the cluster ready can reach it; and it ends after the last turn.
+        url, problem = await api_beside(home, stack)
+        daemon = await stack.enter_async_context(Daemon(home))
+        if problem:
+            daemon.alert(problem)
         if not quiet:
-            click.echo(f"cluster {home.root} is up; Ctrl-C stops it.")
+            seen = f", {url} shows it" if url else ""
+            click.echo(f"cluster {home.root} is up{seen}; Ctrl-C stops it.")
         await daemon.serve()
         if not quiet:
             click.echo("stopping: running turns are finished first, Ctrl-C again ends them.")

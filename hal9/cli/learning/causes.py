@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
+from hal9.cli.common import console, home_of, json_option, print_json, run
 
 if TYPE_CHECKING:
     from hal9.holograph import Causes
@@ -59,12 +59,13 @@ def causes(
 async def _find(ctx: click.Context, age: float, spec: str | None, budget_queries: int) -> "Causes":
     from contextlib import AsyncExitStack
 
+    from hal9.cluster.client import Cluster
     from hal9.cluster.history import FACTORS, failure_rows, kinds_of_failure
     from hal9.holograph import causes as find_causes
     from hal9.minds import open_mind
 
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(open_cluster(ctx))
+        cluster = await stack.enter_async_context(Cluster(home_of(ctx)))
         rows = await failure_rows(cluster, since=time.time() - age, kinds=True)
         kinds = kinds_of_failure(rows)
         mind = await stack.enter_async_context(open_mind(spec)) if spec else None

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
+from hal9.cli.common import console, json_option, open_cluster, print_json, run, view
+
+if TYPE_CHECKING:
+    from hal9.api.remote import RemoteCluster
 
 __all__ = ["feedback", "why"]
 
@@ -18,6 +21,10 @@ async def ask_daemon(
 ) -> dict[str, Any] | None:
     """Put a request to the daemon and wait for its answer; None when it is down (the request stays)."""
     async with open_cluster(ctx) as cluster:
+        from hal9.cluster.client import Cluster
+
+        if not isinstance(cluster, Cluster):
+            return await _ask_server(cluster, kind, body, task_id)
         full = await cluster.resolve(task_id) if task_id is not None else None
         number = await cluster.request(kind, body, task_id=full)
         status = await cluster.status()
@@ -25,6 +32,16 @@ async def ask_daemon(
             return None
         answer: dict[str, Any] = json.loads(await cluster.answer(number, timeout_seconds=_PATIENCE_SECONDS))
         return answer
+
+
+async def _ask_server(
+    cluster: "RemoteCluster", kind: str, body: dict[str, Any], task_id: str | None
+) -> dict[str, Any] | None:
+    from hal9.api.learning import REQUEST_PATHS
+
+    path = REQUEST_PATHS.get(kind) or f"/v1/tasks/{await cluster.resolve(task_id or '')}/{kind}"
+    answer = await cluster.ask(path, body)
+    return None if answer.pop("queued") else answer
 
 
 def show_answer(answer: dict[str, Any] | None, *, as_json: bool) -> int:
@@ -101,16 +118,7 @@ def feedback(
 @click.pass_context
 def why(ctx: click.Context, task_id: str, as_json: bool) -> None:
     """Show why a task's answer came out so, and what was learned from it."""
-    from hal9.learning.reporting.explain import explain
-    from hal9.memory import MemoryStore
-
-    async def read() -> tuple[Any, Any]:
-        async with open_cluster(ctx) as cluster:
-            return await cluster.task(task_id), await cluster.steps(task_id)
-
-    task, steps = run(read())
-    with MemoryStore(home_of(ctx).memory) as store:
-        found = explain(store, task, steps)
+    found = view(ctx, "why", id=task_id)
     if as_json:
         print_json(found)
         return

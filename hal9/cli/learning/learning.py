@@ -5,9 +5,8 @@ from typing import Any
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
+from hal9.cli.common import console, json_option, open_cluster, print_json, run, view
 from hal9.cli.learning.feedback import ask_daemon, show_answer
-from hal9.cli.learning.memory import open_store
 from hal9.cli.learning.report import report
 
 __all__ = ["approvals", "approve", "deny", "learning", "ledger", "prompt_diff", "rollback"]
@@ -28,12 +27,9 @@ _ALL = click.Choice(
 @click.pass_context
 def ledger(ctx: click.Context, neuron: str | None, kinds: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Show every change of what was learned, newest last."""
-    from hal9.learning import Ledger, change_as_json
-
-    with open_store(ctx) as store:
-        rows = Ledger(store).rows(kinds=kinds, target=neuron)[-limit:]
+    rows = view(ctx, "ledger", kinds=",".join(kinds), neuron=neuron, limit=limit)
     if as_json:
-        print_json([change_as_json(change) for change in rows])
+        print_json(rows)
     elif rows:
         from hal9.cli.learning.render_learning import ledger_lines
 
@@ -45,24 +41,15 @@ def ledger(ctx: click.Context, neuron: str | None, kinds: tuple[str, ...], limit
 
 def prompt_diff(ctx: click.Context, neuron: str, first: str, second: str, *, as_json: bool) -> None:
     """Print how two versions of a neuron's prompt differ."""
-    from hal9.learning import PromptStore, versions
-    from hal9.neurons import load_neurons
-    from hal9.promptgram import diff as promptgram_diff
-    from hal9.promptgram import token_distance
-
-    home = home_of(ctx)
-    loaded = load_neurons(home.neurons, enabled=[neuron])
-    with open_store(ctx) as store:
-        prompts = PromptStore(store, {name: one.promptgram for name, one in loaded.items()})
-        found = [versions(store, prompts, neuron, which) for which in (first, second)]
-    text = promptgram_diff(*found)
+    found = view(ctx, "prompt-diff", neuron=neuron, first=first, second=second)
+    text = found["diff"]
     if as_json:
-        print_json({"neuron": neuron, "share": token_distance(*found), "diff": text})
+        print_json(found)
     elif text:
         from rich.syntax import Syntax
 
         console().print(Syntax(text.rstrip(), "diff", background_color="default"))
-        click.echo(f"{token_distance(*found):.1%} of the tokens differ")
+        click.echo(f"{found['share']:.1%} of the tokens differ")
     else:
         click.echo("no difference")
 
@@ -105,12 +92,9 @@ async def _moment(ctx: click.Context, text: str) -> float:
 @click.pass_context
 def approvals(ctx: click.Context, as_json: bool) -> None:
     """Show the changes that wait for a person."""
-    from hal9.learning import Ledger, change_as_json
-
-    with open_store(ctx) as store:
-        rows = Ledger(store).rows(states=("waiting",))
+    rows = view(ctx, "approvals")
     if as_json:
-        print_json([change_as_json(change) for change in rows])
+        print_json(rows)
         return
     if not rows:
         click.echo("nothing waits for approval.")
@@ -127,15 +111,12 @@ def approvals(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def approve(ctx: click.Context, change: str, shown: str | None, as_json: bool) -> int:
     """Approve a change that waits; it still has to pass the gate."""
-    from hal9.learning import Ledger
-
-    with open_store(ctx) as store:
-        found = Ledger(store).get(change)
-    if shown is not None and not found.content_hash.startswith(shown):
+    found = view(ctx, "change", id=change)
+    if shown is not None and not found["hash"].startswith(shown):
         from hal9.errors.learning import ApprovalStale
 
-        raise ApprovalStale(change=found.id, shown=shown, found=found.content_hash)
-    body = {"change": found.id, "hash": found.content_hash}
+        raise ApprovalStale(change=found["id"], shown=shown, found=found["hash"])
+    body = {"change": found["id"], "hash": found["hash"]}
     return show_answer(run(ask_daemon(ctx, "approve", body)), as_json=as_json)
 
 
@@ -159,10 +140,7 @@ def learning() -> None:
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show whether the cluster learns, what it has learned, what is being tried, and what worries it."""
-    from hal9.learning import learning_status
-
-    with open_store(ctx) as store:
-        found = learning_status(store, home_of(ctx).settings())
+    found = view(ctx, "learning")
     if as_json:
         print_json(found)
         return

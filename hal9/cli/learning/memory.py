@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, print_json, run
+from hal9.cli.common import console, home_of, json_option, print_json, run, view
 from hal9.cli.learning.feedback import ask_daemon, show_answer
 
 if TYPE_CHECKING:
@@ -37,12 +37,9 @@ def patterns(ctx: click.Context, as_json: bool) -> None:
     """List error patterns, surest first; `show ID` shows one with its rules."""
     if ctx.invoked_subcommand is not None:
         return
-    from hal9.memory import PatternStore
-
-    with open_store(ctx) as store:
-        found = PatternStore(store).all()
+    found = view(ctx, "patterns")
     if as_json:
-        print_json([_pattern(one) for one in found])
+        print_json(found)
     elif found:
         from hal9.cli.learning.render_learning import pattern_lines
 
@@ -52,55 +49,13 @@ def patterns(ctx: click.Context, as_json: bool) -> None:
         click.echo("no patterns yet; three errors of one kind in one place form one.")
 
 
-def _pattern(one: Any) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "title": one.title,
-        "error_type": one.error_type,
-        "scope": one.scope.label(),
-        "occurrences": one.occurrences,
-        "confidence": round(one.confidence, 4),
-        "prevention_strategy": one.prevention_strategy,
-        "signature": one.signature,
-    }
-
-
 @patterns.command("show")
 @click.argument("pattern_id", type=int)
 @json_option
 @click.pass_context
 def show_pattern(ctx: click.Context, pattern_id: int, as_json: bool) -> None:
     """Show one pattern: its errors, its rules and how they did."""
-    from hal9.memory import PatternStore, RuleStore
-
-    with open_store(ctx) as store:
-        one = PatternStore(store).get(pattern_id)
-        book = RuleStore(store)
-        rules = [
-            {
-                "id": m.id,
-                "state": m.state,
-                "why": m.state_reason,
-                "rule": m.rule,
-                "source": m.source,
-                "tried": m.tried,
-                "helped": m.helped,
-                "failed": m.failed,
-                "hurt": m.hurt,
-                "lower_bound": round(book.lower_bound(m), 4),
-            }
-            for m in book.all(pattern_id=pattern_id)
-        ]
-        with store.reading() as connection:
-            tasks = [
-                dict(row)
-                for row in connection.execute(
-                    "SELECT task_id, neuron, layer, magnitude, at FROM occurrences "
-                    "WHERE pattern_id = ? ORDER BY id",
-                    (pattern_id,),
-                )
-            ]
-    found = {**_pattern(one), "mitigations": rules, "occurrences_in": tasks}
+    found = view(ctx, "pattern", id=pattern_id)
     if as_json:
         print_json(found)
         return
@@ -122,24 +77,7 @@ def memory() -> None:
 @click.pass_context
 def search_memory(ctx: click.Context, text: str, limit: int, kind: Any, as_json: bool) -> None:
     """Search memories by words and by meaning."""
-    from hal9.memory import SearchFilter, search
-
-    with open_store(ctx, embedder=True) as store:
-        where = SearchFilter(kinds=(kind,)) if kind else SearchFilter()
-        hits = search(store, text, where=where, limit=limit)
-    rows = [
-        {
-            "id": hit.memory.id,
-            "kind": hit.memory.kind,
-            "score": round(hit.score, 4),
-            "neuron": hit.memory.neuron,
-            "layer": hit.memory.layer,
-            "scope": hit.memory.scope.label(),
-            "content": hit.memory.content,
-            "task_id": hit.memory.task_id,
-        }
-        for hit in hits
-    ]
+    rows = view(ctx, "memories", text=text, limit=limit, kind=kind or "")
     if as_json:
         print_json(rows)
         return

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -10,10 +10,6 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.text import Text
 from rich.tree import Tree
-
-if TYPE_CHECKING:
-    from hal9.learning import Change
-    from hal9.memory import Pattern
 
 __all__ = ["approval_panel", "ledger_lines", "pattern_lines", "pattern_panel", "status_lines", "why_tree"]
 
@@ -90,13 +86,13 @@ def _gist(change: dict[str, Any]) -> str:
     return f"{_short(change['before'], 40)} → {_short(change['after'], 60)}"
 
 
-def pattern_lines(rows: "Sequence[Pattern]") -> Iterator[str]:
+def pattern_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Patterns, surest first."""
     for one in rows:
-        head = f"[bold]{one.id}[/] {one.occurrences}x sure {one.confidence:.2f} {one.error_type}"
-        yield f"{head} [dim]{escape(one.scope.label())}[/] {_short(one.title)}"
-        if one.prevention_strategy:
-            yield f"   prevented by: {_short(one.prevention_strategy, 160)}"
+        head = f"[bold]{one['id']}[/] {one['occurrences']}x sure {one['confidence']:.2f} {one['error_type']}"
+        yield f"{head} [dim]{escape(one['scope'])}[/] {_short(one['title'])}"
+        if one["prevention_strategy"]:
+            yield f"   prevented by: {_short(one['prevention_strategy'], 160)}"
 
 
 def pattern_panel(found: dict[str, Any]) -> Panel:
@@ -115,34 +111,33 @@ def pattern_panel(found: dict[str, Any]) -> Panel:
     return Panel(Group(*lines), title=f"pattern {found['id']}, confidence {found['confidence']:.2f}")
 
 
-def ledger_lines(rows: "Sequence[Change]") -> Iterator[str]:
+def ledger_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Changes, newest last, one line each."""
-    from hal9.learning import change_as_json
-
     for change in rows:
-        target = change.target if change.kind != "state" else change.target[-12:]
-        state = "" if change.state == "noted" else f" [cyan]{change.state}[/]"
-        gist = _gist(change_as_json(change))
-        head = f"{change.id[-12:]} [dim]{_when(change.time)}[/] {change.kind} [bold]{escape(target)}[/]"
-        yield f"{head}{state} [dim]by {escape(change.actor)}[/] {gist}"
+        kind, target = change["kind"], change["target"]
+        shown = target if kind != "state" else target[-12:]
+        state = "" if change["state"] == "noted" else f" [cyan]{change['state']}[/]"
+        head = f"{change['id'][-12:]} [dim]{_when(change['time'])}[/] {kind} [bold]{escape(shown)}[/]"
+        yield f"{head}{state} [dim]by {escape(change['actor'])}[/] {_gist(change)}"
 
 
-def approval_panel(change: "Change") -> Panel:
+def approval_panel(change: dict[str, Any]) -> Panel:
     """A change that waits, with its diff and the hash an approval is bound to."""
     from hal9.promptgram import Promptgram
     from hal9.promptgram import diff as promptgram_diff
 
-    before = Promptgram.parse(change.before, source=change.target)
-    after = Promptgram.parse(change.after, source=change.target)
-    critique = str(change.evidence.get("critique", ""))
+    before = Promptgram.parse(change["before"], source=change["target"])
+    after = Promptgram.parse(change["after"], source=change["target"])
+    critique = str(change["evidence"].get("critique", ""))
+    share = float(change["figures"].get("share", 0))
     parts: list[RenderableType] = [
-        Text(f"{change.kind} of {change.target}, {change.figures.get('share', 0):.1%} of it changes"),
-        Text(f"because: {critique}" if critique else f"from {change.actor}", style="dim"),
+        Text(f"{change['kind']} of {change['target']}, {share:.1%} of it changes"),
+        Text(f"because: {critique}" if critique else f"from {change['actor']}", style="dim"),
         Syntax(promptgram_diff(before, after).rstrip(), "diff", background_color="default"),
-        Text(f"content {change.content_hash}", style="dim"),
-        Text(f"hal9 approve {change.id[-12:]} --hash {change.content_hash[:12]}", style="bold"),
+        Text(f"content {change['hash']}", style="dim"),
+        Text(f"hal9 approve {change['id'][-12:]} --hash {change['hash'][:12]}", style="bold"),
     ]
-    return Panel(Group(*parts), title=change.id[-12:])
+    return Panel(Group(*parts), title=change["id"][-12:])
 
 
 def status_lines(found: dict[str, Any]) -> Iterator[str]:

@@ -2,21 +2,22 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.live import Live
 
 from hal9.cli.common import console
 from hal9.cli.tasks.render import event_line, trace_tree
-from hal9.cluster.live import live_events
 from hal9.errors.base import BusError
 from hal9.errors.cluster import DaemonNotRunning
 from hal9.journal.tasks import TERMINAL
-from hal9.signals import ProgressPayload, Signal
+from hal9.signals import ProgressPayload
 
 if TYPE_CHECKING:
-    from hal9.cluster import Cluster, Home
+    from hal9.api.remote import RemoteCluster
+    from hal9.cluster import Cluster
 
 __all__ = ["follow", "follow_all"]
 
@@ -31,27 +32,23 @@ class _Now:
         self.lines: dict[str, str] = {}
         self._texts: dict[str, str] = {}
 
-    def take(self, signal: Signal) -> None:
-        payload = signal.payload
-        if not isinstance(payload, ProgressPayload):
-            return
-        detail, source = payload.detail, signal.source
-        if payload.event == "tokens":
+    def take(self, source: str, event: str, detail: dict[str, Any]) -> None:
+        if event == "tokens":
             text = (self._texts.get(source, "") + str(detail.get("text", "")))[-_TAIL:]
             self._texts[source] = text
             self.lines[source] = f"{detail.get('count')} tokens  …{' '.join(text.split())}"
-        elif payload.event == "thinking":
+        elif event == "thinking":
             self._texts.pop(source, None)
             self.lines[source] = "thinking"
-        elif payload.event == "step":
+        elif event == "step":
             self.lines.pop(source, None)
 
 
-async def follow(cluster: "Cluster", task_id: str) -> None:
+async def follow(cluster: "Cluster | RemoteCluster", task_id: str) -> None:
     """Draw a task's tree until the task has its result."""
     now = _Now()
     async with asyncio.TaskGroup() as group:
-        listener = group.create_task(_listen(cluster.home, task_id, now), name="listen for progress")
+        listener = group.create_task(_listen(cluster, task_id, now), name="listen for progress")
         with Live(console=console(), refresh_per_second=10, transient=False) as live:
             while True:
                 task = await cluster.task(task_id)
@@ -68,19 +65,38 @@ async def follow(cluster: "Cluster", task_id: str) -> None:
         console().print()
 
 
-async def _listen(home: "Home", task_id: str, now: _Now) -> None:
+async def _listen(cluster: "Cluster | RemoteCluster", task_id: str, now: _Now) -> None:
     """Collect progress; without a broker in reach the tree still grows from the journal."""
     with contextlib.suppress(DaemonNotRunning, BusError):
-        async with aclosing(live_events(home, task_id=task_id)) as events:
-            async for signal in events:
-                now.take(signal)
+        async with aclosing(_progress(cluster, task_id)) as events:
+            async for _, source, event, detail in events:
+                now.take(source, event, detail)
 
 
-async def follow_all(home: "Home") -> None:
+async def _progress(
+    cluster: "Cluster | RemoteCluster", task_id: str | None = None
+) -> AsyncGenerator[tuple[str, str, str, dict[str, Any]], None]:
+    """Signs of life as (task, source, event, detail), from the broker here or over HTTP."""
+    from hal9.cluster.client import Cluster
+
+    if isinstance(cluster, Cluster):
+        from hal9.cluster.live import live_events
+
+        async with aclosing(live_events(cluster.home, task_id=task_id)) as signals:
+            async for signal in signals:
+                if isinstance(signal.payload, ProgressPayload):
+                    yield signal.task_id, signal.source, signal.payload.event, signal.payload.detail
+        return
+    async with aclosing(cluster.events(task_id, progress=True)) as events:
+        async for kind, data in events:
+            if kind == "progress":
+                yield data["task_id"], data["source"], data["event"], data["detail"]
+
+
+async def follow_all(cluster: "Cluster | RemoteCluster") -> None:
     """Print everything the cluster reports, until interrupted."""
     out = console()
-    async with aclosing(live_events(home)) as events:
-        async for signal in events:
-            if isinstance(signal.payload, ProgressPayload) and signal.payload.event != "tokens":
-                detail = {"event": signal.payload.event, **signal.payload.detail}
-                out.print(event_line(signal.task_id, signal.source, detail))
+    async with aclosing(_progress(cluster)) as events:
+        async for task_id, source, event, detail in events:
+            if event != "tokens":
+                out.print(event_line(task_id, source, {"event": event, **detail}))

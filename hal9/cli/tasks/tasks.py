@@ -178,9 +178,12 @@ def watch(ctx: click.Context, task_id: str | None) -> int:
     from hal9.cli.tasks.live import follow, follow_all
 
     if task_id is None:
-        from hal9.cli.common import home_of
 
-        run(follow_all(home_of(ctx)))
+        async def go_all() -> None:
+            async with open_cluster(ctx) as cluster:
+                await follow_all(cluster)
+
+        run(go_all())
         return 0
 
     async def go() -> "TaskRow":

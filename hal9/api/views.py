@@ -1,0 +1,310 @@
+"""What was learned, as plain values: the same for the command line, for HTTP and for the dashboard.
+
+Each view is a function of the home's client and a query; it reads the memory file (and the journal) as any
+other process may, beside the daemon.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hal9.cluster.client import Cluster
+from hal9.learning import Ledger, PromptStore, change_as_json, learning_status, versions
+from hal9.learning.reporting.explain import explain
+from hal9.learning.routing.weights import Edge, WeightStore
+from hal9.memory import MemoryStore, PatternStore, RuleStore, SearchFilter, search
+from hal9.neurons import load_neurons
+from hal9.promptgram import diff as promptgram_diff
+from hal9.promptgram import token_distance
+
+__all__ = [
+    "VIEWS",
+    "DiffQuery",
+    "EdgeQuery",
+    "LedgerQuery",
+    "NoQuery",
+    "NumberQuery",
+    "RulesQuery",
+    "SearchQuery",
+    "TaskQuery",
+    "View",
+    "WeightsQuery",
+    "rule_as_json",
+]
+
+T = TypeVar("T")
+Name = Annotated[str, Field(max_length=200)]
+View = Callable[[Cluster, Any], Awaitable[Any]]
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NoQuery(_Query):
+    """Nothing to choose."""
+
+
+class LedgerQuery(_Query):
+    """Which changes."""
+
+    neuron: Annotated[Name | None, Field(description="Only of this neuron (or other target).")] = None
+    kinds: Annotated[Name, Field(description="Only these kinds, separated by commas.")] = ""
+    states: Annotated[Name, Field(description="Only in these states, separated by commas.")] = ""
+    limit: Annotated[int, Field(ge=1, le=1000, description="The newest so many.")] = 50
+
+
+class RulesQuery(_Query):
+    """Which rules."""
+
+    state: Annotated[Name, Field(description="Only in this state.")] = ""
+    limit: Annotated[int, Field(ge=1, le=5000, description="At most so many.")] = 500
+
+
+class NumberQuery(_Query):
+    """One thing by its number."""
+
+    id: Annotated[int, Field(ge=1, le=2**62)]
+
+
+class TaskQuery(_Query):
+    """One task (or change) by its id, its beginning, its end; `last` is the newest task."""
+
+    id: Name
+
+
+class WeightsQuery(_Query):
+    """Which connections."""
+
+    source: Annotated[Name | None, Field(description="Only those that leave this neuron.")] = None
+
+
+class EdgeQuery(_Query):
+    """One connection."""
+
+    source: Name
+    target: Name
+
+
+class DiffQuery(_Query):
+    """Two versions of a neuron's prompt: "file", "now", a number, a hash's beginning, or a change's id."""
+
+    neuron: Name
+    first: Name = "file"
+    second: Name = "now"
+
+
+class SearchQuery(_Query):
+    """What to look for in the memories."""
+
+    text: Annotated[str, Field(max_length=2000)]
+    kind: Annotated[Name, Field(pattern="^(|error|learning|pattern|task|result)$")] = ""
+    limit: Annotated[int, Field(ge=1, le=200)] = 10
+
+
+async def _stored(cluster: Cluster, read: Callable[[MemoryStore], T]) -> T:
+    def run() -> T:
+        with MemoryStore(cluster.home.memory) as store:
+            return read(store)
+
+    return await asyncio.to_thread(run)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in (one.strip() for one in text.split(",")) if word)
+
+
+async def _ledger(cluster: Cluster, query: LedgerQuery) -> list[dict[str, Any]]:
+    def read(store: MemoryStore) -> list[dict[str, Any]]:
+        rows = Ledger(store).rows(kinds=_words(query.kinds), target=query.neuron, states=_words(query.states))
+        return [change_as_json(one) for one in rows[-query.limit :]]
+
+    return await _stored(cluster, read)
+
+
+async def _change(cluster: Cluster, query: TaskQuery) -> dict[str, Any]:
+    return await _stored(cluster, lambda store: change_as_json(Ledger(store).get(query.id)))
+
+
+async def _approvals(cluster: Cluster, _query: NoQuery) -> list[dict[str, Any]]:
+    return await _stored(
+        cluster, lambda store: [change_as_json(one) for one in Ledger(store).rows(states=("waiting",))]
+    )
+
+
+def rule_as_json(book: RuleStore, rule: Any) -> dict[str, Any]:
+    """A rule with its record."""
+    return {
+        "id": rule.id,
+        "state": rule.state,
+        "why": rule.state_reason,
+        "rule": rule.rule,
+        "scope": rule.scope.label(),
+        "workspace": rule.scope.workspace,
+        "module": rule.scope.module,
+        "family": rule.scope.task_family,
+        "source": rule.source,
+        "pattern_id": rule.pattern_id,
+        "tried": rule.tried,
+        "helped": rule.helped,
+        "failed": rule.failed,
+        "hurt": rule.hurt,
+        "lower_bound": round(book.lower_bound(rule), 4),
+        "created": rule.created,
+        "last_used": rule.last_used,
+    }
+
+
+async def _rules(cluster: Cluster, query: RulesQuery) -> list[dict[str, Any]]:
+    def read(store: MemoryStore) -> list[dict[str, Any]]:
+        book = RuleStore(store)
+        found = [one for one in book.all() if not query.state or one.state == query.state]
+        return [rule_as_json(book, one) for one in found[-query.limit :]]
+
+    return await _stored(cluster, read)
+
+
+def _pattern_as_json(one: Any) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "title": one.title,
+        "error_type": one.error_type,
+        "scope": one.scope.label(),
+        "occurrences": one.occurrences,
+        "confidence": round(one.confidence, 4),
+        "prevention_strategy": one.prevention_strategy,
+        "signature": one.signature,
+    }
+
+
+async def _patterns(cluster: Cluster, _query: NoQuery) -> list[dict[str, Any]]:
+    return await _stored(cluster, lambda store: [_pattern_as_json(one) for one in PatternStore(store).all()])
+
+
+async def _pattern(cluster: Cluster, query: NumberQuery) -> dict[str, Any]:
+    def read(store: MemoryStore) -> dict[str, Any]:
+        one = PatternStore(store).get(query.id)
+        book = RuleStore(store)
+        with store.reading() as connection:
+            tasks = [
+                dict(row)
+                for row in connection.execute(
+                    "SELECT task_id, neuron, layer, magnitude, at FROM occurrences "
+                    "WHERE pattern_id = ? ORDER BY id",
+                    (query.id,),
+                )
+            ]
+        rules = [rule_as_json(book, rule) for rule in book.all(pattern_id=query.id)]
+        return {**_pattern_as_json(one), "mitigations": rules, "occurrences_in": tasks}
+
+    return await _stored(cluster, read)
+
+
+async def _weights(cluster: Cluster, query: WeightsQuery) -> list[dict[str, Any]]:
+    settings = cluster.home.settings().routing
+
+    def read(store: MemoryStore) -> list[dict[str, Any]]:
+        book = WeightStore(store, lambda: settings)
+        return _with_odds(book, book.edges(query.source))
+
+    return await _stored(cluster, read)
+
+
+def _with_odds(book: WeightStore, edges: list[Edge]) -> list[dict[str, Any]]:
+    """Edges with their share in the next choice among those shown."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for edge in edges:
+        groups.setdefault((edge.source, edge.task_class), []).append(edge.target)
+    odds = {
+        (source, target, task_class): share
+        for (source, task_class), targets in groups.items()
+        for target, share in book.odds(source, sorted(targets), task_class=task_class).items()
+    }
+    return [asdict(edge) | {"odds": odds[edge.source, edge.target, edge.task_class]} for edge in edges]
+
+
+async def _edge(cluster: Cluster, query: EdgeQuery) -> dict[str, Any]:
+    settings = cluster.home.settings().routing
+
+    def read(store: MemoryStore) -> dict[str, Any]:
+        book = WeightStore(store, lambda: settings)
+        siblings = _with_odds(book, book.edges(query.source))
+        return {
+            "edges": [one for one in siblings if one["target"] == query.target],
+            "siblings": siblings,
+            "events": book.events(query.source, query.target),
+            "known": sorted({f"{edge.source} → {edge.target}" for edge in book.edges()}),
+        }
+
+    return await _stored(cluster, read)
+
+
+async def _learning(cluster: Cluster, _query: NoQuery) -> dict[str, Any]:
+    settings = cluster.home.settings()
+    return await _stored(cluster, lambda store: learning_status(store, settings))
+
+
+async def _why(cluster: Cluster, query: TaskQuery) -> dict[str, Any]:
+    task, steps = await cluster.task(query.id), await cluster.steps(query.id)
+    return await _stored(cluster, lambda store: explain(store, task, steps))
+
+
+async def _diff(cluster: Cluster, query: DiffQuery) -> dict[str, Any]:
+    def read(store: MemoryStore) -> dict[str, Any]:
+        loaded = load_neurons(cluster.home.neurons, enabled=[query.neuron])
+        prompts = PromptStore(store, {name: one.promptgram for name, one in loaded.items()})
+        found = [versions(store, prompts, query.neuron, which) for which in (query.first, query.second)]
+        return {
+            "neuron": query.neuron,
+            "share": token_distance(*found),
+            "diff": promptgram_diff(*found),
+        }
+
+    return await _stored(cluster, read)
+
+
+async def _search(cluster: Cluster, query: SearchQuery) -> list[dict[str, Any]]:
+    from hal9.cluster.learning import choose_embedder  # noqa: PLC0415 - loads the daemon's part of learning
+
+    wanted = cluster.home.settings().memory.embedder
+
+    def run() -> list[dict[str, Any]]:
+        embedder, _notice = choose_embedder(wanted)
+        with MemoryStore(cluster.home.memory, embedder=embedder) as store:
+            where = SearchFilter(kinds=(query.kind,)) if query.kind else SearchFilter()  # type: ignore[arg-type]
+            hits = search(store, query.text, where=where, limit=query.limit)
+        return [
+            {
+                "id": hit.memory.id,
+                "kind": hit.memory.kind,
+                "score": round(hit.score, 4),
+                "neuron": hit.memory.neuron,
+                "layer": hit.memory.layer,
+                "scope": hit.memory.scope.label(),
+                "content": hit.memory.content,
+                "task_id": hit.memory.task_id,
+            }
+            for hit in hits
+        ]
+
+    return await asyncio.to_thread(run)
+
+
+VIEWS: dict[str, tuple[View, type[BaseModel], str]] = {
+    "ledger": (_ledger, LedgerQuery, "Changes of what was learned, newest last."),
+    "change": (_change, TaskQuery, "One change by its id, or a unique end of it."),
+    "approvals": (_approvals, NoQuery, "Changes that wait for a person."),
+    "rules": (_rules, RulesQuery, "Rules, and how often each has helped."),
+    "patterns": (_patterns, NoQuery, "Recurring errors, surest first."),
+    "pattern": (_pattern, NumberQuery, "One recurring error, with its rules and the tasks it was seen in."),
+    "weights": (_weights, WeightsQuery, "Connection weights between neurons."),
+    "edge": (_edge, EdgeQuery, "One connection: its odds now, and the tasks behind them."),
+    "learning": (_learning, NoQuery, "Learning at a glance."),
+    "why": (_why, TaskQuery, "Why an answer came out so, and what was learned from it."),
+    "prompt-diff": (_diff, DiffQuery, "What differs between two versions of a neuron's prompt."),
+    "memories": (_search, SearchQuery, "Memories found by words and by meaning."),
+}
+"""Name: the function, its query, what it shows. Over HTTP each is GET /v1/NAME."""

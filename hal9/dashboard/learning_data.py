@@ -1,0 +1,78 @@
+"""Figures of learning as the dashboard shows them: rules by place, success over time."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from hal9.cluster.home import Home
+from hal9.dashboard.pictures import curve
+from hal9.learning.reporting.metrics import Judged, judged_tasks, measure, wilson
+from hal9.memory import MemoryStore
+
+__all__ = ["Place", "curves_of", "rule_tree"]
+
+_WINDOW = 20
+_POINTS = 120
+_EVERYWHERE = "everywhere"
+
+
+@dataclass(slots=True)
+class Place:
+    """A workspace, or a folder or file inside one, with the rules that hold there."""
+
+    name: str
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    inside: dict[str, "Place"] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Rules here and inside."""
+        return len(self.rules) + sum(one.count for one in self.inside.values())
+
+
+def rule_tree(rules: Sequence[dict[str, Any]]) -> Place:
+    """Rules by workspace, then by the parts of the module's path."""
+    root = Place("")
+    for rule in rules:
+        here = root.inside.setdefault(
+            rule["workspace"] or _EVERYWHERE, Place(rule["workspace"] or _EVERYWHERE)
+        )
+        for part in PurePosixPath(rule["module"]).parts if rule["module"] else ():
+            here = here.inside.setdefault(part, Place(part))
+        here.rules.append(rule)
+    return root
+
+
+def curves_of(home: Home) -> dict[str, Any]:
+    """Success of judged tasks over time, and the figures of `hal9 learning report`."""
+    with MemoryStore(home.memory) as store:
+        judged = judged_tasks(store)
+        if not home.journal.is_file():
+            return {"judged": len(judged), "success": success_curve(judged), "figures": []}
+        with closing(sqlite3.connect(f"{home.journal.absolute().as_uri()}?mode=ro", uri=True)) as journal:
+            metrics = measure(store, journal=journal)
+    names = {
+        "error_reduction": "error reduction",
+        "pattern_accuracy": "pattern recognition accuracy",
+        "adjustment_success": "adjustment success rate",
+        "improvement": "overall improvement",
+    }
+    figures = [{"name": shown, "figure": getattr(metrics, name)} for name, shown in names.items()]
+    return {"judged": len(judged), "success": success_curve(judged), "figures": figures}
+
+
+def success_curve(judged: Sequence[Judged]) -> Any:
+    """Share of passed tasks among the last twenty, with its 95% interval."""
+    points = []
+    step = max(1, len(judged) // _POINTS)
+    for end in range(1, len(judged) + 1, step):
+        window = judged[max(0, end - _WINDOW) : end]
+        passed = sum(one.passed for one in window)
+        low, high = wilson(passed, len(window))
+        points.append((float(end), passed / len(window), low, high))
+    return curve(
+        points, label=f"share of passed tasks among the last {_WINDOW}, over {len(judged)} judged tasks"
+    )

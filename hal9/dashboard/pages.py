@@ -1,0 +1,215 @@
+"""What the pages show: each function gathers plain values for one template, never more than is shown."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hal9.api.services import Services
+from hal9.api.tasks import cursor_number
+from hal9.api.views import VIEWS
+from hal9.cluster.thinking import budget_limits
+from hal9.dashboard.learning_data import curves_of, rule_tree
+from hal9.dashboard.pictures import Band, Edge, Node, network, path
+from hal9.dashboard.pulse import Pulse
+from hal9.journal.listing import page_of_tasks
+from hal9.journal.tasks import TERMINAL, TaskRow, TaskState, task_counts
+from hal9.limits import BudgetStore
+from hal9.promptgram import Promptgram
+from hal9.promptgram import diff as promptgram_diff
+from hal9.signals import StepRecord
+
+if TYPE_CHECKING:
+    from hal9.dashboard.app import View
+
+__all__ = ["change_lines", "curves", "inbox", "learning", "ledger", "now", "task", "tasks", "workloads"]
+
+Shown = tuple[str, Mapping[str, Any]]
+_STATES: tuple[TaskState, ...] = ("queued", "running", "done", "failed", "cancelled")
+_PAGE = 40
+_RECENT = 8
+_FEWEST_SECONDS_BETWEEN = 1.5
+_IDLE_SECONDS = 20.0
+
+
+async def change_lines(services: Services, pulse: Pulse) -> AsyncIterator[str]:
+    """A line whenever something has changed, at most every so often; ends with the server."""
+    yield "retry: 1500\n\n"
+    seen = pulse.version
+    while not services.hub.closed:
+        if pulse.version == seen:
+            try:
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await pulse.change()
+            except TimeoutError:
+                yield ": still here\n\n"
+                continue
+        seen = pulse.version
+        yield f"event: changed\ndata: {seen}\n\n"
+        await asyncio.sleep(_FEWEST_SECONDS_BETWEEN)
+
+
+async def _view(view: "View", name: str, **query: Any) -> Any:
+    function, model, _ = VIEWS[name]
+    return await function(view.services.cluster, model.model_validate(query))
+
+
+async def now(view: "View") -> Shown:
+    """The cluster at this moment."""
+    services, cluster = view.services, view.services.cluster
+    status = await services.status()
+    recent = await cluster.read(lambda connection: page_of_tasks(connection, limit=_RECENT))
+    running = await cluster.read(lambda connection: page_of_tasks(connection, limit=_RECENT, state="running"))
+    edges = await _view(view, "weights")
+    doing = view.pulse.doing()
+    neurons = {**dict(status.get("neurons", {}))}
+    for node in dict(status.get("nodes", {})).values():
+        neurons.update(node.get("neurons", {}))
+    nodes = [
+        Node(name=name, layer=layer, activity=doing.get(name, ("", ""))[1]) for name, layer in neurons.items()
+    ]
+    return "now.html", {
+        "status": status,
+        "counts": {state: status["tasks"].get(state, 0) for state in _STATES},
+        "recent": recent,
+        "running": running,
+        "picture": network(nodes, _likeliest(edges)) if nodes else "",
+        "doing": doing,
+        "tokens_per_second": view.pulse.tokens_per_second(),
+        "budgets": await asyncio.to_thread(_budgets, services),
+        "waiting": len(await _view(view, "approvals")),
+        "started": status.get("started_at"),
+    }
+
+
+def _likeliest(edges: list[dict[str, Any]]) -> list[Edge]:
+    """One edge per pair of neurons: the share of the class of tasks that used it most."""
+    best: dict[tuple[str, str], dict[str, Any]] = {}
+    for edge in edges:
+        key = (edge["source"], edge["target"])
+        used = edge["success_count"] + edge["failure_count"]
+        if key not in best or used > best[key]["success_count"] + best[key]["failure_count"]:
+            best[key] = edge
+    return [Edge(source=one["source"], target=one["target"], share=one["odds"]) for one in best.values()]
+
+
+def _budgets(services: Services) -> list[dict[str, Any]]:
+    if not services.home.budgets.exists():
+        return []
+    with BudgetStore(
+        services.home.budgets, budget_limits(services.home.settings()), clock=services.clock
+    ) as book:
+        return [
+            {
+                "scope": one.limit.scope,
+                "kind": one.limit.kind,
+                "limit": one.limit.value,
+                "used": one.spent + one.reserved,
+            }
+            for one in book.standings()
+        ]
+
+
+async def tasks(view: "View") -> Shown:
+    """The list of tasks."""
+    given = view.request.query_params
+    state = next((one for one in _STATES if one == given.get("state")), None)
+    before = cursor_number(given.get("cursor", ""))
+    rows = await view.services.cluster.read(
+        lambda connection: page_of_tasks(connection, limit=_PAGE + 1, before=before, state=state)
+    )
+    counts = await view.services.cluster.read(task_counts)
+    return "tasks.html", {
+        "rows": rows[:_PAGE],
+        "next": rows[_PAGE - 1].seq if len(rows) > _PAGE else None,
+        "state": state,
+        "counts": {one: counts.get(one, 0) for one in _STATES},
+        "total": sum(counts.values()),
+    }
+
+
+async def task(view: "View") -> Shown:
+    """One task, whole."""
+    cluster = view.services.cluster
+    found = await cluster.task(str(view.request.path_params["id"]))
+    steps = await cluster.steps(found.id)
+    why = await _view(view, "why", id=found.id)
+    first = found.started_at or found.created_at
+    return "task.html", {
+        "task": found,
+        "open": found.state not in TERMINAL,
+        "steps": steps,
+        "picture": path([_band(step, number, first) for number, step in enumerate(steps)]),
+        "why": why,
+        "took": _took(found),
+        "now": time.time(),
+    }
+
+
+def _band(step: StepRecord, number: int, first: float) -> Band:
+    tokens = step.tally.prompt_tokens + step.tally.completion_tokens
+    cost = f", {tokens} tokens" if tokens else ""
+    return Band(
+        lane=step.neuron,
+        layer=step.layer,
+        start=step.started_at - first,
+        end=step.ended_at - first,
+        label=f"{step.neuron} {step.kind} {step.outcome}{cost}",
+        failed=step.outcome == "failed",
+        anchor=f"step{number + 1}",
+    )
+
+
+def _took(task: TaskRow) -> float | None:
+    if task.started_at is None:
+        return None
+    return (task.finished_at or time.time()) - task.started_at
+
+
+async def learning(view: "View") -> Shown:
+    """Rules by place, patterns, what is being tried, weights."""
+    rules = await _view(view, "rules")
+    return "learning.html", {
+        "tab": "rules",
+        "status": await _view(view, "learning"),
+        "tree": rule_tree(rules),
+        "rules": len(rules),
+        "patterns": (await _view(view, "patterns"))[:30],
+        "weights": await _view(view, "weights"),
+    }
+
+
+async def ledger(view: "View") -> Shown:
+    """Every change, newest first, with undo."""
+    rows = await _view(view, "ledger", limit=100)
+    return "ledger.html", {"tab": "ledger", "rows": rows[::-1], "status": await _view(view, "learning")}
+
+
+async def curves(view: "View") -> Shown:
+    """Success over time with intervals, and the four figures."""
+    found = await asyncio.to_thread(curves_of, view.services.home)
+    return "curves.html", {"tab": "curves", "status": await _view(view, "learning"), **found}
+
+
+async def inbox(view: "View") -> Shown:
+    """What waits for a person."""
+    waiting = []
+    for change in await _view(view, "approvals"):
+        before, after = (
+            Promptgram.parse(change[side], source=change["target"]) for side in ("before", "after")
+        )
+        waiting.append({**change, "diff": promptgram_diff(before, after)})
+    decided = [
+        one
+        for one in await _view(view, "ledger", kinds="state", limit=300)
+        if str(one["actor"]).startswith(("user", "person"))
+    ]
+    return "inbox.html", {"waiting": waiting, "decided": decided[::-1][:20]}
+
+
+async def workloads(view: "View") -> Shown:
+    """Long workloads and what they have told."""
+    from hal9.dashboard.workload_data import workload_runs  # noqa: PLC0415 - only this page needs it
+
+    runs = await view.services.cluster.read(workload_runs)
+    return "workloads.html", {"runs": runs}

@@ -1,0 +1,222 @@
+"""The dashboard in a real browser, over a real daemon: pages, an approval, an undo, a task, a kill and a restart."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from hal9.clock import SystemClock
+from hal9.cluster import Home, init_home
+from hal9.learning import Ledger
+from hal9.memory import MemoryStore
+from hal9.promptgram import Edit, Promptgram
+from tests.dashboard.browser import chromium, show
+
+pytestmark = pytest.mark.chromium
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    "/",
+    "/tasks",
+    "/tasks/last",
+    "/learning",
+    "/learning/ledger",
+    "/learning/curves",
+    "/inbox",
+    "/workloads",
+)
+RULE = "always add type hints to public functions"
+
+
+def hal9(home: Home, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "hal9", "--home", str(home.root), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "HAL9_MODEL": "scripted:tests.support.scripts:adder"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def seed_waiting_change(home: Home) -> None:
+    """A change of a prompt that waits for a person, as the gate records a major one."""
+    home.make_state()
+    before = Promptgram.load(home.neurons / "l2-implementer.md")
+    after = before.apply(
+        Edit.from_dict({"section": "Policy", "edit_type": "append", "content": "Say what was assumed."})
+    )
+    with MemoryStore(home.memory, clock=SystemClock()) as store:
+        Ledger(store).record(
+            "prompt", "l2-implementer", change=(before.dump(), after.dump()), cause="a test", actor="learning",
+            state="waiting",
+            details={"evidence": {"critique": "Answers hid what they assumed."}, "figures": {"share": 0.09}},
+        )  # fmt: skip
+
+
+@dataclass
+class Site:
+    home: Home
+    url: str
+    driver: Chrome
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.url + path)
+
+    def text(self) -> str:
+        return self.driver.find_element(By.TAG_NAME, "body").text
+
+    def until(self, check: Callable[[], object]) -> None:
+        try:
+            WebDriverWait(self.driver, 60, poll_frequency=0.2).until(lambda _: check())
+        except TimeoutException:
+            pytest.fail(f"{self.driver.current_url} shows:\n{self.text()}")
+
+    def press(self, css: str) -> None:
+        self.driver.find_element(By.CSS_SELECTOR, css).click()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home = init_home(tmp_path_factory.mktemp("dashboard") / "home")
+    seed_waiting_change(home)
+    hal9(home, "up", "--detach")
+    try:
+        hal9(home, "submit", "Write add(a, b) in adder.py", "--wait", "--json")
+        hal9(home, "feedback", "last", "--reject", RULE)
+        address = hal9(home, "dashboard", "--print").strip()
+        with chromium() as driver:
+            driver.get(address)
+            yield Site(home, address.partition("/login")[0], driver)
+    finally:
+        hal9(home, "stop", "--force")
+
+
+def test_every_page_shows_its_matter_without_an_error(site: Site) -> None:
+    wanted = {
+        "/": ("ready", "l2-implementer", "waiting for you"),
+        "/tasks/last": ("Write add", "l4-strategist", "What do you think"),
+        "/learning": (RULE, "Connections", "l3-designer"),
+        "/learning/ledger": ("MITIGATION", RULE),
+        "/inbox": ("prompt of l2-implementer", "+- Say what was assumed.", "Approve"),
+    }
+    for path in PAGES:
+        site.open(path)
+        for words in wanted.get(path, ()):
+            assert words in site.text(), (path, words)
+        problems = [
+            one
+            for one in site.driver.get_log("browser")  # type: ignore[no-untyped-call]
+            if one["level"] in ("SEVERE", "WARNING")
+        ]
+        assert problems == [], (path, problems)
+
+
+def test_every_page_fits_a_phone_and_a_desk_light_and_dark(site: Site) -> None:
+    for width, dark in ((400, True), (1400, False)):
+        show(site.driver, width=width, dark=dark)
+        for path in PAGES:
+            site.open(path)
+            wide = site.driver.execute_script("return document.documentElement.scrollWidth")
+            assert wide <= width, (path, width, wide)
+            paper = site.driver.execute_script(
+                "return getComputedStyle(document.documentElement).backgroundColor"
+            )
+            assert (int(paper.split("(")[1].split(",")[0]) < 100) == dark, (path, paper)
+
+
+def test_a_change_is_approved_and_one_is_undone(site: Site) -> None:
+    site.open("/inbox")
+    site.press("form[action='/inbox/approve'] button")
+    site.until(lambda: "approved" in site.text())
+    assert "Nothing waits for a person" in site.text()
+    assert "waiting → candidate" in site.text()
+    site.open("/learning/ledger")
+    site.press("form[action='/learning/undo'] button")
+    site.until(lambda: "note=" in site.driver.current_url or "problem=" in site.driver.current_url)
+    assert "problem=" not in site.driver.current_url, site.text()
+    assert "ROLLBACK" in site.text() or "rejected" in site.text() or "rolled_back" in site.text()
+
+
+def test_a_task_is_given_followed_and_judged(site: Site) -> None:
+    site.open("/")
+    site.driver.find_element(By.ID, "objective").send_keys("Say hello")
+    site.press("form[action='/tasks/submit'] button")
+    site.until(lambda: "/tasks/" in site.driver.current_url)
+    site.until(lambda: "done" in site.driver.find_element(By.TAG_NAME, "h1").text)
+    site.press("input[value=accept]")
+    site.press("form[action$='/feedback'] button")
+    site.until(lambda: "recorded" in site.text())
+
+
+def test_a_page_comes_back_by_itself_after_the_daemon_was_killed(site: Site) -> None:
+    site.open("/")
+    site.until(lambda: site.driver.find_element(By.ID, "live").text == "live")
+    pid = json.loads(site.home.status.read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    site.until(lambda: "not connected" in site.driver.find_element(By.ID, "live").text)
+    hal9(site.home, "up", "--detach")
+    site.until(lambda: site.driver.find_element(By.ID, "live").text == "live")
+    hal9(site.home, "submit", "Say it again, Sam")
+    site.until(lambda: "Say it again, Sam" in site.text())
+
+
+def test_without_script_everything_can_be_read_and_pressed(site: Site) -> None:
+    cookie = site.driver.get_cookie("hal9_session")
+    assert cookie is not None
+    with chromium(javascript=False) as driver:
+        driver.get(site.url + "/login")
+        driver.add_cookie({key: cookie[key] for key in ("name", "value", "path")})
+        for path in PAGES:
+            driver.get(site.url + path)
+            assert driver.find_element(By.TAG_NAME, "h1").text
+        driver.get(site.url + "/learning")
+        driver.find_element(By.CSS_SELECTOR, "form[action='/learning/pause'] button").click()
+        WebDriverWait(driver, 30).until(
+            lambda one: "learning is off" in one.find_element(By.TAG_NAME, "body").text
+        )
+        driver.find_element(By.CSS_SELECTOR, "form[action='/learning/resume'] button").click()
+
+
+def test_a_stranger_sees_the_sign_in_page_only(site: Site) -> None:
+    with chromium() as driver:
+        for path in ("/", "/tasks/last", "/learning"):
+            driver.get(site.url + path)
+            assert "Sign in" in driver.find_element(By.TAG_NAME, "body").text
+            assert "add" not in driver.find_element(By.TAG_NAME, "body").text.replace("address", "")
+        driver.get(f"{site.url}/login?code=wrong")
+        assert "used already" in driver.find_element(By.TAG_NAME, "body").text
+        driver.find_element(By.ID, "token").send_keys("hal9_wrong_token")
+        driver.find_element(By.TAG_NAME, "button").click()
+        assert "no valid token" in driver.find_element(By.TAG_NAME, "body").text
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_serious(site: Site, tmp_path: Path) -> None:
+    subprocess.run(["npm", "pack", "axe-core@4.10.3", "--silent"], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run(["tar", "xzf", *tmp_path.glob("axe-core-*.tgz")], cwd=tmp_path, check=True)
+    axe = (tmp_path / "package" / "axe.min.js").read_text()
+    found = []
+    for width, dark in ((400, True), (1400, False), (1400, True), (400, False)):
+        show(site.driver, width=width, dark=dark)
+        for path in PAGES:
+            site.open(path)
+            site.driver.execute_script(axe)
+            result = site.driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+            found += [
+                (path, width, dark, one["id"], one["nodes"][0]["html"][:120])
+                for one in result["violations"]
+                if one["impact"] in ("serious", "critical")
+            ]
+    assert found == []
