@@ -3,6 +3,14 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+DISTRIBUTION = "hal9-cluster"
+"""What the package is called on package indexes; `hal9` there is somebody else's."""
+
+
+def install_hint(extra: str = "") -> str:
+    """The command that installs HAL9, with an extra where one is needed."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'" if extra else f"pip install {DISTRIBUTION}"
+
 
 def _rebuild(cls: "type[Hal9Error]", fields: dict[str, Any]) -> "Hal9Error":
     error = cls.__new__(cls)

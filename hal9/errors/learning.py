@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hal9.errors.base import LearningError
+from hal9.errors.base import LearningError, install_hint
 
 __all__ = [
     "ApprovalStale",
@@ -164,7 +164,7 @@ class ReportExtraMissing(LearningError):
     def message(self) -> str:
         return (
             "PNG charts need matplotlib; the SVG charts were written without it. "
-            "Install it with: pip install 'hal9[pictures]'"
+            f"Install it with: {install_hint('pictures')}"
         )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hal9.errors.base import MindError
+from hal9.errors.base import MindError, install_hint
 
 __all__ = [
     "AgentFailed",
@@ -295,7 +295,7 @@ class RuntimeMissing(MindError):
     extra: str
 
     def message(self) -> str:
-        return f"{self.mind} needs {self.library}. Install it with: pip install 'hal9[{self.extra}]'"
+        return f"{self.mind} needs {self.library}. Install it with: {install_hint(self.extra)}"
 
 
 @dataclass(eq=False, kw_only=True)

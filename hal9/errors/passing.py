@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hal9.errors.base import PassingError
+from hal9.errors.base import PassingError, install_hint
 
 __all__ = [
     "EvidenceContradictory",
@@ -89,4 +89,4 @@ class PassingExtraMissing(PassingError):
     purpose: str
 
     def message(self) -> str:
-        return f"{self.purpose} needs {self.library}. Install it with: pip install 'hal9[{self.extra}]'."
+        return f"{self.purpose} needs {self.library}. Install it with: {install_hint(self.extra)}."

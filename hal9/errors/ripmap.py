@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hal9.errors.base import RipmapError
+from hal9.errors.base import RipmapError, install_hint
 
 __all__ = [
     "BudgetTooSmall",
@@ -80,9 +80,7 @@ class RipmapExtraMissing(RipmapError):
     extra: str
 
     def message(self) -> str:
-        return (
-            f"The package {self.package} is not installed. Install it with: pip install 'hal9[{self.extra}]'."
-        )
+        return f"The package {self.package} is not installed. Install it with: {install_hint(self.extra)}."
 
 
 @dataclass(eq=False, kw_only=True)

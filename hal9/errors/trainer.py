@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hal9.errors.base import TrainerError
+from hal9.errors.base import TrainerError, install_hint
 
 __all__ = [
     "CorpusUnavailable",
@@ -86,7 +86,7 @@ class OptimiserMissing(TrainerError):
     library: str
 
     def message(self) -> str:
-        return f"Strategy {self.strategy!r} needs {self.library}: pip install 'hal9[trainer]'."
+        return f"Strategy {self.strategy!r} needs {self.library}: {install_hint('trainer')}."
 
 
 @dataclass(eq=False, kw_only=True)

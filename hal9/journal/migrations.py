@@ -74,4 +74,11 @@ def m003_blame(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE tasks ADD COLUMN root_target TEXT")
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_messages, m002_tasks, m003_blame, m004_counters, m005_turns, m006_events)
+MIGRATIONS: tuple[Migration, ...] = (
+    m001_messages,
+    m002_tasks,
+    m003_blame,
+    m004_counters,
+    m005_turns,
+    m006_events,
+)

@@ -23,5 +23,5 @@ def local_model() -> Path:
     model = find_model(LOCAL_MODEL)
     if not is_installed(model):
         pytest.skip(f"{model.file} is not in {models_folder()}; `hal9 model pull {model.name}` fetches it")
-    pytest.importorskip("xllamacpp", reason="pip install 'hal9[local]'")
+    pytest.importorskip("xllamacpp", reason="pip install 'hal9-cluster[local]'")
     return model.path

@@ -18,7 +18,7 @@ from hal9.minds import LiteLLMMind, Message, Price, Request, RetryingMind, Retry
 from hal9.minds.open import KEYED_MODELS
 from tests.minds.fake_openai import Behaviour, FakeOpenAI, fails, hangs, resets, says
 
-pytest.importorskip("litellm", reason="pip install 'hal9[litellm]'")
+pytest.importorskip("litellm", reason="pip install 'hal9-cluster[litellm]'")
 
 # litellm and what it stands on warn about their own code; those are not our warnings.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -228,7 +228,7 @@ async def test_too_little_memory_says_so(local_model: Path) -> None:
 
 
 async def test_a_file_that_is_no_model_says_so(tmp_path: Path) -> None:
-    pytest.importorskip("xllamacpp", reason="pip install 'hal9[local]'")
+    pytest.importorskip("xllamacpp", reason="pip install 'hal9-cluster[local]'")
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(os.urandom(4096))
     async with LocalMind(LocalSettings(model=str(bad))) as mind:
@@ -275,7 +275,7 @@ async def test_a_runtime_that_does_not_import_is_told_with_its_extra(
     (tmp_path / "xllamacpp.py").write_text("raise ImportError('not here')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     async with LocalMind(LocalSettings(threads=1)) as mind:
-        with pytest.raises(RuntimeMissing, match=r"hal9\[local\]"):
+        with pytest.raises(RuntimeMissing, match=r"hal9-cluster\[local\]"):
             await mind.think(ASK)
 
 

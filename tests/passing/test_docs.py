@@ -70,7 +70,7 @@ def test_wrong_uses_of_the_command_are_explained(
     assert "cannot be written" in capsys.readouterr().err
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     assert main(["demo", "relevance", "--picture", str(tmp_path / "picture.png")]) == 1
-    assert "hal9[pictures]" in capsys.readouterr().err
+    assert "hal9-cluster[pictures]" in capsys.readouterr().err
 
 
 def test_the_extras_that_errors_name_exist() -> None:

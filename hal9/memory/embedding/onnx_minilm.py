@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.errors.base import install_hint
 from hal9.errors.memory import EmbedderUnavailable
 from hal9.memory.embedding.embedder_download import MINILM, checked, weights_folder
 
@@ -40,7 +41,7 @@ class OnnxMiniLM:
                 raise EmbedderUnavailable(
                     embedder="onnx-minilm",
                     missing=f"the library {library}",
-                    remedy="Install it with `pip install 'hal9[onnx]'`, or name another embedder.",
+                    remedy=f"Install it with `{install_hint('onnx')}`, or name another embedder.",
                 )
         place = folder or weights_folder() / "minilm-int8"
         self._model, self._vocabulary = (checked(place, file) for file in MINILM)

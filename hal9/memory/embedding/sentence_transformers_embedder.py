@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.errors.base import install_hint
 from hal9.errors.memory import EmbedderUnavailable
 
 __all__ = ["DEFAULT_MODEL", "SentenceTransformersEmbedder"]
@@ -32,7 +33,7 @@ class SentenceTransformersEmbedder:
             raise EmbedderUnavailable(
                 embedder="sentence-transformers",
                 missing=f"the library {error.name}",
-                remedy="Install it with `pip install 'hal9[sentence-transformers]'`, or use onnx-minilm.",
+                remedy=f"Install it with `{install_hint('sentence-transformers')}`, or use onnx-minilm.",
             ) from error
         try:
             self._model: Any = sentence_transformers.SentenceTransformer(model, device="cpu")
