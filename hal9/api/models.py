@@ -60,6 +60,7 @@ class TaskIn(_In):
     family: Annotated[str, Field(max_length=200, description="Task family, for memory and routing.")] = ""
     module: Annotated[str, Field(max_length=400, description="Part of the workspace it is about.")] = ""
     workload: Annotated[str, Field(max_length=200, description="Who does it.")] = "neurons"
+    review: Annotated[bool, Field(description="Keep what it changes for a person's word.")] = False
     labels: Annotated[dict[Name, Text], Field(max_length=50, description="Kept with the task.")] = Field(
         default_factory=dict
     )

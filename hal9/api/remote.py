@@ -104,6 +104,7 @@ class RemoteCluster:
             "family": scope.task_family if scope else "",
             "module": scope.module if scope else "",
             "workload": settled.workload,
+            "review": settled.review,
             "labels": settled.labels or {},
         }
         # Repeated after a lost answer it is still one task.

@@ -61,6 +61,7 @@ async def _submit(call: Call) -> Response:
             timeout_seconds=body.timeout_seconds,
             scope=TaskScope(workspace=str(workspace or ""), module=body.module, task_family=body.family),
             workload=body.workload,
+            review=body.review,
             labels={**body.labels, "client": token.name},
         )
     task = await services.cluster.task(task_id)
