@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
+from hal9 import __version__
 from hal9.cli.server import with_server_options
-from hal9.errors.base import DISTRIBUTION
 
 __all__ = ["HERE", "TASK_FAILED", "LazyGroup", "cli", "main"]
 
@@ -127,7 +127,7 @@ class LazyGroup(click.Group):
 @click.option("--token", help="Token for it (or HAL9_TOKEN).")
 @click.option("--profile", help="A server that `hal9 login` has kept (or HAL9_PROFILE).")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@click.version_option(None, "--version", package_name=DISTRIBUTION, prog_name="hal9")
+@click.version_option(__version__, "--version", prog_name="hal9")
 @click.pass_context
 def cli(ctx: click.Context, /, **given: Any) -> None:
     """HAL9: a cluster of language-model neurons that learns from its errors."""

@@ -12,8 +12,15 @@ def main() -> None:
     code = ask(sys.argv[1:])
     if code is not None:
         sys.exit(code)
-    from hal9.ripmap.cli.main import main as run  # noqa: PLC0415 - a warm server answers without it
+    try:
+        from hal9.ripmap.cli.main import main as run  # noqa: PLC0415 - a warm server answers without it
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("hal9"):
+            raise
+        from hal9.errors.base import install_hint  # noqa: PLC0415 - only when something is missing
 
+        print(f"ripmap: {error.name} is not installed: {install_hint()} brings it.", file=sys.stderr)
+        sys.exit(1)
     run()
 
 

@@ -10,9 +10,9 @@ __all__ = ["config", "init"]
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", default=".", type=click.Path(path_type=Path))
 def init(directory: Path) -> None:
-    """Write a fresh home into DIRECTORY: config/, neurons/, memory/ with commented YAML."""
+    """Write a fresh home into DIRECTORY (default: here): config/, neurons/, memory/ with commented YAML."""
     from hal9.cluster.home import init_home
 
     home = init_home(directory)
