@@ -49,7 +49,7 @@ async def test_over_our_own_wire(mode: Mode, way: str) -> None:
         await judge(mind, server, mode, way, expected=mode.expect)
 
 
-@pytest.mark.skipif(not HAS_LITELLM, reason="pip install 'hal9[litellm]'")
+@pytest.mark.skipif(not HAS_LITELLM, reason="pip install 'hal9-cluster[litellm]'")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("mode", "way"), [pytest.param(mode, mode.ways[-1], id=mode.name) for mode in MODES])
 async def test_through_litellm(mode: Mode, way: str) -> None:
