@@ -1,21 +1,19 @@
 """What the dashboard's buttons do; each answers with the page to go to and what to say there."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hal9.api.requests import ask
+from hal9.dashboard.view import View
 from hal9.errors.cluster import TaskInvalid
 from hal9.learning import parse_feedback
-
-if TYPE_CHECKING:
-    from hal9.dashboard.app import View
 
 __all__ = ["approve", "cancel", "deny", "feedback", "pause", "resume", "retry", "submit", "undo"]
 
 _QUEUED = "The cluster is down; this is kept and done when it comes up."
 
 
-async def submit(view: "View", form: Mapping[str, str]) -> tuple[str, str]:
+async def submit(view: View, form: Mapping[str, str]) -> tuple[str, str]:
     """A new task."""
     workspace = view.services.workspace_of(form.get("workspace", "").strip() or None, token=view.token)
     task_id = await view.services.cluster.submit(
@@ -27,14 +25,14 @@ async def submit(view: "View", form: Mapping[str, str]) -> tuple[str, str]:
     return f"/tasks/{task_id}", "The task was accepted."
 
 
-async def cancel(view: "View", _form: Mapping[str, str]) -> tuple[str, str]:
+async def cancel(view: View, _form: Mapping[str, str]) -> tuple[str, str]:
     """End a task."""
     task_id = str(view.request.path_params["id"])
     await view.services.cluster.cancel(task_id)
     return f"/tasks/{task_id}", "The task is being cancelled."
 
 
-async def retry(view: "View", _form: Mapping[str, str]) -> tuple[str, str]:
+async def retry(view: View, _form: Mapping[str, str]) -> tuple[str, str]:
     """The same task once more, as a new one."""
     old = await view.services.cluster.task(str(view.request.path_params["id"]))
     payload = old.payload
@@ -55,7 +53,7 @@ async def retry(view: "View", _form: Mapping[str, str]) -> tuple[str, str]:
     return f"/tasks/{task_id}", "The task was accepted once more."
 
 
-async def feedback(view: "View", form: Mapping[str, str]) -> tuple[str, str]:
+async def feedback(view: View, form: Mapping[str, str]) -> tuple[str, str]:
     """Judge an answer."""
     task_id = str(view.request.path_params["id"])
     body: dict[str, Any] = {}
@@ -74,32 +72,32 @@ async def feedback(view: "View", form: Mapping[str, str]) -> tuple[str, str]:
     return f"/tasks/{task_id}", _said(answer.queued, answer.said)
 
 
-async def undo(view: "View", form: Mapping[str, str]) -> tuple[str, str]:
+async def undo(view: View, form: Mapping[str, str]) -> tuple[str, str]:
     """Undo a change of the ledger."""
     answer = await ask(view.services, "rollback", {"change": form.get("change", "")})
     return "/learning/ledger", _said(answer.queued, answer.said)
 
 
-async def pause(view: "View", _form: Mapping[str, str]) -> tuple[str, str]:
+async def pause(view: View, _form: Mapping[str, str]) -> tuple[str, str]:
     """Stop learning."""
     answer = await ask(view.services, "pause", {})
     return "/learning", _said(answer.queued, answer.said)
 
 
-async def resume(view: "View", _form: Mapping[str, str]) -> tuple[str, str]:
+async def resume(view: View, _form: Mapping[str, str]) -> tuple[str, str]:
     """Learn again."""
     answer = await ask(view.services, "resume", {})
     return "/learning", _said(answer.queued, answer.said)
 
 
-async def approve(view: "View", form: Mapping[str, str]) -> tuple[str, str]:
+async def approve(view: View, form: Mapping[str, str]) -> tuple[str, str]:
     """Approve the very content that was shown."""
     body = {"change": form.get("change", ""), "hash": form.get("hash", "")}
     answer = await ask(view.services, "approve", body)
     return "/inbox", _said(answer.queued, answer.said)
 
 
-async def deny(view: "View", form: Mapping[str, str]) -> tuple[str, str]:
+async def deny(view: View, form: Mapping[str, str]) -> tuple[str, str]:
     """Refuse a change."""
     answer = await ask(view.services, "deny", {"change": form.get("change", ""), "why": form.get("why", "")})
     return "/inbox", _said(answer.queued, answer.said)

@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -14,10 +12,11 @@ from starlette.staticfiles import StaticFiles
 
 from hal9.api.problems import status_of
 from hal9.api.services import COOKIE, Services
-from hal9.api.tokens import SCOPES, Token, TokenScope
+from hal9.api.tokens import SCOPES, TokenScope
 from hal9.dashboard import actions, pages
 from hal9.dashboard.pulse import Pulse
 from hal9.dashboard.render import SECURITY, page_response
+from hal9.dashboard.view import View
 from hal9.errors.api import ScopeMissing
 from hal9.errors.base import Hal9Error
 
@@ -25,26 +24,6 @@ __all__ = ["dashboard"]
 
 _SESSION_SECONDS = 7 * 86400.0
 _FORM_BYTES = 512 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One request to the dashboard after its checks."""
-
-    request: Request
-    services: Services
-    pulse: Pulse
-    token: Token
-
-    def frame(self, page: str) -> dict[str, Any]:
-        """What every page's frame needs."""
-        return {
-            "page": page,
-            "home": str(self.services.home.root),
-            "may": {scope: self.token.allows(scope) for scope in SCOPES},
-            "note": self.request.query_params.get("note", "")[:500],
-            "problem": self.request.query_params.get("problem", "")[:500],
-        }
 
 
 Page = Callable[[View], Awaitable[tuple[str, Mapping[str, Any]]]]

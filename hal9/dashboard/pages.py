@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hal9.api.services import Services
 from hal9.api.tasks import cursor_number
@@ -12,15 +12,13 @@ from hal9.cluster.thinking import budget_limits
 from hal9.dashboard.learning_data import curves_of, rule_tree
 from hal9.dashboard.pictures import Band, Edge, Node, network, path
 from hal9.dashboard.pulse import Pulse
+from hal9.dashboard.view import View
 from hal9.journal.listing import page_of_tasks
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState, task_counts
 from hal9.limits import BudgetStore
 from hal9.promptgram import Promptgram
 from hal9.promptgram import diff as promptgram_diff
 from hal9.signals import StepRecord
-
-if TYPE_CHECKING:
-    from hal9.dashboard.app import View
 
 __all__ = ["change_lines", "curves", "inbox", "learning", "ledger", "now", "task", "tasks", "workloads"]
 
@@ -49,12 +47,12 @@ async def change_lines(services: Services, pulse: Pulse) -> AsyncIterator[str]:
         await asyncio.sleep(_FEWEST_SECONDS_BETWEEN)
 
 
-async def _view(view: "View", name: str, **query: Any) -> Any:
+async def _view(view: View, name: str, **query: Any) -> Any:
     function, model, _ = VIEWS[name]
     return await function(view.services.cluster, model.model_validate(query))
 
 
-async def now(view: "View") -> Shown:
+async def now(view: View) -> Shown:
     """The cluster at this moment."""
     services, cluster = view.services, view.services.cluster
     status = await services.status()
@@ -110,7 +108,7 @@ def _budgets(services: Services) -> list[dict[str, Any]]:
         ]
 
 
-async def tasks(view: "View") -> Shown:
+async def tasks(view: View) -> Shown:
     """The list of tasks."""
     given = view.request.query_params
     state = next((one for one in _STATES if one == given.get("state")), None)
@@ -128,7 +126,7 @@ async def tasks(view: "View") -> Shown:
     }
 
 
-async def task(view: "View") -> Shown:
+async def task(view: View) -> Shown:
     """One task, whole."""
     cluster = view.services.cluster
     found = await cluster.task(str(view.request.path_params["id"]))
@@ -166,7 +164,7 @@ def _took(task: TaskRow) -> float | None:
     return (task.finished_at or time.time()) - task.started_at
 
 
-async def learning(view: "View") -> Shown:
+async def learning(view: View) -> Shown:
     """Rules by place, patterns, what is being tried, weights."""
     rules = await _view(view, "rules")
     return "learning.html", {
@@ -179,19 +177,19 @@ async def learning(view: "View") -> Shown:
     }
 
 
-async def ledger(view: "View") -> Shown:
+async def ledger(view: View) -> Shown:
     """Every change, newest first, with undo."""
     rows = await _view(view, "ledger", limit=100)
     return "ledger.html", {"tab": "ledger", "rows": rows[::-1], "status": await _view(view, "learning")}
 
 
-async def curves(view: "View") -> Shown:
+async def curves(view: View) -> Shown:
     """Success over time with intervals, and the four figures."""
     found = await asyncio.to_thread(curves_of, view.services.home)
     return "curves.html", {"tab": "curves", "status": await _view(view, "learning"), **found}
 
 
-async def inbox(view: "View") -> Shown:
+async def inbox(view: View) -> Shown:
     """What waits for a person."""
     waiting = []
     for change in await _view(view, "approvals"):
@@ -207,7 +205,7 @@ async def inbox(view: "View") -> Shown:
     return "inbox.html", {"waiting": waiting, "decided": decided[::-1][:20]}
 
 
-async def workloads(view: "View") -> Shown:
+async def workloads(view: View) -> Shown:
     """Long workloads and what they have told."""
     from hal9.dashboard.workload_data import workload_runs  # noqa: PLC0415 - only this page needs it
 
