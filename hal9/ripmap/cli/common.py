@@ -183,6 +183,9 @@ def print_stats(index: "Index") -> None:
         "languages: " + ", ".join(f"{name or 'other'} {count}" for name, count in stats.languages.items()),
         "parsed: " + ", ".join(f"{name} {count}" for name, count in stats.statuses.items()),
     ]
+    lost = _lost(index)
+    if lost:
+        lines.append(f"syntax that the grammars cannot read hides {lost} definitions")
     if stats.missing_grammars:
         lines.append(f"no grammar installed for: {', '.join(stats.missing_grammars)} (words only)")
     if index.history.fingerprint:
@@ -191,3 +194,14 @@ def print_stats(index: "Index") -> None:
         lines.append(f"cache: {index.folder}")
     for line in lines:
         click.echo(f"ripmap: {line}", err=True)
+
+
+def _lost(index: "Index") -> int:
+    """Definitions that were not found in files with syntax errors."""
+    from hal9.ripmap.extraction.extractor import lost_definitions  # noqa: PLC0415 - only statistics count them
+
+    return sum(
+        lost_definitions(entry.language, index.text(entry.path).encode("utf-8", "replace"))
+        for entry in index.entries
+        if entry.status == "partial"
+    )

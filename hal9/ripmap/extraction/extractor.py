@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hal9.ripmap.extraction.docstrings import comment_above, first_paragraph, string_value
 from hal9.ripmap.extraction.headings import markdown_headings, rst_headings
 from hal9.ripmap.extraction.imports import read_imports
+from hal9.ripmap.extraction.recovery import recover
 from hal9.ripmap.extraction.scopes import Found, Matches, nest, resolve_references
 from hal9.ripmap.files.decoding import is_binary, utf8
 from hal9.ripmap.files.languages import LoadedLanguage, load_language
@@ -17,7 +18,7 @@ from hal9.ripmap.reference_table import KIND_BITS, RECEIVER_BITS, REFERENCE_KIND
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree
 
-__all__ = ["EXTRACTOR_VERSION", "Extraction", "extract"]
+__all__ = ["EXTRACTOR_VERSION", "Extraction", "extract", "lost_definitions"]
 
 _SIGNATURE_LIMIT = 300
 _LEAST_MESSAGE = 8
@@ -73,12 +74,10 @@ def extract(language: str, content: bytes) -> Extraction:
     loaded = load_language(language)
     if loaded is None or (generated and is_minified(source)):
         return Extraction("words", lines, generated=generated)
-    from tree_sitter import QueryCursor  # noqa: PLC0415 - a warm query never parses
-
     tree = _parse(loaded, source)
     if tree is None:
         return Extraction("words", lines, generated=generated)
-    matches = _read_matches(loaded, source, QueryCursor(loaded.query).matches(tree.root_node))
+    matches = _read_matches(loaded, source, recover(loaded, source, tree).matches)
     definitions, spans = nest(matches.found)
     return Extraction(
         "partial" if tree.root_node.has_error else "ok",
@@ -90,6 +89,14 @@ def extract(language: str, content: bytes) -> Extraction:
         matches.docstring,
         generated,
     )
+
+
+def lost_definitions(language: str, content: bytes) -> int:
+    """How many lines of a file read like definitions that its grammar did not find."""
+    loaded = load_language(language)
+    source = utf8(content)
+    tree = _parse(loaded, source) if loaded is not None and not is_binary(content) else None
+    return recover(loaded, source, tree).lost if loaded is not None and tree is not None else 0
 
 
 def _read_matches(

@@ -3,7 +3,7 @@
 Every signal is scaled to at most 1 over the primary source files, so that weights compare.
 """
 
-from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,6 @@ from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.postings.symbols import resolve
 from hal9.ripmap.ranking.bm25f import best_per_file
-from hal9.ripmap.ranking.focus import spread_focus
 from hal9.ripmap.ranking.prepared_task import Case
 from hal9.ripmap.records import Role
 from hal9.ripmap.storage.sparse import Lines, distinct, lines_of, numbered
@@ -21,7 +20,7 @@ from hal9.ripmap.storage.sparse import Lines, distinct, lines_of, numbered
 if TYPE_CHECKING:
     from hal9.passing import Graph
 
-__all__ = ["Evidence", "file_graph", "importance", "kin", "scaled", "weigh"]
+__all__ = ["Evidence", "coupled", "file_graph", "importance", "kin", "scaled"]
 
 Array = NDArray[np.float64]
 _BEST_TESTS = 12
@@ -39,8 +38,8 @@ class Evidence:
         self.parameters = parameters
         self.size = len(case.terrain.paths)
         self._task_weights = case.words.idf * case.words.weights(parameters)
-        self.chunk_scores = self._chunk_scores(self._task_weights)
 
+    @cached_property
     def _file_terms(self) -> Array:
         at = self.parameters
         fields = {
@@ -52,19 +51,26 @@ class Evidence:
         }
         return self.case.files.saturated(fields, at["stem_weight"], at["words_k"], at["words_b"])
 
-    def _chunk_scores(self, weights: Array) -> Array:
+    @cached_property
+    def _chunk_terms(self) -> Array:
         at = self.parameters
         fields = {"body": 1.0, "head": at["chunk_head"], "path": at["chunk_path"]}
-        self._chunk_terms = self.case.chunks.saturated(
-            fields, at["stem_weight"], at["chunk_k"], at["chunk_b"]
-        )
-        return self.case.chunks.scores(self._chunk_terms, weights)
+        return self.case.chunks.saturated(fields, at["stem_weight"], at["chunk_k"], at["chunk_b"])
 
-    def words(self) -> tuple[Array, Array]:
-        """Files by all words, and by the title's."""
-        terms = self._file_terms()
+    @cached_property
+    def chunk_scores(self) -> Array:
+        """Definitions by all words, shape (chunks,)."""
+        return self.case.chunks.scores(self._chunk_terms, self._task_weights)
+
+    @cached_property
+    def words(self) -> Array:
+        """Files by all words, shape (files,), as all that follow."""
+        return self.case.files.scores(self._file_terms, self._task_weights)
+
+    def title(self) -> Array:
+        """Files by the title's words."""
         title = self.case.words.idf * self.case.words.title_weights(self.parameters)
-        return self.case.files.scores(terms, self._task_weights), self.case.files.scores(terms, title)
+        return self.case.files.scores(self._file_terms, title)
 
     def chunks(self) -> Array:
         """Files by their best definitions."""
@@ -125,9 +131,9 @@ class Evidence:
                 found[position] = max(found[position], self.parameters["traceback_decay"] ** depth * share)
         return found
 
-    def tests(self, words: Array) -> Array:
+    def tests(self) -> Array:
         """What the best matching tests import."""
-        scores = np.where(self.terrain.tests, words, 0.0)
+        scores = np.where(self.terrain.tests, self.words, 0.0)
         if not scores.any():
             return np.zeros(self.size)
         best = np.argsort(-scores, kind="stable")[:_BEST_TESTS]
@@ -166,55 +172,6 @@ def scaled(values: Array, primary: NDArray[np.bool_]) -> Array:
     return np.minimum(values / highest, 1.0) if highest > 0 else np.zeros(len(values))
 
 
-def weigh(case: Case, parameters: Parameters) -> dict[str, Array]:
-    """Every signal times its weight, by the name of its weight."""
-    at = parameters
-    terrain = case.terrain
-    evidence = Evidence(case, parameters)
-    found: dict[str, Array] = {}
-
-    def add(name: str, weight: float, make: Callable[[], Array], *, scale: bool = True) -> None:
-        if weight > 0.0:
-            values = make()
-            if values.any():
-                found[name] = weight * (scaled(values, terrain.primary) if scale else values)
-
-    if len(case.words.columns):
-        words, title = evidence.words()
-        add("words", at["weight_words"], lambda: words)
-        add("title", at["weight_title"], lambda: title)
-        add("chunks", at["weight_chunks"], evidence.chunks)
-        add("path", at["weight_path"], evidence.path)
-        add("heads", at["weight_heads"], evidence.heads)
-        add("pairs", at["weight_pairs"], evidence.pairs)
-        add("callees", at["weight_callees"], evidence.callees)
-        add("identifiers", at["weight_identifiers"], evidence.identifiers)
-        add("tests", at["weight_tests"], lambda: evidence.tests(words))
-        add("test_names", at["weight_test_names"], evidence.test_names)
-    add("traceback", at["weight_traceback"], evidence.traceback, scale=False)
-    add(
-        "named_files",
-        at["weight_named_files"] * np.log(at["boost_mentioned_file"]),
-        lambda: case.named,
-        scale=False,
-    )
-    add("mentions", at["weight_mentions"] * np.log(at["boost_mentioned_ident"]), lambda: case.mentioned)
-    add("errors", at["weight_errors"], lambda: case.errors)
-    if case.chronicle is not None:
-        add("commits", at["weight_commits"], lambda: kin(case, at))
-    if found:
-        total = np.sum(list(found.values()), axis=0)
-        add("imported", at["weight_imported"], lambda: evidence.imported(total))
-    if case.focus.any():
-        add(
-            "focus",
-            float(np.log(at["boost_focus_expansion"])),
-            lambda: spread_focus(terrain, case.focus, at),
-            scale=False,
-        )
-    return found | _conversation(case, at)
-
-
 def kin(case: Case, parameters: Parameters) -> Array:
     """Files of past commits like the task; kept while the query's weights stay the same."""
     if case.chronicle is None:
@@ -226,19 +183,12 @@ def kin(case: Case, parameters: Parameters) -> Array:
     return case.memory[key]
 
 
-def _conversation(case: Case, parameters: Parameters) -> dict[str, Array]:
-    """Chat files, and what used to change together with them and with named files."""
-    found: dict[str, Array] = {}
-    if len(case.chat):
-        chat = np.zeros(len(case.terrain.paths))
-        chat[case.chat] = np.log(parameters["boost_chat_file"])
-        found["chat"] = chat
+def coupled(case: Case) -> Array:
+    """What used to change together with chat files and with named files."""
     anchors = distinct(np.concatenate([case.chat, np.flatnonzero(case.named > 0.5)])).astype(np.intp)
-    if case.chronicle is not None and len(anchors):
-        coupled = case.chronicle.coupled(anchors, case.task.time)
-        if coupled.any() and parameters["boost_temporal_coupling"] > 1.0:
-            found["temporal"] = np.log(parameters["boost_temporal_coupling"]) * coupled
-    return found
+    if case.chronicle is None or not len(anchors):
+        return np.zeros(len(case.terrain.paths))
+    return case.chronicle.coupled(anchors, case.task.time)
 
 
 def _spread(terrain: IndexData, readers: NDArray[np.bool_] | None) -> Lines:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.index.index_data import index_data_of
-from hal9.ripmap.parameters import Parameters
+from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.ranking.commits import chronicle_of
-from hal9.ripmap.ranking.features import Evidence, importance, scaled, weigh
+from hal9.ripmap.ranking.feature_table import Memory, weigh
+from hal9.ripmap.ranking.features import Evidence, importance, scaled
 from hal9.ripmap.ranking.prepared_task import Case, Task, prepare
 from hal9.ripmap.records import Role
 
@@ -52,18 +53,18 @@ class RankedSymbol:
 class Ranking:
     """Files and symbols of a repository in order of their use for a task."""
 
-    def __init__(self, case: Case, parameters: Parameters) -> None:
+    def __init__(self, case: Case, parameters: Parameters, memory: Memory | None = None) -> None:
         self.case = case
         self.terrain = case.terrain
         self.parameters = parameters
-        self._signals = weigh(case, parameters)
+        self._signals = weigh(case, parameters, memory)
         self._signals |= _structure(case, parameters, alone=not case.asks)
         self._sum = (
             np.sum(list(self._signals.values()), axis=0)
             if self._signals
             else np.zeros(len(self.terrain.paths))
         )
-        self._role = role_factor(case, parameters)
+        self._role = _remembered_role(case, parameters, memory)
         self.scores: Array = _mixed(self._signals, self._sum, parameters["interaction_mixing"]) * self._role
 
     @cached_property
@@ -166,9 +167,12 @@ def prepare_task(index: Index, task: Task) -> Case:
     )
 
 
-def rank_case(case: Case, parameters: Parameters) -> Ranking:
-    """Rank a prepared case; this is the part that depends on parameters."""
-    return Ranking(case, parameters)
+def rank_case(case: Case, parameters: Parameters, memory: Memory | None = None) -> Ranking:
+    """Rank a prepared case; this is the part that depends on parameters.
+
+    `memory` keeps what the next call on the same case under other parameters can use again.
+    """
+    return Ranking(case, parameters, memory)
 
 
 def _structure(case: Case, parameters: Parameters, *, alone: bool) -> dict[str, Array]:
@@ -210,6 +214,25 @@ def _mixed(signals: dict[str, Array], total: Array, mixing: float) -> Array:
     )
     product = weight * np.exp(logs / weight)
     return np.asarray((1.0 - mixing) * total + mixing * product)
+
+
+_ROLES = (
+    *(name for name in PARAMETERS if name.startswith("role_")),
+    "operations_boost",
+    "depth_weight_vendor",
+)
+
+
+def _remembered_role(case: Case, parameters: Parameters, memory: Memory | None) -> Array:
+    if memory is None:
+        return role_factor(case, parameters)
+    key = tuple(parameters[name] for name in _ROLES)
+    known = memory.get("(roles)")
+    if known is None or known[0] != key or known[1] is None:
+        made = role_factor(case, parameters)
+        memory["(roles)"] = (key, made)
+        return made
+    return known[1]
 
 
 def role_factor(case: Case, parameters: Parameters) -> Array:

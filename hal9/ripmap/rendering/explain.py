@@ -63,7 +63,15 @@ def _file_lines(index: Index, ranking: "Ranking", path: str) -> list[str]:
     lines.append(f"  times {factor:.2f}  for what the file is: {role_names(index.roles[position])}")
     status = str(index.entries[position].status)
     if status in _PARSED:
-        lines.append(f"  {_PARSED[status]}")
+        lines.append(f"  {_PARSED[status]}{_hidden(index, path) if status == 'partial' else ''}")
     if not file.shares:
         lines.append("  nothing in the task speaks for this file")
     return lines
+
+
+def _hidden(index: Index, path: str) -> str:
+    from hal9.ripmap.extraction.extractor import lost_definitions  # noqa: PLC0415 - a warm query never parses
+
+    text = index.text(path).encode("utf-8", "replace")
+    lost = lost_definitions(index.entries[index.position(path)].language, text)
+    return f", which hides {lost} definitions" if lost else ", no definition is hidden by it"

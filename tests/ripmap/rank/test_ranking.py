@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hal9.ripmap import Index
 from hal9.ripmap.index.index_data import build_terrain, index_data_of
 from hal9.ripmap.parameters import PARAMETERS, Parameters
+from hal9.ripmap.ranking import feature_table
+from hal9.ripmap.ranking.feature_table import FEATURES, Memory
 from hal9.ripmap.ranking.prepared_task import Case
 from hal9.ripmap.ranking.ranker import Task, prepare_task, rank, rank_case
 from hal9.ripmap.records import Role
@@ -125,7 +129,7 @@ def test_relative_imports_and_reexports_reach_the_definition(shop: Index) -> Non
 
 def probes(shop: Index, history: Index) -> list[Case]:
     trace = (
-        "Fix rounding of `round_amount` in shop/money.py, changes\nSum of prices, order order order\n"
+        "Fix rounding and rounding of `round_amount` in shop/money.py, changes\nSum of prices, order order order\n"
         "It says 'amount must be a number of cents'\n```python\nstore.save_row(order)\n```\n```\n"
         'Traceback (most recent call last):\n  File "x/shop/web/views.py", line 6, in checkout\n'
         '  File "x/shop/storage.py", line 9, in _write\nValueError: amount must be a number of cents\n```'
@@ -170,3 +174,46 @@ def test_mixing_asks_for_all_evidence(shop: Index) -> None:
     added = rank(shop, task).scores
     assert np.count_nonzero(spread > 0) >= 1
     assert not np.allclose(spread, added)
+
+
+def test_remembered_signals_are_those_computed_anew_whichever_parameter_moves(
+    shop: Index, history: Index
+) -> None:
+    for case in probes(shop, history):
+        memory: Memory = {}
+        for name, item in PARAMETERS.items():
+            base = Parameters(dict(item.with_))
+            for parameters in (base, base.changed({name: item.low}), base.changed({name: item.high})):
+                remembered = rank_case(case, parameters, memory)
+                anew = rank_case(case, parameters)
+                assert np.array_equal(remembered.scores, anew.scores), name
+                assert remembered.signals == anew.signals, name
+
+
+def test_a_forgotten_dependency_would_be_noticed(
+    shop: Index, history: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leaving a coordinate out of a signal's dependencies gives a wrong score on some of the probes."""
+    cases = probes(shop, history)
+    unnoticed: set[str] = set()
+    for feature in FEATURES:
+        for name in feature.depends_on:
+            blind = replace(feature, depends_on=tuple(other for other in feature.depends_on if other != name))
+            monkeypatch.setattr(
+                feature_table, "FEATURES", tuple(blind if one is feature else one for one in FEATURES)
+            )
+            item = PARAMETERS[name]
+            base = Parameters({**dict(item.with_), f"weight_{feature.name}": 1.0}
+                              if f"weight_{feature.name}" in PARAMETERS else dict(item.with_))  # fmt: skip
+            wrong = False
+            for case in cases:
+                memory: Memory = {}
+                rank_case(case, base.changed({name: item.low}), memory)
+                moved = base.changed({name: item.high})
+                wrong = wrong or not np.array_equal(
+                    rank_case(case, moved, memory).scores, rank_case(case, moved).scores
+                )
+            if not wrong:
+                unnoticed.add(f"{feature.name}: {name}")
+    # The probes are a few words long: pairs that would need a certain word in a certain place go unseen.
+    assert len(unnoticed) <= 12, sorted(unnoticed)

@@ -1,0 +1,175 @@
+"""The table of signals: what each is called, what it weighs, and which coordinates it depends on.
+
+The ranker walks it. Whoever ranks the same task under many parameter sets hands over a memory: a signal is
+then computed again only when one of its coordinates moved.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal9.ripmap.parameters import PARAMETERS, Parameters
+from hal9.ripmap.ranking.features import Evidence, coupled, kin, scaled
+from hal9.ripmap.ranking.focus import spread_focus
+from hal9.ripmap.ranking.prepared_task import Case
+
+__all__ = ["FEATURES", "Feature", "Memory", "weigh"]
+
+Array = NDArray[np.float64]
+Memory = dict[str, tuple[tuple[float, ...], Array | None]]
+"""By signal: the coordinates it was computed under, and its values (None: it is silent)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One signal.
+
+    Attributes:
+        name: what explanations call it.
+        compute: its values per file, from the evidence and the weighted sum of the signals before it.
+        weight: what it is multiplied by under a parameter set; not above 0 leaves it out.
+        depends_on: coordinates that change its values (its weight's own not among them).
+        scaled: divided by its largest value among primary files.
+        speaks: whether a task has any evidence of this kind.
+        follows: uses the sum of the signals before it, hence depends on all of their coordinates.
+    """
+
+    name: str
+    compute: Callable[[Evidence, Array], Array]
+    weight: Callable[[Parameters], float]
+    depends_on: tuple[str, ...] = ()
+    scaled: bool = True
+    speaks: Callable[[Case], bool] = lambda _: True
+    follows: bool = False
+
+
+def _named(*prefixes: str) -> tuple[str, ...]:
+    return tuple(name for name in PARAMETERS if name.startswith(prefixes))
+
+
+_QUERY = _named("query_")
+_FIELDS = ("stem_weight", "words_k", "words_b", *_named("field_"))
+_FILES = (*_QUERY, *_FIELDS)
+_CHUNKS = (*_QUERY, "stem_weight", "chunk_k", "chunk_b", "chunk_head", "chunk_path")
+
+
+def _plain(name: str) -> Callable[[Parameters], float]:
+    return lambda at: at[f"weight_{name}"]
+
+
+def _odds(boost: str, weight: str = "") -> Callable[[Parameters], float]:
+    """Odds enter a sum as their logarithm."""
+    return lambda at: (at[weight] if weight else 1.0) * math.log(at[boost])
+
+
+def _has_words(case: Case) -> bool:
+    return len(case.words.columns) > 0
+
+
+def _wordy(name: str, compute: Callable[[Evidence], Array], depends_on: tuple[str, ...]) -> Feature:
+    return Feature(name, lambda evidence, _: compute(evidence), _plain(name), depends_on, speaks=_has_words)
+
+
+def _chat(evidence: Evidence, _: Array) -> Array:
+    found = np.zeros(evidence.size)
+    found[evidence.case.chat] = 1.0
+    return found
+
+
+FEATURES: tuple[Feature, ...] = (
+    _wordy("words", lambda evidence: evidence.words, _FILES),
+    _wordy("title", Evidence.title, ("query_saturation", "query_boilerplate", *_FIELDS)),
+    _wordy("chunks", Evidence.chunks, (*_CHUNKS, "chunk_decay")),
+    _wordy("path", Evidence.path, (*_QUERY, "stem_weight", "path_k", "path_b")),
+    _wordy("heads", Evidence.heads, ("stem_weight",)),
+    _wordy("pairs", Evidence.pairs, ("query_title", "query_prose")),
+    _wordy("callees", Evidence.callees, (*_CHUNKS, *_named("shadow_"))),
+    _wordy("identifiers", Evidence.identifiers, _CHUNKS),
+    _wordy("tests", Evidence.tests, (*_FILES, "test_sharpness")),
+    _wordy("test_names", Evidence.test_names, (*_CHUNKS, "test_sharpness")),
+    Feature(
+        "traceback",
+        lambda evidence, _: evidence.traceback(),
+        _plain("traceback"),
+        ("traceback_decay",),
+        scaled=False,
+    ),
+    Feature(
+        "named_files",
+        lambda evidence, _: evidence.case.named,
+        _odds("boost_mentioned_file", "weight_named_files"),
+        scaled=False,
+    ),
+    Feature(
+        "mentions",
+        lambda evidence, _: evidence.case.mentioned,
+        _odds("boost_mentioned_ident", "weight_mentions"),
+    ),
+    Feature("errors", lambda evidence, _: evidence.case.errors, _plain("errors")),
+    Feature(
+        "commits",
+        lambda evidence, _: kin(evidence.case, evidence.parameters),
+        _plain("commits"),
+        tuple(name for name in _QUERY if name != "query_boilerplate"),
+        speaks=lambda case: case.chronicle is not None,
+    ),
+    Feature("imported", lambda evidence, total: evidence.imported(total), _plain("imported"), follows=True),
+    Feature(
+        "focus",
+        lambda evidence, _: spread_focus(evidence.terrain, evidence.case.focus, evidence.parameters),
+        _odds("boost_focus_expansion"),
+        ("focus_decay", "focus_max_hops", *_named("shadow_")),
+        scaled=False,
+        speaks=lambda case: bool(case.focus.any()),
+    ),
+    Feature("chat", _chat, _odds("boost_chat_file"), scaled=False, speaks=lambda case: len(case.chat) > 0),
+    Feature(
+        "temporal",
+        lambda evidence, _: coupled(evidence.case),
+        _odds("boost_temporal_coupling"),
+        scaled=False,
+        speaks=lambda case: case.chronicle is not None,
+    ),
+)
+"""Every signal of a task, in the order in which they are added up."""
+
+
+def weigh(case: Case, parameters: Parameters, memory: Memory | None = None) -> dict[str, Array]:
+    """Every signal that speaks, times its weight, by name; each has shape (files,).
+
+    Args:
+        case: the task's evidence.
+        parameters: the coordinates.
+        memory: keeps signals for the next call on the same case.
+    """
+    evidence = Evidence(case, parameters)
+    found: dict[str, Array] = {}
+    for feature in FEATURES:
+        weight = feature.weight(parameters)
+        if weight <= 0.0 or not feature.speaks(case) or (feature.follows and not found):
+            continue
+        values = _values(feature, evidence, found, memory)
+        if values is not None:
+            found[feature.name] = weight * values
+    return found
+
+
+def _values(
+    feature: Feature, evidence: Evidence, found: dict[str, Array], memory: Memory | None
+) -> Array | None:
+    key = tuple(evidence.parameters[name] for name in feature.depends_on)
+    if memory is not None and not feature.follows:
+        known = memory.get(feature.name)
+        if known is not None and known[0] == key:
+            return known[1]
+    total = np.sum(list(found.values()), axis=0) if feature.follows else np.zeros(0)
+    made = feature.compute(evidence, total)
+    values: Array | None = made if made.any() else None
+    if values is not None and feature.scaled:
+        values = scaled(values, evidence.terrain.primary)
+    if memory is not None and not feature.follows:
+        memory[feature.name] = (key, values)
+    return values
