@@ -127,6 +127,7 @@ _QUERY = (
     _extra("query_title", 2.0, 0.1, 5.0, "log", "weight of the title's words"),
     _extra("query_prose", 1.0, 0.1, 5.0, "log", "weight of the prose's words"),
     _extra("query_code", 0.6, 0.05, 5.0, "log", "weight of words in pasted code"),
+    _extra("query_output", 0.3, 0.05, 5.0, "log", "weight of words that a program printed"),
     _extra("query_traceback", 0.4, 0.05, 5.0, "log", "weight of words in stack traces"),
     _extra("query_saturation", 1.2, 0.1, 10.0, "log", "how soon repeating a word stops adding"),
     _extra(
@@ -175,6 +176,7 @@ _WEIGHTS = (
     _extra(
         "weight_named_files", 0.93, 0.0, 3.0, "linear", "files named in the task (with boost_mentioned_file)"
     ),
+    _extra("weight_stems", 0.5, 0.0, 3.0, "linear", "files whose own name the title or prose says"),
     _extra("weight_traceback", 1.0, 0.0, 3.0, "linear", "files in the task's stack traces"),
     _extra("traceback_decay", 0.8, 0.2, 1.0, "linear", "worth of each frame further out"),
     _extra("weight_tests", 0.7, 0.0, 3.0, "linear", "files imported by tests that match the task"),

@@ -4,11 +4,12 @@ import re
 
 from hal9.ripmap.records import Role
 
-__all__ = ["is_generated", "is_minified", "path_roles"]
+__all__ = ["is_generated", "is_minified", "is_test_name", "path_roles"]
 
 _TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__", "e2e", "testdata"})
 _TEST_NAME = re.compile(
-    r"^(?:test_.*|.*_tests?|.*[.-](?:test|spec)|tests?|conftest|.*(?:Test|Tests|Spec|TestCase|IT))\.[a-z+]+$"
+    r"^(?:test_.*|.*_(?:tests?|spec|unittest)|.*[.-](?:test|spec|cy)|tests?|conftest|spec_helper"
+    r"|.*(?:Test|Tests|TestCase|[a-z]IT))\.[a-z+]+$|^.*\.t$"
 )
 _VENDOR_FOLDERS = frozenset(
     {
@@ -156,7 +157,14 @@ def path_roles(path: str, language: str) -> Role:
 def _is_test(folders: set[str], name: str, language: str) -> bool:
     if not folders.isdisjoint(_TEST_FOLDERS) or any(part.startswith(("test_", "tests_")) for part in folders):
         return True
-    return language not in _CODE_DATA and bool(_TEST_NAME.match(name))
+    return (language not in _CODE_DATA and is_test_name(name)) or (
+        "t" in folders and language in {"perl", ""}
+    )
+
+
+def is_test_name(name: str) -> bool:
+    """Whether a source file's own name says that it is a test."""
+    return bool(_TEST_NAME.match(name))
 
 
 def is_generated(source: bytes, language: str) -> bool:

@@ -25,8 +25,8 @@ from hal9.ripmap.text.string_table import TermDictionary
 
 __all__ = ["TERRAIN_VERSION", "IndexData", "build_terrain", "index_data_of"]
 
-TERRAIN_VERSION = 9
-_LINKS_VERSION = 1
+TERRAIN_VERSION = 10
+_LINKS_VERSION = 2
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

@@ -200,8 +200,23 @@ def _refreshed(
             held += sum(len(payload) for _, payload in part.facts)
     if store is not None:
         store.close()
-    ordered = [entries[path] for path in tree.paths]
+    ordered = _placed([entries[path] for path in tree.paths])
     return Snapshot.of(tree, ordered, _fingerprint(entry for entry in ordered if entry.status != "binary"))
+
+
+def _placed(entries: list[Entry]) -> list[Entry]:
+    """The same entries with the roles that they have among their neighbours."""
+    from hal9.ripmap.files.placement import placed_roles  # noqa: PLC0415 - an unchanged tree keeps its roles
+
+    roles = placed_roles(
+        [entry.path for entry in entries],
+        [entry.language for entry in entries],
+        [entry.roles for entry in entries],
+    )
+    return [
+        entry if entry.roles == role else entry._replace(roles=role)
+        for entry, role in zip(entries, roles, strict=True)
+    ]
 
 
 def open_revision(
@@ -236,7 +251,7 @@ def open_revision(
     entries = [_blob_entry(item, blobs, store, opening) for item in listed]
     if store is not None:
         store.close()
-    kept = sorted((entry for entry in entries if entry.status != "binary"), key=lambda entry: entry.path)
+    kept = _placed(sorted((e for e in entries if e.status != "binary"), key=lambda entry: entry.path))
     return Index(
         origin,
         settings,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hal9.ripmap.postings.file_postings import names_part, words_part
 from hal9.ripmap.postings.module_paths import ModuleMap, Names
+from hal9.ripmap.postings.package_links import PackageLinks
 from hal9.ripmap.postings.symbols import Symbols, import_texts, imports_in, join_names, join_shingles
 from hal9.ripmap.postings.words import Lexicon, assemble, join_pairs
 from hal9.ripmap.records import Import, Role
@@ -159,13 +160,17 @@ def import_links(names: Names, texts: Sequence[str]) -> Lines:
     """Files x files: 1 where an import names something the file defines, 0.5 for a package on the way."""
     every: list[tuple[Import, ...]] = [imports_in(text) for text in texts]
     modules = ModuleMap(names, every)
+    packages = PackageLinks(names, modules, every)
+    beside = packages.beside_tests()
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
     for source, imports in enumerate(every):
-        reached: dict[int, float] = {}
+        reached: dict[int, float] = dict(beside.get(source, {}))
         for item in imports:
-            for target, directness in modules.targets(source, item).items():
+            found = {} if packages.alone(source) else modules.targets(source, item)
+            found = found or packages.targets(source, item)
+            for target, directness in found.items():
                 reached[target] = max(directness, reached.get(target, 0.0))
         rows += [source] * len(reached)
         columns += reached

@@ -152,6 +152,15 @@ class ModuleMap:
         found.pop(source, None)
         return found
 
+    def suffix(self, name: str) -> list[int]:
+        """Source files whose module name ends in `name`; empty when there are too many to mean one."""
+        found = self._suffixes.get(name, [])
+        return list(found) if len(found) <= _MOST_TARGETS else []
+
+    def origin(self, module: int, name: str) -> int:
+        """The file from which a module hands on a name; the module itself when it does not."""
+        return self._follow(module, name, _REEXPORT_HOPS)
+
     def _base(self, source: int, item: Import) -> str | None:
         if item.level:
             folder = self.paths[source].split("/")[:-1]

@@ -1,4 +1,4 @@
-"""A task text cut into title, prose, code and traceback; what says nothing of the code is dropped."""
+"""A task text cut into title, prose, code, output and traceback; what says nothing of the code is dropped."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -7,8 +7,8 @@ from hal9.ripmap.query import patterns
 
 __all__ = ["PARTS", "Part", "Texts", "cut_task", "plain_trace"]
 
-Part = Literal["title", "prose", "code", "traceback"]
-PARTS: tuple[Part, ...] = ("title", "prose", "code", "traceback")
+Part = Literal["title", "prose", "code", "output", "traceback"]
+PARTS: tuple[Part, ...] = ("title", "prose", "code", "output", "traceback")
 
 _LONGEST_FACT = 80
 """Facts of a machine are told in short lines; what is longer is a sentence again."""
@@ -21,6 +21,7 @@ class Texts:
     title: str = ""
     prose: list[str] = field(default_factory=list)
     code: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     traceback: list[str] = field(default_factory=list)
 
     def of(self, part: Part) -> str:
@@ -32,6 +33,7 @@ def _clean(text: str) -> str:
     text = patterns.HTML_COMMENT.sub(" ", text)
     text = patterns.DETAILS_TAG.sub(" ", text)
     text = patterns.NO_ANSWER.sub("", text)
+    text = patterns.OBJECT.sub(r"\1", text)
     text = patterns.CREDIT.sub(" ", patterns.BACKPORT.sub("", patterns.RST_TAG.sub("", text)))
     return patterns.URL.sub(" ", text)
 
@@ -63,6 +65,7 @@ def _cut_block(block: str, texts: Texts) -> None:
     if versions >= 3 and versions * 2 >= len([line for line in lines if line.strip()]):
         return
     in_trace = False
+    session = _Session()
     for line in lines:
         if _starts_trace(line):
             in_trace = True
@@ -70,13 +73,37 @@ def _cut_block(block: str, texts: Texts) -> None:
             texts.traceback.append(line)
             in_trace = False
             continue
-        (texts.traceback if in_trace else texts.code).append(line)
+        if in_trace:
+            texts.traceback.append(line)
+        else:
+            (texts.output if session.answers(line) else texts.code).append(line)
+
+
+@dataclass(slots=True)
+class _Session:
+    """Follows an interactive session: what stands after a prompt is typed, the rest is printed."""
+
+    prompted: bool = False
+
+    def answers(self, line: str) -> bool:
+        """Whether a line is what a program printed."""
+        if patterns.PROMPT.match(line):
+            self.prompted = True
+            return False
+        if patterns.OUTPUT.match(line):
+            return True
+        if not line.strip():
+            self.prompted = False
+            return False
+        return self.prompted
 
 
 def _cut_plain(text: str, texts: Texts, about_machine: bool) -> bool:
     """Lines outside of fences; returns whether they end among facts of a machine (versions, platform)."""
     in_trace = False
+    session = _Session()
     for line in text.split("\n"):
+        said = session.answers(line)
         if not line.strip() or patterns.VERSION_LINE.match(line):
             continue
         headed = _heading(line)
@@ -89,6 +116,8 @@ def _cut_plain(text: str, texts: Texts, about_machine: bool) -> bool:
             texts.traceback.append(line)
         elif about_machine and len(line) < _LONGEST_FACT and not patterns.CODE_START.match(line):
             continue
+        elif said:
+            texts.output.append(line)
         elif patterns.CODE_LINE.match(line):
             texts.code.append(line)
         else:

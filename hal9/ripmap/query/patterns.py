@@ -106,3 +106,10 @@ NO_ANSWER = _Pattern(r"^[ \t]*(?:_No response_|\(last modified by [^()\n]{1,80}\
 CODE_LINE = _Pattern(
     r"^(?: {4}|\t)\s*\S|^[ \t]*(?:>>> |\.\.\. |In \[\d+\]: |\$ |def |class |import |from \S+ import |@\w+|return\b|#include|fn |func |const |let |var |async def )"
 )
+PROMPT = _Pattern(r"^[ \t]*(?:>>> ?|\.\.\. ?|In \[\d+\]: ?|\s+\.{3,}: |\$ |% |irb\S*> |php > |> (?=\w+[.(]))")
+OUTPUT = _Pattern(
+    r"^[ \t]*(?:Out ?\[\d+\]:|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\[?(?:INFO|DEBUG|WARN(?:ING)?|ERROR)\]?[ :]|={5,} |-{5,} (?!a/|b/)|_{5,} "
+    r"|(?:FAILED|PASSED|ERROR|SKIPPED|XFAIL) \S+::|collected \d+ items?|platform \w+ -- |rootdir: |plugins: |E {3,}\S"
+    r"|\d+ (?:passed|failed|error)|[\w./\\-]+\.\w{1,4}:\d+:\d+: (?:error|warning|note):|(?:error|warning)(?:\[\w+\])?: |npm ERR! )"
+)
+OBJECT = _Pattern(r"<((?:[\w.]+)(?: object)?(?: [\w.]+)?) at 0x[0-9a-fA-F]+>")

@@ -108,6 +108,7 @@ FEATURES: tuple[Feature, ...] = (
         lambda evidence, _: evidence.case.mentioned,
         _odds("boost_mentioned_ident", "weight_mentions"),
     ),
+    Feature("stems", lambda evidence, _: evidence.case.stems, _plain("stems")),
     Feature("errors", lambda evidence, _: evidence.case.errors, _plain("errors")),
     Feature(
         "commits",

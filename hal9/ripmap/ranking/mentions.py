@@ -10,7 +10,13 @@ from hal9.ripmap.query.task_query import Mention, Part, Query
 __all__ = ["dotted_symbols", "named_files"]
 
 Array = NDArray[np.float64]
-_STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 1.0, "code": 0.25, "traceback": 0.0}
+_STRENGTH: dict[Part, float] = {
+    "title": 1.0,
+    "prose": 1.0,
+    "code": 0.25,
+    "output": 0.0,
+    "traceback": 0.0,
+}
 """A script imports what shows the fault, not what is at fault; stack frames speak for themselves."""
 _PACKAGE = 0.3
 """Who names a package means something in it, seldom its `__init__`."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.index.index_data import IndexData
+from hal9.ripmap.postings.module_paths import is_package_file
 from hal9.ripmap.postings.symbols import shingles_of
 from hal9.ripmap.query.task_query import Mention, Part, Query, parse_task
 from hal9.ripmap.ranking.bm25f import Slice, TaskWords, chunk_slice, file_slice, task_words
@@ -17,14 +18,16 @@ from hal9.ripmap.ranking.commits import CommitIndex
 from hal9.ripmap.ranking.mentions import dotted_symbols, named_files
 from hal9.ripmap.records import Role
 from hal9.ripmap.storage.sparse import distinct
-from hal9.ripmap.text.tokenize import STOP_WORDS, identifier_parts, is_code_like, pair_codes, words
+from hal9.ripmap.text.tokenize import STOP_WORDS, identifier_parts, is_code_like, pair_codes, stem, words
 
 __all__ = ["Case", "Task", "prepare"]
 
 Array = NDArray[np.float64]
-_PART_STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 0.8, "code": 0.4, "traceback": 0.3}
+_PART_STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 0.8, "code": 0.4, "output": 0.2, "traceback": 0.3}
 _MARKED, _PLAIN = 1.0, 0.6
 _MOST_FRAMES = 40
+_MOST_STEMS = 2000
+_PROSE_STEM = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Case:
         frames: (file, share) per stack frame in the repository, innermost first.
         errors: per file, matched error texts and quotations, rare ones more.
         pairs: per file, summed rarity of the title's word pairs it holds, and of the prose's others.
+        stems: per file, how rare the words of its own name are, where title or prose have them all.
         chat: positions of chat files.
         focus: per file, how well it matches the focus words.
         chronicle: the history; None without git.
@@ -76,6 +80,7 @@ class Case:
     frames: tuple[tuple[tuple[int, float], ...], ...]
     errors: Array
     pairs: tuple[Array, Array]
+    stems: Array
     chat: NDArray[np.intp]
     focus: Array
     chronicle: CommitIndex | None = None
@@ -94,13 +99,14 @@ def prepare(terrain: IndexData, task: Task, chronicle: CommitIndex | None = None
     )
     query = parse_task(text)
     found = task_words(terrain, query, _identifier_tokens(query))
+    by_file = file_slice(terrain, found)
     mentioned, symbols = _mentioned(terrain, query)
     return Case(
         terrain=terrain,
         task=task,
         query=query,
         words=found,
-        files=file_slice(terrain, found),
+        files=by_file,
         chunks=chunk_slice(terrain, found),
         mentioned=mentioned,
         mentioned_symbols=symbols,
@@ -108,6 +114,7 @@ def prepare(terrain: IndexData, task: Task, chronicle: CommitIndex | None = None
         frames=_frames(terrain, query),
         errors=_errors(terrain, query),
         pairs=_pairs(terrain, query),
+        stems=_stems(terrain, query, by_file),
         chat=_positions(terrain, task.chat),
         focus=_focus(terrain, task.focus),
         chronicle=chronicle,
@@ -205,6 +212,47 @@ def _pair_score(terrain: IndexData, codes: NDArray[np.uint32]) -> Array:
             files = terrain.pair_file[start:end]
             score[files] += np.log1p((documents - (end - start) + 0.5) / (end - start + 0.5))
     return score
+
+
+def _stems(terrain: IndexData, query: Query, files: Slice) -> Array:
+    """A file whose own name is said word for word; of a package file the folder's name counts.
+
+    Parts of a name that are said count by their share of its rarity, squared; words of the prose half.
+    """
+    score = np.zeros(len(terrain.paths))
+    title, prose = set(query.counts["title"]), set(query.counts["prose"])
+    said = {**dict.fromkeys(prose, _PROSE_STEM), **dict.fromkeys(title, 1.0)}
+    stems = {stem(token): worth for token, worth in said.items()}
+    rows = np.unique(files.rows[(files.exact["path"] > 0) | (files.related["path"] > 0)])
+    for row in rows[:_MOST_STEMS].tolist():
+        parts = _own_name(terrain.paths[row])
+        rarity = [_rarity(terrain, part) for part in parts]
+        whole = sum(rarity)
+        found = sum(
+            value * max(said.get(part, 0.0), stems.get(stem(part), 0.0))
+            for part, value in zip(parts, rarity, strict=True)
+        )
+        if whole > 0 and found > 0:
+            score[row] = found * (found / whole)
+    return score
+
+
+def _own_name(path: str) -> list[str]:
+    """The words of a file's name without its ending; of a package file those of its folder."""
+    folder, _, name = path.rpartition("/")
+    base = folder.rpartition("/")[2] if is_package_file(path) else name.partition(".")[0] or name
+    return [part for word in words(base) for part in _simple_parts(word)]
+
+
+def _simple_parts(word: str) -> tuple[str, ...]:
+    """The parts of a word without the compound itself."""
+    parts = identifier_parts(word)
+    return parts[:-1] if len(parts) > 1 else parts
+
+
+def _rarity(terrain: IndexData, token: str) -> float:
+    column = terrain.lexicon.vocabulary.get(token)
+    return float(terrain.rarity[column]) if column >= 0 else 0.0
 
 
 def _positions(terrain: IndexData, paths: Iterable[str]) -> NDArray[np.intp]:

@@ -130,7 +130,7 @@ def test_relative_imports_and_reexports_reach_the_definition(shop: Index) -> Non
 def probes(shop: Index, history: Index) -> list[Case]:
     trace = (
         "Fix rounding and rounding of `round_amount` in shop/money.py, changes\nSum of prices, order order order\n"
-        "It says 'amount must be a number of cents'\n```python\nstore.save_row(order)\n```\n```\n"
+        "It says 'amount must be a number of cents'\n```python\n>>> store.save_row(order)\nOrder(row, price)\n```\n```\n"
         'Traceback (most recent call last):\n  File "x/shop/web/views.py", line 6, in checkout\n'
         '  File "x/shop/storage.py", line 9, in _write\nValueError: amount must be a number of cents\n```'
     )
