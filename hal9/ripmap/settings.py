@@ -9,7 +9,8 @@ from hal9.errors.ripmap import RipmapConfigWrong
 __all__ = ["IndexSettings", "default_cache_dir", "load_settings"]
 
 _CONFIG_KEYS = frozenset({"extensions", "include", "exclude", "subtree", "use_gitignore", "use_git",
-                          "history_limit", "max_file_bytes", "preset", "tokens"})  # fmt: skip
+                          "history_limit", "max_file_bytes", "preset", "tokens",
+                          "cache_megabytes"})  # fmt: skip
 
 
 def default_cache_dir() -> Path:
@@ -40,6 +41,8 @@ class IndexSettings:
         history_limit: how many ancestor commits are read, newest first.
         max_file_bytes: larger files are listed but not read.
         workers: processes for cold extraction; 0 is one per core.
+        cache_megabytes: what the cache may hold; the trees least recently used go first.
+            `RIPMAP_CACHE_MEGABYTES` overrides it.
         preset: name of the ranking preset the repository asks for ("" none).
         tokens: the map's budget the repository asks for (0 none).
     """
@@ -55,6 +58,7 @@ class IndexSettings:
     history_limit: int = 20_000
     max_file_bytes: int = 10_000_000
     workers: int = 0
+    cache_megabytes: int = 1000
     preset: str = ""
     tokens: int = 0
 
@@ -62,6 +66,21 @@ class IndexSettings:
     def folder(self) -> Path:
         """Where the cache lives."""
         return self.cache_dir if self.cache_dir is not None else default_cache_dir()
+
+    @property
+    def cache_bytes(self) -> int:
+        """The cap of the cache in bytes.
+
+        Raises:
+            RipmapConfigWrong: RIPMAP_CACHE_MEGABYTES is no whole number above 0.
+        """
+        import os  # noqa: PLC0415 - as above
+
+        override = os.environ.get("RIPMAP_CACHE_MEGABYTES", "")
+        if override and not (override.isascii() and override.isdigit() and int(override)):
+            detail = f"it must be a whole number of megabytes above 0, not {override!r}"
+            raise RipmapConfigWrong(path="RIPMAP_CACHE_MEGABYTES", detail=detail)
+        return int(override or self.cache_megabytes) * 1_000_000
 
     def selection(self) -> tuple[object, ...]:
         """The settings that decide which files an index holds and how far they are read."""

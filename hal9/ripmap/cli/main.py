@@ -1,4 +1,4 @@
-"""The `ripmap` command: a map by default, and explain, index, eval, cases, params, serve."""
+"""The `ripmap` command: a map by default, and explain, index, cache, eval, cases, params, serve."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ _COMMANDS = {
     "explain": "hal9.ripmap.cli.tools",
     "index": "hal9.ripmap.cli.tools",
     "serve": "hal9.ripmap.cli.tools",
+    "cache": "hal9.ripmap.cli.tools",
     "eval": "hal9.ripmap.cli.evaluate",
     "cases": "hal9.ripmap.cli.evaluate",
     "params": "hal9.ripmap.cli.evaluate",

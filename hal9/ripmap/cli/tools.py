@@ -15,7 +15,7 @@ from hal9.ripmap.cli.common import (
 )
 from hal9.ripmap.rendering.explain import explain_text
 
-__all__ = ["explain_command", "index_command", "serve_command"]
+__all__ = ["cache_command", "explain_command", "index_command", "serve_command"]
 
 
 @click.command("explain")
@@ -64,3 +64,38 @@ def serve_command(roots: tuple[Path, ...], **options: Any) -> None:
     from hal9.ripmap.serving.mcp_server import serve  # noqa: PLC0415 - needs the mcp extra
 
     serve([root.absolute() for root in roots] or [Path.cwd()], chosen_of(options).index)
+
+
+@click.command("cache")
+@click.option("--clear", is_flag=True, help="Remove everything.")
+@click.option(
+    "--trim", type=click.IntRange(min=1), metavar="MB", help="Remove until so many megabytes are left."
+)
+@click.option("--cache-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the cache is.")
+def cache_command(clear: bool, trim: int | None, cache_dir: Path | None) -> None:
+    """Show what the cache holds, the least recently used tree first; or make it smaller."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - only this command tells dates
+
+    from hal9.ripmap.index.cache_size import (  # noqa: PLC0415
+        cached_trees,
+        clear_cache,
+        total_bytes,
+        trim_cache,
+    )
+    from hal9.ripmap.settings import IndexSettings  # noqa: PLC0415
+    from hal9.ripmap.text.display import shown  # noqa: PLC0415
+
+    if clear and trim is not None:
+        raise click.UsageError("--clear and --trim exclude each other")
+    settings = IndexSettings(cache_dir=cache_dir)
+    folder = settings.folder
+    if clear or trim is not None:
+        freed = clear_cache(folder) if clear else trim_cache(folder, (trim or 0) * 1_000_000)
+        click.echo(f"{freed / 1e6:.1f} MB freed")
+    for tree in cached_trees(folder):
+        day = datetime.fromtimestamp(tree.used, UTC).date().isoformat()
+        click.echo(
+            f"{tree.size / 1e6:8.1f} MB  {day}  {shown(tree.root) or f'(unknown root) {tree.folder.name}'}"
+        )
+    most = settings.cache_bytes / 1e6
+    click.echo(f"{total_bytes(folder) / 1e6:8.1f} MB of {most:.0f} in {shown(str(folder))}")

@@ -136,7 +136,18 @@ def open_index(
         notify=opening.notify,
     )
     index.tree = snapshot.tree
+    if place is not None:
+        _look_after(place.parent, root, settings, grown=opening.extracted > 0)
     return index
+
+
+def _look_after(folder: Path, root: Path, settings: IndexSettings, *, grown: bool) -> None:
+    """Note that the tree's cache was used, and after a growth keep the whole cache below its cap."""
+    from hal9.ripmap.index.cache_size import mark_used, trim_cache  # noqa: PLC0415 - needed once an hour
+
+    mark_used(folder, root)
+    if grown:
+        trim_cache(settings.folder, settings.cache_bytes, keep=(folder,))
 
 
 def still_current(index: Index) -> bool:

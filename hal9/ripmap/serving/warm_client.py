@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask", "receive", "send", "socket_path"]
 
-_OWN = frozenset({"index", "serve", "eval", "cases", "params", "-h", "--help", "--version"})
+_OWN = frozenset({"index", "serve", "cache", "eval", "cases", "params", "-h", "--help", "--version"})
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 60.0
 _LENGTH = 8

@@ -9,7 +9,7 @@ a damaged, truncated or foreign file counts as absent. Several processes may use
 import mmap
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -26,7 +26,6 @@ __all__ = ["ContentStore", "read_sealed_file", "remove_stale", "write_sealed_fil
 
 _T = TypeVar("_T")
 _BATCH = 400
-_SIZE_LIMIT = 2_000_000_000
 _MAGIC = b"RIPMAP\x01\n"
 _HEADER = len(_MAGIC) + 8 + 4
 _FULL_CHECK = 8_000_000
@@ -90,20 +89,25 @@ class ContentStore:
         def insert(connection: "sqlite3.Connection") -> None:
             with atomic(connection):
                 connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", rows)
-                self._shrink(connection)
 
         self._guarded(insert, None)
 
-    def _shrink(self, connection: "sqlite3.Connection") -> None:
-        pages, free, size = (
-            int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        if (pages - free) * size > _SIZE_LIMIT:
-            connection.execute(
-                "DELETE FROM items WHERE rowid IN (SELECT rowid FROM items ORDER BY rowid LIMIT "
-                "(SELECT count(*) / 2 FROM items))"
-            )
+    def keep_only(self, hashes: Collection[str]) -> None:
+        """Drop what was made from other contents than these or by another version; its room is freed."""
+
+        def sweep(connection: "sqlite3.Connection") -> None:
+            keys = [str(row[0]) for row in connection.execute("SELECT key FROM items")]
+            gone = [
+                (key,) for key in keys if not key.startswith(f"{FORMAT}/") or _content_of(key) not in hashes
+            ]
+            with atomic(connection):
+                connection.executemany("DELETE FROM items WHERE key = ?", gone)
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        from hal9.database import atomic  # noqa: PLC0415 - loaded with the store, not with the room
+
+        self._guarded(sweep, None)
 
     def _guarded(self, action: "Callable[[sqlite3.Connection], _T]", otherwise: _T) -> _T:
         import sqlite3  # noqa: PLC0415 - a warm query opens no database
@@ -141,6 +145,11 @@ class ContentStore:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
             return open_database(self._path, _MIGRATIONS, check_same_thread=False)
+
+
+def _content_of(key: str) -> str:
+    """The content hash in a key: `x/LANGUAGE/HASH`, or `a/NAME/VERSION/HASH:PLACE`."""
+    return key.rpartition("/")[2].partition(":")[0]
 
 
 @contextmanager
