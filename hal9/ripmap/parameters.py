@@ -176,6 +176,14 @@ _WEIGHTS = (
     _extra(
         "weight_named_files", 0.93, 0.0, 3.0, "linear", "files named in the task (with boost_mentioned_file)"
     ),
+    _extra(
+        "naming_cap",
+        0.7,
+        0.1,
+        5.0,
+        "log",
+        "most that defining what the task names is worth (mentions, heads and test_names together)",
+    ),
     _extra("weight_stems", 0.5, 0.0, 3.0, "linear", "files whose own name the title or prose says"),
     _extra("weight_traceback", 1.0, 0.0, 3.0, "linear", "files in the task's stack traces"),
     _extra("traceback_decay", 0.8, 0.2, 1.0, "linear", "worth of each frame further out"),

@@ -155,7 +155,24 @@ def weigh(case: Case, parameters: Parameters, memory: Memory | None = None) -> d
         values = _values(feature, evidence, found, memory)
         if values is not None:
             found[feature.name] = weight * values
-    return found
+    return _saturated(found, parameters["naming_cap"])
+
+
+_NAMING = ("mentions", "heads", "test_names")
+"""Signals that say the same of a file in three ways: what the task names is defined in it."""
+
+
+def _saturated(found: dict[str, Array], cap: float) -> dict[str, Array]:
+    """The naming signals with their sum held below `cap`: cap·(1 - exp(-sum / cap)), shared as they were.
+
+    Who defines a much-named class gets all three at once, and would stand before the helper that does it.
+    """
+    parts = [found[name] for name in _NAMING if name in found]
+    if not parts:
+        return found
+    total = np.sum(parts, axis=0)
+    factor = np.where(total > 0, cap * -np.expm1(-total / cap) / np.where(total > 0, total, 1.0), 1.0)
+    return {name: values * factor if name in _NAMING else values for name, values in found.items()}
 
 
 def _values(

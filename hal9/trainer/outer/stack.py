@@ -116,7 +116,7 @@ class BestSoFar:
             facts = {"prompt": measured.prompt, "ndcg": self.score}
             self.workshop.ledger.adopt(
                 Parameters(self.params),
-                cause=f"{measured.step}/{seed}",
+                cause=f"{measured.step}/{measured.prompt}/{seed}",
                 actor=self.workshop.inner_mind.name,
                 evidence=facts,
             )

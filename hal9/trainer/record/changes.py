@@ -222,7 +222,12 @@ class RunLedger:
             rows = self.ledger.rows(kinds=("parameter",), target=RANKER)
             before = self.prompts.in_force(RANKER)
             after = with_parameters(before, parameters)
-            if any(change.cause == cause for change in rows):
+            # A run that is gone on with meets its steps again, those that changed nothing among them.
+            least = float(evidence.get("ndcg", math.inf))
+            if any(
+                change.cause == cause or float(change.evidence.get("ndcg", -math.inf)) >= least
+                for change in rows
+            ):
                 return
             if after.content_hash == before.content_hash:
                 return
