@@ -184,7 +184,7 @@ _WEIGHTS = (
         "log",
         "most that defining what the task names is worth (mentions, heads and test_names together)",
     ),
-    _extra("weight_stems", 0.5, 0.0, 3.0, "linear", "files whose own name the title or prose says"),
+    _extra("weight_stems", 0.0, 0.0, 3.0, "linear", "files whose own name the title or prose says"),
     _extra("weight_traceback", 1.0, 0.0, 3.0, "linear", "files in the task's stack traces"),
     _extra("traceback_decay", 0.8, 0.2, 1.0, "linear", "worth of each frame further out"),
     _extra("weight_tests", 0.7, 0.0, 3.0, "linear", "files imported by tests that match the task"),

@@ -6,7 +6,7 @@ then computed again only when one of its coordinates moved.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ FEATURES: tuple[Feature, ...] = (
     _wordy("pairs", Evidence.pairs, ("query_title", "query_prose")),
     _wordy("callees", Evidence.callees, (*_CHUNKS, *_named("shadow_"))),
     _wordy("identifiers", Evidence.identifiers, _CHUNKS),
-    _wordy("tests", Evidence.tests, (*_FILES, "test_sharpness")),
+    replace(_wordy("tests", Evidence.tests, (*_FILES, "test_sharpness")), scaled=False),
     _wordy("test_names", Evidence.test_names, (*_CHUNKS, "test_sharpness")),
     Feature(
         "traceback",

@@ -132,13 +132,15 @@ class Evidence:
         return found
 
     def tests(self) -> Array:
-        """What the best matching tests import."""
+        """What the best matching tests import, at most 1; less where tests match less than sources do."""
         scores = np.where(self.terrain.tests, self.words, 0.0)
         if not scores.any():
             return np.zeros(self.size)
         best = np.argsort(-scores, kind="stable")[:_BEST_TESTS]
         strength = (scores[best] / scores[best[0]]) ** self.parameters["test_sharpness"]
-        return _test_spread(self.terrain).weighted(best, strength)
+        found = scaled(_test_spread(self.terrain).weighted(best, strength), self.terrain.primary)
+        source = float(self.words[self.terrain.primary].max()) if self.terrain.primary.any() else 0.0
+        return found * min(1.0, float(scores[best[0]]) / source) ** 2 if source > 0 else found
 
     def test_names(self) -> Array:
         """Definers of the names that the best matching test functions use."""
