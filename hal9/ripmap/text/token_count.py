@@ -5,19 +5,16 @@ installed and its vocabulary is already on this machine (loading it would otherw
 """
 
 import os
-import re
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from hal9.errors.ripmap import TokenizerUnusable
+from hal9.ripmap.text.token_estimate import estimate_tokens
 
 __all__ = ["TokenCounter", "estimate_tokens", "token_counter"]
 
-_PIECE = re.compile(r"[A-Za-z]+|[0-9]+|[^\sA-Za-z0-9\x80-\U0010ffff]+|[\x80-\U0010ffff]|\n\s*|[ \t]{2,}")
-_WORD_HUMPS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_MARGIN = 1.18
 _ENCODINGS = {
     "o200k_base": "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
     "cl100k_base": "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
@@ -35,37 +32,6 @@ class TokenCounter:
     def __call__(self, text: str) -> int:
         """Tokens in `text`."""
         return self._count(text)
-
-
-def estimate_tokens(text: str) -> int:
-    """An upper estimate.
-
-    A linear fit to o200k and cl100k on maps and source code, raised above its worst residual.
-    """
-    total = 0.0
-    for piece in _PIECE.findall(text):
-        first = piece[0]
-        if not first.isascii():
-            total += 2.3
-        elif first.isalpha():
-            total += _word(piece)
-        elif first.isdigit():
-            total += 2.0 * ((len(piece) + 2) // 3)
-        elif first == "\n":
-            total += 1.1
-        elif first in " \t":
-            total += 3.0
-        else:
-            total += 0.38 + 0.1 * (len(piece) - 1)
-    return int(_MARGIN * total) + 2
-
-
-@cache
-def _word(word: str) -> float:
-    return sum(
-        1.02 + 0.14 * max(0, len(hump) - 4) + (0.27 * len(hump) if hump.isupper() and len(hump) > 1 else 0.0)
-        for hump in _WORD_HUMPS.findall(word)
-    )
 
 
 @cache
