@@ -194,7 +194,7 @@ def _change_from(row: dict[str, Any]) -> Change:
         path=row["path"],
         before=Side(**before) if before else None,
         after=Side(**after) if after else None,
-        original=Entry(**original) if original else None,
+        original=Entry(*original) if original else None,
     )
 
 

@@ -10,9 +10,8 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from hal9.errors.workbench import FileTooLarge, NotRegularFile, PathOutsideWorkspace, WorkspaceMissing
 
@@ -38,9 +37,11 @@ _LONGEST_NAME = 255
 _DEEPEST = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What stands at a path: enough to see that it is still the same."""
+class Entry(NamedTuple):
+    """What stands at a path: enough to see that it is still the same.
+
+    A tuple, since a walk over a large tree makes and compares very many.
+    """
 
     kind: EntryKind
     mode: int
@@ -53,22 +54,21 @@ class Entry:
 
     def unchanged_since(self, other: "Entry") -> bool:
         """Nobody wrote to it, or put something else in its place, in between."""
-        return (self.kind, self.mode, self.size, self.modified_ns, self.changed_ns, self.inode) == (
-            other.kind, other.mode, other.size, other.modified_ns, other.changed_ns, other.inode,
-        )  # fmt: skip
+        return self[:6] == other[:6]
 
 
 def entry_of(status: os.stat_result, target: str = "") -> Entry:
     """The entry for a `stat` result."""
+    mode = status.st_mode
     return Entry(
-        kind=_kind(status.st_mode),
-        mode=stat.S_IMODE(status.st_mode),
-        size=status.st_size,
-        modified_ns=status.st_mtime_ns,
-        changed_ns=status.st_ctime_ns,
-        inode=status.st_ino,
-        links=status.st_nlink,
-        target=target,
+        _kind(mode),
+        mode & 0o7777,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        status.st_nlink,
+        target,
     )
 
 

@@ -40,7 +40,7 @@ class MarkLog:
             try:
                 row = json.loads(line)
                 changed = {
-                    path: None if seen is None else Known(Entry(**seen["entry"]), seen["digest"])
+                    path: None if seen is None else Known(Entry(*seen["entry"]), seen["digest"])
                     for path, seen in row["changed"].items()
                 }
                 label = str(row["label"])

@@ -47,7 +47,7 @@ def load_base(folder: Path, workspace: Path) -> CopiedTree:
             raise SnapshotDamaged(path=str(folder), detail="it is of another workspace or version")
         return CopiedTree(
             pairs={
-                path: Pair(Entry(**row["original"]), Entry(**row["copy"]), row["digest"])
+                path: Pair(Entry(*row["original"]), Entry(*row["copy"]), row["digest"])
                 for path, row in stored["pairs"].items()
             },
             shared=stored["shared"],
@@ -132,24 +132,24 @@ class TreeState:
             raise NotRegularFile(path=path, kind="hard link to a file outside")
 
     def _walk(self, limits: WalkLimits) -> list[tuple[str, Entry]]:
-        return list(Walk(self.tree, limits, frozenset(self.copied.shared)).entries())
+        return Walk(self.tree, limits, frozenset(self.copied.shared)).entries()
 
     # --- marks ----------------------------------------------------------------------------------
 
     def mark(self, label: str, limits: WalkLimits) -> int:
         """Record what changed since the last mark; contents are kept before the mark is written."""
         changed: dict[str, Known | None] = {}
-        present = set()
-        for path, entry in self._walk(limits):
-            present.add(path)
-            known = self._expected(path)
-            if known is not None and _same(entry, known.entry):
-                continue
-            if entry.kind == "folder" and known is not None and known.entry.kind == "folder":
-                continue
+        found = self._walk(limits)
+        pairs, marked = self.copied.pairs, self._marked
+        for path, entry in found:
+            known = marked[path] if path in marked else pairs.get(path)
+            if known is not None:
+                expected = known.entry if isinstance(known, Known) else known.copy
+                if entry == expected or _same(entry, expected):
+                    continue
             digest = self._store(path, entry) if entry.kind == "file" else ""
             changed[path] = Known(entry, digest)
-        for path in self._expected_paths() - present:
+        for path in self._expected_paths() - {path for path, _ in found}:
             changed[path] = None
         self.marks.append(label, changed)
         self._marked.update(changed)

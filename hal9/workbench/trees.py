@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -22,12 +21,16 @@ _CACHES = frozenset(
 # What is installed, not written: large, and the same for every task. Seen read-only, not copied.
 DEPENDENCIES = frozenset({"node_modules", ".tox", ".nox", "conda-meta"})
 PART_SUFFIX = ".hal9-part"
+_NEVER = _CACHES | {".git"}
+_ENDINGS = (".pyc", PART_SUFFIX)
 _DEEPEST = 200
+# The clock is read once in so many entries.
+_LOOKED_UP = 64
 
 
 def is_cache(name: str) -> bool:
     """Whether a name is a tool's own, or left over from a write that was interrupted."""
-    return name in _CACHES or name.endswith((".pyc", PART_SUFFIX))
+    return name in _CACHES or name.endswith(_ENDINGS)
 
 
 def is_dependency_folder(folder: Path) -> bool:
@@ -68,6 +71,8 @@ class WalkLimits:
             detail = f"it has more than {self.max_entries} entries (workbench.snapshot_files)"
         elif self.bytes > self.max_bytes:
             detail = f"it has more than {self.max_bytes // 1024**2} MB (workbench.snapshot_mb)"
+        elif self.entries % _LOOKED_UP and not self.stop.is_set():
+            return
         elif time.monotonic() > self._until:
             detail = f"looking through it takes longer than {self.seconds:.0f} s (workbench.snapshot_seconds)"
         elif self.stop.is_set():
@@ -90,35 +95,35 @@ class Walk:
     limits: WalkLimits
     left_out: frozenset[str] = frozenset()
 
-    def entries(self) -> Iterator[tuple[str, Entry]]:
+    def entries(self) -> list[tuple[str, Entry]]:
         """Every entry, folders before what is in them; links are not followed, git's own is left out."""
-        yield from self._below(self.root.fd, "", 0)
+        found: list[tuple[str, Entry]] = []
+        self._below(self.root.fd, "", 0, found)
+        return found
 
-    def _below(self, fd: int, prefix: str, depth: int) -> Iterator[tuple[str, Entry]]:
+    def _below(self, fd: int, prefix: str, depth: int, found: list[tuple[str, Entry]]) -> None:
         if depth > _DEEPEST:
             raise WorkspaceTooLarge(
                 path=self.limits.root, detail=f"folders are nested deeper than {_DEEPEST} ({prefix[:80]}…)"
             )
+        count, left_out = self.limits.count, self.left_out
         for name in os.listdir(fd):
-            path = f"{prefix}{name}"
-            if name == ".git" or is_cache(name) or path in self.left_out:
+            path = prefix + name
+            if name in _NEVER or name.endswith(_ENDINGS) or path in left_out:
                 continue
             try:
-                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                entry = entry_of(status)
+                entry = entry_of(os.stat(name, dir_fd=fd, follow_symlinks=False))
                 if entry.kind == "link":
-                    entry = entry_of(status, os.readlink(name, dir_fd=fd))
+                    entry = entry._replace(target=os.readlink(name, dir_fd=fd))
             except OSError:
                 continue  # it went away while we looked
-            self.limits.count(entry.size if entry.kind == "file" else 0)
-            yield path, entry
+            count(entry.size if entry.kind == "file" else 0)
+            found.append((path, entry))
             if entry.kind == "folder":
-                yield from self._enter(fd, name, path, depth)
-
-    def _enter(self, fd: int, name: str, path: str, depth: int) -> Iterator[tuple[str, Entry]]:
-        # A folder that cannot be entered must not look like an empty one: its files would count as deleted.
-        below = enter_any(fd, name)
-        try:
-            yield from self._below(below, f"{path}/", depth + 1)
-        finally:
-            os.close(below)
+                # A folder that cannot be entered must not look like an empty one: its files would count
+                # as deleted.
+                below = enter_any(fd, name)
+                try:
+                    self._below(below, f"{path}/", depth + 1, found)
+                finally:
+                    os.close(below)
