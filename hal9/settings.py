@@ -31,6 +31,7 @@ __all__ = [
     "RoutingSettings",
     "SafetySettings",
     "Settings",
+    "TelemetrySettings",
     "ToolSettings",
     "WorkbenchSettings",
 ]
@@ -355,6 +356,15 @@ class ApiSettings(_Section):
     max_streams: Positive = 2000
 
 
+class TelemetrySettings(_Section):
+    """Traces of finished tasks, sent to a collector of the user's and nowhere else."""
+
+    otlp_url: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    service_name: str = "hal9"
+    content: bool = False
+
+
 class LoggingSettings(_Section):
     """The daemon's log file."""
 
@@ -381,4 +391,5 @@ class Settings(_Section):
     memory: MemorySettings = Field(default_factory=MemorySettings)
     repository_map: RepositoryMapSettings = Field(default_factory=RepositoryMapSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)

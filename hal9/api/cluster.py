@@ -6,6 +6,7 @@ from starlette.responses import JSONResponse, Response
 
 from hal9 import __version__
 from hal9.api.endpoint import Call, Endpoint
+from hal9.api.metrics import metrics_text
 
 __all__ = ["CLUSTER_ENDPOINTS"]
 
@@ -24,6 +25,11 @@ async def _schema(call: Call) -> Response:
 
 async def _whoami(call: Call) -> dict[str, Any]:
     return {"name": call.token.name, "scopes": list(call.token.scopes), "expires_at": call.token.expires_at}
+
+
+async def _metrics(call: Call) -> Response:
+    text = await metrics_text(call.services)
+    return Response(text, media_type="text/plain; version=0.0.4", headers={"Cache-Control": "no-store"})
 
 
 CLUSTER_ENDPOINTS: tuple[Endpoint, ...] = (
@@ -53,6 +59,16 @@ CLUSTER_ENDPOINTS: tuple[Endpoint, ...] = (
         summary="What the cluster says of itself, and how many tasks are in which state.",
         tag="cluster",
         returns=dict[str, Any],
+    ),
+    Endpoint(
+        method="GET",
+        path="/metrics",
+        scope="read",
+        handler=_metrics,
+        summary="Figures for Prometheus.",
+        tag="cluster",
+        returns=str,
+        media="text/plain",
     ),
     Endpoint(
         method="GET",

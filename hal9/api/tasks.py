@@ -29,6 +29,7 @@ from hal9.journal.listing import page_of_tasks
 from hal9.journal.tasks import TERMINAL
 from hal9.learning import parse_feedback
 from hal9.signals import StepRecord, TaskScope, new_id
+from hal9.signals.tracing import TRACEPARENT_LABEL, parse_traceparent
 
 __all__ = ["TASK_ENDPOINTS", "event_text"]
 
@@ -62,7 +63,7 @@ async def _submit(call: Call) -> Response:
             scope=TaskScope(workspace=str(workspace or ""), module=body.module, task_family=body.family),
             workload=body.workload,
             review=body.review,
-            labels={**body.labels, "client": token.name},
+            labels={**body.labels, **_context(call), "client": token.name},
         )
     task = await services.cluster.task(task_id)
     return Response(
@@ -71,6 +72,12 @@ async def _submit(call: Call) -> Response:
         {"Location": f"/v1/tasks/{task_id}", "Cache-Control": "no-store"},
         "application/json",
     )
+
+
+def _context(call: Call) -> dict[str, str]:
+    """The client's trace, when it sent one."""
+    given = call.request.headers.get("traceparent", "")
+    return {TRACEPARENT_LABEL: given.strip().lower()} if parse_traceparent(given) else {}
 
 
 async def _existing(call: Call, task_id: str) -> list[str]:

@@ -226,6 +226,7 @@ class Turn:
                 "id": new_id(now=self.house.clock.now()),
                 "task_id": self.signal.task_id,
                 "signal_id": self.signal.id,
+                "traceparent": self.signal.traceparent,
                 "neuron": self.definition.name,
                 "layer": self.meta.layer,
                 "kind": kind,

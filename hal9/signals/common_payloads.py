@@ -135,6 +135,7 @@ class StepRecord(SignalModel):
     recalled: list[str] = Field(default_factory=list)
     route: dict[str, Any] = Field(default_factory=dict)
     tally: Tally = Field(default_factory=Tally)
+    traceparent: str = ""
     prompt: str = ""
     reply: str = ""
     evidence: str = ""

@@ -8,6 +8,7 @@ from hal9.errors.signals import SignalExpired, SignalForged, SignalInvalid, Sign
 from hal9.signals.error_types import SignalModel
 from hal9.signals.identifiers import new_id
 from hal9.signals.payloads import Payload
+from hal9.signals.tracing import TRACEPARENT_LABEL, trace_id_of, traceparent_of
 
 __all__ = ["MAX_HOPS", "MAX_SIGNAL_BYTES", "SCHEMA_VERSION", "Direction", "Signal", "decode", "encode"]
 
@@ -43,6 +44,7 @@ class Signal(SignalModel):
     expires_at: float
     hops: int = 0
     attempt: int = 1
+    traceparent: str = ""
     payload: Payload
 
     @property
@@ -76,8 +78,19 @@ class Signal(SignalModel):
             created_at=now,
             expires_at=now + ttl_seconds,
             hops=cause.hops + 1 if cause else 0,
+            traceparent=_traceparent(payload, task_id, cause),
             payload=payload,
         )
+
+
+def _traceparent(payload: Payload, task_id: str, cause: Signal | None) -> str:
+    """W3C context of work that is asked for: the asking turn's span, in the task's trace."""
+    if payload.kind != "task":
+        return ""
+    if cause is None:
+        given = payload.labels.get(TRACEPARENT_LABEL, "")
+        return traceparent_of(trace_id_of(task_id, given), task_id)
+    return traceparent_of(trace_id_of(task_id, cause.traceparent), cause.id)
 
 
 def encode(signal: Signal) -> bytes:

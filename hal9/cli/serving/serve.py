@@ -1,5 +1,6 @@
 """`hal9 serve`, `dashboard`, `token …`."""
 
+import contextlib
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,12 @@ import click
 from hal9.cli.common import console, home_of, json_option, print_json, run
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
     from contextlib import AsyncExitStack
 
+    from starlette.routing import BaseRoute
+
+    from hal9.api.services import Services
     from hal9.api.tokens import Token, TokenStore
     from hal9.cluster import Home
 
@@ -26,14 +31,13 @@ def serve(ctx: click.Context) -> None:
     Tasks that come in wait for the cluster.
     """
     from hal9.api.server import ApiServer
-    from hal9.dashboard.app import dashboard
 
     home = home_of(ctx)
 
     async def go() -> None:
         import asyncio
 
-        async with ApiServer(home, more=dashboard) as server:
+        async with ApiServer(home, more=_served) as server:
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -43,20 +47,37 @@ def serve(ctx: click.Context) -> None:
     run(go())
 
 
+@contextlib.asynccontextmanager
+async def _served(services: "Services") -> "AsyncIterator[Sequence[BaseRoute]]":
+    """What a server offers and does besides its endpoints: the dashboard, and sending traces."""
+    from hal9.dashboard.app import dashboard
+    from hal9.telemetry.exporter import TelemetryExporter
+
+    settings = services.home.settings().telemetry
+    async with dashboard(services) as routes, TelemetryExporter(services, settings):
+        yield routes
+
+
 async def api_beside(home: "Home", stack: "AsyncExitStack") -> tuple[str, str]:
     """Serve the API for as long as the stack is open; its URL, and a problem when it cannot be served.
 
     A cluster whose API cannot be served still works, so that is told and no end.
     """
     from hal9.api.server import ApiServer
-    from hal9.dashboard.app import dashboard
+    from hal9.api.services import Services
     from hal9.errors.api import ApiRunning
     from hal9.errors.base import Hal9Error
+    from hal9.telemetry.exporter import TelemetryExporter, check_telemetry
 
-    if not home.settings().api.enabled:
+    settings = home.settings()
+    check_telemetry(settings.telemetry)
+    if not settings.api.enabled:
+        if settings.telemetry.otlp_url is not None:
+            services = await stack.enter_async_context(Services(home))
+            await stack.enter_async_context(TelemetryExporter(services, settings.telemetry))
         return "", ""
     try:
-        return (await stack.enter_async_context(ApiServer(home, more=dashboard))).url, ""
+        return (await stack.enter_async_context(ApiServer(home, more=_served))).url, ""
     except ApiRunning as error:
         return error.url, ""
     except Hal9Error as error:

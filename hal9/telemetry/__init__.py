@@ -1,0 +1,1 @@
+"""Traces out of recorded steps: `spans` makes them (plain values), `exporter` sends them to a collector."""
