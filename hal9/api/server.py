@@ -25,6 +25,7 @@ from hal9.api.learning import LEARNING_ENDPOINTS
 from hal9.api.openapi import describe
 from hal9.api.place import last_port, lock_file, served_at, write_place
 from hal9.api.problems import MEDIA_TYPE
+from hal9.api.questions import QUESTION_ENDPOINTS
 from hal9.api.services import Services, reachable_from_outside
 from hal9.api.tasks import TASK_ENDPOINTS
 from hal9.clock import Clock
@@ -42,7 +43,12 @@ from hal9.settings import ApiSettings
 __all__ = ["ENDPOINTS", "ApiServer", "build_app"]
 
 _log = logging.getLogger("hal9.api.server")
-ENDPOINTS: tuple[Endpoint, ...] = (*TASK_ENDPOINTS, *LEARNING_ENDPOINTS, *CLUSTER_ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *TASK_ENDPOINTS,
+    *QUESTION_ENDPOINTS,
+    *LEARNING_ENDPOINTS,
+    *CLUSTER_ENDPOINTS,
+)
 Extension = Callable[[Services], AbstractAsyncContextManager[Sequence[BaseRoute]]]
 _GRACE_SECONDS = 3
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")

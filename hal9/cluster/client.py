@@ -92,7 +92,7 @@ class Cluster:
             if task_id is None or tasks.get_task(connection, task_id) is None:
                 tasks.insert_task(connection, task)
 
-        await self._write(insert_once)
+        await self.write(insert_once)
         return task.id
 
     async def wait(self, task_id: str, *, timeout_seconds: float | None = None) -> TaskRow:
@@ -119,7 +119,7 @@ class Cluster:
         if task.state in TERMINAL:
             raise TaskFinished(task_id=task.id, state=task.state)
         now = self._clock.now()
-        await self._write(
+        await self.write(
             lambda connection: tasks.add_request(
                 connection, "cancel", {"reason": reason}, now=now, task_id=task.id
             )
@@ -128,7 +128,7 @@ class Cluster:
     async def request(self, kind: str, body: dict[str, Any], *, task_id: str | None = None) -> int:
         """Ask something of the daemon; it is answered once, also after a restart."""
         now = self._clock.now()
-        return await self._write(
+        return await self.write(
             lambda connection: tasks.add_request(connection, kind, body, now=now, task_id=task_id)
         )
 
@@ -206,7 +206,13 @@ class Cluster:
         async with self._lock:
             return await asyncio.to_thread(fn, self._open())
 
-    async def _write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+    def now(self) -> float:
+        """The client's clock, epoch seconds."""
+        return self._clock.now()
+
+    async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a writing function on the journal, in one transaction and a worker thread."""
+
         def run() -> T:
             with atomic(self._open()) as connection:
                 return fn(connection)

@@ -3,12 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
+from hal9.api.questions import answer as give_answer
 from hal9.api.requests import ask
 from hal9.dashboard.view import View
 from hal9.errors.cluster import TaskInvalid
 from hal9.learning import parse_feedback
 
-__all__ = ["approve", "cancel", "deny", "feedback", "pause", "resume", "retry", "submit", "undo"]
+__all__ = [
+    "answer",
+    "approve",
+    "cancel",
+    "deny",
+    "feedback",
+    "pause",
+    "resume",
+    "retry",
+    "submit",
+    "undo",
+]
 
 _QUEUED = "The cluster is down; this is kept and done when it comes up."
 
@@ -95,6 +107,13 @@ async def approve(view: View, form: Mapping[str, str]) -> tuple[str, str]:
     body = {"change": form.get("change", ""), "hash": form.get("hash", "")}
     answer = await ask(view.services, "approve", body)
     return "/inbox", _said(answer.queued, answer.said)
+
+
+async def answer(view: View, form: Mapping[str, str]) -> tuple[str, str]:
+    """Answer what a running task waits for; a button's word comes first, a person's own after it."""
+    words = " ".join(one for one in (form.get("word", ""), form.get("answer", "").strip()) if one)
+    await give_answer(view.services.cluster, form.get("question", ""), words or "no")
+    return "/inbox", "Answered; the task goes on."
 
 
 async def deny(view: View, form: Mapping[str, str]) -> tuple[str, str]:

@@ -191,4 +191,5 @@ _ACTIONS: dict[str, tuple[TokenScope, Action]] = {
     "/learning/resume": ("admin", actions.resume),
     "/inbox/approve": ("approve", actions.approve),
     "/inbox/deny": ("approve", actions.deny),
+    "/inbox/answer": ("approve", actions.answer),
 }

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from hal9.api.questions import questions
 from hal9.api.services import Services
 from hal9.api.tasks import cursor_number
 from hal9.api.views import VIEWS
@@ -75,7 +76,7 @@ async def now(view: View) -> Shown:
         "doing": doing,
         "tokens_per_second": view.pulse.tokens_per_second(),
         "budgets": await asyncio.to_thread(_budgets, services),
-        "waiting": len(await _view(view, "approvals")),
+        "waiting": len(await _view(view, "approvals")) + len(await questions(cluster)),
         "started": status.get("started_at"),
     }
 
@@ -132,6 +133,7 @@ async def task(view: View) -> Shown:
     found = await cluster.task(str(view.request.path_params["id"]))
     steps = await cluster.steps(found.id)
     why = await _view(view, "why", id=found.id)
+    asked = [one for one in await questions(cluster) if one.task_id == found.id]
     first = found.started_at or found.created_at
     return "task.html", {
         "task": found,
@@ -139,6 +141,7 @@ async def task(view: View) -> Shown:
         "steps": steps,
         "picture": path([_band(step, number, first) for number, step in enumerate(steps)]),
         "why": why,
+        "asked": asked,
         "took": _took(found),
         "now": time.time(),
     }
@@ -202,7 +205,8 @@ async def inbox(view: View) -> Shown:
         for one in await _view(view, "ledger", kinds="state", limit=300)
         if str(one["actor"]).startswith(("user", "person"))
     ]
-    return "inbox.html", {"waiting": waiting, "decided": decided[::-1][:20]}
+    asked = await questions(view.services.cluster)
+    return "inbox.html", {"waiting": waiting, "asked": asked, "decided": decided[::-1][:20]}
 
 
 async def workloads(view: View) -> Shown:

@@ -232,3 +232,30 @@ async def test_too_much_is_refused(home: Home, script: Script) -> None:
         assert (long.status_code, long.json()["error"]) == (413, "api.BodyTooLarge")
         body = await served.http.post("/v1/tasks", content=b" " * (9 * 1024 * 1024))
         assert body.status_code == 413
+
+
+async def test_what_a_task_waits_for_is_answered_once(home: Home) -> None:
+    from hal9.api.server import ApiServer
+    from hal9.journal.turns import Question, add_question
+
+    async with ApiServer(home) as server:
+        one = Question(
+            id="abc123abc123", task_id="t", signal_id="s", label="1", neuron="l2-implementer", kind="approval",
+            text="run the migration?", asked_at=1.0, expires_at=9e9, detail={"text": "alembic upgrade head"},
+        )  # fmt: skip
+        await server.services.cluster.write(lambda connection: add_question(connection, one))
+        reads = server.services.tokens.create("r", ("read",))[1]
+        decides = server.services.tokens.create("d", ("read", "approve"))[1]
+        async with httpx.AsyncClient(base_url=server.url) as http:
+            reader, decider = ({"Authorization": f"Bearer {text}"} for text in (reads, decides))
+            (told,) = (await http.get("/v1/questions", headers=reader)).json()
+            assert (told["id"], told["detail"]["text"]) == ("abc123abc123", "alembic upgrade head")
+            path, yes = "/v1/questions/abc123abc123/answer", {"answer": "yes"}
+            assert (await http.post(path, json=yes, headers=reader)).status_code == 403
+            done = await http.post(path, json=yes, headers=decider)
+            assert (done.status_code, done.json()["state"], done.json()["answer"]) == (200, "answered", "yes")
+            late = await http.post(path, json={"answer": "no"}, headers=decider)
+            assert late.json()["error"] == "tools.QuestionAnswered"
+            unknown = await http.post("/v1/questions/zzz/answer", json=yes, headers=decider)
+            assert (unknown.status_code, unknown.json()["error"]) == (404, "tools.QuestionUnknown")
+            assert (await http.get("/v1/questions", headers=reader)).json() == []
