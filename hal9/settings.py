@@ -19,6 +19,7 @@ __all__ = [
     "ImplementerSettings",
     "LayerPermissions",
     "LoggingSettings",
+    "McpServerSettings",
     "MemorySettings",
     "MindSettings",
     "NeuronSettings",
@@ -310,6 +311,29 @@ class PersonSettings(_Section):
     unanswered: Literal["continue", "stop"] = "continue"
 
 
+class McpServerSettings(_Section):
+    """One MCP server: a program that is started, or an address."""
+
+    command: str | None = None
+    args: list[str] = Field(default_factory=list)
+    env: dict[str, str] = Field(default_factory=dict)
+    folder: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    neurons: list[str] = Field(default_factory=lambda: ["*"])
+    tools: list[str] = Field(default_factory=lambda: ["*"])
+    start_seconds: Seconds = 20.0
+    timeout_seconds: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("an MCP server has either a command or a url")
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"{self.url!r} is no http address")
+        return self
+
+
 class ToolSettings(_Section):
     """Turns that go step by step with tools."""
 
@@ -321,6 +345,9 @@ class ToolSettings(_Section):
     context_tokens: Annotated[int, Field(ge=2048)] = 96_000
     reply_tokens: Annotated[int, Field(ge=256)] = 8192
     shown_tokens: Count = 3000
+    servers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")], McpServerSettings] = Field(
+        default_factory=dict
+    )
     policy: list[PolicyRule] = Field(default_factory=_default_policy)
     person: PersonSettings = Field(default_factory=PersonSettings)
 

@@ -21,6 +21,7 @@ from hal9.journal import Journal
 from hal9.limits import BudgetStore
 from hal9.neurons import WAITING_TURNS, Neuron, NeuronDefinition, NeuronServices
 from hal9.settings import Settings
+from hal9.tools.mcp_client import McpServers
 from hal9.workbench.upkeep import tidy
 
 __all__ = ["NodeRuntime", "courier_settings", "open_runtime"]
@@ -110,6 +111,7 @@ async def open_runtime(
         )
         learner = LearningService(plan, minds=minds, journal=journal, courier=courier)
         await stack.enter_async_context(learner)
+        tools = await stack.enter_async_context(McpServers(settings.tools.servers))
         services = NeuronServices(
             settings=plan.settings,
             thinker=minds,
@@ -124,6 +126,7 @@ async def open_runtime(
             changes=plan.home.changes,
             hidden=(plan.home.state,),
             carry_steps=not plan.whole_tasks,
+            tools=tools,
         )
         yield NodeRuntime(
             plan=plan,

@@ -8,6 +8,7 @@ __all__ = [
     "ArgumentsInvalid",
     "EditMissed",
     "FileUnseen",
+    "McpMissing",
     "PolicyInvalid",
     "QuestionAnswered",
     "QuestionUnknown",
@@ -95,3 +96,17 @@ class QuestionAnswered(WorkbenchError):
 
     def message(self) -> str:
         return f"{self.question} has its answer already: {self.answer}"
+
+
+@dataclass(eq=False, kw_only=True)
+class McpMissing(WorkbenchError):
+    """MCP servers are configured and the library that speaks to them is not installed."""
+
+    servers: tuple[str, ...]
+    exit_code = 3
+
+    def message(self) -> str:
+        return (
+            f"tools.servers names {', '.join(self.servers)}, and the MCP library is not installed. "
+            "Install it with: pip install 'hal9[mcp]'"
+        )
