@@ -8,6 +8,7 @@ from importlib import import_module
 
 PARTS = {
     "--accuracy": "accuracy",
+    "--languages": "languages",
     "--ablate": "ablate",
     "--symbols": "symbols",
     "--rerank": "rerank",

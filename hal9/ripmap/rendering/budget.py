@@ -12,7 +12,7 @@ from hal9.errors.ripmap import BudgetTooSmall
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.ranking.ranker import RankedFile, Ranking, symbol_scores
 from hal9.ripmap.records import Definition, FileRecord
-from hal9.ripmap.rendering.badges import badges_of, lives_of
+from hal9.ripmap.rendering.badges import badges_of, lives_of, usual_of
 from hal9.ripmap.rendering.calls import call_table
 
 __all__ = ["FileView", "MapOptions", "MapView", "SymbolView", "compose"]
@@ -31,6 +31,8 @@ _LEAST_LINE = 4
 _MOST_MISSES = 8
 _MOST_BARE_MISSES = 60
 """After so many paths that did not fit, hardly any other will."""
+_MOST_BARE = 20
+"""Files that a map without a task shows by their path alone."""
 _LONGEST_TOKEN = 8
 """Characters of a path that one token holds at most; a path that cannot fit is not drawn to find out."""
 _SYMBOLS = {3: 24, 2: 12, 1: 8}
@@ -144,7 +146,9 @@ def compose(
     view.budget = options.tokens
     maker = _Maker(index, ranking, options)
     left = options.tokens - _RESERVED
-    detailed = left * (_DETAIL_SHARE if options.detail == "auto" else 1.0)
+    # Without a task the names of less important files tell little: what they would need goes into detail.
+    bare_left = len(ranked) if ranking.case.asks or options.limit else _MOST_BARE
+    detailed = left * (_DETAIL_SHARE if options.detail == "auto" and ranking.case.asks else 1.0)
     spent = 0
     chosen: dict[int, FileView] = {}
     misses = 0
@@ -166,7 +170,7 @@ def compose(
             spent += fitting[1]
     misses = 0
     for position, file in enumerate(ranked):
-        if left - spent < _LEAST_LINE or misses > _MOST_BARE_MISSES:
+        if left - spent < _LEAST_LINE or misses > _MOST_BARE_MISSES or not bare_left:
             break
         if position not in chosen and len(index.paths[file]) <= _LONGEST_TOKEN * (left - spent):
             bare = maker.bare(position, ranking.file(file))
@@ -174,6 +178,7 @@ def compose(
             if spent + cost <= left:
                 chosen[position] = bare
                 spent += cost
+                bare_left -= 1
             else:
                 misses += 1
     view.files = [chosen[position] for position in sorted(chosen)]
@@ -199,6 +204,7 @@ class _Maker:
         self._ranking = ranking
         self._options = options
         self._lives = lives_of(index) if options.badges else {}
+        self._usual = usual_of(self._lives.values(), options.now)
         self._calls = call_table(ranking) if options.calls else None
         self._outlines: dict[str, _Outline] = {}
 
@@ -238,7 +244,7 @@ class _Maker:
             score=file.score,
             level=0,
             language=self._index.entries[self._index.position(file.path)].language,
-            badges=badges_of(life, self._options.now) if life is not None else (),
+            badges=badges_of(life, self._options.now, self._usual) if life is not None else (),
             why=tuple(
                 (name, share / whole)
                 for name, share in shares

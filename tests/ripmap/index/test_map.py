@@ -1,6 +1,7 @@
 """Maps: the budget holds whatever is asked, and what is shown is what ranks."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from hal9.ripmap import (
     render_map,
     token_counter,
 )
-from hal9.ripmap.rendering.badges import FileLife, badges_of
+from hal9.ripmap.rendering.badges import FileLife, badges_of, usual_of
 from hal9.ripmap.rendering.budget import Detail
 from hal9.ripmap.rendering.render import Format
 
@@ -162,7 +163,7 @@ def test_badges() -> None:
 def test_badges_are_drawn(shop: Path, settings: IndexSettings) -> None:
     mapper = Mapper(settings)
     index = mapper.index(shop)
-    assert "[today, emergent]" in mapper.draw(
+    assert "[today]" in mapper.draw(
         index, mapper.ranking(index, Question("cart")), MapOptions(tokens=500)
     )
 
@@ -170,3 +171,32 @@ def test_badges_are_drawn(shop: Path, settings: IndexSettings) -> None:
 def test_unknown_tokenizer_is_named() -> None:
     with pytest.raises(TokenizerUnusable, match=r"nowhere\.json"):
         token_counter("nowhere.json")
+
+
+def test_badges_tell_only_what_sets_a_file_apart() -> None:
+    day = 86_400.0
+    old = [FileLife(0.0, 10 * day, 3)] * 8
+    busy, young = FileLife(0.0, 399 * day, 50), FileLife(390 * day, 399 * day, 2)
+    usual = usual_of([*old, busy, young], 400 * day)
+    assert badges_of(old[0], 400 * day, usual) == ()
+    assert badges_of(busy, 400 * day, usual) == ("1d ago", "50 commits", "rotting")
+    assert badges_of(young, 400 * day, usual) == ("1d ago", "emergent")
+    assert badges_of(old[0], 400 * day) == ("crystal",)
+
+
+def test_without_a_task_detail_comes_before_bare_names(tmp_path: Path) -> None:
+    for number in range(120):
+        name = f"module_{number:03}"
+        (tmp_path / f"{name}.py").write_text(
+            f"def {name}_first(a, b):\n    return a\n\n\ndef {name}_second():\n    return 1\n"
+        )
+    index = open_index(tmp_path, IndexSettings(use_cache=False, use_git=False, workers=1))
+    text = draw_map(index, rank(index, ""), MapOptions(tokens=2000))
+    bare = [
+        one
+        for one, following in pairwise(text.splitlines())
+        if one.endswith(".py") and not following.startswith(" ")
+    ]
+    assert len(bare) <= 21
+    paths = draw_map(index, rank(index, ""), MapOptions(tokens=2000), form="paths")
+    assert len(paths.splitlines()) == 120
