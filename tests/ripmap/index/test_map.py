@@ -163,9 +163,7 @@ def test_badges() -> None:
 def test_badges_are_drawn(shop: Path, settings: IndexSettings) -> None:
     mapper = Mapper(settings)
     index = mapper.index(shop)
-    assert "[today]" in mapper.draw(
-        index, mapper.ranking(index, Question("cart")), MapOptions(tokens=500)
-    )
+    assert "[today]" in mapper.draw(index, mapper.ranking(index, Question("cart")), MapOptions(tokens=500))
 
 
 def test_unknown_tokenizer_is_named() -> None:
