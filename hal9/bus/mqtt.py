@@ -124,7 +124,7 @@ class MqttBus:
         try:
             async with asyncio.timeout(timeout), self._changed:
                 await self._changed.wait_for(
-                    lambda: self._session is not None or isinstance(self._last_error, BrokerRefused)
+                    lambda: self._session is not None or getattr(self._last_error, "permanent", False)
                 )
         except TimeoutError:
             raise self._last_error or BrokerUnreachable(

@@ -12,16 +12,18 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import Any
 
+from hal9.bus.connect_errors import connect_error, refusal, speaks_tls
 from hal9.bus.protocol import BrokerAddress, Incoming, LastWill
-from hal9.errors.bus import BrokerRefused, BrokerUnreachable
-
-if TYPE_CHECKING:
-    pass
+from hal9.errors.base import BusError
+from hal9.errors.bus import BrokerUnreachable
 
 __all__ = ["Session"]
 
+# paho tells a 3.1.1 broker's return codes in the words of MQTT 5.
+_RETURN_CODES = {132: 1, 133: 2, 136: 3, 134: 4, 135: 5}
 _FAILED = 0x80  # SUBACK return code (MQTT 3.1.1, section 3.9.3)
 
 
@@ -112,13 +114,23 @@ class Session:
         except asyncio.CancelledError:
             # The connecting thread cannot be stopped; a socket that it opens later would be nobody's.
             await asyncio.wait({entering})
+            if not entering.cancelled():
+                entering.exception()  # nobody else will ask
             raise
         except aiomqtt.exceptions.MqttConnectError as error:
-            raise BrokerRefused(address=str(self._address), detail=str(error)) from error
+            code = int(getattr(error.rc, "value", None) or 0)
+            raise refusal(self._address, _RETURN_CODES.get(code, code), str(error)) from error
         except (aiomqtt.MqttError, OSError, ValueError) as error:
-            raise BrokerUnreachable(address=str(self._address), detail=str(error)) from error
+            raise await self._why_not(error) from error
         self._alive = True
         return await self.subscribe(filters) if filters else []
+
+    async def _why_not(self, error: Exception) -> BusError:
+        found = connect_error(self._address, error)
+        if not self._address.tls and isinstance(error.__context__, TimeoutError | NoneType):
+            # Connected, and then silence or a hang-up: perhaps the port wants TLS.
+            return await asyncio.to_thread(speaks_tls, self._address) or found
+        return found
 
     async def subscribe(self, filters: Mapping[str, int]) -> list[str]:
         """Subscribe in one packet; return the filters that were refused."""

@@ -1,17 +1,23 @@
 """Errors of bus."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hal9.errors.base import BusError
 
 __all__ = [
     "BrokerAddressInvalid",
     "BrokerBinaryUnusable",
+    "BrokerCertificateUntrusted",
     "BrokerFailed",
     "BrokerInsecure",
+    "BrokerLoginRefused",
+    "BrokerNeedsTls",
     "BrokerRefused",
     "BrokerStoreInUse",
+    "BrokerUnfit",
     "BrokerUnreachable",
+    "BrokerWithoutTls",
     "CourierClosed",
     "NotHosted",
     "OutboxFull",
@@ -58,8 +64,13 @@ class BrokerInsecure(BusError):
 
 @dataclass(eq=False, kw_only=True)
 class BrokerUnreachable(BusError):
-    """No connection at the moment; it is retried for ever."""
+    """No connection at the moment; it is retried for ever.
 
+    Attributes:
+        permanent: trying again will not help: whoever waits for a first session is told at once.
+    """
+
+    permanent: ClassVar[bool] = False
     address: str
     detail: str
 
@@ -68,14 +79,78 @@ class BrokerUnreachable(BusError):
 
 
 @dataclass(eq=False, kw_only=True)
+class BrokerCertificateUntrusted(BrokerUnreachable):
+    """The broker's certificate is not signed by whom we trust, is for another name, or is out of date."""
+
+    permanent = True
+
+    def message(self) -> str:
+        return (
+            f"The certificate of the broker at {self.address} is not trusted: {self.detail}. Name the authority that "
+            "signed it (broker.ca_file or --ca-file), and use the host name it was made for."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class BrokerWithoutTls(BrokerUnreachable):
+    """We spoke TLS, what answered did not."""
+
+    permanent = True
+
+    def message(self) -> str:
+        return (
+            f"What answers at {self.address} does not speak TLS ({self.detail}). Use the broker's TLS port "
+            "(usually 8883), or mqtt:// if it has none."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class BrokerNeedsTls(BrokerUnreachable):
+    """We spoke plainly, the broker wants TLS."""
+
+    permanent = True
+
+    def message(self) -> str:
+        return (
+            f"The broker at {self.address} speaks only TLS on this port. Write mqtts:// instead of mqtt://."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
 class BrokerRefused(BusError):
     """The broker answered, and said no."""
 
+    permanent: ClassVar[bool] = True
     address: str
     detail: str
 
     def message(self) -> str:
         return f"The broker at {self.address} refused: {self.detail}. Check user, password and permissions."
+
+
+@dataclass(eq=False, kw_only=True)
+class BrokerLoginRefused(BrokerRefused):
+    """Wrong user name or password, or a user who may not connect."""
+
+    user: str | None
+
+    def message(self) -> str:
+        who = f"user {self.user!r}" if self.user else "an anonymous login"
+        return (
+            f"The broker at {self.address} does not let {who} in ({self.detail}). Check broker.username and "
+            "broker.password (HAL9_BROKER_PASSWORD)."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class BrokerUnfit(BrokerRefused):
+    """The broker works, but lacks what HAL9 needs of it."""
+
+    def message(self) -> str:
+        return (
+            f"The broker at {self.address} cannot carry HAL9: {self.detail}. Needed are MQTT 3.1.1, QoS 1, "
+            "retained messages and messages of 256 KiB."
+        )
 
 
 @dataclass(eq=False, kw_only=True)
