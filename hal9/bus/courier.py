@@ -141,6 +141,7 @@ class Courier:
                 ("receive", self._receiver.run),
                 ("progress", self._progress.run),
                 ("status", self._status.run),
+                ("status beat", self._status.beat),
                 ("leases", self._lease_loop),
                 ("retention", self._retention_loop),
             ]

@@ -11,9 +11,11 @@ from hal9.errors.bus import BrokerUnreachable
 from hal9.errors.signals import SignalRefused
 from hal9.signals import ProgressPayload, Signal, StatusPayload, decode, encode
 
-__all__ = ["ProgressWriter", "StatusBoard", "Watchers"]
+__all__ = ["BEAT_SECONDS", "ProgressWriter", "StatusBoard", "Watchers"]
 
 _QUEUE_LIMIT = 1000
+BEAT_SECONDS = 5.0
+"""A node says its status anew this often: one that is cut off goes silent long before the broker notices."""
 # Retained messages have no age of their own; whoever reads one looks at its created_at.
 _RETAINED_SECONDS = 10 * 365 * 86_400.0
 
@@ -100,10 +102,17 @@ class StatusBoard:
             seen = await self._bus.wait_session(seen)
             await self.publish()
 
+    async def beat(self) -> None:
+        """Publish again and again."""
+        while True:
+            await self._clock.sleep(BEAT_SECONDS)
+            if self._bus.connected:
+                await self.publish()
+
     async def set(self, state: Any, detail: dict[str, Any] | None = None) -> None:
         """Change the state and publish it if there is a session (otherwise the next one does)."""
         self._state = state
-        self._detail = detail or {}
+        self._detail = {**(detail or {}), "beat": BEAT_SECONDS}
         await self.publish()
 
     async def publish(self) -> None:

@@ -1,5 +1,6 @@
 """Which broker a home uses, and how its processes log in."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,21 +9,29 @@ from pathlib import Path
 from hal9.bus import (
     BrokerAddress,
     EmbeddedBroker,
+    MqttBus,
     StoreLimits,
     neuron_user,
     node_user,
     viewer_user,
 )
+from hal9.bus.probe import probe_broker
+from hal9.bus.topics import status
+from hal9.bus.watching import BEAT_SECONDS
 from hal9.clock import Clock
 from hal9.cluster.home import Home
 from hal9.cluster.state_files import write_state
-from hal9.errors.cluster import DaemonNotRunning
+from hal9.errors.base import SignalError
+from hal9.errors.cluster import ClusterNameTaken, DaemonNotRunning
 from hal9.settings import BrokerSettings, Settings
+from hal9.signals import StatusPayload, decode
 
-__all__ = ["NODE", "VIEWER", "broker_address", "local_access", "open_broker"]
+__all__ = ["NODE", "VIEWER", "broker_address", "examine_broker", "local_access", "open_broker"]
 
 NODE = "daemon"
 VIEWER = "viewer"
+_RETAINED_SECONDS = 1.0
+_LOOK_SECONDS = 3 * BEAT_SECONDS
 
 
 def broker_address(settings: BrokerSettings) -> BrokerAddress | None:
@@ -97,3 +106,46 @@ def local_access(home: Home, user: str) -> BrokerAddress:
         raise DaemonNotRunning(home=str(home.root)) from None
     entry = access["users"][user]
     return BrokerAddress(host=entry["host"], port=entry["port"], username=user, password=entry["password"])
+
+
+async def examine_broker(address: BrokerAddress, *, cluster: str, home_id: str) -> None:
+    """Look, before the cluster begins, whether an external broker will do and the name is free on it.
+
+    Raises:
+        BusError: typed by what is wrong.
+        ClusterNameTaken: another home's daemon lives there under the same name.
+    """
+    await probe_broker(address, cluster=cluster, node=NODE)
+    client = f"{cluster}-{NODE}-look-{home_id}"
+    async with MqttBus(address, client_id=client, clean=True) as bus:
+        await bus.wait_connected(_LOOK_SECONDS)
+        await bus.subscribe(status(cluster, NODE))
+        # What is retained may be of a daemon that died with the broker: only a living one says it again.
+        retained = await _namesake(bus, home_id, seconds=_RETAINED_SECONDS, retained=True)
+        if retained is not None and await _namesake(bus, home_id, seconds=_LOOK_SECONDS, retained=False):
+            raise ClusterNameTaken(cluster=cluster, broker=str(address), other=retained)
+
+
+async def _namesake(bus: MqttBus, home_id: str, *, seconds: float, retained: bool) -> str | None:
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                for message in await bus.receive():
+                    message.ack()
+                    other = _home_in(message.payload)
+                    if message.retain == retained and other not in (None, home_id):
+                        return other
+    except TimeoutError:
+        return None
+
+
+def _home_in(body: bytes) -> str | None:
+    """Which home a daemon's status is of; None when it is offline, or no such status."""
+    try:
+        payload = decode(body, now=0.0).payload
+    except SignalError:
+        return None
+    if not isinstance(payload, StatusPayload) or payload.state == "offline":
+        return None
+    home = payload.detail.get("home")
+    return home if isinstance(home, str) else None

@@ -11,7 +11,7 @@ from typing import Self
 from hal9 import __version__
 from hal9.bus import Failure, Outcome
 from hal9.clock import Clock, SystemClock
-from hal9.cluster.broker_access import NODE, open_broker
+from hal9.cluster.broker_access import NODE, examine_broker, open_broker
 from hal9.cluster.home import Home
 from hal9.cluster.learning import REQUESTS, LearningService, ask_to_learn
 from hal9.cluster.plan import NodePlan
@@ -124,6 +124,8 @@ class Daemon:
         broker = open_broker(self.home, self.settings, clock=self._clock)
         address, self.broker = await stack.enter_async_context(broker)
         self.status.embedded = self.broker is not None
+        if self.broker is None:
+            await examine_broker(address, cluster=self.settings.cluster.name, home_id=self.status.home_id)
         runtime = open_runtime(self._plan(), self.journal, address)
         self.runtime: NodeRuntime = await stack.enter_async_context(runtime)
         self.status.runtime = self.runtime
@@ -132,11 +134,15 @@ class Daemon:
         self.status.waiting = self.directory.waits
         self.runtime.host_neurons(self.furnish(self.runtime.services))
         await stack.enter_async_context(self.courier)
+        await self.courier.set_status("starting", self._about())
         await self.courier.wait_connected(_CONNECT_SECONDS)
         await self._start_loops(stack)
-        await self.courier.set_status("ready", {"version": __version__, "home": self.status.home_id})
+        await self.courier.set_status("ready", self._about())
         self.status.write("ready")
         _log.info("ready: %d neurons, broker %s", len(self.definitions), address)
+
+    def _about(self) -> dict[str, str]:
+        return {"version": __version__, "home": self.status.home_id}
 
     def _plan(self) -> NodePlan:
         return NodePlan(

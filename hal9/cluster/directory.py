@@ -4,13 +4,18 @@ import asyncio
 import contextlib
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal9.clock import Clock
 from hal9.signals import Signal, StatusPayload
 
-__all__ = ["NeuronDirectory", "NodeState"]
+__all__ = ["DAEMON_NODE", "NeuronDirectory", "NodeState"]
+
+DAEMON_NODE = "daemon"
+"""Names of nodes that host many neurons begin with it."""
+_SILENT_BEATS = 3.5
+_LONGEST_BEAT = 3600.0
 
 
 @dataclass(slots=True)
@@ -21,6 +26,7 @@ class NodeState:
     boot_id: str
     neurons: dict[str, int]
     seen: float
+    beat: float | None = None
 
 
 @dataclass(slots=True)
@@ -42,8 +48,11 @@ class NeuronDirectory:
         self.nodes[signal.source] = NodeState(
             state=payload.state,
             boot_id=payload.boot_id,
-            neurons=dict(payload.neurons),
-            seen=self.clock.now(),
+            neurons={
+                name: layer for name, layer in payload.neurons.items() if _may_host(signal.source, name)
+            },
+            seen=self.clock.monotonic(),
+            beat=_beat(payload.detail.get("beat")),
         )
         self._changed.set()
         self._changed = asyncio.Event()
@@ -51,7 +60,7 @@ class NeuronDirectory:
     def reachable(self) -> dict[str, int]:
         """All reachable neurons with their layers; a local neuron wins over a remote one of its name."""
         found: dict[str, int] = {}
-        for node in self.nodes.values():
+        for node in self.remote().values():
             if node.state == "ready":
                 found.update({name: layer for name, layer in node.neurons.items() if layer > 0})
         found.update(self.local)
@@ -104,5 +113,22 @@ class NeuronDirectory:
         return {name: layer for name, layer in reachable.items() if layer == highest}
 
     def remote(self) -> Mapping[str, NodeState]:
-        """Other nodes by name."""
-        return self.nodes
+        """Other nodes by name; one that has not said anything for several beats is `silent`."""
+        now = self.clock.monotonic()
+        return {
+            name: replace(node, state="silent")
+            if node.state == "ready" and node.beat and now - node.seen > _SILENT_BEATS * node.beat
+            else node
+            for name, node in self.nodes.items()
+        }
+
+
+def _may_host(node: str, neuron: str) -> bool:
+    """A neuron's own process speaks for that neuron alone; only daemons host many."""
+    return neuron == node or node.startswith(DAEMON_NODE)
+
+
+def _beat(said: Any) -> float | None:
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return None
+    return float(said) if 0 < said < _LONGEST_BEAT else None

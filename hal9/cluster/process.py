@@ -39,7 +39,7 @@ def read_status(home: Home) -> dict[str, Any]:
     return judged(home, running=daemon_pid(home) is not None)
 
 
-def start_detached(home: Home, *, seconds: float = 30.0) -> int:
+def start_detached(home: Home, *, seconds: float = 90.0) -> int:
     """Start the daemon in the background; returns its process id once it is ready.
 
     Raises:
@@ -62,9 +62,8 @@ def start_detached(home: Home, *, seconds: float = 30.0) -> int:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if process.poll() is not None:
-            raise DaemonFailed(
-                log=str(home.log), detail=_last_line(home) or f"exit code {process.returncode}"
-            )
+            detail = _last_line(home) or f"exit code {process.returncode}"
+            raise DaemonFailed(log=str(home.log), detail=detail, code=max(process.returncode, 1))
         if read_status(home).get("state") == "ready":
             return process.pid
         time.sleep(_POLL_SECONDS)

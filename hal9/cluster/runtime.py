@@ -21,6 +21,7 @@ from hal9.journal import Journal
 from hal9.limits import BudgetStore
 from hal9.neurons import WAITING_TURNS, Neuron, NeuronDefinition, NeuronServices
 from hal9.settings import Settings
+from hal9.signals import Signal, StatusPayload
 from hal9.tools.mcp_client import McpServers
 from hal9.workbench.upkeep import tidy
 
@@ -66,6 +67,19 @@ class NodeRuntime:
         async with aclosing(self.courier.watch(progress=False)) as events:
             async for event in events:
                 self.directory.observe(event)
+                self._notice_namesake(event)
+
+    def _notice_namesake(self, event: Signal) -> None:
+        """Say so when another home runs a cluster of this name on this broker."""
+        payload = event.payload
+        if not isinstance(payload, StatusPayload) or event.source != self.plan.node:
+            return
+        other = payload.detail.get("home")
+        if payload.boot_id != self.journal.boot_id and other not in (None, self.plan.home.identity()):
+            self.plan.alert(
+                f"another home ({other}) runs a cluster of the name {self.courier.cluster!r} on this broker: "
+                "both would do each other's tasks. Give one another cluster.name and restart it."
+            )
 
 
 def courier_settings(settings: Settings) -> CourierSettings:
@@ -99,7 +113,9 @@ async def open_runtime(
         minds = await stack.enter_async_context(MindPool(plan.settings, accounts))
         directory = NeuronDirectory(clock=clock, node=plan.node)
         router = stack.enter_context(LearnedRouter(plan.home, settings=plan.settings, clock=clock))
-        bus = MqttBus(address, client_id=f"{settings.cluster.name}-{plan.node}")
+        # Two homes that call their clusters alike must not throw each other out.
+        client = f"{settings.cluster.name}-{plan.node}-{plan.home.identity()}"
+        bus = MqttBus(address, client_id=client)
         courier = Courier(
             bus,
             journal,

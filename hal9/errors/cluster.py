@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hal9.errors.base import ClusterError, ConfigError
 
 __all__ = [
+    "ClusterNameTaken",
     "DaemonFailed",
     "DaemonNotRunning",
     "DaemonRunning",
@@ -82,6 +83,22 @@ class DaemonNotRunning(ClusterError):
 
 
 @dataclass(eq=False, kw_only=True)
+class ClusterNameTaken(ClusterError):
+    """Another home runs a cluster of this name on the same broker."""
+
+    exit_code = 4
+    cluster: str
+    broker: str
+    other: str
+
+    def message(self) -> str:
+        return (
+            f"another home ({self.other}) runs a cluster of the name {self.cluster!r} on {self.broker}. Give this "
+            "one another name (cluster.name in config/hal9.yaml)."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
 class NeuronHostedElsewhere(ClusterError):
     """Another process serves this neuron's inbox already."""
 
@@ -101,6 +118,11 @@ class DaemonFailed(ClusterError):
 
     log: str
     detail: str
+    code: int = 1
+
+    def __post_init__(self) -> None:
+        # The daemon's own exit code says what it is about.
+        self.exit_code = self.code  # type: ignore[misc]
 
     def message(self) -> str:
         return f"the cluster did not come up: {self.detail}. Its log: {self.log}"
