@@ -20,7 +20,7 @@ from hal9.neurons.interfaces import CallContext
 from hal9.settings import CapSettings, MindSettings, Settings
 from hal9.signals import Grant
 
-__all__ = ["MindPool", "budget_limits", "resolve_spec"]
+__all__ = ["MindPool", "budget_limits", "open_settings", "resolve_spec"]
 
 
 def budget_limits(settings: Settings) -> tuple[Limit, ...]:
@@ -43,6 +43,29 @@ def resolve_spec(spec: str, settings: MindSettings) -> str:
     """What a neuron's `model` really names."""
     chosen = settings.default if spec == "default" else spec
     return default_spec() if chosen == "auto" else chosen
+
+
+def open_settings(minds: MindSettings) -> OpenSettings:
+    """What opening a mind needs to know beside its spec."""
+    return OpenSettings(
+        key_variable=minds.key_variable,
+        prices={
+            name: Price(prompt_usd=price.prompt_usd, completion_usd=price.completion_usd)
+            for name, price in minds.prices.items()
+        },
+        local=LocalSettings(
+            threads=minds.threads,
+            context_tokens=minds.context_tokens,
+            parallel=minds.concurrent_calls,
+        ),
+        agent=AgentSettings(
+            model=minds.agent_model,
+            usd_per_call=minds.agent_usd_per_call,
+            tokens_per_call=minds.agent_tokens_per_call,
+        ),
+        retries=RetryPolicy(attempts=minds.attempts),
+        record_to=Path(minds.record_to).expanduser() if minds.record_to else None,
+    )
 
 
 class MindPool:
@@ -86,7 +109,7 @@ class MindPool:
             return found
         async with self._opening.setdefault(resolved, asyncio.Lock()):
             if resolved not in self._minds:
-                mind = open_mind(resolved, settings=self._open_settings(), budget=self._book)
+                mind = open_mind(resolved, settings=open_settings(self._settings().minds), budget=self._book)
                 self._minds[resolved] = await self._stack.enter_async_context(mind)
         return self._minds[resolved]
 
@@ -133,25 +156,3 @@ class MindPool:
             limits.append(Limit(kind="usd", scope="task", value=grant.usd))
         if limits:
             self._book.limit_task(task_id, limits)
-
-    def _open_settings(self) -> OpenSettings:
-        minds = self._settings().minds
-        return OpenSettings(
-            key_variable=minds.key_variable,
-            prices={
-                name: Price(prompt_usd=price.prompt_usd, completion_usd=price.completion_usd)
-                for name, price in minds.prices.items()
-            },
-            local=LocalSettings(
-                threads=minds.threads,
-                context_tokens=minds.context_tokens,
-                parallel=minds.concurrent_calls,
-            ),
-            agent=AgentSettings(
-                model=minds.agent_model,
-                usd_per_call=minds.agent_usd_per_call,
-                tokens_per_call=minds.agent_tokens_per_call,
-            ),
-            retries=RetryPolicy(attempts=minds.attempts),
-            record_to=Path(minds.record_to).expanduser() if minds.record_to else None,
-        )

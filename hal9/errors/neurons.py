@@ -7,6 +7,7 @@ from hal9.errors.base import ClusterError, ConfigError
 __all__ = [
     "NeuronInvalid",
     "NeuronMissing",
+    "NeuronUnknownTarget",
     "ReplyUnusable",
     "TurnFailed",
 ]
@@ -33,6 +34,21 @@ class NeuronMissing(ConfigError):
 
     def message(self) -> str:
         return f"no {self.what} in {self.folder}; there are: {', '.join(self.known) or 'none'}"
+
+
+@dataclass(eq=False, kw_only=True)
+class NeuronUnknownTarget(ConfigError):
+    """A neuron would pass its work on to somebody who does not exist."""
+
+    name: str
+    target: str
+    path: str
+
+    def message(self) -> str:
+        return (
+            f"{self.name} passes work to {self.target!r} (next in {self.path}), and no neuron of this home is that. "
+            "Correct the name, or add the neuron's file."
+        )
 
 
 @dataclass(eq=False, kw_only=True)

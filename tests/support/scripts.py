@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import time
 from typing import Any
 
 from hal9.errors.minds import MindBroken
@@ -67,6 +68,12 @@ def two_parts(request: Request) -> str:
     if "were answered like this" in text:
         return "one and two"
     return "one" if "say one" in text else "two"
+
+
+def blocks(request: Request) -> str:
+    """Blocks the event loop for ever, as code that forgets to wait would."""
+    while True:
+        time.sleep(0.2)
 
 
 # --- minds that call tools ------------------------------------------------------------------

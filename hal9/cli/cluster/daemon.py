@@ -4,17 +4,21 @@ import logging
 import logging.handlers
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hal9.cluster import Home
 
 __all__ = ["logs", "status", "stop", "up"]
 
+_WORDS = {"no_broker": "no broker", "stuck": "stands still"}
+_WORDS = {"no_broker": "no broker", "stuck": "stands still"}
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -25,7 +29,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 def up(ctx: click.Context, detach: bool, log_to_stderr: bool) -> None:
     """Start the cluster: broker, neurons, task book."""
     home = home_of(ctx)
-    home.settings()
+    run(_refuse_problems(home))
     if detach:
         from hal9.cluster.process import start_detached
 
@@ -45,6 +49,17 @@ def _served(home: "Home") -> str | None:
     from hal9.api.place import served_at
 
     return served_at(home)
+
+
+async def _refuse_problems(home: "Home") -> None:
+    """Say what keeps the cluster from working before anything is started."""
+    from hal9.cluster.readiness import readiness
+
+    async for finding in readiness(home):
+        if finding.state == "problem":
+            raise finding.error or click.ClickException(finding.text)
+        if finding.state == "note":
+            click.echo(f"{finding.what}: {finding.text}", err=True)
 
 
 async def _serve(home: "Home", *, quiet: bool) -> None:
@@ -102,7 +117,7 @@ def stop(ctx: click.Context, force: bool, seconds: float | None) -> None:
 def status(ctx: click.Context, as_json: bool) -> int:
     """Show the cluster, its neurons and tasks. Exit code 1 when it is down."""
 
-    async def read() -> dict[str, object]:
+    async def read() -> dict[str, Any]:
         async with open_cluster(ctx) as cluster:
             return await cluster.status()
 
@@ -114,31 +129,50 @@ def status(ctx: click.Context, as_json: bool) -> int:
     return 0 if said["state"] == "ready" else 1
 
 
-def _print_status(said: dict[str, object]) -> None:
+def _print_status(said: dict[str, Any]) -> None:
+    out = console()
+    state = str(said["state"])
+    colour = {"ready": "green", "down": "red", "stuck": "red", "no_broker": "red"}.get(state, "yellow")
+    out.print(f"[{colour}]●[/] [bold]{_WORDS.get(state, state)}[/]  {said['home']}")
+    up = state not in ("down", "starting")
+    if up:
+        age = _age(time.time() - float(said.get("started_at") or time.time()))
+        out.print(
+            f"  process {said.get('pid')}, up {age}, broker {said.get('broker')}, mind {said.get('mind')}"
+        )
+    if state == "no_broker":
+        bus = said.get("bus") or {}
+        out.print(f"  for {_age(bus.get('seconds', 0.0))}: {bus.get('error', '')}", markup=False)
+    if state == "stuck":
+        stuck = said.get("stuck") or {}
+        seconds = _age(stuck.get("seconds") or said.get("status_age", 0.0))
+        place = stuck.get("where") or "an unknown place"
+        out.print(f"  for {seconds}, in {place}; `hal9 stop` ends it", markup=False)
+    if said["tasks"]:
+        counts = sorted(said["tasks"].items())
+        out.print("  tasks: " + ", ".join(f"{number} {one}" for one, number in counts))
+    for one in said.get("waiting", []) if up else ():
+        short, wanted = str(one["task"])[-12:], ", ".join(one["for"])
+        out.print(f"  task {short} waits for {wanted}, which nobody serves now", markup=False)
+    if up:
+        out.print(_neuron_table(said))
+    for alert in said.get("alerts", []):
+        out.print("  [yellow]![/] ", end="")
+        out.print(str(alert), markup=False)
+
+
+def _neuron_table(said: dict[str, Any]) -> "Table":
     from rich.table import Table
 
-    out = console()
-    colour = {"ready": "green", "down": "red"}.get(str(said["state"]), "yellow")
-    out.print(f"[{colour}]●[/] [bold]{said['state']}[/]  {said['home']}")
-    if said["state"] == "ready":
-        age = time.time() - float(str(said["started_at"]))
-        out.print(f"  process {said['pid']}, up {_age(age)}, broker {said['broker']}, mind {said['mind']}")
-    counts = said["tasks"]
-    if isinstance(counts, dict) and counts:
-        out.print("  tasks: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
-    if said["state"] == "ready":
-        table = Table(box=None, padding=(0, 2), header_style="dim")
-        for column in ("layer", "neuron", "where"):
-            table.add_column(column)
-        rows = [(layer, name, "daemon") for name, layer in dict(said["neurons"]).items()]  # type: ignore[call-overload]
-        for node, state in dict(said["nodes"]).items():  # type: ignore[call-overload]
-            rows += [(layer, name, f"{node} ({state['state']})") for name, layer in state["neurons"].items()]
-        for layer, name, where in sorted(rows, key=lambda row: (-row[0], row[1])):
-            table.add_row(f"L{layer}", name, where)
-        out.print(table)
-    alerts = said.get("alerts")
-    for alert in alerts if isinstance(alerts, list) else []:
-        out.print(f"  [yellow]![/] {alert}")
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for column in ("layer", "neuron", "where"):
+        table.add_column(column)
+    rows = [(layer, name, "daemon") for name, layer in said.get("neurons", {}).items()]
+    for node, state in said.get("nodes", {}).items():
+        rows += [(layer, name, f"{node} ({state['state']})") for name, layer in state["neurons"].items()]
+    for layer, name, where in sorted(rows, key=lambda row: (-row[0], row[1])):
+        table.add_row(f"L{layer}", name, where)
+    return table
 
 
 def _age(seconds: float) -> str:

@@ -3,16 +3,16 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, print_json
+from hal9.cli.common import console, home_of, json_option, print_json, run
 
 if TYPE_CHECKING:
     from hal9.cluster import Home
+    from hal9.cluster.readiness import Finding
 
 __all__ = ["doctor"]
 
@@ -20,22 +20,17 @@ _DEAD_SHOWN = 10
 _LOW_DISK_MB = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    state: Literal["ok", "note", "problem"]
-    text: str
-
-
 @click.command()
+@click.option("--online", is_flag=True, help="Ask every model in use for one token (hosted ones cost money).")
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> int:
-    """Check settings, neurons, broker, model, sandbox, databases and disk; show dead letters."""
+def doctor(ctx: click.Context, online: bool, as_json: bool) -> int:
+    """Check settings, neurons, broker, model, sandbox, databases and disk; show dead letters.
+
+    A check mark says that a thing was looked at and works; what was not looked at has none.
+    """
     home = home_of(ctx)
-    findings = [finding for look in _LOOKS for finding in look(home)]
+    findings = run(_look(home, online=online))
     letters = _dead_letters(home)
     bad = any(finding.state == "problem" for finding in findings)
     if as_json:
@@ -47,7 +42,7 @@ def doctor(ctx: click.Context, as_json: bool) -> int:
             }
         )
         return 1 if bad else 0
-    marks = {"ok": "[green]✔[/]", "note": "[yellow]![/]", "problem": "[red]✘[/]"}
+    marks = {"ok": "[green]✔[/]", "unseen": "[dim]-[/]", "note": "[yellow]![/]", "problem": "[red]✘[/]"}
     out = console()
     for finding in findings:
         out.print(f"{marks[finding.state]} [bold]{finding.what}[/]: ", end="")
@@ -62,49 +57,51 @@ def doctor(ctx: click.Context, as_json: bool) -> int:
     return 1 if bad else 0
 
 
-def _settings(home: "Home") -> Iterator[Finding]:
-    from hal9.errors.base import Hal9Error
-    from hal9.neurons.definition import load_neurons
-
-    try:
-        settings = home.settings()
-        yield Finding("settings", "ok", str(home.settings_file))
-        neurons = load_neurons(home.neurons, enabled=settings.neurons.enabled)
-        layers = sorted({one.meta.layer for one in neurons.values()}, reverse=True)
-        yield Finding("neurons", "ok", f"{len(neurons)} in layers {', '.join(f'L{n}' for n in layers)}")
-    except Hal9Error as error:
-        yield Finding("settings", "problem", str(error))
-
-
-def _daemon(home: "Home") -> Iterator[Finding]:
+async def _look(home: "Home", *, online: bool) -> "list[Finding]":
     from hal9.cluster.process import read_status
+    from hal9.cluster.readiness import look_at_broker, readiness
 
+    found = [finding async for finding in readiness(home, online=online)]
     said = read_status(home)
-    if said["state"] == "down":
+    found += _daemon(said)
+    if any(finding.what == "settings" and finding.state == "ok" for finding in found):
+        settings = home.settings()
+        found += [one async for one in look_at_broker(settings, running=said["state"] != "down")]
+        found += _sandbox(home)
+    return [*found, *_files(home), *_disk(home)]
+
+
+def _daemon(said: dict[str, Any]) -> "Iterator[Finding]":
+    from hal9.cluster.readiness import Finding
+
+    state = said["state"]
+    if state == "down":
         yield Finding("cluster", "note", "down; `hal9 up --detach` starts it")
         return
-    yield Finding("cluster", "ok", f"{said['state']}, process {said['pid']}, broker {said['broker']}")
+    bus = said.get("bus") or {}
+    where = f"process {said.get('pid')}, broker {said.get('broker')}"
+    if state == "stuck":
+        detail = said.get("stuck") or {}
+        place = f" in {detail['where']}" if detail.get("where") else ""
+        age = detail.get("seconds") or said.get("status_age", 0.0)
+        text = f"its event loop has stood still for {age:.0f} s{place}; `hal9 stop` ends it"
+        yield Finding("cluster", "problem", text)
+    elif state == "no_broker":
+        text = f"{where}: not connected for {bus.get('seconds', 0):.0f} s. {bus.get('error', '')}"
+        yield Finding("cluster", "problem", text)
+    elif state == "ready":
+        yield Finding("cluster", "ok", f"ready, {where}")
+    else:
+        yield Finding("cluster", "note", f"{state}, {where}")
+    for one in said.get("waiting", []):
+        text = f"task {str(one['task'])[-12:]} waits for {', '.join(one['for'])}, which nobody serves now"
+        yield Finding("waiting", "note", text)
     for alert in said.get("alerts", []):
         yield Finding("alert", "note", alert)
 
 
-def _model(home: "Home") -> Iterator[Finding]:
-    from hal9.cluster.thinking import resolve_spec
-    from hal9.errors.base import Hal9Error
-    from hal9.minds.models import default_model, installed
-
-    try:
-        spec = resolve_spec("default", home.settings().minds)
-        if spec != "local" and not spec.startswith("local:"):
-            yield Finding("mind", "ok", spec)
-            return
-        name = spec.removeprefix("local").removeprefix(":") or default_model()
-        yield Finding("mind", "ok", f"{spec}, file {installed(name)}")
-    except Hal9Error as error:
-        yield Finding("mind", "problem", str(error))
-
-
-def _sandbox(home: "Home") -> Iterator[Finding]:
+def _sandbox(home: "Home") -> "Iterator[Finding]":
+    from hal9.cluster.readiness import Finding
     from hal9.errors.base import Hal9Error
     from hal9.workbench import choose_sandbox
 
@@ -119,7 +116,9 @@ def _sandbox(home: "Home") -> Iterator[Finding]:
         yield Finding("sandbox", "ok", sandbox.kind)
 
 
-def _files(home: "Home") -> Iterator[Finding]:
+def _files(home: "Home") -> "Iterator[Finding]":
+    from hal9.cluster.readiness import Finding
+
     if not home.state.is_dir():
         yield Finding("state", "note", f"{home.state} does not exist yet")
         return
@@ -129,7 +128,7 @@ def _files(home: "Home") -> Iterator[Finding]:
         try:
             connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
             try:
-                said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             finally:
                 connection.close()
         except sqlite3.Error as error:
@@ -137,7 +136,12 @@ def _files(home: "Home") -> Iterator[Finding]:
         size = path.stat().st_size / 1e6
         state: Literal["ok", "problem"] = "ok" if said == "ok" else "problem"
         yield Finding(path.name, state, f"{size:.2f} MB" if said == "ok" else str(said))
-    free = shutil.disk_usage(home.state).free / 1e6
+
+
+def _disk(home: "Home") -> "Iterator[Finding]":
+    from hal9.cluster.readiness import Finding
+
+    free = shutil.disk_usage(home.state if home.state.is_dir() else home.root).free / 1e6
     yield Finding("disk", "ok" if free > _LOW_DISK_MB else "problem", f"{free / 1000:.1f} GB free")
 
 
@@ -158,6 +162,3 @@ def _dead_letters(home: "Home") -> dict[str, Any]:
     finally:
         connection.close()
     return {"total": total, "newest": [dict(row) for row in rows]}
-
-
-_LOOKS: tuple[Callable[["Home"], Iterator[Finding]], ...] = (_settings, _daemon, _model, _sandbox, _files)

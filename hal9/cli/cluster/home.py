@@ -1,10 +1,11 @@
 """`hal9 init` and `hal9 config`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from hal9.cli.common import home_of, json_option, print_json
+from hal9.cli.common import home_of, json_option, print_json, run
 
 __all__ = ["config", "init"]
 
@@ -29,32 +30,38 @@ def config() -> None:
 @json_option
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> int:
-    """Find every mistake in the settings and the neurons' files."""
-    from hal9.errors.base import Hal9Error
+    """Find every mistake in the settings and the neurons' files, and whether models and broker fit them."""
+    from hal9.cluster.readiness import readiness
     from hal9.errors.config import ConfigInvalid
-    from hal9.neurons.definition import load_neuron
 
     home = home_of(ctx)
+
+    async def look() -> list[Any]:
+        return [finding async for finding in readiness(home)]
+
+    findings = run(look())
     problems: list[str] = []
-    try:
-        settings = home.settings()
-        names = len(settings.neurons.enabled)
-    except ConfigInvalid as error:
-        problems += [str(problem) for problem in error.problems]
-        names = 0
-    files = sorted(path for path in home.neurons.glob("*.md") if path.stem != "README")
-    for path in files:
-        try:
-            load_neuron(path)
-        except Hal9Error as error:
-            problems.append(str(error))
+    code = 0
+    for finding in findings:
+        if finding.state != "problem":
+            continue
+        error = finding.error
+        problems += (
+            [str(one) for one in error.problems] if isinstance(error, ConfigInvalid) else [finding.text]
+        )
+        code = code or (error.exit_code if error is not None else 3)
+    neurons = len([path for path in home.neurons.glob("*.md") if path.stem != "README"])
     if as_json:
-        print_json({"ok": not problems, "problems": problems, "neurons": len(files), "enabled": names})
+        looked = [{"what": f.what, "state": f.state, "text": f.text} for f in findings]
+        print_json({"ok": not problems, "problems": problems, "neurons": neurons, "findings": looked})
     elif problems:
         click.echo("\n".join(problems), err=True)
     else:
-        click.echo(f"{home.settings_file} and {len(files)} neurons are in order.")
-    return 3 if problems else 0
+        click.echo(f"{home.settings_file} and {neurons} neurons are in order.")
+        for finding in findings:
+            if finding.state in ("note", "unseen"):
+                click.echo(f"{finding.what}: {finding.text}")
+    return code
 
 
 @config.command()
