@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock"]
+__all__ = ["Clock", "ManualClock", "SteadyClock", "SystemClock"]
 
 
 class Clock(Protocol):
@@ -35,6 +36,60 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never jump."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait in the running event loop."""
+        await asyncio.sleep(seconds)
+
+
+class SteadyClock:
+    """The machine's clock, but deaf to somebody setting it: deadlines and leases go on as they were meant.
+
+    Small corrections (time synchronisation slews) are followed. What is set by more is ignored for as long as
+    the process runs, and told as `offset`, so that others who stamp for this process can speak its time.
+
+    Args:
+        offset: seconds by which the machine's clock was found to be ahead already.
+        wall: seconds since the epoch.
+        monotonic: seconds that never jump.
+    """
+
+    _FOLLOWED_SECONDS = 2.0
+
+    def __init__(
+        self,
+        *,
+        offset: float = 0.0,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._offset = offset
+        self._anchor = wall() - offset, monotonic()
+
+    def now(self) -> float:
+        """Seconds since the epoch as this process counts them."""
+        wall, since = self._anchor
+        steady = wall + self._monotonic() - since
+        ahead = self._wall() - steady
+        if abs(ahead - self._offset) < self._FOLLOWED_SECONDS:
+            # Within what slews and the drift of two clocks amount to: stay with the machine's.
+            steady += ahead - self._offset
+        else:
+            self._offset = ahead
+        self._anchor = steady, self._monotonic()
+        return steady
+
+    @property
+    def offset(self) -> float:
+        """Seconds by which the machine's clock was set forward since the start; negative for back."""
+        self.now()
+        return self._offset
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        return self._monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Wait in the running event loop."""

@@ -5,6 +5,7 @@ was accepted while the cluster was down begins when it comes up.
 """
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -15,11 +16,12 @@ from typing import Any, Self, TypeVar, Unpack
 
 from hal9.clock import Clock, SystemClock
 from hal9.cluster.home import Home, find_home
-from hal9.cluster.process import read_status
+from hal9.cluster.journal_record import require_complete
+from hal9.cluster.process import clock_offset, read_status
 from hal9.cluster.submission import Submission, SubmitOptions, task_of
 from hal9.database import atomic, open_database
-from hal9.errors.cluster import TaskFinished, TaskUnknown
-from hal9.journal import MIGRATIONS, tasks
+from hal9.errors.cluster import HomeUnwritable, TaskFinished, TaskUnknown
+from hal9.journal import MIGRATIONS, counts, tasks, typed_error
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState
 from hal9.settings import Settings
 from hal9.signals import StepRecord
@@ -50,12 +52,29 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         self.settings: Settings = self.home.settings()
-        self.home.make_state()
-        self._connection = await asyncio.to_thread(
-            open_database, self.home.journal, MIGRATIONS, check_same_thread=False
-        )
-        self.home.journal.chmod(0o600)
+        self._connection = await asyncio.to_thread(self._opened)
         return self
+
+    def _opened(self) -> sqlite3.Connection:
+        path = self.home.journal
+        try:
+            self.home.make_state()
+            connection = open_database(path, MIGRATIONS, check_same_thread=False)
+            path.chmod(0o600)
+        except OSError as error:
+            raise HomeUnwritable(home=str(self.home.root), detail=str(error)) from error
+        except sqlite3.OperationalError as error:
+            raise typed_error(error, path) from error
+        try:
+            require_complete(self.home, connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def now(self) -> float:
+        """The time as the daemon counts it, epoch seconds; setting the machine's clock does not change it."""
+        return self._clock.now() - clock_offset(self.home)
 
     async def __aexit__(
         self,
@@ -84,15 +103,19 @@ class Cluster:
         """
         submission = Submission.of(options)
         made = await asyncio.to_thread(
-            task_of, objective, submission, settings=self.settings, now=self._clock.now()
+            task_of, objective, submission, settings=self.settings, now=self.now()
         )
         task = made if task_id is None else replace(made, id=task_id)
 
-        def insert_once(connection: sqlite3.Connection) -> None:
+        def accept_once(connection: sqlite3.Connection) -> counts.Counts:
             if task_id is None or tasks.get_task(connection, task_id) is None:
                 tasks.insert_task(connection, task)
+            return counts.read_counts(connection)
 
-        await self.write(insert_once)
+        accepted = await self.write(accept_once)
+        # It is accepted, whatever comes of the record: the daemon writes it too.
+        with contextlib.suppress(OSError):
+            counts.write_record(self.home.journal, accepted)
         return task.id
 
     async def wait(self, task_id: str, *, timeout_seconds: float | None = None) -> TaskRow:
@@ -118,7 +141,7 @@ class Cluster:
         task = await self.task(task_id)
         if task.state in TERMINAL:
             raise TaskFinished(task_id=task.id, state=task.state)
-        now = self._clock.now()
+        now = self.now()
         await self.write(
             lambda connection: tasks.add_request(
                 connection, "cancel", {"reason": reason}, now=now, task_id=task.id
@@ -127,7 +150,7 @@ class Cluster:
 
     async def request(self, kind: str, body: dict[str, Any], *, task_id: str | None = None) -> int:
         """Ask something of the daemon; it is answered once, also after a restart."""
-        now = self._clock.now()
+        now = self.now()
         return await self.write(
             lambda connection: tasks.add_request(connection, kind, body, now=now, task_id=task_id)
         )
@@ -206,16 +229,15 @@ class Cluster:
         async with self._lock:
             return await asyncio.to_thread(fn, self._open())
 
-    def now(self) -> float:
-        """The client's clock, epoch seconds."""
-        return self._clock.now()
-
     async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run a writing function on the journal, in one transaction and a worker thread."""
 
         def run() -> T:
-            with atomic(self._open()) as connection:
-                return fn(connection)
+            try:
+                with atomic(self._open()) as connection:
+                    return fn(connection)
+            except sqlite3.OperationalError as error:
+                raise typed_error(error, self.home.journal) from error
 
         async with self._lock:
             return await asyncio.to_thread(run)

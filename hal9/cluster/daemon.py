@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import signal
+import sqlite3
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -10,9 +12,10 @@ from typing import Self
 
 from hal9 import __version__
 from hal9.bus import Failure, Outcome
-from hal9.clock import Clock, SystemClock
+from hal9.clock import Clock, SteadyClock
 from hal9.cluster.broker_access import NODE, examine_broker, open_broker
 from hal9.cluster.home import Home
+from hal9.cluster.journal_record import JournalRecord
 from hal9.cluster.learning import REQUESTS, LearningService, ask_to_learn
 from hal9.cluster.plan import NodePlan
 from hal9.cluster.previous_end import previous_end
@@ -25,7 +28,8 @@ from hal9.cluster.thinking import MindPool, resolve_spec
 from hal9.cluster.watchdog import Watchdog
 from hal9.cluster.workloads import WorkloadRunner
 from hal9.errors.base import ConfigError
-from hal9.journal import Journal
+from hal9.errors.journal import JournalUnwritable
+from hal9.journal import Journal, typed_error
 from hal9.neurons import NeuronServices, load_neurons
 
 __all__ = ["Daemon"]
@@ -35,6 +39,7 @@ _log = logging.getLogger("hal9.cluster.daemon")
 _LIVE = ("backward_propagation", "quality", "safety", "gate", "routing")
 _RELOAD_SECONDS = 1.0
 _CONNECT_SECONDS = 30.0
+_UNWRITABLE_SECONDS = 1.0
 
 
 class Daemon:
@@ -45,10 +50,11 @@ class Daemon:
         ConfigError, BusError, DatabaseError: on entering; nothing is left running.
     """
 
-    def __init__(self, home: Home, *, clock: Clock | None = None) -> None:
+    def __init__(self, home: Home, *, clock: Clock | None = None, accept_loss: bool = False) -> None:
         self.home = home
+        self._accept_loss = accept_loss
         self.settings = home.settings()
-        self._clock = clock or SystemClock()
+        self._clock = clock or SteadyClock()
         self._stack = AsyncExitStack()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -121,6 +127,9 @@ class Daemon:
         self.definitions = load_neurons(self.home.neurons, enabled=self.settings.neurons.enabled)
         journal = Journal(self.home.journal, previous_end=previous_end(self.home))
         self.journal = await stack.enter_async_context(journal)
+        self.record = JournalRecord(self.home, self.journal, alert=self.alert)
+        await self.record.check(accept_loss=self._accept_loss)
+        stack.push_async_callback(self.record.write)
         broker = open_broker(self.home, self.settings, clock=self._clock)
         address, self.broker = await stack.enter_async_context(broker)
         self.status.embedded = self.broker is not None
@@ -207,7 +216,20 @@ class Daemon:
             ("gate", self.learner.run_gate),
             ("workloads", self.workloads.run),
         ):
-            self._tasks.append(group.create_task(run(), name=f"daemon {name}"))
+            self._tasks.append(group.create_task(self._keep_running(name, run), name=f"daemon {name}"))
+
+    async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a loop; a file that cannot be written for a while (a full disk) does not end the daemon."""
+        told = ""
+        while True:
+            try:
+                return await run()
+            except (JournalUnwritable, sqlite3.OperationalError) as error:
+                text = str(typed_error(error, self.home.journal))
+                if text != told:
+                    self.alert(f"{name} waits: {text}")
+                told = text
+                await self._clock.sleep(_UNWRITABLE_SECONDS)
 
     async def _reload_loop(self) -> None:
         """Take over changes of the live sections; a file with mistakes changes nothing."""
@@ -235,6 +257,7 @@ class Daemon:
     async def _status_loop(self) -> None:
         while True:
             self.status.write("ready")
+            await self.record.write()
             await self._clock.sleep(STATUS_SECONDS)
 
 

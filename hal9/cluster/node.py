@@ -9,10 +9,11 @@ from contextlib import aclosing
 
 from hal9.bus import BrokerAddress, Courier, Failure, Outcome
 from hal9.bus.crew import BackgroundTasks
-from hal9.clock import Clock, SystemClock
+from hal9.clock import Clock, SteadyClock
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
 from hal9.cluster.plan import NodePlan
+from hal9.cluster.process import clock_offset
 from hal9.cluster.runtime import NodeRuntime, open_runtime
 from hal9.errors.cluster import NeuronHostedElsewhere
 from hal9.journal import Journal
@@ -45,7 +46,7 @@ async def run_neuron(home: Home, name: str, address: BrokerAddress, *, clock: Cl
         node=name,
         definitions=load_neurons(home.neurons, enabled=[name]),
         settings=lambda: settings,
-        clock=clock or SystemClock(),
+        clock=clock or SteadyClock(offset=clock_offset(home)),
         snapshots=snapshots,
         whole_tasks=False,
         alert=_log.warning,

@@ -14,7 +14,7 @@ from hal9.cluster.status import judged
 from hal9.errors.cluster import DaemonFailed, DaemonNotRunning, DaemonRunning, StopTimeout
 from hal9.text import split_lines
 
-__all__ = ["daemon_pid", "read_status", "start_detached", "stop_daemon"]
+__all__ = ["clock_offset", "daemon_pid", "read_status", "start_detached", "stop_daemon"]
 
 _POLL_SECONDS = 0.05
 _STUCK_SECONDS = 3.0
@@ -39,7 +39,14 @@ def read_status(home: Home) -> dict[str, Any]:
     return judged(home, running=daemon_pid(home) is not None)
 
 
-def start_detached(home: Home, *, seconds: float = 90.0) -> int:
+def clock_offset(home: Home) -> float:
+    """Seconds by which the machine's clock was set forward since the home's daemon started; 0 without one."""
+    said = read_status(home)
+    offset = said.get("clock_offset", 0.0)
+    return float(offset) if said["state"] != "down" and isinstance(offset, int | float) else 0.0
+
+
+def start_detached(home: Home, *, seconds: float = 90.0, accept_loss: bool = False) -> int:
     """Start the daemon in the background; returns its process id once it is ready.
 
     Raises:
@@ -53,7 +60,8 @@ def start_detached(home: Home, *, seconds: float = 90.0) -> int:
     home.status.unlink(missing_ok=True)
     with home.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "hal9", "--home", str(home.root), "up", "--log-to-stderr"],
+            [sys.executable, "-m", "hal9", "--home", str(home.root), "up", "--log-to-stderr"]
+            + ["--accept-loss"] * accept_loss,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -88,6 +88,7 @@ class StatusReport:
             "version": __version__,
             "home_id": self.home_id,
             "started_at": self._started_at,
+            "clock_offset": getattr(self._clock, "offset", 0.0),
             "written_at": self._clock.now(),
             "written_monotonic": time.monotonic(),
             "boot_id": None,

@@ -7,6 +7,7 @@ from hal9.errors.base import ConfigError, DatabaseError
 __all__ = [
     "JournalClosed",
     "JournalInUse",
+    "JournalIncomplete",
     "JournalUnwritable",
     "UnknownFailpoint",
 ]
@@ -34,6 +35,20 @@ class JournalInUse(DatabaseError):
 
     def message(self) -> str:
         return f"The journal {self.path} belongs to another running process. Stop it, or use another home."
+
+
+@dataclass(eq=False, kw_only=True)
+class JournalIncomplete(DatabaseError):
+    """The journal holds less than was accepted: it was cut, replaced by an older copy, or lost its log."""
+
+    path: str
+    missing: str
+
+    def message(self) -> str:
+        return (
+            f"The journal {self.path} has lost something: {self.missing}. Restore it, with its -wal file, from where "
+            "it went; or go on without what is lost: `hal9 up --accept-loss`."
+        )
 
 
 @dataclass(eq=False, kw_only=True)

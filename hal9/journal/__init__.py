@@ -4,9 +4,19 @@
 plain functions over a connection, to be called from inside `Journal.write` or `Journal.read`.
 """
 
-from hal9.journal import dead_letters, failpoints, inbox, outbox
+from hal9.journal import counts, dead_letters, failpoints, inbox, outbox
 from hal9.journal.inbox import PreviousEnd
-from hal9.journal.journal import Journal
+from hal9.journal.journal import Journal, typed_error
 from hal9.journal.migrations import MIGRATIONS
 
-__all__ = ["MIGRATIONS", "Journal", "PreviousEnd", "dead_letters", "failpoints", "inbox", "outbox"]
+__all__ = [
+    "MIGRATIONS",
+    "Journal",
+    "PreviousEnd",
+    "counts",
+    "dead_letters",
+    "failpoints",
+    "inbox",
+    "outbox",
+    "typed_error",
+]

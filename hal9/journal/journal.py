@@ -28,7 +28,7 @@ from hal9.errors.journal import JournalClosed, JournalInUse, JournalUnwritable
 from hal9.journal.inbox import PreviousEnd
 from hal9.journal.migrations import MIGRATIONS
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "typed_error"]
 
 T = TypeVar("T")
 Write = Callable[[sqlite3.Connection], Any]
@@ -45,6 +45,20 @@ _BUSY_MILLISECONDS = 10_000
 # SQLite's own default is every 1000 pages, at whoever happens to commit; ours is the writer thread.
 _CHECKPOINT_COMMITS = 250
 _UNWRITABLE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")
+
+
+def typed_error(error: BaseException, path: Path) -> BaseException:
+    """What SQLite's error means for who wanted to write; other errors as they are."""
+    # When SQLite itself gave the transaction up, rolling back fails too and hides the cause.
+    while isinstance(error, sqlite3.Error) and isinstance(error.__context__, sqlite3.Error):
+        error = error.__context__
+    if isinstance(error, sqlite3.Error):
+        name = getattr(error, "sqlite_errorname", "") or ""
+        if name.startswith(_UNWRITABLE):
+            return JournalUnwritable(path=str(path), detail=f"{name}: {error}")
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            return DatabaseDamaged(path=str(path), detail=f"{name}: {error}")
+    return error
 
 
 class _Occupied(Exception):
@@ -359,16 +373,7 @@ class Journal:
             return future, None, self._typed(error)
 
     def _typed(self, error: BaseException) -> BaseException:
-        # When SQLite itself gave the transaction up, rolling back fails too and hides the cause.
-        while isinstance(error, sqlite3.Error) and isinstance(error.__context__, sqlite3.Error):
-            error = error.__context__
-        if isinstance(error, sqlite3.Error):
-            name = getattr(error, "sqlite_errorname", "") or ""
-            if name.startswith(_UNWRITABLE):
-                return JournalUnwritable(path=str(self.path), detail=f"{name}: {error}")
-            if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-                return DatabaseDamaged(path=str(self.path), detail=f"{name}: {error}")
-        return error
+        return typed_error(error, self.path)
 
     @property
     def size_bytes(self) -> int:

@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hal9.journal.counts import add_count
 from hal9.journal.events import record_state, record_step
 from hal9.journal.turns import purge_turns
 from hal9.signals import ResultPayload, StepRecord, TaskPayload
@@ -100,6 +101,7 @@ def insert_task(connection: sqlite3.Connection, task: TaskRow) -> None:
         ),
     )
     record_state(connection, task.id, task.state, at=task.created_at)
+    add_count(connection, "accepted")
 
 
 def get_task(connection: sqlite3.Connection, task_id: str) -> TaskRow | None:
@@ -197,6 +199,7 @@ def finish_task(
     )
     if done.rowcount == 1:
         record_state(connection, task_id, state, at=now)
+    add_count(connection, "finished", done.rowcount)
     return done.rowcount == 1
 
 
@@ -307,6 +310,7 @@ def purge(
         "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE finished_at < ? ORDER BY seq LIMIT ?)",
         (tasks_before, limit),
     )
+    add_count(connection, "forgotten", gone.rowcount)
     answered = connection.execute(
         "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE done_at < ? ORDER BY seq LIMIT ?)",
         (requests_before, limit),

@@ -76,6 +76,12 @@ def blocks(request: Request) -> str:
         time.sleep(0.2)
 
 
+async def unhurried(request: Request) -> str:
+    """Takes two seconds."""
+    await asyncio.sleep(2)
+    return FIXED
+
+
 # --- minds that call tools ------------------------------------------------------------------
 
 

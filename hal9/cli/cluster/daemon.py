@@ -24,22 +24,23 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @click.command()
 @click.option("--detach", "-d", is_flag=True, help="Run in the background.")
+@click.option("--accept-loss", is_flag=True, help="Go on although the journal holds less than was accepted.")
 @click.option("--log-to-stderr", is_flag=True, hidden=True)
 @click.pass_context
-def up(ctx: click.Context, detach: bool, log_to_stderr: bool) -> None:
+def up(ctx: click.Context, detach: bool, accept_loss: bool, log_to_stderr: bool) -> None:
     """Start the cluster: broker, neurons, task book."""
     home = home_of(ctx)
     run(_refuse_problems(home))
     if detach:
         from hal9.cluster.process import start_detached
 
-        pid = start_detached(home)
+        pid = start_detached(home, accept_loss=accept_loss)
         url = _served(home)
         seen = f"{url} and `hal9 status` show it" if url else "`hal9 status` shows it"
         click.echo(f"cluster is up (process {pid}); {seen}, `hal9 stop` ends it.")
         return
     _log(home, to_stderr=log_to_stderr)
-    run(_serve(home, quiet=log_to_stderr))
+    run(_serve(home, quiet=log_to_stderr, accept_loss=accept_loss))
 
 
 def _served(home: "Home") -> str | None:
@@ -62,14 +63,14 @@ async def _refuse_problems(home: "Home") -> None:
             click.echo(f"{finding.what}: {finding.text}", err=True)
 
 
-async def _serve(home: "Home", *, quiet: bool) -> None:
+async def _serve(home: "Home", *, quiet: bool, accept_loss: bool) -> None:
     from hal9.cli.serving.serve import api_beside
     from hal9.cluster.daemon import Daemon
 
     async with AsyncExitStack() as stack:
         # First, so that whoever sees the cluster ready can reach it; and it ends after the last turn.
         url, problem = await api_beside(home, stack)
-        daemon = await stack.enter_async_context(Daemon(home))
+        daemon = await stack.enter_async_context(Daemon(home, accept_loss=accept_loss))
         if problem:
             daemon.alert(problem)
         if not quiet:

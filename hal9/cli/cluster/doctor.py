@@ -68,7 +68,7 @@ async def _look(home: "Home", *, online: bool) -> "list[Finding]":
         settings = home.settings()
         found += [one async for one in look_at_broker(settings, running=said["state"] != "down")]
         found += _sandbox(home)
-    return [*found, *_files(home), *_disk(home)]
+    return [*found, *_files(home), *_record(home), *_disk(home)]
 
 
 def _daemon(said: dict[str, Any]) -> "Iterator[Finding]":
@@ -136,6 +136,32 @@ def _files(home: "Home") -> "Iterator[Finding]":
         size = path.stat().st_size / 1e6
         state: Literal["ok", "problem"] = "ok" if said == "ok" else "problem"
         yield Finding(path.name, state, f"{size:.2f} MB" if said == "ok" else str(said))
+
+
+def _record(home: "Home") -> "Iterator[Finding]":
+    """Whether the journal holds as many tasks as were accepted."""
+    from contextlib import closing
+
+    from hal9.cluster.journal_record import require_complete
+    from hal9.cluster.readiness import Finding
+    from hal9.errors.journal import JournalIncomplete
+    from hal9.journal.counts import read_record
+
+    if not home.journal.exists():
+        if read_record(home.journal) is not None:
+            yield Finding("journal", "problem", f"{home.journal} is gone, the record beside it is there")
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{home.journal}?mode=ro", uri=True)) as connection:
+            require_complete(home, connection)
+    except JournalIncomplete as error:
+        yield Finding.of("journal", error)
+    except sqlite3.Error as error:
+        yield Finding("journal", "problem", f"{home.journal} cannot be compared with its record: {error}")
+    else:
+        known = read_record(home.journal) is not None
+        text = "holds every task that was accepted" if known else "has no record to be compared with yet"
+        yield Finding("journal", "ok" if known else "unseen", text)
 
 
 def _disk(home: "Home") -> "Iterator[Finding]":
