@@ -4,7 +4,7 @@ import sqlite3
 
 from hal9.database import Migration
 from hal9.journal.events import m006_events
-from hal9.journal.task_schema import m002_tasks, m004_counters
+from hal9.journal.task_schema import m002_tasks, m004_counters, m007_recount
 from hal9.journal.turns import m005_turns
 
 __all__ = ["MIGRATIONS"]
@@ -81,4 +81,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     m004_counters,
     m005_turns,
     m006_events,
+    m007_recount,
 )

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-__all__ = ["m002_tasks", "m004_counters"]
+__all__ = ["m002_tasks", "m004_counters", "m007_recount"]
 
 
 def m002_tasks(connection: sqlite3.Connection) -> None:
@@ -97,3 +97,13 @@ def m004_counters(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO counters SELECT 'accepted', count(*) FROM tasks")
     connection.execute("INSERT INTO counters SELECT 'finished', count(*) FROM tasks WHERE result IS NOT NULL")
     connection.execute("INSERT INTO counters VALUES ('forgotten', 0)")
+
+
+def m007_recount(connection: sqlite3.Connection) -> None:
+    """The counters as they should be from here on; nobody counted between their making and this."""
+    connection.execute("UPDATE counters SET value = (SELECT count(*) FROM tasks) WHERE name = 'accepted'")
+    connection.execute(
+        "UPDATE counters SET value = (SELECT count(*) FROM tasks WHERE result IS NOT NULL) "
+        "WHERE name = 'finished'"
+    )
+    connection.execute("UPDATE counters SET value = 0 WHERE name = 'forgotten'")
