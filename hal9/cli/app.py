@@ -30,6 +30,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dashboard": ("hal9.cli.serving.serve", "dashboard_command", "Open the dashboard in a browser."),
     "token": ("hal9.cli.serving.serve", "token", "Say who may use the API, and for what."),
     "login": ("hal9.cli.server", "login", "Keep a server's URL and token for --profile."),
+    "requests": (
+        "hal9.cli.cluster.requests",
+        "requests",
+        "Show what was asked of it, and the answers.",
+    ),
     "doctor": ("hal9.cli.cluster.doctor", "doctor", "Check everything a cluster needs; show dead letters."),
     "submit": ("hal9.cli.tasks.tasks", "submit", "Give the cluster a task."),
     "tasks": ("hal9.cli.tasks.tasks", "tasks", "List tasks."),

@@ -18,15 +18,16 @@ from hal9.clock import Clock, SystemClock
 from hal9.cluster.home import Home, find_home
 from hal9.cluster.journal_record import require_complete
 from hal9.cluster.process import clock_offset, read_status
+from hal9.cluster.requests import check_request
 from hal9.cluster.submission import Submission, SubmitOptions, task_of
 from hal9.database import atomic, open_database
 from hal9.errors.cluster import HomeUnwritable, TaskFinished, TaskUnknown
 from hal9.journal import MIGRATIONS, counts, tasks, typed_error
-from hal9.journal.tasks import TERMINAL, TaskRow, TaskState
+from hal9.journal.tasks import TERMINAL, RequestRow, TaskRow, TaskState
 from hal9.settings import Settings
 from hal9.signals import StepRecord
 
-__all__ = ["Cluster", "connect", "task_as_json"]
+__all__ = ["Cluster", "connect", "request_as_json", "task_as_json"]
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
@@ -149,10 +150,23 @@ class Cluster:
         )
 
     async def request(self, kind: str, body: dict[str, Any], *, task_id: str | None = None) -> int:
-        """Ask something of the daemon; it is answered once, also after a restart."""
+        """Ask something of the daemon; it is answered once, also after a restart.
+
+        Raises:
+            RequestInvalid: the daemon could only refuse it; nothing was written down.
+            Hal9Error: what it is about does not exist, or contradicts itself.
+        """
+        task = await self.task(task_id) if task_id is not None else None
+        await asyncio.to_thread(check_request, self.home, kind, body, task)
         now = self.now()
         return await self.write(
             lambda connection: tasks.add_request(connection, kind, body, now=now, task_id=task_id)
+        )
+
+    async def requests(self, *, limit: int = 20) -> list[RequestRow]:
+        """What was asked of the daemon, newest first, with the answers; those of the last day are kept."""
+        return await self.read(
+            lambda connection: tasks.list_requests(connection, limit=limit, besides=("learn",))
         )
 
     async def answer(self, request: int, *, timeout_seconds: float | None = None) -> str:
@@ -219,8 +233,12 @@ class Cluster:
 
     async def status(self) -> dict[str, Any]:
         """What the daemon says of itself, and how many tasks are in which state."""
-        counts = await self.read(tasks.task_counts)
-        return {**read_status(self.home), "home": str(self.home.root), "tasks": counts}
+        states = await self.read(tasks.task_counts)
+        said = read_status(self.home)
+        started = said.get("started_at") or 0.0
+        # Nobody was there to answer these; who asked hears of it here.
+        late = [request_as_json(one) for one in await self.requests() if one.at < started or not one.done_at]
+        return {**said, "home": str(self.home.root), "tasks": states, "requests": late}
 
     # --- small things -----------------------------------------------------------------------------
 
@@ -246,6 +264,26 @@ class Cluster:
         if self._connection is None:
             raise RuntimeError("use the cluster inside `async with`")
         return self._connection
+
+
+def request_as_json(request: RequestRow) -> dict[str, Any]:
+    """A request and its answer for `--json` and scripts; `error` is empty unless it was refused."""
+    answer: Any = None
+    if request.outcome is not None:
+        try:
+            answer = json.loads(request.outcome)
+        except ValueError:
+            answer = {"said": [request.outcome]}
+    said = answer if isinstance(answer, dict) else {}
+    return {
+        "id": request.seq,
+        "kind": request.kind,
+        "task_id": request.task_id,
+        "asked_at": request.at,
+        "answered_at": request.done_at,
+        "said": list(said.get("said", [])),
+        "error": str(said.get("error", "")),
+    }
 
 
 def task_as_json(task: TaskRow) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from hal9.bus import Courier, Outcome
 from hal9.cluster.plan import NodePlan
 from hal9.cluster.replayer import TaskReplayer
+from hal9.cluster.requests import LEARNING_REQUESTS
 from hal9.cluster.scheduler import BOOK
 from hal9.cluster.thinking import MindPool, resolve_spec
 from hal9.errors.base import Hal9Error
@@ -56,19 +57,7 @@ __all__ = ["REQUESTS", "LearningService", "ask_to_learn", "choose_embedder"]
 _log = logging.getLogger("hal9.cluster.learning")
 SettingsNow = Callable[[], Settings]
 Alert = Callable[[str], None]
-REQUESTS = (
-    "learn",
-    "feedback",
-    "approve",
-    "deny",
-    "rollback",
-    "pause",
-    "resume",
-    "freeze",
-    "unfreeze",
-    "sleep",
-    "import",
-)
+REQUESTS = ("learn", *LEARNING_REQUESTS)
 _GRADIENT_PATIENCE = 10.0
 _REFRESH_SECONDS = 1.0
 

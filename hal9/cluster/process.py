@@ -21,7 +21,10 @@ _STUCK_SECONDS = 3.0
 
 
 def daemon_pid(home: Home) -> int | None:
-    """Process id of the running daemon; the lock, not the file, tells whether it runs."""
+    """Process id of the running daemon, 0 when it has not written that down yet, None when none runs.
+
+    The lock, not the file, tells whether it runs.
+    """
     try:
         with home.lock.open("r+", encoding="utf-8") as stream:
             try:
@@ -36,7 +39,7 @@ def daemon_pid(home: Home) -> int | None:
 
 def read_status(home: Home) -> dict[str, Any]:
     """The daemon's own words; state "down" when none runs, "stuck" when the words are too old to be true."""
-    return judged(home, running=daemon_pid(home) is not None)
+    return judged(home, pid=daemon_pid(home))
 
 
 def clock_offset(home: Home) -> float:
@@ -89,9 +92,7 @@ def stop_daemon(home: Home, *, seconds: float, force: bool = False) -> int:
         DaemonNotRunning: there is none.
         StopTimeout: it still runs.
     """
-    pid = daemon_pid(home)
-    if pid is None:
-        raise DaemonNotRunning(home=str(home.root))
+    pid = _known_pid(home)
     stuck = read_status(home)["state"] == "stuck"
     if force:
         home.forced.touch()
@@ -106,6 +107,20 @@ def stop_daemon(home: Home, *, seconds: float, force: bool = False) -> int:
         raise StopTimeout(pid=pid, seconds=seconds)
     # The embedded broker survives its daemon on purpose; who stops by force wants it gone too.
     stop_survivor(home.broker)
+    return pid
+
+
+def _known_pid(home: Home) -> int:
+    """The daemon's process id; one that has just taken the lock is given a moment to write it down.
+
+    Raises:
+        DaemonNotRunning: there is none, or nobody knows which process it is.
+    """
+    ends = time.monotonic() + _STUCK_SECONDS
+    while (pid := daemon_pid(home)) == 0 and time.monotonic() < ends:
+        time.sleep(_POLL_SECONDS)
+    if not pid:  # never signal process 0: that is our own process group
+        raise DaemonNotRunning(home=str(home.root))
     return pid
 
 

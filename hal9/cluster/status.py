@@ -118,21 +118,22 @@ class StatusReport:
         }
 
 
-def judged(home: Home, *, running: bool) -> dict[str, Any]:
+def judged(home: Home, *, pid: int | None) -> dict[str, Any]:
     """The daemon's own words, and what their age says of them.
 
     Args:
         home: whose daemon.
-        running: whether somebody holds the home's lock.
+        pid: of who holds the home's lock; 0 while it has not written that down, None when nobody holds it.
 
     Returns:
         The file's content; state "down" when none runs, "stuck" when the words are too old to be true.
     """
     said = read_state(home.status)
-    if not running:
+    if pid is None:
         return {**said, "state": "down", "pid": None, "alerts": said.get("alerts", [])}
-    if not said:
-        return {"state": "starting", "alerts": []}
+    if said.get("pid") != pid:
+        # An earlier daemon's last words; the new one has not spoken yet.
+        return {"state": "starting", "pid": pid or None, "alerts": []}
     # The monotonic clock is the machine's: both processes read the same, whatever was done to the date.
     written = said.get("written_monotonic")
     age = time.monotonic() - written if isinstance(written, (int, float)) else 0.0

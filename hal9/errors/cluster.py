@@ -13,6 +13,7 @@ __all__ = [
     "HomeMissing",
     "HomeUnwritable",
     "NeuronHostedElsewhere",
+    "RequestInvalid",
     "StopTimeout",
     "TaskFinished",
     "TaskInvalid",
@@ -137,6 +138,18 @@ class StopTimeout(ClusterError):
 
     def message(self) -> str:
         return f"process {self.pid} did not end within {self.seconds:.0f} s; `hal9 stop --force` kills it."
+
+
+@dataclass(eq=False, kw_only=True)
+class RequestInvalid(ClusterError):
+    """Something was asked of the daemon that it could only refuse."""
+
+    exit_code = 2
+    kind: str
+    problem: str
+
+    def message(self) -> str:
+        return f"this {self.kind} request was not taken: {self.problem}"
 
 
 @dataclass(eq=False, kw_only=True)

@@ -21,6 +21,7 @@ __all__ = [
     "get_task",
     "insert_steps",
     "insert_task",
+    "list_requests",
     "list_tasks",
     "open_requests",
     "open_workloads",
@@ -66,6 +67,8 @@ class RequestRow:
     task_id: str | None
     body: dict[str, Any]
     at: float
+    done_at: float | None = None
+    outcome: str | None = None
 
 
 def _task(row: sqlite3.Row) -> TaskRow:
@@ -261,16 +264,31 @@ def add_request(
 def open_requests(connection: sqlite3.Connection) -> list[RequestRow]:
     """Requests nobody has answered yet, oldest first."""
     rows = connection.execute("SELECT * FROM requests WHERE done_at IS NULL ORDER BY seq")
-    return [
-        RequestRow(
-            seq=row["seq"],
-            kind=row["kind"],
-            task_id=row["task_id"],
-            body=json.loads(row["body"]),
-            at=row["at"],
-        )
-        for row in rows
-    ]
+    return [_request(row) for row in rows]
+
+
+def _request(row: sqlite3.Row) -> RequestRow:
+    return RequestRow(
+        seq=row["seq"],
+        kind=row["kind"],
+        task_id=row["task_id"],
+        body=json.loads(row["body"]),
+        at=row["at"],
+        done_at=row["done_at"],
+        outcome=row["outcome"],
+    )
+
+
+def list_requests(
+    connection: sqlite3.Connection, *, limit: int = 20, besides: tuple[str, ...] = ()
+) -> list[RequestRow]:
+    """Requests with their answers, newest first, but for some kinds."""
+    marks = ", ".join("?" * len(besides))
+    rows = connection.execute(
+        f"SELECT * FROM requests WHERE kind NOT IN ({marks}) ORDER BY seq DESC LIMIT ?",  # noqa: S608 - fixed text
+        (*besides, limit),
+    )
+    return [_request(row) for row in rows]
 
 
 def close_request(connection: sqlite3.Connection, seq: int, *, outcome: str, now: float) -> bool:

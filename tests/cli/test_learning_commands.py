@@ -97,9 +97,9 @@ def test_a_person_teaches_looks_and_undoes(up: Home, tmp_path: Path) -> None:
     taken = fine(up, "memory", "import", str(tmp_path / "all.json"), "--key", str(up.state / "learning.key"))
     assert taken["said"][0] == "signature checked"
     for wrong, words, code in (
-        (("rollback", "nonsense"), "no change", 1),
+        (("rollback", "nonsense"), "no change", 7),
         (("approve", "nonsense"), "no change", 7),
-        (("learning", "freeze", "nobody"), "no neuron 'nobody'", 1),
+        (("learning", "freeze", "nobody"), "no neuron 'nobody'", 2),
         (("feedback", task["id"], "--accept", "--reject", "x"), "exclude each other", 2),
         (("feedback", task["id"]), "says nothing", 2),
         (("feedback", "nope", "--accept"), "nope", 7),

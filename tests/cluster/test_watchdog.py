@@ -1,6 +1,7 @@
 """A loop that stands still is noticed and told; the turn that did it twice is set aside."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 from hal9.cluster import Home, connect
 from hal9.cluster.process import read_status, stop_daemon
 from hal9.cluster.watchdog import Watchdog, take_blame
+from hal9.errors.cluster import DaemonNotRunning
 from tests.conftest import Script
 from tests.support.daemons import daemon_process, finished, movement, stop, wait_ready
 from tests.support.waiting import eventually_now
@@ -93,18 +95,24 @@ async def _task(home: Home, task_id: str) -> dict[str, Any]:
 
 def test_old_words_of_a_daemon_are_not_believed(home: Home) -> None:
     home.make_state()
-    said = {"state": "ready", "written_monotonic": time.monotonic() - 150.0}
+    said = {"state": "ready", "pid": 4711, "written_monotonic": time.monotonic() - 150.0}
     home.status.write_text(json.dumps(said))
     assert read_status(home)["state"] == "down"  # nobody holds the lock
-    with home.lock.open("w") as lock:
-        import fcntl
-
+    with home.lock.open("w+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Who has the lock has not said who it is: never a signal to process 0, which would be all of us.
+        assert read_status(home)["state"] == "starting"
+        with pytest.raises(DaemonNotRunning):
+            stop_daemon(home, seconds=1)
+        lock.write("4711\n")
+        lock.flush()
         found = read_status(home)
         assert found["state"] == "stuck"
         assert 149.0 < found["status_age"] < 200.0
         home.status.write_text(json.dumps({**said, "written_monotonic": time.monotonic()}))
         assert read_status(home)["state"] == "ready"
+        home.status.write_text(json.dumps({**said, "pid": 4712}))
+        assert read_status(home)["state"] == "starting"  # an earlier daemon's words
 
 
 @pytest.mark.slow

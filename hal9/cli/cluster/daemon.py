@@ -155,6 +155,10 @@ def _print_status(said: dict[str, Any]) -> None:
     for one in said.get("waiting", []) if up else ():
         short, wanted = str(one["task"])[-12:], ", ".join(one["for"])
         out.print(f"  task {short} waits for {wanted}, which nobody serves now", markup=False)
+    for one in said.get("requests", []):
+        from hal9.cli.cluster.requests import request_line
+
+        out.print("  request ", request_line(one))
     if up:
         out.print(_neuron_table(said))
     for alert in said.get("alerts", []):
