@@ -65,7 +65,7 @@ class ClusterSettings(_Section):
 class BrokerSettings(_Section):
     """Where signals travel. Without a URL the embedded broker runs on loopback."""
 
-    url: str | None = None
+    url: str | list[str] | None = None
     username: str | None = None
     password: str | None = None
     ca_file: str | None = None

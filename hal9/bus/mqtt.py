@@ -28,13 +28,15 @@ LAST_DELAY = 10.0
 # A session shorter than this says nothing about the broker being well (two clients with one id, for example).
 STABLE_SECONDS = 5.0
 _UNACKED_LIMIT = 10_000
+_FAILOVER_SECONDS = 4.0
 
 
 class MqttBus:
     """A `Bus` over TCP or TLS.
 
     Args:
-        address: where; refused when it is another machine without TLS (see `BrokerAddress.check`).
+        address: where, and as its fallbacks the other nodes of a broker cluster; refused when it is another
+            machine without TLS (see `BrokerAddress.check`).
         client_id: names the broker-side session; one owner at a time.
         clean: forget the session at the broker when the connection ends (viewers).
         keepalive: seconds between signs of life.
@@ -56,13 +58,16 @@ class MqttBus:
         clock: Clock | None = None,
         seed: int | None = None,
     ) -> None:
-        self._address = address
+        self._addresses = address.nodes
+        self._at = 0
+        self._failed_in_a_row = 0
         self._client_id = client_id
         self._clean = clean
         self._will: Callable[[], LastWill] | None = None
         self._keepalive = keepalive
         self._in_flight = in_flight
-        self._answer_timeout = answer_timeout
+        # With several nodes a silent one is left sooner: another is there.
+        self._answer_timeout = min(answer_timeout, _FAILOVER_SECONDS) if address.fallbacks else answer_timeout
         self._clock = clock or SystemClock()
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self._filters: dict[str, int] = {}
@@ -86,8 +91,17 @@ class MqttBus:
 
     @property
     def address(self) -> BrokerAddress:
-        """Where the broker is."""
-        return self._address
+        """The broker's node that is used, or tried, now."""
+        return self._addresses[self._at]
+
+    @property
+    def _address(self) -> BrokerAddress:
+        return self._addresses[self._at]
+
+    def _hopeless(self) -> bool:
+        """Whether every node has said what no further try will change."""
+        permanent = getattr(self._last_error, "permanent", False)
+        return permanent and self._failed_in_a_row >= len(self._addresses)
 
     def health(self) -> dict[str, Any]:
         """What this connection sees: {connected, seconds, sessions, error}; `seconds` it has been so."""
@@ -100,8 +114,9 @@ class MqttBus:
         }
 
     async def __aenter__(self) -> Self:
-        self._address.check()
-        await asyncio.to_thread(self._address.tls_context)  # a bad CA file is said now, not retried for ever
+        self._addresses[0].check()
+        for node in self._addresses:
+            await asyncio.to_thread(node.tls_context)  # a bad CA file is said now, not retried for ever
         await self._crew.__aenter__()
         self._crew.start(self._keep_connected(), name=f"bus {self._client_id}")
         return self
@@ -123,9 +138,7 @@ class MqttBus:
     async def wait_connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         try:
             async with asyncio.timeout(timeout), self._changed:
-                await self._changed.wait_for(
-                    lambda: self._session is not None or getattr(self._last_error, "permanent", False)
-                )
+                await self._changed.wait_for(lambda: self._session is not None or self._hopeless())
         except TimeoutError:
             raise self._last_error or BrokerUnreachable(
                 address=str(self._address), detail=f"no session within {timeout:g} s"
@@ -196,13 +209,17 @@ class MqttBus:
                 if type(error) is not type(self._last_error):
                     _log.warning("%s", error)
                 self._last_error = error
+                self._failed_in_a_row += 1
             else:
                 self._last_error = BrokerUnreachable(address=str(self._address), detail=reason)
                 _log.info("session %d with %s ended: %s", self._sessions, self._address, reason)
             async with self._changed:
                 self._changed.notify_all()
+            self._at = (self._at + 1) % len(self._addresses)
             failures = 0 if self._clock.monotonic() - began > STABLE_SECONDS else failures + 1
-            delay = min(LAST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
+            # A whole round over the nodes counts as one failure; each client begins its waits elsewhere.
+            rounds = failures // len(self._addresses)
+            delay = min(LAST_DELAY, FIRST_DELAY * 2 ** min(rounds, 10))
             await self._clock.sleep(delay * self._random.uniform(0.5, 1.0))
 
     async def _one_session(self) -> str:
@@ -228,6 +245,7 @@ class MqttBus:
             self._session = session
             self._since = self._clock.monotonic()
             self._last_error = None
+            self._failed_in_a_row = 0
             async with self._changed:
                 self._changed.notify_all()
             return await session.ended()

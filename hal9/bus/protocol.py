@@ -2,8 +2,8 @@
 
 import ipaddress
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -129,6 +129,7 @@ class BrokerAddress:
         tls: encrypt and check the server's certificate.
         ca_file: certificate authority to trust instead of the system's.
         allow_insecure: permit an unencrypted connection to another machine.
+        fallbacks: other nodes of the same broker cluster, tried in turn when this one does not answer.
     """
 
     host: str
@@ -138,6 +139,7 @@ class BrokerAddress:
     tls: bool = False
     ca_file: Path | None = None
     allow_insecure: bool = False
+    fallbacks: "tuple[BrokerAddress, ...]" = ()
 
     @classmethod
     def from_url(
@@ -175,6 +177,40 @@ class BrokerAddress:
             allow_insecure=allow_insecure,
         )
 
+    @classmethod
+    def from_urls(
+        cls,
+        urls: Sequence[str],
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: Path | None = None,
+        allow_insecure: bool = False,
+    ) -> Self:
+        """The nodes of one broker cluster; any of them will do, the first is tried first.
+
+        Raises:
+            BrokerAddressInvalid: one is no such URL, or there is none.
+        """
+        if not urls:
+            raise BrokerAddressInvalid(url="", detail="is missing: the list of addresses is empty")
+        first, *others = (
+            cls.from_url(
+                url,
+                username=username,
+                password=password,
+                ca_file=ca_file,
+                allow_insecure=allow_insecure,
+            )
+            for url in urls
+        )
+        return replace(first, fallbacks=tuple(others))
+
+    @property
+    def nodes(self) -> "tuple[BrokerAddress, ...]":
+        """This address and its fallbacks."""
+        return (self, *self.fallbacks)
+
     def __str__(self) -> str:
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
 
@@ -194,8 +230,9 @@ class BrokerAddress:
         Raises:
             BrokerInsecure: another machine, no TLS, not allowed explicitly.
         """
-        if not self.tls and not self.is_loopback and not self.allow_insecure:
-            raise BrokerInsecure(host=self.host)
+        for node in self.nodes:
+            if not node.tls and not node.is_loopback and not node.allow_insecure:
+                raise BrokerInsecure(host=node.host)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """What to encrypt with; None without TLS. Reads the CA file."""

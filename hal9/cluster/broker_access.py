@@ -42,8 +42,8 @@ def broker_address(settings: BrokerSettings) -> BrokerAddress | None:
     """
     if settings.url is None:
         return None
-    address = BrokerAddress.from_url(
-        settings.url,
+    address = BrokerAddress.from_urls(
+        [settings.url] if isinstance(settings.url, str) else settings.url,
         username=settings.username,
         password=settings.password,
         ca_file=Path(settings.ca_file) if settings.ca_file else None,

@@ -12,7 +12,13 @@ __all__ = ["neuron"]
 
 @click.command()
 @click.argument("name")
-@click.option("--broker", "url", help="mqtt://host:1883 or mqtts://host:8883 (default: this home's broker).")
+@click.option(
+    "--broker",
+    "urls",
+    multiple=True,
+    help="mqtt://host:1883 or mqtts://host:8883; again for each further node of a broker cluster "
+    "(default: this home's broker).",
+)
 @click.option("--username", help="Login at an external broker (default: the neuron's name).")
 @click.option("--password", envvar="HAL9_BROKER_PASSWORD", help="Better in HAL9_BROKER_PASSWORD.")
 @click.option("--ca-file", type=click.Path(path_type=Path), help="CA of an mqtts broker.")
@@ -21,7 +27,7 @@ __all__ = ["neuron"]
 def neuron(
     ctx: click.Context,
     name: str,
-    url: str | None,
+    urls: tuple[str, ...],
     username: str | None,
     password: str | None,
     ca_file: Path | None,
@@ -38,11 +44,11 @@ def neuron(
     home = home_of(ctx)
     home.make_state()
     logging.basicConfig(level=home.settings().logging.level, format="%(asctime)s %(levelname)s %(message)s")
-    if url is None:
+    if not urls:
         address = local_access(home, name)
     else:
-        address = BrokerAddress.from_url(
-            url,
+        address = BrokerAddress.from_urls(
+            urls,
             username=username or (name if password else None),
             password=password,
             ca_file=ca_file,
