@@ -103,9 +103,7 @@ class Cluster:
             TaskInvalid: nothing was accepted; says why.
         """
         submission = Submission.of(options)
-        made = await asyncio.to_thread(
-            task_of, objective, submission, settings=self.settings, now=self.now()
-        )
+        made = await asyncio.to_thread(task_of, objective, submission, settings=self.settings, now=self.now())
         task = made if task_id is None else replace(made, id=task_id)
 
         def accept_once(connection: sqlite3.Connection) -> counts.Counts:
@@ -160,7 +158,9 @@ class Cluster:
         await asyncio.to_thread(check_request, self.home, kind, body, task)
         now = self.now()
         return await self.write(
-            lambda connection: tasks.add_request(connection, kind, body, now=now, task_id=task_id)
+            lambda connection: tasks.add_request(
+                connection, kind, body, now=now, task_id=task.id if task else None
+            )
         )
 
     async def requests(self, *, limit: int = 20) -> list[RequestRow]:

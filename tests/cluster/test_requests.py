@@ -40,6 +40,16 @@ async def test_feedback_needs_an_answer_to_be_about(home: Home) -> None:
             await cluster.request("feedback", {"verdict": "accept"}, task_id=task_id)
 
 
+async def test_any_unambiguous_end_of_an_id_names_the_task(home: Home) -> None:
+    async with connect(home.root) as cluster:
+        task_id = await cluster.submit("one")
+        for given in (task_id[-12:], task_id[:30], task_id, "last"):
+            assert (await cluster.task(given)).id == task_id
+            assert await cluster.steps(given) == []
+            await cluster.request("cancel", {"reason": "x"}, task_id=given)
+        assert {one.task_id for one in await cluster.requests()} == {task_id}
+
+
 async def test_answers_to_what_was_asked_while_it_was_down_are_shown(home: Home, script: Script) -> None:
     script("echo")
     async with connect(home.root) as cluster:
