@@ -15,7 +15,7 @@ from hal9.neurons.implementing import implement
 from hal9.neurons.origin import answer_to, given_to, refused_result, refused_signal
 from hal9.neurons.splitting import failed_result, gather, plan_parts
 from hal9.neurons.turn import NeuronServices, Progress, Turn
-from hal9.neurons.workspaces import abandon_bench
+from hal9.neurons.workspaces import abandon_bench, without_earlier_parts
 from hal9.signals import (
     CancelPayload,
     ErrorGradient,
@@ -190,6 +190,8 @@ class Neuron:
             combined = await gather(turn, found)
         except TurnFailed as error:
             combined = failed_result(error.reason, error.detail, neuron=self.name, tally=turn.tally())
+        if not combined.ok and len(found.parts) > 1:
+            combined = await without_earlier_parts(turn, combined)
         return self._answer(turn, combined, closes=True)
 
     async def _late(self, signal: Signal, result: ResultPayload) -> Outcome:

@@ -1,5 +1,6 @@
 """The workbench of one turn: a copy of the task's workspace, continued after a crash."""
 
+import asyncio
 import logging
 import tempfile
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import TurnFailed
 from hal9.errors.workbench import (
+    ChangesMissing,
     SandboxUnavailable,
     SnapshotDamaged,
     WorkspaceMissing,
@@ -19,8 +21,9 @@ from hal9.neurons.turn import Turn
 from hal9.signals import FileChange, ResultPayload, TaskPayload
 from hal9.signals.labels import ALLOW_HOME, ENVIRONMENT, SEEN_AS
 from hal9.workbench import Place, Snapshot, Workbench, check_workspace, choose_sandbox
+from hal9.workbench.patches import find_changes
 
-__all__ = ["abandon_bench", "change_folder", "open_bench", "place_of"]
+__all__ = ["abandon_bench", "change_folder", "open_bench", "place_of", "without_earlier_parts"]
 
 _log = logging.getLogger("hal9.neurons.workspaces")
 
@@ -114,6 +117,26 @@ async def abandon_bench(turn: Turn) -> tuple[ResultPayload | None, list[FileChan
     except (TurnFailed, WorkbenchError, OSError) as error:
         _log.warning("the copy of task %s's workspace is left in %s: %s", turn.signal.task_id, folder, error)
         return None, []
+
+
+async def without_earlier_parts(turn: Turn, failed: ResultPayload) -> ResultPayload:
+    """The result of a task that failed in one of its parts, once what earlier parts changed is taken back.
+
+    What cannot be taken back, since somebody changed it meanwhile, is said in the result.
+    """
+    if turn.task.workspace is None or turn.house.changes is None or failed.error is None:
+        return failed
+    try:
+        found = await asyncio.to_thread(find_changes, turn.house.changes, turn.signal.task_id)
+        if found.carried == "none":
+            return failed
+        await asyncio.to_thread(found.take_back)
+    except ChangesMissing:
+        return failed
+    except (WorkbenchError, OSError) as error:
+        said = f"{failed.error.message}; what earlier parts changed stays in the workspace: {error}"
+        return failed.model_copy(update={"error": failed.error.model_copy(update={"message": said})})
+    return failed
 
 
 async def _opened(snapshot: Snapshot) -> Snapshot:

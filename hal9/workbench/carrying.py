@@ -236,7 +236,7 @@ class Carrier:
         if before is None:
             if now is None or (now.kind == "folder" and change.after and change.after.kind == "folder"):
                 return self._way_blocked(change.path)
-            return f"a {now.kind} was put there meanwhile"
+            return f"a {now.kind} stands there that the task did not see"
         if now is None:
             return "it was removed meanwhile" if change.after is not None else ""
         if now.kind != before.kind:

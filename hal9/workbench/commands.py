@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import struct
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 # What is kept of one command's output in a file, where a neuron can read what the result leaves out.
 _FULL_OUTPUT_BYTES = 16 * _MEGA
+_SET_DUMPABLE = 4
 _HEADER = struct.Struct(">cI")
 _REASONS = {
     "memory": "stopped: it used more than {memory_mb} MB of memory (workbench.memory_mb)",
@@ -92,6 +94,14 @@ class _CappedOutput:
         self.file.parent.mkdir(exist_ok=True)
         self.file.write_bytes(self._all)
         return self.file
+
+
+def _keep_to_ourselves() -> None:
+    """Close our environment and memory, with the keys in them, to commands that run as the same user."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - only without a sandbox
+
+        ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class CommandRunner:
@@ -169,6 +179,8 @@ class CommandRunner:
         if self._process is not None and self._process.returncode is None:
             return self._process
         await self.close()
+        if self._sandbox.kind == "none":
+            _keep_to_ourselves()
         argv = await asyncio.to_thread(self._prepare)
         process = await asyncio.create_subprocess_exec(
             *argv,

@@ -118,6 +118,8 @@ class TreeState:
         parts = PurePosixPath(path).parts
         if ".git" in parts:
             raise WorkspaceUnwritable(path=path, detail="git's own files are not a task's to write")
+        if path in self.copied.skipped:
+            raise WorkspaceUnwritable(path=path, detail=f"not part of the copy ({self.copied.skipped[path]})")
         for folder in self.copied.shared:
             if path == folder or path.startswith(f"{folder}/"):
                 raise WorkspaceUnwritable(

@@ -138,6 +138,8 @@ async def test_what_is_odd_in_a_workspace_is_not_copied(opened: OpenSnapshot, wo
         assert snapshot.copied.skipped == {"pipe": "a fifo"}
         with pytest.raises(NotRegularFile, match="link"):
             await snapshot.read_bytes("sub/link")
+        with pytest.raises(WorkspaceUnwritable, match="not part of the copy .a fifo"):
+            await snapshot.write("pipe", b"x")
         await snapshot.write("a.py", b"new\n")
         await snapshot.accept()
     assert (workspace / "sub" / "link").is_symlink()
@@ -305,7 +307,7 @@ async def test_a_conflict_is_named_and_nothing_is_changed(opened: OpenSnapshot, 
         with pytest.raises(WorkspaceConflict) as caught:
             await snapshot.accept()
         assert dict(caught.value.conflicts) == {
-            "a.py": "it was changed meanwhile", "new": "a file was put there meanwhile", "sub/rc": "it was removed meanwhile",
+            "a.py": "it was changed meanwhile", "new": "a file stands there that the task did not see", "sub/rc": "it was removed meanwhile",
         }  # fmt: skip
         assert tree(workspace) == before
 
