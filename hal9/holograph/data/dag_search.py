@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.holograph.data.families import diagnose
 from hal9.holograph.data.mixed_graph_search import MixedSearch
 from hal9.holograph.data.order_search import Refits, improve_order
 from hal9.holograph.data.scores import (
@@ -50,7 +51,7 @@ class Climbed:
     total: float
 
 
-def score_of(table: Table) -> LocalScore:
+def score_of(table: Table) -> GaussianScore | DiscreteScore:
     """The score that suits a table's scale, with the edge odds expected before anything is known."""
     odds = edge_odds(len(table.names))
     return DiscreteScore(table, odds) if table.discrete else GaussianScore(table, odds)
@@ -283,10 +284,19 @@ def best_of_scores(
     """
     size = len(table.names)
     terms = np.zeros((size, size)) if language is None else language
-    scorer = score_of(table)
+    scorer: LocalScore = score_of(table)
     rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
     scorer = tuned(scorer, rough.adjacency)
     starts = (*starts, rough.adjacency)
+    fitting = None if table.discrete or (table.targets >= 0).any() else diagnose(table, rough.adjacency).score
+    if fitting is not None:
+        best = climb(fitting, size, language=terms, starts=starts, restarts=2, seed=seed, orders=False)
+        fitting = fitting.with_odds(edge_odds(size, float(best.adjacency.sum())))
+        starts = (*starts, best.adjacency)
+        most = 3 if restarts is None else restarts
+        return fitting, climb(
+            fitting, size, language=terms, starts=starts, restarts=most, seed=seed, orders=orders
+        )
     lead = -np.inf
     if equal_variances and isinstance(scorer, GaussianScore):
         fixed, equal = _equal_variance(scorer, terms, seed)
@@ -346,7 +356,7 @@ def best_graph(
         equal_variances=equal_variances,
         orders=orders,
     )
-    if not hidden or table.discrete or (table.targets >= 0).any():
+    if not hidden or not isinstance(scorer, GaussianScore) or (table.targets >= 0).any():
         return _drawn(table.names, best.adjacency, belief)
     return _with_hidden_causes(table, best.adjacency, scorer, belief)
 

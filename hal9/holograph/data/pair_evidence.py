@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.holograph.data.dag_search import Climbed, Climber, best_of_scores, equivalent_graph
-from hal9.holograph.data.scores import FixedVarianceScore, LocalScore
+from hal9.holograph.data.scores import LocalScore, score_equivalent
 from hal9.holograph.data.table import Table
 from hal9.holograph.model.graph import equivalence_class
 from hal9.holograph.model.state import FloatArray
@@ -44,7 +44,7 @@ def data_evidence(
     for _ in range(members - 1):
         member = equivalent_graph(member, rng)
         evidence = np.maximum(evidence, _single_changes(scorer, member))
-    if (table.targets < 0).all() and not isinstance(scorer, FixedVarianceScore):
+    if (table.targets < 0).all() and score_equivalent(scorer):
         # A class may have more members than were looked at; which edges it leaves open is known exactly.
         either = equivalence_class(found.adjacency)
         first, second = np.triu_indices(len(table.names), 1)

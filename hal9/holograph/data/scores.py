@@ -10,6 +10,7 @@ chance alone. Rows in which a variable was set by intervention do not count towa
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.holograph.data.additive_score import AdditiveScore
 from hal9.holograph.data.counts import Counts
 from hal9.holograph.data.moments import Moments
 from hal9.holograph.data.table import Table
@@ -55,7 +56,13 @@ def edge_odds(size: int, edges: float | None = None, *, strength: float = 1.0) -
 
 
 class GaussianScore:
-    """Linear regressions."""
+    """Linear regressions.
+
+    Attributes:
+        equivalent: whether graphs of one equivalence class score alike.
+    """
+
+    equivalent = True
 
     def __init__(self, table: Table, odds: float = 0.0, moments: "list[Moments] | None" = None) -> None:
         """Prepare the table's moments, or take those of another score of the same table.
@@ -178,6 +185,8 @@ class DiscreteScore:
 class FixedVarianceScore(GaussianScore):
     """Gaussian score with one known error variance, which makes the equal-variance score decomposable."""
 
+    equivalent = False
+
     def __init__(
         self, table: Table, sigma: float, odds: float = 0.0, moments: "list[Moments] | None" = None
     ) -> None:
@@ -190,13 +199,20 @@ class FixedVarianceScore(GaussianScore):
         return np.asarray(-0.5 * count * variances / self.sigma + (self.odds - 0.5 * np.log(count)) * parents)
 
 
-LocalScore = GaussianScore | DiscreteScore
+LocalScore = GaussianScore | DiscreteScore | AdditiveScore
 
 
-def tuned(scorer: GaussianScore | DiscreteScore, adjacency: NDArray[np.bool_]) -> LocalScore:
+def score_equivalent(scorer: LocalScore) -> bool:
+    """Whether graphs of one equivalence class score alike, so that data cannot tell them apart."""
+    return True if isinstance(scorer, DiscreteScore) else scorer.equivalent
+
+
+def tuned(scorer: LocalScore, adjacency: NDArray[np.bool_]) -> LocalScore:
     """The same score with the edge odds and the equivalent sample size that suit a graph [source, target]."""
     size = adjacency.shape[0]
     odds = edge_odds(size, float(adjacency.sum()))
+    if isinstance(scorer, AdditiveScore):
+        return scorer.with_odds(odds)
     if not isinstance(scorer, DiscreteScore):
         return GaussianScore(scorer.table, odds, scorer.moments)
     parents = [np.flatnonzero(adjacency[:, node]).astype(np.intp) for node in range(size)]

@@ -27,13 +27,15 @@ class Table:
     Attributes:
         names: variables, one per column. values: shape (rows, n).
         targets: per row, the column that was set by intervention, or -1.
-        discrete: whether the columns are codes of categories.
+        discrete: whether all columns are codes of categories.
+        categorical: per column, whether it is, in a table that has numbers too; empty when none is.
     """
 
     names: tuple[str, ...]
     values: FloatArray
     targets: NDArray[np.intp]
     discrete: bool
+    categorical: tuple[bool, ...] = ()
 
     @classmethod
     def of(
@@ -44,10 +46,27 @@ class Table:
         targets: NDArray[np.intp] | None = None,
         scale: Scale = "auto",
     ) -> "Table":
-        """From an array; "auto" takes columns of at most 8 distinct whole numbers for categories."""
+        """From an array.
+
+        "auto" takes a table whose columns all have at most 8 distinct whole numbers for categories; of one
+        that has other numbers too, the columns of at most 6 that follow each other.
+        """
         chosen = np.full(values.shape[0], -1, dtype=np.intp) if targets is None else targets
         discrete = scale == "discrete" or (scale == "auto" and _looks_discrete(values))
-        return cls(tuple(names), np.asarray(values, dtype=np.float64), chosen, discrete)
+        categorical: tuple[bool, ...] = ()
+        if scale == "auto" and not discrete:
+            categorical = tuple(_looks_coded(column) for column in values.T)
+        return cls(
+            tuple(names),
+            np.asarray(values, dtype=np.float64),
+            chosen,
+            discrete,
+            categorical if any(categorical) else (),
+        )
+
+    def categories(self) -> tuple[bool, ...]:
+        """Per column, whether its numbers are codes."""
+        return self.categorical or (self.discrete,) * len(self.names)
 
     @property
     def rows(self) -> int:
@@ -69,6 +88,12 @@ def _looks_discrete(values: FloatArray) -> bool:
     if not np.array_equal(values, np.round(values)):
         return False
     return all(np.unique(values[:, k]).size <= 8 for k in range(values.shape[1]))
+
+
+def _looks_coded(column: FloatArray) -> bool:
+    levels = np.unique(column)
+    following = np.array_equal(levels, np.round(levels[0]) + np.arange(levels.size))
+    return bool(2 <= levels.size <= 6 and following)
 
 
 def read_table(path: Path, names: Sequence[str], *, scale: Scale = "auto") -> Table:

@@ -1,0 +1,87 @@
+"""Curved effects, noise that is not Gaussian, and categories beside numbers."""
+
+import numpy as np
+import pytest
+
+from hal9.holograph.data.additive_score import AdditiveScore, Features, negentropy
+from hal9.holograph.data.dag_search import best_graph, best_of_scores
+from hal9.holograph.data.families import diagnose
+from hal9.holograph.data.scores import GaussianScore
+from hal9.holograph.data.table import Table
+from hal9.holograph.model.state import FloatArray
+
+CHAIN = {("a", "b"), ("b", "c")}
+
+
+def chain(kind: str, rows: int, seed: int) -> FloatArray:
+    """a -> b -> c, standardised, so that only curves or the noise's shape can tell directions."""
+    rng = np.random.default_rng(seed)
+    draw = rng.laplace if kind == "laplace" else rng.normal
+    a = draw(size=rows)
+    if kind == "curved":
+        b = np.sin(2 * a) + 0.4 * draw(size=rows)
+        c = b * b + 0.4 * draw(size=rows)
+    else:
+        b = 0.9 * a + draw(size=rows)
+        c = -0.8 * b + draw(size=rows)
+    values = np.column_stack([c, a, b])
+    return np.asarray((values - values.mean(axis=0)) / values.std(axis=0))
+
+
+@pytest.mark.parametrize("kind", ["laplace", "curved"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_directions_follow_from_curves_and_from_the_shape_of_noise(kind: str, seed: int) -> None:
+    table = Table.of("cab", chain(kind, 800, seed))
+    graph = best_graph(table)
+    assert graph.directed == CHAIN
+    assert not graph.bidirected
+
+
+def test_a_linear_gaussian_table_is_left_to_the_linear_gaussian_score() -> None:
+    for seed in range(5):
+        table = Table.of("cab", chain("gauss", 800, seed))
+        scorer, found = best_of_scores(table)
+        assert isinstance(scorer, GaussianScore)
+        assert diagnose(table, found.adjacency).family == "linear effects, Gaussian noise"
+
+
+def test_negentropy_is_nothing_for_gaussian_noise_and_near_the_truth_elsewhere() -> None:
+    rng = np.random.default_rng(0)
+    assert negentropy(rng.normal(size=100_000)) < 1e-4
+    assert negentropy(rng.laplace(size=100_000)) == pytest.approx(0.072, abs=0.04)
+    assert negentropy(rng.exponential(size=100_000)) == pytest.approx(0.42, abs=0.1)
+    assert negentropy(np.full(10, 3.0)) == 0.0
+
+
+@pytest.mark.parametrize("shaped", [False, True])
+@pytest.mark.parametrize("curved", [False, True])
+def test_all_candidates_at_once_agree_with_each_alone(curved: bool, shaped: bool) -> None:
+    rng = np.random.default_rng(3)
+    numbers = rng.laplace(size=(300, 3)) @ rng.normal(size=(3, 3))
+    kinds = rng.integers(0, 4, 300)
+    numbers[:, 0] += kinds == 2
+    table = Table.of("abcd", np.column_stack([numbers, kinds]))
+    assert table.categories() == (False, False, False, True)
+    scorer = AdditiveScore(table, -1.0, features=Features.of(table, curved=curved), shaped=shaped)
+    for node, parents in ((0, [3]), (3, [1]), (1, [])):
+        chosen = np.array(parents, dtype=np.intp)
+        found = scorer.additions(node, chosen)
+        assert found[node] == pytest.approx(scorer.local(node, chosen))
+        for other in set(range(4)) - {node, *parents}:
+            alone = scorer.local(node, np.append(chosen, other))
+            if not shaped or alone > found[node] or node == 3:
+                assert found[other] == pytest.approx(alone, abs=1e-4)
+
+
+def test_categories_beside_numbers_are_no_numbers() -> None:
+    rng = np.random.default_rng(1)
+    kind = rng.integers(0, 3, 600)
+    # The middle code goes with the largest value: as a number the code would say nothing.
+    x = np.array([0.0, 1.5, 0.1])[kind] + rng.normal(size=600)
+    y = 0.9 * x + rng.normal(size=600)
+    table = Table.of(("kind", "x", "y"), np.column_stack([kind, x, y]))
+    graph = best_graph(table)
+    adjacent = {frozenset(edge) for edge in graph.directed}
+    assert adjacent == {frozenset(("kind", "x")), frozenset(("x", "y"))}
+    as_numbers = best_graph(Table.of(table.names, table.values, scale="gaussian"))
+    assert frozenset(("kind", "x")) not in {frozenset(edge) for edge in as_numbers.directed}
