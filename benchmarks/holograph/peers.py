@@ -55,6 +55,26 @@ def pc(x, discrete):
     return _from_marks(run(x, 0.05, "chisq" if discrete else "fisherz", show_progress=False).G.graph)
 
 
+def boss(x, discrete):
+    from causallearn.search.PermutationBased.BOSS import boss as run
+
+    score = "local_score_BDeu" if discrete else "local_score_BIC"
+    return _from_marks(run(x, score_func=score, verbose=False).graph)
+
+
+def grasp(x, discrete):
+    from causallearn.search.PermutationBased.GRaSP import grasp as run
+
+    score = "local_score_BDeu" if discrete else "local_score_BIC"
+    return _from_marks(run(x, score_func=score, verbose=False).graph)
+
+
+def lingam(x, discrete):
+    from lingam import DirectLiNGAM
+
+    return (DirectLiNGAM().fit(x).adjacency_matrix_.T != 0).astype(int)
+
+
 class _TooLong(BaseException):
     """Not an Exception, so that no library's own handler swallows it."""
 
@@ -79,7 +99,15 @@ def _fit(run, x, discrete, limit):
 
 def main():
     method, limit, files = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
-    run = {"dagma": dagma, "notears": notears, "ges": ges, "pc": pc}[method]
+    run = {
+        "dagma": dagma,
+        "notears": notears,
+        "ges": ges,
+        "pc": pc,
+        "boss": boss,
+        "grasp": grasp,
+        "lingam": lingam,
+    }[method]
     signal.signal(signal.SIGPROF, _ring)
     # The libraries print progress; the results have the real standard output to themselves.
     results = os.fdopen(os.dup(1), "w")

@@ -9,7 +9,9 @@ from hal9.errors.base import HolographError
 __all__ = [
     "ContextsCyclic",
     "ContextsDoNotOverlap",
+    "KnowledgeContradictory",
     "NoOutcome",
+    "NotFitted",
     "NotStable",
     "RunBusy",
     "RunDiffers",
@@ -130,6 +132,25 @@ class TooFewRows(HolographError):
             f"{self.path} has {self.rows} rows; at least {self.needed} are needed for its variables. "
             "Give more rows, fewer variables, or leave the table out and use language only."
         )
+
+
+@dataclass(eq=False, kw_only=True)
+class KnowledgeContradictory(HolographError):
+    """Background knowledge cannot hold all at once."""
+
+    exit_code: ClassVar[int] = 3
+    problem: str
+
+    def message(self) -> str:
+        return f"The background knowledge contradicts itself: {self.problem}. Take one of it back."
+
+
+@dataclass(eq=False, kw_only=True)
+class NotFitted(HolographError):
+    """A result was asked for before anything was fitted."""
+
+    def message(self) -> str:
+        return "Nothing was fitted yet. Call fit() with a table first."
 
 
 @dataclass(eq=False, kw_only=True)

@@ -3,7 +3,7 @@
 `discover` asks a mind (or a scripted oracle) about pairs of variables, chosen by expected free energy, and
 keeps a belief that is discrete (a posterior over relations) and continuous (a linear model over an acyclic
 directed mixed graph, with local sections per context that must agree). `causes` does so for a table of
-failures. Submodules load when their names are first used, so importing this room is quick.
+failures, `CausalGraph` for any table without a mind. Submodules load when their names are first used, so importing this room is quick.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hal9.holograph.data.table import Table, read_table
     from hal9.holograph.drawing import Drawn, DrawnEdge, dot, svg
     from hal9.holograph.evaluation.graph_distance import Scores, score
+    from hal9.holograph.fit.estimator import CausalGraph, FittedEdge
+    from hal9.holograph.fit.knowledge import Knowledge
     from hal9.holograph.model.embedding import HashedEmbedder
     from hal9.holograph.model.graph import MixedGraph
     from hal9.holograph.model.state import State, covariance, project
@@ -32,6 +34,8 @@ _HOMES = {
     "causes": ("Cause", "Causes", "causes"),
     "runs.discovery": ("Discovery", "Run", "discover"),
     "drawing": ("Drawn", "DrawnEdge", "dot", "svg"),
+    "fit.estimator": ("CausalGraph", "FittedEdge"),
+    "fit.knowledge": ("Knowledge",),
     "model.embedding": ("HashedEmbedder",),
     "model.graph": ("MixedGraph",),
     "runs.inquiry": ("DiscoveryState", "Settings"),
@@ -49,6 +53,7 @@ __all__ = [
     "Answer",
     "Answerer",
     "Asked",
+    "CausalGraph",
     "Cause",
     "Causes",
     "Context",
@@ -57,8 +62,10 @@ __all__ = [
     "DiscoveryState",
     "Drawn",
     "DrawnEdge",
+    "FittedEdge",
     "GluingMeasures",
     "HashedEmbedder",
+    "Knowledge",
     "MindAnswerer",
     "MixedGraph",
     "Problem",

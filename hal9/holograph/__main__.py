@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hal9.errors.base import Hal9Error
+from hal9.holograph.fit.command import fit
 
 if TYPE_CHECKING:
     from hal9.holograph.questions import Answer, Question
@@ -103,6 +104,8 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
             _say_how_to_resume(store, name)
             raise
         _print_run(store, name)
+        if not options["budget_queries"] and table is None:
+            click.echo("nothing was asked and no table was given: give --data or a budget", err=True)
         if options["svg"]:
             options["svg"].write_text(_picture(store, name), encoding="utf-8")
 
@@ -126,10 +129,15 @@ def _embedder(spec: str) -> "Embedder":
 async def _discover(
     inquiry: "DiscoveryState", store: "RunStore", name: str, spec: str | None, *, cached: bool
 ) -> None:
+    from hal9.holograph.queries.answerers import Nobody
     from hal9.holograph.runs.discovery import Run, discover
     from hal9.holograph.runs.mind_answerer import MindAnswerer
     from hal9.minds import default_spec, open_mind
 
+    if inquiry.settings.budget_queries == 0:
+        # Nothing will be asked, so no model is opened, let alone fetched.
+        await discover(inquiry, Nobody(), run=Run(store, name))
+        return
     chosen = spec or default_spec()
     chosen = f"agent:{chosen}" if chosen in ("claude", "gemini", "codex") else chosen
     async with open_mind(chosen) as mind:
@@ -161,6 +169,9 @@ def _writable(path: Path) -> None:
     """Refuse a picture that could not be written before anything is asked for it."""
     if not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(path.parent)!r}", param_hint="--svg")
+
+
+main.add_command(fit)
 
 
 @main.command()
@@ -270,7 +281,14 @@ def _drawn(store: "RunStore", run: str) -> Any:
 
     result = _result(store, run)
     edges = [
-        DrawnEdge(e["cause"], e["effect"], e["probability"], label=_effect(e)) for e in result["directed"]
+        DrawnEdge(
+            e["cause"],
+            e["effect"],
+            e["probability"],
+            "->" if e.get("decided", True) else "--",
+            label=_effect(e),
+        )
+        for e in result["directed"]
     ]
     covered = [set(children) for children in result["latents"].values()]
     for edge in result["bidirected"]:
@@ -282,6 +300,11 @@ def _drawn(store: "RunStore", run: str) -> Any:
 
 def _effect(edge: dict[str, Any]) -> str:
     return "guess" if edge.get("guessed") else f"{edge['weight']:+.2f}"
+
+
+def _in_units(edge: dict[str, Any]) -> str:
+    """The weight in the table's units, beside the standardised one."""
+    return f" ({edge['weight_per_unit']:+.3g} per unit)" if "weight_per_unit" in edge else ""
 
 
 def _picture(store: "RunStore", run: str) -> str:
@@ -312,8 +335,8 @@ def _print_run(store: "RunStore", run: str) -> None:
     )
     for edge in sorted(result["directed"], key=lambda e: -e["probability"]):
         click.echo(
-            f"  {edge['cause']} -> {edge['effect']}  "
-            f"p={edge['probability']:.2f}  weight={edge['weight']:+.2f}"
+            f"  {edge['cause']} {'->' if edge.get('decided', True) else '—'} {edge['effect']}  "
+            f"p={edge['probability']:.2f}  weight={edge['weight']:+.2f}{_in_units(edge)}"
             f"{'  a guess: never asked' if edge.get('guessed') else ''}"
         )
     for edge in result["bidirected"]:

@@ -1,11 +1,13 @@
 """Mixed graphs as SVG and DOT, with the uncertainty of every edge visible.
 
-Causes are drawn above their effects in layers. A solid arrow is a direct cause, a dashed double arrow a
-hidden common cause, a rounded dashed box a latent variable; the darker and thicker a line, the more
-probable, and the probability stands beside it.
+Causes are drawn above their effects in layers. A solid arrow is a direct cause, a line without tips an edge
+whose direction is undecided, a dashed double arrow a hidden common cause, a rounded dashed box a latent
+variable; the darker and thicker a line, the more probable, and the probability stands beside it.
 """
 
 import itertools
+import shutil
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -15,14 +17,14 @@ from numpy.typing import NDArray
 
 from hal9.holograph.model.graph import topological_order
 
-__all__ = ["Drawn", "DrawnEdge", "dot", "svg"]
+__all__ = ["Drawn", "DrawnEdge", "dot", "picture", "svg"]
 
 _WIDTH_PER_LETTER, _BOX_HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 8.2, 34, 84, 104, 70
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnEdge:
-    """One edge; `kind` is "->" or "<->"."""
+    """One edge; `kind` is "->", "<->" (a hidden common cause), or "--" (which way is undecided)."""
 
     source: str
     target: str
@@ -50,10 +52,28 @@ def dot(graph: Drawn) -> str:
         options = [f"label={_quoted(_label(edge))}", f"penwidth={0.6 + 2 * edge.probability:.2f}"]
         if edge.kind == "<->":
             options += ["dir=both", "style=dashed", "constraint=false"]
+        elif edge.kind == "--":
+            options += ["dir=none"]
         lines.append(f"  {_quoted(edge.source)} -> {_quoted(edge.target)} [{', '.join(options)}];")
     for latent, children in graph.latents.items():
         lines += [f"  {_quoted(latent)} -> {_quoted(child)} [style=dotted];" for child in children]
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def picture(graph: Drawn) -> str:
+    """SVG by Graphviz where `dot` is installed, else by our own layout."""
+    program = shutil.which("dot")
+    if program is None or not graph.names:
+        return svg(graph)
+    source = dot(graph).replace("rankdir=TB;", f"rankdir=TB; labelloc=t; label={_quoted(graph.title)};", 1)
+    try:
+        made = subprocess.run(
+            [program, "-Tsvg"], input=source, capture_output=True, text=True, timeout=120, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        # A picture of our own is better than none; both show the same graph.
+        return svg(graph)
+    return made.stdout
 
 
 def _quoted(text: str) -> str:
@@ -114,7 +134,7 @@ def svg(graph: Drawn) -> str:
     """A self-contained SVG picture."""
     latents = {name: children for name, children in graph.latents.items() if name not in graph.names}
     names = [*graph.names, *latents]
-    arrows = [(e.source, e.target) for e in graph.edges if e.kind == "->"]
+    arrows = [(e.source, e.target) for e in graph.edges if e.kind in ("->", "--")]
     arrows += [(latent, child) for latent, children in latents.items() for child in children]
     spots, width, height = _positions(_layers(names, arrows))
     hidden = [
@@ -240,8 +260,10 @@ def _line(edge: DrawnEdge, spots: Spots, *, beside: bool) -> _Curve:
     if edge.kind == "latent":
         drawn = f'<path d="{path}" {style} stroke-dasharray="2 4" marker-end="url(#tip)"/>'
         return _Curve(drawn, points, "", rising)
-    both = ' stroke-dasharray="7 4" marker-start="url(#tip)"' if edge.kind == "<->" else ""
-    return _Curve(f'<path d="{path}" {style}{both} marker-end="url(#tip)"/>', points, _label(edge), rising)
+    ends = {"->": ' marker-end="url(#tip)"', "--": ""}.get(
+        edge.kind, ' stroke-dasharray="7 4" marker-start="url(#tip)" marker-end="url(#tip)"'
+    )
+    return _Curve(f'<path d="{path}" {style}{ends}/>', points, _label(edge), rising)
 
 
 _Tag = tuple[str, float, float, float]

@@ -31,10 +31,12 @@ from hal9.holograph.model.state import FloatArray
 __all__ = [
     "Climbed",
     "Climber",
+    "Fitted",
     "best_graph",
     "best_of_scores",
     "climb",
     "equivalent_graph",
+    "fitted_graph",
     "language_terms",
     "score_of",
 ]
@@ -49,6 +51,15 @@ class Climbed:
 
     adjacency: NDArray[np.bool_]
     total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A graph with the score that found it, and the acyclic graph without hidden causes."""
+
+    graph: MixedGraph
+    scorer: LocalScore
+    dag: Climbed
 
 
 def score_of(table: Table) -> GaussianScore | DiscreteScore:
@@ -316,7 +327,7 @@ def best_of_scores(
     return scorer, best
 
 
-def best_graph(
+def fitted_graph(
     table: Table,
     belief: EdgePosterior | None = None,
     *,
@@ -326,8 +337,8 @@ def best_graph(
     start: NDArray[np.bool_] | None = None,
     orders: bool = True,
     hidden: bool = True,
-) -> MixedGraph:
-    """The most probable graph given a table and, when there is one, what was answered.
+) -> Fitted:
+    """The most probable graph given a table and, when there is one, what was answered; and its score.
 
     Args:
         table: data.
@@ -357,8 +368,15 @@ def best_graph(
         orders=orders,
     )
     if not hidden or not isinstance(scorer, GaussianScore) or (table.targets >= 0).any():
-        return _drawn(table.names, best.adjacency, belief)
-    return _with_hidden_causes(table, best.adjacency, scorer, belief)
+        graph = _drawn(table.names, best.adjacency, belief)
+    else:
+        graph = _with_hidden_causes(table, best.adjacency, scorer, belief)
+    return Fitted(graph, scorer, best)
+
+
+def best_graph(table: Table, belief: EdgePosterior | None = None, **options: Any) -> MixedGraph:
+    """The graph of `fitted_graph`, which takes the same options."""
+    return fitted_graph(table, belief, **options).graph
 
 
 def _with_hidden_causes(

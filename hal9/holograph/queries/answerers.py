@@ -10,7 +10,7 @@ import numpy as np
 from hal9.holograph.model.graph import MixedGraph
 from hal9.holograph.questions import ANSWERS, Answer, Question
 
-__all__ = ["Answerer", "Asked", "ScriptedOracle"]
+__all__ = ["Answerer", "Asked", "Nobody", "ScriptedOracle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,17 @@ class Answerer(Protocol):
             MindError: the mind cannot be reached or refuses.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """Answers nothing: for discovery from a table alone."""
+
+    name: str = "nobody"
+
+    async def ask(self, question: Question) -> Asked:
+        """No answer, and no call."""
+        return Asked(None, "failed", str(question.key), "nobody is asked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from hal9.clock import Clock, SystemClock
 from hal9.errors.holograph import RunDiffers, RunNotFound
+from hal9.holograph.data.edge_probabilities import DECIDED, probabilities
 from hal9.holograph.data.table import Table
 from hal9.holograph.fitting.objective import WHOLE
 from hal9.holograph.model.state import FloatArray, project
@@ -275,28 +278,55 @@ def _gluing(inquiry: DiscoveryState) -> dict[str, float] | None:
     }
 
 
+def _edge(
+    inquiry: DiscoveryState, posterior: FloatArray, weights: FloatArray, cause: str, effect: str
+) -> dict[str, Any]:
+    """An edge as plain data; of an undecided one the probability is of being joined at all."""
+    names = inquiry.problem.names
+    row, flipped = inquiry.belief.pair(cause, effect)
+    forward, backward = posterior[row, [1, 0] if flipped else [0, 1]].tolist()
+    joined, way = forward + backward, forward / max(forward + backward, 1e-12)
+    asked = inquiry.belief.touched[row] > 0
+    if inquiry.leads is not None and not asked:
+        # Only the table speaks, and how far its score is to be trusted is known.
+        chances, ways = probabilities(inquiry.leads)
+        a, b = names.index(cause), names.index(effect)
+        joined, way = float(chances[a, b]), float(ways[a, b])
+    decided = way >= DECIDED or (inquiry.table is None)
+    return {
+        "cause": cause,
+        "effect": effect,
+        "weight": round(float(weights[names.index(effect), names.index(cause)]), 4),
+        "probability": round(joined * way if decided else joined, 4),
+        "decided": decided,
+        # Without an answer or a table about a pair only the prior speaks for its edge.
+        "guessed": inquiry.table is None and not asked,
+    }
+
+
+def _add_units(table: Table, edges: list[dict[str, Any]]) -> None:
+    """Least-squares weights in the table's units beside the standardised ones of greatest likelihood."""
+    place = {name: k for k, name in enumerate(table.names)}
+    seen = table.values[table.targets < 0] if (table.targets < 0).any() else table.values
+    for effect in {edge["effect"] for edge in edges}:
+        into = [edge for edge in edges if edge["effect"] == effect]
+        design = np.column_stack([np.ones(len(seen)), *(seen[:, place[edge["cause"]]] for edge in into)])
+        slopes = np.linalg.lstsq(design, seen[:, place[effect]], rcond=None)[0][1:]
+        for edge, slope in zip(into, slopes, strict=True):
+            edge["weight_per_unit"] = float(f"{slope:.6g}")
+
+
 def result_of(found: Discovery) -> dict[str, Any]:
     """The graph with weights and probabilities, the latents, and what obstructions came to, as plain data."""
     inquiry = found.inquiry
     graph, names = inquiry.graph(), inquiry.problem.names
     fitted = inquiry.refit(graph)
     posterior = inquiry.belief.posterior()
-    directed = []
-    for cause, effect in sorted(graph.directed):
-        row, flipped = inquiry.belief.pair(cause, effect)
-        chance = float(posterior[row, 1 if flipped else 0])
-        weight = float(fitted.weights[names.index(effect), names.index(cause)])
-        # Without an answer or a table about a pair only the prior speaks for its edge.
-        guessed = inquiry.table is None and not inquiry.belief.touched[row] > 0
-        directed.append(
-            {
-                "cause": cause,
-                "effect": effect,
-                "weight": round(weight, 4),
-                "probability": round(chance, 4),
-                "guessed": guessed,
-            }
-        )
+    directed = [
+        _edge(inquiry, posterior, fitted.weights, cause, effect) for cause, effect in sorted(graph.directed)
+    ]
+    if inquiry.table is not None:
+        _add_units(inquiry.table, directed)
     bidirected = []
     for pair in sorted(graph.bidirected, key=sorted):
         first, second = sorted(pair)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.holograph.data.dag_search import best_graph, best_of_scores
+from hal9.holograph.data.edge_probabilities import EdgeLeads, edge_leads
 from hal9.holograph.data.mixed_graph_search import fit_mixed
 from hal9.holograph.data.pair_evidence import data_evidence
 from hal9.holograph.data.table import Table
@@ -87,6 +88,7 @@ class DiscoveryState:
     answered: list[tuple[Question, Answer]] = field(default_factory=list)
     latents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     claims: list[_Claim] = field(default_factory=list)
+    leads: EdgeLeads | None = None
     _from_data: NDArray[np.bool_] | None = None
     _grams: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
 
@@ -98,6 +100,7 @@ class DiscoveryState:
             found = best_of_scores(self.table)
             self.belief.data = data_evidence(self.table, found)
             self._from_data = found[1].adjacency
+            self.leads = edge_leads(self.table, *found)
         self.noise = NoiseModel.assumed(self.settings.accuracy, fixed=self.settings.known_accuracy)
         self.noise.abstain = self.settings.abstain
         self.planner = Planner(names, members)

@@ -1,0 +1,79 @@
+"""How sure a table makes each edge of its graph: whether two variables are joined, and which way.
+
+A score's lead over the best graph without the edge, or with it turned, overstates what is known: models are
+never quite right, and the best of many graphs was looked for. Leads are therefore turned into probabilities
+by curves fitted to graphs found in simulated tables of each family (`benchmarks/holograph/reliability`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hal9.holograph.data.additive_score import AdditiveScore
+from hal9.holograph.data.dag_search import Climbed
+from hal9.holograph.data.pair_evidence import data_evidence
+from hal9.holograph.data.scores import DiscreteScore, FixedVarianceScore, LocalScore
+from hal9.holograph.data.table import Table
+from hal9.holograph.model.state import FloatArray
+
+__all__ = ["DECIDED", "EdgeLeads", "edge_leads", "family_of", "probabilities"]
+
+DECIDED = 0.75
+"""Probability of a direction, given that two variables are joined, below which it is drawn as undecided."""
+
+CURVES: dict[str, tuple[float, float, float]] = {
+    "linear": (-1.48, 1.24, 0.79),
+    "equal variances": (-3.74, 2.16, 1.3),
+    "categories": (-0.38, 1.26, 1.17),
+    "shaped": (-3.65, 2.15, 1.7),
+    "curved": (-1.28, 1.18, 0.69),
+    "mixed": (-2.72, 1.57, 0.37),
+}
+"""Per family: offset and slope of an edge's log-odds, slope of its direction's, by log(1 + lead)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLeads:
+    """Leads in nats, [source, target].
+
+    Attributes:
+        joined: of the better direction over no edge, after the edge's cost; symmetric.
+        turned: of this direction over the other; antisymmetric.
+        family: of the score.
+    """
+
+    joined: FloatArray
+    turned: FloatArray
+    family: str
+
+
+def family_of(scorer: LocalScore) -> str:
+    """Which curve a score's leads are read by."""
+    if isinstance(scorer, DiscreteScore):
+        return "categories"
+    if isinstance(scorer, AdditiveScore):
+        if any(scorer.table.categories()):
+            return "mixed"
+        return "curved" if scorer.features.curved else "shaped" if scorer.shaped else "linear"
+    return "equal variances" if isinstance(scorer, FixedVarianceScore) else "linear"
+
+
+def edge_leads(table: Table, scorer: LocalScore, found: Climbed, *, seed: int = 0) -> EdgeLeads:
+    """Leads of every pair, with the rest of the graph as favourable to each relation as can be."""
+    size = len(table.names)
+    evidence = data_evidence(table, (scorer, found), ceiling=1e4, seed=seed)
+    first, second = np.triu_indices(size, 1)
+    joined, turned = np.zeros((size, size)), np.zeros((size, size))
+    lead = evidence[:, :2].max(axis=1) - evidence[:, 2] + scorer.odds
+    joined[first, second] = joined[second, first] = lead
+    turned[first, second] = evidence[:, 0] - evidence[:, 1]
+    turned[second, first] = -turned[first, second]
+    return EdgeLeads(joined, turned, family_of(scorer))
+
+
+def probabilities(leads: EdgeLeads) -> tuple[FloatArray, FloatArray]:
+    """Probability that two variables are joined, and of each direction if they are; [source, target]."""
+    offset, slope, turn = CURVES[leads.family]
+    joined = 1.0 / (1.0 + np.exp(-(offset + slope * np.sign(leads.joined) * np.log1p(np.abs(leads.joined)))))
+    directed = 1.0 / (1.0 + np.exp(-turn * np.sign(leads.turned) * np.log1p(np.abs(leads.turned))))
+    return np.asarray(joined), np.asarray(directed)

@@ -1,0 +1,1 @@
+"""From any table to a causal graph: reading, kinds of columns, fitting, reporting."""

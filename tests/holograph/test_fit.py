@@ -1,0 +1,234 @@
+"""`holograph fit`: any table, one command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hal9.errors.holograph import KnowledgeContradictory, NotFitted, TableInvalid, UnknownVariable
+from hal9.holograph.__main__ import main
+from hal9.holograph.data.edge_probabilities import CURVES, EdgeLeads, probabilities
+from hal9.holograph.drawing import dot, svg
+from hal9.holograph.fit.columns import impute, prepare
+from hal9.holograph.fit.estimator import CausalGraph
+from hal9.holograph.fit.knowledge import Knowledge
+from hal9.holograph.fit.reading import read_raw
+from hal9.holograph.fit.report import as_markdown, as_text
+
+
+def patients(rows: int = 300) -> dict[str, list[Any]]:
+    """Age and smoking raise the pressure, pressure and region the cost; the rest is of no use."""
+    rng = np.random.default_rng(1)
+    age, smokes = rng.normal(50, 12, rows), rng.random(rows) < 0.4
+    region = rng.choice(["north", "south", "west"], rows)
+    pressure = 80 + 0.8 * age + 9 * smokes + rng.normal(0, 6, rows)
+    cost = 200 + 3 * pressure + 70 * (region == "south") + rng.normal(0, 20, rows)
+    return {
+        "id": list(range(1, rows + 1)),
+        "day": [f"2026-01-{k % 28 + 1:02d}" for k in range(rows)],
+        "region": region.tolist(),
+        "smokes": ["yes" if s else "no" for s in smokes],
+        "age": np.round(age, 2).tolist(),
+        "pressure": [None if k % 60 == 7 else round(float(p), 2) for k, p in enumerate(pressure)],
+        "cost": np.round(cost, 2).tolist(),
+        "gross": np.round(1.19 * np.round(cost, 2), 2).tolist(),
+        "currency": ["EUR"] * rows,
+        "name": [f"person {k}" for k in range(rows)],
+    }
+
+
+def write(path: Path, table: dict[str, list[Any]], separator: str = ",", decimal: str = ".") -> Path:
+    lines = [separator.join(table)]
+    for row in zip(*table.values(), strict=True):
+        cells = [
+            "" if v is None else str(v).replace(".", decimal) if isinstance(v, float) else str(v) for v in row
+        ]
+        lines.append(separator.join(cells))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("separator", "decimal"), [(",", "."), (";", ","), ("\t", "."), ("|", ".")])
+def test_separators_and_decimal_commas_are_found(tmp_path: Path, separator: str, decimal: str) -> None:
+    found = read_raw(write(tmp_path / "t.csv", patients(30), separator, decimal))
+    plain = read_raw(patients(30))
+    assert list(found) == list(plain)
+    assert found["age"] == pytest.approx(plain["age"])
+    assert found["pressure"][7] is None
+
+
+def test_columns_are_what_they_look_like_and_useless_ones_are_named() -> None:
+    prepared = prepare(read_raw(patients()))
+    assert {c.name: c.kind for c in prepared.columns} == {
+        "region": "category", "smokes": "category", "age": "number", "pressure": "number", "cost": "number",
+    }  # fmt: skip
+    assert [c.levels for c in prepared.columns[:2]] == [("north", "south", "west"), ("no", "yes")]
+    assert prepared.left_out["id"] == "numbers the rows"
+    assert prepared.left_out["day"] == "is a date or a time"
+    assert prepared.left_out["gross"] == "says the same as cost"
+    assert prepared.left_out["currency"] == "is the same in every row"
+    assert prepared.left_out["name"].startswith("is an id")
+    assert prepared.dropped == 5
+    assert prepared.table.categories() == (True, True, False, False, False)
+    nearly = {**patients(), "rare": [1.5] * 299 + [2.5]}
+    assert prepare(read_raw(nearly)).left_out["rare"] == "is nearly constant (1 rows differ)"
+    age = np.array(patients()["age"])
+    total = {"a": age.tolist(), "b": (age**2).tolist(), "sum": (2 * age + age**2).tolist()}
+    assert prepare(read_raw(total)).left_out["sum"] == "is an exact sum of a, b"
+
+
+def test_what_is_no_number_is_no_number() -> None:
+    for odd in ("1_000", "0x10", "inf", "1,2,3"):
+        table = {"a": ["1.5", odd, "2.5", "3.5"] * 10, "b": [float(k) for k in range(40)]}
+        assert not isinstance(read_raw(table)["a"][1], float)
+
+
+def test_missing_values_are_dropped_filled_in_or_refused() -> None:
+    raw = read_raw(patients())
+    filled = prepare(raw, missing="impute")
+    assert (filled.dropped, filled.imputed, filled.table.rows) == (0, 5, 300)
+    place = filled.table.names.index("pressure")
+    truth = 80 + 0.8 * np.array(raw["age"]) + 9 * (np.array(raw["smokes"]) == "yes")
+    holes = filled.holes[:, place]
+    assert np.abs(filled.table.values[holes, place] - truth[holes]).mean() < 15
+    with pytest.raises(TableInvalid, match="5 rows lack a value"):
+        prepare(raw, missing="refuse")
+    again = impute(np.where(filled.holes, np.nan, filled.table.values), np.random.default_rng(9))
+    assert (again[~filled.holes] == filled.table.values[~filled.holes]).all()
+    assert (again[filled.holes] != filled.table.values[filled.holes]).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "it is empty"),
+        ("a,b\n", "it has no rows"),
+        ("a\n1\n2\n", "a single column"),
+        ("a,a\n1,2\n", "appears twice"),
+        ("a,b\n1,2\n1,2,3\n", "3 cells under 2 columns"),
+        ("1,2\n3,4\n", "numbers, not names"),
+        ("a,b\n1,\x00\n", "no text"),
+        ("a,b\n1,1\n1,1\n", "fewer than two columns can be used"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_plain_words(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(TableInvalid, match=message):
+        prepare(read_raw(tmp_path / "t.csv"))
+
+
+def test_the_graph_of_the_patients_with_knowledge_weights_and_stability() -> None:
+    known = Knowledge(tiers=[("age", "smokes", "region"), ("pressure",), ("cost",)])
+    model = CausalGraph(knowledge=known, bootstrap=3).fit(patients())
+    found = {(e.cause, e.effect): e for e in model.edges_}
+    assert set(found) == {
+        ("age", "pressure"),
+        ("smokes", "pressure"),
+        ("pressure", "cost"),
+        ("region", "cost"),
+    }
+    assert all(e.kind == "->" for e in model.edges_)
+    assert found["age", "pressure"].weight == pytest.approx(0.8, abs=0.1)
+    spread = np.std(patients()["age"]) / np.std([p for p in patients()["pressure"] if p is not None])
+    assert found["age", "pressure"].standardised == pytest.approx(0.8 * spread, abs=0.1)
+    assert found["region", "cost"].weight is None
+    assert found["pressure", "cost"].stability == 1.0
+    assert model.adjacency_.sum() == 4
+    assert list(model.feature_names_in_) == ["region", "smokes", "age", "pressure", "cost"]
+    said = as_text(model, "patients")
+    assert "pressure → cost" in said
+    assert "5 with missing values dropped" in said
+    assert "gross: set aside, says the same as cost" in as_markdown(model, "patients", "g.svg")
+
+
+def test_knowledge_is_kept_and_contradictions_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=300)
+    table = {"a": a, "b": a + 0.7 * rng.normal(size=300), "c": rng.normal(size=300)}
+    free = CausalGraph().fit(table).edges_
+    assert [(e.kind, {e.cause, e.effect}) for e in free] == [("--", {"a", "b"})]
+    ordered = CausalGraph(knowledge=Knowledge(tiers=[("b",), ("a",)])).fit(table).edges_
+    assert [(e.cause, e.effect, e.kind) for e in ordered] == [("b", "a", "->")]
+    apart = Knowledge(forbid=[("a", "b"), ("b", "a")], require=[("c", "a")])
+    assert [(e.cause, e.effect, e.fixed) for e in CausalGraph(knowledge=apart).fit(table).edges_] == [
+        ("c", "a", True)
+    ]
+    with pytest.raises(KnowledgeContradictory, match="required and ruled out"):
+        CausalGraph(knowledge=Knowledge(forbid=[("a", "b")], require=[("a", "b")])).fit(table)
+    with pytest.raises(KnowledgeContradictory, match="cycle"):
+        CausalGraph(knowledge=Knowledge(require=[("a", "b"), ("b", "a")])).fit(table)
+    with pytest.raises(UnknownVariable, match="no variable 'z'"):
+        CausalGraph(knowledge=Knowledge(require=[("a", "z")])).fit(table)
+
+
+def test_settings_follow_scikit_learn() -> None:
+    model = CausalGraph(bootstrap=2)
+    assert model.get_params()["bootstrap"] == 2
+    assert CausalGraph(**model.set_params(bootstrap=0).get_params()).bootstrap == 0
+    with pytest.raises(TypeError, match="no setting 'speed'"):
+        model.set_params(speed=1)
+    with pytest.raises(NotFitted):
+        model.to_dot()
+
+
+def test_undecided_edges_are_drawn_without_arrows() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=300)
+    drawn = CausalGraph().fit({"a": a, "b": a + 0.7 * rng.normal(size=300)}).drawn("two")
+    assert "dir=none" in dot(drawn)
+    assert "marker-end" not in svg(drawn).partition("</defs>")[2]
+
+
+def test_a_lead_of_nothing_is_no_direction_and_more_lead_is_more_probable() -> None:
+    for family in CURVES:
+        lead = np.array([[0.0, 50.0], [50.0, 0.0]])
+        none = EdgeLeads(lead, np.zeros((2, 2)), family)
+        joined, directed = probabilities(none)
+        assert directed[0, 1] == pytest.approx(0.5)
+        assert joined[0, 1] > 0.9
+        more = EdgeLeads(lead, np.array([[0.0, 30.0], [-30.0, 0.0]]), family)
+        assert probabilities(more)[1][0, 1] > 0.75
+        assert probabilities(more)[1].sum() == pytest.approx(2.0)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    table = write(tmp_path / "patients.csv", patients(), ";")
+    picture, report = tmp_path / "g.svg", tmp_path / "report.md"
+    run = CliRunner().invoke(
+        main,
+        ["fit", str(table), "--svg", str(picture), "--report", str(report), "--tiers", "age,smokes;pressure"],
+    )
+    assert run.exit_code == 0, run.output
+    assert "pressure → cost" in run.stdout
+    assert "id: set aside, numbers the rows" in run.stderr
+    assert "<svg" in picture.read_text()
+    assert "![graph](g.svg)" in report.read_text()
+    said = CliRunner().invoke(main, ["fit", str(table), "--json", "--exclude", "cost,gross"])
+    found = json.loads(said.stdout)
+    assert found["dropped"] == 5
+    assert {"kind", "probability", "weight", "standardised_weight"} <= set(found["edges"][0])
+    bad = CliRunner().invoke(main, ["fit", str(table), "--forbid", "age>cost"])
+    assert bad.exit_code == 2
+    assert "CAUSE->EFFECT" in bad.output
+
+
+def test_discovery_from_a_table_alone_opens_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("a model was opened")
+
+    monkeypatch.setattr("hal9.minds.open_mind", refuse)
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=200)
+    write(tmp_path / "t.csv", {"a": a.tolist(), "b": (5 * a + rng.normal(size=200) * 4).tolist()})
+    (tmp_path / "v.yaml").write_text("domain: two\nvariables:\n  - name: a\n  - name: b\n")
+    run = CliRunner().invoke(
+        main,
+        ["discover", "--variables", str(tmp_path / "v.yaml"), "--data", str(tmp_path / "t.csv"), "--budget-queries",
+         "0", "--store", str(tmp_path / "runs.db")],
+    )  # fmt: skip
+    assert run.exit_code == 0, run.output
+    assert " — " in run.stdout or " -> " in run.stdout
+    assert "per unit" in run.stdout
