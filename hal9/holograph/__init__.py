@@ -3,7 +3,8 @@
 `discover` asks a mind (or a scripted oracle) about pairs of variables, chosen by expected free energy, and
 keeps a belief that is discrete (a posterior over relations) and continuous (a linear model over an acyclic
 directed mixed graph, with local sections per context that must agree). `causes` does so for a table of
-failures, `CausalGraph` for any table without a mind. Submodules load when their names are first used, so importing this room is quick.
+failures, `CausalGraph` for any table without a mind. Submodules load when their names are first used, so
+importing this room is quick.
 """
 
 from typing import TYPE_CHECKING
