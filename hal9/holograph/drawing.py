@@ -46,6 +46,7 @@ class Drawn:
 def dot(graph: Drawn) -> str:
     """Graphviz source."""
     lines = ["digraph causes {", "  rankdir=TB;", '  node [shape=box, style=rounded, fontname="sans-serif"];']
+    lines += ['  edge [fontname="sans-serif", fontsize=10];']
     lines += [f"  {_quoted(name)};" for name in graph.names]
     lines += [f"  {_quoted(name)} [style=dashed];" for name in graph.latents if name not in graph.names]
     for edge in graph.edges:
@@ -65,7 +66,9 @@ def picture(graph: Drawn) -> str:
     program = shutil.which("dot")
     if program is None or not graph.names:
         return svg(graph)
-    source = dot(graph).replace("rankdir=TB;", f"rankdir=TB; labelloc=t; label={_quoted(graph.title)};", 1)
+    source = dot(graph).replace(
+        "rankdir=TB;", f'rankdir=TB; fontname="sans-serif"; labelloc=t; label={_quoted(graph.title)};', 1
+    )
     try:
         made = subprocess.run(
             [program, "-Tsvg"], input=source, capture_output=True, text=True, timeout=120, check=True
