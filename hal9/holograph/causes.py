@@ -124,7 +124,8 @@ async def causes(
     if len(names) < 2:
         raise NoOutcome(problem="no factor varies between the cases")
     scaled = (values - values.mean(axis=0)) / values.std(axis=0)
-    table = Table.of(names, scaled, scale="gaussian")
+    # Columns of 0 and 1 are neither straight nor Gaussian, and that says nothing of what causes what.
+    table = replace(Table.of(names, scaled, scale="gaussian"), linear=True)
     texts = dict(descriptions or {})
     problem = Problem(
         tuple(_variable(name, texts) for name in names), domain="failures of a cluster of workers"
@@ -216,7 +217,7 @@ def _bootstrap(inquiry: DiscoveryState, table: Table, resamples: int, seed: int)
         if (spread < 1e-9).any():
             continue
         drawn += 1
-        again = Table.of(table.names, sample, scale="gaussian")
+        again = replace(table, values=sample)
         found = best_graph(
             again,
             inquiry.belief,

@@ -73,7 +73,7 @@ def test_contradicting_answers_lower_the_estimated_accuracy_and_agreeing_ones_ra
                 question, answer = Question("direction", *pair, swapped=swapped), Answer("direction", verdict)
                 belief.add(question, answer, noise)
                 asked.append((question, answer))
-        belief.calibrate(asked, noise)
+        belief.calibrate(noise)
         estimates.append(noise.accuracy("direction"))
     assert estimates[0] < 0.65 < 0.8 < estimates[1]
 

@@ -232,3 +232,10 @@ def test_discovery_from_a_table_alone_opens_no_model(tmp_path: Path, monkeypatch
     assert run.exit_code == 0, run.output
     assert " — " in run.stdout or " -> " in run.stdout
     assert "per unit" in run.stdout
+
+
+def test_the_python_of_the_docs_runs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "holograph.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
+    (block,) = [block for block in blocks if "CausalGraph" in block]
+    exec(compile(block, "docs/holograph.md", "exec"), {})

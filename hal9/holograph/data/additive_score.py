@@ -61,6 +61,7 @@ class Features:
     Attributes:
         values: standardised, shape (rows, n * width). width: columns per variable.
         used: per variable, how many columns of its block are features. target: how many are scored.
+        graded: per variable, whether it is a number of more than two values, so that its noise has a shape.
         curved: whether numbers have polynomials.
     """
 
@@ -68,6 +69,7 @@ class Features:
     width: int
     used: NDArray[np.intp]
     target: NDArray[np.intp]
+    graded: NDArray[np.bool_]
     curved: bool = False
 
     @classmethod
@@ -78,9 +80,10 @@ class Features:
             table: data.
             curved: whether numbers get polynomials of their ranks.
         """
-        blocks, target = [], []
+        blocks, target, graded = [], [], []
         for column, categorical in zip(table.values.T, table.categories(), strict=True):
             levels = np.unique(column)
+            graded.append(not categorical and levels.size > 2)
             if categorical and levels.size > 2:
                 # The rarest level is the one left out, so that no indicator is nearly constant.
                 counts = [int((column == level).sum()) for level in levels]
@@ -102,7 +105,7 @@ class Features:
             scaled = (block - block.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
             values[:, k * width : k * width + block.shape[1]] = scaled
         used = np.array([block.shape[1] for block in blocks], dtype=np.intp)
-        return cls(values, width, used, np.array(target, dtype=np.intp), curved)
+        return cls(values, width, used, np.array(target, dtype=np.intp), np.array(graded), curved)
 
 
 class AdditiveScore:
@@ -174,7 +177,7 @@ class AdditiveScore:
         return self._shape[key]
 
     def _shaped(self, node: int) -> bool:
-        return self.shaped and not self.table.categories()[node]
+        return self.shaped and bool(self.features.graded[node])
 
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
         """Local term in nats."""

@@ -299,7 +299,8 @@ def best_of_scores(
     rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
     scorer = tuned(scorer, rough.adjacency)
     starts = (*starts, rough.adjacency)
-    fitting = None if table.discrete or (table.targets >= 0).any() else diagnose(table, rough.adjacency).score
+    plain = table.discrete or table.linear or bool((table.targets >= 0).any())
+    fitting = None if plain else diagnose(table, rough.adjacency).score
     if fitting is not None:
         best = climb(fitting, size, language=terms, starts=starts, restarts=2, seed=seed, orders=False)
         fitting = fitting.with_odds(edge_odds(size, float(best.adjacency.sum())))

@@ -74,11 +74,12 @@ def diagnose(table: Table, adjacency: NDArray[np.bool_]) -> Diagnosis:
         gains.append(gain)
     curved = sum(max(0.0, gain - 1.0) for gain in gains) > _CURVED
     fitting = bent if curved else straight
+    graded = fitting.features.graded
     shapes = [
-        0.0 if categories[node] else table.rows * fitting.shape(node, tuple(parents[node].tolist()))
+        table.rows * fitting.shape(node, tuple(parents[node].tolist())) if graded[node] else 0.0
         for node in range(size)
     ]
-    numbers = size - sum(categories)
+    numbers = int(graded.sum())
     shaped = sum(shapes) > _PER_NODE * numbers + _AT_LEAST
     score = None
     if curved or shaped or any(categories):

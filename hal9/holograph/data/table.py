@@ -29,6 +29,7 @@ class Table:
         targets: per row, the column that was set by intervention, or -1.
         discrete: whether all columns are codes of categories.
         categorical: per column, whether it is, in a table that has numbers too; empty when none is.
+        linear: whether only linear Gaussian scores are to be tried, whatever the columns look like.
     """
 
     names: tuple[str, ...]
@@ -36,6 +37,7 @@ class Table:
     targets: NDArray[np.intp]
     discrete: bool
     categorical: tuple[bool, ...] = ()
+    linear: bool = False
 
     @classmethod
     def of(

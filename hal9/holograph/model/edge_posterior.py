@@ -6,7 +6,6 @@ share neighbours (closure), and a direction is less likely when the other way ro
 path (acyclicity).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +18,8 @@ __all__ = ["EdgePosterior", "NoiseModel", "StructurePrior", "relation_of"]
 
 _CEILING = 0.999
 """Answers of unknown accuracy are never taken as certain; a contradiction must stay recoverable."""
+_HELD = 6.0
+"""Checked answers that the assumed accuracy is worth."""
 _KNOWN_CEILING = 1.0 - 1e-6
 """The same for answers whose accuracy is stated; it only keeps the logarithm finite."""
 
@@ -134,6 +135,7 @@ class EdgePosterior:
         data: log-likelihoods from a table, shape (pairs, 4).
         touched: weight of answers per pair, shape (pairs,).
         affinity: standardised similarity of the two descriptions, shape (pairs,).
+        assumed: accuracy of answers before any is checked.
     """
 
     names: tuple[str, ...]
@@ -144,6 +146,9 @@ class EdgePosterior:
     affinity: FloatArray = field(init=False)
     first: NDArray[np.intp] = field(init=False)
     second: NDArray[np.intp] = field(init=False)
+    assumed: float = 0.8
+    _heard: list[tuple[Question, Answer, float]] = field(default_factory=list)
+    _changes: list[tuple[int, FloatArray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.first, self.second = np.triu_indices(len(self.names), 1)
@@ -166,7 +171,8 @@ class EdgePosterior:
         row, flipped = self.pair(question.first, question.second)
         table = noise.table(question.kind)
         update = weight * np.log(table[:, ANSWERS[question.kind].index(answer.verdict)])
-        self.evidence[row] += update[[1, 0, 2, 3]] if flipped else update
+        self._change(row, update[[1, 0, 2, 3]] if flipped else update)
+        self._heard.append((question, answer, weight))
         self.touched[row] += weight
         if answer.kind == "mechanism" and answer.verdict == "mediated":
             self._add_mediators(question, answer, noise, weight)
@@ -177,7 +183,13 @@ class EdgePosterior:
         if cause == effect:
             return
         row, flipped = self.pair(cause, effect)
-        self.evidence[row, 1 if flipped else 0] += strength
+        change = np.zeros(4)
+        change[1 if flipped else 0] = strength
+        self._change(row, change)
+
+    def _change(self, row: int, change: FloatArray) -> None:
+        self.evidence[row] += change
+        self._changes.append((row, change))
 
     def _add_mediators(self, question: Question, answer: Answer, noise: NoiseModel, weight: float) -> None:
         """A named mediator is half as telling as an answer about its two links."""
@@ -212,6 +224,12 @@ class EdgePosterior:
         """Drop the evidence about a pair (surgery replaces it)."""
         row, _ = self.pair(first, second)
         self.evidence[row] = 0.0
+        self._changes = [(other, change) for other, change in self._changes if other != row]
+        self._heard = [
+            (question, answer, weight)
+            for question, answer, weight in self._heard
+            if {question.first, question.second} != {first, second}
+        ]
 
     def posterior(self) -> FloatArray:
         """P(relation) of every pair, shape (pairs, 4)."""
@@ -299,34 +317,45 @@ class EdgePosterior:
             reach = np.maximum(reach, np.minimum(1.0, reach @ reach))
         return np.minimum(reach, 1.0)
 
-    def calibrate(self, asked: Sequence[tuple[Question, Answer]], noise: NoiseModel) -> None:
-        """Re-estimate accuracies from answers to pairs that have other evidence too (one expectation step).
+    def calibrate(self, noise: NoiseModel, *, rounds: int = 6) -> None:
+        """Re-estimate accuracies, and read every answer again by what was learned (expectation maximisation).
 
-        An answer is checked only against what the rest says, so agreement between independent questions or
-        with the data raises the accuracy, and contradiction lowers it.
+        An answer counts as right as far as everything together says so: other answers about the pair, the
+        table, and how many edges there are at all. So an answerer that sees edges everywhere, contradicts
+        itself, or contradicts the table is believed less, and so is all that it said before.
+
+        Args:
+            noise: what is believed of the answerer; changed.
+            rounds: of expectation and maximisation.
         """
-        fresh = NoiseModel.assumed()
-        right = dict.fromkeys(fresh.right, 0.0)
-        wrong = dict.fromkeys(fresh.wrong, 0.0)
-        for question, answer in asked:
-            row, flipped = self.pair(question.first, question.second)
-            if answer.verdict == "unknown":
-                continue
-            table = noise.table(question.kind)
-            column = table[:, ANSWERS[question.kind].index(answer.verdict)]
-            own = np.log(column[[1, 0, 2, 3]] if flipped else column)
-            rest = self.evidence[row] + self.data[row] - own
-            if np.ptp(rest) < 0.5:
-                continue
-            others = _softmax(rest[None])[0]
-            consistent = np.exp(own) >= np.exp(own).max() - 1e-12
-            agreement = float(others[consistent].sum())
-            right[question.kind] += agreement
-            wrong[question.kind] += 1 - agreement
-        if not noise.fixed:
-            for kind in right:
-                noise.right[kind] = fresh.right[kind] + right[kind]
-                noise.wrong[kind] = fresh.wrong[kind] + wrong[kind]
+        if noise.fixed:
+            return
+        fresh = NoiseModel.assumed(self.assumed, strength=_HELD)
+        for _ in range(rounds):
+            posterior = self.posterior()
+            right, wrong = dict(fresh.right), dict(fresh.wrong)
+            for question, answer, _ in self._heard:
+                if answer.verdict == "unknown":
+                    continue
+                row, flipped = self.pair(question.first, question.second)
+                column = noise.table(question.kind)[:, ANSWERS[question.kind].index(answer.verdict)]
+                column = column[[1, 0, 2, 3]] if flipped else column
+                agreement = float(posterior[row, column >= column.max() - 1e-12].sum())
+                right[question.kind] += agreement
+                wrong[question.kind] += 1.0 - agreement
+            noise.right.update(right)
+            noise.wrong.update(wrong)
+            self._read_again(noise)
+
+    def _read_again(self, noise: NoiseModel) -> None:
+        """Take back what the answers did to the evidence, and let them do it under another noise model."""
+        for row, change in self._changes:
+            self.evidence[row] -= change
+        heard, self._heard, self._changes = self._heard, [], []
+        for question, answer, weight in heard:
+            row, _ = self.pair(question.first, question.second)
+            self.touched[row] -= weight
+            self.add(question, answer, noise, weight=weight)
 
 
 def _softmax(logits: FloatArray) -> FloatArray:

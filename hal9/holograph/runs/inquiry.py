@@ -95,6 +95,7 @@ class DiscoveryState:
     def __post_init__(self) -> None:
         names, members = self.problem.names, self.problem.members()
         self.belief = EdgePosterior(names, self.prior)
+        self.belief.assumed = self.settings.accuracy
         self.belief.affinity = affinity(self.embedder, self.problem.texts())
         if self.table is not None:
             found = best_of_scores(self.table)
@@ -139,8 +140,12 @@ class DiscoveryState:
         self.planner.mark(question, row)
         self.answered.append((question, answer))
         self._claim(question, answer)
-        if not self.settings.known_accuracy and len(self.answered) % 10 == 0:
-            self.belief.calibrate(self.answered, self.noise)
+        # Often at first, when an answerer becomes known; later a few answers change little.
+        if (
+            not self.settings.known_accuracy
+            and len(self.answered) % (10 if len(self.answered) < 100 else 50) == 0
+        ):
+            self.belief.calibrate(self.noise)
 
     def _claim(self, question: Question, answer: Answer) -> None:
         relation = relation_of(answer)
