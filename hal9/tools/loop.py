@@ -145,6 +145,9 @@ class ToolLoop:
             observation = observation_from(under_way.observation)
         else:
             observation = Observation(text=_INTERRUPTED, ok=False, summary="interrupted")
+            if self.snapshot is not None:
+                # A git that was killed leaves its locks, and nothing else runs in the copy.
+                await self.snapshot.run("[ ! -d .git ] || find .git -name '*.lock' -delete")
         await self._record(pending, observation, started, Decision(), None)
 
     # --- one step -------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Faults seeded into real packages: who finds and repairs them, at what cost in tokens."""

@@ -1,0 +1,175 @@
+"""A perfect model behind an OpenAI-compatible server: it knows every fix, and gives one only once the wrong line
+stood in its prompt. Until then it reads the file when it has heard of it, or lists the files.
+
+The style of the asker decides the form: tools of HAL9, a SEARCH/REPLACE block, one bash command.
+"""
+
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from benchmarks.repair.faults import FAULTS, Fault
+
+__all__ = ["Oracle", "Usage"]
+
+_AROUND = 40
+
+
+@dataclass
+class Usage:
+    """What one task cost: calls, and tokens estimated alike for everybody (four characters each)."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass
+class Oracle:
+    """The server; use it with `with`. `line_of` tells where each wrong line stands."""
+
+    line_of: dict[str, int]
+    usage: dict[str, Usage] = field(default_factory=dict)
+    _server: ThreadingHTTPServer | None = None
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> "Oracle":
+        oracle = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                reply = oracle.reply(body)
+                stream = bool(body.get("stream"))
+                data = _streamed(reply) if stream else json.dumps(reply).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream" if stream else "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def do_GET(self) -> None:
+                data = json.dumps({"object": "list", "data": [{"id": "oracle", "object": "model"}]}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.shutdown()
+        self._server.server_close()
+
+    def reply(self, body: dict[str, Any]) -> dict[str, Any]:
+        messages = body["messages"]
+        given = "\n".join(_text(message) for message in messages if message["role"] != "assistant")
+        fault = next((one for one in FAULTS if one.symptom in given), None)
+        prompt = len(json.dumps(messages)) + len(json.dumps(body.get("tools") or []))
+        if fault is None:
+            text, calls = "ok", []
+        else:
+            text, calls = self._step(fault, body, given)
+        said = len(text) + len(json.dumps(calls))
+        spent = {"prompt_tokens": prompt // 4, "completion_tokens": max(said // 4, 1)}
+        if fault is not None:
+            usage = self.usage.setdefault(fault.name, Usage())
+            usage.calls += 1
+            usage.prompt_tokens += spent["prompt_tokens"]
+            usage.completion_tokens += spent["completion_tokens"]
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if calls:
+            message["tool_calls"] = calls
+        return {
+            "id": "oracle", "object": "chat.completion", "created": 0, "model": body["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
+            "usage": {**spent, "total_tokens": sum(spent.values())},
+        }  # fmt: skip
+
+    def _step(self, fault: Fault, body: dict[str, Any], given: str) -> tuple[str, list[dict[str, Any]]]:
+        tools = {tool["function"]["name"] for tool in body.get("tools") or []}
+        fixed = any(_fixes(message, fault) for message in body["messages"] if message["role"] == "assistant")
+        seen = fault.line in given
+        if "edit" in tools:
+            return "", [_call(body, *self._hal9(fault, given, seen=seen, fixed=fixed))]
+        if "bash" in tools or "bash command" in given or "mswea" in given:
+            command = self._bash(fault, given, seen=seen, fixed=fixed)
+            if tools:
+                return "Next step.", [_call(body, "bash", {"command": command})]
+            fence = "mswea_bash_command" if "mswea_bash_command" in given else "bash"
+            return f"THOUGHT: next step\n\n```{fence}\n{command}\n```", []
+        if seen:
+            block = f"<<<<<<< SEARCH\n{fault.bad}\n=======\n{fault.good}\n>>>>>>> REPLACE"
+            return f"{fault.path}\n```python\n{block}\n```\n", []
+        if fault.path in given:
+            return f"Please add {fault.path} to the chat, so that I can see it.", []
+        return "I do not know where that is.", []
+
+    def _hal9(self, fault: Fault, given: str, *, seen: bool, fixed: bool) -> tuple[str, dict[str, Any]]:
+        if fixed:
+            return "finish", {"answer": "repaired"}
+        if seen:
+            return "edit", {"path": fault.path, "old": fault.bad, "new": fault.good}
+        if fault.path in given:
+            line = self.line_of[fault.name]
+            return "read", {"path": fault.path, "start": max(line - _AROUND, 1), "end": line + _AROUND}
+        return "bash", {"command": "git ls-files '*.py'"}
+
+    def _bash(self, fault: Fault, given: str, *, seen: bool, fixed: bool) -> str:
+        if fixed:
+            return "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+        if seen:
+            return (
+                f"python3 - <<'EOF'\nfrom pathlib import Path\np = Path({fault.path!r})\n"
+                f"p.write_text(p.read_text().replace({fault.bad!r}, {fault.good!r}))\nEOF"
+            )
+        if re.search(rf"(?<![\w/]){re.escape(fault.path)}", given):
+            line = self.line_of[fault.name]
+            return f"nl -ba {fault.path} | sed -n '{max(line - _AROUND, 1)},{line + _AROUND}p'"
+        return "git ls-files '*.py'"
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
+
+
+def _fixes(message: dict[str, Any], fault: Fault) -> bool:
+    whole = _text(message) + json.dumps(message.get("tool_calls") or [])
+    return "write_text" in whole or '"new' in json.dumps(
+        [c["function"]["arguments"] for c in message.get("tool_calls") or []]
+    ).replace("\\", "")
+
+
+def _call(body: dict[str, Any], name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    number = len(body["messages"])
+    return {
+        "id": f"call_{number}",
+        "type": "function",
+        "index": 0,
+        "function": {"name": name, "arguments": json.dumps(arguments)},
+    }
+
+
+def _streamed(reply: dict[str, Any]) -> bytes:
+    choice = reply["choices"][0]
+    head = {key: reply[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    chunks = [
+        {**head, "choices": [{"index": 0, "delta": choice["message"], "finish_reason": None}]},
+        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]},
+        {**head, "choices": [], "usage": reply["usage"]},
+    ]
+    return b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in chunks) + b"data: [DONE]\n\n"

@@ -1,0 +1,1 @@
+"""Recorded runs of a strong model, done again through the tool loop, killed on the way."""
