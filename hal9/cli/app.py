@@ -46,6 +46,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "apply": ("hal9.cli.tasks.changes", "apply", "Carry over what a task changed, or commit it to a branch."),
     "patch": ("hal9.cli.tasks.changes", "patch", "Write what a task changed as a patch."),
     "cancel": ("hal9.cli.tasks.tasks", "cancel", "End a task."),
+    "reply": ("hal9.cli.tasks.persons", "reply", "Go on with a task that is over."),
+    "retry": ("hal9.cli.tasks.persons", "retry", "Do a task again, and say why."),
+    "answer": ("hal9.cli.tasks.persons", "answer", "Answer a question, or allow an action."),
     "feedback": (
         "hal9.cli.learning.feedback",
         "feedback",
@@ -58,7 +61,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "weights": ("hal9.cli.learning.weights", "weights", "Show the connection weights between neurons."),
     "ledger": ("hal9.cli.learning.learning", "ledger", "Show every change of what was learned."),
     "rollback": ("hal9.cli.learning.learning", "rollback", "Undo a change, or everything since a moment."),
-    "approvals": ("hal9.cli.learning.learning", "approvals", "Show the changes that wait for a person."),
+    "approvals": ("hal9.cli.learning.learning", "approvals", "Show what waits for a person."),
     "approve": ("hal9.cli.learning.learning", "approve", "Approve a change."),
     "deny": ("hal9.cli.learning.learning", "deny", "Refuse a change."),
     "tune": ("hal9.cli.learning.tune", "tune", "Make a neuron's prompt better on your own tasks."),

@@ -15,17 +15,20 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from hal9.clock import Clock, SystemClock
+from hal9.cluster.following import follow_up, retried
 from hal9.cluster.home import Home, find_home
 from hal9.cluster.journal_record import require_complete
 from hal9.cluster.process import clock_offset, read_status
 from hal9.cluster.requests import check_request
-from hal9.cluster.submission import Submission, SubmitOptions, task_of
+from hal9.cluster.submission import Submission, SubmitOptions, new_task, task_of
 from hal9.database import atomic, open_database
 from hal9.errors.cluster import HomeUnwritable, TaskFinished, TaskUnknown
-from hal9.journal import MIGRATIONS, counts, tasks, typed_error
+from hal9.errors.tools import QuestionAnswered, QuestionUnknown
+from hal9.journal import MIGRATIONS, counts, tasks, turns, typed_error
 from hal9.journal.tasks import TERMINAL, RequestRow, TaskRow, TaskState
+from hal9.journal.turns import Question, TurnEntry
 from hal9.settings import Settings
-from hal9.signals import StepRecord
+from hal9.signals import StepRecord, TaskPayload
 
 __all__ = ["Cluster", "connect", "request_as_json", "task_as_json"]
 
@@ -181,6 +184,69 @@ class Cluster:
                 if outcome is not None:
                     return outcome
                 await self._clock.sleep(_POLL_SECONDS)
+
+    # --- persons --------------------------------------------------------------------------------
+
+    async def questions(self, *, state: str | None = "open") -> list[Question]:
+        """Questions and approvals that wait for a person (or in another state; None: all), oldest first."""
+        return await self.read(lambda connection: turns.list_questions(connection, state=state))
+
+    async def answer_question(self, given: str, answer: str) -> str:
+        """Answer one; returns the task that goes on.
+
+        Args:
+            given: its id, or the beginning or end of it.
+            answer: in words; of an approval it begins with yes or no.
+
+        Raises:
+            QuestionUnknown: none, or several.
+            QuestionAnswered: somebody was quicker.
+        """
+        known = await self.questions(state=None)
+        matches = [one for one in known if one.id == given]
+        matches = matches or [one for one in known if one.id.startswith(given) or one.id.endswith(given)]
+        if len(matches) != 1:
+            raise QuestionUnknown(given=given, open=tuple(one.id for one in known if one.state == "open"))
+        question = matches[0]
+        now = self._clock.now()
+        first = await self._write(
+            lambda connection: turns.answer_question(connection, question.id, answer, now=now)
+        )
+        if not first:
+            raise QuestionAnswered(question=question.id, answer=question.answer or question.state)
+        return question.task_id
+
+    async def turn_entries(self, task_id: str) -> list[TurnEntry]:
+        """The logs of a task's turns that went step by step."""
+        full = await self.resolve(task_id)
+        return await self.read(lambda connection: turns.entries_of_task(connection, full))
+
+    async def reply(self, task_id: str, words: str) -> str:
+        """Go on with a task that is over; returns the new task's id.
+
+        Raises:
+            TaskInvalid, TaskUnfinished, TaskUnknown.
+        """
+        task = await self.task(task_id)
+        return await self._again(task, follow_up(task, words, await self.turn_entries(task.id)))
+
+    async def retry(self, task_id: str, reason: str = "") -> str:
+        """Do a task again; a reason is learned from like any rejection. Returns the new task's id.
+
+        Raises:
+            TaskUnfinished, TaskUnknown.
+        """
+        task = await self.task(task_id)
+        payload = retried(task, reason, await self.turn_entries(task.id))
+        if reason.strip():
+            await self.request("feedback", {"note": "", "verdict": "reject", "why": reason}, task_id=task.id)
+        return await self._again(task, payload)
+
+    async def _again(self, task: TaskRow, payload: TaskPayload) -> str:
+        seconds = max(task.deadline - task.created_at, 1.0)
+        row = new_task(payload, now=self._clock.now(), timeout_seconds=seconds, workload=task.workload)
+        await self._write(lambda connection: tasks.insert_task(connection, row))
+        return row.id
 
     async def task(self, task_id: str) -> TaskRow:
         """One task.

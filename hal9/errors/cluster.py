@@ -18,6 +18,7 @@ __all__ = [
     "TaskFinished",
     "TaskInvalid",
     "TaskNotQueued",
+    "TaskUnfinished",
     "TaskUnknown",
     "WorkloadUnreadable",
 ]
@@ -185,6 +186,18 @@ class TaskFinished(ClusterError):
 
     def message(self) -> str:
         return f"task {self.task_id} is {self.state} already"
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskUnfinished(ClusterError):
+    """What was asked needs a task that is over."""
+
+    task_id: str
+    state: str
+
+    def message(self) -> str:
+        short = self.task_id[-12:]
+        return f"task {self.task_id} is still {self.state}; `hal9 watch {short}` follows it, `hal9 cancel {short}` ends it."
 
 
 @dataclass(eq=False, kw_only=True)

@@ -141,3 +141,13 @@ def asks_first(request: Request) -> Any:
 def finds_nothing_to_do(request: Request) -> Any:
     """Looks, and says so."""
     return (_call("bash", command="ls"), _call("finish", answer="All is well."))[_turn(request)]
+
+
+@_with_tools
+def removes_twice(request: Request) -> Any:
+    """Removes two files, one after the other."""
+    return (
+        _call("bash", command="rm a.txt"),
+        _call("bash", command="rm b.txt"),
+        _call("finish", answer="tidy"),
+    )[_turn(request)]

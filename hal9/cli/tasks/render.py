@@ -33,6 +33,7 @@ __all__ = [
 _MARKS = {"queued": "[dim]…[/]", "running": "[cyan]▶[/]", "done": "[green]✔[/]", "failed": "[red]✘[/]",
           "cancelled": "[yellow]■[/]"}  # fmt: skip
 _STEP_MARKS = {"ok": "[green]✔[/]", "failed": "[red]✘[/]", "cancelled": "[yellow]■[/]"}
+_SHOWN_OF_CALL = 90
 _LAYER_NAMES = {4: "strategy", 3: "design", 2: "implementation"}
 
 
@@ -117,11 +118,30 @@ def _step_line(step: StepRecord) -> RenderableType:
         details.append(cost)
     if step.recalled:
         details.append(f"recalled {', '.join(step.recalled)}")
-    line = f"{mark} {step.kind} [dim]{'; '.join(details)}[/]"
+    if step.mode and step.kind == "think":
+        details.append(f"works by {step.mode}")
+    if step.decision:
+        details.append(f"{step.decision.get('verdict', '')}: {step.decision.get('source', '')}")
+    line = f"{mark} {step.kind}{_what(step)} [dim]{'; '.join(details)}[/]"
     if step.outcome == "failed" and step.evidence:
         last = split_lines(step.evidence.strip())[-1] if step.evidence.strip() else ""
         line += f"\n  [red]{escape(last[:120])}[/]"
     return line
+
+
+def _what(step: StepRecord) -> str:
+    """What a tool was called with, in a few words."""
+    if not step.tool:
+        return ""
+    named = [
+        str(step.arguments[key])
+        for key in ("command", "path", "pattern", "question")
+        if step.arguments.get(key)
+    ]
+    words = " ".join(" ".join(named).split())
+    shown = words if len(words) <= _SHOWN_OF_CALL else words[: _SHOWN_OF_CALL - 1] + "…"
+    code = "" if step.exit_code in (None, 0) else f" → exit code {step.exit_code}"
+    return f" [bold]{escape(step.tool)}[/] {escape(shown)}{code}"
 
 
 def answer_panel(task: TaskRow, *, diff: bool = True) -> RenderableType:

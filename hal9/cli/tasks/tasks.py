@@ -1,6 +1,7 @@
 """`hal9 submit`, `tasks`, `show`, `trace`, `watch`, `result`, `cancel`."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from hal9.cli.common import console, json_option, open_cluster, print_json, run
 
 if TYPE_CHECKING:
     from hal9.journal.tasks import TaskRow
+    from hal9.journal.turns import TurnEntry
 
 __all__ = ["cancel", "result", "show", "submit", "tasks", "trace", "watch"]
 
@@ -122,10 +124,14 @@ def tasks(ctx: click.Context, limit: int, state: Any, as_json: bool) -> None:
 
 @click.command()
 @click.argument("task_id")
+@click.option("--steps", "whole", is_flag=True, help="All that was said, done and seen, step by step.")
 @json_option
 @click.pass_context
-def show(ctx: click.Context, task_id: str, as_json: bool) -> None:
+def show(ctx: click.Context, task_id: str, whole: bool, as_json: bool) -> None:
     """Show one task. TASK_ID is an id, its beginning, its end, or "last"."""
+    if whole:
+        _show_steps(ctx, task_id, as_json=as_json)
+        return
 
     async def read() -> "TaskRow":
         async with open_cluster(ctx) as cluster:
@@ -144,6 +150,22 @@ def show(ctx: click.Context, task_id: str, as_json: bool) -> None:
         if value:
             out.print(f"[dim]{label}[/] {value}")
     out.print(answer_panel(task))
+
+
+def _show_steps(ctx: click.Context, task_id: str, *, as_json: bool) -> None:
+    async def read() -> "list[TurnEntry]":
+        async with open_cluster(ctx) as cluster:
+            return await cluster.turn_entries(task_id)
+
+    entries = run(read())
+    if as_json:
+        print_json([asdict(entry) for entry in entries])
+    elif entries:
+        from hal9.cli.tasks.render_turns import turn_steps
+
+        console().print(turn_steps(entries))
+    else:
+        click.echo(f"no turn of this task went step by step; `hal9 trace {task_id}` shows its path.")
 
 
 @click.command()
