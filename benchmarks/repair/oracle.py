@@ -9,7 +9,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.repair.faults import FAULTS, Fault
 
@@ -40,7 +40,7 @@ class Oracle:
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
-    def __enter__(self) -> "Oracle":
+    def __enter__(self) -> Self:
         oracle = self
 
         class Handler(BaseHTTPRequestHandler):

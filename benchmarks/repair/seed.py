@@ -54,7 +54,8 @@ def passes(fault: Fault, folder: Path, python: Path) -> bool:
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": "/tmp",
     }
-    return subprocess.run(command, shell=True, cwd=folder, env=env, capture_output=True).returncode == 0
+    done = subprocess.run(command, check=False, shell=True, cwd=folder, env=env, capture_output=True)
+    return done.returncode == 0
 
 
 def verify(sources: Path, scratch: Path, python: Path) -> None:

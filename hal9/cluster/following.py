@@ -1,4 +1,4 @@
-"""A task that goes on where another ended: its text, what was done, said and changed before, the same options."""
+"""A task that goes on where another ended: what was done, said and changed before, the same options."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,6 @@
 """`hal9 reply`, `retry`, `answer`, `approvals`, `show --steps`: what a person says to tasks."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,16 +58,8 @@ async def test_approval_is_given_and_refused_from_the_command_line(
     script("removes_twice")
     (workspace / "a.txt").write_text("1")
     (workspace / "b.txt").write_text("1")
-    edit_settings(
-        home,
-        "  policy:  ",
-        '  policy:\n    - {name: rm, verdict: ask, programs: [rm], reason: "removing"}\n  #',
-    ) if "  policy:  " in home.settings_file.read_text() else edit_settings(
-        home,
-        "    - {name: no-push,",
-        '    - {name: rm, verdict: ask, programs: [rm], reason: "removing"}\n    - {name: no-push,',
-    )
-    import asyncio
+    rule = '    - {name: rm, verdict: ask, programs: [rm], reason: "removing"}\n'
+    edit_settings(home, "    - {name: no-push,", f"{rule}    - {{name: no-push,")
 
     async with running_cluster(home) as (daemon, cluster):
         task_id = await cluster.submit("tidy up", workspace=workspace)
@@ -99,4 +92,4 @@ async def test_approval_is_given_and_refused_from_the_command_line(
     assert "a person said no: keep b" in steps
     assert "bash rm b.txt" in trace
     assert "works by tools" in trace
-    assert "nothing waits" in hal9("approvals")
+    assert "nothing waits" in await asyncio.to_thread(hal9, "approvals")

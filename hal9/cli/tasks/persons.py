@@ -29,8 +29,8 @@ def open_questions(ctx: click.Context) -> "list[Question]":
 def answer(ctx: click.Context, question: str, words: tuple[str, ...]) -> None:
     """Answer a question of a neuron, or say yes or no to an action that waits.
 
-    QUESTION is its id as `hal9 approvals` shows it (or the beginning or end of it). An approval is given by an
-    answer that begins with "yes"; whatever follows a "no" is told to the neuron.
+    QUESTION is its id as `hal9 approvals` shows it (or the beginning or end of it). An approval is given by
+    an answer that begins with "yes"; whatever follows a "no" is told to the neuron.
     """
     text = " ".join(words)
 
