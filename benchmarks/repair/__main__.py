@@ -60,7 +60,14 @@ def mini(program: Path, fault: Fault, folder: Path, oracle: Oracle) -> None:
         folder.parent / "mini.json",
     ]
     done = subprocess.run(
-        command, check=False, cwd=folder, env=env, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+        command,
+        check=False,
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode:
         print("mini", fault.name, done.stdout[-500:], done.stderr[-500:])
@@ -74,7 +81,14 @@ def aider(program: Path, fault: Fault, folder: Path, oracle: Oracle) -> None:
         "--map-tokens", "1024", "--message", fault.symptom,
     ]  # fmt: skip
     done = subprocess.run(
-        command, check=False, cwd=folder, env=env, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+        command,
+        check=False,
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode:
         print("aider", fault.name, done.stdout[-500:], done.stderr[-500:])

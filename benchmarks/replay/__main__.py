@@ -37,9 +37,8 @@ _SETTINGS = (
 def clone(mirrors: Path, run: dict[str, Any], target: Path) -> bool:
     """The repository at the run's base commit; False when the mirror does not have it."""
     bare = mirrors / run["repo"].replace("/", "+") / "repo"
-    if subprocess.run(
-        ["git", "-C", bare, "cat-file", "-e", run["base_commit"]], capture_output=True
-    ).returncode:
+    known = ["git", "-C", bare, "cat-file", "-e", run["base_commit"]]
+    if subprocess.run(known, check=False, capture_output=True).returncode:
         return False
     subprocess.run(["git", "clone", "-q", "--shared", "--no-checkout", bare, target], check=True)
     subprocess.run(

@@ -92,23 +92,14 @@ async def _moment(ctx: click.Context, text: str) -> float:
 @json_option
 @click.pass_context
 def approvals(ctx: click.Context, as_json: bool) -> None:
-<<<<<<< HEAD
-    """Show the changes that wait for a person."""
-    rows = view(ctx, "approvals")
-    if as_json:
-        print_json(rows)
-=======
     """Show what waits for a person: questions, actions that need a yes, changes of what was learned."""
     from hal9.cli.tasks.persons import open_questions
-    from hal9.learning import Ledger, change_as_json
 
     questions = open_questions(ctx)
-    with open_store(ctx) as store:
-        rows = Ledger(store).rows(states=("waiting",))
+    rows = view(ctx, "approvals")
     if as_json:
         asked = [{"type": "question", **asdict(question)} for question in questions]
-        print_json([*asked, *({"type": "change", **change_as_json(change)} for change in rows)])
->>>>>>> dc248fc (wip)
+        print_json([*asked, *rows])
         return
     if not rows and not questions:
         click.echo("nothing waits for approval.")
