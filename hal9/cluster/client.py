@@ -209,7 +209,7 @@ class Cluster:
             raise QuestionUnknown(given=given, open=tuple(one.id for one in known if one.state == "open"))
         question = matches[0]
         now = self._clock.now()
-        first = await self._write(
+        first = await self.write(
             lambda connection: turns.answer_question(connection, question.id, answer, now=now)
         )
         if not first:
@@ -245,7 +245,7 @@ class Cluster:
     async def _again(self, task: TaskRow, payload: TaskPayload) -> str:
         seconds = max(task.deadline - task.created_at, 1.0)
         row = new_task(payload, now=self._clock.now(), timeout_seconds=seconds, workload=task.workload)
-        await self._write(lambda connection: tasks.insert_task(connection, row))
+        await self.write(lambda connection: tasks.insert_task(connection, row))
         return row.id
 
     async def task(self, task_id: str) -> TaskRow:
