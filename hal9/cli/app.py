@@ -46,9 +46,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "apply": ("hal9.cli.tasks.changes", "apply", "Carry over what a task changed, or commit it to a branch."),
     "patch": ("hal9.cli.tasks.changes", "patch", "Write what a task changed as a patch."),
     "cancel": ("hal9.cli.tasks.tasks", "cancel", "End a task."),
-    "reply": ("hal9.cli.tasks.persons", "reply", "Go on with a task that is over."),
-    "retry": ("hal9.cli.tasks.persons", "retry", "Do a task again, and say why."),
-    "answer": ("hal9.cli.tasks.persons", "answer", "Answer a question, or allow an action."),
+    "reply": ("hal9.cli.persons", "reply", "Go on with a task that is over."),
+    "retry": ("hal9.cli.persons", "retry", "Do a task again, and say why."),
+    "answer": ("hal9.cli.persons", "answer", "Answer a question, or allow an action."),
     "feedback": (
         "hal9.cli.learning.feedback",
         "feedback",

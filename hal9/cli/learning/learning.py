@@ -93,7 +93,7 @@ async def _moment(ctx: click.Context, text: str) -> float:
 @click.pass_context
 def approvals(ctx: click.Context, as_json: bool) -> None:
     """Show what waits for a person: questions, actions that need a yes, changes of what was learned."""
-    from hal9.cli.tasks.persons import open_questions
+    from hal9.cli.persons import open_questions
 
     questions = open_questions(ctx)
     rows = view(ctx, "approvals")
@@ -104,7 +104,7 @@ def approvals(ctx: click.Context, as_json: bool) -> None:
     if not rows and not questions:
         click.echo("nothing waits for approval.")
     from hal9.cli.learning.render_learning import approval_panel
-    from hal9.cli.tasks.render_turns import question_panel
+    from hal9.cli.render_turns import question_panel
 
     for question in questions:
         console().print(question_panel(question))

@@ -153,7 +153,7 @@ def show(ctx: click.Context, task_id: str, whole: bool, as_json: bool) -> None:
 
 
 def _show_steps(ctx: click.Context, task_id: str, *, as_json: bool) -> None:
-    from hal9.cli.tasks.persons import local_cluster
+    from hal9.cli.persons import local_cluster
 
     async def read() -> "list[TurnEntry]":
         async with local_cluster(ctx) as cluster:
@@ -163,7 +163,7 @@ def _show_steps(ctx: click.Context, task_id: str, *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(entry) for entry in entries])
     elif entries:
-        from hal9.cli.tasks.render_turns import turn_steps
+        from hal9.cli.render_turns import turn_steps
 
         console().print(turn_steps(entries))
     else:
