@@ -15,6 +15,8 @@ from hal9.ripmap.text.tokenize import STOP_WORDS, identifier_parts, is_code_like
 
 __all__ = ["PARTS", "Frame", "Mention", "Part", "Query", "parse_task"]
 
+_ARTICLES = frozenset({"A", "I"})
+"""Capital letters that are words; any other in a title names something (`Q`, `F`) where it is defined."""
 _EXTENSION_WORDS = frozenset({"com", "org", "net", "io", "dev", "html", "htm"})
 
 
@@ -180,7 +182,11 @@ class _Mentions:
         self._add("paths", path.removeprefix("./"), part, marked=True)
 
     def _add(self, kind: str, text: str, part: Part, *, marked: bool, quoted: bool = False) -> None:
-        if len(text) < 2 and not marked:
+        if (
+            len(text) < 2
+            and not marked
+            and not (part == "title" and text.isupper() and text not in _ARTICLES)
+        ):
             return
         known = self._found[kind].get(text)
         if known is None:

@@ -1,9 +1,13 @@
 """Each line of a task is told apart: prose, code, what a program printed, and traces."""
 
+from pathlib import Path
+
 import pytest
 
-from hal9.ripmap import Index, rank
+from hal9.ripmap import Index, open_index, rank
 from hal9.ripmap.query.parts import cut_task
+
+from .conftest import settings, write_tree
 
 SESSION = """Sum of an empty order fails
 
@@ -60,3 +64,15 @@ def test_output_counts_less_than_what_is_said(shop: Index) -> None:
         "It fails\n\n>>> run()\nthousand separator currency format\n\ndeleting a row from the store fails"
     )
     assert rank(shop, printed).paths[0] == "shop/storage.py"
+
+
+def test_a_name_of_one_letter_in_a_title_counts_where_it_is_defined(tmp_path: Path) -> None:
+    files = {
+        "shop/lookups.py": "class Q:\n    def combine(self, other):\n        return self\n",
+        "shop/combined.py": "def combined_crash(first, second):\n    return first\n",
+        "shop/other.py": "class A:\n    pass\n\n\nclass I:\n    pass\n",
+    }
+    index = open_index(write_tree(tmp_path / "tree", files), settings(tmp_path))
+    ranking = rank(index, "Q objects cannot be used twice")
+    assert ranking.paths[0] == "shop/lookups.py"
+    assert not rank(index, "A thing that I saw").signal("mentions").any()
