@@ -363,6 +363,7 @@ class RepositoryMapSettings(_Section):
     min_files: Count = 3
     max_files: Positive = 100_000
     timeout_seconds: Seconds = 60.0
+    cache_megabytes: Positive = 1000
 
 
 class ApiSettings(_Section):

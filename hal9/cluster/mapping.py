@@ -17,7 +17,8 @@ __all__ = ["RipmapCartographer"]
 
 _log = logging.getLogger("hal9.cluster.mapping")
 # No key of a provider's reaches a process that reads other people's files.
-_PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+_PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
+           "RIPMAP_CACHE_DIR")  # fmt: skip
 _MEMORY_MB = 3072
 _AT_ONCE = 2
 
@@ -49,6 +50,7 @@ class RipmapCartographer:
             "max_files": self.settings.max_files,
             "seconds": self.settings.timeout_seconds,
             "memory_mb": _MEMORY_MB,
+            "cache_megabytes": self.settings.cache_megabytes,
         }
         seconds = self.settings.timeout_seconds
         async with self._turns:

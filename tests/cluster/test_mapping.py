@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import random
 from pathlib import Path
 
 import pytest
 
 from hal9.cluster.mapping import RipmapCartographer
+from hal9.ripmap.index.cache_size import cached_trees
 from hal9.settings import RepositoryMapSettings
 
 
@@ -68,3 +70,22 @@ def _children_that_map() -> set[int]:
         if b"hal9.ripmap.serving.bounded_map" in words and parent == os.getpid():
             found.add(int(process.name))
     return found
+
+
+async def test_the_maps_cache_lies_where_it_is_told_and_keeps_below_its_cap(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("RIPMAP_CACHE_DIR", str(cache))
+    other = tmp_path / "other"
+    other.mkdir()
+    chance = random.Random(1)
+    for number in range(60):
+        names = [f"{chance.getrandbits(64):016x}" for _ in range(400)]
+        text = "".join(f"def name_{name}(value):\n    return {name!r}\n\n\n" for name in names)
+        (other / f"other_{number}.py").write_text(text)
+    drawn = cartographer(cache_megabytes=1)
+    await drawn.map(other, "other", tokens=500)
+    await drawn.map(project, "fix parser_main", tokens=500)
+    roots = {tree.root for tree in cached_trees(cache)}
+    assert roots == {str(project.resolve())}

@@ -1,9 +1,9 @@
 """The child process that draws one map within limits: `python -m hal9.ripmap.serving.bounded_map`.
 
-Reads one JSON object on standard input ({workspace, task, tokens, symbols, min_files, max_files, seconds,
-memory_mb}), prints {map, symbols: [[path, name, first line, last line]]} as JSON. Exit codes: 0 a map, or
-nothing for a small workspace; 3 a reason on standard error. It ends when its standard input ends: whoever
-asked is gone then.
+Reads one JSON object on standard input: {workspace, task, tokens, symbols, min_files, max_files, seconds,
+memory_mb, cache_megabytes}. Prints {map, symbols: [[path, name, first line, last line]]} as JSON. Exit
+codes: 0 a map, or nothing for a small workspace; 3 a reason on standard error. It ends when its standard
+input ends: whoever asked is gone then.
 """
 
 import json
@@ -47,7 +47,7 @@ def _map(asked: dict[str, Any]) -> dict[str, Any]:
     from hal9.ripmap.rendering.repository_map import Mapper, Question  # noqa: PLC0415
 
     mapper = Mapper()
-    index = mapper.index(Path(asked["workspace"]))
+    index = mapper.index(Path(asked["workspace"]), cache_megabytes=asked["cache_megabytes"])
     ranking = mapper.ranking(index, Question(asked["task"]))
     text = mapper.draw(index, ranking, MapOptions(tokens=asked["tokens"], badges=False))
     best = ranking.symbols(asked["symbols"]) if asked["symbols"] else []
