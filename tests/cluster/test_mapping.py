@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import hal9
 from hal9.cluster.mapping import RipmapCartographer
 from hal9.ripmap.index.cache_size import cached_trees
 from hal9.settings import RepositoryMapSettings
@@ -77,6 +78,8 @@ async def test_the_maps_cache_lies_where_it_is_told_and_keeps_below_its_cap(
 ) -> None:
     cache = tmp_path / "cache"
     monkeypatch.setenv("RIPMAP_CACHE_DIR", str(cache))
+    # The child must be of the same source as this test, wherever an installed copy lies.
+    monkeypatch.setenv("PYTHONPATH", str(Path(hal9.__file__).parents[1]))
     other = tmp_path / "other"
     other.mkdir()
     chance = random.Random(1)
