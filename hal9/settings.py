@@ -264,6 +264,7 @@ class MemorySettings(_Section):
 
     embedder: str = "auto"
     recall_limit: Annotated[int, Field(ge=0, le=3)] = 1
+    guards: Literal["off", "remind", "require-once"] = "require-once"
     min_similarity: Share = 0.2
     scope_gate: bool = True
     retention_days: Positive = 30

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from hal9.ingest import Run
-from hal9.learning.runs.remedies import Action, actions_of
+from hal9.learning.runs.remedies import Typed, actions_of
 from hal9.learning.runs.run_miner import StepReading
 from hal9.memory.embedding.hashing import HashingEmbedder
 
@@ -29,7 +29,7 @@ class GuardBaseline(Protocol):
 class RemedyBaseline(Protocol):
     """Names what to do after an error, and what to know before the first step."""
 
-    def remedies(self, run: Run, reading: StepReading) -> list[Action]:
+    def remedies(self, run: Run, reading: StepReading) -> list[Typed]:
         """All remedies shown."""
         ...
 
@@ -76,9 +76,9 @@ class ExactText:
     """The error's exact text, with the command that succeeded next."""
 
     def __init__(self) -> None:
-        self._next: dict[tuple[str, str], Counter[Action]] = defaultdict(Counter)
+        self._next: dict[tuple[str, str], Counter[Typed]] = defaultdict(Counter)
 
-    def remedies(self, run: Run, reading: StepReading) -> list[Action]:
+    def remedies(self, run: Run, reading: StepReading) -> list[Typed]:
         known = self._next.get((run.repo, reading.failure.line if reading.failure else ""))
         return [known.most_common(1)[0][0]] if known else []
 
@@ -95,9 +95,9 @@ class AllRules:
     """Everything that was ever noted for the repository is shown, always: one note per error signature."""
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[str, Action]] = defaultdict(dict)
+        self._known: dict[str, dict[str, Typed]] = defaultdict(dict)
 
-    def remedies(self, run: Run, reading: StepReading) -> list[Action]:
+    def remedies(self, run: Run, reading: StepReading) -> list[Typed]:
         return list(dict.fromkeys(self._known[run.repo].values()))
 
     def advice(self, run: Run) -> list[str]:
@@ -114,11 +114,11 @@ class SimilarRules:
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
-        self._notes: dict[str, list[tuple[str, Action]]] = defaultdict(list)
+        self._notes: dict[str, list[tuple[str, Typed]]] = defaultdict(list)
         self._vectors: dict[str, list[np.ndarray]] = defaultdict(list)
         self._embedder = HashingEmbedder()
 
-    def remedies(self, run: Run, reading: StepReading) -> list[Action]:
+    def remedies(self, run: Run, reading: StepReading) -> list[Typed]:
         if reading.failure is None:
             return []
         near = self._near(run.repo, f"{reading.step.command[:300]} {reading.failure.line}")
@@ -134,14 +134,14 @@ class SimilarRules:
                 self._notes[run.repo].append((failure.failure.signature, action))
                 self._vectors[run.repo].append(self._embedder.embed([text])[0])
 
-    def _near(self, repo: str, text: str) -> list[tuple[str, Action]]:
+    def _near(self, repo: str, text: str) -> list[tuple[str, Typed]]:
         if not self._notes[repo]:
             return []
         similar = np.stack(self._vectors[repo]) @ self._embedder.embed([text])[0]
         return [self._notes[repo][index] for index in np.argsort(-similar)[: self._limit]]
 
 
-def _followed(readings: Sequence[StepReading]) -> list[tuple[StepReading, Action]]:
+def _followed(readings: Sequence[StepReading]) -> list[tuple[StepReading, Typed]]:
     """Each failure with the next command that succeeded."""
     found = []
     for number, reading in enumerate(readings):

@@ -30,7 +30,7 @@ from benchmarks.agent_runs.baselines import (
 )
 from hal9.ingest import Run
 from hal9.learning.runs.error_lines import failed
-from hal9.learning.runs.remedies import Action, actions_of
+from hal9.learning.runs.remedies import Typed, actions_of
 from hal9.learning.runs.run_miner import RunMiner, StepReading
 
 __all__ = ["Score", "score", "share"]
@@ -126,7 +126,7 @@ def _recurs(reading: StepReading, seen: set[str]) -> bool:
     return reading.failure is not None and reading.failure.signature in seen
 
 
-def _successes(run: Run) -> list[set[Action]]:
+def _successes(run: Run) -> list[set[Typed]]:
     return [
         set(actions_of(step.command, all_programs=True)) if step.executed and step.exit_code == 0 else set()
         for step in run.steps
@@ -161,15 +161,15 @@ def _remedies(
     run: Run,
     reading: StepReading,
     seen: set[str],
-    later: Sequence[set[Action]],
+    later: Sequence[set[Typed]],
 ) -> None:
     if reading.failure is None:
         return
     recurring = reading.failure.signature in seen
-    after: set[Action] = set().union(*later[reading.index + 1 :])
+    after: set[Typed] = set().union(*later[reading.index + 1 :])
     case = miner.case(run.repo, reading)
     suggested = miner.remedies.suggest(case) if case else None
-    given: dict[str, Iterable[Action]] = {name: one.remedies(run, reading) for name, one in baselines.items()}
+    given: dict[str, Iterable[Typed]] = {name: one.remedies(run, reading) for name, one in baselines.items()}
     given["hal9"] = [suggested.action] if suggested else []
     for name, actions in given.items():
         told = list(actions)

@@ -56,6 +56,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "causes": ("hal9.cli.learning.causes", "causes", "Ask which factors cause failed tasks."),
     "why": ("hal9.cli.learning.feedback", "why", "Show why an answer came out so, and what was learned."),
+    "rules": ("hal9.cli.learning.rules", "rules", "List the rules in force, change and withdraw them."),
+    "remember": ("hal9.cli.learning.rules", "remember", "Give a rule in your own words."),
+    "forget": ("hal9.cli.learning.rules", "forget", "Take a rule back."),
+    "learn": ("hal9.cli.learning.runs", "learn", "Learn from runs of other agents."),
+    "hook": ("hal9.cli.learning.hooks", "hook", "Answer one hook call of another agent."),
+    "hooks": ("hal9.cli.learning.hooks", "hooks", "Let other agents ask this memory before they act."),
+    "mcp": ("hal9.cli.learning.hooks", "mcp", "Serve the memory over MCP."),
     "patterns": ("hal9.cli.learning.memory", "patterns", "List recurring errors."),
     "memory": ("hal9.cli.learning.memory", "memory", "Search, check, export and import what was learned."),
     "weights": ("hal9.cli.learning.weights", "weights", "Show the connection weights between neurons."),
@@ -91,9 +98,13 @@ HERE = frozenset(
             "model",
         ),
         *("config", "causes", "completion"),
+        *("rules", "remember", "forget", "learn", "hook", "hooks", "mcp"),
     ]
 )
 """Commands that work on the machine that has the home; all others also through --url."""
+
+OLD_WORDS = {"lessons": "rules", "mitigations": "rules", "learnings": "rules"}
+"""What commands were called before there was one word; they answer with the new one."""
 
 
 class LazyGroup(click.Group):
@@ -114,6 +125,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.table is COMMANDS and args[0] in OLD_WORDS:
+            click.echo(f"hal9: {args[0]!r} are called {OLD_WORDS[args[0]]!r} now", err=True)
+            args = [OLD_WORDS[args[0]], *args[1:]]
         if args and args[0] not in self.table:
             import difflib
 

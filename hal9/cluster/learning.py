@@ -22,8 +22,10 @@ from hal9.errors.memory import EmbedderUnavailable
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import RequestRow, TaskRow
 from hal9.learning import (
+    ActionAdvisor,
     ChecksFirst,
     Critic,
+    LearnedGate,
     LearningEngine,
     LearningOperations,
     Parts,
@@ -158,6 +160,8 @@ class LearningService:
                 alert=self._alert,
             )
         )
+        advisor = ActionAdvisor(await self._open_memory(None), effect=memory.guards)
+        self.gate = LearnedGate(advisor, learning=lambda: self.engine.learning)
         self._desk = LearningOperations(self.engine, memory_settings=memory)
         return self
 

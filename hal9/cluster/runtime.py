@@ -133,6 +133,7 @@ async def open_runtime(
             thinker=minds,
             router=router,
             recaller=learner,
+            gate=learner.gate,
             cartographer=RipmapCartographer(settings.repository_map),
             prompts=learner.prompts,
             clock=clock,

@@ -12,6 +12,8 @@ __all__ = [
     "FeedbackInvalid",
     "FeedbackTooEarly",
     "GradientRefused",
+    "GuardInvalid",
+    "GuardUnknown",
     "LedgerBroken",
     "NeuronUnknown",
     "ReportExtraMissing",
@@ -177,3 +179,25 @@ class ReportUnwritable(LearningError):
 
     def message(self) -> str:
         return f"the report cannot be written into {self.folder}: {self.detail}. Name another folder"
+
+
+@dataclass(eq=False, kw_only=True)
+class GuardInvalid(LearningError):
+    """A guard that cannot be understood, or would fire on everything."""
+
+    exit_code = 2
+    problem: str
+
+    def message(self) -> str:
+        return f"This guard was not taken: {self.problem}. `docs/learning.md` shows what a guard may say."
+
+
+@dataclass(eq=False, kw_only=True)
+class GuardUnknown(LearningError):
+    """No guard has this number."""
+
+    exit_code = 7
+    number: int
+
+    def message(self) -> str:
+        return f"There is no guard {self.number}. `hal9 rules guards` lists them."

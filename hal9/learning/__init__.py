@@ -16,6 +16,8 @@ from hal9.learning.gate.gate import CHANGES, Gate, mcnemar_worse
 from hal9.learning.gate.rollback import Rollback, Undone, state_document
 from hal9.learning.gradients.critic import Critic, Critique, cites, evidence_critique
 from hal9.learning.gradients.propagate import check_origin, derive_id
+from hal9.learning.guards.advisor import ActionAdvisor
+from hal9.learning.guards.learned_gate import LearnedGate
 from hal9.learning.operations import LearningOperations
 from hal9.learning.replay_cases import ReplayCase
 from hal9.learning.reporting.explain import change_as_json, explain
@@ -29,6 +31,7 @@ from hal9.learning.task_path import Hop, TaskPath
 
 __all__ = [
     "CHANGES",
+    "ActionAdvisor",
     "Adjuster",
     "ArchiveReport",
     "Ask",
@@ -43,6 +46,7 @@ __all__ = [
     "FeedbackReport",
     "Gate",
     "Hop",
+    "LearnedGate",
     "LearningEngine",
     "LearningOperations",
     "Ledger",

@@ -76,6 +76,9 @@ def show_answer(answer: dict[str, Any] | None, *, as_json: bool) -> int:
     help="File with the right answer.",
 )
 @click.option("--note", default="", help="A rule for next time, in your words.")
+@click.option(
+    "--for", "holds_for", default="", help="Where the rule holds: project, folder, file, a path, a glob."
+)
 @json_option
 @click.pass_context
 def feedback(
@@ -94,7 +97,7 @@ def feedback(
     """
     from hal9.learning import parse_feedback
 
-    body: dict[str, Any] = {"note": rest["note"]}
+    body: dict[str, Any] = {"note": rest["note"], "holds_for": rest["holds_for"]}
     if verdict is not None and why_not is not None:
         raise click.UsageError("--accept and --reject exclude each other.")
     if verdict is not None:

@@ -15,7 +15,7 @@ __all__ = ["approvals", "approve", "deny", "learning", "ledger", "prompt_diff", 
 _ALL = click.Choice(
     [
         *("prompt", "parameter", "model", "mitigation", "pattern", "switch", "state", "prompt_set"),
-        *("import", "weights", "rollback"),
+        *("import", "weights", "rollback", "rule_scope", "guard"),
     ]
 )
 

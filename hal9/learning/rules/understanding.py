@@ -17,7 +17,7 @@ from hal9.memory.rules.wording import (
     withdrawal,
 )
 
-__all__ = ["Understood", "concerns", "contradicts", "proposed_scope", "understand"]
+__all__ = ["KINDS", "Understood", "concerns", "contradicts", "proposed_scope", "understand"]
 
 _SAME_SUBJECT = 0.5
 _LEAST_SHARED = 2
@@ -31,7 +31,7 @@ _FORBIDS = re.compile(
     r"|\b(?:jamais|ne pas|nunca|no usar|mai|nooit|nigdy)\b|никогда|не |不要|禁止|しない",
     re.IGNORECASE,
 )
-_KINDS = ("tests", "docs", "sql", "shell", "prose", "code")
+KINDS = ("tests", "docs", "sql", "shell", "prose", "code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def proposed_scope(
     repository = repository_of(workspace)
     files = [named for path in changed if (named := repository.path(path))] or list(task.paths)
     work = _work(words, files, task.work)
-    if wanted.strip().lower() in _KINDS:
+    if wanted.strip().lower() in KINDS:
         return MemoryScope(task.workspace, place=EVERYWHERE, work=wanted.strip().lower())
     said = scope_word(words)
     place = ""

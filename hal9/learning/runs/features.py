@@ -138,5 +138,5 @@ def _script(one: SimpleCommand, walk: Walk) -> str | None:
             if word in _TAKES_VALUE:
                 next(words, None)
             continue
-        return walk.view.texts.get(walk.path(word))
+        return walk.view.text(walk.path(word))
     return one.here_documents[0].text if one.here_documents else None

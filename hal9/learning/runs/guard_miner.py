@@ -9,9 +9,10 @@ kind that is often wrong may not. Nothing here knows a program, a library or a r
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from hal9.learning.runs.counts import Counts
 from hal9.learning.runs.features import Feature
 
-__all__ = ["ANYWHERE", "Evidence", "ExpectedFailure", "GuardMiner", "GuardPolicy"]
+__all__ = ["ANYWHERE", "CellCount", "Evidence", "ExpectedFailure", "GuardMiner", "GuardPolicy", "RunMemory"]
 
 ANYWHERE = "*"
 Cell = tuple[str, ...]
@@ -91,16 +92,22 @@ class RunMemory:
 class GuardMiner:
     """Counts steps in the order they happened and judges the next one. Not safe for threads."""
 
-    def __init__(self, policy: GuardPolicy | None = None) -> None:
+    def __init__(
+        self,
+        policy: GuardPolicy | None = None,
+        *,
+        known: Counts[tuple[str, str, str], Evidence] | None = None,
+        cells: Counts[Cell, CellCount] | None = None,
+    ) -> None:
         self.policy = policy or GuardPolicy()
-        self.known: dict[tuple[str, str, str], Evidence] = {}
-        self.cells: dict[Cell, CellCount] = {}
+        self.known: Counts[tuple[str, str, str], Evidence] = {} if known is None else known
+        self.cells: Counts[Cell, CellCount] = {} if cells is None else cells
         self.run = RunMemory()
         self._repo = ""
 
-    def begin(self, repo: str) -> None:
-        """A run of this repository begins."""
-        self._repo, self.run = repo, RunMemory()
+    def begin(self, repo: str, run: RunMemory | None = None) -> None:
+        """A run of this repository begins, or one that was interrupted goes on."""
+        self._repo, self.run = repo, run or RunMemory()
 
     def judge(self, features: Sequence[Feature]) -> ExpectedFailure | None:
         """The strongest reason to expect that an action fails, or None."""

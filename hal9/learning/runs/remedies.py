@@ -8,11 +8,12 @@ here, this kind of cause anywhere, anything), each level leaning on the next whi
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from hal9.learning.runs.counts import Counts
 from hal9.learning.runs.features import Feature
 from hal9.learning.runs.run_state import is_path
 from hal9.tools.shell import SimpleCommand, parse_command
 
-__all__ = ["SAME", "Action", "Case", "Remedy", "RemedyMiner", "actions_of"]
+__all__ = ["SAME", "Case", "LevelCount", "Remedy", "RemedyMiner", "Typed", "actions_of"]
 
 SAME = "<same>"
 _QUIET = frozenset(
@@ -43,7 +44,7 @@ _WITHIN = 60
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Action:
+class Typed:
     """A program and what it is about."""
 
     program: str
@@ -65,7 +66,7 @@ class Remedy:
         text: for people and prompts.
     """
 
-    action: Action
+    action: Typed
     probability: float
     cases: int
     text: str
@@ -75,17 +76,19 @@ class Remedy:
 class Case:
     """A failed step: what was tried, what it is called at each level of generality."""
 
-    action: Action
+    action: Typed
     levels: tuple[tuple[str, ...], ...]
 
 
 @dataclass(slots=True)
-class _Level:
+class LevelCount:
+    """Errors of one kind, and how often each action has helped afterwards."""
+
     cases: int = 0
-    helped: dict[Action, int] = field(default_factory=dict)
+    helped: dict[Typed, int] = field(default_factory=dict)
 
 
-def actions_of(command: str, *, all_programs: bool = False) -> list[Action]:
+def actions_of(command: str, *, all_programs: bool = False) -> list[Typed]:
     """Programs with their main arguments; those that only look or tidy up are left out unless asked for."""
     return [
         _action(one)
@@ -94,22 +97,24 @@ def actions_of(command: str, *, all_programs: bool = False) -> list[Action]:
     ]
 
 
-def _action(one: SimpleCommand) -> Action:
+def _action(one: SimpleCommand) -> Typed:
     program, words = one.invoked or one.program, list(one.arguments)
     if "-m" in words[:-1] and one.program.startswith("python"):
         index = words.index("-m")
         program, words = f"{program} -m {words[index + 1]}", words[index + 2 :]
     plain = [word for word in words if not word.startswith("-")]
     main = next((word for word in plain if is_path(word)), plain[0] if plain else "")
-    return Action(program.removeprefix("./"), main.removeprefix("./").removeprefix("/testbed/")[:120])
+    return Typed(program.removeprefix("./"), main.removeprefix("./").removeprefix("/testbed/")[:120])
 
 
 class RemedyMiner:
     """Learns from whole runs and names a remedy for an error. Not safe for threads."""
 
-    def __init__(self, *, least_probability: float = 0.65) -> None:
+    def __init__(
+        self, *, least_probability: float = 0.65, levels: Counts[tuple[str, ...], LevelCount] | None = None
+    ) -> None:
         self.least_probability = least_probability
-        self._levels: dict[tuple[str, ...], _Level] = {}
+        self._levels: Counts[tuple[str, ...], LevelCount] = {} if levels is None else levels
 
     def case(self, repo: str, command: str, signature: str, blamed: Sequence[Feature]) -> Case | None:
         """A failed step as a case; None when it ran nothing that could be done in another way."""
@@ -137,7 +142,7 @@ class RemedyMiner:
                 best = Remedy(action, probability, cases, _told(template, case.action))
         return best
 
-    def learn(self, case: Case, later: Iterable[Sequence[Action]]) -> None:
+    def learn(self, case: Case, later: Iterable[Sequence[Typed]]) -> None:
         """What succeeded after a failed step of a run that is over.
 
         Args:
@@ -151,16 +156,16 @@ class RemedyMiner:
             for template in _templates(action, case.action)
         }
         for key in case.levels:
-            level = self._levels.setdefault(key, _Level())
+            level = self._levels.setdefault(key, LevelCount())
             level.cases += 1
             for template in helped:
                 if template in level.helped or len(level.helped) < _MOST_TEMPLATES:
                     level.helped[template] = level.helped.get(template, 0) + 1
 
-    def _at(self, key: tuple[str, ...]) -> _Level:
-        return self._levels.get(key) or _Level()
+    def _at(self, key: tuple[str, ...]) -> LevelCount:
+        return self._levels.get(key) or LevelCount()
 
-    def _probability(self, case: Case, template: Action) -> float:
+    def _probability(self, case: Case, template: Typed) -> float:
         probability = 0.0
         for key in reversed(case.levels):
             level = self._at(key)
@@ -169,15 +174,15 @@ class RemedyMiner:
         return probability
 
 
-def _templates(action: Action, tried: Action) -> Iterator[Action]:
+def _templates(action: Typed, tried: Typed) -> Iterator[Typed]:
     """How a success may be said in terms of what failed."""
     program = SAME if action.program == tried.program else action.program
     if action.argument == tried.argument:
-        yield Action(program, SAME)
+        yield Typed(program, SAME)
         return
     for form, argument in _forms(tried.argument):
         if argument == action.argument:
-            yield Action(program, form)
+            yield Typed(program, form)
 
 
 def _forms(path: str) -> Iterator[tuple[str, str]]:
@@ -193,14 +198,14 @@ def _forms(path: str) -> Iterator[tuple[str, str]]:
             yield f"<path:{dropped}>", "/".join(parts[dropped:])
 
 
-def _filled(template: Action, tried: Action) -> Action:
+def _filled(template: Typed, tried: Typed) -> Typed:
     program = tried.program if template.program == SAME else template.program
     if template.argument == SAME:
-        return Action(program, tried.argument)
-    return Action(program, dict(_forms(tried.argument)).get(template.argument, tried.argument))
+        return Typed(program, tried.argument)
+    return Typed(program, dict(_forms(tried.argument)).get(template.argument, tried.argument))
 
 
-def _told(template: Action, tried: Action) -> str:
+def _told(template: Typed, tried: Typed) -> str:
     if template.program == SAME and template.argument == SAME:
         return f"mend what the error names, then `{tried.text()}` again"
     return f"use `{_filled(template, tried).text()}` instead"

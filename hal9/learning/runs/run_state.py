@@ -4,15 +4,17 @@ A live workspace can simply be looked at. An imported run cannot, so the command
 written, appended, moved and removed, and what the agent's program refused to run.
 """
 
+import os
 import posixpath
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from hal9.tools.shell import SimpleCommand, parse_command
 
-__all__ = ["FileView", "RunState", "Walk", "is_path"]
+__all__ = ["FileView", "LiveView", "RunState", "Walk", "is_path"]
 
 _PATH = re.compile(r"[\w.@+/-]+")
 _READERS = frozenset({"cat", "sed", "grep", "head", "tail", "nl", "ls", "git", "rg", "find", "wc", "diff"})
@@ -54,6 +56,10 @@ class FileView:
             return "there"
         return "missing" if path in self.gone and path not in self.stale else "unknown"
 
+    def text(self, path: str) -> str | None:
+        """A file's text, where it is known."""
+        return self.texts.get(path)
+
     def holds(self, folder: str) -> bool:
         """Whether something was written below this folder."""
         return any(one.startswith(folder.rstrip("/") + "/") for one in self.texts)
@@ -77,6 +83,46 @@ class FileView:
         """A file should have been written, and the step was not run."""
         if path not in self.texts and path not in self.seen:
             self.gone.add(path)
+
+
+@dataclass(slots=True)
+class LiveView(FileView):
+    """Files of a real folder, with what the steps are known to have changed on top.
+
+    Attributes:
+        root: the folder; only what lies in it is looked at.
+    """
+
+    root: str = ""
+
+    def copy(self) -> "LiveView":
+        return LiveView(dict(self.texts), set(self.gone), set(self.seen), set(self.stale), self.root)
+
+    def presence(self, path: str) -> Presence:
+        known = FileView.presence(self, path)
+        if known != "unknown" or path.startswith(("/", "..")):
+            return known
+        try:
+            return "there" if os.path.lexists(posixpath.join(self.root, path)) else "missing"
+        except (OSError, ValueError):
+            return "unknown"
+
+    def text(self, path: str) -> str | None:
+        if path in self.texts or path in self.gone or path.startswith(("/", "..")):
+            return self.texts.get(path)
+        return _small_text(posixpath.join(self.root, path))
+
+
+def _small_text(path: str) -> str | None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except (OSError, ValueError):
+        return None
+    with os.fdopen(handle, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        raw = stream.read(_MOST_TEXT + 1)
+    return None if len(raw) > _MOST_TEXT else raw.decode("utf-8", "replace")
 
 
 class Walk:

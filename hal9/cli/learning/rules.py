@@ -1,0 +1,314 @@
+"""`hal9 rules …`, `hal9 remember`, `hal9 forget`: what holds where, why, and how to change it."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hal9.cli.common import json_option, print_json
+from hal9.cli.learning.memory import open_store
+
+if TYPE_CHECKING:
+    from hal9.memory import MemoryScope, MemoryStore, Rule
+
+__all__ = ["forget", "remember", "rules"]
+
+
+@click.group(invoke_without_command=True)
+@click.option("--for", "path", metavar="PATH", help="Only what holds for this file or folder.")
+@click.option("--all", "everything", is_flag=True, help="Also what is out of use.")
+@json_option
+@click.pass_context
+def rules(ctx: click.Context, path: str | None, everything: bool, as_json: bool) -> None:
+    """List rules: what holds where, since when, why, how often it helped, and how to undo it."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from hal9.memory import RuleStore
+
+    with open_store(ctx) as store:
+        book = RuleStore(store)
+        found = book.all() if everything else book.all(states=("admitted", "candidate"))
+        if path is not None:
+            scope = _task_scope(path)
+            found = [one for one in found if one.scope.covers(scope)]
+        files = _files_of_rules(path)
+    if as_json:
+        print_json({"rules": [_as_json(one) for one in found], "files": files})
+        return
+    if not found and not files:
+        click.echo('no rules yet; `hal9 remember "…" --for project` adds one, so does `hal9 feedback`.')
+    for one in sorted(found, key=lambda rule: rule.id):
+        _show(one)
+    for file, text in files:
+        click.echo(f"      {file} (read, never written)\n      {text}")
+
+
+def _show(one: "Rule") -> None:
+    day = datetime.fromtimestamp(one.created).astimezone().strftime("%Y-%m-%d")
+    record = f"helped {one.helped} of {one.tried}" if one.tried else "not tried yet"
+    click.echo(f"{one.id:>4}  {one.rule}")
+    click.echo(
+        f"      holds for {one.scope.label()} · {one.state} since {day}: {one.state_reason} · {record}"
+    )
+    if one.state == "admitted":
+        click.echo(f"      hal9 rules set {one.id} --for PLACE · hal9 rules forget {one.id}")
+
+
+def _as_json(one: "Rule") -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "rule": one.rule,
+        "holds_for": one.scope.label(),
+        "scope": one.scope.parts(),
+        "state": one.state,
+        "why": one.state_reason,
+        "source": one.source,
+        "tried": one.tried,
+        "helped": one.helped,
+        "failed": one.failed,
+        "hurt": one.hurt,
+        "created": one.created,
+    }
+
+
+def _task_scope(path: str) -> "MemoryScope":
+    from hal9.memory import scope_of
+
+    return scope_of("", workspace=str(Path.cwd()), paths=[path])
+
+
+def _files_of_rules(path: str | None) -> list[tuple[str, str]]:
+    """AGENTS.md and CLAUDE.md that speak for a path, the nearest first."""
+    from hal9.memory.rules.rule_files import rule_files
+
+    found = rule_files(Path.cwd(), path or ".")
+    return [(one.file, one.text.strip().split("\n")[0][:200]) for one in found]
+
+
+def _place(wanted: str, current: "MemoryScope | None" = None) -> "MemoryScope":
+    from hal9.learning.rules.understanding import KINDS
+    from hal9.memory import EVERYWHERE, MemoryScope, read_place, repository_of
+
+    workspace = current.workspace if current is not None else repository_of(str(Path.cwd())).identity
+    if wanted.strip().lower() in KINDS:
+        return MemoryScope(workspace, place=EVERYWHERE, work=wanted.strip().lower())
+    return MemoryScope(workspace, place=read_place(wanted))
+
+
+@rules.command("set")
+@click.argument("rule_id", type=int)
+@click.option(
+    "--for", "wanted", metavar="PLACE", help="project, a folder, a file, a glob, or a kind of work."
+)
+@json_option
+@click.pass_context
+def set_rule(ctx: click.Context, rule_id: int, wanted: str | None, as_json: bool) -> None:
+    """Let a rule hold for another place."""
+    if wanted is None:
+        raise click.UsageError("say where it is to hold, for example --for project or --for src/billing.")
+    from hal9.learning import Ledger
+    from hal9.memory import RuleStore
+
+    with open_store(ctx) as store, store.writing():
+        book = RuleStore(store)
+        before = book.get(rule_id)
+        after = book.set_scope(rule_id, _place(wanted, before.scope))
+        Ledger(store).record(
+            "rule_scope",
+            str(rule_id),
+            change=(before.scope.label(), after.scope.label()),
+            cause="hal9 rules set",
+            actor="user",
+            details={"evidence": {"rule": after.rule}},
+        )
+    if as_json:
+        print_json(_as_json(after))
+    else:
+        click.echo(f"rule {rule_id} holds for {after.scope.label()} now (before: {before.scope.label()})")
+
+
+def _withdraw(store: "MemoryStore", rule_id: int) -> "Rule":
+    from hal9.learning.rules.rule_life import RuleLife
+    from hal9.memory import RuleStore
+
+    book = RuleStore(store)
+    one = book.get(rule_id)
+    RuleLife(store, book).set_state(
+        one, "retired", "withdrawn by the user", cause="hal9 forget", actor="user"
+    )
+    return book.get(rule_id)
+
+
+@rules.command("forget")
+@click.argument("rule_id", type=int)
+@json_option
+@click.pass_context
+def forget_rule(ctx: click.Context, rule_id: int, as_json: bool) -> None:
+    """Take a rule back; it never returns by itself."""
+    with open_store(ctx) as store:
+        one = _withdraw(store, rule_id)
+    if as_json:
+        print_json(_as_json(one))
+    else:
+        click.echo(f"rule {rule_id} is out of use: {one.rule}\n(`hal9 rules keep {rule_id}` brings it back)")
+
+
+@click.command()
+@click.argument("rule_id", type=int)
+@json_option
+@click.pass_context
+def forget(ctx: click.Context, rule_id: int, as_json: bool) -> None:
+    """Take a rule back; the same as `hal9 rules forget`."""
+    ctx.invoke(forget_rule, rule_id=rule_id, as_json=as_json)
+
+
+@rules.command("keep")
+@click.argument("rule_id", type=int)
+@click.pass_context
+def keep_rule(ctx: click.Context, rule_id: int) -> None:
+    """Bring a rule into force, or keep one that was doubted."""
+    from hal9.learning.rules.rule_life import RuleLife
+    from hal9.memory import RuleStore
+
+    with open_store(ctx) as store:
+        book = RuleStore(store)
+        RuleLife(store, book).set_state(
+            book.get(rule_id), "admitted", "the user's word", cause="hal9 rules keep", actor="user"
+        )
+    click.echo(f"rule {rule_id} is in force")
+
+
+@rules.command("test")
+@click.argument("rule_id", type=int)
+@click.argument("task")
+@click.pass_context
+def test_rule(ctx: click.Context, rule_id: int, task: str) -> int:
+    """Say whether a rule would be recalled for a TASK in words, here."""
+    from hal9.memory import RuleStore, scope_of
+
+    with open_store(ctx) as store:
+        one = RuleStore(store).get(rule_id)
+        scope = scope_of(task, workspace=str(Path.cwd()))
+    covered = one.scope.covers(scope)
+    touched = ", ".join(scope.paths) or "no file that it names"
+    verdict = "reaches" if covered else "does not reach"
+    click.echo(
+        f"rule {rule_id} {verdict} this task: it holds for {one.scope.label()}; the task touches {touched}"
+    )
+    return 0 if covered else 1
+
+
+@rules.command("export")
+@click.option("--agents-md", "target", type=click.Path(path_type=Path), help="Write a section of this file.")
+@click.pass_context
+def export_rules(ctx: click.Context, target: Path | None) -> None:
+    """Print the rules of this project as Markdown, or write them into an AGENTS.md."""
+    from hal9.memory import RuleStore, repository_of
+    from hal9.memory.rules.rule_files import as_markdown, with_section
+
+    identity = repository_of(str(Path.cwd())).identity
+    with open_store(ctx) as store:
+        known = RuleStore(store).all(states=("admitted",))
+    text = as_markdown([one for one in known if one.scope.workspace in (identity, "*") and one.scope.place])
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    before = target.read_text(encoding="utf-8") if target.exists() else ""
+    beside = target.with_name(target.name + ".hal9-new")
+    beside.write_text(with_section(before, text), encoding="utf-8")
+    os.replace(beside, target)  # noqa: PTH105 - one step, so that no reader sees half a file
+    click.echo(f"{target}: the section between the hal9 marks holds {text.count(chr(10) + '- ')} rules")
+
+
+@rules.command("guard")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--rule", "rule_id", type=int, help="The rule that it enforces.")
+@click.option("--yes", is_flag=True, help="Let it hold without asking.")
+@click.pass_context
+def guard_command(ctx: click.Context, file: Any, rule_id: int | None, yes: bool) -> int:
+    """Add a guard from a YAML FILE ("-" for standard input); shows what it would have stopped."""
+    from hal9.learning.guards.guard_store import GuardStore
+    from hal9.learning.guards.predicate import parse_guard
+    from hal9.learning.guards.remembered import remembered_actions
+    from hal9.memory import repository_of
+
+    guard = parse_guard(file.read())
+    with open_store(ctx) as store:
+        book = GuardStore(store)
+        remembered = remembered_actions(store)
+        hits = book.would_fire(guard, remembered)
+        for action, went_well in hits[:20]:
+            click.echo(
+                f"  would have fired on: {action.text[:100]!r} ({'went well' if went_well else 'failed'})"
+            )
+        click.echo(f"{len(hits)} of {len(remembered)} remembered actions")
+        if not yes and not click.confirm("Let it hold?"):
+            return 1
+        workspace = repository_of(str(Path.cwd())).identity
+        number = book.add(
+            guard, workspace=workspace, source="user", rule_id=rule_id, cause="hal9 rules guard"
+        )
+        one = book.accept(number, remembered, cause="hal9 rules guard")
+    click.echo(f"guard {number} {one.state}: {one.state_reason}")
+    return 0
+
+
+@rules.command("guards")
+@json_option
+@click.pass_context
+def guards_command(ctx: click.Context, as_json: bool) -> None:
+    """List guards with their record."""
+    from hal9.learning.guards.guard_store import GuardStore
+
+    with open_store(ctx) as store:
+        found = GuardStore(store).all()
+    if as_json:
+        print_json(
+            [
+                {**one.guard.model_dump(exclude_defaults=True), "id": one.id, "state": one.state}
+                for one in found
+            ]
+        )
+        return
+    for one in found:
+        click.echo(
+            f"{one.id:>4}  {one.state} · {one.guard.effect}: {one.guard.say}\n      fired {one.fired}, "
+            f"heeded {one.heeded}, overridden {one.overridden}, wrong {one.wrong} · {one.state_reason}"
+        )
+    if not found:
+        click.echo("no guards; `hal9 rules guard FILE.yaml` adds one.")
+
+
+@rules.command("unguard")
+@click.argument("number", type=int)
+@click.pass_context
+def unguard_command(ctx: click.Context, number: int) -> None:
+    """Take a guard back."""
+    from hal9.learning.guards.guard_store import GuardStore
+
+    with open_store(ctx) as store:
+        GuardStore(store).withdraw(number, cause="hal9 rules unguard")
+    click.echo(f"guard {number} is withdrawn")
+
+
+@click.command()
+@click.argument("text")
+@click.option(
+    "--for", "wanted", default="project", show_default=True, help="project, folder, file, glob or kind."
+)
+@json_option
+@click.pass_context
+def remember(ctx: click.Context, text: str, wanted: str, as_json: bool) -> int:
+    """Give a rule in your own words; it holds at once."""
+    from hal9.learning.rules.taught import teach
+
+    with open_store(ctx, embedder=True) as store:
+        number, said = teach(store, text, _place(wanted), cause="hal9 remember")
+    if as_json:
+        print_json({"rule": number, "said": said})
+    else:
+        for line in said:
+            click.echo(line)
+    return 0 if number is not None else 1

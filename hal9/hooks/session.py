@@ -1,0 +1,140 @@
+"""One call of a hook: reads the memory file, judges or learns, and keeps what the next call needs.
+
+Every call is a process of its own. What a session remembers (what was held up once, removed files) lies in a
+small file beside the memory; when it cannot be read, the session simply begins anew.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hal9.hooks.events import Agent, HookEvent, answer, read_event
+from hal9.learning.guards.advisor import ActionAdvisor, Advised, RunWatch
+from hal9.learning.runs.guard_miner import RunMemory
+from hal9.learning.runs.run_state import LiveView, RunState
+from hal9.memory import MemoryStore, RecallPolicy, recall_many, repository_of, scope_of
+
+__all__ = ["HookSession", "answer_hook"]
+
+_MOST_BYTES = 2_000_000
+_MOST_RULES = 3
+
+
+def answer_hook(
+    store: MemoryStore, folder: Path, agent: Agent, name: str, body: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Answer one hook call.
+
+    Args:
+        store: the memory file, open.
+        folder: where sessions keep their small files.
+        agent: who asks.
+        name: the event's name.
+        body: what the agent wrote.
+    """
+    event = read_event(name, body)
+    session = HookSession(store, folder, event)
+    return session.answer(agent)
+
+
+@dataclass(slots=True)
+class HookSession:
+    """An agent's session as this call finds it."""
+
+    store: MemoryStore
+    folder: Path
+    event: HookEvent
+
+    def answer(self, agent: Agent) -> dict[str, Any]:
+        """Judge, learn or tell, by the event's moment."""
+        event = self.event
+        if event.moment == "start":
+            return answer(agent, event, Advised(), self._at_start())
+        if event.moment == "prompt" and event.prompt:
+            return answer(agent, event, Advised(), self._rules(event.prompt))
+        if event.action is None or event.moment not in ("before", "after"):
+            return {}
+        watch, waiting = self._load()
+        advisor = ActionAdvisor(self.store)
+        if event.moment == "before":
+            advised = advisor.before(event.action, watch)
+            self._save(watch, event.action.text if advised.source else "")
+            return answer(agent, event, advised)
+        source = "runs:" if waiting and waiting == event.action.text else ""
+        features = advisor.features(event.action, watch)
+        code = event.exit_code
+        if code is not None:
+            given = Advised(features=features, source=source)
+            advisor.after(event.action, watch, given, exit_code=code, output=event.output)
+        self._save(watch, "")
+        remedy = (
+            advisor.remedy(watch.repo, event.action.text, exit_code=code, output=event.output) if code else ""
+        )
+        return answer(agent, event, Advised(), remedy)
+
+    def _at_start(self) -> str:
+        repo = repository_of(self.event.folder).identity
+        told = ActionAdvisor(self.store).advice(repo)
+        rules = self._rules("")
+        lines = [*(f"- {text}" for text in told), *([rules] if rules else [])]
+        return "\n".join(["Known of earlier runs here:", *lines]) if lines else ""
+
+    def _rules(self, prompt: str) -> str:
+        scope = scope_of(prompt, workspace=self.event.folder)
+        found = recall_many(self.store, prompt, scope, RecallPolicy(limit=_MOST_RULES))
+        return "\n".join(f"- {one.rule}" for one in found)
+
+    # --- what the next call needs -------------------------------------------------------------------
+
+    def _file(self) -> Path:
+        name = hashlib.sha256(self.event.session.encode("utf-8", "replace")).hexdigest()[:24]
+        return self.folder / f"{name}.json"
+
+    def _load(self) -> tuple[RunWatch, str]:
+        kept: dict[str, Any] = {}
+        try:
+            if self._file().stat().st_size <= _MOST_BYTES:
+                kept = json.loads(self._file().read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            kept = {}
+        folder = self.event.folder
+        view = LiveView(root=folder, seen=set())
+        state = RunState(root=folder, view=view, changes=_number(kept.get("changes")))
+        failures = kept.get("failures")
+        if isinstance(failures, dict):
+            state.failures = {str(key): _number(value) for key, value in failures.items()}
+        warned = {str(one) for one in kept.get("warned", []) if isinstance(one, str)}
+        watch = RunWatch(repository_of(folder).identity, state, warned, _memory(kept.get("memory")))
+        return watch, str(kept.get("waiting") or "")
+
+    def _save(self, watch: RunWatch, waiting: str) -> None:
+        """Written beside and renamed, so that no call reads half a file."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept = {
+            "changes": watch.state.changes,
+            "failures": dict(list(watch.state.failures.items())[-100:]),
+            "warned": sorted(watch.warned),
+            "memory": [[*key, *counts] for key, counts in watch.memory.features.items()],
+            "waiting": waiting,
+        }
+        handle, name = tempfile.mkstemp(dir=self.folder)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
+            json.dump(kept, stream)
+        Path(name).replace(self._file())
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _memory(rows: Any) -> RunMemory:
+    made = RunMemory()
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, list) and len(row) == 4:
+            made.features[str(row[0]), str(row[1])] = [_number(row[2]), _number(row[3])]
+    return made
