@@ -114,8 +114,7 @@ async def open_runtime(
         directory = NeuronDirectory(clock=clock, node=plan.node)
         router = stack.enter_context(LearnedRouter(plan.home, settings=plan.settings, clock=clock))
         # Two homes that call their clusters alike must not throw each other out.
-        client = f"{settings.cluster.name}-{plan.node}-{plan.home.identity()}"
-        bus = MqttBus(address, client_id=client)
+        bus = MqttBus(address, client_id=f"{settings.cluster.name}-{plan.node}-{plan.home.identity()}")
         courier = Courier(
             bus,
             journal,

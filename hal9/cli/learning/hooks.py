@@ -1,6 +1,7 @@
 """`hal9 hook EVENT`, `hal9 hooks install|remove`, `hal9 mcp`: for other agents."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,18 +39,25 @@ def _answered(ctx: click.Context, event: str, agent: Any, body: dict[str, Any]) 
     from hal9.hooks.session import answer_hook
     from hal9.memory.store.store import MemoryStore
 
-    home = home_of(ctx)
-    if not home.memory.exists():
+    state = _state(ctx)
+    memory = state / "memory.db"
+    if not memory.exists():
         return {}
-    with MemoryStore(home.memory) as store:
-        return answer_hook(store, home.state / "hooks", agent, event, body)
+    with MemoryStore(memory) as store:
+        return answer_hook(store, state / "hooks", agent, event, body)
+
+
+def _state(ctx: click.Context) -> Path:
+    """Where the home keeps its state, without reading the settings: a hook has to be quick."""
+    given = ctx.obj.get("home") or os.environ.get("HAL9_HOME") or "."
+    return Path(given) / ".hal9"
 
 
 def _log(ctx: click.Context, text: str) -> None:
     from datetime import UTC, datetime
 
     try:
-        folder = home_of(ctx).state
+        folder = _state(ctx)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "hooks.log").open("a", encoding="utf-8", errors="replace") as stream:
             stream.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")

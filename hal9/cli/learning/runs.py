@@ -57,7 +57,9 @@ def learn(ctx: click.Context, files: tuple[Path, ...], quiet: bool, as_json: boo
         with store.writing():
             mined.save(waiting)
             remember_actions(store, taken)
-        advice = {repo: mined.miner.advice.advise(repo) for repo in sorted({key[0] for key in costs})}
+        advice = {
+            repo: mined.miner.advice.advise(repo, least_runs=2) for repo in sorted({key[0] for key in costs})
+        }
     told = {repo: [one.text for one in found] for repo, found in advice.items()}
     if as_json:
         print_json({**_figures(report), "foretold": foretold, "causes": _causes(costs), "advice": told})

@@ -120,7 +120,7 @@ class ActionAdvisor:
     def advice(self, repo: str, *, limit: int = 3) -> list[str]:
         """What to know before the first step."""
         with self._lock:
-            return [one.text for one in self._miner().advice.advise(repo, limit=limit)]
+            return [one.text for one in self._miner().advice.advise(repo, limit=limit, least_runs=2)]
 
     def remedy(self, repo: str, command: str, *, exit_code: int | None, output: str) -> str:
         """What helped after an error like this one; "" when nothing is known to."""
