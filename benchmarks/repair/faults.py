@@ -20,7 +20,7 @@ CHECKS = {
     "toolz": "python -m pytest -q -x toolz/tests/test_itertoolz.py toolz/tests/test_dicttoolz.py",
     "tabulate": "python -m pytest -q -x test",
     "more-itertools": "python -m pytest -q -x tests/test_more.py",
-    "boltons": "python -m pytest -q -x tests/test_iterutils.py tests/test_strutils.py tests/test_statsutils.py",
+    "boltons": "python -m pytest -q -x --noconftest tests/test_iterutils.py tests/test_strutils.py tests/test_statsutils.py",
     "cachetools": "PYTHONPATH=src python -m pytest -q -x tests",
     "sqlparse": "python -m pytest -q -x tests",
 }
