@@ -15,6 +15,7 @@ from hal9.holograph import (
     score,
 )
 from hal9.holograph.data.dag_search import Climber, best_graph
+from hal9.holograph.data.interventions import without_soft_interventions
 from hal9.holograph.data.order_search import improve_order
 from hal9.holograph.data.pair_evidence import data_evidence
 from hal9.holograph.data.scores import DiscreteScore, GaussianScore
@@ -79,6 +80,20 @@ def test_interventional_rows_orient_what_observation_cannot() -> None:
     assert best_graph(Table.of(("c", "e"), values, targets=targets)).directed == {("c", "e")}
     mirrored = Table.of(("e", "c"), values[:, ::-1], targets=np.where(targets == 1, 0, -1).astype(np.intp))
     assert best_graph(mirrored).directed == {("c", "e")}
+
+
+@pytest.mark.parametrize(("kept", "soft"), [(0.0, False), (0.8, True)])
+def test_interventions_that_cut_nothing_off_are_taken_as_observed(kept: float, soft: bool) -> None:
+    rng = np.random.default_rng(5)
+    a = rng.normal(size=600)
+    targets = np.repeat([-1, 1], 300).astype(np.intp)
+    b = np.where(targets == 1, kept, 0.8) * a + 0.6 * rng.normal(size=600) + 2.0 * (targets == 1)
+    c = 0.7 * b + 0.6 * rng.normal(size=600)
+    table = Table.of("abc", np.column_stack([a, b, c]), targets=targets)
+    chain = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    checked = without_soft_interventions(table, chain, lambda t, k, p: GaussianScore(t).local(k, p))
+    assert bool((checked.targets < 0).all()) is soft
+    assert frozenset(("a", "b")) in {frozenset(edge) for edge in best_graph(table).directed}
 
 
 def test_data_evidence_is_level_where_data_cannot_tell_and_bounded() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.holograph.data.families import diagnose
+from hal9.holograph.data.interventions import without_soft_interventions
 from hal9.holograph.data.mixed_graph_search import MixedSearch
 from hal9.holograph.data.order_search import Refits, improve_order
 from hal9.holograph.data.scores import (
@@ -297,6 +298,10 @@ def best_of_scores(
     terms = np.zeros((size, size)) if language is None else language
     scorer: LocalScore = score_of(table)
     rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
+    table = without_soft_interventions(table, rough.adjacency, lambda t, k, p: score_of(t).local(k, p))
+    if table is not scorer.table:
+        scorer = score_of(table)
+        rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
     scorer = tuned(scorer, rough.adjacency)
     starts = (*starts, rough.adjacency)
     plain = table.discrete or table.linear or bool((table.targets >= 0).any())
