@@ -187,3 +187,53 @@ async def test_the_mcp_server_recalls_remembers_and_learns(store: MemoryStore, t
 def test_events_without_their_name_are_known_by_the_hooks() -> None:
     event = read_event("beforeShellExecution", {"command": "ls", "workspace_roots": ["/w"]})
     assert (event.moment, event.folder) == ("before", "/w")
+
+
+def test_rules_and_memories_are_given_seen_moved_and_taken_back_by_a_stranger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, project = str(tmp_path / "home"), tmp_path / "project"
+    project.mkdir()
+    (project / "AGENTS.md").write_text("Be brief.\n")
+    monkeypatch.chdir(project)
+    assert run(cli, ["init", home]) == 0
+
+    def hal9(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = run(cli, ["--home", home, *words])
+        done = capsys.readouterr()
+        return code, done.out + done.err
+
+    assert "holds for: src/billing/**" in hal9("remember", "amounts are Decimal", "--for", "src/billing")[1]
+    assert hal9("remember", "falsch")[0] == 1
+    shown = hal9("rules", "--for", "src/billing/a.py")[1]
+    assert "amounts are Decimal" in shown
+    assert "AGENTS.md" in shown
+    assert "amounts are Decimal" not in hal9("rules", "--for", "docs/x.md")[1]
+    assert "holds for the whole project now" in hal9("rules", "set", "1", "--for", "project")[1]
+    assert hal9("rules", "test", "1", "mend docs/x.md")[0] == 0
+    assert hal9("rules", "export", "--agents-md", "AGENTS.md")[0] == 0
+    assert hal9("rules", "export", "--agents-md", "AGENTS.md")[0] == 0
+    text = (project / "AGENTS.md").read_text()
+    assert text.startswith("Be brief.\n")
+    assert text.count("- amounts are Decimal.") == 1
+    assert hal9("forget", "1")[0] == 0
+    assert "no rules yet" in hal9("lessons")[1] or "Be brief." in hal9("rules")[1]
+    assert hal9("rules", "set", "9", "--for", "x")[0] == 1
+    assert hal9("memory", "forget", "99")[0] == 1
+    assert hal9("memory", "forget", "1")[0] == 0
+
+
+def test_learning_from_files_can_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home, file = str(tmp_path / "home"), tmp_path / "runs.jsonl"
+    rows = [
+        {"run": f"{number}", "repo": "a/b", "step": 0, "command": "pytest", "exit": 127, "output": NO_PYTEST}
+        for number in range(5)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(cli, ["init", home]) == 0
+    capsys.readouterr()
+    for runs, known in ((5, 0), (0, 5)):
+        assert run(cli, ["--home", home, "learn", str(file), "-q", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["runs"], told["known_before"]) == (runs, known)

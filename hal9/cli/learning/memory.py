@@ -184,6 +184,23 @@ def import_memory(
     return show_answer(run(ask_daemon(ctx, "import", body)), as_json=as_json)
 
 
+@memory.command("forget")
+@click.argument("memory_ids", nargs=-1, required=True, type=int)
+@json_option
+@click.pass_context
+def forget_memories(ctx: click.Context, memory_ids: tuple[int, ...], as_json: bool) -> int:
+    """Delete memories for good, by the numbers that `hal9 memory search` shows."""
+    with open_store(ctx) as store:
+        count = store.forget(memory_ids)
+    if as_json:
+        print_json({"forgotten": count})
+    elif count:
+        click.echo(f"{count} of {len(memory_ids)} memories are deleted")
+    else:
+        click.echo("hal9: no memory has such a number; `hal9 memory search TEXT` shows them", err=True)
+    return 0 if count else 1
+
+
 @memory.command("sleep")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
 @json_option
