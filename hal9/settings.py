@@ -339,7 +339,6 @@ class ToolSettings(_Section):
     """Turns that go step by step with tools."""
 
     steps: Positive = 60
-    look_steps: Count = 12
     tokens: Count | None = None
     usd: Annotated[float, Field(ge=0)] | None = None
     observation_chars: Annotated[int, Field(ge=500)] = 10_000

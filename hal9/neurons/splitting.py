@@ -15,6 +15,8 @@ from hal9.signals import ErrorDetail, FileChange, ResultPayload, Tally, TaskPayl
 
 __all__ = ["gather", "plan_parts", "task_class"]
 
+_MOST_OF_WHOLE = 6000  # characters
+
 # So that the reason is told before the deadline ends the turn without one.
 _GOODBYE_SECONDS = 1.0
 
@@ -82,7 +84,7 @@ async def _split(turn: Turn) -> list[Part]:
             payload=turn.task.model_copy(
                 update={
                     "objective": part.objective,
-                    "design": split.approach,
+                    "design": _part_design(turn.task, split.approach),
                     # Parts share the workspace and run in order: only after the last can the check pass.
                     "check": turn.task.check if position == last else None,
                     "targets": [],
@@ -91,6 +93,19 @@ async def _split(turn: Turn) -> list[Part]:
         )
         for position, part in enumerate(planned)
     ]
+
+
+def _part_design(task: TaskPayload, approach: str) -> str:
+    """What a part is told besides its own objective: the whole task in the user's words, and the plan.
+
+    A part's objective alone has lost what the user wrote: the traceback, the example, the names.
+    """
+    whole = task.objective
+    if len(whole) > _MOST_OF_WHOLE:
+        half = _MOST_OF_WHOLE // 2
+        whole = f"{whole[:half]}\n[…]\n{whole[-half:]}"
+    told = [task.design, approach, f"The whole task, of which this is one part:\n{whole}"]
+    return "\n\n".join(text for text in told if text)
 
 
 async def _route(turn: Turn) -> Choice:
