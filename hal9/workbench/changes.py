@@ -99,11 +99,12 @@ class ChangeSet:
     def patch(self) -> Iterator[str]:
         """The changes as a patch that `git apply` takes, file by file."""
         for change in self.changes:
-            old, new = self._version(change.before), self._version(change.after)
+            old, new = self.version(change.before), self.version(change.after)
             if old is not None or new is not None:
                 yield patch_of(change.path, old, new)
 
-    def _version(self, side: Side | None) -> Version | None:
+    def version(self, side: Side | None) -> Version | None:
+        """One side as patches are made of it; None when there is none, or its content was not kept."""
         data = self.content(side)
         return None if side is None or data is None else Version(data, side.version_mode)
 
@@ -145,7 +146,7 @@ class ChangeSet:
 
 def patch_diff(kept: ChangeSet, change: Change) -> str:
     """The unified diff of one change as people read it; binary contents are only named."""
-    old, new = kept._version(change.before), kept._version(change.after)  # noqa: SLF001 - its own module
+    old, new = kept.version(change.before), kept.version(change.after)
     if change.before is not None and change.before.kind == "file" and old is None:
         return "… the file was changed in the workspace meanwhile; what it was before is not known …\n"
     binary = any(version is not None and as_text(version.data) is None for version in (old, new))

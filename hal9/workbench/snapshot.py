@@ -26,7 +26,7 @@ from hal9.workbench.environments import Environment
 from hal9.workbench.git_state import find_git_folders, write_git_copy
 from hal9.workbench.handles import Entry, FolderHandle, names_in, parts_of, remove_all
 from hal9.workbench.marks import MarkLog
-from hal9.workbench.sandbox import View
+from hal9.workbench.sandbox import View, choose_sandbox
 from hal9.workbench.secrets import left_out_because
 from hal9.workbench.tracking import TreeState, load_base, save_base
 from hal9.workbench.trees import WalkLimits, is_dependency_folder
@@ -167,6 +167,8 @@ class Snapshot:
         try:
             with FolderHandle(self.place.workspace) as original, locked(original, shared=True):
                 self.copied = copier.copy(original, self._tree)
+            if choose_sandbox(self.settings.isolation).kind == "none":
+                self._link_shared()
             for number, prefix in enumerate(self.copied.repositories):
                 self._git(number, prefix, limits)
             save_base(folder, self.place.workspace, self.copied)
@@ -175,6 +177,12 @@ class Snapshot:
             raise
         self._settled = time.monotonic() + _TICK_SECONDS
         self._begin()
+
+    def _link_shared(self) -> None:
+        """Without a sandbox nothing can be mounted: links show what is not copied."""
+        for path in self.copied.shared:
+            self._tree.remove_tree(path)
+            self._tree.link(path, str(self.seen_at / path))
 
     def _is_shared(self, path: str) -> bool:
         """Installed packages, and what the settings name; in the copy of a copy these are empty folders."""

@@ -388,6 +388,15 @@ async def test_installed_packages_and_shared_folders_are_not_copied(
         (workspace / name).mkdir(parents=True)
         (workspace / name / "file").write_text("installed")
     (workspace / ".venv" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    async with opened(isolation="none", shared_folders=["data"]) as snapshot:
+        done = await snapshot.run("cat web/node_modules/y/file data/raw/file; rm -f node_modules; true")
+        assert done.output == "installedinstalled"
+        with pytest.raises(WorkspaceUnwritable, match="shared read-only"):
+            await snapshot.write("data/raw/file", b"x")
+        assert await snapshot.changes() == []
+        await snapshot.accept()
+        await snapshot.discard()
+    assert (workspace / "node_modules" / "x" / "file").read_text() == "installed"
     async with opened(isolation="auto", shared_folders=["data"]) as snapshot:
         assert sorted(snapshot.copied.shared) == [".venv", "data", "node_modules", "web/node_modules"]
         done = await snapshot.run("cat web/node_modules/y/file data/raw/file; echo x > data/raw/file; true")

@@ -117,22 +117,23 @@ def apply(
     if message is not None and branch is None:
         raise click.UsageError("--message is the message of a commit; it goes with --branch.")
     task, found = _changes(ctx, task_id)
-    count = sum(1 for change in found.kept.changes if "folder" not in _kinds(change))
+    number = sum(1 for change in found.kept.changes if "folder" not in _kinds(change))
+    count = f"{number} changed file{'' if number == 1 else 's'}"
     if review:
         _print_patch("".join(found.kept.patch()))
         where = f"branch {branch}" if branch else found.kept.root
-        if not click.confirm(f"{'Take back' if undo else 'Apply'} {count} changed files in {where}?"):
+        if not click.confirm(f"{'Take back' if undo else 'Apply'} {count} in {where}?"):
             click.echo("nothing was changed.")
             return 1
     if branch is not None:
         commit = found.commit(branch, message or _message(task))
-        click.echo(f"{count} changed files committed to {branch} ({commit[:12]}); nothing was pushed.")
+        click.echo(f"{count} committed to {branch} ({commit[:12]}); nothing was pushed.")
     elif undo:
         found.take_back()
-        click.echo(f"{count} changed files taken back in {found.kept.root}.")
+        click.echo(f"{count} taken back in {found.kept.root}.")
     else:
         found.apply()
-        click.echo(f"{count} changed files in {found.kept.root}.")
+        click.echo(f"{count} in {found.kept.root}.")
     for path, reason in found.kept.refused.items():
         click.echo(f"left out {path}: {reason}", err=True)
     return 0
