@@ -8,12 +8,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 
+class _Quiet(ThreadingHTTPServer):
+    """Who asked may have been killed: that is what is measured here, and no news."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        return
+
+
 class CountingServer:
     """Answers every chat completion with one file, after a moment; use it with `with`."""
 
     def __init__(self, file: str, chance: random.Random) -> None:
         self.calls = 0
         self._lock = threading.Lock()
+        self._file = file
         self._text = f"Here it is.\n\n`adder.py`\n```python\n{file}```\n"
         outer = self
 
@@ -33,6 +43,12 @@ class CountingServer:
 
             def _answer(self, request: dict[str, Any]) -> None:
                 usage = {"prompt_tokens": 100, "completion_tokens": 30, "total_tokens": 130}
+                if request.get("tools"):
+                    call = outer._call(request)
+                    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+                    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+                    self._send(json.dumps({"choices": [choice], "usage": usage}).encode(), "application/json")
+                    return
                 if request.get("stream"):
                     delta = {"index": 0, "delta": {"role": "assistant", "content": outer._text}}
                     chunks = [
@@ -57,9 +73,19 @@ class CountingServer:
             def log_message(self, *_: Any) -> None:
                 return
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Quiet(("127.0.0.1", 0), Handler)
         self.spec = f"openai:http://127.0.0.1:{self._server.server_address[1]}/v1#counting"
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        """First the file, then the end: what comes next is read from the conversation, as a model would."""
+        turn = sum(message["role"] == "assistant" for message in request["messages"])
+        name, arguments = (
+            ("write", {"path": "adder.py", "content": self._file})
+            if turn == 0
+            else ("finish", {"answer": "add is there", "verified": "the check"})
+        )
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        return {"id": f"call-{turn}", "type": "function", "function": function}
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
