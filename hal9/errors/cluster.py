@@ -127,7 +127,7 @@ class DaemonFailed(ClusterError):
         self.exit_code = self.code  # type: ignore[misc]
 
     def message(self) -> str:
-        return f"the cluster did not come up: {self.detail}. Its log: {self.log}"
+        return f"the cluster did not come up: {self.detail.removeprefix('hal9: ')}\nIts log: {self.log}"
 
 
 @dataclass(eq=False, kw_only=True)
