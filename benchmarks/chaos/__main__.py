@@ -31,7 +31,7 @@ from hal9.limits import BudgetStore
 
 ROOT = Path(__file__).parents[2]
 LOG = RESULTS / "chaos.jsonl"
-ROUNDS_PER_HOME = 4
+ROUNDS_PER_HOME = 20
 STILL_SECONDS = 120.0
 FILE = "def add(a, b):\n    return a + b\n"
 
