@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 
+_HERE = "workspace IN (:workspace, :also, '*')"
 RULE_MEMORY = "lesson"
 """Source of the memories that stand for rules in force."""
 
@@ -224,19 +225,22 @@ class RuleStore:
         """Rules whose scope covers a task's, exactly; SQL narrows, `MemoryScope.covers` decides."""
         with self.store.reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM mitigations WHERE workspace IN (?, ?, '*') "
-                "AND state IN (SELECT value FROM json_each(?)) AND ("
-                "(place = '' AND module IN (?, '*') AND task_family IN (?, '*')) "
-                "OR place IN (SELECT value FROM json_each(?)) OR (place >= 'glob:' AND place < 'glob;')) "
+                # Three look-ups by index: one condition with OR would read every rule of the workspace.
+                "SELECT * FROM mitigations WHERE state IN (SELECT value FROM json_each(:states)) AND id IN ("  # noqa: S608
+                f"SELECT id FROM mitigations WHERE {_HERE} AND place = '' AND module IN (:module, '*') "
+                "AND task_family IN (:family, '*') "
+                f"UNION SELECT id FROM mitigations WHERE {_HERE} "
+                "AND place IN (SELECT value FROM json_each(:places)) "
+                f"UNION SELECT id FROM mitigations WHERE {_HERE} AND place >= 'glob:' AND place < 'glob;') "
                 "ORDER BY id",
-                (
-                    task.workspace,
-                    task.also or task.workspace,
-                    json.dumps(list(states)),
-                    task.module,
-                    task.task_family,
-                    json.dumps(places_of(task.paths)),
-                ),
+                {
+                    "workspace": task.workspace,
+                    "also": task.also or task.workspace,
+                    "states": json.dumps(list(states)),
+                    "module": task.module,
+                    "family": task.task_family,
+                    "places": json.dumps(places_of(task.paths)),
+                },
             ).fetchall()
         return [one for one in map(_rule, rows) if one.scope.covers(task)]
 
