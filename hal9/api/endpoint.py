@@ -48,8 +48,9 @@ class Endpoint:
     """One operation.
 
     Args:
-        scope: what a token must be good for; None: no token is asked for.
-        returns: type of the answer; None: an empty one; a handler may also return a response of its own.
+        scope: what a token must be good for (None asks for no token).
+        returns: type of the answer (None is an empty one).
+            A handler may also return a response of its own.
         media: content type of the answer where it is not JSON.
         upload: the body is raw bytes of these content types.
     """

@@ -40,8 +40,7 @@ class Understood:
 
     Attributes:
         kind: `rule`; `preference`, about one answer and no rule until it is said again; `nothing`, the words
-        say
-            only that something is wrong; `withdrawal`, a rule is taken back; `hostile`, kept away from
+            say only that something is wrong; `withdrawal`, a rule is taken back; `hostile`, kept away from
             prompts.
         detail: for `hostile`, the words that gave it away.
     """
