@@ -39,6 +39,16 @@ __all__ = ["TaskReplayer"]
 _MOST_MB = 64
 
 
+class _HereAlone(NeuronDirectory):
+    """The neurons of this process: who is not here now will not come while a task is tried."""
+
+    async def wait_candidates(self, names: Sequence[str], *, exclude: str, task_id: str) -> dict[str, int]:
+        found = self.candidates(names, exclude=exclude)
+        if not found:
+            raise TimeoutError
+        return found
+
+
 class _NotConcerned(Exception):
     """The task was handed down as it is, so the prompt on trial plays no part in it."""
 
@@ -207,7 +217,7 @@ class TaskReplayer:
             cartographer=NoMap(),
             prompts=self.prompts,
             clock=self.clock,
-            directory=NeuronDirectory(clock=self.clock, node="rehearsal", local=layers),
+            directory=_HereAlone(clock=self.clock, node="rehearsal", local=layers),
             journal=self.journal,
             hidden=(self.home.state,),
         )
