@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hal9 import __version__
 from hal9.errors.base import Hal9Error
 from hal9.holograph.fit.command import fit
 
@@ -41,7 +42,8 @@ class _Group(click.Group):
             sys.exit(error.exit_code)
 
 
-@click.group(cls=_Group)
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="holograph")
 def main() -> None:
     """Causal structure from language, consistent across contexts."""
 

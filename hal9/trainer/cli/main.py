@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from hal9 import __version__
 from hal9.errors.base import Hal9Error
 from hal9.errors.limits import PriceUnknown
 
@@ -44,6 +45,7 @@ def corpus_of(values: dict[str, Any]) -> str:
 
 
 @click.command("ripmap-train", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ripmap-train")
 @click.option("--curated", is_flag=True, help="Train on the shared localization corpus (the default).")
 @click.option("--quick", is_flag=True, help="Train on a few cases of each of its repositories.")
 @click.option(

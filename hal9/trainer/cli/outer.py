@@ -5,12 +5,14 @@ from typing import Any
 
 import click
 
+from hal9 import __version__
 from hal9.trainer.cli.main import ledger_views, left_in, limit_options, limits_of, run_cli
 
 __all__ = ["main", "outer_command"]
 
 
 @click.command("ripmap-train-outer", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ripmap-train-outer")
 @click.argument("run_name")
 @click.option(
     "--steps-outer", type=click.IntRange(min=1), default=10, show_default=True, help="Proposals of L2."
