@@ -91,4 +91,5 @@ async def main(what: str, url: str, token: str, home: str, first: int, second: i
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    asyncio.run(main(*sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6])))
+    what, url, token, home, first, second = sys.argv[1:7]
+    asyncio.run(main(what, url, token, home, int(first), int(second)))
