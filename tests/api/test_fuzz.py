@@ -35,6 +35,8 @@ async def test_no_input_makes_the_server_fail(home: Home, tmp_path: Path) -> Non
             "--exclude-path-regex", "events$", "--request-timeout", "60",
         ]  # fmt: skip
         done = await asyncio.to_thread(
-            lambda: subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=900)
+            lambda: subprocess.run(
+                [str(one) for one in command], capture_output=True, text=True, cwd=tmp_path, timeout=900
+            )
         )
     assert done.returncode == 0, done.stdout[-6000:]
