@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 from hal9.api.questions import questions
@@ -56,10 +57,11 @@ async def _view(view: View, name: str, **query: Any) -> Any:
 async def now(view: View) -> Shown:
     """The cluster at this moment."""
     services, cluster = view.services, view.services.cluster
-    status = await services.status()
+    kept = view.pulse.kept
+    status = await kept("status", 1.0, services.status)
     recent = await cluster.read(lambda connection: page_of_tasks(connection, limit=_RECENT))
     running = await cluster.read(lambda connection: page_of_tasks(connection, limit=_RECENT, state="running"))
-    edges = await _view(view, "weights")
+    edges = await kept("weights", 5.0, partial(_view, view, "weights"))
     doing = view.pulse.doing()
     neurons = {**dict(status.get("neurons", {}))}
     for node in dict(status.get("nodes", {})).values():
@@ -75,10 +77,14 @@ async def now(view: View) -> Shown:
         "picture": network(nodes, _likeliest(edges)) if nodes else "",
         "doing": doing,
         "tokens_per_second": view.pulse.tokens_per_second(),
-        "budgets": await asyncio.to_thread(_budgets, services),
-        "waiting": len(await _view(view, "approvals")) + len(await questions(cluster)),
+        "budgets": await kept("budgets", 5.0, partial(asyncio.to_thread, _budgets, services)),
+        "waiting": await kept("waiting", 1.0, partial(_waiting, view)),
         "started": status.get("started_at"),
     }
+
+
+async def _waiting(view: View) -> int:
+    return len(await _view(view, "approvals")) + len(await questions(view.services.cluster))
 
 
 def _likeliest(edges: list[dict[str, Any]]) -> list[Edge]:
@@ -117,7 +123,7 @@ async def tasks(view: View) -> Shown:
     rows = await view.services.cluster.read(
         lambda connection: page_of_tasks(connection, limit=_PAGE + 1, before=before, state=state)
     )
-    counts = await view.services.cluster.read(task_counts)
+    counts = await view.pulse.kept("counts", 1.0, partial(view.services.cluster.read, task_counts))
     return "tasks.html", {
         "rows": rows[:_PAGE],
         "next": rows[_PAGE - 1].seq if len(rows) > _PAGE else None,

@@ -109,8 +109,9 @@ def path(bands: Sequence[Band]) -> Markup:
     left, right, row = 168, _WIDTH - 12, 34
     height = len(lanes) * row + 30
     scale = (right - left) / span
+    # A group, not a picture: each step in it is a link.
     told = f"{len(bands)} steps of {len(lanes)} neurons in {span:.1f} seconds"
-    parts = [_opening("path", (_WIDTH, height), told)]
+    parts = [_opening("path", (_WIDTH, height), told).replace('role="img"', 'role="group"')]
     for number, lane in enumerate(lanes):
         y = number * row + 17
         parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
@@ -126,7 +127,8 @@ def path(bands: Sequence[Band]) -> Markup:
             parts.append(f'<path class="flow" d="M{start} L{x:.1f} {y + 9:.1f}"/>')
         kind = "failed" if band.failed else f"layer{band.layer}"
         parts.append(
-            f'<a href="#{escape(band.anchor)}"><rect class="step {kind}" x="{x:.1f}" y="{y}" '
+            f'<a href="#{escape(band.anchor)}" aria-label="{escape(band.label)}">'
+            f'<rect class="step {kind}" x="{x:.1f}" y="{y}" '
             f'width="{min(width, right - x + 5):.1f}" height="18" rx="4">'
             f"<title>{escape(band.label)}</title></rect></a>"
         )

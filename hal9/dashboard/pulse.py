@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, cast
 
 from hal9.api.hub import EventHub, Progress
 from hal9.clock import Clock
@@ -11,6 +12,7 @@ from hal9.journal.events import TaskEvent
 
 __all__ = ["Pulse"]
 
+T = TypeVar("T")
 _WINDOW_SECONDS = 60.0
 _FORGET_SECONDS = 30.0
 
@@ -31,6 +33,8 @@ class Pulse:
         self._changed = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._task: asyncio.Task[None] | None = None
+        self._kept: dict[str, tuple[float, Any]] = {}
+        self._making: dict[str, asyncio.Lock] = {}
         self.version = 0
 
     async def __aenter__(self) -> Self:
@@ -82,6 +86,17 @@ class Pulse:
         """Neuron: (task, what it is doing)."""
         oldest = self._clock.now() - _FORGET_SECONDS
         return {name: (task, what) for name, (task, what, at) in self._doing.items() if at >= oldest}
+
+    async def kept(self, name: str, seconds: float, make: Callable[[], Awaitable[T]]) -> T:
+        """What many watchers ask for, worked out at most once in so many seconds."""
+        at, value = self._kept.get(name, (0.0, None))
+        if self._clock.now() - at >= seconds:
+            async with self._making.setdefault(name, asyncio.Lock()):
+                at, value = self._kept.get(name, (0.0, None))
+                if self._clock.now() - at >= seconds:
+                    value = await make()
+                    self._kept[name] = (self._clock.now(), value)
+        return cast("T", value)
 
     def tokens_per_second(self) -> float:
         """Over the last minute."""

@@ -117,6 +117,8 @@ def resolve_task_id(connection: sqlite3.Connection, prefix: str) -> list[str]:
     """Ids that begin or end with the given text; the text "last" names the newest task."""
     if prefix == "last":
         rows = connection.execute("SELECT id FROM tasks ORDER BY seq DESC LIMIT 1")
+    elif connection.execute("SELECT 1 FROM tasks WHERE id = ?", (prefix,)).fetchone():
+        return [prefix]  # a whole id: found by the index, whatever else may end with it
     else:
         safe = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         rows = connection.execute(
