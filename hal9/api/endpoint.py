@@ -1,6 +1,7 @@
 """One table of endpoints gives the routes, the checks before each handler, and the OpenAPI schema."""
 
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -12,7 +13,7 @@ from starlette.routing import Route
 
 from hal9.api.problems import MEDIA_TYPE, headers_of, problem_of, status_of
 from hal9.api.tokens import Token, TokenScope
-from hal9.errors.api import BodyTooLarge, RequestInvalid, ScopeMissing, TokenRefused
+from hal9.errors.api import BodyTooLarge, RequestInvalid, ScopeMissing, StoreBusy, TokenRefused
 from hal9.errors.base import Hal9Error
 
 if TYPE_CHECKING:
@@ -108,6 +109,9 @@ def route_of(endpoint: Endpoint, services: "Services") -> Route:
             if status_of(error) >= 500:
                 _log.warning("%s %s: %s", request.method, request.url.path, error)
             return problem_response(error)
+        except sqlite3.OperationalError as error:
+            _log.warning("%s %s: %s", request.method, request.url.path, error)
+            return problem_response(StoreBusy(detail=str(error)))
         except ClientDisconnect:
             return Response(status_code=400)
         if isinstance(value, Response):

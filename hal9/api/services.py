@@ -1,5 +1,6 @@
 """What handlers work with: the home's client, events, tokens, limits."""
 
+import asyncio
 import hmac
 import ipaddress
 from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ from hal9.clock import Clock, SystemClock
 from hal9.cluster.client import Cluster
 from hal9.cluster.home import Home
 from hal9.errors.api import WorkspaceRefused
+from hal9.memory import MemoryStore
 
 __all__ = ["COOKIE", "Services"]
 
@@ -51,6 +53,8 @@ class Services:
             self.home.make_state()
             await stack.enter_async_context(self.cluster)
             stack.enter_context(self.tokens)
+            # Made (or migrated) once, before many requests would do it at the same time.
+            await asyncio.to_thread(_make_memory, self.home)
             await stack.enter_async_context(self.hub)
             self._stack = stack.pop_all()
         return self
@@ -112,6 +116,11 @@ class Services:
     async def status(self) -> dict[str, Any]:
         """What the cluster says of itself."""
         return await self.cluster.status()
+
+
+def _make_memory(home: Home) -> None:
+    with MemoryStore(home.memory):
+        pass
 
 
 def _same_origin(request: Request) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "ScopeMissing",
     "ServerRefused",
     "ServerUnreachable",
+    "StoreBusy",
     "StreamsExhausted",
     "TlsUnusable",
     "TokenNameTaken",
@@ -95,6 +96,17 @@ class StreamsExhausted(ApiError):
 
     def message(self) -> str:
         return f"{self.limit} event streams are open already (api.max_streams)"
+
+
+@dataclass(eq=False, kw_only=True)
+class StoreBusy(ApiError):
+    """A database of the home could not be read or written just now."""
+
+    status: ClassVar[int] = 503
+    detail: str
+
+    def message(self) -> str:
+        return f"the home's databases are busy ({self.detail}); try again in a moment"
 
 
 @dataclass(eq=False, kw_only=True)
