@@ -277,7 +277,7 @@ def _config(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        # Longer than clients usually keep a connection: one that is closed while a request comes is an error there.
+        # Longer than clients keep a connection: closing one while a request comes is an error there.
         timeout_keep_alive=75,
     )
     config.load()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hal9.errors.base import WorkbenchError
+from hal9.errors.base import WorkbenchError, install_hint
 
 __all__ = [
     "ArgumentsInvalid",
@@ -108,5 +108,5 @@ class McpMissing(WorkbenchError):
     def message(self) -> str:
         return (
             f"tools.servers names {', '.join(self.servers)}, and the MCP library is not installed. "
-            "Install it with: pip install 'hal9[mcp]'"
+            f"Install it with: {install_hint('mcp')}"
         )

@@ -18,7 +18,7 @@ from hal9.minds.protocol import ToolCall
 from hal9.settings import McpServerSettings
 from hal9.tools.mcp_client import McpServers, tool_name
 
-pytest.importorskip("mcp", reason="pip install 'hal9[mcp]'")
+pytest.importorskip("mcp", reason="pip install 'hal9-cluster[mcp]'")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 ROOT = Path(__file__).parents[2]
