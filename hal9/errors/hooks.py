@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hal9.errors.base import LearningError
+from hal9.errors.base import LearningError, install_hint
 
 __all__ = ["HookExtraMissing", "HookSettingsUnreadable"]
 
@@ -27,4 +27,4 @@ class HookExtraMissing(LearningError):
     package: str
 
     def message(self) -> str:
-        return f"This needs the package {self.package}: `pip install 'hal9[{self.package}]'`."
+        return f"This needs the package {self.package}: `{install_hint(self.package)}`."
