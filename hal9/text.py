@@ -8,9 +8,9 @@ files that are put together again would be wrong.
 import codecs
 import difflib
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-__all__ = ["TextStyle", "clean_text", "first_line", "split_lines", "without_surrogates"]
+__all__ = ["TextStyle", "clean_text", "first_line", "split_lines", "storable", "without_surrogates"]
 
 _MAX_MATCHED_LINES = 20_000
 
@@ -50,6 +50,17 @@ def without_surrogates(text: str) -> str:
 def clean_text(text: str) -> str:
     """Any text as databases and programs take it: no lone surrogates, no NUL."""
     return without_surrogates(text).replace("\0", "\ufffd")
+
+
+def storable(value: Any) -> Any:
+    """A value of strings, lists and mappings with every text as UTF-8 can hold it; unchanged when all are."""
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    return value
 
 
 @dataclass(frozen=True, slots=True)

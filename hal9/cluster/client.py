@@ -29,6 +29,7 @@ from hal9.journal.tasks import TERMINAL, RequestRow, TaskRow, TaskState
 from hal9.journal.turns import Question, TurnEntry
 from hal9.settings import Settings
 from hal9.signals import StepRecord, TaskPayload
+from hal9.text import storable
 
 __all__ = ["Cluster", "connect", "request_as_json", "task_as_json"]
 
@@ -157,6 +158,7 @@ class Cluster:
             RequestInvalid: the daemon could only refuse it; nothing was written down.
             Hal9Error: what it is about does not exist, or contradicts itself.
         """
+        body = storable(body)
         task = await self.task(task_id) if task_id is not None else None
         await asyncio.to_thread(check_request, self.home, kind, body, task)
         now = self.now()

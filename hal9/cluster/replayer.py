@@ -21,9 +21,11 @@ from hal9.journal import Journal
 from hal9.journal.work import Part, Work
 from hal9.learning import PromptStore, ReplayCase
 from hal9.memory import Recall, Rule
+from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
 from hal9.neurons import Choice, NeuronDefinition, NeuronServices, NoMap
 from hal9.neurons.definition import neuron_meta
 from hal9.neurons.implementing import implement
+from hal9.neurons.interfaces import CallContext, ModelClient
 from hal9.neurons.prompting import infer_targets
 from hal9.neurons.splitting import gather, plan_parts
 from hal9.neurons.turn import Turn
@@ -211,7 +213,7 @@ class TaskReplayer:
         layers: dict[str, int] = {name: one.meta.layer for name, one in self.definitions.items()}
         return NeuronServices(
             settings=lambda: once,
-            thinker=self.minds,
+            thinker=_Uncached(self.minds),
             router=trial,
             recaller=_Given(trial.recalled),
             cartographer=NoMap(),
@@ -253,3 +255,26 @@ def _as_recall(rule: Rule) -> Recall:
         lower_bound=0.0,
         why="on trial",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncached:
+    """The minds without their prompt caches: with a warm one the same seed gives another text.
+
+    Both runs of a pair are then drawn alike, whatever was asked before them.
+    """
+
+    minds: ModelClient
+
+    async def think(
+        self, model: str, request: Request, *, call: CallContext, on_token: OnToken | None = None
+    ) -> Reply:
+        return await self.minds.think(
+            model, replace(request, reuse_prompt=False), call=call, on_token=on_token
+        )
+
+    async def capabilities(self, model: str) -> Capabilities:
+        return await self.minds.capabilities(model)
+
+    def window(self, model: str) -> int:
+        return self.minds.window(model)

@@ -17,6 +17,7 @@ from hal9.journal.tasks import TaskRow
 from hal9.settings import Settings
 from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, TaskPayload, TaskScope, new_id
 from hal9.signals.labels import ALLOW_HOME, ENVIRONMENT, REVIEW
+from hal9.text import without_surrogates
 
 __all__ = [
     "NEURONS",
@@ -186,6 +187,9 @@ def _payload(objective: str, submission: Submission) -> TaskPayload:
     if submission.workload != NEURONS:
         workload_options(submission.workload, objective)
     workspace = submission.workspace.expanduser().absolute() if submission.workspace else None
+    if workspace is not None and without_surrogates(str(workspace)) != str(workspace):
+        shown = without_surrogates(str(workspace))
+        raise TaskInvalid(problem=f"the name of workspace {shown} is not UTF-8; rename the folder")
     if workspace is not None and not workspace.is_dir():
         raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
     labels = dict(submission.labels or {})

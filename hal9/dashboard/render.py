@@ -9,6 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
+from hal9.text import split_lines
+
 __all__ = ["SECURITY", "page_response", "render"]
 
 SECURITY = {
@@ -69,7 +71,7 @@ def _one_line(text: str | None, limit: int = 120) -> str:
 def _diff(text: str) -> Markup:
     """A unified diff with its lines marked by kind."""
     lines = []
-    for line in text.splitlines():
+    for line in split_lines(text):
         kind = {"+": "add", "-": "del", "@": "at"}.get(line[:1], "")
         if line.startswith(("+++", "---")):
             kind = "at"

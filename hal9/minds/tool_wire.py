@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hal9.minds.protocol import Message, Request, ToolCall
+from hal9.text import storable
 
 __all__ = ["CallDeltas", "read_calls", "wire_messages", "wire_tools"]
 
@@ -19,7 +20,8 @@ _CALL_FIELDS = {"id", "type", "function", "index"}
 
 def wire_messages(messages: Iterable[Message], mind: str) -> list[dict[str, Any]]:
     """The turns as JSON; what `mind` wants back stands in the turns it made."""
-    return [_wire_message(message, mind) for message in messages]
+    turns: list[dict[str, Any]] = storable([_wire_message(message, mind) for message in messages])
+    return turns
 
 
 def _wire_message(message: Message, mind: str) -> dict[str, Any]:

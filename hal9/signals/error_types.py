@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hal9.text import storable
 
 __all__ = [
     "ERROR_TYPES",
@@ -25,6 +27,13 @@ class SignalModel(BaseModel):
     """Base of all that travels: frozen, and strict about unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        # The border that all text crosses: half a surrogate pair, typed, replied or in a file's name, could
+        # neither be sent nor stored.
+        return storable(value)
 
 
 class TaskFailed(SignalModel):

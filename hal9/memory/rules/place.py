@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hal9.errors.memory import MemoryInvalid
 from hal9.memory.records import EVERYWHERE, GLOB
+from hal9.text import split_lines
 
 __all__ = ["Repository", "paths_in", "place_of", "places_of", "read_place", "repository_of", "work_of"]
 
@@ -98,7 +99,7 @@ def _text(path: Path) -> str:
 def _origin(config: str) -> str:
     """Host and path of `origin`, without login, so that ssh and https agree."""
     inside = False
-    for line in config.splitlines():
+    for line in split_lines(config):
         if line.lstrip().startswith("["):
             inside = _REMOTE.match(line) is not None
             continue

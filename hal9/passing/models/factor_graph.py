@@ -16,6 +16,7 @@ from hal9.passing.loopy.loopy import Loopy, LoopyPlan
 from hal9.passing.result import ApproximateWarning, Array, OnFailure, report_failure
 from hal9.passing.tables.inference import Inference, Mode
 from hal9.passing.tables.potentials import Group, Local, Potentials
+from hal9.text import split_lines
 
 __all__ = ["FactorGraph", "InferenceMethod"]
 
@@ -315,7 +316,7 @@ def _entries_allowed() -> int:
     free = _MOST_BYTES
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
-        for line in meminfo.read_text(encoding="ascii").splitlines():
+        for line in split_lines(meminfo.read_text(encoding="ascii")):
             if line.startswith("MemAvailable:"):
                 free = int(line.split()[1]) * 1024 // 2
     return min(free, _MOST_BYTES) // (8 * _COPIES)
