@@ -15,7 +15,9 @@ async def test_odd_text_goes_through_a_whole_task(home: Home, script: Script) ->
     async with running_cluster(home) as (_, cluster):
         task_id = await cluster.submit("say it: half a pair \ud83d and a whole one \ud83d\ude00")
         task = await cluster.wait(task_id, timeout_seconds=60)
-        request = await cluster.request("feedback", {"text": "no \udc80"}, task_id=task_id)
+        request = await cluster.request(
+            "feedback", {"verdict": "reject", "why": "no \udc80"}, task_id=task_id
+        )
     assert task.state == "done", task.result
     assert task.result is not None
     assert "\ufffd and a whole one 😀" in task.result.answer
