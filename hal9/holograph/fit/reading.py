@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hal9.errors.holograph import TableInvalid
+from hal9.text import split_lines
 
 __all__ = ["RawTable", "read_raw"]
 
@@ -137,7 +138,7 @@ def _check(where: str, header: list[str], lines: list[list[str]]) -> None:
 
 def _separator(text: str) -> str:
     """The separator that cuts the first lines into equally many cells, most of all."""
-    sample = text.splitlines()[:20]
+    sample = split_lines(text)[:20]
     best, choice = 1, ","
     for separator in _SEPARATORS:
         counts = [len(row) for row in csv.reader(sample, delimiter=separator)]
