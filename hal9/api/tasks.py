@@ -1,5 +1,6 @@
 """Endpoints about tasks: submit, list, follow, result, steps, diff, cancel, feedback."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -206,8 +207,22 @@ async def _upload(call: Call) -> dict[str, str]:
     data = await read_body(call.request, call.services.uploads.limit)
     if not data:
         raise ArchiveRefused(problem="it is empty")
+    await _forget_old(call)
     name = await call.services.uploads.add(data, owner=call.token.id)
     return {"workspace": f"upload:{name}"}
+
+
+async def _forget_old(call: Call) -> None:
+    """Remove uploads that are too old and that no open task uses."""
+    services = call.services
+    rows = await services.cluster.read(
+        lambda connection: connection.execute(
+            "SELECT payload ->> '$.workspace' FROM tasks WHERE state IN ('queued', 'running')"
+        ).fetchall()
+    )
+    oldest = services.clock.now() - services.settings.uploads_keep_hours * 3600.0
+    used = {str(row[0]) for row in rows}
+    await asyncio.to_thread(services.uploads.forget, older_than=oldest, used=used)
 
 
 async def _download(call: Call) -> Response:

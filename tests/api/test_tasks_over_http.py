@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -259,3 +260,28 @@ async def test_what_a_task_waits_for_is_answered_once(home: Home) -> None:
             unknown = await http.post("/v1/questions/zzz/answer", json=yes, headers=decider)
             assert (unknown.status_code, unknown.json()["error"]) == (404, "tools.QuestionUnknown")
             assert (await http.get("/v1/questions", headers=reader)).json() == []
+
+
+async def test_old_uploads_go_and_those_of_open_tasks_stay(home: Home) -> None:
+    from hal9.api.server import ApiServer
+
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("empty.txt"), io.BytesIO(b""))
+    async with ApiServer(home) as server:
+        token = server.services.tokens.create("c", ("read", "submit"))[1]
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=server.url, headers=headers) as http:
+            used, old = [
+                (await http.post("/v1/workspaces", content=archive.getvalue())).json()["workspace"]
+                for _ in range(2)
+            ]
+            task = {"objective": "Say hello", "workspace": used}
+            assert (await http.post("/v1/tasks", json=task)).status_code == 201
+            for folder in home.root.glob("uploads/*"):
+                os.utime(folder, (1.0, 1.0))
+            await http.post("/v1/workspaces", content=archive.getvalue())
+            there = {one.name.rpartition("-")[2] for one in home.root.glob("uploads/*")}
+    assert used.removeprefix("upload:") in there
+    assert old.removeprefix("upload:") not in there
+    assert len(there) == 2
