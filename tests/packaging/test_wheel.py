@@ -12,10 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 MIND = """
-from hal9.minds import ScriptedMind
-
-def greets():
-    return ScriptedMind(lambda request: "Good morning.")
+def greets(request):
+    return "Good morning."
 """
 
 
