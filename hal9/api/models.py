@@ -197,6 +197,9 @@ class FeedbackIn(_In):
     score: Annotated[float | None, Field(ge=0, le=1, description="How good it is.")] = None
     expected: Annotated[str | None, Field(max_length=100_000, description="The right answer.")] = None
     note: Annotated[str, Field(max_length=20_000, description="A rule for next time.")] = ""
+    holds_for: Annotated[
+        str, Field(max_length=500, description="Where the rule holds: project, folder, file, a path, a glob.")
+    ] = ""
 
 
 class ApprovalIn(_In):

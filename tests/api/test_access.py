@@ -92,13 +92,18 @@ async def test_strangers_and_busy_clients_are_slowed_down(home: Home) -> None:
     async with ApiServer(home) as server:
         text = server.services.tokens.create("a", ("read",))[1]
         async with httpx.AsyncClient(base_url=server.url) as http:
-            codes = [(await http.get("/v1/status")).status_code for _ in range(12)]
-            assert codes[0] == 401
-            assert codes[-1] == 429
+            # The allowance fills up again as time passes, so a slow machine needs more requests to use it up.
+            codes = [(await http.get("/v1/status")).status_code]
+            while codes[-1] != 429:
+                codes.append((await http.get("/v1/status")).status_code)
+                assert len(codes) < 500, "nobody was slowed down"
+            assert set(codes[:-1]) == {401}
             http.headers["Authorization"] = f"Bearer {text}"
-            answers = [await http.get("/v1/token") for _ in range(12)]
+            answers = [await http.get("/v1/token")]
             assert answers[0].status_code == 200, "a good token does not suffer for strangers"
-            assert answers[-1].status_code == 429
+            while answers[-1].status_code != 429:
+                answers.append(await http.get("/v1/token"))
+                assert len(answers) < 500, "nobody was slowed down"
             assert int(answers[-1].headers["retry-after"]) >= 1
 
 

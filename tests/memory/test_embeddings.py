@@ -88,10 +88,10 @@ def test_missing_weights_name_the_command(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(EmbedderUnavailable, match=r"hal9\[onnx\]"):
+    with pytest.raises(EmbedderUnavailable, match=r"hal9-cluster\[onnx\]"):
         open_embedder("onnx-minilm")
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(EmbedderUnavailable, match=r"hal9\[sentence-transformers\]"):
+    with pytest.raises(EmbedderUnavailable, match=r"hal9-cluster\[sentence-transformers\]"):
         open_embedder("sentence-transformers")
 
 

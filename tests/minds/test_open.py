@@ -110,7 +110,7 @@ async def test_a_missing_model_names_the_command_that_fetches_it(
 
 async def test_a_missing_runtime_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    for spec, extra in (("local", r"hal9\[local\]"), ("litellm:a/b", r"hal9\[litellm\]")):
+    for spec, extra in (("local", r"hal9-cluster\[local\]"), ("litellm:a/b", r"hal9-cluster\[litellm\]")):
         with pytest.raises(RuntimeMissing, match=extra):
             async with open_mind(spec):
                 pass

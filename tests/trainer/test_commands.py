@@ -277,7 +277,8 @@ def test_a_missing_or_unknown_agent_is_told_before_anything_is_read(
 
 
 def test_money_is_limited_only_where_a_price_is_known(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = {"subtype": "success", "result": json.dumps(PROPOSAL), "usage": {}, "total_cost_usd": 0.02}
+    used = {"input_tokens": 40, "output_tokens": 20}
+    answer = {"subtype": "success", "result": json.dumps(PROPOSAL), "usage": used, "total_cost_usd": 0.02}
     fake_agent(here, f"cat > /dev/null; echo '{json.dumps(answer)}'")
     monkeypatch.setenv("PATH", f"{here}{os.pathsep}{os.environ['PATH']}")
     common = ["--reason", "--agent", "claude", "--limit-usd", "0.1", "--no-test", "--episodes", "9"]

@@ -69,7 +69,7 @@ def test_the_ranker_loads_what_was_distilled(here: Path) -> None:
 
 def test_a_condition_is_confirmed_on_the_repositories_that_meet_it(ground: EvaluationData) -> None:
     validation = ground.split("validation")
-    helps, harms = {"weight_tests": 1.75}, {"weight_pairs": 3.0}
+    helps, harms = {"weight_tests": 1.75}, {"weight_words": 3.0}
     everywhere = confirmed(validation, Parameters(), helps, ("files", ">", 1.0))
     assert everywhere is not None
     assert everywhere[1] == len(validation.prepared)
