@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -22,6 +26,8 @@ from hal9.memory import MemoryStore
 from hal9.promptgram import Edit, Promptgram
 from tests.dashboard.browser import chromium, show
 
+# A page that is drawn anew while it is looked at.
+_PASSING = (NoSuchElementException, StaleElementReferenceException)
 pytestmark = pytest.mark.chromium
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -74,17 +80,26 @@ class Site:
     def open(self, path: str) -> None:
         self.driver.get(self.url + path)
 
-    def text(self) -> str:
-        return self.driver.find_element(By.TAG_NAME, "body").text
+    def text(self, css: str = "body") -> str:
+        """What a part of the page shows; a page that is drawn anew meanwhile is looked at again."""
+        return str(self._steadily(lambda: self.driver.find_element(By.CSS_SELECTOR, css).text))
+
+    def _steadily(self, act: Callable[[], object]) -> object:
+        for _ in range(50):
+            try:
+                return act()
+            except StaleElementReferenceException:
+                continue
+        return act()
 
     def until(self, check: Callable[[], object]) -> None:
         try:
-            WebDriverWait(self.driver, 60, poll_frequency=0.2).until(lambda _: check())
+            WebDriverWait(self.driver, 60, 0.2, _PASSING).until(lambda _: check())
         except TimeoutException:
             pytest.fail(f"{self.driver.current_url} shows:\n{self.text()}")
 
     def press(self, css: str) -> None:
-        self.driver.find_element(By.CSS_SELECTOR, css).click()
+        self._steadily(lambda: self.driver.find_element(By.CSS_SELECTOR, css).click())
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +161,7 @@ def test_a_change_is_approved_and_one_is_undone(site: Site) -> None:
     site.press("form[action='/learning/undo'] button")
     site.until(lambda: "note=" in site.driver.current_url or "problem=" in site.driver.current_url)
     assert "problem=" not in site.driver.current_url, site.text()
-    assert "→" in site.driver.find_element(By.CSS_SELECTOR, "p.note").text, "it says what was put back"
+    assert "→" in site.text("p.note"), "it says what was put back"
 
 
 def test_a_task_is_given_followed_and_judged(site: Site) -> None:
@@ -154,7 +169,7 @@ def test_a_task_is_given_followed_and_judged(site: Site) -> None:
     site.driver.find_element(By.ID, "objective").send_keys("Say hello")
     site.press("form[action='/tasks/submit'] button")
     site.until(lambda: "/tasks/" in site.driver.current_url)
-    site.until(lambda: "done" in site.driver.find_element(By.TAG_NAME, "h1").text)
+    site.until(lambda: "done" in site.text("h1"))
     site.press("input[value=accept]")
     site.press("form[action$='/feedback'] button")
     site.until(lambda: "recorded" in site.text())
@@ -162,12 +177,12 @@ def test_a_task_is_given_followed_and_judged(site: Site) -> None:
 
 def test_a_page_comes_back_by_itself_after_the_daemon_was_killed(site: Site) -> None:
     site.open("/")
-    site.until(lambda: site.driver.find_element(By.ID, "live").text == "live")
+    site.until(lambda: site.text("#live") == "live")
     pid = json.loads(site.home.status.read_text())["pid"]
     os.kill(pid, signal.SIGKILL)
-    site.until(lambda: "not connected" in site.driver.find_element(By.ID, "live").text)
+    site.until(lambda: "not connected" in site.text("#live"))
     hal9(site.home, "up", "--detach")
-    site.until(lambda: site.driver.find_element(By.ID, "live").text == "live")
+    site.until(lambda: site.text("#live") == "live")
     hal9(site.home, "submit", "Say it again, Sam")
     site.until(lambda: "Say it again, Sam" in site.text())
 
@@ -183,7 +198,7 @@ def test_without_script_everything_can_be_read_and_pressed(site: Site) -> None:
             assert driver.find_element(By.TAG_NAME, "h1").text
         driver.get(site.url + "/learning")
         driver.find_element(By.CSS_SELECTOR, "form[action='/learning/pause'] button").click()
-        WebDriverWait(driver, 30).until(
+        WebDriverWait(driver, 30, 0.2, _PASSING).until(
             lambda one: "learning is off" in one.find_element(By.TAG_NAME, "body").text
         )
         driver.find_element(By.CSS_SELECTOR, "form[action='/learning/resume'] button").click()
@@ -199,7 +214,9 @@ def test_a_stranger_sees_the_sign_in_page_only(site: Site) -> None:
         assert "used already" in driver.find_element(By.TAG_NAME, "body").text
         driver.find_element(By.ID, "token").send_keys("hal9_wrong_token")
         driver.find_element(By.TAG_NAME, "button").click()
-        assert "no valid token" in driver.find_element(By.TAG_NAME, "body").text
+        WebDriverWait(driver, 30, 0.2, _PASSING).until(
+            lambda one: "no valid token" in one.find_element(By.TAG_NAME, "body").text
+        )
 
 
 @pytest.mark.slow
