@@ -26,7 +26,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.fail(text)
             pytest.skip(text)
     if item.get_closest_marker("local_model"):
-        from hal9.minds.models import default_model, find_model
+        from hal9.minds.local.models import default_model, find_model
 
         if not find_model(default_model()).path.is_file():
             text = "the local model is not installed; `hal9 model pull` fetches it"

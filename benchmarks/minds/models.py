@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hal9.minds import LocalMind, LocalSettings, Message, Request, is_installed
-from hal9.minds.models import models
+from hal9.minds.local.models import models
 
 RESULTS = Path(__file__).parents[1] / "results"
 GENERATED = 64

@@ -7,7 +7,7 @@ from typing import Any
 from hal9 import __version__
 from hal9.api.services import Services
 from hal9.api.views import VIEWS, NoQuery
-from hal9.cluster.thinking import budget_limits
+from hal9.cluster.services.thinking import budget_limits
 from hal9.limits import BudgetStore
 
 __all__ = ["metrics_text"]

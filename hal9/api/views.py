@@ -267,7 +267,7 @@ async def _diff(cluster: Cluster, query: DiffQuery) -> dict[str, Any]:
 
 
 async def _search(cluster: Cluster, query: SearchQuery) -> list[dict[str, Any]]:
-    from hal9.cluster.learning import choose_embedder  # noqa: PLC0415 - loads the daemon's part of learning
+    from hal9.cluster.services.learning import choose_embedder  # noqa: PLC0415 - loads the daemon's part of learning
 
     wanted = cluster.home.settings().memory.embedder
 

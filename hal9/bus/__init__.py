@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hal9.bus.broker.embedded import EmbeddedBroker
+    from hal9.bus.broker.nats_config import StoreLimits
+    from hal9.bus.broker.permissions import BrokerUser, neuron_user, node_user, viewer_user
+    from hal9.bus.broker.server_process import stop_survivor
     from hal9.bus.contracts import (
         CourierSettings,
         Failure,
@@ -17,13 +21,9 @@ if TYPE_CHECKING:
         RetryPolicy,
     )
     from hal9.bus.courier import Courier
-    from hal9.bus.embedded import EmbeddedBroker
     from hal9.bus.loopback import LoopbackBroker, LoopbackBus
     from hal9.bus.mqtt import MqttBus
-    from hal9.bus.nats_config import StoreLimits
-    from hal9.bus.permissions import BrokerUser, neuron_user, node_user, viewer_user
     from hal9.bus.protocol import BrokerAddress, Bus, Incoming, LastWill
-    from hal9.bus.server_process import stop_survivor
 
 _HOMES = {
     "contracts": (
@@ -35,13 +35,13 @@ _HOMES = {
         "RetryPolicy",
     ),
     "courier": ("Courier",),
-    "embedded": ("EmbeddedBroker",),
+    "broker.embedded": ("EmbeddedBroker",),
     "loopback": ("LoopbackBroker", "LoopbackBus"),
     "mqtt": ("MqttBus",),
-    "nats_config": ("StoreLimits",),
-    "permissions": ("BrokerUser", "neuron_user", "node_user", "viewer_user"),
+    "broker.nats_config": ("StoreLimits",),
+    "broker.permissions": ("BrokerUser", "neuron_user", "node_user", "viewer_user"),
     "protocol": ("BrokerAddress", "Bus", "Incoming", "LastWill"),
-    "server_process": ("stop_survivor",),
+    "broker.server_process": ("stop_survivor",),
 }
 
 __all__ = [

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from hal9.cluster.client import Cluster, connect, task_as_json
     from hal9.cluster.daemon import Daemon
     from hal9.cluster.home import Home, find_home, init_home
-    from hal9.cluster.process import daemon_pid, read_status, start_detached, stop_daemon
     from hal9.cluster.submission import Submission
+    from hal9.cluster.supervision.process import daemon_pid, read_status, start_detached, stop_daemon
 
 _HOMES = {
     "client": ("Cluster", "connect", "task_as_json"),
     "daemon": ("Daemon",),
     "home": ("Home", "find_home", "init_home"),
-    "process": ("daemon_pid", "read_status", "start_detached", "stop_daemon"),
+    "supervision.process": ("daemon_pid", "read_status", "start_detached", "stop_daemon"),
     "submission": ("Submission",),
 }
 

@@ -15,7 +15,7 @@ from hal9.bus import (
     node_user,
     viewer_user,
 )
-from hal9.bus.probe import probe_broker
+from hal9.bus.broker.probe import probe_broker
 from hal9.bus.topics import status
 from hal9.bus.watching import BEAT_SECONDS
 from hal9.clock import Clock

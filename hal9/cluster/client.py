@@ -17,10 +17,10 @@ from typing import Any, Self, TypeVar, Unpack
 from hal9.clock import Clock, SystemClock
 from hal9.cluster.following import follow_up, retried
 from hal9.cluster.home import Home, find_home
-from hal9.cluster.journal_record import require_complete
-from hal9.cluster.process import clock_offset, read_status
 from hal9.cluster.requests import check_request
 from hal9.cluster.submission import Submission, SubmitOptions, new_task, task_of
+from hal9.cluster.supervision.journal_record import require_complete
+from hal9.cluster.supervision.process import clock_offset, read_status
 from hal9.database import atomic, open_database
 from hal9.errors.cluster import HomeUnwritable, TaskFinished, TaskUnknown
 from hal9.errors.tools import QuestionAnswered, QuestionUnknown

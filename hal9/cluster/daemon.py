@@ -15,18 +15,18 @@ from hal9.bus import Failure, Outcome
 from hal9.clock import Clock, SteadyClock
 from hal9.cluster.broker_access import NODE, examine_broker, open_broker
 from hal9.cluster.home import Home
-from hal9.cluster.journal_record import JournalRecord
-from hal9.cluster.learning import REQUESTS, LearningService, ask_to_learn
 from hal9.cluster.plan import NodePlan
-from hal9.cluster.previous_end import previous_end
-from hal9.cluster.routing import LearnedRouter, Routing
 from hal9.cluster.runtime import NodeRuntime, open_runtime
 from hal9.cluster.scheduler import BOOK, TaskScheduler
+from hal9.cluster.services.learning import REQUESTS, LearningService, ask_to_learn
+from hal9.cluster.services.routing import LearnedRouter, Routing
+from hal9.cluster.services.thinking import MindPool, resolve_spec
 from hal9.cluster.state_files import HomeLock
 from hal9.cluster.status import STATUS_SECONDS, StatusReport
-from hal9.cluster.thinking import MindPool, resolve_spec
-from hal9.cluster.watchdog import Watchdog
-from hal9.cluster.workloads import WorkloadRunner
+from hal9.cluster.supervision.journal_record import JournalRecord
+from hal9.cluster.supervision.previous_end import previous_end
+from hal9.cluster.supervision.watchdog import Watchdog
+from hal9.cluster.workloads.workloads import WorkloadRunner
 from hal9.errors.base import ConfigError
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import Journal, typed_error

@@ -13,8 +13,8 @@ from hal9.clock import Clock, SteadyClock
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
 from hal9.cluster.plan import NodePlan
-from hal9.cluster.process import clock_offset
 from hal9.cluster.runtime import NodeRuntime, open_runtime
+from hal9.cluster.supervision.process import clock_offset
 from hal9.errors.cluster import NeuronHostedElsewhere
 from hal9.journal import Journal
 from hal9.neurons import answer_to, failed_result, load_neurons

@@ -12,11 +12,11 @@ from typing import Any
 
 from hal9.bus import BrokerAddress, Courier, CourierSettings, MqttBus
 from hal9.cluster.directory import NeuronDirectory
-from hal9.cluster.learning import LearningService
-from hal9.cluster.mapping import RipmapCartographer
 from hal9.cluster.plan import NodePlan
-from hal9.cluster.routing import LearnedRouter
-from hal9.cluster.thinking import MindPool, budget_limits
+from hal9.cluster.services.learning import LearningService
+from hal9.cluster.services.mapping import RipmapCartographer
+from hal9.cluster.services.routing import LearnedRouter
+from hal9.cluster.services.thinking import MindPool, budget_limits
 from hal9.journal import Journal
 from hal9.limits import BudgetStore
 from hal9.neurons import WAITING_TURNS, Neuron, NeuronDefinition, NeuronServices

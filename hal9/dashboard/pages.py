@@ -10,7 +10,7 @@ from hal9.api.questions import questions
 from hal9.api.services import Services
 from hal9.api.tasks import cursor_number
 from hal9.api.views import VIEWS
-from hal9.cluster.thinking import budget_limits
+from hal9.cluster.services.thinking import budget_limits
 from hal9.dashboard.learning_data import curves_of, rule_tree
 from hal9.dashboard.pictures import Band, Edge, Node, network, path
 from hal9.dashboard.pulse import Pulse

@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     from hal9.minds.chat.endpoint import Endpoint
     from hal9.minds.chat.openai_mind import OpenAIMind
     from hal9.minds.litellm_mind import LiteLLMMind
-    from hal9.minds.local import LocalMind, LocalSettings, running_servers
-    from hal9.minds.models import Model, default_model, find_model, installed, is_installed, models_folder
+    from hal9.minds.local.mind import LocalMind, LocalSettings, running_servers
+    from hal9.minds.local.models import (
+        Model,
+        default_model,
+        find_model,
+        installed,
+        is_installed,
+        models_folder,
+    )
+    from hal9.minds.local.pull import OnNotice, OnProgress, Progress
     from hal9.minds.open import MindSettings, ValidatingMind, default_spec, open_mind
     from hal9.minds.prices import Price, Quote, Quoting
     from hal9.minds.protocol import (
@@ -36,7 +44,6 @@ if TYPE_CHECKING:
         Usage,
         Workplace,
     )
-    from hal9.minds.pull import OnNotice, OnProgress, Progress
     from hal9.minds.recording import RecordingMind, ReplayMind
     from hal9.minds.retries import RetryingMind, RetryPolicy
     from hal9.minds.schema import schema_instruction
@@ -47,9 +54,9 @@ _HOMES = {
     "answering": ("answer", "checked_calls"),
     "budgeted": ("BudgetedMind",),
     "litellm_mind": ("LiteLLMMind",),
-    "local": ("LocalMind", "LocalSettings", "running_servers"),
-    "models": ("Model", "default_model", "find_model", "installed", "is_installed", "models_folder"),
-    "pull": ("OnNotice", "OnProgress", "Progress"),
+    "local.mind": ("LocalMind", "LocalSettings", "running_servers"),
+    "local.models": ("Model", "default_model", "find_model", "installed", "is_installed", "models_folder"),
+    "local.pull": ("OnNotice", "OnProgress", "Progress"),
     "open": ("MindSettings", "ValidatingMind", "default_spec", "open_mind"),
     "chat.client": ("ChatClient",),
     "chat.endpoint": ("Endpoint",),

@@ -29,8 +29,8 @@ from hal9.minds.budgeted import BudgetedMind
 from hal9.minds.chat.endpoint import Endpoint, is_private_address
 from hal9.minds.chat.openai_mind import OpenAIMind
 from hal9.minds.litellm_mind import LiteLLMMind
-from hal9.minds.local import LocalMind, LocalSettings
-from hal9.minds.models import find_model, models
+from hal9.minds.local.mind import LocalMind, LocalSettings
+from hal9.minds.local.models import find_model, models
 from hal9.minds.prices import Price
 from hal9.minds.protocol import Capabilities, Mind, OnToken, Reply, Request
 from hal9.minds.recording import RecordingMind, ReplayMind

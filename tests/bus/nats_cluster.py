@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hal9.bus import BrokerAddress
-from hal9.bus.nats_config import find_server
+from hal9.bus.broker.nats_config import find_server
 from tests.bus.harness import free_port
 
 

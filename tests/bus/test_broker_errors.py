@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hal9.bus import BrokerAddress, MqttBus
-from hal9.bus.probe import probe_broker
+from hal9.bus.broker.probe import probe_broker
 from hal9.errors.base import BusError
 from hal9.errors.bus import (
     BrokerCertificateUntrusted,

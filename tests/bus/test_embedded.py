@@ -12,9 +12,9 @@ import nats
 import pytest
 
 from hal9.bus import EmbeddedBroker, MqttBus, StoreLimits, neuron_user, node_user, stop_survivor, viewer_user
-from hal9.bus.embedded import ADMIN
-from hal9.bus.nats_config import find_server
-from hal9.bus.server_process import is_our_server
+from hal9.bus.broker.embedded import ADMIN
+from hal9.bus.broker.nats_config import find_server
+from hal9.bus.broker.server_process import is_our_server
 from hal9.errors.bus import BrokerBinaryUnusable, BrokerRefused, BrokerStoreInUse
 
 USERS = [node_user("test", "daemon")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import hal9
-from hal9.cluster.mapping import RipmapCartographer
+from hal9.cluster.services.mapping import RipmapCartographer
 from hal9.ripmap.index.cache_size import cached_trees
 from hal9.settings import RepositoryMapSettings
 

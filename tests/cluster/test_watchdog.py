@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from hal9.cluster import Home, connect
-from hal9.cluster.process import read_status, stop_daemon
-from hal9.cluster.watchdog import Watchdog, take_blame
+from hal9.cluster.supervision.process import read_status, stop_daemon
+from hal9.cluster.supervision.watchdog import Watchdog, take_blame
 from hal9.errors.cluster import DaemonNotRunning
 from tests.conftest import Script
 from tests.support.daemons import daemon_process, finished, movement, stop, wait_ready

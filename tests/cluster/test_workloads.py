@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hal9.cluster import Home, connect
-from hal9.cluster.workload_lines import read_line
+from hal9.cluster.workloads.lines import read_line
 from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
 from tests.conftest import Script, running_cluster
 from tests.support.daemons import start, stop, wait_ready

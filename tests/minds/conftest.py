@@ -6,7 +6,7 @@ import pytest
 
 from hal9.minds import find_model, models_folder
 from hal9.minds.chat import habits
-from hal9.minds.models import is_installed
+from hal9.minds.local.models import is_installed
 
 LOCAL_MODEL = "qwen2.5-coder-0.5b"
 

@@ -34,8 +34,8 @@ from hal9.minds import (
     open_mind,
     running_servers,
 )
-from hal9.minds.machine import available_memory, free_cores, usable_cores
-from hal9.minds.server import acquire, release
+from hal9.minds.local.server_handle import acquire, release
+from hal9.minds.local.system_resources import available_memory, free_cores, usable_cores
 from tests.minds.conftest import LOCAL_MODEL
 
 pytestmark = pytest.mark.local_model
@@ -239,7 +239,7 @@ async def test_a_file_that_is_no_model_says_so(tmp_path: Path) -> None:
 async def test_a_memory_shortage_is_found_before_loading(
     local_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hal9.minds.server.available_memory", lambda: 100_000_000)
+    monkeypatch.setattr("hal9.minds.local.server_handle.available_memory", lambda: 100_000_000)
     async with LocalMind(LocalSettings(threads=1)) as mind:
         with pytest.raises(LocalMemoryShort, match=r"0\.1 GB are free"):
             await mind.think(ASK)
@@ -248,7 +248,7 @@ async def test_a_memory_shortage_is_found_before_loading(
 
 def _server_process(environment: dict[str, str] | None = None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "hal9.minds.local_server"],
+        [sys.executable, "-m", "hal9.minds.local.server_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -23,7 +23,7 @@ from hal9.minds import (
     models_folder,
     open_mind,
 )
-from hal9.minds.models import models
+from hal9.minds.local.models import models
 
 ASK = Request((Message("user", "hello"),))
 SCHEMA = {"type": "object", "required": ["a"]}

@@ -19,8 +19,8 @@ import pytest
 
 from hal9.errors.minds import ModelDamaged, ModelDiskFull, ModelUnavailable, ModelUnknown
 from hal9.minds import Model, Progress
-from hal9.minds.models import Source
-from hal9.minds.pull import _bytes_below, pull, pull_model
+from hal9.minds.local.models import Source
+from hal9.minds.local.pull import _bytes_below, pull, pull_model
 
 CONTENT = bytes(index * 7 % 251 for index in range(300_000))
 PART = 200_000
@@ -166,8 +166,8 @@ def test_a_hub_without_ranges_is_read_from_the_start(tmp_path: Path, hub: Hub) -
 _PULLER = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from hal9.minds.models import Model, Source
-    from hal9.minds.pull import pull_model
+    from hal9.minds.local.models import Model, Source
+    from hal9.minds.local.pull import pull_model
     url, folder, size, digest = sys.argv[1:5]
     wanted = Model(name="test-model", title="", file="m.gguf", bytes=int(size), sha256=digest, licence="",
                    context_tokens=1, sources=(Source(kind="hub", url=url),))
@@ -313,7 +313,7 @@ def test_a_full_disk_is_found_before_fetching(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})()
-    monkeypatch.setattr("hal9.minds.pull.shutil.disk_usage", lambda _path: usage)
+    monkeypatch.setattr("hal9.minds.local.pull.shutil.disk_usage", lambda _path: usage)
     with pytest.raises(ModelDiskFull, match="HAL9_MODELS"):
         pull_model(model(_source(hub)), tmp_path)
     assert hub.asked == []

@@ -12,7 +12,7 @@ from typing import Any
 
 from hal9.bus import stop_survivor
 from hal9.cluster import Home, daemon_pid
-from hal9.cluster.process import read_status
+from hal9.cluster.supervision.process import read_status
 from tests.support.waiting import eventually_now
 
 __all__ = ["daemon_process", "finished", "movement", "start", "stop", "wait_ready"]

@@ -32,7 +32,7 @@ def up(ctx: click.Context, detach: bool, accept_loss: bool, log_to_stderr: bool)
     home = home_of(ctx)
     run(_refuse_problems(home))
     if detach:
-        from hal9.cluster.process import start_detached
+        from hal9.cluster.supervision.process import start_detached
 
         pid = start_detached(home, accept_loss=accept_loss)
         url = _served(home)
@@ -54,7 +54,7 @@ def _served(home: "Home") -> str | None:
 
 async def _refuse_problems(home: "Home") -> None:
     """Say what keeps the cluster from working before anything is started."""
-    from hal9.cluster.readiness import readiness
+    from hal9.cluster.supervision.readiness import readiness
 
     async for finding in readiness(home):
         if finding.state == "problem":
@@ -103,7 +103,7 @@ def _log(home: "Home", *, to_stderr: bool) -> None:
 @click.pass_context
 def stop(ctx: click.Context, force: bool, seconds: float | None) -> None:
     """Stop the cluster: running turns are finished first, up to cluster.drain_seconds."""
-    from hal9.cluster.process import stop_daemon
+    from hal9.cluster.supervision.process import stop_daemon
 
     home = home_of(ctx)
     limit = seconds if seconds is not None else home.settings().cluster.drain_seconds + 15.0

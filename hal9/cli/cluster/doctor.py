@@ -12,7 +12,7 @@ from hal9.cli.common import console, home_of, json_option, print_json, run
 
 if TYPE_CHECKING:
     from hal9.cluster import Home
-    from hal9.cluster.readiness import Finding
+    from hal9.cluster.supervision.readiness import Finding
 
 __all__ = ["doctor"]
 
@@ -58,8 +58,8 @@ def doctor(ctx: click.Context, online: bool, as_json: bool) -> int:
 
 
 async def _look(home: "Home", *, online: bool) -> "list[Finding]":
-    from hal9.cluster.process import read_status
-    from hal9.cluster.readiness import look_at_broker, readiness
+    from hal9.cluster.supervision.process import read_status
+    from hal9.cluster.supervision.readiness import look_at_broker, readiness
 
     found = [finding async for finding in readiness(home, online=online)]
     said = read_status(home)
@@ -72,7 +72,7 @@ async def _look(home: "Home", *, online: bool) -> "list[Finding]":
 
 
 def _daemon(said: dict[str, Any]) -> "Iterator[Finding]":
-    from hal9.cluster.readiness import Finding
+    from hal9.cluster.supervision.readiness import Finding
 
     state = said["state"]
     if state == "down":
@@ -101,7 +101,7 @@ def _daemon(said: dict[str, Any]) -> "Iterator[Finding]":
 
 
 def _sandbox(home: "Home") -> "Iterator[Finding]":
-    from hal9.cluster.readiness import Finding
+    from hal9.cluster.supervision.readiness import Finding
     from hal9.errors.base import Hal9Error
     from hal9.workbench import choose_sandbox
 
@@ -117,7 +117,7 @@ def _sandbox(home: "Home") -> "Iterator[Finding]":
 
 
 def _files(home: "Home") -> "Iterator[Finding]":
-    from hal9.cluster.readiness import Finding
+    from hal9.cluster.supervision.readiness import Finding
 
     if not home.state.is_dir():
         yield Finding("state", "note", f"{home.state} does not exist yet")
@@ -142,8 +142,8 @@ def _record(home: "Home") -> "Iterator[Finding]":
     """Whether the journal holds as many tasks as were accepted."""
     from contextlib import closing
 
-    from hal9.cluster.journal_record import require_complete
-    from hal9.cluster.readiness import Finding
+    from hal9.cluster.supervision.journal_record import require_complete
+    from hal9.cluster.supervision.readiness import Finding
     from hal9.errors.journal import JournalIncomplete
     from hal9.journal.counts import read_record
 
@@ -165,7 +165,7 @@ def _record(home: "Home") -> "Iterator[Finding]":
 
 
 def _disk(home: "Home") -> "Iterator[Finding]":
-    from hal9.cluster.readiness import Finding
+    from hal9.cluster.supervision.readiness import Finding
 
     free = shutil.disk_usage(home.state if home.state.is_dir() else home.root).free / 1e6
     yield Finding("disk", "ok" if free > _LOW_DISK_MB else "problem", f"{free / 1000:.1f} GB free")

@@ -31,7 +31,7 @@ def config() -> None:
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> int:
     """Find every mistake in the settings and the neurons' files, and whether models and broker fit them."""
-    from hal9.cluster.readiness import readiness
+    from hal9.cluster.supervision.readiness import readiness
     from hal9.errors.config import ConfigInvalid
 
     home = home_of(ctx)

@@ -16,7 +16,7 @@ def model() -> None:
 @json_option
 def list_models(as_json: bool) -> None:
     """List the catalogue and what is installed."""
-    from hal9.minds.models import default_model, models
+    from hal9.minds.local.models import default_model, models
 
     rows = [
         {
@@ -44,7 +44,7 @@ def list_models(as_json: bool) -> None:
 @json_option
 def path(name: str | None, as_json: bool) -> None:
     """Print where a model's file lies (default: the default model)."""
-    from hal9.minds.models import default_model, installed
+    from hal9.minds.local.models import default_model, installed
 
     found = installed(name or default_model())
     if as_json:
@@ -61,9 +61,9 @@ def pull(ctx: click.Context, name: str | None, if_needed: bool) -> None:
     """Download a model (default: the one the cluster uses); resumes, and checks size and SHA-256."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from hal9.minds.models import default_model
-    from hal9.minds.pull import Progress as PullProgress
-    from hal9.minds.pull import pull as pull_model
+    from hal9.minds.local.models import default_model
+    from hal9.minds.local.pull import Progress as PullProgress
+    from hal9.minds.local.pull import pull as pull_model
 
     chosen = name or _configured(ctx) or default_model()
     if if_needed and name is None and _configured(ctx) is None:
@@ -84,9 +84,9 @@ def pull(ctx: click.Context, name: str | None, if_needed: bool) -> None:
 
 def _configured(ctx: click.Context) -> str | None:
     """The catalogue model this home's neurons use, or None when they use something else."""
-    from hal9.cluster.thinking import resolve_spec
+    from hal9.cluster.services.thinking import resolve_spec
     from hal9.errors.cluster import HomeMissing
-    from hal9.minds.models import default_model
+    from hal9.minds.local.models import default_model
     from hal9.settings import MindSettings
 
     try:

@@ -22,7 +22,7 @@ def open_store(ctx: click.Context, *, embedder: bool = False) -> "MemoryStore":
     home.make_state()
     made = None
     if embedder:
-        from hal9.cluster.learning import choose_embedder
+        from hal9.cluster.services.learning import choose_embedder
 
         made, notice = choose_embedder(home.settings().memory.embedder)
         if notice:

@@ -14,7 +14,7 @@ from pathlib import Path
 from hal9.clock import Clock
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.home import Home
-from hal9.cluster.thinking import MindPool
+from hal9.cluster.services.thinking import MindPool
 from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import TurnFailed
 from hal9.journal import Journal

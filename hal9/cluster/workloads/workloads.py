@@ -21,7 +21,7 @@ from hal9.clock import Clock
 from hal9.cluster.home import Home
 from hal9.cluster.scheduler import BOOK
 from hal9.cluster.submission import NEURONS
-from hal9.cluster.workload_lines import LINE_BYTES, WorkloadLine, read_line
+from hal9.cluster.workloads.lines import LINE_BYTES, WorkloadLine, read_line
 from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import Journal, tasks
@@ -33,7 +33,7 @@ from hal9.text import split_lines
 
 __all__ = ["REFUSED", "WorkloadRunner", "read_payload"]
 
-_log = logging.getLogger("hal9.cluster.workloads")
+_log = logging.getLogger("hal9.cluster.workloads.workloads")
 
 REFUSED = 2
 """Exit code of a workload that tells what is wrong, in place of crashing."""
@@ -121,7 +121,7 @@ class WorkloadRunner:
                 connection, task.id, root_signal=f"workload/{task.id}", now=now
             )
         )
-        command = [sys.executable, "-m", "hal9.cluster.workload_child", str(self._home.root), task.id]
+        command = [sys.executable, "-m", "hal9.cluster.workloads.child", str(self._home.root), task.id]
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,

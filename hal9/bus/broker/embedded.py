@@ -20,18 +20,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from hal9.bus.broker.nats_config import Ports, StoreLimits, find_server, render
+from hal9.bus.broker.permissions import BrokerUser
+from hal9.bus.broker.server_process import (
+    end_child,
+    end_process,
+    is_our_server,
+    read_pid,
+    taken,
+    write_private,
+)
 from hal9.bus.crew import BackgroundTasks
-from hal9.bus.nats_config import Ports, StoreLimits, find_server, render
-from hal9.bus.permissions import BrokerUser
 from hal9.bus.protocol import BrokerAddress
-from hal9.bus.server_process import end_child, end_process, is_our_server, read_pid, taken, write_private
 from hal9.clock import Clock, SystemClock
 from hal9.errors.base import BusError
 from hal9.errors.bus import BrokerFailed, BrokerRefused, BrokerStoreInUse
 
 __all__ = ["EmbeddedBroker"]
 
-_log = logging.getLogger("hal9.bus.embedded")
+_log = logging.getLogger("hal9.bus.broker.embedded")
 
 ADMIN = "hal9-admin"
 _START_SECONDS = 10.0

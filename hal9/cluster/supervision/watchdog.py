@@ -14,7 +14,7 @@ from hal9.cluster.state_files import read_state, write_state
 
 __all__ = ["BLAME_FILE", "Watchdog", "take_blame"]
 
-_log = logging.getLogger("hal9.cluster.watchdog")
+_log = logging.getLogger("hal9.cluster.supervision.watchdog")
 
 BLAME_FILE = "blocked_turn.json"
 _TICK_SECONDS = 1.0

@@ -14,11 +14,18 @@ from typing import Self
 from hal9.errors.minds import MindClosed, MindUnreachable, RuntimeMissing
 from hal9.minds.chat.client import ChatClient
 from hal9.minds.chat.endpoint import Endpoint
-from hal9.minds.models import default_model, installed
+from hal9.minds.local.models import default_model, installed
+from hal9.minds.local.server_handle import (
+    Address,
+    LocalServer,
+    LocalSettings,
+    acquire,
+    release,
+    running_servers,
+)
 from hal9.minds.prices import Price, Quote
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
 from hal9.minds.schema import constrainable
-from hal9.minds.server import Address, LocalServer, LocalSettings, acquire, release, running_servers
 from hal9.minds.tool_wire import wire_messages
 
 __all__ = ["LocalMind", "LocalSettings", "running_servers"]

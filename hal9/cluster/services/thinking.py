@@ -12,7 +12,7 @@ from hal9.limits import BudgetStore, Limit
 from hal9.minds import MindSettings as OpenSettings
 from hal9.minds import default_spec, open_mind
 from hal9.minds.agents import AgentSettings
-from hal9.minds.local import LocalSettings
+from hal9.minds.local.mind import LocalSettings
 from hal9.minds.prices import Price
 from hal9.minds.protocol import Capabilities, Mind, OnToken, Reply, Request
 from hal9.minds.retries import RetryPolicy

@@ -1,7 +1,7 @@
 """How the daemon that ran in a home before has ended, and which turn is to blame for it."""
 
 from hal9.cluster.home import Home
-from hal9.cluster.watchdog import take_blame
+from hal9.cluster.supervision.watchdog import take_blame
 from hal9.journal import PreviousEnd
 
 __all__ = ["previous_end"]

@@ -26,7 +26,7 @@ from hal9.signals import StepRecord
 
 __all__ = ["LearnedRouter", "Routing"]
 
-_log = logging.getLogger("hal9.cluster.routing")
+_log = logging.getLogger("hal9.cluster.services.routing")
 
 _MARK = "routing_mark"
 _PROMPTS_SEEN = "routing_prompts_seen"

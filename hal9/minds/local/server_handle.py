@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from hal9.errors.minds import LocalMemoryShort, LocalStartFailed, RuntimeMissing
-from hal9.minds.machine import available_memory, free_cores
+from hal9.minds.local.system_resources import available_memory, free_cores
 
 __all__ = ["Address", "LocalServer", "LocalSettings", "acquire", "release", "running_servers"]
 
@@ -246,7 +246,7 @@ def _spawn() -> "subprocess.Popen[str]":
     }
     return spawner.submit(
         lambda: subprocess.Popen(
-            [sys.executable, "-m", "hal9.minds.local_server"],
+            [sys.executable, "-m", "hal9.minds.local.server_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

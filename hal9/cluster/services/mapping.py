@@ -15,7 +15,7 @@ from hal9.settings import RepositoryMapSettings
 
 __all__ = ["RipmapCartographer"]
 
-_log = logging.getLogger("hal9.cluster.mapping")
+_log = logging.getLogger("hal9.cluster.services.mapping")
 # No key of a provider's reaches a process that reads other people's files.
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
            "RIPMAP_CACHE_DIR")  # fmt: skip

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from hal9.bus.permissions import BrokerUser
+from hal9.bus.broker.permissions import BrokerUser
 from hal9.errors.bus import BrokerBinaryUnusable
 
 __all__ = ["MINIMUM_VERSION", "Ports", "StoreLimits", "find_server", "render"]

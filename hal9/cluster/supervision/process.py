@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from hal9.bus.server_process import stop_survivor
+from hal9.bus.broker.server_process import stop_survivor
 from hal9.cluster.home import Home
 from hal9.cluster.status import judged
 from hal9.errors.cluster import DaemonFailed, DaemonNotRunning, DaemonRunning, StopTimeout

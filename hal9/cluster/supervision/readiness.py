@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hal9.bus.nats_config import find_server
-from hal9.bus.probe import probe_broker
+from hal9.bus.broker.nats_config import find_server
+from hal9.bus.broker.probe import probe_broker
 from hal9.cluster.broker_access import NODE, broker_address
 from hal9.cluster.home import Home
-from hal9.cluster.thinking import open_settings, resolve_spec
+from hal9.cluster.services.thinking import open_settings, resolve_spec
 from hal9.errors.base import Hal9Error
 from hal9.errors.neurons import NeuronUnknownTarget
 from hal9.minds import Message, Request, open_mind

@@ -13,10 +13,10 @@ from typing import Any, Self
 
 from hal9.bus import Courier, Outcome
 from hal9.cluster.plan import NodePlan
-from hal9.cluster.replayer import TaskReplayer
 from hal9.cluster.requests import LEARNING_REQUESTS
 from hal9.cluster.scheduler import BOOK
-from hal9.cluster.thinking import MindPool, resolve_spec
+from hal9.cluster.services.replayer import TaskReplayer
+from hal9.cluster.services.thinking import MindPool, resolve_spec
 from hal9.errors.base import Hal9Error
 from hal9.errors.memory import EmbedderUnavailable
 from hal9.journal import Journal, tasks
@@ -56,7 +56,7 @@ from hal9.signals import ErrorGradient, Signal, StepRecord, TaskScope
 
 __all__ = ["REQUESTS", "LearningService", "ask_to_learn", "choose_embedder"]
 
-_log = logging.getLogger("hal9.cluster.learning")
+_log = logging.getLogger("hal9.cluster.services.learning")
 SettingsNow = Callable[[], Settings]
 Alert = Callable[[str], None]
 REQUESTS = ("learn", *LEARNING_REQUESTS)

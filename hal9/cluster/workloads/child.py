@@ -1,4 +1,4 @@
-"""The child process of a workload: `python -m hal9.cluster.workload_child HOME TASK`.
+"""The child process of a workload: `python -m hal9.cluster.workloads.child HOME TASK`.
 
 Prints one JSON object per line: {"progress": {…}} as it goes, {"result": {…}} at the end.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from hal9.cluster.home import Home
 from hal9.cluster.submission import WORKLOADS, workload_options
-from hal9.cluster.workloads import REFUSED, read_payload
+from hal9.cluster.workloads.workloads import REFUSED, read_payload
 from hal9.database import open_database
 from hal9.errors.base import Hal9Error
 

@@ -1,4 +1,4 @@
-"""The child process that holds a local model: `python -m hal9.minds.local_server`.
+"""The child process that holds a local model: `python -m hal9.minds.local.server_process`.
 
 It reads one JSON line of settings from standard input, loads the model into llama.cpp's own HTTP server on a
 free port of 127.0.0.1, and answers one JSON line: ``{"ready": address}`` or ``{"failed": kind, "detail":

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hal9.errors.minds import ModelDamaged, ModelDiskFull, ModelUnavailable
-from hal9.minds.models import Model, Source, find_model, models_folder
+from hal9.minds.local.models import Model, Source, find_model, models_folder
 from hal9.text import split_lines
 
 if TYPE_CHECKING:

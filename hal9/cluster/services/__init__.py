@@ -1,0 +1,1 @@
+"""What neurons are given by their process: minds, maps, routes, memory, replays."""

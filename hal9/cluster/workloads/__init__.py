@@ -1,0 +1,1 @@
+"""Long workloads as tasks: the child process, what it may say, and who starts it."""

@@ -1,0 +1,1 @@
+"""Local models: the catalogue, fetching, the server process and the mind over it."""
