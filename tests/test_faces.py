@@ -32,3 +32,15 @@ def test_links_of_the_docs_lead_somewhere(page: Path) -> None:
     targets = [one for one in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) if "://" not in one]
     gone = [one for one in targets if not (page.parent / one).exists()]
     assert not gone
+
+
+def test_no_folder_is_crowded() -> None:
+    """Twenty modules at most; the errors stand one a room."""
+    counts = {
+        folder.relative_to(ROOT).as_posix(): len(list(folder.glob("*.py")))
+        for folder in (
+            ROOT,
+            *(path for path in ROOT.rglob("*") if path.is_dir() and "__pycache__" not in path.parts),
+        )
+    }
+    assert {name: count for name, count in counts.items() if count > 20 and name != "errors"} == {}
