@@ -33,9 +33,9 @@ async function refresh() {
 
 if (main && "EventSource" in window) {
   const source = new EventSource("/ui/changes");
-  // What changed between drawing the page and being connected is told by nobody: look once more.
-  source.addEventListener("open", () => { say("live"); refresh().catch(() => {}); });
-  source.addEventListener("error", () => say("not connected; trying again"));
+  let late = false;
+  source.addEventListener("open", () => { say("live"); if (late) refresh().catch(() => {}); late = false; });
+  source.addEventListener("error", () => { late = true; say("not connected; trying again"); });
   source.addEventListener("changed", () => refresh().catch(() => {}));
   addEventListener("pagehide", () => source.close());
 }
