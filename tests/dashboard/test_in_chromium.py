@@ -98,6 +98,9 @@ class Site:
         except TimeoutException:
             pytest.fail(f"{self.driver.current_url} shows:\n{self.text()}")
 
+    def write(self, css: str, words: str) -> None:
+        self._steadily(lambda: self.driver.find_element(By.CSS_SELECTOR, css).send_keys(words))
+
     def press(self, css: str) -> None:
         self._steadily(lambda: self.driver.find_element(By.CSS_SELECTOR, css).click())
 
@@ -166,7 +169,7 @@ def test_a_change_is_approved_and_one_is_undone(site: Site) -> None:
 
 def test_a_task_is_given_followed_and_judged(site: Site) -> None:
     site.open("/")
-    site.driver.find_element(By.ID, "objective").send_keys("Say hello")
+    site.write("#objective", "Say hello")
     site.press("form[action='/tasks/submit'] button")
     site.until(lambda: "/tasks/" in site.driver.current_url)
     site.until(lambda: "done" in site.text("h1"))
