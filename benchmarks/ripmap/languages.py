@@ -22,7 +22,7 @@ from benchmarks.ripmap.accuracy_corpus import CorpusMissing, write_result
 from hal9.ripmap import Index, open_revision
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.ranking.prepared_task import Task
-from hal9.ripmap.ranking.ranker import prepare_task, rank_case
+from hal9.ripmap.ranking.ranker import prepare_task, rank_prepared
 
 CUTS = (1, 3, 5, 10)
 _CASES = Path(__file__).with_name("languages.json")
@@ -84,7 +84,7 @@ def measured(root: Path, project: dict[str, object]) -> Iterator[tuple[int, int]
     plain = Bm25(index, paths)
     for case in project["cases"]:  # type: ignore[attr-defined]
         if set(case["gold"]) <= set(paths):
-            ours = rank_case(prepare_task(index, Task(case["query"])), Parameters()).scores[places]
+            ours = rank_prepared(prepare_task(index, Task(case["query"])), Parameters()).scores[places]
             yield (
                 worst_rank(ours, paths, case["gold"]),
                 worst_rank(plain.scores(case["query"]), paths, case["gold"]),

@@ -52,16 +52,16 @@ def edit(path: Path) -> None:
 def run_ripmap(tree: Path, tasks: list[dict], changed: Path, work: Path) -> dict:
     import hal9.ripmap.index.opening
     import hal9.ripmap.rendering.budget  # noqa: F401 - loaded before the clock starts, like the other tools
-    from hal9.ripmap import IndexSettings, MapOptions, Mapper, Question
+    from hal9.ripmap import IndexSettings, MapOptions, MapRequest, MapService
 
     settings = IndexSettings(cache_dir=work / "cache", use_git=False, extensions=("py",))
 
     def opened() -> tuple:
-        mapper = Mapper(settings)
-        index = mapper.index(tree)
-        return mapper, index, mapper.ranking(index, Question(tasks[0]["query"]))
+        maps = MapService(settings)
+        index = maps.index(tree)
+        return maps, index, maps.ranking(index, MapRequest(tasks[0]["query"]))
 
-    (mapper, _, _), cold = timed(opened)
+    (maps, _, _), cold = timed(opened)
     time.sleep(
         2.1
     )  # the tree was copied a moment ago; younger stamps are not trusted and files are read again
@@ -69,25 +69,25 @@ def run_ripmap(tree: Path, tasks: list[dict], changed: Path, work: Path) -> dict
     for task in tasks:
 
         def ask(task=task) -> str:
-            index = mapper.index(tree)
-            ranking = mapper.ranking(index, Question(task["query"]))
-            return mapper.draw(index, ranking, MapOptions(tokens=BUDGETS[0], badges=False))
+            index = maps.index(tree)
+            ranking = maps.ranking(index, MapRequest(task["query"]))
+            return maps.draw(index, ranking, MapOptions(tokens=BUDGETS[0], badges=False))
 
         text, cost = timed(ask)
         queries.append(cost)
         holds[str(BUDGETS[0])].append(paths_in(text, task["gold"]))
-        index = mapper.index(tree)
-        ranking = mapper.ranking(index, Question(task["query"]))
-        large = mapper.draw(index, ranking, MapOptions(tokens=BUDGETS[1], badges=False))
+        index = maps.index(tree)
+        ranking = maps.ranking(index, MapRequest(task["query"]))
+        large = maps.draw(index, ranking, MapOptions(tokens=BUDGETS[1], badges=False))
         holds[str(BUDGETS[1])].append(paths_in(large, task["gold"]))
     edits = []
     for task in tasks[:3]:
         edit(changed)
 
         def again(task=task) -> str:
-            index = mapper.index(tree)
-            return mapper.draw(
-                index, mapper.ranking(index, Question(task["query"])), MapOptions(tokens=1024, badges=False)
+            index = maps.index(tree)
+            return maps.draw(
+                index, maps.ranking(index, MapRequest(task["query"])), MapOptions(tokens=1024, badges=False)
             )
 
         edits.append(timed(again)[1])

@@ -40,7 +40,7 @@ async def _measure(cases: list[PreparedCase], reorder: Reorder) -> dict[str, obj
     seconds = 0.0
     for item in cases:
         ranking = Evaluator([item]).ranking(item, Parameters())
-        allowed = {path for path, one in zip(ranking.terrain.paths, item.candidates, strict=True) if one}
+        allowed = {path for path, one in zip(ranking.index_data.paths, item.candidates, strict=True) if one}
         ranking.put_in_order(
             [*(p for p in ranking.paths if p in allowed), *(p for p in ranking.paths if p not in allowed)]
         )

@@ -122,34 +122,32 @@ def plant(root: Path, count: int) -> None:
 
 
 def measure(root: Path, cache: Path) -> dict[str, float]:
-    from hal9.ripmap import IndexSettings, MapOptions, Mapper, Question
+    from hal9.ripmap import IndexSettings, MapOptions, MapRequest, MapService
 
     settings = IndexSettings(cache_dir=cache, use_git=False)
     task = "the cache of the session token is not locked when a worker thread handles a request"
 
-    def answer(mapper: Mapper, text: str) -> str:
-        index = mapper.index(root)
-        return mapper.draw(
-            index, mapper.ranking(index, Question(text)), MapOptions(tokens=4096, badges=False)
-        )
+    def answer(maps: MapService, text: str) -> str:
+        index = maps.index(root)
+        return maps.draw(index, maps.ranking(index, MapRequest(text)), MapOptions(tokens=4096, badges=False))
 
     found: dict[str, float] = {}
     started = time.perf_counter()
-    mapper = Mapper(settings)
-    answer(mapper, task)
+    maps = MapService(settings)
+    answer(maps, task)
     found["cold"] = time.perf_counter() - started
     times = []
     for number in range(5):
         started = time.perf_counter()
-        answer(mapper, f"{task} {WORDS[number]}")
+        answer(maps, f"{task} {WORDS[number]}")
         times.append(time.perf_counter() - started)
     found["query"] = statistics.median(times)
     started = time.perf_counter()
-    answer(Mapper(settings), task)
+    answer(MapService(settings), task)
     found["open"] = time.perf_counter() - started
     (root / "p0" / "m0.py").write_text("def changed():\n    return 1\n")
     started = time.perf_counter()
-    answer(mapper, task)
+    answer(maps, task)
     found["edit"] = time.perf_counter() - started
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return found | {"peak_mb": peak / 1024}

@@ -10,17 +10,17 @@ from benchmarks.ripmap.accuracy_corpus import evaluators, write_result
 from hal9.ripmap.evaluation.evaluation import PreparedCase
 from hal9.ripmap.evaluation.metrics import accuracy_at, mcnemar
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.ranking.ranker import rank_case, symbol_scores
+from hal9.ripmap.ranking.ranker import rank_prepared, symbol_scores
 
 CUTS = (1, 5, 10)
 _KINDS = ("function", "method", "class")
 
 
 def _gold(item: PreparedCase) -> list[int]:
-    terrain, table = item.evidence.terrain, item.evidence.terrain.symbols
-    positions = [position for position, path in enumerate(terrain.paths) if path in item.case.gold]
+    index_data, table = item.evidence.index_data, item.evidence.index_data.symbols
+    positions = [position for position, path in enumerate(index_data.paths) if path in item.case.gold]
     known = {
-        f"{terrain.paths[position]}::{table.qualified(symbol)}": symbol
+        f"{index_data.paths[position]}::{table.qualified(symbol)}": symbol
         for position in positions
         for symbol in range(table.start[position], table.start[position + 1])
     }
@@ -28,20 +28,21 @@ def _gold(item: PreparedCase) -> list[int]:
 
 
 def _eligible(item: PreparedCase) -> NDArray[np.bool_]:
-    table = item.evidence.terrain.symbols
+    table = item.evidence.index_data.symbols
     kinds = [number for number, name in enumerate(table.names) if name in _KINDS]
     return item.candidates[table.file] & np.isin(table.kind, kinds)
 
 
 def _bm25(item: PreparedCase) -> NDArray[np.float64]:
-    terrain, words, chunks = item.evidence.terrain, item.evidence.words, item.evidence.chunks
+    index_data, words, chunks = item.evidence.index_data, item.evidence.words, item.evidence.chunks
     terms = chunks.saturated({"body": 1.0}, 0.0, 1.2, 0.75)
     by_chunk = chunks.scores(terms, words.idf * words.parts.sum(axis=0))
-    scores = np.zeros(len(terrain.symbols.name))
-    owned = np.flatnonzero(terrain.lexicon.chunk_owner >= 0)
-    scores[terrain.symbols.start[terrain.lexicon.chunk_file[owned]] + terrain.lexicon.chunk_owner[owned]] = (
-        by_chunk[owned]
-    )
+    scores = np.zeros(len(index_data.symbols.name))
+    owned = np.flatnonzero(index_data.postings.chunk_owner >= 0)
+    scores[
+        index_data.symbols.start[index_data.postings.chunk_file[owned]]
+        + index_data.postings.chunk_owner[owned]
+    ] = by_chunk[owned]
     return scores
 
 
@@ -63,7 +64,9 @@ def main() -> None:
                 continue
             eligible = _eligible(item)
             ours.append(
-                _ranks(symbol_scores(item.evidence, at, rank_case(item.evidence, at).scores), eligible, gold)
+                _ranks(
+                    symbol_scores(item.evidence, at, rank_prepared(item.evidence, at).scores), eligible, gold
+                )
             )
             theirs.append(_ranks(_bm25(item), eligible, gold))
         row: dict[str, object] = {"cases": len(ours)}

@@ -52,7 +52,7 @@ def features(evaluator: TrainingEvaluator) -> dict[str, Array]:
     for item in evaluator.prepared:
         text = item.case.text
         if item.case.tree not in trees:
-            trees[item.case.tree] = features_of(item.evidence.terrain)
+            trees[item.case.tree] = features_of(item.evidence.index_data)
         rows.append(
             {
                 "query words": float(len(text.split())),

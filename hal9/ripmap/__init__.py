@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hal9.ripmap.rendering.budget import MapOptions
     from hal9.ripmap.rendering.explain import explain_text
     from hal9.ripmap.rendering.render import draw_map
-    from hal9.ripmap.rendering.repository_map import Mapper, Question, find_symbol, render_map
+    from hal9.ripmap.rendering.repository_map import MapRequest, MapService, find_symbol, render_map
     from hal9.ripmap.settings import IndexSettings, load_settings
     from hal9.ripmap.text.token_count import token_counter
 
@@ -39,10 +39,10 @@ __all__ = [
     "Index",
     "IndexSettings",
     "MapOptions",
-    "Mapper",
+    "MapRequest",
+    "MapService",
     "Parameters",
     "Preset",
-    "Question",
     "RankedFile",
     "RankedSymbol",
     "Ranking",
@@ -67,7 +67,7 @@ _HOMES = {
     "ranking.prepared_task": ("Task",),
     "history.git_log": ("History",),
     "index.index": ("Index",),
-    "rendering.repository_map": ("Mapper", "Question", "find_symbol", "render_map"),
+    "rendering.repository_map": ("MapService", "MapRequest", "find_symbol", "render_map"),
     "rendering.explain": ("explain_text",),
     "records": ("Commit", "Definition", "FileRecord", "Import", "Reference", "Role", "StringLiteral"),
     "index.opening": ("open_index", "open_revision"),

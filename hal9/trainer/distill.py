@@ -193,7 +193,7 @@ def _features(evaluator: TrainingEvaluator) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for item in evaluator.prepared:
         if item.case.tree not in found:
-            found[item.case.tree] = features_of(item.evidence.terrain)
+            found[item.case.tree] = features_of(item.evidence.index_data)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hal9.ripmap.rendering.repository_map import Mapper, Question
+from hal9.ripmap.rendering.repository_map import MapRequest, MapService
 from hal9.ripmap.settings import IndexSettings
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ __all__ = [
     "Chosen",
     "chosen_of",
     "index_options",
-    "mapper_of",
+    "map_service_of",
     "parameters_of",
     "print_stats",
     "task_options",
-    "use_mapper",
+    "use_map_service",
 ]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -78,9 +78,9 @@ class Chosen:
     mentions: tuple[str, ...] = ()
     index: dict[str, Any] = field(default_factory=dict)
 
-    def question(self, parameters: "Parameters | None") -> Question:
-        """As the mapper takes it."""
-        return Question(self.task, self.focus, self.chat, self.mentions, parameters)
+    def question(self, parameters: "Parameters | None") -> MapRequest:
+        """As the map service takes it."""
+        return MapRequest(self.task, self.focus, self.chat, self.mentions, parameters)
 
 
 def chosen_of(options: dict[str, Any]) -> Chosen:
@@ -112,22 +112,22 @@ def chosen_of(options: dict[str, Any]) -> Chosen:
     )
 
 
-_current: ContextVar[Mapper | None] = ContextVar("ripmap_mapper", default=None)
+_current: ContextVar[MapService | None] = ContextVar("ripmap_mapper", default=None)
 
 
 @contextmanager
-def use_mapper(mapper: Mapper) -> Iterator[None]:
-    """Have commands run inside use this mapper and what it keeps warm."""
-    token = _current.set(mapper)
+def use_map_service(maps: MapService) -> Iterator[None]:
+    """Have commands run inside use this map service and what it keeps warm."""
+    token = _current.set(maps)
     try:
         yield
     finally:
         _current.reset(token)
 
 
-def mapper_of() -> Mapper:
-    """The mapper in use, or a new one that tells its notices on standard error."""
-    return _current.get() or Mapper(notify=lambda text: click.echo(f"ripmap: {text}", err=True))
+def map_service_of() -> MapService:
+    """The map service in use, or a new one that tells its notices on standard error."""
+    return _current.get() or MapService(notify=lambda text: click.echo(f"ripmap: {text}", err=True))
 
 
 def parameters_of(

@@ -12,7 +12,7 @@ from hal9.errors.base import Hal9Error
 from hal9.ripmap.cli.common import (
     chosen_of,
     index_options,
-    mapper_of,
+    map_service_of,
     parameters_of,
     print_stats,
     task_options,
@@ -90,14 +90,14 @@ def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> 
     from hal9.ripmap.text.token_count import token_counter  # noqa: PLC0415
 
     chosen = chosen_of(options)
-    mapper = mapper_of()
-    index = mapper.index(path, **chosen.index)
-    ranking = mapper.ranking(index, chosen.question(parameters_of(options, index.settings, index)))
+    maps = map_service_of()
+    index = maps.index(path, **chosen.index)
+    ranking = maps.ranking(index, chosen.question(parameters_of(options, index.settings, index)))
     if options["rerank"]:
         from hal9.ripmap.ranking.reranker import open_reranker  # noqa: PLC0415 - ranking itself needs no model
 
         ranking.put_in_order(open_reranker(options["rerank"], options["rerank_weight"])(ranking))
-    text = mapper.draw(
+    text = maps.draw(
         index,
         ranking,
         MapOptions(

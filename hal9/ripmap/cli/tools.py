@@ -8,7 +8,7 @@ import click
 from hal9.ripmap.cli.common import (
     chosen_of,
     index_options,
-    mapper_of,
+    map_service_of,
     parameters_of,
     print_stats,
     task_options,
@@ -29,9 +29,9 @@ def explain_command(target: str, path: Path | None, root: Path | None, **options
     if path is not None and root is not None:
         raise click.UsageError("name the repository once: as PATH or with --root")
     chosen = chosen_of(options)
-    mapper = mapper_of()
-    index = mapper.index(path or root or Path(), **chosen.index)
-    ranking = mapper.ranking(index, chosen.question(parameters_of(options, index.settings, index)))
+    maps = map_service_of()
+    index = maps.index(path or root or Path(), **chosen.index)
+    ranking = maps.ranking(index, chosen.question(parameters_of(options, index.settings, index)))
     click.echo(explain_text(index, ranking, target))
 
 
@@ -42,8 +42,8 @@ def explain_command(target: str, path: Path | None, root: Path | None, **options
 def index_command(path: Path, watch: bool, **options: Any) -> None:
     """Build or refresh the index of PATH."""
     chosen = chosen_of(options)
-    mapper = mapper_of()
-    index = mapper.index(path, **chosen.index)
+    maps = map_service_of()
+    index = maps.index(path, **chosen.index)
     from hal9.ripmap.ranking.ranker import rank  # noqa: PLC0415 - brings numpy
 
     rank(index, "")
@@ -51,7 +51,7 @@ def index_command(path: Path, watch: bool, **options: Any) -> None:
     if watch:
         from hal9.ripmap.cli.watch import watch_tree  # noqa: PLC0415 - needs the ripmap extra
 
-        watch_tree(index.root, mapper, say=lambda text: click.echo(f"ripmap: {text}", err=True))
+        watch_tree(index.root, maps, say=lambda text: click.echo(f"ripmap: {text}", err=True))
 
 
 @click.command("serve")

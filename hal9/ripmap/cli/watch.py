@@ -14,8 +14,8 @@ from typing import Any, Self
 from hal9 import __version__
 from hal9.errors.base import Hal9Error
 from hal9.errors.ripmap import RipmapExtraMissing, WatchRefused
-from hal9.ripmap.cli.common import use_mapper
-from hal9.ripmap.rendering.repository_map import Mapper, Question
+from hal9.ripmap.cli.common import use_map_service
+from hal9.ripmap.rendering.repository_map import MapRequest, MapService
 from hal9.ripmap.serving.warm_client import receive, send, socket_path
 
 __all__ = ["Watcher", "watch_tree"]
@@ -28,9 +28,9 @@ _BACKLOG = 16
 class Watcher:
     """Answers commands about one root; use it with `with`, then call `run`."""
 
-    def __init__(self, root: Path, mapper: Mapper, *, say: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, maps: MapService, *, say: Callable[[str], None]) -> None:
         self.root = root
-        self._mapper = mapper
+        self._maps = maps
         self._say = say
         self._stop = threading.Event()
         self._working = threading.Lock()
@@ -105,7 +105,7 @@ class Watcher:
         arguments = [str(argument) for argument in request.get("arguments", [])]
         if request.get("terminal") and "--no-color" not in arguments and "explain" not in arguments[:1]:
             arguments = [*arguments, "--color"]
-        with _within(str(request.get("folder", "."))), use_mapper(self._mapper), \
+        with _within(str(request.get("folder", "."))), use_map_service(self._maps), \
                 contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # fmt: skip
             try:
                 main(arguments)
@@ -121,8 +121,8 @@ class Watcher:
         for changes in watch(self.root, stop_event=self._stop, raise_interrupt=False):
             with self._working:
                 try:
-                    index = self._mapper.index(self.root)
-                    self._mapper.ranking(index, Question())
+                    index = self._maps.index(self.root)
+                    self._maps.ranking(index, MapRequest())
                 except Hal9Error as error:
                     self._say(str(error))
                 else:
@@ -139,13 +139,13 @@ def _within(folder: str) -> Iterator[None]:
         os.chdir(before)
 
 
-def watch_tree(root: Path, mapper: Mapper, *, say: Callable[[str], None]) -> None:
+def watch_tree(root: Path, maps: MapService, *, say: Callable[[str], None]) -> None:
     """Keep `root` warm until interrupted.
 
     Raises:
         WatchRefused: another process does so already, or the socket's folder is not safe.
     """
-    with Watcher(root, mapper, say=say) as watcher:
+    with Watcher(root, maps, say=say) as watcher:
         say(f"watching {root}; `ripmap` answers from here until you press Ctrl-C")
         signal.signal(signal.SIGTERM, lambda *_: watcher.stop())
         try:

@@ -27,8 +27,8 @@ from hal9.ripmap.evaluation.metrics import (
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.index.opening import open_index
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.ranking.prepared_task import Case, Task
-from hal9.ripmap.ranking.ranker import Ranking, prepare_task, rank_case
+from hal9.ripmap.ranking.prepared_task import PreparedTask, Task
+from hal9.ripmap.ranking.ranker import Ranking, prepare_task, rank_prepared
 from hal9.ripmap.settings import IndexSettings
 
 __all__ = [
@@ -85,7 +85,7 @@ class PreparedCase:
     """A case with its evidence, and which files compete."""
 
     case: RankingCase
-    evidence: Case
+    evidence: PreparedTask
     candidates: NDArray[np.bool_]
 
 
@@ -197,11 +197,11 @@ class Evaluator:
 
     def ranking(self, item: PreparedCase, parameters: Parameters) -> Ranking:
         """The full ranking of one case, for reading failures."""
-        return rank_case(item.evidence, parameters)
+        return rank_prepared(item.evidence, parameters)
 
     def result(self, item: PreparedCase, parameters: Parameters) -> CaseResult:
         """One case's ranks and NDCG@10."""
-        ranks = gold_ranks(rank_case(item.evidence, parameters).scores, item)
+        ranks = gold_ranks(rank_prepared(item.evidence, parameters).scores, item)
         return CaseResult(
             item.case, ranks, ndcg_at({rank: item.case.gold[path] for path, rank in ranks.items()})
         )
@@ -211,7 +211,9 @@ def gold_ranks(scores: NDArray[np.float64], item: PreparedCase) -> dict[str, int
     """Where the gold files stand among the candidates; equal scores keep the paths' order."""
     values = np.where(item.candidates, scores, -np.inf)
     positions = {
-        path: position for position, path in enumerate(item.evidence.terrain.paths) if path in item.case.gold
+        path: position
+        for position, path in enumerate(item.evidence.index_data.paths)
+        if path in item.case.gold
     }
     return {
         path: int((values > values[position]).sum() + (values[:position] == values[position]).sum())

@@ -49,15 +49,15 @@ _SYSTEMS = ("Linux-6.5.0-x86_64-with-glibc2.35", "macOS-14.2.1-arm64", "Windows-
 
 def issue_like(case: RankingCase, index: Index, rng: np.random.Generator) -> RankingCase:
     """The case as a user might have reported it; equal generators give equal texts."""
-    terrain = index_data_of(index)
+    index_data = index_data_of(index)
     gold = [index.position(path) for path in case.gold if path in index]
     title, _, body = case.text.partition("\n")
     parts = [title, "", str(rng.choice(_OPENINGS)), body.strip()]
-    snippet = _snippet(case, index, terrain, gold, rng)
+    snippet = _snippet(case, index, index_data, gold, rng)
     if snippet:
         parts += ["", "#### Steps to reproduce", "", "```python", snippet, "```"]
     if rng.random() < _TRACE:
-        parts += ["", "```", _trace(terrain, gold, rng), "```"]
+        parts += ["", "```", _trace(index_data, gold, rng), "```"]
     return replace(case, text="\n".join([*parts, "", _versions(case, rng)]))
 
 
@@ -67,28 +67,28 @@ def script_like(case: RankingCase, index: Index, rng: np.random.Generator) -> Ra
     The script begins with its imports, traces come as the interpreter, a relative path or a test runner
     prints them, and three in ten reporters name one of the changed functions or classes.
     """
-    terrain = index_data_of(index)
+    index_data = index_data_of(index)
     gold = [index.position(path) for path in case.gold if path in index]
     title, _, body = case.text.partition("\n")
     parts = [title, "", str(rng.choice(_OPENINGS)), body.strip()]
-    snippet = _snippet(case, index, terrain, gold, rng)
+    snippet = _snippet(case, index, index_data, gold, rng)
     if snippet:
-        imports = _imports_of(snippet, index, terrain, gold)
+        imports = _imports_of(snippet, index, index_data, gold)
         parts += ["", "#### Steps to reproduce", "", "```python", *imports, "", snippet, "```"]
     if rng.random() < _TRACE:
         style = _STYLES[int(rng.integers(len(_STYLES)))]
-        parts += ["", "```", style(_trace(terrain, gold, rng)), "```"]
+        parts += ["", "```", style(_trace(index_data, gold, rng)), "```"]
     if case.gold_symbols and rng.random() < _NAMED:
         name = str(rng.choice(case.gold_symbols)).rpartition("::")[2].rpartition(".")[2]
         parts.insert(3, f"It seems to happen in `{name}`.")
     return replace(case, text="\n".join([*parts, "", _versions(case, rng)]))
 
 
-def _imports_of(snippet: str, index: Index, terrain: IndexData, gold: Sequence[int]) -> list[str]:
+def _imports_of(snippet: str, index: Index, index_data: IndexData, gold: Sequence[int]) -> list[str]:
     """The imports that a snippet needs, from the test it was taken from."""
     first = snippet.split("\n", maxsplit=1)[0].strip()
-    for test in _related_tests(terrain, gold):
-        text = index.text(terrain.paths[test])
+    for test in _related_tests(index_data, gold):
+        text = index.text(index_data.paths[test])
         if first in text:
             flat = re.sub(
                 r"\(\s*([^()]*?)\s*\)", lambda found: f"({' '.join(found[1].split())})", text[:6000]
@@ -116,22 +116,22 @@ def _as_test_runner(trace: str) -> str:
 _STYLES = (str, _relative, _as_test_runner)
 
 
-def _importers(terrain: IndexData, files: Sequence[int]) -> list[int]:
-    links = terrain.imports
-    rows: list[int] = links.line_of_entry[np.isin(links.indices, files)].tolist()
+def _importers(index_data: IndexData, files: Sequence[int]) -> list[int]:
+    links = index_data.imports
+    rows: list[int] = links.row_of_entry[np.isin(links.indices, files)].tolist()
     return rows
 
 
-def _related_tests(terrain: IndexData, gold: Sequence[int]) -> list[int]:
-    found = set(_importers(terrain, gold))
-    return sorted(position for position in found if terrain.tests[position])
+def _related_tests(index_data: IndexData, gold: Sequence[int]) -> list[int]:
+    found = set(_importers(index_data, gold))
+    return sorted(position for position in found if index_data.tests[position])
 
 
 def _snippet(
-    case: RankingCase, index: Index, terrain: IndexData, gold: Sequence[int], rng: np.random.Generator
+    case: RankingCase, index: Index, index_data: IndexData, gold: Sequence[int], rng: np.random.Generator
 ) -> str:
     """A few lines of a test that imports a gold file, one that uses a changed name when there is any."""
-    tests = _related_tests(terrain, gold)
+    tests = _related_tests(index_data, gold)
     if not tests:
         return ""
     names = {symbol.rpartition("::")[2].rpartition(".")[2] for symbol in case.gold_symbols}
@@ -154,14 +154,14 @@ def _snippet(
     if not spans:
         return ""
     test, first, last = spans[int(rng.integers(len(spans)))]
-    lines = index.text(terrain.paths[test]).split("\n")[first : min(last, first + _SNIPPET_LINES)]
+    lines = index.text(index_data.paths[test]).split("\n")[first : min(last, first + _SNIPPET_LINES)]
     return textwrap.dedent("\n".join(lines)).strip()
 
 
-def _trace(terrain: IndexData, gold: Sequence[int], rng: np.random.Generator) -> str:
+def _trace(index_data: IndexData, gold: Sequence[int], rng: np.random.Generator) -> str:
     """Three to six frames of files around the fix, outermost first."""
-    around = _neighbours(terrain, gold)
-    pool = around or [int(position) for position in np.flatnonzero(terrain.primary)]
+    around = _neighbours(index_data, gold)
+    pool = around or [int(position) for position in np.flatnonzero(index_data.primary)]
     frames = [pool[int(rng.integers(len(pool)))] for _ in range(int(rng.integers(3, 7)))]
     draw = rng.random()
     if draw < _TOP_FRAME:
@@ -170,24 +170,24 @@ def _trace(terrain: IndexData, gold: Sequence[int], rng: np.random.Generator) ->
         frames[int(rng.integers(len(frames) - 1))] = gold[0]
     lines = ["Traceback (most recent call last):", '  File "main.py", line 7, in <module>', "    main()"]
     for position in frames:
-        symbols = np.flatnonzero(terrain.symbols.file == position)
+        symbols = np.flatnonzero(index_data.symbols.file == position)
         name, line = "<module>", 1
         if len(symbols):
             symbol = int(symbols[int(rng.integers(len(symbols)))])
             name, line = (
-                terrain.symbols.names[terrain.symbols.name[symbol]],
-                int(terrain.symbols.line[symbol]) + 1,
+                index_data.symbols.names[index_data.symbols.name[symbol]],
+                int(index_data.symbols.line[symbol]) + 1,
             )
-        path = terrain.paths[position].removeprefix("src/").removeprefix("lib/")
+        path = index_data.paths[position].removeprefix("src/").removeprefix("lib/")
         lines.append(f'  File "{_ELSEWHERE}{path}", line {line}, in {name}')
     return "\n".join([*lines, str(rng.choice(_ERRORS))])
 
 
-def _neighbours(terrain: IndexData, gold: Sequence[int]) -> list[int]:
+def _neighbours(index_data: IndexData, gold: Sequence[int]) -> list[int]:
     """Primary files that import a gold file or are imported by one."""
-    found = set(_importers(terrain, gold))
-    found |= {int(target) for position in gold for target in terrain.imports.line(position)[0]}
-    return sorted(position for position in found - set(gold) if terrain.primary[position])
+    found = set(_importers(index_data, gold))
+    found |= {int(target) for position in gold for target in index_data.imports.line(position)[0]}
+    return sorted(position for position in found - set(gold) if index_data.primary[position])
 
 
 def _versions(case: RankingCase, rng: np.random.Generator) -> str:

@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from hal9.ripmap.index.index import Index, Patch
 from hal9.ripmap.postings.file_postings import FACTS, FACTS_VERSION, facts_of_file
-from hal9.ripmap.postings.merge import MergedPostings, primary_files, rarity_of, survey
+from hal9.ripmap.postings.merge import MergedPostings, merge_postings, primary_files, rarity_of
 from hal9.ripmap.postings.module_paths import Names, PathFinder
 from hal9.ripmap.postings.symbols import Candidates, Symbols, find_candidates
-from hal9.ripmap.postings.words import Lexicon
+from hal9.ripmap.postings.words import Postings
 from hal9.ripmap.records import Role
 from hal9.ripmap.storage.array_codec import Packed, pack, unpack
-from hal9.ripmap.storage.sparse import Lines
+from hal9.ripmap.storage.sparse import CsrMatrix
 from hal9.ripmap.text.string_table import TermDictionary
 
-__all__ = ["TERRAIN_VERSION", "IndexData", "build_terrain", "index_data_of"]
+__all__ = ["INDEX_DATA_VERSION", "IndexData", "build_index_data", "index_data_of"]
 
-TERRAIN_VERSION = 10
+INDEX_DATA_VERSION = 10
 _LINKS_VERSION = 2
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -46,7 +46,7 @@ class IndexData:
     Attributes:
         paths: files, in the index's order.
         roles: their `Role` bits.
-        lexicon: words.
+        postings: words.
         symbols: definitions.
         uses: references by columns: scope, name, receiver's class, times, file.
         imports: files x files; 1 where the import names something the file defines, 0.5 for a package on the
@@ -64,17 +64,17 @@ class IndexData:
 
     paths: tuple[str, ...]
     roles: Ints
-    lexicon: Lexicon
+    postings: Postings
     symbols: Symbols
     uses: Ints
-    imports: Lines
+    imports: CsrMatrix
     shingles: NDArray[np.uint64]
     shingle_file: Ints
     pairs: NDArray[np.uint32]
     pair_file: Ints
-    definers_by_token: Lines
+    definers_by_token: CsrMatrix
     head_rarity: Array
-    test_words: Lines
+    test_words: CsrMatrix
     by_name: Ints
     name_start: Ints
     names: TermDictionary
@@ -135,7 +135,7 @@ class IndexData:
     @cached_property
     def rarity(self) -> Array:
         """Inverse document frequency of every word among primary files."""
-        return rarity_of(self.lexicon)
+        return rarity_of(self.postings)
 
     @cached_property
     def cache(self) -> dict[Any, Any]:
@@ -152,11 +152,11 @@ class IndexData:
 
 
 def index_data_of(index: Index) -> IndexData:
-    """The index's terrain, from memory, from the cache, patched, or built."""
+    """The index's data, from memory, from the cache, patched, or built."""
     found = _KEPT.get(index)
     if found is None:
         made = index.artifact(
-            "terrain", TERRAIN_VERSION, lambda: pack(_surveyed(index).packed()), patch=_patcher(index)
+            "index_data", INDEX_DATA_VERSION, lambda: pack(_merged(index).packed()), patch=_patcher(index)
         )
         found = _unpacked(index.paths, unpack(made))
         found.keep = _keeper(index)
@@ -164,9 +164,9 @@ def index_data_of(index: Index) -> IndexData:
     return found
 
 
-def _surveyed(index: Index) -> MergedPostings:
+def _merged(index: Index) -> MergedPostings:
     facts = index.file_artifacts(FACTS, FACTS_VERSION, facts_of_file)
-    return survey(index.paths, _roles(index), facts)
+    return merge_postings(index.paths, _roles(index), facts)
 
 
 def _roles(index: Index) -> Ints:
@@ -189,7 +189,7 @@ def _patcher(index: Index) -> Patch:
 
 
 def _keeper(index: Index) -> Callable[[Callable[[], bytes]], "bytes | memoryview"]:
-    """Keeps candidates among the index's artifacts; a terrain that outlives its index does without."""
+    """Keeps candidates among the index's artifacts; data that outlive its index does without."""
     owner = ref(index)
 
     def keep(make: Callable[[], bytes]) -> "bytes | memoryview":
@@ -199,18 +199,18 @@ def _keeper(index: Index) -> Callable[[Callable[[], bytes]], "bytes | memoryview
     return keep
 
 
-def build_terrain(index: Index) -> IndexData:
+def build_index_data(index: Index) -> IndexData:
     """Build it anew, around the cache."""
-    return _unpacked(index.paths, _surveyed(index).packed())
+    return _unpacked(index.paths, _merged(index).packed())
 
 
 def _unpacked(paths: tuple[str, ...], found: Packed) -> IndexData:
     base = MergedPostings.unpacked(found)
-    shape = (len(base.lexicon.vocabulary), len(paths))
+    shape = (len(base.postings.vocabulary), len(paths))
     return IndexData(
         paths=paths,
         roles=base.roles,
-        lexicon=base.lexicon,
+        postings=base.postings,
         symbols=base.symbols,
         uses=base.uses,
         imports=base.imports,
@@ -220,14 +220,14 @@ def _unpacked(paths: tuple[str, ...], found: Packed) -> IndexData:
         pair_file=base.pair_file,
         definers_by_token=_ones(found["definers.token"], found["definers.file"], shape),
         head_rarity=found["head_rarity"],  # type: ignore[arg-type]
-        test_words=Lines.unpacked("test_words", found),
+        test_words=CsrMatrix.unpacked("test_words", found),
         by_name=found["by_name"],  # type: ignore[arg-type]
         name_start=found["name_start"],  # type: ignore[arg-type]
         names=base.names,
     )
 
 
-def _ones(rows: Any, columns: Any, shape: tuple[int, int]) -> Lines:
+def _ones(rows: Any, columns: Any, shape: tuple[int, int]) -> CsrMatrix:
     """A matrix of ones from coordinates that are sorted by row."""
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(np.int32)
-    return Lines(np.ones(len(rows), np.float32), columns, indptr, shape[1])
+    return CsrMatrix(np.ones(len(rows), np.float32), columns, indptr, shape[1])

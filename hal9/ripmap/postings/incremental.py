@@ -1,4 +1,4 @@
-"""An older terrain brought up to date where few files changed, without joining the others again.
+"""Older index data brought up to date where few files changed, without joining the others again.
 
 Words and names keep their numbers and new ones get the next; those that nothing has any more stay behind
 without entries, which no ranking can see.
@@ -15,9 +15,9 @@ from hal9.ripmap.postings.file_postings import names_part, words_part
 from hal9.ripmap.postings.merge import MergedPostings, import_links, primary_files
 from hal9.ripmap.postings.module_paths import Names
 from hal9.ripmap.postings.symbols import Symbols, import_texts, symbols_of
-from hal9.ripmap.postings.words import MATRICES, FileWords, Lexicon, by_token, pairs_of, read_file
+from hal9.ripmap.postings.words import MATRICES, FileWords, Postings, by_token, pairs_of, read_file
 from hal9.ripmap.storage.array_codec import unpack
-from hal9.ripmap.storage.sparse import Lines
+from hal9.ripmap.storage.sparse import CsrMatrix
 from hal9.ripmap.text.string_table import TermDictionary
 from hal9.ripmap.text.tokenize import stem
 
@@ -75,8 +75,8 @@ def patched(
     )
     return MergedPostings(
         roles=roles,
-        lexicon=_lexicon(
-            old.lexicon, gone, {position: read_file(blob) for position, blob in word_blobs.items()}, primary
+        postings=_postings(
+            old.postings, gone, {position: read_file(blob) for position, blob in word_blobs.items()}, primary
         ),
         symbols=symbols,
         names=names,
@@ -149,9 +149,9 @@ def _names(
     return made, names, used[np.argsort(used[:, 4], kind="stable")]
 
 
-def _lexicon(
-    old: Lexicon, gone: NDArray[np.bool_], fresh: dict[int, FileWords], primary: NDArray[np.bool_]
-) -> Lexicon:
+def _postings(
+    old: Postings, gone: NDArray[np.bool_], fresh: dict[int, FileWords], primary: NDArray[np.bool_]
+) -> Postings:
     """The words of all files, with those of some files replaced."""
     added: dict[str, int] = {}
     columns = {
@@ -168,12 +168,12 @@ def _lexicon(
     place_of = {position: place for place, position in enumerate(fresh)}
     of_changed = np.full(len(gone), -1)
     of_changed[list(place_of)] = list(place_of.values())
-    matrices: dict[str, Lines] = {}
+    matrices: dict[str, CsrMatrix] = {}
     lengths: dict[str, NDArray[np.float32]] = {}
     for name in MATRICES:
         by_chunk = name in ("body", "head")
         matrix = old.matrices[name]
-        tokens = matrix.line_of_entry
+        tokens = matrix.row_of_entry
         files = old.chunk_file[matrix.indices] if by_chunk else matrix.indices
         out = gone[files]
         lost[tokens[out], of_changed[files[out]]] = True
@@ -208,7 +208,7 @@ def _lexicon(
 
 
 def _owners(
-    old: Lexicon,
+    old: Postings,
     gone: NDArray[np.bool_],
     fresh: dict[int, FileWords],
     moved: NDArray[np.int64],
@@ -223,8 +223,8 @@ def _owners(
     return owner
 
 
-def _stems(old: Lexicon, vocabulary: TermDictionary, added: list[str]) -> Lexicon:
-    """The lexicon with new words at the end of its vocabulary, related to others by stem."""
+def _stems(old: Postings, vocabulary: TermDictionary, added: list[str]) -> Postings:
+    """The postings with new words at the end of their vocabulary, related to others by stem."""
     new: dict[str, int] = {}
     stem_of = np.concatenate([old.stem_of, _numbers(old.stems, new, [stem(word) for word in added])])
     stems = old.stems.extended(list(new))

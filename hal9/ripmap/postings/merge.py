@@ -1,4 +1,4 @@
-"""What is joined of all files into one terrain: made from every file's facts, or from an older state's."""
+"""What is joined of all files into one table: from every file's facts, or from an older state's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from hal9.ripmap.postings.file_postings import names_part, words_part
 from hal9.ripmap.postings.module_paths import ModuleMap, Names
 from hal9.ripmap.postings.package_links import PackageLinks
 from hal9.ripmap.postings.symbols import Symbols, import_texts, imports_in, join_names, join_shingles
-from hal9.ripmap.postings.words import Lexicon, assemble, join_pairs
+from hal9.ripmap.postings.words import Postings, assemble, join_pairs
 from hal9.ripmap.records import Import, Role
 from hal9.ripmap.storage.array_codec import Packed
-from hal9.ripmap.storage.sparse import Lines, lines_of
+from hal9.ripmap.storage.sparse import CsrMatrix, csr_matrix
 from hal9.ripmap.text.string_table import TermDictionary
 
-__all__ = ["MergedPostings", "import_links", "primary_files", "rarity_of", "survey"]
+__all__ = ["MergedPostings", "import_links", "merge_postings", "primary_files", "rarity_of"]
 
 Ints = NDArray[np.int32]
 Bools = NDArray[np.bool_]
@@ -32,11 +32,11 @@ class MergedPostings:
     """
 
     roles: Ints
-    lexicon: Lexicon
+    postings: Postings
     symbols: Symbols
     names: TermDictionary
     uses: Ints
-    imports: Lines
+    imports: CsrMatrix
     import_texts: Sequence[str]
     pairs: NDArray[np.uint32]
     pair_file: Ints
@@ -45,8 +45,8 @@ class MergedPostings:
 
     def packed(self) -> Packed:
         """Arrays for `codec.pack`: these, and what follows from them."""
-        lexicon, symbols = self.lexicon, self.symbols
-        token, file = _definers(lexicon, symbols, primary_files(self.roles))
+        postings, symbols = self.postings, self.symbols
+        token, file = _definers(postings, symbols, primary_files(self.roles))
         counts = np.bincount(symbols.name, minlength=len(symbols.names))
         values: Packed = {
             "roles": self.roles,
@@ -60,18 +60,20 @@ class MergedPostings:
             "definers.file": file,
             "names.codes": self.names.codes,
             "names.order": self.names.order,
-            "head_rarity": _head_rarity(lexicon),
+            "head_rarity": _head_rarity(postings),
             "by_name": np.argsort(symbols.name, kind="stable").astype(np.int32),
             "name_start": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
         }
-        values |= {f"lexicon.{name}": value for name, value in lexicon.packed().items()}
+        values |= {f"postings.{name}": value for name, value in postings.packed().items()}
         values |= {f"symbols.{name}": getattr(symbols, name) for name in symbols.__slots__}
-        return values | self.imports.packed("imports") | _test_words(lexicon, self.roles).packed("test_words")
+        return (
+            values | self.imports.packed("imports") | _test_words(postings, self.roles).packed("test_words")
+        )
 
     @classmethod
     def unpacked(cls, found: Packed) -> "MergedPostings":
         """The inverse of `packed`."""
-        groups: dict[str, dict[str, Any]] = {"lexicon": {}, "symbols": {}}
+        groups: dict[str, dict[str, Any]] = {"postings": {}, "symbols": {}}
         for name, value in found.items():
             label, _, rest = name.partition(".")
             if label in groups:
@@ -79,11 +81,11 @@ class MergedPostings:
         symbols = Symbols(**groups["symbols"])
         return cls(
             roles=found["roles"],  # type: ignore[arg-type]
-            lexicon=Lexicon.unpacked(groups["lexicon"]),
+            postings=Postings.unpacked(groups["postings"]),
             symbols=symbols,
             names=TermDictionary(symbols.names, found["names.codes"], found["names.order"]),  # type: ignore[arg-type]
             uses=found["uses"],  # type: ignore[arg-type]
-            imports=Lines.unpacked("imports", found),
+            imports=CsrMatrix.unpacked("imports", found),
             import_texts=found["import_texts"],  # type: ignore[arg-type]
             pairs=found["pairs"],  # type: ignore[arg-type]
             pair_file=found["pair_file"],  # type: ignore[arg-type]
@@ -92,7 +94,7 @@ class MergedPostings:
         )
 
 
-def survey(paths: Sequence[str], roles: Ints, facts: Sequence[bytes]) -> MergedPostings:
+def merge_postings(paths: Sequence[str], roles: Ints, facts: Sequence[bytes]) -> MergedPostings:
     """Join the facts of all files, which are in the order of `paths` and `roles`."""
     blobs, word_blobs = [names_part(fact) for fact in facts], [words_part(fact) for fact in facts]
     primary = primary_files(roles)
@@ -102,7 +104,7 @@ def survey(paths: Sequence[str], roles: Ints, facts: Sequence[bytes]) -> MergedP
     shingles, shingle_file = join_shingles(blobs)
     return MergedPostings(
         roles=roles,
-        lexicon=assemble(word_blobs, primary),
+        postings=assemble(word_blobs, primary),
         symbols=symbols,
         names=TermDictionary.of(symbols.names),
         uses=uses,
@@ -122,33 +124,33 @@ def primary_files(roles: Ints) -> Bools:
     return found if found.any() else np.ones(len(roles), np.bool_)
 
 
-def rarity_of(lexicon: Lexicon) -> Array:
+def rarity_of(postings: Postings) -> Array:
     """Inverse document frequency of every word among primary files."""
-    counts = lexicon.document_count.astype(np.float64)
-    return np.log1p((lexicon.documents - counts + 0.5) / (counts + 0.5))
+    counts = postings.document_count.astype(np.float64)
+    return np.log1p((postings.documents - counts + 0.5) / (counts + 0.5))
 
 
-def _head_rarity(lexicon: Lexicon) -> Array:
-    head = lexicon.matrices["head"]
-    rarity = np.repeat(rarity_of(lexicon), head.sizes)
+def _head_rarity(postings: Postings) -> Array:
+    head = postings.matrices["head"]
+    rarity = np.repeat(rarity_of(postings), head.sizes)
     return np.bincount(head.indices, rarity, head.across).astype(np.float64)
 
 
-def _test_words(lexicon: Lexicon, roles: Ints) -> Lines:
-    body = lexicon.matrices["body"]
+def _test_words(postings: Postings, roles: Ints) -> CsrMatrix:
+    body = postings.matrices["body"]
     tests = (roles & int(Role.TEST) > 0) & (roles & int(Role.SOURCE) > 0)
-    kept = np.flatnonzero(tests[lexicon.chunk_file][body.indices])
+    kept = np.flatnonzero(tests[postings.chunk_file][body.indices])
     rows = body.indices[kept]
     order = np.argsort(rows, kind="stable")
-    tokens = body.line_of_entry[kept][order].astype(np.int32)
+    tokens = body.row_of_entry[kept][order].astype(np.int32)
     counts = np.bincount(rows, minlength=body.across)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(body.indptr.dtype)
-    return Lines(np.ones(len(tokens), np.int8), tokens, indptr, len(body))
+    return CsrMatrix(np.ones(len(tokens), np.int8), tokens, indptr, len(body))
 
 
-def _definers(lexicon: Lexicon, symbols: Symbols, primary: Bools) -> tuple[Ints, Ints]:
+def _definers(postings: Postings, symbols: Symbols, primary: Bools) -> tuple[Ints, Ints]:
     """(token, file) pairs, distinct and ascending, where a primary file defines the whole name."""
-    columns = {word: column for column, word in enumerate(lexicon.vocabulary)}
+    columns = {word: column for column, word in enumerate(postings.vocabulary)}
     column = np.array([columns.get(name.strip("_").lower(), -1) for name in symbols.names], np.int64)
     token = column[symbols.name]
     keep = (token >= 0) & primary[symbols.file]
@@ -156,7 +158,7 @@ def _definers(lexicon: Lexicon, symbols: Symbols, primary: Bools) -> tuple[Ints,
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
-def import_links(names: Names, texts: Sequence[str]) -> Lines:
+def import_links(names: Names, texts: Sequence[str]) -> CsrMatrix:
     """Files x files: 1 where an import names something the file defines, 0.5 for a package on the way."""
     every: list[tuple[Import, ...]] = [imports_in(text) for text in texts]
     modules = ModuleMap(names, every)
@@ -176,6 +178,6 @@ def import_links(names: Names, texts: Sequence[str]) -> Lines:
         columns += reached
         values += reached.values()
     size = len(names.paths)
-    return lines_of(
+    return csr_matrix(
         np.array(rows, np.int64), np.array(columns, np.int64), np.array(values, np.float32), (size, size)
     )

@@ -19,7 +19,7 @@ from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.records import FileRecord, Import
 from hal9.ripmap.reference_table import ReferenceTable
 from hal9.ripmap.storage.array_codec import pack, unpack
-from hal9.ripmap.storage.sparse import Lines
+from hal9.ripmap.storage.sparse import CsrMatrix
 
 __all__ = [
     "Candidates",
@@ -245,7 +245,7 @@ def symbols_of(names: Sequence[str], rows: Ints, sizes: NDArray[np.integer]) -> 
     return Symbols(names, name, parent, kind, line, end_line, file, start)
 
 
-def find_candidates(symbols: Symbols, uses: Ints, imports: Lines, folders: Ints) -> Candidates:
+def find_candidates(symbols: Symbols, uses: Ints, imports: CsrMatrix, folders: Ints) -> Candidates:
     """Pair each use with the definitions of its name.
 
     Args:
@@ -308,9 +308,9 @@ def _last_part(symbols: Symbols) -> Ints:
     return own
 
 
-def _pairs_in(matrix: Lines, rows: Ints, columns: Ints) -> NDArray[np.bool_]:
+def _pairs_in(matrix: CsrMatrix, rows: Ints, columns: Ints) -> NDArray[np.bool_]:
     size = np.int64(len(matrix))
-    keys = np.unique(matrix.line_of_entry.astype(np.int64) * size + matrix.indices)
+    keys = np.unique(matrix.row_of_entry.astype(np.int64) * size + matrix.indices)
     if not len(keys):
         return np.zeros(len(rows), np.bool_)
     wanted = rows.astype(np.int64) * size + columns
@@ -325,17 +325,17 @@ def resolve(candidates: Candidates, parameters: Parameters, which: Pass) -> tupl
     Confidence is the best reason's (or, as `evidence_accumulation` rises, the noisy-or of all); acceptance is
     a sigmoid around `acceptance_bias`; choice is a softmax within the reference at `selection_temperature`.
     """
-    at = {name: parameters[f"{which}_{name}"] for name in _STRATEGY_NAMES}
+    strategy = {name: parameters[f"{which}_{name}"] for name in _STRATEGY_NAMES}
     best: Floats = np.zeros(len(candidates.group), np.float32)
     none: Floats = np.ones(len(candidates.group), np.float32)
     for reason, (confidence, bit) in _CONFIDENCE.items():
-        value = np.where(candidates.reasons & bit, min(0.99, confidence * at[f"weight_{reason}"]), 0.0)
+        value = np.where(candidates.reasons & bit, min(0.99, confidence * strategy[f"weight_{reason}"]), 0.0)
         np.maximum(best, value, out=best)
         none *= (1.0 - value).astype(np.float32)
-    trust = best + at["evidence_accumulation"] * ((1.0 - none) - best)
-    trust = trust + np.where(candidates.reasons & _NEAR, at["proximity_boost"], 0.0)
-    accepted = 1.0 / (1.0 + np.exp(-at["acceptance_slope"] * (trust - at["acceptance_bias"])))
-    chosen = _softmax(trust, candidates.group, at["selection_temperature"])
+    trust = best + strategy["evidence_accumulation"] * ((1.0 - none) - best)
+    trust = trust + np.where(candidates.reasons & _NEAR, strategy["proximity_boost"], 0.0)
+    accepted = 1.0 / (1.0 + np.exp(-strategy["acceptance_slope"] * (trust - strategy["acceptance_bias"])))
+    chosen = _softmax(trust, candidates.group, strategy["selection_temperature"])
     return trust.astype(np.float32), (candidates.times**0.5 * accepted * chosen).astype(np.float32)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hal9.ripmap.records import Definition, FileRecord, Role
 from hal9.ripmap.storage.array_codec import Packed, pack, unpack
-from hal9.ripmap.storage.sparse import Lines, ascending
+from hal9.ripmap.storage.sparse import CsrMatrix, ascending
 from hal9.ripmap.text.string_table import TermDictionary
 from hal9.ripmap.text.tokenize import identifier_parts, join_codes, stem, stem_codes, words
 from hal9.ripmap.text.word_positions import RunningWords, read_words
@@ -25,7 +25,7 @@ __all__ = [
     "FIELDS",
     "MATRICES",
     "FileWords",
-    "Lexicon",
+    "Postings",
     "assemble",
     "by_token",
     "file_words",
@@ -223,7 +223,7 @@ def _fields(record: FileRecord) -> dict[str, dict[str, float]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Lexicon:
+class Postings:
     """The whole repository's words.
 
     Attributes:
@@ -240,7 +240,7 @@ class Lexicon:
     """
 
     vocabulary: TermDictionary
-    matrices: dict[str, Lines]
+    matrices: dict[str, CsrMatrix]
     chunk_file: Ints
     chunk_owner: Ints
     lengths: dict[str, Floats]
@@ -281,11 +281,11 @@ class Lexicon:
         return values
 
     @classmethod
-    def unpacked(cls, found: Packed) -> "Lexicon":
+    def unpacked(cls, found: Packed) -> "Postings":
         """The inverse of `packed`."""
         return cls(
             vocabulary=TermDictionary.unpacked("vocabulary", found),
-            matrices={name: Lines.unpacked(name, found) for name in MATRICES},
+            matrices={name: CsrMatrix.unpacked(name, found) for name in MATRICES},
             chunk_file=found["chunk_file"],  # type: ignore[arg-type]
             chunk_owner=found["chunk_owner"],  # type: ignore[arg-type]
             lengths={name[7:]: value for name, value in found.items() if name.startswith("length.")},  # type: ignore[misc]
@@ -298,7 +298,7 @@ class Lexicon:
         )
 
 
-def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
+def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Postings:
     """Join the files' counts into matrices.
 
     Args:
@@ -312,7 +312,7 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
     columns = np.split(every, np.cumsum([len(item.vocabulary) for item in files])[:-1])
     chunks = [len(item.owner) for item in files]
     starts = np.concatenate([[0], np.cumsum(chunks)]).astype(np.int64)
-    matrices: dict[str, Lines] = {}
+    matrices: dict[str, CsrMatrix] = {}
     lengths: dict[str, Floats] = {}
     for name in MATRICES:
         by_chunk = name in ("body", "head")
@@ -330,7 +330,7 @@ def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Lexicon:
     stem_of = np.fromiter(
         (stems.setdefault(stem(word), len(stems)) for word in vocabulary), np.int32, len(vocabulary)
     )
-    return Lexicon(
+    return Postings(
         vocabulary=TermDictionary.of(vocabulary),
         matrices=matrices,
         chunk_file=chunk_file,
@@ -361,10 +361,10 @@ def _joined(
     )
 
 
-def by_token(rows: Ints, tokens: Ints, counts: Floats, shape: tuple[int, int]) -> Lines:
+def by_token(rows: Ints, tokens: Ints, counts: Floats, shape: tuple[int, int]) -> CsrMatrix:
     """The matrix by columns; `rows` ascend, and so they do within each column."""
     order = ascending(tokens)
     sizes = np.bincount(tokens, minlength=shape[1])
     indptr = np.concatenate([[0], np.cumsum(sizes)])
     wide = np.int64 if len(tokens) > 2**31 - 1 else np.int32
-    return Lines(counts[order], rows[order], indptr.astype(wide), shape[0])
+    return CsrMatrix(counts[order], rows[order], indptr.astype(wide), shape[0])

@@ -5,7 +5,7 @@ from typing import Literal
 
 from hal9.ripmap.query import patterns
 
-__all__ = ["PARTS", "Part", "Texts", "cut_task", "plain_trace"]
+__all__ = ["PARTS", "Part", "TaskParts", "cut_task", "plain_trace"]
 
 Part = Literal["title", "prose", "code", "output", "traceback"]
 PARTS: tuple[Part, ...] = ("title", "prose", "code", "output", "traceback")
@@ -15,7 +15,7 @@ _LONGEST_FACT = 80
 
 
 @dataclass(slots=True)
-class Texts:
+class TaskParts:
     """The parts' text while they are being cut, and code spans inside prose."""
 
     title: str = ""
@@ -38,9 +38,9 @@ def _clean(text: str) -> str:
     return patterns.URL.sub(" ", text)
 
 
-def cut_task(text: str) -> Texts:
+def cut_task(text: str) -> TaskParts:
     """Title is the first line that says something; fenced and indented blocks are code or traces."""
-    texts = Texts()
+    texts = TaskParts()
     lead = _clean(text).lstrip()
     first, _, rest = lead.partition("\n")
     if first.lstrip().startswith(("```", "~~~", "Traceback (")):
@@ -58,7 +58,7 @@ def cut_task(text: str) -> Texts:
     return texts
 
 
-def _cut_block(block: str, texts: Texts) -> None:
+def _cut_block(block: str, texts: TaskParts) -> None:
     """A fenced block: stack traces leave it line by line, version lists are dropped."""
     lines = block.split("\n")
     versions = sum(1 for line in lines if patterns.VERSION_LINE.match(line))
@@ -98,7 +98,7 @@ class _Session:
         return self.prompted
 
 
-def _cut_plain(text: str, texts: Texts, about_machine: bool) -> bool:
+def _cut_plain(text: str, texts: TaskParts, about_machine: bool) -> bool:
     """Lines outside of fences; returns whether they end among facts of a machine (versions, platform)."""
     in_trace = False
     session = _Session()

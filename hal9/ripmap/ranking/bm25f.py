@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.query.task_query import PARTS, Query
-from hal9.ripmap.storage.sparse import Lines, numbered
+from hal9.ripmap.storage.sparse import CsrMatrix, numbered
 from hal9.ripmap.text.tokenize import BOILERPLATE
 
 __all__ = ["Slice", "TaskWords", "best_per_file", "chunk_slice", "file_slice", "task_words"]
@@ -31,7 +31,7 @@ class TaskWords:
 
     Attributes:
         tokens: the words.
-        columns: their columns in the lexicon, -1 where only relatives by stem are known.
+        columns: their columns in the vocabulary, -1 where only relatives by stem are known.
         relatives, relative_of: columns of words with the same stem, and the position of the word they stand
         for.
         parts: (parts x words) counts.
@@ -71,9 +71,9 @@ class TaskWords:
         return (self.parts[:2] > 0).any(axis=0) & ~self.boilerplate
 
 
-def task_words(terrain: IndexData, query: Query, names: frozenset[str]) -> TaskWords:
+def task_words(index_data: IndexData, query: Query, names: frozenset[str]) -> TaskWords:
     """Look the task's words up; `names` are the tokens of the task's identifiers."""
-    lexicon = terrain.lexicon
+    postings = index_data.postings
     # `new` in code marks is the name of something.
     spoken = BOILERPLATE - {mention.text for mention in query.identifiers if mention.quoted}
     tokens: list[str] = []
@@ -81,8 +81,8 @@ def task_words(terrain: IndexData, query: Query, names: frozenset[str]) -> TaskW
     relatives: list[int] = []
     relative_of: list[int] = []
     for token in query.tokens:
-        column = lexicon.vocabulary.get(token)
-        kin = lexicon.relatives(token)
+        column = postings.vocabulary.get(token)
+        kin = postings.relatives(token)
         if column < 0 and not len(kin):
             continue
         relatives.extend(kin)
@@ -90,14 +90,14 @@ def task_words(terrain: IndexData, query: Query, names: frozenset[str]) -> TaskW
         tokens.append(token)
         columns.append(column)
     found = np.array(columns, np.intp)
-    counts = np.where(found >= 0, lexicon.document_count[np.maximum(found, 0)] if len(found) else 0.0, 0.0)
+    counts = np.where(found >= 0, postings.document_count[np.maximum(found, 0)] if len(found) else 0.0, 0.0)
     kin_counts = (
-        np.bincount(relative_of, lexicon.document_count[relatives], len(tokens))
+        np.bincount(relative_of, postings.document_count[relatives], len(tokens))
         if relatives
         else np.zeros(len(tokens))
     )
-    counts = np.where(found >= 0, counts, np.minimum(kin_counts, lexicon.documents))
-    idf = np.log1p((lexicon.documents - counts + 0.5) / (counts + 0.5))
+    counts = np.where(found >= 0, counts, np.minimum(kin_counts, postings.documents))
+    idf = np.log1p((postings.documents - counts + 0.5) / (counts + 0.5))
     parts = np.array([[query.counts[part][token] for token in tokens] for part in PARTS], np.float64).reshape(
         len(PARTS), -1
     )
@@ -161,7 +161,7 @@ class Slice:
 
 
 def _slice(
-    matrices: Mapping[str, Lines],
+    matrices: Mapping[str, CsrMatrix],
     words: TaskWords,
     relative_length: Mapping[str, Array],
     height: int,
@@ -196,25 +196,25 @@ def _relative(length: NDArray[np.floating], primary: NDArray[np.bool_]) -> Array
     return np.asarray(length, np.float64) / mean if mean > 0 else np.ones(len(length))
 
 
-def file_slice(terrain: IndexData, words: TaskWords) -> Slice:
+def file_slice(index_data: IndexData, words: TaskWords) -> Slice:
     """Files by body, names, path, imports and documentation."""
-    matrices, lengths = terrain.lexicon.matrices, terrain.lexicon.lengths
+    matrices, lengths = index_data.postings.matrices, index_data.postings.lengths
     fields: Sequence[str] = ("names", "path", "imports", "docs")
-    relative = {name: _relative(lengths[name], terrain.primary) for name in fields}
-    relative["body"] = _relative(lengths["file"], terrain.primary)
+    relative = {name: _relative(lengths[name], index_data.primary) for name in fields}
+    relative["body"] = _relative(lengths["file"], index_data.primary)
     chosen = {name: matrices[name] for name in ("body", *fields)}
-    return _slice(chosen, words, relative, len(terrain.paths), terrain.lexicon.chunk_file)
+    return _slice(chosen, words, relative, len(index_data.paths), index_data.postings.chunk_file)
 
 
-def chunk_slice(terrain: IndexData, words: TaskWords) -> Slice:
+def chunk_slice(index_data: IndexData, words: TaskWords) -> Slice:
     """Definitions by body, head and their file's path."""
-    lexicon = terrain.lexicon
-    relative = {"body": _relative(lexicon.lengths["body"], terrain.primary[lexicon.chunk_file])}
-    matrices = {name: lexicon.matrices[name] for name in ("body", "head")}
-    height = len(lexicon.chunk_file)
+    postings = index_data.postings
+    relative = {"body": _relative(postings.lengths["body"], index_data.primary[postings.chunk_file])}
+    matrices = {name: postings.matrices[name] for name in ("body", "head")}
+    height = len(postings.chunk_file)
     found = _slice(matrices, words, relative, height)
-    by_file = _slice({"path": lexicon.matrices["path"]}, words, {}, len(terrain.paths))
-    return _with_path(found, by_file, lexicon.chunk_file, max(1, len(words.columns)))
+    by_file = _slice({"path": postings.matrices["path"]}, words, {}, len(index_data.paths))
+    return _with_path(found, by_file, postings.chunk_file, max(1, len(words.columns)))
 
 
 def _with_path(chunks: Slice, files: Slice, chunk_file: NDArray[np.int32], width: int) -> Slice:

@@ -11,20 +11,20 @@ from hal9.ripmap.index.index import Index
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.query.task_query import PARTS, Query
 from hal9.ripmap.storage.array_codec import Packed, pack, unpack
-from hal9.ripmap.storage.sparse import Lines, lines_of
+from hal9.ripmap.storage.sparse import CsrMatrix, csr_matrix
 from hal9.ripmap.text.string_table import TermDictionary
 from hal9.ripmap.text.tokenize import STOP_WORDS, identifier_parts, words
 
-__all__ = ["CHRONICLE_VERSION", "CommitIndex", "chronicle_of"]
+__all__ = ["COMMIT_INDEX_VERSION", "CommitIndex", "commit_index_of"]
 
-CHRONICLE_VERSION = 2
+COMMIT_INDEX_VERSION = 2
 Array = NDArray[np.float64]
 Ints = NDArray[np.int32]
 _DAY = 86_400.0
-_WIDEST_KIN = 12
+_WIDEST_SIMILAR = 12
 """A commit that touches more files says little about each (similar messages)."""
 _WIDEST_COUPLING = 20
-_KIN = 40
+_MOST_SIMILAR = 40
 _CHURN_WINDOW = 500
 """Churn counts the newest commits only."""
 _K, _B = 1.2, 0.5
@@ -47,9 +47,9 @@ class CommitIndex:
     times: Array
     widths: Ints
     vocabulary: TermDictionary
-    messages: Lines
-    touched: Lines
-    touching: Lines
+    messages: CsrMatrix
+    touched: CsrMatrix
+    touching: CsrMatrix
 
     @cached_property
     def _lengths(self) -> Array:
@@ -58,12 +58,12 @@ class CommitIndex:
     def _visible(self, before: float | None) -> NDArray[np.bool_]:
         return np.ones(len(self.times), np.bool_) if before is None else self.times < before
 
-    def kin(self, query: Query, parameters: Parameters, before: float | None) -> Array:
+    def similar_commits(self, query: Query, parameters: Parameters, before: float | None) -> Array:
         """Files of the commits whose messages are most like the task, wide commits counting less.
 
         Shape (files,). BM25 over the messages; the best forty weigh their squared relative score.
         """
-        seen = self._visible(before) & (self.widths <= _WIDEST_KIN) & (self.widths > 0)
+        seen = self._visible(before) & (self.widths <= _WIDEST_SIMILAR) & (self.widths > 0)
         total = int(seen.sum())
         if not total:
             return np.zeros(self.files)
@@ -83,7 +83,7 @@ class CommitIndex:
             rows, counts = rows[kept], counts[kept]
             idf = np.log1p((total - len(rows) + 0.5) / (len(rows) + 0.5))
             scores[rows] += weight * idf * counts / (counts + _K * (1 - _B + _B * relative[rows]))
-        best = np.argsort(-scores, kind="stable")[:_KIN]
+        best = np.argsort(-scores, kind="stable")[:_MOST_SIMILAR]
         best = best[scores[best] > 0]
         if not len(best):
             return np.zeros(self.files)
@@ -114,7 +114,7 @@ class CommitIndex:
         churn = np.log1p((parameters["git_churn_max_boost"] - 1.0) * (1.0 - np.exp(-over)))
         return recency, churn
 
-    def coupled(self, anchors: NDArray[np.intp], before: float | None) -> Array:
+    def cochange(self, anchors: NDArray[np.intp], before: float | None) -> Array:
         """Largest Jaccard overlap of each file's commits with an anchor's; the anchors themselves are 0."""
         found = np.zeros(self.files)
         seen = np.flatnonzero(self._visible(before) & (self.widths <= _WIDEST_COUPLING))
@@ -134,9 +134,11 @@ class CommitIndex:
         return found
 
 
-def chronicle_of(index: Index) -> CommitIndex:
-    """The index's chronicle, from the cache or made from its history; empty without git."""
-    blob = index.artifact("chronicle", CHRONICLE_VERSION, lambda: pack(_packed(index)), with_history=True)
+def commit_index_of(index: Index) -> CommitIndex:
+    """The commit index, from the cache or made from its history; empty without git."""
+    blob = index.artifact(
+        "commit_index", COMMIT_INDEX_VERSION, lambda: pack(_packed(index)), with_history=True
+    )
     return _unpacked(len(index.paths), unpack(blob))
 
 
@@ -165,11 +167,11 @@ def _packed(index: Index) -> Packed:
         "times": np.array(times, np.float64),
         "widths": np.array(widths, np.int32),
         **TermDictionary.of(vocabulary).packed("vocabulary"),
-        **lines_of(
+        **csr_matrix(
             words_of[:, 1], words_of[:, 0], words_of[:, 2].astype(np.float64), (len(vocabulary), commits)
         ).packed("messages"),
-        **lines_of(files[:, 0], files[:, 1], ones, (commits, len(index.paths))).packed("touched"),
-        **lines_of(files[:, 1], files[:, 0], ones, (len(index.paths), commits)).packed("touching"),
+        **csr_matrix(files[:, 0], files[:, 1], ones, (commits, len(index.paths))).packed("touched"),
+        **csr_matrix(files[:, 1], files[:, 0], ones, (len(index.paths), commits)).packed("touching"),
     }
 
 
@@ -179,7 +181,7 @@ def _unpacked(files: int, found: Packed) -> CommitIndex:
         times=np.asarray(found["times"], np.float64),
         widths=np.asarray(found["widths"], np.int32),
         vocabulary=TermDictionary.unpacked("vocabulary", found),
-        messages=Lines.unpacked("messages", found),
-        touched=Lines.unpacked("touched", found),
-        touching=Lines.unpacked("touching", found),
+        messages=CsrMatrix.unpacked("messages", found),
+        touched=CsrMatrix.unpacked("touched", found),
+        touching=CsrMatrix.unpacked("touching", found),
     )

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.ripmap.ranking.features import Evidence, coupled, kin, scaled
+from hal9.ripmap.ranking.features import Features, cochange, scaled, similar_commits
 from hal9.ripmap.ranking.focus import spread_focus
-from hal9.ripmap.ranking.prepared_task import Case
+from hal9.ripmap.ranking.prepared_task import PreparedTask
 
-__all__ = ["FEATURES", "Feature", "Memory", "weigh"]
+__all__ = ["FEATURES", "Feature", "Memory", "weighted_features"]
 
 Array = NDArray[np.float64]
 Memory = dict[str, tuple[tuple[float, ...], Array | None]]
@@ -29,7 +29,7 @@ class Feature:
 
     Attributes:
         name: what explanations call it.
-        compute: its values per file, from the evidence and the weighted sum of the signals before it.
+        compute: its values per file, from the features and the weighted sum of the signals before it.
         weight: what it is multiplied by under a parameter set; not above 0 leaves it out.
         depends_on: coordinates that change its values (its weight's own not among them).
         scaled: divided by its largest value among primary files.
@@ -38,11 +38,11 @@ class Feature:
     """
 
     name: str
-    compute: Callable[[Evidence, Array], Array]
+    compute: Callable[[Features, Array], Array]
     weight: Callable[[Parameters], float]
     depends_on: tuple[str, ...] = ()
     scaled: bool = True
-    speaks: Callable[[Case], bool] = lambda _: True
+    speaks: Callable[[PreparedTask], bool] = lambda _: True
     follows: bool = False
 
 
@@ -57,102 +57,106 @@ _CHUNKS = (*_QUERY, "stem_weight", "chunk_k", "chunk_b", "chunk_head", "chunk_pa
 
 
 def _plain(name: str) -> Callable[[Parameters], float]:
-    return lambda at: at[f"weight_{name}"]
+    return lambda params: params[f"weight_{name}"]
 
 
 def _odds(boost: str, weight: str = "") -> Callable[[Parameters], float]:
     """Odds enter a sum as their logarithm."""
-    return lambda at: (at[weight] if weight else 1.0) * math.log(at[boost])
+    return lambda params: (params[weight] if weight else 1.0) * math.log(params[boost])
 
 
-def _has_words(case: Case) -> bool:
-    return len(case.words.columns) > 0
+def _has_words(prepared: PreparedTask) -> bool:
+    return len(prepared.words.columns) > 0
 
 
-def _wordy(name: str, compute: Callable[[Evidence], Array], depends_on: tuple[str, ...]) -> Feature:
-    return Feature(name, lambda evidence, _: compute(evidence), _plain(name), depends_on, speaks=_has_words)
+def _wordy(name: str, compute: Callable[[Features], Array], depends_on: tuple[str, ...]) -> Feature:
+    return Feature(name, lambda features, _: compute(features), _plain(name), depends_on, speaks=_has_words)
 
 
-def _chat(evidence: Evidence, _: Array) -> Array:
-    found = np.zeros(evidence.size)
-    found[evidence.case.chat] = 1.0
+def _chat(features: Features, _: Array) -> Array:
+    found = np.zeros(features.size)
+    found[features.prepared.chat] = 1.0
     return found
 
 
 FEATURES: tuple[Feature, ...] = (
-    _wordy("words", lambda evidence: evidence.words, _FILES),
-    _wordy("title", Evidence.title, ("query_saturation", "query_boilerplate", *_FIELDS)),
-    _wordy("chunks", Evidence.chunks, (*_CHUNKS, "chunk_decay")),
-    _wordy("path", Evidence.path, (*_QUERY, "stem_weight", "path_k", "path_b")),
-    _wordy("heads", Evidence.heads, ("stem_weight",)),
-    _wordy("pairs", Evidence.pairs, ("query_title", "query_prose")),
-    _wordy("callees", Evidence.callees, (*_CHUNKS, *_named("shadow_"))),
-    _wordy("identifiers", Evidence.identifiers, _CHUNKS),
-    replace(_wordy("tests", Evidence.tests, (*_FILES, "test_sharpness")), scaled=False),
-    _wordy("test_names", Evidence.test_names, (*_CHUNKS, "test_sharpness")),
+    _wordy("words", lambda features: features.words, _FILES),
+    _wordy("title", Features.title, ("query_saturation", "query_boilerplate", *_FIELDS)),
+    _wordy("chunks", Features.chunks, (*_CHUNKS, "chunk_decay")),
+    _wordy("path", Features.path, (*_QUERY, "stem_weight", "path_k", "path_b")),
+    _wordy("heads", Features.heads, ("stem_weight",)),
+    _wordy("pairs", Features.pairs, ("query_title", "query_prose")),
+    _wordy("callees", Features.callees, (*_CHUNKS, *_named("shadow_"))),
+    _wordy("identifiers", Features.identifiers, _CHUNKS),
+    replace(_wordy("tests", Features.tests, (*_FILES, "test_sharpness")), scaled=False),
+    _wordy("test_names", Features.test_names, (*_CHUNKS, "test_sharpness")),
     Feature(
         "traceback",
-        lambda evidence, _: evidence.traceback(),
+        lambda features, _: features.traceback(),
         _plain("traceback"),
         ("traceback_decay",),
         scaled=False,
     ),
     Feature(
         "named_files",
-        lambda evidence, _: evidence.case.named,
+        lambda features, _: features.prepared.named,
         _odds("boost_mentioned_file", "weight_named_files"),
         scaled=False,
     ),
     Feature(
         "mentions",
-        lambda evidence, _: evidence.case.mentioned,
+        lambda features, _: features.prepared.mentioned,
         _odds("boost_mentioned_ident", "weight_mentions"),
     ),
-    Feature("stems", lambda evidence, _: evidence.case.stems, _plain("stems")),
-    Feature("errors", lambda evidence, _: evidence.case.errors, _plain("errors")),
+    Feature("stems", lambda features, _: features.prepared.stems, _plain("stems")),
+    Feature("errors", lambda features, _: features.prepared.errors, _plain("errors")),
     Feature(
         "commits",
-        lambda evidence, _: kin(evidence.case, evidence.parameters),
+        lambda features, _: similar_commits(features.prepared, features.parameters),
         _plain("commits"),
         tuple(name for name in _QUERY if name != "query_boilerplate"),
-        speaks=lambda case: case.chronicle is not None,
+        speaks=lambda prepared: prepared.commit_index is not None,
     ),
-    Feature("imported", lambda evidence, total: evidence.imported(total), _plain("imported"), follows=True),
+    Feature("imported", lambda features, total: features.imported(total), _plain("imported"), follows=True),
     Feature(
         "focus",
-        lambda evidence, _: spread_focus(evidence.terrain, evidence.case.focus, evidence.parameters),
+        lambda features, _: spread_focus(features.index_data, features.prepared.focus, features.parameters),
         _odds("boost_focus_expansion"),
         ("focus_decay", "focus_max_hops", *_named("shadow_")),
         scaled=False,
-        speaks=lambda case: bool(case.focus.any()),
+        speaks=lambda prepared: bool(prepared.focus.any()),
     ),
-    Feature("chat", _chat, _odds("boost_chat_file"), scaled=False, speaks=lambda case: len(case.chat) > 0),
+    Feature(
+        "chat", _chat, _odds("boost_chat_file"), scaled=False, speaks=lambda prepared: len(prepared.chat) > 0
+    ),
     Feature(
         "temporal",
-        lambda evidence, _: coupled(evidence.case),
+        lambda features, _: cochange(features.prepared),
         _odds("boost_temporal_coupling"),
         scaled=False,
-        speaks=lambda case: case.chronicle is not None,
+        speaks=lambda prepared: prepared.commit_index is not None,
     ),
 )
 """Every signal of a task, in the order in which they are added up."""
 
 
-def weigh(case: Case, parameters: Parameters, memory: Memory | None = None) -> dict[str, Array]:
+def weighted_features(
+    prepared: PreparedTask, parameters: Parameters, memory: Memory | None = None
+) -> dict[str, Array]:
     """Every signal that speaks, times its weight, by name; each has shape (files,).
 
     Args:
-        case: the task's evidence.
+        prepared: the task's evidence.
         parameters: the coordinates.
-        memory: keeps signals for the next call on the same case.
+        memory: keeps signals for the next call on the same prepared task.
     """
-    evidence = Evidence(case, parameters)
+    features = Features(prepared, parameters)
     found: dict[str, Array] = {}
     for feature in FEATURES:
         weight = feature.weight(parameters)
-        if weight <= 0.0 or not feature.speaks(case) or (feature.follows and not found):
+        if weight <= 0.0 or not feature.speaks(prepared) or (feature.follows and not found):
             continue
-        values = _values(feature, evidence, found, memory)
+        values = _values(feature, features, found, memory)
         if values is not None:
             found[feature.name] = weight * values
     return _saturated(found, parameters["naming_cap"])
@@ -176,18 +180,18 @@ def _saturated(found: dict[str, Array], cap: float) -> dict[str, Array]:
 
 
 def _values(
-    feature: Feature, evidence: Evidence, found: dict[str, Array], memory: Memory | None
+    feature: Feature, features: Features, found: dict[str, Array], memory: Memory | None
 ) -> Array | None:
-    key = tuple(evidence.parameters[name] for name in feature.depends_on)
+    key = tuple(features.parameters[name] for name in feature.depends_on)
     if memory is not None and not feature.follows:
         known = memory.get(feature.name)
         if known is not None and known[0] == key:
             return known[1]
     total = np.sum(list(found.values()), axis=0) if feature.follows else np.zeros(0)
-    made = feature.compute(evidence, total)
+    made = feature.compute(features, total)
     values: Array | None = made if made.any() else None
     if values is not None and feature.scaled:
-        values = scaled(values, evidence.terrain.primary)
+        values = scaled(values, features.index_data.primary)
     if memory is not None and not feature.follows:
         memory[feature.name] = (key, values)
     return values

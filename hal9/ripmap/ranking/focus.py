@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.postings.symbols import resolve
-from hal9.ripmap.storage.sparse import Lines, lines_of
+from hal9.ripmap.storage.sparse import CsrMatrix, csr_matrix
 
 __all__ = ["adjacency", "spread_focus"]
 
@@ -14,24 +14,24 @@ Array = NDArray[np.float64]
 _WEAK = 0.05
 
 
-def adjacency(terrain: IndexData, parameters: Parameters) -> Lines:
+def adjacency(index_data: IndexData, parameters: Parameters) -> CsrMatrix:
     """Files x files, both ways: how surely references (shadow pass) or imports link them, at most 1."""
     strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
 
-    def build() -> Lines:
-        candidates, symbols, imports = terrain.candidates, terrain.symbols, terrain.imports
+    def build() -> CsrMatrix:
+        candidates, symbols, imports = index_data.candidates, index_data.symbols, index_data.imports
         confidence, weight = resolve(candidates, parameters, "shadow")
         certain = np.minimum(1.0, np.minimum(confidence, 1.0) * np.minimum(weight, 1.0)).astype(np.float64)
-        shape = (len(terrain.paths), len(terrain.paths))
-        links = lines_of(
-            terrain.file_of_node(candidates.source), symbols.file[candidates.target], certain, shape
+        shape = (len(index_data.paths), len(index_data.paths))
+        links = csr_matrix(
+            index_data.file_of_node(candidates.source), symbols.file[candidates.target], certain, shape
         )
-        source = np.concatenate([links.line_of_entry, imports.line_of_entry])
+        source = np.concatenate([links.row_of_entry, imports.row_of_entry])
         target = np.concatenate([links.indices, imports.indices]).astype(np.intp)
         sure = np.minimum(np.concatenate([links.data, imports.data]), 1.0)
         live = (sure > _WEAK) & (source != target)
         source, target, sure = source[live], target[live], sure[live]
-        return lines_of(
+        return csr_matrix(
             np.concatenate([source, target]),
             np.concatenate([target, source]),
             np.concatenate([sure, sure]),
@@ -39,11 +39,11 @@ def adjacency(terrain: IndexData, parameters: Parameters) -> Lines:
             twice="largest",
         )
 
-    found: Lines = terrain.cached(("adjacency", strategy), build)
+    found: CsrMatrix = index_data.cached(("adjacency", strategy), build)
     return found
 
 
-def spread_focus(terrain: IndexData, match: Array, parameters: Parameters) -> Array:
+def spread_focus(index_data: IndexData, match: Array, parameters: Parameters) -> Array:
     """The best path from a match to each file: `focus_decay` per hop times the links' certainty.
 
     A fractional `focus_max_hops` counts the last hop in part. Shape (files,), at most 1.
@@ -51,8 +51,8 @@ def spread_focus(terrain: IndexData, match: Array, parameters: Parameters) -> Ar
     reach = match.copy()
     if not match.any():
         return reach
-    links = adjacency(terrain, parameters)
-    row = links.line_of_entry
+    links = adjacency(index_data, parameters)
+    row = links.row_of_entry
     hops = parameters["focus_max_hops"]
     step, decay = reach, parameters["focus_decay"]
     for hop in range(1, int(np.ceil(hops)) + 1):

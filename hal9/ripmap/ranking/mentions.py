@@ -24,14 +24,14 @@ _MOST_NAMED = 3
 """A name that fits more files than this names none of them."""
 
 
-def named_files(terrain: IndexData, query: Query) -> Array:
+def named_files(index_data: IndexData, query: Query) -> Array:
     """Per file, how clearly the task names it: 1 in title and prose, less in code, 0 unnamed."""
-    named = np.zeros(len(terrain.paths))
+    named = np.zeros(len(index_data.paths))
     for mention in query.paths:
-        _name(named, terrain.modules.tail(mention.text), terrain.primary, _STRENGTH[mention.part])
+        _name(named, index_data.modules.tail(mention.text), index_data.primary, _STRENGTH[mention.part])
     for mention in query.dotted:
-        found, share = _files_of_dotted(terrain, mention)
-        _name(named, found, terrain.primary, share * _STRENGTH[mention.part])
+        found, share = _files_of_dotted(index_data, mention)
+        _name(named, found, index_data.primary, share * _STRENGTH[mention.part])
     return named
 
 
@@ -41,16 +41,16 @@ def _name(named: Array, found: list[int], primary: NDArray[np.bool_], strength: 
         named[first] = np.maximum(named[first], strength)
 
 
-def _files_of_dotted(terrain: IndexData, mention: Mention) -> tuple[list[int], float]:
+def _files_of_dotted(index_data: IndexData, mention: Mention) -> tuple[list[int], float]:
     """Files of a dotted name's longest leading module; of a package, those that define the name after it."""
     parts = mention.text.split(".")
     for end in range(len(parts), 0, -1):
-        found = terrain.modules.module(".".join(parts[:end]))
-        packages = [position for position in found if is_package_file(terrain.paths[position])]
+        found = index_data.modules.module(".".join(parts[:end]))
+        packages = [position for position in found if is_package_file(index_data.paths[position])]
         if end > 1 and len(packages) < len(found):
             return [position for position in found if position not in packages], 1.0
         if packages and end < len(parts):
-            within = _defined_within(terrain, packages, parts[end])
+            within = _defined_within(index_data, packages, parts[end])
             if within:
                 return within, 1.0
         if packages and end > 1:
@@ -58,43 +58,43 @@ def _files_of_dotted(terrain: IndexData, mention: Mention) -> tuple[list[int], f
     return [], 0.0
 
 
-def _defined_within(terrain: IndexData, packages: list[int], name: str) -> list[int]:
+def _defined_within(index_data: IndexData, packages: list[int], name: str) -> list[int]:
     """Primary files below the packages that define a name; of them those that the packages import, if any."""
-    folders = tuple(terrain.paths[position].rpartition("/")[0] + "/" for position in packages)
-    table = terrain.symbols
+    folders = tuple(index_data.paths[position].rpartition("/")[0] + "/" for position in packages)
+    table = index_data.symbols
     files = {
-        int(table.file[symbol]) for symbol in terrain.definers(name).tolist() if not table.parent[symbol]
+        int(table.file[symbol]) for symbol in index_data.definers(name).tolist() if not table.parent[symbol]
     }
     found = sorted(
-        file for file in files if terrain.primary[file] and terrain.paths[file].startswith(folders)
+        file for file in files if index_data.primary[file] and index_data.paths[file].startswith(folders)
     )
-    shown = {int(target) for position in packages for target in terrain.imports.line(position)[0]}
+    shown = {int(target) for position in packages for target in index_data.imports.line(position)[0]}
     return [file for file in found if file in shown or file in packages] or found
 
 
-def dotted_symbols(terrain: IndexData, dotted: str) -> list[int]:
+def dotted_symbols(index_data: IndexData, dotted: str) -> list[int]:
     """Definitions that `Class.method` or `module.function` means, when that is not more than three."""
     head, _, name = dotted.rpartition(".")
-    symbols = terrain.definers(name)
+    symbols = index_data.definers(name)
     if not len(symbols):
         return []
     owner = head.rpartition(".")[2]
-    table = terrain.symbols
-    modules = set(_modules(terrain, head))
+    table = index_data.symbols
+    modules = set(_modules(index_data, head))
     found = [
         symbol
         for symbol in symbols.tolist()
         if table.names[table.parent[symbol]].rpartition(".")[2] == owner or int(table.file[symbol]) in modules
     ]
-    found = [symbol for symbol in found if terrain.primary[table.file[symbol]]]
+    found = [symbol for symbol in found if index_data.primary[table.file[symbol]]]
     return found if len(found) <= _MOST_NAMED else []
 
 
-def _modules(terrain: IndexData, dotted: str) -> list[int]:
+def _modules(index_data: IndexData, dotted: str) -> list[int]:
     """Files of the longest leading part of a dotted name that is a module."""
     parts = dotted.split(".")
     for end in range(len(parts), 0, -1):
-        found = terrain.modules.module(".".join(parts[:end]))
+        found = index_data.modules.module(".".join(parts[:end]))
         if found:
             return found
     return []

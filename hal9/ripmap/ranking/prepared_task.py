@@ -1,6 +1,7 @@
 """What a task says about a repository, before any parameter weighs it.
 
-A `Case` is made once per task; `signals` and `ranking` then weigh it under as many parameter sets as wanted.
+A `PreparedTask` is made once per task; `features` and `ranker` weigh it under as many parameter sets as
+wanted.
 """
 
 from collections.abc import Hashable, Iterable
@@ -20,7 +21,7 @@ from hal9.ripmap.records import Role
 from hal9.ripmap.storage.sparse import distinct
 from hal9.ripmap.text.tokenize import STOP_WORDS, identifier_parts, is_code_like, pair_codes, stem, words
 
-__all__ = ["Case", "Task", "prepare"]
+__all__ = ["PreparedTask", "Task", "prepare_query"]
 
 Array = NDArray[np.float64]
 _PART_STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 0.8, "code": 0.4, "output": 0.2, "traceback": 0.3}
@@ -50,7 +51,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class PreparedTask:
     """A task's evidence in one repository.
 
     Attributes:
@@ -64,11 +65,11 @@ class Case:
         stems: per file, how rare the words of its own name are, where title or prose have them all.
         chat: positions of chat files.
         focus: per file, how well it matches the focus words.
-        chronicle: the history; None without git.
+        commit_index: the history; None without git.
         memory: what is worth keeping between parameter sets.
     """
 
-    terrain: IndexData
+    index_data: IndexData
     task: Task
     query: Query
     words: TaskWords
@@ -83,7 +84,7 @@ class Case:
     stems: Array
     chat: NDArray[np.intp]
     focus: Array
-    chronicle: CommitIndex | None = None
+    commit_index: CommitIndex | None = None
     memory: dict[Hashable, Array] = field(default_factory=dict)
 
     @property
@@ -92,32 +93,32 @@ class Case:
         return bool(len(self.words.columns) or self.named.any() or self.frames or self.focus.any())
 
 
-def prepare(terrain: IndexData, task: Task, chronicle: CommitIndex | None = None) -> Case:
-    """Collect a task's evidence; without a chronicle history has no say."""
+def prepare_query(index_data: IndexData, task: Task, commit_index: CommitIndex | None = None) -> PreparedTask:
+    """Collect a task's evidence; without a commit index history has no say."""
     text = (
         task.text if not task.mentions else f"{task.text}\n" + " ".join(f"`{name}`" for name in task.mentions)
     )
     query = parse_task(text)
-    found = task_words(terrain, query, _identifier_tokens(query))
-    by_file = file_slice(terrain, found)
-    mentioned, symbols = _mentioned(terrain, query)
-    return Case(
-        terrain=terrain,
+    found = task_words(index_data, query, _identifier_tokens(query))
+    by_file = file_slice(index_data, found)
+    mentioned, symbols = _mentioned(index_data, query)
+    return PreparedTask(
+        index_data=index_data,
         task=task,
         query=query,
         words=found,
         files=by_file,
-        chunks=chunk_slice(terrain, found),
+        chunks=chunk_slice(index_data, found),
         mentioned=mentioned,
         mentioned_symbols=symbols,
-        named=named_files(terrain, query),
-        frames=_frames(terrain, query),
-        errors=_errors(terrain, query),
-        pairs=_pairs(terrain, query),
-        stems=_stems(terrain, query, by_file),
-        chat=_positions(terrain, task.chat),
-        focus=_focus(terrain, task.focus),
-        chronicle=chronicle,
+        named=named_files(index_data, query),
+        frames=_frames(index_data, query),
+        errors=_errors(index_data, query),
+        pairs=_pairs(index_data, query),
+        stems=_stems(index_data, query, by_file),
+        chat=_positions(index_data, task.chat),
+        focus=_focus(index_data, task.focus),
+        commit_index=commit_index,
     )
 
 
@@ -136,25 +137,25 @@ def _tokens(text: str) -> Iterable[str]:
         yield from identifier_parts(word)
 
 
-def _mentioned(terrain: IndexData, query: Query) -> tuple[Array, dict[int, float]]:
+def _mentioned(index_data: IndexData, query: Query) -> tuple[Array, dict[int, float]]:
     """Files and symbols whose names the task writes exactly; a name that many define tells less of each."""
-    by_file = np.zeros(len(terrain.paths))
+    by_file = np.zeros(len(index_data.paths))
     by_symbol: dict[int, float] = {}
-    primary = terrain.primary
+    primary = index_data.primary
     for mention in query.identifiers:
-        symbols = terrain.definers(mention.text)
+        symbols = index_data.definers(mention.text)
         if not len(symbols) or not _speaks(mention):
             continue
-        symbols = symbols[primary[terrain.symbols.file[symbols]]]
-        files = distinct(terrain.symbols.file[symbols])
+        symbols = symbols[primary[index_data.symbols.file[symbols]]]
+        files = distinct(index_data.symbols.file[symbols])
         strength = _PART_STRENGTH[mention.part] * (_MARKED if mention.marked else _PLAIN)
         by_file[files] += strength / max(1, len(files))
         for symbol in symbols.tolist():
             by_symbol[symbol] = max(by_symbol.get(symbol, 0.0), strength / max(1, len(symbols)) ** 0.5)
     for mention in query.dotted:
-        for symbol in dotted_symbols(terrain, mention.text):
+        for symbol in dotted_symbols(index_data, mention.text):
             by_symbol[symbol] = max(by_symbol.get(symbol, 0.0), _PART_STRENGTH[mention.part])
-            by_file[terrain.symbols.file[symbol]] += 0.5 * _PART_STRENGTH[mention.part]
+            by_file[index_data.symbols.file[symbol]] += 0.5 * _PART_STRENGTH[mention.part]
     return by_file, by_symbol
 
 
@@ -162,36 +163,38 @@ def _speaks(mention: Mention) -> bool:
     return mention.marked or is_code_like(mention.text) or mention.text[:1].isupper()
 
 
-def _frames(terrain: IndexData, query: Query) -> tuple[tuple[tuple[int, float], ...], ...]:
+def _frames(index_data: IndexData, query: Query) -> tuple[tuple[tuple[int, float], ...], ...]:
     """Frames that lie in this repository; a frame that fits several files is shared among them."""
     found: list[tuple[tuple[int, float], ...]] = []
-    tests = terrain.role(Role.TEST)
+    tests = index_data.role(Role.TEST)
     for frame in query.frames[:_MOST_FRAMES]:
-        files = [position for position in terrain.modules.longest_tail(frame.path) if not tests[position]]
+        files = [position for position in index_data.modules.longest_tail(frame.path) if not tests[position]]
         if files and ("/" in frame.path or len(files) == 1):
             found.append(tuple((position, 1.0 / len(files)) for position in files))
     return tuple(found)
 
 
-def _errors(terrain: IndexData, query: Query) -> Array:
+def _errors(index_data: IndexData, query: Query) -> Array:
     """Shared word triples between the task's messages and the source's strings, shared among holders."""
-    score = np.zeros(len(terrain.paths))
+    score = np.zeros(len(index_data.paths))
     texts = [message for _, message in query.errors if message] + list(query.phrases)
     for shingle in {one for text in texts for one in shingles_of(text)}:
-        start, end = np.searchsorted(terrain.shingles, [np.uint64(shingle), np.uint64(shingle)], side="left")
-        end = np.searchsorted(terrain.shingles, np.uint64(shingle), side="right")
-        files = distinct(terrain.shingle_file[start:end])
-        files = files[terrain.primary[files]]
+        start, end = np.searchsorted(
+            index_data.shingles, [np.uint64(shingle), np.uint64(shingle)], side="left"
+        )
+        end = np.searchsorted(index_data.shingles, np.uint64(shingle), side="right")
+        files = distinct(index_data.shingle_file[start:end])
+        files = files[index_data.primary[files]]
         if len(files):
             score[files] += 1.0 / len(files)
     return score
 
 
-def _pairs(terrain: IndexData, query: Query) -> tuple[Array, Array]:
+def _pairs(index_data: IndexData, query: Query) -> tuple[Array, Array]:
     """Two words in a row that also stand in a row in a file say more than the two apart."""
     title = distinct(pair_codes(query.title))
     prose = distinct(np.concatenate([pair_codes(line) for line in query.prose.split("\n")]))
-    return _pair_score(terrain, title), _pair_score(terrain, prose[~_among(prose, title)])
+    return _pair_score(index_data, title), _pair_score(index_data, prose[~_among(prose, title)])
 
 
 def _among(values: NDArray[np.uint32], known: NDArray[np.uint32]) -> NDArray[np.bool_]:
@@ -202,31 +205,31 @@ def _among(values: NDArray[np.uint32], known: NDArray[np.uint32]) -> NDArray[np.
     return found
 
 
-def _pair_score(terrain: IndexData, codes: NDArray[np.uint32]) -> Array:
-    score = np.zeros(len(terrain.paths))
-    starts = np.searchsorted(terrain.pairs, codes, side="left")
-    ends = np.searchsorted(terrain.pairs, codes, side="right")
-    documents = terrain.lexicon.documents
+def _pair_score(index_data: IndexData, codes: NDArray[np.uint32]) -> Array:
+    score = np.zeros(len(index_data.paths))
+    starts = np.searchsorted(index_data.pairs, codes, side="left")
+    ends = np.searchsorted(index_data.pairs, codes, side="right")
+    documents = index_data.postings.documents
     for start, end in zip(starts, ends, strict=True):
         if end > start:
-            files = terrain.pair_file[start:end]
+            files = index_data.pair_file[start:end]
             score[files] += np.log1p((documents - (end - start) + 0.5) / (end - start + 0.5))
     return score
 
 
-def _stems(terrain: IndexData, query: Query, files: Slice) -> Array:
+def _stems(index_data: IndexData, query: Query, files: Slice) -> Array:
     """A file whose own name is said word for word; of a package file the folder's name counts.
 
     Parts of a name that are said count by their share of its rarity, squared; words of the prose half.
     """
-    score = np.zeros(len(terrain.paths))
+    score = np.zeros(len(index_data.paths))
     title, prose = set(query.counts["title"]), set(query.counts["prose"])
     said = {**dict.fromkeys(prose, _PROSE_STEM), **dict.fromkeys(title, 1.0)}
     stems = {stem(token): worth for token, worth in said.items()}
     rows = np.unique(files.rows[(files.exact["path"] > 0) | (files.related["path"] > 0)])
     for row in rows[:_MOST_STEMS].tolist():
-        parts = _own_name(terrain.paths[row])
-        rarity = [_rarity(terrain, part) for part in parts]
+        parts = _own_name(index_data.paths[row])
+        rarity = [_rarity(index_data, part) for part in parts]
         whole = sum(rarity)
         found = sum(
             value * max(said.get(part, 0.0), stems.get(stem(part), 0.0))
@@ -250,29 +253,29 @@ def _simple_parts(word: str) -> tuple[str, ...]:
     return parts[:-1] if len(parts) > 1 else parts
 
 
-def _rarity(terrain: IndexData, token: str) -> float:
-    column = terrain.lexicon.vocabulary.get(token)
-    return float(terrain.rarity[column]) if column >= 0 else 0.0
+def _rarity(index_data: IndexData, token: str) -> float:
+    column = index_data.postings.vocabulary.get(token)
+    return float(index_data.rarity[column]) if column >= 0 else 0.0
 
 
-def _positions(terrain: IndexData, paths: Iterable[str]) -> NDArray[np.intp]:
-    known = {path: position for position, path in enumerate(terrain.paths)}
+def _positions(index_data: IndexData, paths: Iterable[str]) -> NDArray[np.intp]:
+    known = {path: position for position, path in enumerate(index_data.paths)}
     return np.array([known[path] for path in paths if path in known], np.intp)
 
 
-def _focus(terrain: IndexData, focus: Iterable[str]) -> Array:
+def _focus(index_data: IndexData, focus: Iterable[str]) -> Array:
     """Files whose path or names match the focus words: whole name 1, part of a name or path less."""
-    match = np.zeros(len(terrain.paths))
+    match = np.zeros(len(index_data.paths))
     for text in focus:
         wanted = [token for token in _tokens(text) if token not in STOP_WORDS]
         for token in wanted:
-            column = terrain.lexicon.vocabulary.get(token)
+            column = index_data.postings.vocabulary.get(token)
             columns = [] if column < 0 else [column]
-            for strength, chosen in ((1.0, columns), (0.5, terrain.lexicon.relatives(token).tolist())):
+            for strength, chosen in ((1.0, columns), (0.5, index_data.postings.relatives(token).tolist())):
                 for place in chosen:
                     for name, worth in (("path", 1.0), ("names", 0.7)):
-                        rows, _ = terrain.lexicon.matrices[name].line(place)
+                        rows, _ = index_data.postings.matrices[name].line(place)
                         match[rows] = np.maximum(match[rows], strength * worth / max(1, len(wanted)) ** 0.5)
-        for position in terrain.modules.tail(text) + terrain.modules.folder(text):
+        for position in index_data.modules.tail(text) + index_data.modules.folder(text):
             match[position] = 1.0
     return match

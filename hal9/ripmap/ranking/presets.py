@@ -104,20 +104,22 @@ def _holds(conditions: Sequence[Condition], values: Mapping[str, float]) -> bool
     return all(_COMPARE[sign](values[name], bound) for name, sign, bound in conditions)
 
 
-def features_of(terrain: IndexData) -> dict[str, float]:
+def features_of(index_data: IndexData) -> dict[str, float]:
     """The repository's measurable features, as named in `FEATURES`."""
-    primary = terrain.primary
-    source = terrain.role(Role.SOURCE)
+    primary = index_data.primary
+    source = index_data.role(Role.SOURCE)
     count = max(1, int(primary.sum()))
     return {
-        "files": float(len(terrain.paths)),
+        "files": float(len(index_data.paths)),
         "source_files": float(primary.sum()),
-        "test_share": float(terrain.tests.sum() / max(1, int(source.sum()))),
-        "mean_depth": float(terrain.depth[primary].mean()) if primary.any() else 0.0,
-        "deep_share": float((terrain.depth[primary] >= 5).mean()) if primary.any() else 0.0,
-        "vendored_share": float(terrain.role(Role.VENDORED).mean()) if len(terrain.paths) else 0.0,
-        "imports_per_file": float(terrain.imports.sizes[primary].sum() / count),
-        "definitions_per_file": float(np.isin(terrain.symbols.file, np.flatnonzero(primary)).sum() / count),
+        "test_share": float(index_data.tests.sum() / max(1, int(source.sum()))),
+        "mean_depth": float(index_data.depth[primary].mean()) if primary.any() else 0.0,
+        "deep_share": float((index_data.depth[primary] >= 5).mean()) if primary.any() else 0.0,
+        "vendored_share": float(index_data.role(Role.VENDORED).mean()) if len(index_data.paths) else 0.0,
+        "imports_per_file": float(index_data.imports.sizes[primary].sum() / count),
+        "definitions_per_file": float(
+            np.isin(index_data.symbols.file, np.flatnonzero(primary)).sum() / count
+        ),
     }
 
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.index.index_data import index_data_of
 from hal9.ripmap.parameters import PARAMETERS, Parameters
-from hal9.ripmap.ranking.commits import chronicle_of
-from hal9.ripmap.ranking.feature_table import Memory, weigh
-from hal9.ripmap.ranking.features import Evidence, importance, scaled
-from hal9.ripmap.ranking.prepared_task import Case, Task, prepare
+from hal9.ripmap.ranking.commits import commit_index_of
+from hal9.ripmap.ranking.feature_table import Memory, weighted_features
+from hal9.ripmap.ranking.features import Features, importance, scaled
+from hal9.ripmap.ranking.prepared_task import PreparedTask, Task, prepare_query
 from hal9.ripmap.records import Role
 
-__all__ = ["RankedFile", "RankedSymbol", "Ranking", "Task", "prepare_task", "rank", "rank_case"]
+__all__ = ["RankedFile", "RankedSymbol", "Ranking", "Task", "prepare_task", "rank", "rank_prepared"]
 
 Array = NDArray[np.float64]
 _FLOOR = 0.02
@@ -53,18 +53,18 @@ class RankedSymbol:
 class Ranking:
     """Files and symbols of a repository in order of their use for a task."""
 
-    def __init__(self, case: Case, parameters: Parameters, memory: Memory | None = None) -> None:
-        self.case = case
-        self.terrain = case.terrain
+    def __init__(self, prepared: PreparedTask, parameters: Parameters, memory: Memory | None = None) -> None:
+        self.prepared = prepared
+        self.index_data = prepared.index_data
         self.parameters = parameters
-        self._signals = weigh(case, parameters, memory)
-        self._signals |= _structure(case, parameters, alone=not case.asks)
+        self._signals = weighted_features(prepared, parameters, memory)
+        self._signals |= _structure(prepared, parameters, alone=not prepared.asks)
         self._sum = (
             np.sum(list(self._signals.values()), axis=0)
             if self._signals
-            else np.zeros(len(self.terrain.paths))
+            else np.zeros(len(self.index_data.paths))
         )
-        self._role = _remembered_role(case, parameters, memory)
+        self._role = _remembered_role(prepared, parameters, memory)
         self.scores: Array = _mixed(self._signals, self._sum, parameters["interaction_mixing"]) * self._role
 
     @cached_property
@@ -74,13 +74,13 @@ class Ranking:
 
     def put_in_order(self, paths: Sequence[str]) -> None:
         """Take another order of the same files; their scores stay what they are."""
-        places = {path: position for position, path in enumerate(self.terrain.paths)}
+        places = {path: position for position, path in enumerate(self.index_data.paths)}
         self.order = np.array([places[path] for path in paths], np.intp)
 
     @property
     def paths(self) -> list[str]:
         """All files, best first."""
-        return [self.terrain.paths[position] for position in self.order]
+        return [self.index_data.paths[position] for position in self.order]
 
     def file(self, position: int) -> RankedFile:
         """One file with its shares."""
@@ -91,7 +91,7 @@ class Ranking:
             for name, values in self._signals.items()
             if values[position] > 0
         }
-        return RankedFile(self.terrain.paths[position], float(self.scores[position]), shares)
+        return RankedFile(self.index_data.paths[position], float(self.scores[position]), shares)
 
     def positions(self, limit: int | None = None) -> list[int]:
         """Positions of the best files, best first; files without any score are left out."""
@@ -105,7 +105,7 @@ class Ranking:
 
     def signal(self, name: str) -> Array:
         """One signal times its weight, per file (zeros when it is silent)."""
-        return self._signals.get(name, np.zeros(len(self.terrain.paths)))
+        return self._signals.get(name, np.zeros(len(self.index_data.paths)))
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -118,12 +118,12 @@ class Ranking:
 
     @cached_property
     def _symbol_scores(self) -> Array:
-        return symbol_scores(self.case, self.parameters, self.scores)
+        return symbol_scores(self.prepared, self.parameters, self.scores)
 
     def symbol_place(self, file: int, definition: int) -> tuple[int, int]:
         """Rank of one definition (1 is best, 0: no score) and how many have a score."""
         scores = self._symbol_scores
-        symbol = int(self.terrain.symbols.start[file]) + definition
+        symbol = int(self.index_data.symbols.start[file]) + definition
         own, total = scores[symbol], int((scores > 0).sum())
         if own <= 0:
             return 0, total
@@ -131,16 +131,16 @@ class Ranking:
 
     def symbols(self, limit: int | None = None, paths: Sequence[str] | None = None) -> list[RankedSymbol]:
         """The best definitions, best first; `paths` keeps those of some files only."""
-        table, terrain = self.terrain.symbols, self.terrain
+        table, index_data = self.index_data.symbols, self.index_data
         scores = self._symbol_scores
         if paths is not None:
             wanted = set(paths)
-            kept = np.array([path in wanted for path in terrain.paths], np.bool_)
+            kept = np.array([path in wanted for path in index_data.paths], np.bool_)
             scores = np.where(kept[table.file], scores, 0.0) if len(scores) else scores
         order = np.argsort(-scores, kind="stable")[:limit]
         return [
             RankedSymbol(
-                path=terrain.paths[table.file[symbol]],
+                path=index_data.paths[table.file[symbol]],
                 name=table.qualified(int(symbol)),
                 kind=table.names[table.kind[symbol]],
                 line=int(table.line[symbol]),
@@ -156,48 +156,50 @@ class Ranking:
 def rank(index: Index, task: Task | str, parameters: Parameters | None = None) -> Ranking:
     """Rank an index's files and symbols for a task."""
     task = Task(task) if isinstance(task, str) else task
-    return rank_case(prepare_task(index, task), parameters or Parameters())
+    return rank_prepared(prepare_task(index, task), parameters or Parameters())
 
 
-def prepare_task(index: Index, task: Task) -> Case:
+def prepare_task(index: Index, task: Task) -> PreparedTask:
     """A task's evidence in an index, history included when there is any."""
-    chronicle = chronicle_of(index) if index.settings.use_git else None
-    return prepare(
-        index_data_of(index), task, chronicle if chronicle is not None and len(chronicle.times) else None
+    commit_index = commit_index_of(index) if index.settings.use_git else None
+    return prepare_query(
+        index_data_of(index),
+        task,
+        commit_index if commit_index is not None and len(commit_index.times) else None,
     )
 
 
-def rank_case(case: Case, parameters: Parameters, memory: Memory | None = None) -> Ranking:
-    """Rank a prepared case; this is the part that depends on parameters.
+def rank_prepared(prepared: PreparedTask, parameters: Parameters, memory: Memory | None = None) -> Ranking:
+    """Rank a prepared task; this is the part that depends on parameters.
 
-    `memory` keeps what the next call on the same case under other parameters can use again.
+    `memory` keeps what the next call on the same prepared task under other parameters can use again.
     """
-    return Ranking(case, parameters, memory)
+    return Ranking(prepared, parameters, memory)
 
 
-def _structure(case: Case, parameters: Parameters, *, alone: bool) -> dict[str, Array]:
+def _structure(prepared: PreparedTask, parameters: Parameters, *, alone: bool) -> dict[str, Array]:
     """Importance in the graph and life in the history: all there is without a task, tie-breakers with one.
 
     Alone they multiply, as odds do; beside evidence each adds its share.
     """
     found: dict[str, Array] = {}
-    if not len(case.terrain.paths):
+    if not len(prepared.index_data.paths):
         return found
     with_structure = alone or parameters["weight_structure"] > 0
-    with_history = case.chronicle is not None and (alone or parameters["weight_history"] > 0)
-    rank = importance(case, parameters) if with_structure else np.zeros(0)
-    life = np.zeros(len(case.terrain.paths))
-    if with_history and case.chronicle is not None:
-        recency, churn = case.chronicle.boosts(parameters, case.task.time)
+    with_history = prepared.commit_index is not None and (alone or parameters["weight_history"] > 0)
+    rank = importance(prepared, parameters) if with_structure else np.zeros(0)
+    life = np.zeros(len(prepared.index_data.paths))
+    if with_history and prepared.commit_index is not None:
+        recency, churn = prepared.commit_index.boosts(parameters, prepared.task.time)
         life = recency + churn
     if alone:
         product = rank * np.exp(life)
-        found["structure"] = scaled(product, case.terrain.primary)
+        found["structure"] = scaled(product, prepared.index_data.primary)
         return found
     if with_structure:
         found["structure"] = parameters["weight_structure"] * rank
     if with_history:
-        found["history"] = parameters["weight_history"] * scaled(life, case.terrain.primary)
+        found["history"] = parameters["weight_history"] * scaled(life, prepared.index_data.primary)
     return found
 
 
@@ -223,55 +225,55 @@ _ROLES = (
 )
 
 
-def _remembered_role(case: Case, parameters: Parameters, memory: Memory | None) -> Array:
+def _remembered_role(prepared: PreparedTask, parameters: Parameters, memory: Memory | None) -> Array:
     if memory is None:
-        return role_factor(case, parameters)
+        return role_factor(prepared, parameters)
     key = tuple(parameters[name] for name in _ROLES)
     known = memory.get("(roles)")
     if known is None or known[0] != key or known[1] is None:
-        made = role_factor(case, parameters)
+        made = role_factor(prepared, parameters)
         memory["(roles)"] = (key, made)
         return made
     return known[1]
 
 
-def role_factor(case: Case, parameters: Parameters) -> Array:
+def role_factor(prepared: PreparedTask, parameters: Parameters) -> Array:
     """Score factor of each file by its roles; several roles take the smallest."""
-    at, terrain = parameters, case.terrain
-    factor = np.ones(len(terrain.paths))
-    operations = at["operations_boost"] ** case.query.operations
-    config = min(1.0, at["role_config"] * operations)
-    source = terrain.role(Role.SOURCE)
+    params, index_data = parameters, prepared.index_data
+    factor = np.ones(len(index_data.paths))
+    operations = params["operations_boost"] ** prepared.query.operations
+    config = min(1.0, params["role_config"] * operations)
+    source = index_data.role(Role.SOURCE)
     table = (
-        (Role.TEST, at["role_test"]),
-        (Role.DOCS, at["role_docs"]),
-        (Role.EXAMPLE, at["role_example"]),
-        (Role.GENERATED, at["role_generated"]),
-        (Role.VENDORED, at["depth_weight_vendor"] ** 0.5),
-        (Role.DATA | Role.LOCK | Role.BINARY, at["role_data"]),
+        (Role.TEST, params["role_test"]),
+        (Role.DOCS, params["role_docs"]),
+        (Role.EXAMPLE, params["role_example"]),
+        (Role.GENERATED, params["role_generated"]),
+        (Role.VENDORED, params["depth_weight_vendor"] ** 0.5),
+        (Role.DATA | Role.LOCK | Role.BINARY, params["role_data"]),
     )
-    settings = terrain.role(Role.CONFIG | Role.DEPLOY) & ~source
+    settings = index_data.role(Role.CONFIG | Role.DEPLOY) & ~source
     factor[settings] = config
     for role, value in table:
-        rows = terrain.role(role)
+        rows = index_data.role(role)
         factor[rows] = np.minimum(factor[rows], value)
-    named = case.named > 0.5
+    named = prepared.named > 0.5
     factor[named] = np.maximum(factor[named], 0.8)
     return factor
 
 
-def symbol_scores(case: Case, parameters: Parameters, file_scores: Array) -> Array:
+def symbol_scores(prepared: PreparedTask, parameters: Parameters, file_scores: Array) -> Array:
     """Definitions by their own words and mentions, times their file's score."""
-    terrain, table = case.terrain, case.terrain.symbols
-    lexicon = terrain.lexicon
-    evidence = Evidence(case, parameters)
+    index_data, table = prepared.index_data, prepared.index_data.symbols
+    postings = index_data.postings
+    evidence = Features(prepared, parameters)
     own = np.zeros(len(table.name))
-    chunks = np.flatnonzero(lexicon.chunk_owner >= 0)
-    owner = table.start[lexicon.chunk_file[chunks]] + lexicon.chunk_owner[chunks]
+    chunks = np.flatnonzero(postings.chunk_owner >= 0)
+    owner = table.start[postings.chunk_file[chunks]] + postings.chunk_owner[chunks]
     highest = evidence.chunk_scores.max() if len(evidence.chunk_scores) else 0.0
     if highest > 0:
         own[owner] = evidence.chunk_scores[chunks] / highest
-    for symbol, strength in case.mentioned_symbols.items():
+    for symbol, strength in prepared.mentioned_symbols.items():
         own[symbol] += strength
     highest_file = file_scores.max() if len(file_scores) else 0.0
     if highest_file <= 0 or not len(own):

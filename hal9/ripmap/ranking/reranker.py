@@ -92,7 +92,7 @@ def rerank_by_embedding(
     if len(head) < 2:
         return ranking.paths
     vectors = embedder.embed(
-        [ranking.case.query.text[:_TASK_CHARACTERS], *(summary(ranking, path) for path in head)]
+        [ranking.prepared.query.text[:_TASK_CHARACTERS], *(summary(ranking, path) for path in head)]
     )
     likeness = np.maximum(0.0, vectors[1:] @ vectors[0]).astype(np.float64)
     return _blended(ranking, likeness / max(float(likeness.max()), 1e-12), weight)
@@ -105,7 +105,7 @@ def mind_prompt(ranking: Ranking, *, top: int = _TOP) -> str:
     ]
     return (
         "A task for a software repository:\n\n"
-        f"{ranking.case.query.text[:_TASK_CHARACTERS]}\n\n"
+        f"{ranking.prepared.query.text[:_TASK_CHARACTERS]}\n\n"
         "Files, with the names they define:\n" + "\n".join(lines) + "\n\n"
         "Which of these files must be changed? Answer with their numbers alone, most likely first, "
         "separated by commas."

@@ -147,8 +147,8 @@ def compose(
     maker = _Maker(index, ranking, options)
     left = options.tokens - _RESERVED
     # Without a task the names of less important files tell little: what they would need goes into detail.
-    bare_left = len(ranked) if ranking.case.asks or options.limit else _MOST_BARE
-    detailed = left * (_DETAIL_SHARE if options.detail == "auto" and ranking.case.asks else 1.0)
+    bare_left = len(ranked) if ranking.prepared.asks or options.limit else _MOST_BARE
+    detailed = left * (_DETAIL_SHARE if options.detail == "auto" and ranking.prepared.asks else 1.0)
     spent = 0
     chosen: dict[int, FileView] = {}
     misses = 0
@@ -272,13 +272,13 @@ class _Maker:
 
     @cached_property
     def _scores(self) -> NDArray[np.float64]:
-        return symbol_scores(self._ranking.case, self._ranking.parameters, self._ranking.scores)
+        return symbol_scores(self._ranking.prepared, self._ranking.parameters, self._ranking.scores)
 
     def _outline(self, path: str) -> "_Outline":
         if path not in self._outlines:
             file = self._index.position(path)
             record = self._index.outline(path)
-            start = int(self._ranking.terrain.symbols.start[file])
+            start = int(self._ranking.index_data.symbols.start[file])
             scores = self._scores[start : start + len(record.definitions)]
             self._outlines[path] = _Outline.of(file, record, np.asarray(scores))
         return self._outlines[path]

@@ -19,7 +19,7 @@ _LEAST_CONFIDENCE = 0.3
 def call_table(ranking: Ranking) -> "CallTable":
     """The table of the ranking's repository, made once per set of final-pass parameters."""
     strategy = tuple(value for name, value in ranking.parameters.items() if name.startswith("final_"))
-    found: CallTable = ranking.terrain.cached(("calls", strategy), lambda: CallTable(ranking))
+    found: CallTable = ranking.index_data.cached(("calls", strategy), lambda: CallTable(ranking))
     return found
 
 
@@ -27,14 +27,14 @@ class CallTable:
     """Callers and callees of definitions, the most certain first."""
 
     def __init__(self, ranking: Ranking) -> None:
-        terrain = ranking.terrain
-        self._terrain = terrain
-        self._confidence, self._weight = resolve(terrain.candidates, ranking.parameters, "final")
+        index_data = ranking.index_data
+        self._index_data = index_data
+        self._confidence, self._weight = resolve(index_data.candidates, ranking.parameters, "final")
         self._known: dict[tuple[int, int, int], Relations] = {}
-        self._by_target = np.argsort(terrain.candidates.target, kind="stable")
-        self._targets = terrain.candidates.target[self._by_target]
-        self._by_source = np.argsort(terrain.candidates.source, kind="stable")
-        self._sources = terrain.candidates.source[self._by_source]
+        self._by_target = np.argsort(index_data.candidates.target, kind="stable")
+        self._targets = index_data.candidates.target[self._by_target]
+        self._by_source = np.argsort(index_data.candidates.source, kind="stable")
+        self._sources = index_data.candidates.source[self._by_source]
 
     def around(self, file: int, definition: int, limit: int) -> Relations:
         """Names of callers and callees of one definition, given as file position and place in that file.
@@ -47,7 +47,7 @@ class CallTable:
         return self._known[key]
 
     def _find(self, file: int, definition: int, limit: int) -> Relations:
-        symbols, candidates = self._terrain.symbols, self._terrain.candidates
+        symbols, candidates = self._index_data.symbols, self._index_data.candidates
         node = int(symbols.start[file]) + definition
         return (
             self._named(self._rows(self._by_target, self._targets, node), candidates.source, limit),
@@ -71,6 +71,6 @@ class CallTable:
         return tuple(f"{self._name(node)} {min(confidence, 1.0):.2f}" for node, (_, confidence) in ordered)
 
     def _name(self, node: int) -> str:
-        symbols = self._terrain.symbols
+        symbols = self._index_data.symbols
         count = len(symbols.name)
-        return symbols.qualified(node) if node < count else shown(self._terrain.paths[node - count])
+        return symbols.qualified(node) if node < count else shown(self._index_data.paths[node - count])

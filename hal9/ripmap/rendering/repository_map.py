@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hal9.ripmap.rendering.render import Format
     from hal9.ripmap.text.token_count import TokenCounter
 
-__all__ = ["Found", "Mapper", "Question", "find_symbol", "relative_path", "render_map"]
+__all__ = ["Found", "MapRequest", "MapService", "find_symbol", "relative_path", "render_map"]
 
 _DEFAULT_TOKENS = 8192
 _MOST_FOUND = 20
@@ -28,7 +28,7 @@ _NEAR = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class MapRequest:
     """What a map is asked for; see `ranking.Task` for the fields."""
 
     task: str = ""
@@ -39,7 +39,7 @@ class Question:
 
 
 @dataclass(slots=True)
-class Mapper:
+class MapService:
     """Opens indexes and keeps the latest of each root, so that a second question costs only its ranking."""
 
     settings: IndexSettings | None = None
@@ -71,7 +71,7 @@ class Mapper:
         self._kept[key] = self._kept[root, settings] = fresh
         return fresh
 
-    def ranking(self, index: Index, question: Question) -> "Ranking":
+    def ranking(self, index: Index, question: MapRequest) -> "Ranking":
         """Files and symbols of `index` in order of their use for the question."""
         from hal9.ripmap.ranking.prepared_task import Task  # noqa: PLC0415 - ranking brings numpy; help and errors do without
         from hal9.ripmap.ranking.ranker import rank  # noqa: PLC0415
@@ -130,10 +130,10 @@ def render_map(
     """
     from hal9.ripmap.rendering.budget import MapOptions  # noqa: PLC0415 - brings numpy
 
-    mapper = Mapper(settings)
-    index = mapper.index(Path(workspace))
-    ranking = mapper.ranking(index, Question(task, chat=tuple(chat)))
-    return mapper.draw(index, ranking, MapOptions(tokens=tokens, badges=False))
+    maps = MapService(settings)
+    index = maps.index(Path(workspace))
+    ranking = maps.ranking(index, MapRequest(task, chat=tuple(chat)))
+    return maps.draw(index, ranking, MapOptions(tokens=tokens, badges=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +158,21 @@ def find_symbol(index: Index, name: str) -> list[Found]:
     """
     from hal9.ripmap.index.index_data import index_data_of  # noqa: PLC0415 - brings numpy
 
-    terrain = index_data_of(index)
+    index_data = index_data_of(index)
     path, separator, wanted = name.rpartition("::")
     last = wanted.rpartition(".")[2]
     place = path if separator else None
-    exact = _named(index, terrain, terrain.definers(last).tolist(), wanted, place)
+    exact = _named(index, index_data, index_data.definers(last).tolist(), wanted, place)
     if exact:
         return exact
-    names = terrain.symbols.names
+    names = index_data.symbols.names
     alike = [text for text in names if text.lower() == last.lower()]
-    loose = [symbol for text in alike for symbol in terrain.definers(text).tolist()]
-    found = _named(index, terrain, sorted(loose), wanted, place)
+    loose = [symbol for text in alike for symbol in index_data.definers(text).tolist()]
+    found = _named(index, index_data, sorted(loose), wanted, place)
     if not found:
         import difflib  # noqa: PLC0415 - only a wrong name is compared with others
 
-        known = {names[number] for number in set(terrain.symbols.name.tolist())}
+        known = {names[number] for number in set(index_data.symbols.name.tolist())}
         close = sorted(text for text in known if abs(len(text) - len(last)) <= _NEAR)
         near = tuple(difflib.get_close_matches(last, close, 3))
         raise SymbolUnknown(name=name, root=str(index.root), near=near)
@@ -180,19 +180,19 @@ def find_symbol(index: Index, name: str) -> list[Found]:
 
 
 def _named(
-    index: Index, terrain: "IndexData", symbols: Sequence[int], wanted: str, place: str | None
+    index: Index, index_data: "IndexData", symbols: Sequence[int], wanted: str, place: str | None
 ) -> list[Found]:
     """Those of the symbols that the wanted name means, in the file `place` if it says one."""
-    table = terrain.symbols
+    table = index_data.symbols
     found: list[Found] = []
     for symbol in symbols:
         file = int(table.file[symbol])
         qualified = f".{table.qualified(symbol)}".lower()
         if not qualified.endswith(f".{wanted}".lower()) and "." in wanted:
             continue
-        if place is not None and terrain.paths[file] != place:
+        if place is not None and index_data.paths[file] != place:
             continue
-        found.append(_found(index, terrain.paths[file], symbol - int(table.start[file])))
+        found.append(_found(index, index_data.paths[file], symbol - int(table.start[file])))
         if len(found) == _MOST_FOUND:
             break
     return found

@@ -44,12 +44,12 @@ def main() -> int:
 
 def _map(asked: dict[str, Any]) -> dict[str, Any]:
     from hal9.ripmap.rendering.budget import MapOptions  # noqa: PLC0415 - brings numpy
-    from hal9.ripmap.rendering.repository_map import Mapper, Question  # noqa: PLC0415
+    from hal9.ripmap.rendering.repository_map import MapRequest, MapService  # noqa: PLC0415
 
-    mapper = Mapper()
-    index = mapper.index(Path(asked["workspace"]), cache_megabytes=asked["cache_megabytes"])
-    ranking = mapper.ranking(index, Question(asked["task"]))
-    text = mapper.draw(index, ranking, MapOptions(tokens=asked["tokens"], badges=False))
+    maps = MapService()
+    index = maps.index(Path(asked["workspace"]), cache_megabytes=asked["cache_megabytes"])
+    ranking = maps.ranking(index, MapRequest(asked["task"]))
+    text = maps.draw(index, ranking, MapOptions(tokens=asked["tokens"], badges=False))
     best = ranking.symbols(asked["symbols"]) if asked["symbols"] else []
     return {"map": text, "symbols": [[one.path, one.name, one.line, one.end_line] for one in best]}
 

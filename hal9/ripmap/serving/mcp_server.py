@@ -14,7 +14,7 @@ from hal9.ripmap.index.index import Index
 from hal9.ripmap.ranking.ranker import Ranking
 from hal9.ripmap.rendering.budget import MapOptions
 from hal9.ripmap.rendering.explain import explain_text
-from hal9.ripmap.rendering.repository_map import Mapper, Question, find_symbol
+from hal9.ripmap.rendering.repository_map import MapRequest, MapService, find_symbol
 from hal9.ripmap.text.display import shown, shown_text
 
 __all__ = ["Service", "make_server", "serve"]
@@ -36,7 +36,7 @@ class Service:
 
     roots: Sequence[Path]
     overrides: dict[str, Any] = field(default_factory=dict)
-    _mapper: Mapper = field(default_factory=Mapper)
+    _maps: MapService = field(default_factory=MapService)
     _fresh: dict[Path, tuple[float, Index]] = field(default_factory=dict)
 
     def _index(self, repository: str) -> Index:
@@ -44,7 +44,7 @@ class Service:
         known = self._fresh.get(root)
         if known is not None and time.monotonic() - known[0] < _FRESH_SECONDS:
             return known[1]
-        index = self._mapper.index(root, **self.overrides)
+        index = self._maps.index(root, **self.overrides)
         self._fresh[root] = (time.monotonic(), index)
         return index
 
@@ -56,13 +56,13 @@ class Service:
             raise OutsideRoots(path=str(path), roots=tuple(str(root) for root in roots))
         return path
 
-    def _ranked(self, repository: str, question: Question) -> tuple[Index, Ranking]:
+    def _ranked(self, repository: str, question: MapRequest) -> tuple[Index, Ranking]:
         index = self._index(repository)
-        return index, self._mapper.ranking(index, question)
+        return index, self._maps.ranking(index, question)
 
     def rank(self, task: str, repository: str, limit: int, chat: list[str], focus: str) -> dict[str, Any]:
         """Best files and symbols with scores and what speaks for them."""
-        question = Question(task, tuple(focus.split()), tuple(chat))
+        question = MapRequest(task, tuple(focus.split()), tuple(chat))
         index, ranking = self._ranked(repository, question)
         limit = max(1, min(limit, _MOST_FILES))
         files = [
@@ -84,13 +84,13 @@ class Service:
         self, task: str, repository: str, tokens: int, chat: list[str], focus: str, *, calls: bool
     ) -> str:
         """The map within `tokens`."""
-        question = Question(task, tuple(focus.split()), tuple(chat))
+        question = MapRequest(task, tuple(focus.split()), tuple(chat))
         index, ranking = self._ranked(repository, question)
-        return self._mapper.draw(index, ranking, MapOptions(tokens=tokens, calls=calls))
+        return self._maps.draw(index, ranking, MapOptions(tokens=tokens, calls=calls))
 
     def explain(self, target: str, task: str, repository: str) -> str:
         """Why a file or symbol ranks where it does."""
-        index, ranking = self._ranked(repository, Question(task))
+        index, ranking = self._ranked(repository, MapRequest(task))
         return explain_text(index, ranking, target)
 
     def symbol(self, name: str, repository: str, *, source: bool) -> dict[str, Any]:

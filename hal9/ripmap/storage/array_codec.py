@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.ripmap.text.string_table import SEPARATOR, Texts
+from hal9.ripmap.text.string_table import SEPARATOR, StringTable
 
 __all__ = ["Packed", "pack", "unpack"]
 
@@ -46,7 +46,7 @@ def unpack(source: "bytes | memoryview") -> Packed:
     for name, kind, shape, offset, size in json.loads(bytes(view[8:start])):
         block = view[start + offset : start + offset + size]
         if kind == "text":
-            found[name] = Texts(block, shape[0])
+            found[name] = StringTable(block, shape[0])
         else:
             found[name] = np.frombuffer(block, np.dtype(kind)).reshape(shape)
     return found

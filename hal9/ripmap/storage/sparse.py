@@ -10,14 +10,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lines", "ascending", "distinct", "lines_of", "numbered"]
+__all__ = ["CsrMatrix", "ascending", "csr_matrix", "distinct", "numbered"]
 
 Ints = NDArray[np.intp]
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lines:
+class CsrMatrix:
     """A matrix by its lines: rows or columns, whichever are asked for.
 
     Attributes:
@@ -40,7 +40,7 @@ class Lines:
         return np.diff(self.indptr)
 
     @property
-    def line_of_entry(self) -> Ints:
+    def row_of_entry(self) -> Ints:
         """Line of every entry."""
         return np.repeat(np.arange(len(self)), self.sizes)
 
@@ -76,20 +76,20 @@ class Lines:
         }
 
     @classmethod
-    def unpacked(cls, name: str, found: Any) -> "Lines":
+    def unpacked(cls, name: str, found: Any) -> "CsrMatrix":
         """The inverse of `packed`."""
         across = int(found[f"{name}.across"][0])
         return cls(found[f"{name}.data"], found[f"{name}.indices"], found[f"{name}.indptr"], across)
 
 
-def lines_of(
+def csr_matrix(
     line: NDArray[Any],
     place: NDArray[Any],
     values: NDArray[Any],
     shape: tuple[int, int],
     *,
     twice: Literal["add", "largest"] = "add",
-) -> Lines:
+) -> CsrMatrix:
     """A matrix from coordinates; values given twice are added, or the largest is taken."""
     key = line.astype(np.int64) * max(1, shape[1]) + place
     order = np.argsort(key, kind="stable")
@@ -100,7 +100,7 @@ def lines_of(
     key = key[first]
     counts = np.bincount(key // max(1, shape[1]), minlength=shape[0])
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64 if len(key) > 2**31 - 1 else np.int32)
-    return Lines(joined, (key % max(1, shape[1])).astype(np.int32), indptr, shape[1])
+    return CsrMatrix(joined, (key % max(1, shape[1])).astype(np.int32), indptr, shape[1])
 
 
 def distinct(values: NDArray[Any]) -> NDArray[Any]:

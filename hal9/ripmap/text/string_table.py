@@ -7,13 +7,13 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SEPARATOR", "TermDictionary", "Texts", "code_of"]
+__all__ = ["SEPARATOR", "StringTable", "TermDictionary", "code_of"]
 
 SEPARATOR = "\0"
 _CODING = ("utf-8", "surrogatepass")
 
 
-class Texts(Sequence[str]):
+class StringTable(Sequence[str]):
     """Texts that stand in a block, a zero byte between them."""
 
     __slots__ = ("_block", "_bounds", "_size")

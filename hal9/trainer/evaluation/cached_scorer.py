@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hal9.ripmap.evaluation.evaluation import PreparedCase
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.ranking.feature_table import Memory
-from hal9.ripmap.ranking.ranker import Ranking, rank_case
+from hal9.ripmap.ranking.ranker import Ranking, rank_prepared
 
 __all__ = ["CachedScorer", "faithful"]
 
@@ -29,12 +29,12 @@ class CachedScorer:
     _gold: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        paths = self.item.evidence.terrain.paths
+        paths = self.item.evidence.index_data.paths
         position = {path: number for number, path in enumerate(paths) if path in self.item.case.gold}
         self._gold = [(path, position[path]) for path in self.item.case.gold if path in position]
 
     def _ranking(self, parameters: Parameters) -> Ranking:
-        return rank_case(self.item.evidence, parameters, None if self.exact else self._memory)
+        return rank_prepared(self.item.evidence, parameters, None if self.exact else self._memory)
 
     def scores(self, parameters: Parameters) -> Array:
         """Score of every file, shape (files,)."""
@@ -56,4 +56,4 @@ class CachedScorer:
 
 def faithful(case: CachedScorer, parameters: Parameters) -> bool:
     """Whether a case is scored from memory exactly as without."""
-    return bool(np.array_equal(case.scores(parameters), rank_case(case.item.evidence, parameters).scores))
+    return bool(np.array_equal(case.scores(parameters), rank_prepared(case.item.evidence, parameters).scores))

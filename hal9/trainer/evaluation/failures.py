@@ -91,7 +91,7 @@ def find_failures(
 
 
 def _describe(case: CachedScorer, evaluation: Evaluation, number: int) -> Failure:
-    paths = case.item.evidence.terrain.paths
+    paths = case.item.evidence.index_data.paths
     signals = case.signals(evaluation.parameters)
     scores = np.where(case.item.candidates, case.scores(evaluation.parameters), -np.inf)
     order = np.argsort(-scores, kind="stable")
@@ -155,7 +155,7 @@ def slopes_of(evaluator: TrainingEvaluator, evaluation: Evaluation) -> dict[str,
 def _case_slopes(
     case: CachedScorer, signals: dict[str, NDArray[np.float64]], evaluation: Evaluation
 ) -> dict[str, float]:
-    paths, gold = case.item.evidence.terrain.paths, case.item.case.gold
+    paths, gold = case.item.evidence.index_data.paths, case.item.case.gold
     scores = np.where(case.item.candidates, case.scores(evaluation.parameters), -np.inf)
     order = np.argsort(-scores, kind="stable")[:_RIVALS]
     worth = {int(at): 1.0 / np.log2(place + 2.0) for place, at in enumerate(order[:_CUT])}

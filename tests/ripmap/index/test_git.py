@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from hal9.errors.ripmap import GitFailed
-from hal9.ripmap import IndexSettings, MapOptions, Question, explain_text, open_index, open_revision, rank
+from hal9.ripmap import IndexSettings, MapOptions, MapRequest, explain_text, open_index, open_revision, rank
 from hal9.ripmap.history.git_log import read_history
-from hal9.ripmap.rendering.repository_map import Mapper
+from hal9.ripmap.rendering.repository_map import MapService
 
 from .conftest import git, settle
 
@@ -73,10 +73,10 @@ def test_the_history_grows_when_a_shallow_clone_is_filled(
     commit("third")
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{shop}", "shallow")
     clone = tmp_path / "shallow"
-    mapper = Mapper(settings)
-    assert len(mapper.index(clone).history) == 1
+    maps = MapService(settings)
+    assert len(maps.index(clone).history) == 1
     git(clone, "fetch", "-q", "--unshallow")
-    assert len(mapper.index(clone).history) == 3
+    assert len(maps.index(clone).history) == 3
     assert len(open_index(clone, settings).history) == 3
 
 
@@ -159,10 +159,10 @@ def test_names_are_shown_as_valid_text_and_found_again(
     for name in (b"byte\xff.py", b"esc\x1b[31m.py", b"new\nline.py", "turn\u202eyp.py".encode()):
         commit_odd(shop, b"strange names", name)
     index = open_index(shop, settings)
-    mapper = Mapper(settings)
-    ranking = mapper.ranking(index, Question("strange"))
+    maps = MapService(settings)
+    ranking = maps.ranking(index, MapRequest("strange"))
     drawn = {
-        form: mapper.draw(index, ranking, MapOptions(tokens=4000), form=form)
+        form: maps.draw(index, ranking, MapOptions(tokens=4000), form=form)
         for form in ("map", "md", "json", "paths")
     }
     for text in drawn.values():

@@ -13,8 +13,8 @@ from hal9.ripmap import (
     Index,
     IndexSettings,
     MapOptions,
-    Mapper,
-    Question,
+    MapRequest,
+    MapService,
     Ranking,
     draw_map,
     explain_text,
@@ -125,9 +125,9 @@ def test_render_map_for_neurons(shop: Path, settings: IndexSettings) -> None:
 
 
 def test_explain_tells_shares(shop: Path, settings: IndexSettings) -> None:
-    mapper = Mapper(settings)
-    index = mapper.index(shop)
-    ranking = mapper.ranking(index, Question("Cart.checkout fails"))
+    maps = MapService(settings)
+    index = maps.index(shop)
+    ranking = maps.ranking(index, MapRequest("Cart.checkout fails"))
     told = explain_text(index, ranking, "shop/cart.py")
     assert "shop/cart.py: rank 1 of" in told
     assert "%" in told
@@ -144,11 +144,11 @@ def test_find_symbol(shop: Path, settings: IndexSettings) -> None:
 
 
 def test_mapper_keeps_a_tree_warm_and_follows_it(shop: Path, settings: IndexSettings) -> None:
-    mapper = Mapper(settings)
-    first = mapper.index(shop)
-    assert mapper.index(shop) is first
+    maps = MapService(settings)
+    first = maps.index(shop)
+    assert maps.index(shop) is first
     write_files(shop, {"shop/new.py": "x = 1\n"})
-    assert "shop/new.py" in mapper.index(shop)
+    assert "shop/new.py" in maps.index(shop)
 
 
 def test_badges() -> None:
@@ -161,9 +161,9 @@ def test_badges() -> None:
 
 @pytest.mark.usefixtures("commit")
 def test_badges_are_drawn(shop: Path, settings: IndexSettings) -> None:
-    mapper = Mapper(settings)
-    index = mapper.index(shop)
-    assert "[today]" in mapper.draw(index, mapper.ranking(index, Question("cart")), MapOptions(tokens=500))
+    maps = MapService(settings)
+    index = maps.index(shop)
+    assert "[today]" in maps.draw(index, maps.ranking(index, MapRequest("cart")), MapOptions(tokens=500))
 
 
 def test_unknown_tokenizer_is_named() -> None:

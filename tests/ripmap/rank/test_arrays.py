@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hal9.ripmap.postings.module_paths import Names, PathFinder
 from hal9.ripmap.records import Role
 from hal9.ripmap.storage.array_codec import pack, unpack
-from hal9.ripmap.storage.sparse import Lines, ascending, distinct, lines_of, numbered
+from hal9.ripmap.storage.sparse import CsrMatrix, ascending, csr_matrix, distinct, numbered
 from hal9.ripmap.text.string_table import TermDictionary, code_of
 from hal9.ripmap.text.tokenize import identifier_parts, words
 from hal9.ripmap.text.word_positions import read_words
@@ -19,9 +19,9 @@ from hal9.ripmap.text.word_positions import read_words
 entries = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(1, 9)), max_size=40)
 
 
-def dense(lines: Lines) -> np.ndarray:
+def dense(lines: CsrMatrix) -> np.ndarray:
     found = np.zeros((len(lines), lines.across))
-    found[lines.line_of_entry, lines.indices] = lines.data
+    found[lines.row_of_entry, lines.indices] = lines.data
     return found
 
 
@@ -33,13 +33,13 @@ def test_lines_equal_the_dense_matrix(given: list[tuple[int, int, int]]) -> None
     added, largest = np.zeros((5, 7)), np.zeros((5, 7))
     np.add.at(added, (rows, columns), values)
     np.maximum.at(largest, (rows, columns), values)
-    found = lines_of(rows, columns, values.astype(np.float64), (5, 7))
+    found = csr_matrix(rows, columns, values.astype(np.float64), (5, 7))
     assert np.array_equal(dense(found), added)
-    assert np.array_equal(dense(lines_of(rows, columns, values, (5, 7), twice="largest")), largest)
+    assert np.array_equal(dense(csr_matrix(rows, columns, values, (5, 7), twice="largest")), largest)
     chosen, weights = np.array([3, 0, 3]), np.array([2.0, 0.5, 1.0])
     assert np.allclose(found.weighted(chosen, weights), weights @ added[chosen])
     assert np.allclose(found.summed(), added.sum(axis=0))
-    again = Lines.unpacked("m", unpack(pack(found.packed("m"))))
+    again = CsrMatrix.unpacked("m", unpack(pack(found.packed("m"))))
     assert np.array_equal(dense(again), added)
 
 
@@ -124,10 +124,10 @@ def test_a_query_loads_neither_scipy_nor_the_extractor(tmp_path: Path) -> None:
         f"root = pathlib.Path({folder!r})\n"
         "(root / 'tree').mkdir(exist_ok=True)\n"
         "(root / 'tree' / 'm.py').write_text('def first():\\n    return 1\\n')\n"
-        "from hal9.ripmap import IndexSettings, Mapper, MapOptions, Question\n"
-        "mapper = Mapper(IndexSettings(cache_dir=root / 'cache', use_git=False))\n"
-        "index = mapper.index(root / 'tree')\n"
-        "text = mapper.draw(index, mapper.ranking(index, Question('first')), MapOptions(tokens=200))\n"
+        "from hal9.ripmap import IndexSettings, MapService, MapOptions, MapRequest\n"
+        "maps = MapService(IndexSettings(cache_dir=root / 'cache', use_git=False))\n"
+        "index = maps.index(root / 'tree')\n"
+        "text = maps.draw(index, maps.ranking(index, MapRequest('first')), MapOptions(tokens=200))\n"
         "assert 'first' in text\n"
         "print(*[name for name in ('scipy', 'sqlite3', 'tree_sitter', 'hal9.errors.minds') if name in sys.modules])\n"
     )

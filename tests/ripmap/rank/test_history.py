@@ -14,7 +14,7 @@ from hal9.ripmap.evaluation.git_cases import (
     write_cases,
 )
 from hal9.ripmap.parameters import Parameters
-from hal9.ripmap.ranking.commits import chronicle_of
+from hal9.ripmap.ranking.commits import commit_index_of
 from hal9.ripmap.ranking.ranker import Task, rank
 
 from .conftest import settings
@@ -34,22 +34,22 @@ def test_commits_with_like_messages_speak_for_their_files(history: Index) -> Non
 
 
 def test_only_history_before_the_task_counts(history: Index) -> None:
-    start = chronicle_of(history).times.min()
+    start = commit_index_of(history).times.min()
     early = Task("pennies", time=float(start + 1.5 * DAY))
     assert "commits" not in rank(history, early).signals
     assert "commits" in rank(history, Task("pennies")).signals
 
 
 def test_recency_churn_and_coupling(history: Index) -> None:
-    chronicle = chronicle_of(history)
-    recency, churn = chronicle.boosts(Parameters(), None)
+    commit_index = commit_index_of(history)
+    recency, churn = commit_index.boosts(Parameters(), None)
     money, orders, views = (history.position(f"shop/{name}.py") for name in ("money", "orders", "web/views"))
     assert churn[money] > churn[orders] == 0
     assert recency[views] > recency[money] > 0
-    coupled = chronicle.coupled(np.array([history.position("shop/storage.py")]), None)
-    assert coupled[money] == pytest.approx(2 / 12)
-    assert coupled[views] == pytest.approx(1 / 3)
-    assert coupled[history.position("shop/storage.py")] == 0
+    together = commit_index.cochange(np.array([history.position("shop/storage.py")]), None)
+    assert together[money] == pytest.approx(2 / 12)
+    assert together[views] == pytest.approx(1 / 3)
+    assert together[history.position("shop/storage.py")] == 0
 
 
 def test_cases_ask_of_the_parent_and_mask_what_follows(history_root: Path, tmp_path: Path) -> None:
@@ -66,7 +66,9 @@ def test_cases_ask_of_the_parent_and_mask_what_follows(history_root: Path, tmp_p
     assert "# 1" not in index.text("shop/money.py")
     assert [commit.message.strip() for commit in index.history.commits] == ["Start the shop"]
     prepared = prepare_cases([case], open_tree, everything)
-    assert prepared[0].evidence.chronicle is None or prepared[0].evidence.chronicle.times.max() < case.time
+    assert (
+        prepared[0].evidence.commit_index is None or prepared[0].evidence.commit_index.times.max() < case.time
+    )
 
 
 def test_cases_are_written_and_read_back(history_root: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ TRACE = 'Fails\n```\nTraceback (most recent call last):\n  File "shop/storage.py
 
 
 def named(index: Index, task: str) -> dict[str, float]:
-    terrain = index_data_of(index)
-    found = named_files(terrain, parse_task(task))
-    return {path: float(value) for path, value in zip(terrain.paths, found, strict=True) if value}
+    index_data = index_data_of(index)
+    found = named_files(index_data, parse_task(task))
+    return {path: float(value) for path, value in zip(index_data.paths, found, strict=True) if value}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A terrain patched after edits ranks exactly as one made anew."""
+"""Index data patched after edits ranks exactly as one made anew."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hal9.ripmap import Index, open_index
-from hal9.ripmap.index.index_data import IndexData, build_terrain, index_data_of
+from hal9.ripmap.index.index_data import IndexData, build_index_data, index_data_of
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.postings import incremental as patching_module
-from hal9.ripmap.ranking.prepared_task import prepare
-from hal9.ripmap.ranking.ranker import Ranking, Task, rank_case
+from hal9.ripmap.ranking.prepared_task import prepare_query
+from hal9.ripmap.ranking.ranker import Ranking, Task, rank_prepared
 from tests.ripmap.rank.conftest import FILES, settings, write_tree
 
 TASKS = (
@@ -42,19 +42,19 @@ def edited(rng: np.random.Generator, text: str, number: int) -> str:
     return "\n".join(line for line in lines if rng.random() > 0.2) + "\n"
 
 
-def ranked(terrain: IndexData, task: str, changes: dict[str, float]) -> Ranking:
-    return rank_case(prepare(terrain, Task(task)), Parameters(changes))
+def ranked(index_data: IndexData, task: str, changes: dict[str, float]) -> Ranking:
+    return rank_prepared(prepare_query(index_data, Task(task)), Parameters(changes))
 
 
 def assert_alike(patched: IndexData, rebuilt: IndexData) -> None:
-    mine, theirs = patched.lexicon, rebuilt.lexicon
+    mine, theirs = patched.postings, rebuilt.postings
     counts = [
         {
             word: float(count)
-            for word, count in zip(lexicon.vocabulary, lexicon.document_count, strict=True)
+            for word, count in zip(postings.vocabulary, postings.document_count, strict=True)
             if count
         }
-        for lexicon in (mine, theirs)
+        for postings in (mine, theirs)
     ]
     assert counts[0] == counts[1]
     assert np.array_equal(mine.chunk_owner, theirs.chunk_owner)
@@ -65,7 +65,7 @@ def assert_alike(patched: IndexData, rebuilt: IndexData) -> None:
         assert np.array_equal(getattr(patched.candidates, name), getattr(rebuilt.candidates, name))
     for task in TASKS:
         for changes in ({}, {"weight_callees": 1.0, "weight_structure": 0.3}):
-            one, other = (ranked(terrain, task, changes) for terrain in (patched, rebuilt))
+            one, other = (ranked(index_data, task, changes) for index_data in (patched, rebuilt))
             np.testing.assert_allclose(one.scores, other.scores, rtol=1e-9, atol=1e-12)
             assert [symbol.id for symbol in one.symbols(20)] == [symbol.id for symbol in other.symbols(20)]
 
@@ -96,7 +96,7 @@ def test_edits_are_patched_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
                 edited(rng, target.read_text(encoding="utf-8"), 10 * seed + step), encoding="utf-8"
             )
         index = open_index(root, settings(tmp_path))
-        assert_alike(index_data_of(index), build_terrain(index))
+        assert_alike(index_data_of(index), build_index_data(index))
     assert sum(done) >= 4
 
 
@@ -127,5 +127,5 @@ def test_other_changes_join_all_files(tmp_path: Path, monkeypatch: pytest.Monkey
     else:
         (root / "shop/cache.py").write_text("# @generated\n" + FILES["shop/cache.py"])
     index: Index = open_index(root, settings(tmp_path))
-    assert_alike(index_data_of(index), build_terrain(index))
+    assert_alike(index_data_of(index), build_index_data(index))
     assert done == [False]

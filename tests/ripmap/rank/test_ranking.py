@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from hal9.ripmap import Index
-from hal9.ripmap.index.index_data import build_terrain, index_data_of
+from hal9.ripmap.index.index_data import build_index_data, index_data_of
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.ranking import feature_table
 from hal9.ripmap.ranking.feature_table import FEATURES, Memory
-from hal9.ripmap.ranking.prepared_task import Case
-from hal9.ripmap.ranking.ranker import Task, prepare_task, rank, rank_case
+from hal9.ripmap.ranking.prepared_task import PreparedTask
+from hal9.ripmap.ranking.ranker import Task, prepare_task, rank, rank_prepared
 from hal9.ripmap.records import Role
 
 
@@ -105,8 +105,8 @@ def test_rankings_repeat_exactly(shop: Index) -> None:
     assert one.paths == other.paths
 
 
-def test_the_cached_terrain_equals_a_new_one(shop: Index) -> None:
-    kept, made = index_data_of(shop), build_terrain(shop)
+def test_cached_index_data_equal_new_ones(shop: Index) -> None:
+    kept, made = index_data_of(shop), build_index_data(shop)
     assert kept.paths == made.paths
     assert np.array_equal(kept.imports.indices, made.imports.indices)
     assert np.array_equal(kept.imports.data, made.imports.data)
@@ -115,19 +115,19 @@ def test_the_cached_terrain_equals_a_new_one(shop: Index) -> None:
 
 
 def test_relative_imports_and_reexports_reach_the_definition(shop: Index) -> None:
-    terrain = index_data_of(shop)
+    index_data = index_data_of(shop)
     views, orders = shop.position("shop/web/views.py"), shop.position("shop/orders.py")
     money = shop.position("shop/money.py")
     links = [
-        dict(zip(*map(np.ndarray.tolist, terrain.imports.line(file)), strict=True))
+        dict(zip(*map(np.ndarray.tolist, index_data.imports.line(file)), strict=True))
         for file in (views, orders)
     ]
     assert links[0][orders] == 1.0
     assert links[1][money] == 1.0
-    assert bool(terrain.roles[shop.position("tests/test_money.py")] & Role.TEST)
+    assert bool(index_data.roles[shop.position("tests/test_money.py")] & Role.TEST)
 
 
-def probes(shop: Index, history: Index) -> list[Case]:
+def probes(shop: Index, history: Index) -> list[PreparedTask]:
     trace = (
         "Fix rounding and rounding of `round_amount` in shop/money.py, changes\nSum of prices, order order order\n"
         "It says 'amount must be a number of cents'\n```python\n>>> store.save_row(order)\nOrder(row, price)\n```\n```\n"
@@ -149,8 +149,8 @@ def test_every_parameter_moves_some_ranking(shop: Index, history: Index) -> None
         base = Parameters(dict(item.with_))
         moved = any(
             not np.allclose(
-                rank_case(case, base.changed({name: low})).scores,
-                rank_case(case, base.changed({name: high})).scores,
+                rank_prepared(case, base.changed({name: low})).scores,
+                rank_prepared(case, base.changed({name: high})).scores,
                 rtol=1e-9,
                 atol=0,
             )
@@ -184,8 +184,8 @@ def test_remembered_signals_are_those_computed_anew_whichever_parameter_moves(
         for name, item in PARAMETERS.items():
             base = Parameters(dict(item.with_))
             for parameters in (base, base.changed({name: item.low}), base.changed({name: item.high})):
-                remembered = rank_case(case, parameters, memory)
-                anew = rank_case(case, parameters)
+                remembered = rank_prepared(case, parameters, memory)
+                anew = rank_prepared(case, parameters)
                 assert np.array_equal(remembered.scores, anew.scores), name
                 assert remembered.signals == anew.signals, name
 
@@ -208,10 +208,10 @@ def test_a_forgotten_dependency_would_be_noticed(
             wrong = False
             for case in cases:
                 memory: Memory = {}
-                rank_case(case, base.changed({name: item.low}), memory)
+                rank_prepared(case, base.changed({name: item.low}), memory)
                 moved = base.changed({name: item.high})
                 wrong = wrong or not np.array_equal(
-                    rank_case(case, moved, memory).scores, rank_case(case, moved).scores
+                    rank_prepared(case, moved, memory).scores, rank_prepared(case, moved).scores
                 )
             if not wrong:
                 unnoticed.add(f"{feature.name}: {name}")

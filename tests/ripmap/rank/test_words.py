@@ -124,13 +124,13 @@ def test_the_own_name_of_a_path_counts_twice() -> None:
     assert path_words("pkg/number_format.py").count("pkg") == 1
 
 
-def test_lexicon_survives_packing() -> None:
+def test_postings_survive_packing() -> None:
     blobs = [words_of_file(record(f"pkg/m{i}.py"), f"alpha beta{i} gamma gammas") for i in range(3)]
-    lexicon = assemble(blobs, np.array([True, True, False]))
-    again = type(lexicon).unpacked(unpack(pack(lexicon.packed())))
-    assert list(again.vocabulary) == list(lexicon.vocabulary)
+    postings = assemble(blobs, np.array([True, True, False]))
+    again = type(postings).unpacked(unpack(pack(postings.packed())))
+    assert list(again.vocabulary) == list(postings.vocabulary)
     for part in ("data", "indices", "indptr"):
-        kept, made = getattr(again.matrices["body"], part), getattr(lexicon.matrices["body"], part)
+        kept, made = getattr(again.matrices["body"], part), getattr(postings.matrices["body"], part)
         assert np.array_equal(kept, made)
     assert "alpha" in again.vocabulary
     assert again.vocabulary.get("unheard") == -1
@@ -138,6 +138,6 @@ def test_lexicon_survives_packing() -> None:
     assert [list(again.vocabulary)[column] for column in again.relatives("gamma")] == ["gammas"]
 
 
-def test_an_empty_repository_has_an_empty_lexicon() -> None:
-    lexicon = assemble([], np.zeros(0, np.bool_))
-    assert (len(lexicon.matrices["body"]), lexicon.matrices["body"].across) == (0, 0)
+def test_an_empty_repository_has_empty_postings() -> None:
+    postings = assemble([], np.zeros(0, np.bool_))
+    assert (len(postings.matrices["body"]), postings.matrices["body"].across) == (0, 0)
