@@ -1,4 +1,4 @@
-"""What one choice costs, and what its odds cost beside the same integral by scipy's incomplete beta function."""
+"""What one choice costs, and what its probabilities cost beside the same integral by scipy's incomplete beta function."""
 
 import tempfile
 import time
@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import betainc
 
 from benchmarks.report import table
-from hal9.learning.routing.betas import largest_odds
+from hal9.learning.routing.betas import best_arm_probability
 from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
@@ -20,10 +20,10 @@ def by_cells(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Exact masses of equal cells of 0..1; so many cells give the same accuracy for hundreds of tasks."""
     below = betainc(a[..., None], b[..., None], np.linspace(0.0, 1.0, CELLS + 1))
     mass, middle = np.diff(below, axis=-1), (below[..., 1:] + below[..., :-1]) / 2.0
-    odds = [
+    probabilities = [
         (mass[:, arm] * np.delete(middle, arm, axis=1).prod(axis=1)).sum(axis=-1) for arm in range(a.shape[1])
     ]
-    return np.stack(odds, axis=1)
+    return np.stack(probabilities, axis=1)
 
 
 def choices(arms: int) -> tuple[list[float], list[float]]:
@@ -48,14 +48,14 @@ def choices(arms: int) -> tuple[list[float], list[float]]:
     return fresh, again
 
 
-def odds_seconds(arms: int) -> tuple[float, float, float]:
+def probability_seconds(arms: int) -> tuple[float, float, float]:
     """Median seconds of the quadrature and of scipy's, in turns, and the largest difference."""
     rng = np.random.default_rng(1)
     ours, theirs, apart = [], [], 0.0
     for _ in range(ROUNDS):
         won, lost = rng.uniform(1, 60, (2, 1, arms))
         start = time.perf_counter()
-        mine = largest_odds(won, lost)
+        mine = best_arm_probability(won, lost)
         middle = time.perf_counter()
         other = by_cells(won, lost)
         theirs.append(time.perf_counter() - middle)
@@ -69,7 +69,7 @@ def compare() -> dict[str, object]:
     figures: dict[str, object] = {}
     for arms in ARMS:
         fresh, again = choices(arms)
-        ours, theirs, apart = odds_seconds(arms)
+        ours, theirs, apart = probability_seconds(arms)
         found = {
             "choice after an outcome, us": 1e6 * float(np.median(fresh)),
             "choice again, us": 1e6 * float(np.median(again)),

@@ -208,22 +208,24 @@ async def _weights(cluster: Cluster, query: WeightsQuery) -> list[dict[str, Any]
 
     def read(store: MemoryStore) -> list[dict[str, Any]]:
         book = WeightStore(store, lambda: settings)
-        return _with_odds(book, book.edges(query.source))
+        return _with_probabilities(book, book.edges(query.source))
 
     return await _stored(cluster, read)
 
 
-def _with_odds(book: WeightStore, edges: list[Edge]) -> list[dict[str, Any]]:
+def _with_probabilities(book: WeightStore, edges: list[Edge]) -> list[dict[str, Any]]:
     """Edges with their share in the next choice among those shown."""
     groups: dict[tuple[str, str], list[str]] = {}
     for edge in edges:
         groups.setdefault((edge.source, edge.task_class), []).append(edge.target)
-    odds = {
+    probabilities = {
         (source, target, task_class): share
         for (source, task_class), targets in groups.items()
-        for target, share in book.odds(source, sorted(targets), task_class=task_class).items()
+        for target, share in book.probabilities(source, sorted(targets), task_class=task_class).items()
     }
-    return [asdict(edge) | {"odds": odds[edge.source, edge.target, edge.task_class]} for edge in edges]
+    return [
+        asdict(edge) | {"odds": probabilities[edge.source, edge.target, edge.task_class]} for edge in edges
+    ]
 
 
 async def _edge(cluster: Cluster, query: EdgeQuery) -> dict[str, Any]:
@@ -231,7 +233,7 @@ async def _edge(cluster: Cluster, query: EdgeQuery) -> dict[str, Any]:
 
     def read(store: MemoryStore) -> dict[str, Any]:
         book = WeightStore(store, lambda: settings)
-        siblings = _with_odds(book, book.edges(query.source))
+        siblings = _with_probabilities(book, book.edges(query.source))
         return {
             "edges": [one for one in siblings if one["target"] == query.target],
             "siblings": siblings,
@@ -301,7 +303,7 @@ VIEWS: dict[str, tuple[View, type[BaseModel], str]] = {
     "patterns": (_patterns, NoQuery, "Recurring errors, surest first."),
     "pattern": (_pattern, NumberQuery, "One recurring error, with its rules and the tasks it was seen in."),
     "weights": (_weights, WeightsQuery, "Connection weights between neurons."),
-    "edge": (_edge, EdgeQuery, "One connection: its odds now, and the tasks behind them."),
+    "edge": (_edge, EdgeQuery, "One connection: its probability now, and the tasks behind them."),
     "learning": (_learning, NoQuery, "Learning at a glance."),
     "why": (_why, TaskQuery, "Why an answer came out so, and what was learned from it."),
     "prompt-diff": (_diff, DiffQuery, "What differs between two versions of a neuron's prompt."),

@@ -27,7 +27,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """A connection; `share` is its odds in the next choice, 0..1."""
+    """A connection; `share` is its probability in the next choice, 0..1."""
 
     source: str
     target: str

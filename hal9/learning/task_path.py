@@ -41,9 +41,8 @@ class TaskPath:
         for step in steps:
             hops[step.neuron] = Hop(step.layer, step.promptgram_version, step.promptgram_hash)
             last[step.neuron] = step.outcome
-            for route in step.route.get("parts", [step.route]):
-                if "to" in route:
-                    edges[step.neuron, str(route["to"])] += 1
+            for route in step.routes:
+                edges[step.neuron, route.target] += 1
         known = {edge: count for edge, count in edges.items() if edge[1] in hops}
         failed = tuple(sorted(name for name, outcome in last.items() if outcome == "failed"))
         return cls(hops, known, failed)

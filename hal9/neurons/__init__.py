@@ -3,7 +3,6 @@
 from hal9.neurons.definition import NeuronDefinition, NeuronMeta, load_neuron, load_neurons
 from hal9.neurons.interfaces import (
     CallContext,
-    Choice,
     Directory,
     FixedPrompts,
     FixedRouter,
@@ -23,7 +22,6 @@ from hal9.neurons.turn import NeuronServices
 __all__ = [
     "WAITING_TURNS",
     "CallContext",
-    "Choice",
     "Directory",
     "FixedPrompts",
     "FixedRouter",

@@ -9,11 +9,10 @@ from hal9.memory import Recall
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
 from hal9.neurons.excerpts import SymbolPlace
 from hal9.promptgram import Promptgram
-from hal9.signals import Grant, TaskScope
+from hal9.signals import Grant, RoutingDecision, TaskScope
 
 __all__ = [
     "CallContext",
-    "Choice",
     "Directory",
     "FixedPrompts",
     "FixedRouter",
@@ -72,19 +71,12 @@ class MemoryRetriever(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A routing decision with the odds it was drawn from."""
-
-    target: str
-    odds: Mapping[str, float]
-    policy: str
-
-
 class Router(Protocol):
     """Chooses a neuron of the next layer."""
 
-    def choose(self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str) -> Choice:
+    def choose(
+        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
+    ) -> RoutingDecision:
         """Choose one of the candidates (never empty)."""
         ...
 
@@ -148,8 +140,10 @@ class NoMap:
 class FixedRouter:
     """Always the first candidate."""
 
-    def choose(self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str) -> Choice:
-        return Choice(target=candidates[0], odds={candidates[0]: 1.0}, policy="static")
+    def choose(
+        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
+    ) -> RoutingDecision:
+        return RoutingDecision(target=candidates[0], probabilities={candidates[0]: 1.0}, policy="static")
 
 
 @dataclass(frozen=True, slots=True)

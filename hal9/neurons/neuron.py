@@ -333,8 +333,7 @@ def turn_seconds(turn: Turn) -> float:
 
 def _receivers(step: StepRecord) -> set[str]:
     """Who was given work in a step."""
-    parts = step.route.get("parts") or [step.route]
-    return {str(part.get("to")) for part in parts if isinstance(part, dict)}
+    return {route.target for route in step.routes}
 
 
 def _with_result(known: Work, part_id: str, result: ResultPayload) -> Work:

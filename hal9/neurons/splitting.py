@@ -7,11 +7,20 @@ from pathlib import Path
 
 from hal9.errors.neurons import ReplyUnusable, TurnFailed
 from hal9.journal.work import Part, Work
-from hal9.neurons.interfaces import Choice
 from hal9.neurons.prompting import compose_split, compose_synthesis
 from hal9.neurons.replies import Split, parse_split
 from hal9.neurons.turn import Turn
-from hal9.signals import ErrorDetail, FileChange, ResultPayload, Tally, TaskPayload
+from hal9.signals import (
+    ErrorDetail,
+    FileChange,
+    ResultPayload,
+    Route,
+    RoutingDecision,
+    Tally,
+    TaskPayload,
+    record_parts,
+    record_route,
+)
 
 __all__ = ["gather", "plan_parts", "task_class"]
 
@@ -46,7 +55,7 @@ async def plan_parts(turn: Turn) -> list[Part]:
     if _is_small(turn):
         started = turn.house.clock.now()
         choice = await _route(turn)
-        turn.record("pass", started, route=_route_record(turn, choice))
+        turn.record("pass", started, route=record_route(_chosen(turn, choice)))
         return [Part(position=0, target=choice.target, payload=turn.task)]
     return await _split(turn)
 
@@ -70,7 +79,7 @@ async def _split(turn: Turn) -> list[Part]:
     planned = split.parts[:width]
     started = turn.house.clock.now()
     choices = [await _route(turn) for _ in planned]
-    turn.record("pass", started, route={"parts": [_route_record(turn, choice) for choice in choices]})
+    turn.record("pass", started, route=record_parts([_chosen(turn, choice) for choice in choices]))
     if len(planned) == 1:
         # The user's own words go down unchanged; what this layer thought about them is the design.
         design = "\n\n".join(text for text in (turn.task.design, split.approach) if text)
@@ -108,7 +117,7 @@ def _part_design(task: TaskPayload, approach: str) -> str:
     return "\n\n".join(text for text in told if text)
 
 
-async def _route(turn: Turn) -> Choice:
+async def _route(turn: Turn) -> RoutingDecision:
     """Choose who gets a part; a neuron that is away for a moment is waited for, until the deadline."""
     name, wanted = turn.definition.name, turn.meta.next
     if not wanted:
@@ -131,14 +140,8 @@ async def _route(turn: Turn) -> Choice:
     )
 
 
-def _route_record(turn: Turn, choice: Choice) -> dict[str, object]:
-    return {
-        "from": turn.definition.name,
-        "to": choice.target,
-        "odds": dict(choice.odds),
-        "policy": choice.policy,
-        "task_class": task_class(turn.task),
-    }
+def _chosen(turn: Turn, decision: RoutingDecision) -> Route:
+    return Route.chosen(turn.definition.name, decision, task_class=task_class(turn.task))
 
 
 async def _map(turn: Turn) -> str:

@@ -57,6 +57,7 @@ from hal9.signals.payloads import (
     TaskPayload,
     VetoPayload,
 )
+from hal9.signals.routes import Route, RoutingDecision, read_routes, record_parts, record_route
 
 __all__ = [
     "ERROR_TYPES",
@@ -85,6 +86,8 @@ __all__ = [
     "ProgressPayload",
     "ResourceExhausted",
     "ResultPayload",
+    "Route",
+    "RoutingDecision",
     "Signal",
     "StatusPayload",
     "StepRecord",
@@ -101,4 +104,7 @@ __all__ = [
     "decode",
     "encode",
     "new_id",
+    "read_routes",
+    "record_parts",
+    "record_route",
 ]

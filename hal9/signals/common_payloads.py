@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from hal9.signals.error_types import SignalModel
+from hal9.signals.routes import Route, read_routes
 
 __all__ = [
     "CheckReport",
@@ -149,3 +150,8 @@ class StepRecord(SignalModel):
     exit_code: int | None = None
     observation: str = ""
     decision: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Whom the work was handed to, in order: one hand-over, or one per part."""
+        return read_routes(self.route)

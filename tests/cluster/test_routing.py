@@ -163,7 +163,7 @@ async def test_the_routing_section_is_taken_over_while_running(home: Home, scrip
     script("adder")
     async with running_cluster(home) as (daemon, _):
         names = ("l2-implementer", SECOND)
-        assert daemon.router.choose("l3-designer", names, task_class="x", task_id="a").odds == {
+        assert daemon.router.choose("l3-designer", names, task_class="x", task_id="a").probabilities == {
             name: pytest.approx(0.5) for name in names
         }
         edit_settings(home, "policy: discounted_thompson ", "policy: static ")
@@ -171,7 +171,7 @@ async def test_the_routing_section_is_taken_over_while_running(home: Home, scrip
             while daemon.settings.routing.policy != "static":
                 await asyncio.sleep(0.05)
         choice = daemon.router.choose("l3-designer", names, task_class="x", task_id="a")
-        assert (choice.target, choice.policy, choice.odds) == (
+        assert (choice.target, choice.policy, choice.probabilities) == (
             "l2-implementer",
             "static",
             {
@@ -204,5 +204,5 @@ async def test_relevance_edges_limit_the_candidates(home: Home, script: Script) 
     edit_settings(home, "relevance_edges: 0 ", "relevance_edges: 2 ")
     async with running_cluster(home) as (daemon, _):
         names = tuple(f"l2-{letter}" for letter in "abcdefgh")
-        odds = daemon.router.choose("l3-designer", names, task_class="x", task_id="a").odds
-    assert len(odds) == 2
+        probabilities = daemon.router.choose("l3-designer", names, task_class="x", task_id="a").probabilities
+    assert len(probabilities) == 2

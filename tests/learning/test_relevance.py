@@ -49,7 +49,7 @@ def test_the_filter_reads_the_weights_and_the_choice_keeps_to_it(tmp_path: Path)
         assert narrow("l3", names, "code") == ["l2-b", "l2-e"]
         assert narrow("l3", names[:2], "code") == names[:2]
         pick = book.choose("l3", names, task_class="code", task_id="x")
-        assert set(pick.odds) == {"l2-b", "l2-e"}
+        assert set(pick.probabilities) == {"l2-b", "l2-e"}
         off = RelevanceFilter(store, k=lambda: 0)
         assert off("l3", names, "code") == names
 

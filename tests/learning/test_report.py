@@ -31,7 +31,12 @@ def fill(home: Home, tasks: int = 60) -> None:
             outcome(store, number, passed=passed)
             target = "l2-a" if number % 2 else "l2-<b>"
             edge = HandOver(
-                source="l3", target=target, task_class="code", success=passed, odds=0.5, policy="static"
+                source="l3",
+                target=target,
+                task_class="code",
+                success=passed,
+                probability=0.5,
+                policy="static",
             )
             book.observe(f"t{number}", [edge], usd=0.001)
 
@@ -98,7 +103,7 @@ def test_weights_are_shown_and_explained(home: Home, capsys: pytest.CaptureFixtu
     assert hal9(home, "weights", "--explain", "l3", "l2-a") == 0
     text = capsys.readouterr().out
     assert "l3 → l2-a, code tasks: weight" in text
-    assert "drawn with odds 50.0% (static)" in text
+    assert "drawn with probability 50.0% (static)" in text
     assert hal9(home, "weights", "--explain", "l3", "nobody") == 1
     assert "Known: l3 → l2-<b>, l3 → l2-a" in capsys.readouterr().err
 

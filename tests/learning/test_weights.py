@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.learning.routing.weights import HandOver, Pick, WeightStore
+from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
+from hal9.signals import RoutingDecision
 
 A, B = "l2-a", "l2-b"
 
@@ -62,7 +63,9 @@ def test_a_corrected_verdict_leaves_what_it_would_have_left_at_once(
         for number, (target, success) in enumerate([(A, False), (B, False), (A, True), (A, True)]):
             other.observe(f"t{number}", [over(target, success=success)])
         assert other.edges() == weights.edges()
-        assert other.odds("l3", [A, B], task_class="code") == weights.odds("l3", [A, B], task_class="code")
+        assert other.probabilities("l3", [A, B], task_class="code") == weights.probabilities(
+            "l3", [A, B], task_class="code"
+        )
 
 
 def test_another_book_on_the_file_sees_what_was_learned_and_a_restart_forgets_nothing(
@@ -73,27 +76,29 @@ def test_another_book_on_the_file_sees_what_was_learned_and_a_restart_forgets_no
         first.observe(f"t{number}", [over((A, B)[number % 2], success=number % 2 == 0)])
     with MemoryStore(tmp_path / "memory.db", clock=ManualClock()) as again:
         second = book(again)
-        odds = second.odds("l3", [A, B], task_class="code")
-        assert odds == first.odds("l3", [A, B], task_class="code")
-        assert odds[A] > 0.98
+        probabilities = second.probabilities("l3", [A, B], task_class="code")
+        assert probabilities == first.probabilities("l3", [A, B], task_class="code")
+        assert probabilities[A] > 0.98
         first.observe("late", [over(A, success=False)])
-        assert second.odds("l3", [A, B], task_class="code")[A] < odds[A]
+        assert second.probabilities("l3", [A, B], task_class="code")[A] < probabilities[A]
         first.observe("t0", [over(A, success=False)])
-        assert second.odds("l3", [A, B], task_class="code") == first.odds("l3", [A, B], task_class="code")
+        assert second.probabilities("l3", [A, B], task_class="code") == first.probabilities(
+            "l3", [A, B], task_class="code"
+        )
 
 
-def test_odds_kept_between_outcomes_are_those_of_now(store: MemoryStore) -> None:
+def test_probabilities_kept_between_outcomes_are_those_of_now(store: MemoryStore) -> None:
     weights = book(store)
     for number in range(12):
         weights.observe(f"t{number}", [over((A, B)[number % 2], success=number % 3 != 0)])
         for among in ([A, B], [B, A], [A, B, "l2-c"], [A]):
-            found = weights.odds("l3", among, task_class="code")
-            assert found == book(store).odds("l3", among, task_class="code")
+            found = weights.probabilities("l3", among, task_class="code")
+            assert found == book(store).probabilities("l3", among, task_class="code")
             found[A] = 7.0  # what the caller does with it is the caller's
-            assert weights.odds("l3", among, task_class="code")[A] <= 1.0
+            assert weights.probabilities("l3", among, task_class="code")[A] <= 1.0
     for number in range(200):
         some = [A, f"other-{number}"]
-        assert weights.odds("l3", some, task_class="code").keys() == set(some)
+        assert weights.probabilities("l3", some, task_class="code").keys() == set(some)
 
 
 def test_choices_are_the_same_for_the_same_seed_and_task(store: MemoryStore) -> None:
@@ -101,7 +106,7 @@ def test_choices_are_the_same_for_the_same_seed_and_task(store: MemoryStore) -> 
     for number in range(12):
         weights.observe(f"t{number}", [over((A, B)[number % 2], success=number % 3 != 0)])
 
-    def picks(seed: int) -> list[Pick]:
+    def picks(seed: int) -> list[RoutingDecision]:
         fresh = book(store, seed=seed)
         ids = [f"task-{number}" for number in range(40)]
         return [fresh.choose("l3", (B, A), task_class="code", task_id=one) for one in ids]
@@ -116,16 +121,16 @@ def test_the_parts_of_a_task_are_drawn_one_by_one(store: MemoryStore) -> None:
     assert drawn == {A, B}
 
 
-def test_targets_are_drawn_as_often_as_their_odds_say(store: MemoryStore) -> None:
+def test_targets_are_drawn_as_often_as_their_probabilities_say(store: MemoryStore) -> None:
     weights = book(store)
     for number in range(9):
         weights.observe(f"t{number}", [over((A, B, "l2-c")[number % 3], success=number < 5)])
     picks = [
         weights.choose("l3", (A, B, "l2-c"), task_class="code", task_id=str(number)) for number in range(4000)
     ]
-    odds = picks[0].odds
-    assert sum(odds.values()) == pytest.approx(1.0)
-    for name, share in odds.items():
+    probabilities = picks[0].probabilities
+    assert sum(probabilities.values()) == pytest.approx(1.0)
+    for name, share in probabilities.items():
         found = sum(pick.target == name for pick in picks) / len(picks)
         assert found == pytest.approx(share, abs=4 * (share * (1 - share) / len(picks)) ** 0.5)
 
@@ -134,17 +139,23 @@ def test_task_classes_and_sources_are_kept_apart(store: MemoryStore) -> None:
     weights = book(store)
     for number in range(20):
         weights.observe(f"t{number}", [over(A, success=True), over(B, success=False)])
-    assert weights.odds("l3", [A, B], task_class="other") == {A: pytest.approx(0.5), B: pytest.approx(0.5)}
-    assert weights.odds("l3-x", [A, B], task_class="code") == {A: pytest.approx(0.5), B: pytest.approx(0.5)}
+    assert weights.probabilities("l3", [A, B], task_class="other") == {
+        A: pytest.approx(0.5),
+        B: pytest.approx(0.5),
+    }
+    assert weights.probabilities("l3-x", [A, B], task_class="code") == {
+        A: pytest.approx(0.5),
+        B: pytest.approx(0.5),
+    }
 
 
 def test_every_candidate_keeps_the_floor(store: MemoryStore) -> None:
     weights = book(store, exploration_floor=0.03)
     for number in range(200):
         weights.observe(f"t{number}", [over(A, success=True), over(B, success=False)])
-    odds = weights.odds("l3", [A, B], task_class="code")
-    assert odds[B] == pytest.approx(0.03, abs=1e-9)
-    assert odds[A] == pytest.approx(0.97, abs=1e-9)
+    probabilities = weights.probabilities("l3", [A, B], task_class="code")
+    assert probabilities[B] == pytest.approx(0.03, abs=1e-9)
+    assert probabilities[A] == pytest.approx(0.97, abs=1e-9)
 
 
 def test_a_promotion_makes_old_counts_weigh_less_and_is_not_lost(store: MemoryStore) -> None:
@@ -157,7 +168,9 @@ def test_a_promotion_makes_old_counts_weigh_less_and_is_not_lost(store: MemorySt
     assert after[A].discounted_success == pytest.approx(before[A].discounted_success / 2, rel=1e-4)
     assert after[A].success_count == before[A].success_count
     assert after[B].discounted_failure == before[B].discounted_failure
-    assert book(store).odds("l3", [A, B], task_class="code") == weights.odds("l3", [A, B], task_class="code")
+    assert book(store).probabilities("l3", [A, B], task_class="code") == weights.probabilities(
+        "l3", [A, B], task_class="code"
+    )
     assert weights.events("l3", A, limit=1)[0]["kind"] == "promotion"
     assert weights.promoted("l3") == 2
     assert weights.promoted("nobody") == 0
@@ -179,9 +192,9 @@ def test_knowledge_follows_a_change_of_policy_at_once(store: MemoryStore) -> Non
     weights = WeightStore(store, lambda: settings[0])
     for number in range(30):
         weights.observe(f"t{number}", [over(A, success=False), over(B, success=True)])
-    assert weights.odds("l3", [A, B], task_class="code") == {A: 1.0, B: 0.0}
+    assert weights.probabilities("l3", [A, B], task_class="code") == {A: 1.0, B: 0.0}
     settings[0] = RoutingSettings(policy="hal9_original", exploration_floor=0.0)
-    assert weights.odds("l3", [A, B], task_class="code") == {A: 0.0, B: 1.0}
+    assert weights.probabilities("l3", [A, B], task_class="code") == {A: 0.0, B: 1.0}
 
 
 def test_old_events_are_dropped_and_the_state_stays_that_of_a_fresh_start(
@@ -197,25 +210,29 @@ def test_old_events_are_dropped_and_the_state_stays_that_of_a_fresh_start(
     assert tuple(kept) == (128, 200)
     assert sum(edge.success_count + edge.failure_count for edge in weights.edges()) == 200
     fresh = book(store, policy="epsilon_greedy")
-    assert fresh.odds("l3", [A, B], task_class="code") == weights.odds("l3", [A, B], task_class="code")
+    assert fresh.probabilities("l3", [A, B], task_class="code") == weights.probabilities(
+        "l3", [A, B], task_class="code"
+    )
 
 
 def test_a_write_that_was_undone_leaves_nothing_behind(store: MemoryStore) -> None:
     weights = book(store)
     weights.observe("t0", [over(B, success=True)])
-    before = weights.odds("l3", [A, B], task_class="code")
+    before = weights.probabilities("l3", [A, B], task_class="code")
     with pytest.raises(RuntimeError), store.writing():
         weights.observe("t1", [over(A, success=True)])
         raise RuntimeError
-    assert weights.odds("l3", [A, B], task_class="code") == before
+    assert weights.probabilities("l3", [A, B], task_class="code") == before
     weights.observe("t2", [over(A, success=False)])
-    assert weights.odds("l3", [A, B], task_class="code") == book(store).odds("l3", [A, B], task_class="code")
+    assert weights.probabilities("l3", [A, B], task_class="code") == book(store).probabilities(
+        "l3", [A, B], task_class="code"
+    )
 
 
 def test_a_choice_written_down_counts_when_the_task_is_observed(store: MemoryStore) -> None:
     weights = book(store)
-    weights.decided(Pick(A, {A: 0.7, B: 0.3}, "sw_ucb"), "book", task_class="code", task_id="t1")
-    weights.decided(Pick(B, {A: 0.7, B: 0.3}, "sw_ucb"), "book", task_class="code", task_id="t1")
+    weights.decided(RoutingDecision(A, {A: 0.7, B: 0.3}, "sw_ucb"), "book", task_class="code", task_id="t1")
+    weights.decided(RoutingDecision(B, {A: 0.7, B: 0.3}, "sw_ucb"), "book", task_class="code", task_id="t1")
     assert weights.decisions("t1", "book") == [(B, "code", 0.3, "sw_ucb")]
     assert weights.edges() == []
     weights.observe("t1", [over(B, success=True, source="book")])

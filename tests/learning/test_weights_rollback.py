@@ -13,9 +13,10 @@ from hal9.clock import ManualClock
 from hal9.errors.learning import RollbackToFuture
 from hal9.learning import LearningEngine, state_document
 from hal9.learning.routing.restore import restore_weights, weights_document
-from hal9.learning.routing.weights import HandOver, Pick, WeightStore
+from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
+from hal9.signals import RoutingDecision
 
 NAMES = ["a", "b", "c"]
 SETTINGS = RoutingSettings()
@@ -30,8 +31,12 @@ def book(store: MemoryStore) -> WeightStore:
 
 
 def state(store: MemoryStore, weights: WeightStore) -> list[Any]:
-    odds = [weights.odds(source, NAMES, task_class=kind) for source in ("l3", "l4") for kind in ("code", "x")]
-    return [weights_document(store), odds]
+    probabilities = [
+        weights.probabilities(source, NAMES, task_class=kind)
+        for source in ("l3", "l4")
+        for kind in ("code", "x")
+    ]
+    return [weights_document(store), probabilities]
 
 
 @pytest.fixture
@@ -65,7 +70,7 @@ class Life:
             self.weights.observe(f"t{task}", [over(target, success, source, task_class)], usd=0.0)
         elif kind == "choose":
             task, target = rest
-            pick = Pick(target, dict.fromkeys(NAMES, 1 / 3), "sw_ucb")
+            pick = RoutingDecision(target, dict.fromkeys(NAMES, 1 / 3), "sw_ucb")
             self.weights.decided(pick, "l3", task_class="code", task_id=f"t{task}")
         elif kind == "promote":
             self.weights.promoted(rest[0])

@@ -37,10 +37,9 @@ def why_tree(found: dict[str, Any]) -> Tree:
         line += f" [dim]prompt v{prompt['version']} {prompt['hash'][:8]}[/]"
         node = path.add(line)
         for route in step["routes"]:
-            odds = ", ".join(f"{escape(name)} {share:.2f}" for name, share in route.get("odds", {}).items())
-            node.add(
-                f"→ {escape(str(route.get('to')))} [dim]({escape(str(route.get('policy')))}; odds {odds})[/]"
-            )
+            shares = ", ".join(f"{escape(name)} {share:.2f}" for name, share in route.get("odds", {}).items())
+            target, policy = escape(str(route.get("to"))), escape(str(route.get("policy")))
+            node.add(f"→ {target} [dim]({policy}; probabilities {shares})[/]")
     recalled = tree.add("recalled" if found["recalled"] else "recalled nothing: the prompt was the bare one")
     for one in found["recalled"]:
         record = f"helped {one.get('helped', 0)} of {one.get('tried', 0)}"

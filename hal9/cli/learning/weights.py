@@ -11,7 +11,10 @@ __all__ = ["weights"]
 
 @click.command()
 @click.option(
-    "--explain", nargs=2, metavar="FROM TO", help="Show one edge: its odds now, and the tasks behind them."
+    "--explain",
+    nargs=2,
+    metavar="FROM TO",
+    help="Show one edge: its probability now, and the tasks behind them.",
 )
 @click.option("--from", "source", help="Only edges that leave this neuron.")
 @json_option
@@ -19,8 +22,8 @@ __all__ = ["weights"]
 def weights(ctx: click.Context, explain: tuple[str, str] | None, source: str | None, as_json: bool) -> int:
     """Show the connection weights: successes and failures per edge and class of tasks.
 
-    "counts" are successes and failures that still count after forgetting; the odds are those of the next
-    choice among the neurons shown. One that was never used has no row yet, and is tried like any other.
+    "counts" are successes and failures that still count after forgetting; the probabilities are those of the
+    next choice among the neurons shown. One that was never used has no row yet, and is tried like any other.
     """
     if explain is not None:
         return _explain(view(ctx, "edge", source=explain[0], target=explain[1]), *explain, as_json=as_json)
@@ -40,7 +43,7 @@ def _table(edges: list[dict[str, Any]]) -> None:
     shown = Table(title="connection weights", header_style="bold")
     for name in ("from", "to", "class"):
         shown.add_column(name, overflow="fold")
-    for name in ("weight", "ok", "failed", "counts", "odds"):
+    for name in ("weight", "ok", "failed", "counts", "probability"):
         shown.add_column(name, justify="right", no_wrap=True)
     for edge in edges:
         shown.add_row(
@@ -70,7 +73,7 @@ def _explain(found: dict[str, Any], source: str, target: str, *, as_json: bool) 
             f"{source} → {target}, {edge['task_class']} tasks: weight {edge['weight']:.2f}; "
             f"{edge['success_count']} succeeded, {edge['failure_count']} failed; "
             f"{edge['discounted_success']:.1f} and {edge['discounted_failure']:.1f} still weigh; "
-            f"odds {edge['odds']:.1%} among {rivals}"
+            f"probability {edge['odds']:.1%} among {rivals}"
         )
     for event in found["events"]:
         click.echo("  " + _line(event))
@@ -83,6 +86,8 @@ def _line(event: Any) -> str:
     when = datetime.fromtimestamp(event["at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if event["kind"] == "promotion":
         return f"{when}  a prompt changed: {event['success']:.0%} of the counts kept"
-    drawn = "" if event["odds"] is None else f", drawn with odds {event['odds']:.1%} ({event['policy']})"
+    drawn = (
+        "" if event["odds"] is None else f", drawn with probability {event['odds']:.1%} ({event['policy']})"
+    )
     word = "succeeded" if event["success"] else "failed"
     return f"{when}  task {event['task_id']} ({event['task_class']}) {word}, ${event['usd']:.4f}{drawn}"

@@ -112,8 +112,9 @@ def _step_line(step: StepRecord) -> RenderableType:
     if step.kind == "workload":
         return f"{mark} {escape(step.evidence)}"
     if step.kind == "pass":
-        target = step.route.get("to") or ", ".join(part["to"] for part in step.route.get("parts", []))
-        return f"{mark} passed on to {escape(str(target))} [dim]({step.route.get('policy', 'split')})[/]"
+        targets = ", ".join(route.target for route in step.routes)
+        policy = next((route.policy for route in step.routes), "") if "to" in step.route else "split"
+        return f"{mark} passed on to {escape(targets)} [dim]({escape(policy)})[/]"
     if cost := _cost(step.tally):
         details.append(cost)
     if step.recalled:

@@ -22,7 +22,7 @@ from hal9.journal.work import Part, Work
 from hal9.learning import PromptStore, ReplayCase
 from hal9.memory import Recall, Rule
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
-from hal9.neurons import Choice, NeuronDefinition, NeuronServices, NoMap
+from hal9.neurons import NeuronDefinition, NeuronServices, NoMap
 from hal9.neurons.definition import neuron_meta
 from hal9.neurons.implementing import implement
 from hal9.neurons.interfaces import CallContext, ModelClient
@@ -32,7 +32,7 @@ from hal9.neurons.turn import Turn
 from hal9.neurons.workspaces import place_of
 from hal9.promptgram import Promptgram
 from hal9.settings import Settings
-from hal9.signals import Grant, ResultPayload, Signal, TaskPayload, TaskScope, new_id
+from hal9.signals import Grant, ResultPayload, RoutingDecision, Signal, TaskPayload, TaskScope, new_id
 from hal9.signals.labels import SEEN_AS
 from hal9.workbench import FileEdit, Snapshot, Workbench
 
@@ -64,10 +64,12 @@ class _Trial:
     pair: str
     recalled: Recall | None
 
-    def choose(self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str) -> Choice:
+    def choose(
+        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
+    ) -> RoutingDecision:
         """The neuron on trial where it may be chosen, else the first: both sides of a pair go one way."""
         target = self.neuron if self.neuron in candidates else candidates[0]
-        return Choice(target=target, odds={target: 1.0}, policy="static")
+        return RoutingDecision(target=target, probabilities={target: 1.0}, policy="static")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Routing in the daemon: the learned router behind the neurons' seam, learning from finished tasks."""
+"""Routing in the daemon: the learned router behind the neurons' protocol, learning from finished tasks."""
 
 import asyncio
 import logging
@@ -20,9 +20,8 @@ from hal9.learning.routing.relevance import RelevanceFilter
 from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.learning.state.key_value import Switches
 from hal9.memory import MemoryStore
-from hal9.neurons import Choice
 from hal9.settings import Settings
-from hal9.signals import StepRecord
+from hal9.signals import RoutingDecision, StepRecord
 
 __all__ = ["LearnedRouter", "Routing"]
 
@@ -72,12 +71,14 @@ class LearnedRouter:
     ) -> None:
         self._stack.close()
 
-    def choose(self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str) -> Choice:
-        pick = self.weights.choose(source, candidates, task_class=task_class, task_id=task_id)
+    def choose(
+        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
+    ) -> RoutingDecision:
+        decision = self.weights.choose(source, candidates, task_class=task_class, task_id=task_id)
         if source == BOOK and len(candidates) > 1:
             # Neurons record their choices as steps; where a task enters is recorded nowhere else.
-            self.weights.decided(pick, source, task_class=task_class, task_id=task_id)
-        return Choice(target=pick.target, odds=pick.odds, policy=pick.policy)
+            self.weights.decided(decision, source, task_class=task_class, task_id=task_id)
+        return decision
 
 
 class Routing:
@@ -244,9 +245,14 @@ class Routing:
         """Where the task entered, when there was a choice."""
         return [
             HandOver(
-                source=BOOK, target=target, task_class=task_class, success=success, odds=odds, policy=policy
+                source=BOOK,
+                target=target,
+                task_class=task_class,
+                success=success,
+                probability=probability,
+                policy=policy,
             )
-            for target, task_class, odds, policy in self._router.learned.decisions(task_id, BOOK)
+            for target, task_class, probability, policy in self._router.learned.decisions(task_id, BOOK)
         ]
 
     async def observe(self, task_id: str, success: bool, cost: float | None = None) -> int:

@@ -7,7 +7,6 @@ recalled rule is credited once per task; a changed verdict moves the credit inst
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from hal9.journal.tasks import TaskRow
 from hal9.learning.detection.detect import Detection
@@ -15,7 +14,7 @@ from hal9.learning.detection.quality import Score
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.task_path import TaskPath
 from hal9.memory import MemoryScope, MemoryStore, Outcome, RuleStore, record_mind, scope_of
-from hal9.signals import StepRecord, TaskPayload
+from hal9.signals import Route, StepRecord, TaskPayload
 
 __all__ = ["TaskOutcome", "credit", "outcome_of", "remember_task", "save_outcome", "scope_of_task"]
 
@@ -24,7 +23,8 @@ __all__ = ["TaskOutcome", "credit", "outcome_of", "remember_task", "save_outcome
 class TaskOutcome:
     """A judged task.
 
-    `passed` is None while nobody judged; `routes` are the hand-overs with their odds; `prompts` are the
+    `passed` is None while nobody judged; `routes` are the hand-overs with their probabilities; `prompts` are
+    the
     hashes of the prompts that a mind was shown: a layer that handed the task down as it is has none;
     `charged` are the recalled rules that a failure concerns, None for all of them; `mind` is who was shown
     them.
@@ -41,7 +41,7 @@ class TaskOutcome:
     seconds: float
     usd: float
     prompts: dict[str, str] = field(default_factory=dict)
-    routes: tuple[dict[str, Any], ...] = ()
+    routes: tuple[Route, ...] = ()
     recalled: tuple[int, ...] = ()
     revises: bool = False
     charged: tuple[int, ...] | None = None
@@ -65,7 +65,7 @@ def outcome_of(
 ) -> TaskOutcome:
     """The outcome of a task as its result tells it, before the user has said anything."""
     result = task.result
-    routes = [route for step in steps for route in step.route.get("parts", [step.route]) if "to" in route]
+    routes = [route for step in steps for route in step.routes]
     path = TaskPath.recorded(steps)
     passed: bool | None = None
     if detection is not None:
@@ -76,7 +76,7 @@ def outcome_of(
     recalled = {int(one) for step in steps for one in step.recalled if one.isdecimal()}
     return TaskOutcome(
         task_id=task.id,
-        task_class=str(routes[0].get("task_class", "general")) if routes else "general",
+        task_class=routes[0].task_class if routes else "general",
         scope=scope_of_task(task.payload),
         state=task.state,
         passed=passed if task.state != "cancelled" else None,
@@ -119,7 +119,7 @@ def save_outcome(store: MemoryStore, outcome: TaskOutcome) -> bool:
             "seconds": outcome.seconds,
             "usd": outcome.usd,
             "prompts": json.dumps(outcome.prompts, sort_keys=True),
-            "routes": json.dumps(list(outcome.routes), sort_keys=True),
+            "routes": json.dumps([route.as_json() for route in outcome.routes], sort_keys=True),
             "recalled": json.dumps(list(outcome.recalled)),
         }
         names, marks = ", ".join(row), ", ".join("?" * len(row))

@@ -14,7 +14,7 @@ __all__ = ["change_as_json", "explain", "improvement_score"]
 
 
 def explain(store: MemoryStore, task: TaskRow, steps: Sequence[StepRecord]) -> dict[str, Any]:
-    """Path, prompts, recalled memories, routes with odds, gradients, what was learned: as plain values."""
+    """Path, prompts, recalled memories, hand-overs, gradients, what was learned: as plain values."""
     gradients = _gradients(store, task.id)
     causes = {
         task.id,
@@ -86,7 +86,7 @@ def _step(step: StepRecord) -> dict[str, Any]:
         "mind": step.mind,
         "promptgram": {"version": step.promptgram_version, "hash": step.promptgram_hash},
         "recalled": list(step.recalled),
-        "routes": [route for route in step.route.get("parts", [step.route]) if route],
+        "routes": [route.as_json() for route in step.routes],
         "evidence": step.evidence,
     }
 

@@ -8,7 +8,7 @@ from the densities' sums with the first Euler-Maclaurin correction.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["largest_odds"]
+__all__ = ["best_arm_probability"]
 
 Array = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ _EDGE = 11.0 / 12.0
 _LOG_SIN, _LOG_COS = np.log(np.sin(_ANGLES)), np.log(np.cos(_ANGLES))
 
 
-def largest_odds(a: Array, b: Array) -> Array:
+def best_arm_probability(a: Array, b: Array) -> Array:
     """Probability of each Beta(a, b) draw to be the largest of its row.
 
     Args:
@@ -39,13 +39,13 @@ def largest_odds(a: Array, b: Array) -> Array:
     below -= 0.5 * density
     below[..., 1:-1] -= (density[..., 2:] - density[..., :-2]) / 24.0
     arms = a.shape[1]
-    odds = np.empty_like(a)
+    probabilities = np.empty_like(a)
     for arm in range(arms):
         product = density[:, arm].copy()
         for other in range(arms):
             if other != arm:
                 product *= below[:, other]
-        odds[:, arm] = product.sum(axis=-1)
-    np.maximum(odds, 0.0, out=odds)
-    odds /= odds.sum(axis=1, keepdims=True)
-    return odds
+        probabilities[:, arm] = product.sum(axis=-1)
+    np.maximum(probabilities, 0.0, out=probabilities)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities

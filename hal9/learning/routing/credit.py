@@ -1,10 +1,9 @@
 """Which hand-overs of a finished task succeeded, and which are to blame when it did not."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from hal9.learning.routing.weights import HandOver
-from hal9.signals import StepRecord
+from hal9.signals import Route, StepRecord
 
 __all__ = ["NOBODYS_FAULT", "hand_overs", "routes_of"]
 
@@ -12,14 +11,9 @@ NOBODYS_FAULT = frozenset({"cancelled", "expired", "no_route", "budget_exhausted
 """Reasons of failure that say nothing about the neurons that were chosen."""
 
 
-def routes_of(steps: Sequence[StepRecord]) -> list[dict[str, Any]]:
+def routes_of(steps: Sequence[StepRecord]) -> list[Route]:
     """The hand-overs that steps record, parts included, in order."""
-    return [
-        dict(route)
-        for step in steps
-        for route in step.route.get("parts", [step.route])
-        if "from" in route and "to" in route
-    ]
+    return [route for step in steps for route in step.routes]
 
 
 def hand_overs(
@@ -47,35 +41,33 @@ def hand_overs(
     seen = {step.neuron for step in steps}
     last = {step.neuron: step.outcome for step in steps}
     guilty = {name for name, outcome in last.items() if outcome == "failed"}
-    targets = {str(route["to"]) for route in routes}
+    targets = {route.target for route in routes}
     if culprit in targets:
         guilty.add(culprit)
     if reason in ("timeout", "undeliverable"):
         guilty |= targets - seen
     if not guilty & targets:
-        return [_judged(route, success=False) for route in routes if route["to"] in seen]
+        return [_judged(route, success=False) for route in routes if route.target in seen]
     blamed = _upstream(guilty, routes)
-    return [_judged(route, success=False) for route in routes if route["to"] in blamed]
+    return [_judged(route, success=False) for route in routes if route.target in blamed]
 
 
-def _upstream(guilty: set[str], routes: Sequence[dict[str, Any]]) -> set[str]:
+def _upstream(guilty: set[str], routes: Sequence[Route]) -> set[str]:
     """The guilty, and everybody whose work went through them."""
     found = set(guilty)
     while True:
-        more = {str(route["from"]) for route in routes if route["to"] in found} - found
+        more = {route.source for route in routes if route.target in found} - found
         if not more:
             return found
         found |= more
 
 
-def _judged(route: dict[str, Any], *, success: bool) -> HandOver:
-    target = str(route["to"])
-    odds = route.get("odds", {}).get(target)
+def _judged(route: Route, *, success: bool) -> HandOver:
     return HandOver(
-        source=str(route["from"]),
-        target=target,
-        task_class=str(route.get("task_class", "general")),
+        source=route.source,
+        target=route.target,
+        task_class=route.task_class,
         success=success,
-        odds=None if odds is None else float(odds),
-        policy=str(route.get("policy", "")),
+        probability=route.probability,
+        policy=route.policy,
     )

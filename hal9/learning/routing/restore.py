@@ -2,7 +2,7 @@
 
 Nothing is deleted. A hand-over that is taken out loses its number, its earlier state is kept in
 `route_changes`, and so a later restore can lead forward again. What follows from the hand-overs (weights,
-counts, odds) is computed from those that count then, in the very order in which they were learned.
+counts, probabilities) is computed from those that count then, in the very order in which they were learned.
 """
 
 import json

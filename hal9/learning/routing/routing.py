@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.learning.routing.betas import largest_odds
+from hal9.learning.routing.betas import best_arm_probability
 from hal9.settings import RoutingSettings
 
 __all__ = [
@@ -50,12 +50,12 @@ class Policy(Protocol):
         """Have so many arms from now on; new ones are unknown."""
         ...
 
-    def odds(self, among: Sequence[int]) -> Array:
+    def probabilities(self, among: Sequence[int]) -> Array:
         """Probability of each of these arms, shape (runs, len(among)); rows sum to 1."""
         ...
 
     def sample(self, rng: np.random.Generator) -> Indices:
-        """Draw an arm per run, among all, with the probabilities of `odds`; shape (runs,)."""
+        """Draw an arm per run, among all, with the probabilities of `probabilities`; shape (runs,)."""
         ...
 
     def worth(self) -> Array:
@@ -67,11 +67,11 @@ class Policy(Protocol):
         ...
 
 
-def with_floor(odds: Array, floor: float) -> Array:
-    """The odds with at least `floor` for every arm (at most an equal share); rows still sum to 1."""
-    arms = odds.shape[1]
+def with_floor(probabilities: Array, floor: float) -> Array:
+    """The probabilities with at least `floor` for every arm (at most an equal share); rows still sum to 1."""
+    arms = probabilities.shape[1]
     least = min(floor, 1.0 / arms)
-    mixed: Array = odds * (1.0 - least * arms) + least
+    mixed: Array = probabilities * (1.0 - least * arms) + least
     return mixed
 
 
@@ -87,9 +87,9 @@ def _shared_best(values: Array) -> Array:
     return best
 
 
-def _draw(odds: Array, rng: np.random.Generator) -> Indices:
-    above = rng.random((len(odds), 1)) > odds.cumsum(axis=1)
-    drawn: Indices = np.minimum(above.sum(axis=1), odds.shape[1] - 1)
+def _draw(probabilities: Array, rng: np.random.Generator) -> Indices:
+    above = rng.random((len(probabilities), 1)) > probabilities.cumsum(axis=1)
+    drawn: Indices = np.minimum(above.sum(axis=1), probabilities.shape[1] - 1)
     return drawn
 
 
@@ -98,7 +98,7 @@ class Thompson:
 
     A small set of hypotheses says when everything last changed; each counts successes and failures since
     then, and is weighted by how well it foretold every reward. Each step may be a change with probability
-    `change_rate`. An arm's odds are the probability that a draw from its Beta posterior is the largest; each
+    `change_rate`. An arm's probability is that with which a draw from its Beta posterior is the largest; each
     reward counts `sharpness` times in that posterior, since plain sampling explores more than finite horizons
     reward. With `change_rate` 0, `sharpness` 1 and `discount` below 1 it is plain discounted Thompson
     sampling, with a `discount` of 1 the stationary one.
@@ -166,14 +166,14 @@ class Thompson:
         heard /= heard.sum(axis=1, keepdims=True)
         return heard
 
-    def odds(self, among: Sequence[int]) -> Array:
+    def probabilities(self, among: Sequence[int]) -> Array:
         heard = self._heard()
         run, slot = np.nonzero(heard)
         won = self._sharpness * self._success[run, slot][:, among]
         lost = self._sharpness * self._failure[run, slot][:, among]
-        odds = np.zeros((len(heard), len(among)))
-        np.add.at(odds, run, heard[run, slot, None] * largest_odds(1.0 + won, 1.0 + lost))
-        return odds
+        probabilities = np.zeros((len(heard), len(among)))
+        np.add.at(probabilities, run, heard[run, slot, None] * best_arm_probability(1.0 + won, 1.0 + lost))
+        return probabilities
 
     def sample(self, rng: np.random.Generator) -> Indices:
         slot = _draw(self._heard(), rng)
@@ -227,7 +227,7 @@ class SlidingWindowUcb:
         width = np.sqrt(_UCB_WIDTH * np.log(max(len(self._recent), 2)) / count)
         return np.where(self._count > 0, self._sum / count + width, 1e9)
 
-    def odds(self, among: Sequence[int]) -> Array:
+    def probabilities(self, among: Sequence[int]) -> Array:
         return _shared_best(self._bounds()[:, among])
 
     def sample(self, rng: np.random.Generator) -> Indices:
@@ -260,12 +260,12 @@ class EpsilonGreedy:
     def grow(self, arms: int) -> None:
         self._success, self._failure = _grown(self._success, arms), _grown(self._failure, arms)
 
-    def odds(self, among: Sequence[int]) -> Array:
+    def probabilities(self, among: Sequence[int]) -> Array:
         best = _shared_best(self.worth()[:, among])
         return best * (1.0 - self._epsilon) + self._epsilon / len(among)
 
     def sample(self, rng: np.random.Generator) -> Indices:
-        return _draw(self.odds(range(self._success.shape[1])), rng)
+        return _draw(self.probabilities(range(self._success.shape[1])), rng)
 
     def evidence(self) -> tuple[Array, Array]:
         return self._success, self._failure
@@ -299,7 +299,7 @@ class Hal9Original:
         self._weight = _grown(self._weight, arms, 0.5)
         self._success, self._failure = _grown(self._success, arms), _grown(self._failure, arms)
 
-    def odds(self, among: Sequence[int]) -> Array:
+    def probabilities(self, among: Sequence[int]) -> Array:
         return _shared_best(self._weight[:, among])
 
     def sample(self, rng: np.random.Generator) -> Indices:
@@ -315,10 +315,10 @@ class Hal9Original:
 class Static(EpsilonGreedy):
     """Always the first; counts all the same, so that another policy can take over from it."""
 
-    def odds(self, among: Sequence[int]) -> Array:
-        odds = np.zeros((len(self._rows), len(among)))
-        odds[:, 0] = 1.0
-        return odds
+    def probabilities(self, among: Sequence[int]) -> Array:
+        probabilities = np.zeros((len(self._rows), len(among)))
+        probabilities[:, 0] = 1.0
+        return probabilities
 
     def worth(self) -> Array:
         return (1.0 + self._success) / (2.0 + self._success + self._failure)

@@ -18,35 +18,27 @@ import numpy as np
 from hal9.learning.routing.routing import Policy, make_policy, with_floor
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
+from hal9.signals import RoutingDecision
 
-__all__ = ["Edge", "HandOver", "Pick", "WeightStore", "first_counted", "keep_image"]
+__all__ = ["Edge", "HandOver", "WeightStore", "first_counted", "keep_image"]
 
 _SPAN = 1024
 # So many spans before those that count are kept, for `restore_weights`.
 _KEPT_SPANS = 8
 _REMEMBERED = 4096
-_KEPT_ODDS = 64
+_KEPT_PROBABILITIES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOver:
-    """What became of work that one neuron gave to another. `odds` is how likely the choice was."""
+    """What became of work that one neuron gave to another. `probability` is how likely the choice was."""
 
     source: str
     target: str
     task_class: str
     success: bool
-    odds: float | None = None
+    probability: float | None = None
     policy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """A choice with the odds it was drawn from."""
-
-    target: str
-    odds: dict[str, float]
-    policy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +63,7 @@ class _Group:
     policy: Policy
     names: list[str]
     number: int
-    odds: dict[tuple[str, ...], dict[str, float]] = field(default_factory=dict)
+    probabilities: dict[tuple[str, ...], dict[str, float]] = field(default_factory=dict)
     """Computed since the last event, by candidates."""
 
 
@@ -101,7 +93,9 @@ class WeightStore:
 
     # --- choosing -----------------------------------------------------------------------------
 
-    def choose(self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str) -> Pick:
+    def choose(
+        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
+    ) -> RoutingDecision:
         """Choose one of the candidates (never empty).
 
         The same seed, task, state of knowledge and number of the choice within the task give the same choice.
@@ -110,17 +104,17 @@ class WeightStore:
         among: Sequence[str] = sorted(candidates)
         if self._narrow is not None and settings.relevance_edges:
             among = self._narrow(source, among, task_class)
-        odds = self.odds(source, among, task_class=task_class)
+        probabilities = self.probabilities(source, among, task_class=task_class)
         place = self._draw(settings.seed, source, task_class, task_id)
         target = among[-1]
-        for name, share in odds.items():
+        for name, share in probabilities.items():
             place -= share
             if place < 0:
                 target = name
                 break
-        return Pick(target, odds, settings.policy)
+        return RoutingDecision(target, probabilities, settings.policy)
 
-    def odds(self, source: str, candidates: Sequence[str], *, task_class: str) -> dict[str, float]:
+    def probabilities(self, source: str, candidates: Sequence[str], *, task_class: str) -> dict[str, float]:
         """The probability with which each candidate would be chosen now."""
         if len(candidates) == 1:
             return {candidates[0]: 1.0}
@@ -128,15 +122,15 @@ class WeightStore:
         with self.store.reading() as connection:
             group = self._group(connection, source, task_class)
             among = tuple(candidates)
-            if among not in group.odds:
+            if among not in group.probabilities:
                 columns = [self._column(group, name) for name in candidates]
-                odds = group.policy.odds(columns)
+                probabilities = group.policy.probabilities(columns)
                 if settings.policy != "static":
-                    odds = with_floor(odds, settings.exploration_floor)
-                if len(group.odds) >= _KEPT_ODDS:
-                    group.odds.clear()
-                group.odds[among] = dict(zip(candidates, odds[0].tolist(), strict=True))
-            return dict(group.odds[among])
+                    probabilities = with_floor(probabilities, settings.exploration_floor)
+                if len(group.probabilities) >= _KEPT_PROBABILITIES:
+                    group.probabilities.clear()
+                group.probabilities[among] = dict(zip(candidates, probabilities[0].tolist(), strict=True))
+            return dict(group.probabilities[among])
 
     def _draw(self, seed: int, *key: str) -> float:
         """A number in [0, 1) made from the seed and what is decided; the next one at the next call."""
@@ -149,7 +143,7 @@ class WeightStore:
         digest = hashlib.sha256(json.dumps([seed, *key, count]).encode()).digest()
         return int.from_bytes(digest[:7], "big") / 2**56
 
-    def decided(self, pick: Pick, source: str, *, task_class: str, task_id: str) -> None:
+    def decided(self, decision: RoutingDecision, source: str, *, task_class: str, task_id: str) -> None:
         """Write a choice down that no neuron's step records; it counts once the task is observed."""
         with self.store.writing() as tables:
             tables.conn.execute(
@@ -160,11 +154,19 @@ class WeightStore:
                 "INSERT OR IGNORE INTO route_events "
                 "(kind, from_neuron, to_neuron, task_class, task_id, odds, policy, at) "
                 "VALUES ('choice', ?, ?, ?, ?, ?, ?, ?)",
-                (source, pick.target, task_class, task_id, pick.odds[pick.target], pick.policy, self._now()),
+                (
+                    source,
+                    decision.target,
+                    task_class,
+                    task_id,
+                    decision.probabilities[decision.target],
+                    decision.policy,
+                    self._now(),
+                ),
             )
 
     def decisions(self, task_id: str, source: str) -> list[tuple[str, str, float, str]]:
-        """Target, task class, odds and policy of a source's choices that were written down for a task."""
+        """Target, class, probability and policy of a source's choices that were written down for a task."""
         with self.store.reading() as connection:
             rows = connection.execute(
                 "SELECT to_neuron, task_class, odds, policy FROM route_events "
@@ -236,7 +238,7 @@ class WeightStore:
             connection.execute(
                 "INSERT INTO route_events (kind, from_neuron, to_neuron, task_class, number, task_id, "
                 "success, usd, odds, policy, at) VALUES ('outcome', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*edge, number, task_id, float(one.success), usd, one.odds, one.policy, self._now()),
+                (*edge, number, task_id, float(one.success), usd, one.probability, one.policy, self._now()),
             )
         self._count(connection, edge, one.success, 1)
         return True
@@ -341,7 +343,7 @@ class WeightStore:
         return group
 
     def _take_in(self, connection: sqlite3.Connection, group: _Group, source: str, task_class: str) -> None:
-        group.odds.clear()
+        group.probabilities.clear()
         cost_weight = self._settings().cost_weight
         rows = connection.execute(
             "SELECT kind, to_neuron, number, success, usd FROM route_events "
