@@ -15,7 +15,7 @@ from hal9.api.problems import status_of
 from hal9.api.services import COOKIE, Services
 from hal9.api.tokens import SCOPES, TokenScope
 from hal9.dashboard import actions, pages
-from hal9.dashboard.pulse import Pulse
+from hal9.dashboard.pulse import Pulse, change_lines
 from hal9.dashboard.render import SECURITY, page_response
 from hal9.dashboard.view import View
 from hal9.errors.api import ScopeMissing
@@ -55,7 +55,7 @@ def _page(services: Services, pulse: Pulse, page: Page) -> Callable[[Request], A
             if token is None or not token.allows("read"):
                 after = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
                 return RedirectResponse(f"/login?next={after}", 303, SECURITY)
-            view = View(request, services, pulse, token)
+            view = View(request, services, pulse, token, pulse.mark())
             template, values = await page(view)
         except Hal9Error as error:
             return _problem_page(error)
@@ -162,8 +162,10 @@ def _changes(services: Services, pulse: Pulse) -> Callable[[Request], Awaitable[
         token = services.token_of(request)
         if token is None or not token.allows("read"):
             return Response(status_code=401)
+        # A browser that comes back names the last change it was told of; before that, what its page shows.
+        seen = request.headers.get("last-event-id") or request.query_params.get("seen", "")
         return StreamingResponse(
-            pages.change_lines(services, pulse),
+            change_lines(services.hub, pulse, seen=seen, task_id=request.query_params.get("task") or None),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store"},
         )

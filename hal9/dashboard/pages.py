@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,6 @@ from hal9.api.views import VIEWS
 from hal9.cluster.services.thinking import budget_limits
 from hal9.dashboard.learning_data import curves_of, rule_tree
 from hal9.dashboard.pictures import Band, Edge, Node, network, path
-from hal9.dashboard.pulse import Pulse
 from hal9.dashboard.view import View
 from hal9.journal.listing import page_of_tasks
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState, task_counts
@@ -22,31 +21,12 @@ from hal9.promptgram import Promptgram
 from hal9.promptgram import diff as promptgram_diff
 from hal9.signals import StepRecord
 
-__all__ = ["change_lines", "curves", "inbox", "learning", "ledger", "now", "task", "tasks", "workloads"]
+__all__ = ["curves", "inbox", "learning", "ledger", "now", "task", "tasks", "workloads"]
 
 Shown = tuple[str, Mapping[str, Any]]
 _STATES: tuple[TaskState, ...] = ("queued", "running", "done", "failed", "cancelled")
 _PAGE = 40
 _RECENT = 8
-_FEWEST_SECONDS_BETWEEN = 1.5
-_IDLE_SECONDS = 20.0
-
-
-async def change_lines(services: Services, pulse: Pulse) -> AsyncIterator[str]:
-    """A line whenever something has changed, at most every so often; ends with the server."""
-    yield "retry: 1500\n\n"
-    seen = pulse.version
-    while not services.hub.closed:
-        if pulse.version == seen:
-            try:
-                async with asyncio.timeout(_IDLE_SECONDS):
-                    await pulse.change()
-            except TimeoutError:
-                yield ": still here\n\n"
-                continue
-        seen = pulse.version
-        yield f"event: changed\ndata: {seen}\n\n"
-        await asyncio.sleep(_FEWEST_SECONDS_BETWEEN)
 
 
 async def _view(view: View, name: str, **query: Any) -> Any:

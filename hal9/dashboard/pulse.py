@@ -1,8 +1,9 @@
 """What goes on right now, gathered once for all watchers: who is at work, tokens per second, any change."""
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -10,11 +11,15 @@ from hal9.api.hub import EventHub, Progress
 from hal9.clock import Clock
 from hal9.journal.events import TaskEvent
 
-__all__ = ["Pulse"]
+__all__ = ["Pulse", "change_lines"]
 
 T = TypeVar("T")
 _WINDOW_SECONDS = 60.0
 _FORGET_SECONDS = 30.0
+_REMEMBERED_TASKS = 5000
+_FEWEST_SECONDS_BETWEEN = 1.5
+_SECONDS_PER_WATCHER = 0.025
+_IDLE_SECONDS = 20.0
 
 
 class Pulse:
@@ -35,7 +40,10 @@ class Pulse:
         self._task: asyncio.Task[None] | None = None
         self._kept: dict[str, tuple[float, Any]] = {}
         self._making: dict[str, asyncio.Lock] = {}
-        self.version = 0
+        self._run_id = secrets.token_hex(4)
+        self._version = 0
+        self._of_task: OrderedDict[str, int] = OrderedDict()
+        self.watchers = 0
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -74,9 +82,29 @@ class Pulse:
             self._doing.pop(item.step.neuron, None)
             tally = item.step.tally
             self._spent.append((now, tally.prompt_tokens + tally.completion_tokens))
-        self.version += 1
+        self._version += 1
+        self._of_task[item.task_id] = self._version
+        self._of_task.move_to_end(item.task_id)
+        if len(self._of_task) > _REMEMBERED_TASKS:
+            self._of_task.popitem(last=False)
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def mark(self) -> str:
+        """A name for all that has happened so far."""
+        return f"{self._run_id}-{self._version}"
+
+    def changed_since(self, mark: str, task_id: str | None = None) -> bool:
+        """Whether anything happened after a mark (to one task); after one of another server, always."""
+        run_id, _, number = mark.partition("-")
+        if run_id != self._run_id or not number.isdigit():
+            return True
+        newest = self._version
+        if task_id is not None:
+            full = len(self._of_task) >= _REMEMBERED_TASKS
+            forgotten = next(iter(self._of_task.values())) if full else 0
+            newest = self._of_task.get(task_id, forgotten)
+        return newest > int(number)
 
     async def change(self) -> None:
         """Wait until something has happened."""
@@ -104,3 +132,32 @@ class Pulse:
         while self._spent and self._spent[0][0] < oldest:
             self._spent.popleft()
         return sum(tokens for _, tokens in self._spent) / _WINDOW_SECONDS
+
+
+async def change_lines(
+    hub: EventHub, pulse: Pulse, *, seen: str, task_id: str | None = None
+) -> AsyncIterator[str]:
+    """A line whenever something has changed after a mark (to one task), as server-sent events.
+
+    At most one every so often, and more seldom the more are watching, so that a crowd of watchers costs
+    the cluster little. Ends with the server.
+    """
+    pulse.watchers += 1
+    try:
+        yield "retry: 1500\n\n"
+        while not hub.closed:
+            if pulse.changed_since(seen, task_id):
+                seen = pulse.mark()
+                yield f"id: {seen}\nevent: changed\ndata: {seen}\n\n"
+            else:
+                try:
+                    async with asyncio.timeout(_IDLE_SECONDS):
+                        await pulse.change()
+                except TimeoutError:
+                    yield ": still here\n\n"
+                    continue
+                if pulse.changed_since(seen, task_id):
+                    continue
+            await asyncio.sleep(max(_FEWEST_SECONDS_BETWEEN, pulse.watchers * _SECONDS_PER_WATCHER))
+    finally:
+        pulse.watchers -= 1

@@ -20,11 +20,14 @@ class View:
     services: Services
     pulse: Pulse
     token: Token
+    seen: str = ""
+    """What had happened before the page began to be drawn; it is followed from there."""
 
     def frame(self, page: str) -> dict[str, Any]:
         """What every page's frame needs."""
         return {
             "page": page,
+            "seen": self.seen,
             "home": str(self.services.home.root),
             "may": {scope: self.token.allows(scope) for scope in SCOPES},
             "note": self.request.query_params.get("note", "")[:500],

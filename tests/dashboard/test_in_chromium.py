@@ -167,7 +167,6 @@ def test_a_change_is_approved_and_one_is_undone(site: Site) -> None:
     assert "→" in site.text("p.note"), "it says what was put back"
 
 
-@pytest.mark.slow  # fails now and then: a page may stay at "running" when the task ends before it is followed
 def test_a_task_is_given_followed_and_judged(site: Site) -> None:
     site.open("/")
     site.write("#objective", "Say hello")
@@ -177,6 +176,37 @@ def test_a_task_is_given_followed_and_judged(site: Site) -> None:
     site.press("input[value=accept]")
     site.press("form[action$='/feedback'] button")
     site.until(lambda: "recorded" in site.text())
+
+
+def test_what_is_typed_opened_and_chosen_outlives_a_change_of_the_page(site: Site) -> None:
+    """And what had changed before the page began to follow is shown all the same."""
+    site.open("/tasks/last")
+    site.open("/")
+    site.until(lambda: site.text("#live") == "live")
+    site.write("#objective", "half a sent")
+    site.press("details summary")
+    site.driver.execute_script("document.getElementById('check').value = 'pytest -q'")
+    site.driver.execute_script("document.getElementById('objective').focus()")
+    hal9(site.home, "submit", "Meanwhile something else", "--wait")
+    site.until(lambda: "Meanwhile something else" in site.text())
+    site.write("#objective", "ence")
+    look = "return [document.getElementById('objective').value, document.getElementById('check').value, document.activeElement.id]"
+    assert site.driver.execute_script(look) == ["half a sentence", "pytest -q", "objective"]
+    assert site.driver.execute_script("return document.querySelector('form.stack details').open")
+
+
+def test_a_change_between_drawing_and_following_is_not_missed(site: Site) -> None:
+    """The script begins to follow long after the page was drawn."""
+    site.open("/")
+    seen = site.driver.execute_script("return document.querySelector('main').dataset.seen")
+    hal9(site.home, "submit", "Came too early to be followed", "--wait")
+    told = site.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "const source = new EventSource('/ui/changes?seen=' + arguments[0]);"
+        "source.addEventListener('changed', (one) => { source.close(); done(one.lastEventId); });",
+        seen,
+    )
+    assert told and told != seen
 
 
 def test_a_page_comes_back_by_itself_after_the_daemon_was_killed(site: Site) -> None:
