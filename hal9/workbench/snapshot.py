@@ -142,7 +142,10 @@ class Snapshot:
         if not self.place.workspace.is_dir():
             raise WorkspaceMissing(path=str(self.place.workspace))
         # Links on the way to the workspace are the user's; inside the sandbox there is only the real path.
-        self.place = replace(self.place, workspace=self.place.workspace.resolve())
+        # Commands run elsewhere: nothing may depend on where this process happens to be.
+        self.place = replace(
+            self.place, workspace=self.place.workspace.resolve(), folder=self.place.folder.absolute()
+        )
         self.place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if (self.place.folder / "base.json").exists():
             self._reopen(stop)

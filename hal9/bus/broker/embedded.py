@@ -79,7 +79,7 @@ class EmbeddedBroker:
         websocket: bool = True,
         clock: Clock | None = None,
     ) -> None:
-        self.directory = Path(directory)
+        self.directory = Path(directory).absolute()  # the server looks for its files from a folder of its own
         self.limits = limits or StoreLimits()
         self._wanted = {user.name: user for user in users}
         self._server = server
