@@ -29,6 +29,9 @@ _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 # llama.cpp refuses grammars whose repetition counts go beyond this.
 _MAX_GRAMMAR_REPEATS = 2000
 _MAX_STARTS = 200
+_LONGEST_PROBLEM = 200
+_ANNOTATIONS = frozenset({"title", "description", "default", "examples"})
+_DESCRIBES_OBJECT = frozenset({"properties", "additionalProperties", "$ref", "anyOf", "oneOf"})
 
 
 def _not_json(constant: str) -> Any:
@@ -228,7 +231,10 @@ def problems(value: Any, schema: dict[str, Any], limit: int = 3) -> tuple[str, .
     validator = Draft202012Validator(schema, registry=Registry())
     found: list[str] = []
     for error in validator.iter_errors(value):
-        message = error.message if len(error.message) <= 200 else error.message[:200] + "…"
+        message = error.message
+        if len(message) > _LONGEST_PROBLEM:
+            # The value stands first and may be long; what is wrong with it stands last.
+            message = f"{message[: _LONGEST_PROBLEM // 2]}…{message[-_LONGEST_PROBLEM // 2 :]}"
         found.append(f"{error.json_path}: {message}")
         if len(found) == limit:
             break
@@ -239,7 +245,8 @@ def constrainable(schema: dict[str, Any]) -> dict[str, Any]:
     """The part of a schema that llama.cpp's grammar can enforce; the rest is validated afterwards.
 
     Objects with named properties are closed (an open one invites keys until the tokens run out), `items:
-    false` is left to `maxItems`, and huge repetition counts are left out.
+    false` is left to `maxItems`, huge repetition counts are left out, and an `allOf` that describes no object
+    is written as one schema: llama.cpp reads every `allOf` as an object and would force ``{}``.
     """
     return {key: _constrain_member(key, value) for key, value in _closed(copy.deepcopy(schema)).items()}
 
@@ -255,6 +262,7 @@ def _constrain_member(key: str, value: Any) -> Any:
 
 
 def _closed(node: dict[str, Any]) -> dict[str, Any]:
+    node = _as_one(node)
     if isinstance(node.get("properties"), dict):
         node.setdefault("additionalProperties", False)
     if node.get("items") is False:
@@ -267,6 +275,24 @@ def _closed(node: dict[str, Any]) -> dict[str, Any]:
         if isinstance(node.get(key), int) and node[key] > _MAX_GRAMMAR_REPEATS:
             del node[key]
     return node
+
+
+def _as_one(node: dict[str, Any]) -> dict[str, Any]:
+    """The node without its `allOf`, where this can be said in one schema."""
+    members = node.get("allOf")
+    if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
+        return node
+    rest = {key: value for key, value in node.items() if key != "allOf"}
+    if len(members) > 1 and any(_DESCRIBES_OBJECT & member.keys() for member in (rest, *members)):
+        return node
+    merged: dict[str, Any] = {}
+    for member in (rest, *members):
+        told_twice = merged.keys() & member.keys() - _ANNOTATIONS
+        if any(merged[key] != member[key] for key in told_twice):
+            # Two bounds of one kind: the shape alone is enforced, the rest is validated afterwards.
+            return {key: value for key, value in {**merged, **member}.items() if key in {"type", "enum"}}
+        merged |= member
+    return merged
 
 
 def schema_instruction(schema: dict[str, Any]) -> str:

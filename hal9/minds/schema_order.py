@@ -34,9 +34,12 @@ def order_problems(schema: dict[str, Any], where: str = "$") -> tuple[str, ...]:
 
 
 THOUGHTS = frozenset(
-    {"approach", "thought", "thoughts", "reasoning", "rationale", "analysis", "explanation", "why"}
+    {
+        *("approach", "thought", "thoughts", "reasoning", "rationale", "reason", "analysis", "explanation"),
+        *("why", "diagnosis", "hypothesis", "strategy_capsule", "param_interactions", "citation", "failure"),
+    }
 )
-"""Names of properties that hold what a model thinks before it answers."""
+"""Names of properties that hold what a model looks at or thinks before it answers."""
 
 
 def _led_by_thought(names: list[str], name: str) -> bool:

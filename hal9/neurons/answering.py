@@ -109,7 +109,7 @@ async def _attempt(
     )
     if bench is None and turn.meta.output == "fenced":
         # Without a workspace nothing is written: code in the reply is part of the answer.
-        return _Try(implementation=Implementation(answer=reply.text.strip())), reply.text
+        return _Try(implementation=Implementation(answer=reply.text.strip(), files=[])), reply.text
     try:
         implementation = (
             Implementation.model_validate(reply.parsed)

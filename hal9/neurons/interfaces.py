@@ -114,6 +114,10 @@ class PromptSource(Protocol):
         """Promptgram in force for this neuron and task."""
         ...
 
+    def compares(self, neuron: str) -> bool:
+        """Whether two promptgrams of this neuron are being compared on its tasks."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NoRecall:
@@ -154,3 +158,6 @@ class FixedPrompts:
 
     def prompt_for(self, neuron: str, *, task_id: str) -> Promptgram:
         return self.promptgrams[neuron]
+
+    def compares(self, neuron: str) -> bool:
+        return False

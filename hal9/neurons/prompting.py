@@ -38,9 +38,9 @@ PARTS_SCHEMA = (
     "Commands that must be run stand in a block marked `run`. Anything else you write is read as the answer."
 )
 JSON_SCHEMA = (
-    "Answer with one JSON object: `files` (list of {path, content}, each file complete), `replacements` "
-    "(list of {path, old, new}: exact lines that stand once in a file, and what is to stand there), "
-    "`commands` (list of shell commands to run, usually empty) and `answer` (what the user should read)."
+    "Answer with one JSON object: `answer` (what the user should read), `files` (list of {path, content}, "
+    "each file complete), and where they help `replacements` (list of {path, old, new}: exact lines that "
+    "stand once in a file, and what is to stand there) and `commands` (list of shell commands to run)."
 )
 TOOLS_SCHEMA = (
     "You work with tools in a copy of the user's repository. Every reply calls at least one tool. Look "

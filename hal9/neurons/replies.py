@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,7 @@ __all__ = [
     "WrittenFile",
     "parse_implementation",
     "parse_split",
+    "split_schema",
 ]
 
 _NAMED_FILES = (
@@ -85,30 +86,47 @@ class Replacement(_Reply):
 class FileDiff(_Reply):
     """Hunks of a unified diff. `path` is empty where the diff's own ``---``/``+++`` lines name the files."""
 
-    path: Annotated[str, Field(max_length=1000)] = ""
+    path: Annotated[str, Field(max_length=1000)]
     diff: str
 
 
 class Implementation(_Reply):
-    """What an implementer delivers: files, parts of files, commands to run, an answer in words."""
+    """What an implementer delivers: files, parts of files, commands to run, an answer in words.
 
-    answer: str = ""
-    files: list[WrittenFile] = Field(default_factory=list)
+    Answer and files are required of a reply in JSON: small models leave out what is optional.
+    """
+
+    answer: str
+    files: list[WrittenFile]
     replacements: list[Replacement] = Field(default_factory=list)
     diffs: list[FileDiff] = Field(default_factory=list)
     commands: list[Annotated[str, Field(max_length=200_000)]] = Field(default_factory=list)
 
 
-def parse_split(value: object) -> Split:
-    """Validated split.
+def split_schema(width: int) -> dict[str, Any]:
+    """The shape that is asked for; more than `width` parts do not fit it and are asked for again."""
+    schema = Split.model_json_schema()
+    parts = schema["properties"]["parts"]
+    parts["maxItems"] = min(width, parts["maxItems"])
+    return schema
+
+
+def parse_split(value: object, *, width: int) -> Split:
+    """Validated split of at most `width` parts.
 
     Raises:
-        ReplyUnusable: not of this shape.
+        ReplyUnusable: not of this shape, or more parts: none of them may be left out in silence.
     """
     try:
-        return Split.model_validate(value)
+        split = Split.model_validate(value)
     except ValidationError as error:
         raise ReplyUnusable(detail=str(error.errors(include_url=False)[0]["msg"]), text=str(value)) from error
+    if len(split.parts) > width:
+        detail = (
+            f"{len(split.parts)} parts were planned and at most {width} are allowed (width, max_children)"
+        )
+        raise ReplyUnusable(detail=detail, text=str(value))
+    return split
 
 
 def parse_implementation(text: str, *, targets: tuple[str, ...], truncated: bool = False) -> Implementation:

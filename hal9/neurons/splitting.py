@@ -8,7 +8,7 @@ from pathlib import Path
 from hal9.errors.neurons import ReplyUnusable, TurnFailed
 from hal9.journal.work import Part, Work
 from hal9.neurons.prompting import compose_split, compose_synthesis
-from hal9.neurons.replies import Split, parse_split
+from hal9.neurons.replies import parse_split, split_schema
 from hal9.neurons.turn import Turn
 from hal9.signals import (
     ErrorDetail,
@@ -71,12 +71,12 @@ async def _split(turn: Turn) -> list[Part]:
     messages = compose_split(
         turn.promptgram, turn.task, width=width, repository_map=await _map(turn), recalled=recalled
     )
-    reply = await turn.think(messages, kind="split", schema=Split.model_json_schema())
+    reply = await turn.think(messages, kind="split", schema=split_schema(width))
     try:
-        split = parse_split(reply.parsed)
+        split = parse_split(reply.parsed, width=width)
     except ReplyUnusable as error:
         raise TurnFailed(reason="invalid_output", detail=str(error)) from error
-    planned = split.parts[:width]
+    planned = split.parts
     started = turn.house.clock.now()
     choices = [await _route(turn) for _ in planned]
     turn.record("pass", started, route=record_parts([_chosen(turn, choice) for choice in choices]))

@@ -50,7 +50,11 @@ def inner_schema(
     return {
         "type": "object",
         "additionalProperties": False,
-        "required": ["strategy_capsule", "diagnosis", "proposed_changes", "confidence"],
+        # All of it, in the order of writing: what is optional is left out by small models.
+        "required": [
+            *("strategy_capsule", "diagnosis", "param_interactions"),
+            *("proposed_changes", "structural_insights", "confidence"),
+        ],
         "properties": {
             "strategy_capsule": {"type": "string", "maxLength": capsule},
             "diagnosis": {"type": "string", "maxLength": diagnosis},
@@ -110,8 +114,9 @@ def outer_schema(items: Mapping[str, Sequence[str]] | None = None, *, brief: boo
     return {
         "type": "object",
         "additionalProperties": False,
-        "required": ["mode", "edits", "hypothesis", "expected_effects", "risk_level"],
+        "required": ["hypothesis", "mode", "edits", "expected_effects", "risk_level"],
         "properties": {
+            "hypothesis": text,
             "mode": {"type": "string", "enum": ["explore", "exploit", "consolidate"]},
             "edits": {
                 "type": "array",
@@ -119,7 +124,6 @@ def outer_schema(items: Mapping[str, Sequence[str]] | None = None, *, brief: boo
                 "minItems": 1,
                 "maxItems": 1 if brief else 3,
             },
-            "hypothesis": text,
             "expected_effects": {
                 "type": "array",
                 "items": {"type": "string", "maxLength": 80 if brief else 200},
@@ -139,12 +143,12 @@ def _edit(text: dict[str, Any], section: str, kind: str, known: Sequence[str]) -
     return {
         "type": "object",
         "additionalProperties": False,
-        "required": ["section", "edit_type", "target", "content", "rationale"],
+        "required": ["rationale", "section", "edit_type", "target", "content"],
         "properties": {
+            "rationale": text,
             "section": {"type": "string", "enum": [section] if section else list(MUTABLE_SECTIONS)},
             "edit_type": {"type": "string", "enum": [kind] if kind else list(EDIT_KINDS)},
             "target": target,
             "content": empty if kind == "delete" else text,
-            "rationale": text,
         },
     }

@@ -81,6 +81,8 @@ class MindAnswerer:
                 max_tokens=self.max_tokens,
                 # The same for both sides of a comparison: what differs is the prompt.
                 seed=int.from_bytes(digest[:4]),
+                # With a warm cache a model answers differently, and one side is warm more often.
+                reuse_prompt=False,
                 timeout_seconds=self.timeout_seconds,
                 metadata={"task_id": self.task_id},
             )

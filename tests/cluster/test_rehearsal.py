@@ -9,6 +9,7 @@ import pytest
 
 from hal9.cluster import Home
 from hal9.learning import ReplayCase
+from hal9.learning.state.prompts import Canary
 from hal9.promptgram import Edit, Promptgram
 from hal9.signals import Adjustment, ErrorContext, ErrorGradient, TaskFailed, TaskPayload
 from tests.conftest import edit_settings, running_cluster
@@ -95,10 +96,28 @@ async def test_numbers_of_the_candidate_are_used_and_pairs_share_their_seeds(
         first, second, third = scripts.SEEN
         assert first.temperature != second.temperature == 1.5
         assert first.seed == second.seed != third.seed
+        assert not any(request.reuse_prompt for request in scripts.SEEN)
         scripts.SEEN.clear()
         narrow = daemon.definitions["l4-strategist"].promptgram.with_meta(width=1)
         await rehearsal.perform(case(workspace), "l4-strategist", narrow, "p")
         assert "Give between 1 and 1 parts." in scripts.SEEN[0].messages[-1].content
+
+
+async def test_while_a_change_is_tried_on_a_share_both_sides_ask_alike(home: Home, workspace: Path) -> None:
+    async with running_cluster(home) as (daemon, cluster):
+        prompts, store = daemon.learner.prompts, daemon.learner.store
+        prompt = daemon.definitions["l2-implementer"].promptgram
+        reused = []
+        for share in (None, 0.0, 1.0):
+            canary = None if share is None else Canary("c", better(prompt), share)
+            with store.writing():
+                prompts.write_canary("l2-implementer", canary)
+            prompts.reload()
+            scripts.SEEN.clear()
+            task = await cluster.submit("Write add(a, b) in adder.py", workspace=workspace)
+            assert (await cluster.wait(task, timeout_seconds=60)).state == "done"
+            reused.append({request.reuse_prompt for request in scripts.SEEN})
+        assert reused == [{True}, {False}, {False}]
 
 
 async def test_the_gate_replays_a_designers_candidate(thoughtful: Home, workspace: Path) -> None:

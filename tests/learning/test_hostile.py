@@ -115,8 +115,8 @@ def test_a_citation_must_stand_in_the_evidence(citation: str, evidence: str, fin
 
 async def test_a_critique_that_cites_nothing_is_thrown_away(store: MemoryStore) -> None:
     replies = [
-        {"critique": "All is lost.", "citation": "the moon is made of cheese"},
-        {"critique": "Dates are ISO.", "citation": "AssertionError: 2026-4-3"},
+        {"critique": "All is lost.", "citation": "the moon is made of cheese", "advice": ""},
+        {"critique": "Dates are ISO.", "citation": "AssertionError: 2026-4-3", "advice": ""},
     ]
     mind = ScriptedMind(replies)
 

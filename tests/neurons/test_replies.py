@@ -107,7 +107,7 @@ def test_any_text_is_read_or_refused(text: str, targets: list[str]) -> None:
 )
 def test_a_split_of_another_shape_is_unusable(value: object) -> None:
     with pytest.raises(ReplyUnusable):
-        parse_split(value)
+        parse_split(value, width=16)
 
 
 def test_a_readme_with_code_in_it_comes_through_whole() -> None:
@@ -248,3 +248,10 @@ def test_a_cut_file_is_never_taken() -> None:
     whole = f"`a.py`\n{FENCE}python\nx\n{FENCE}\n`b.py`\n{FENCE}python\ny = "
     with pytest.raises(ReplyUnusable, match="cut off"):
         parse_implementation(whole, targets=(), truncated=True)
+
+
+def test_no_part_of_a_split_is_left_out_in_silence() -> None:
+    parts = [{"title": "a", "objective": f"do {number}"} for number in range(3)]
+    assert len(parse_split({"approach": "", "parts": parts}, width=3).parts) == 3
+    with pytest.raises(ReplyUnusable, match="3 parts were planned and at most 2"):
+        parse_split({"approach": "", "parts": parts}, width=2)

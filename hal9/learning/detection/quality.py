@@ -40,8 +40,9 @@ class Scorer(Protocol):
 class _Verdict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    score: float = Field(ge=0, le=1)
+    # Written in this order: a score that is given first is justified afterwards, not thought about.
     why: str = Field(max_length=500)
+    score: float = Field(ge=0, le=1)
 
 
 class ChecksFirst:

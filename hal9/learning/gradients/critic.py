@@ -57,16 +57,18 @@ class Critique:
 class _Written(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    critique: str = Field(min_length=1, max_length=600)
+    # Written in this order: first what is relied on. The advice may be empty but is asked for: small models
+    # leave out what is optional.
     citation: str = Field(min_length=1, max_length=400)
-    advice: str = Field(default="", max_length=80)
+    critique: str = Field(min_length=1, max_length=600)
+    advice: str = Field(max_length=80)
 
 
 class _Rule(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    rule: str = Field(min_length=3, max_length=300)
     citation: str = Field(min_length=1, max_length=400)
+    rule: str = Field(min_length=3, max_length=300)
 
 
 def cites(citation: str, evidence: str) -> bool:

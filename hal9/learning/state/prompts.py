@@ -86,6 +86,10 @@ class PromptStore:
             return canary.promptgram
         return self._current[neuron]
 
+    def compares(self, neuron: str) -> bool:
+        """Whether some of the neuron's tasks get a candidate, and are compared with the others."""
+        return neuron in self._canaries
+
     def in_force(self, neuron: str) -> Promptgram:
         """Like `current`, but read from the memory file: also what the running transaction has written."""
         kept = self._switches.get(f"prompt:{neuron}")

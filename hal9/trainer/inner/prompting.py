@@ -140,7 +140,9 @@ Propose the next step."""
     answer = {
         "strategy_capsule": "Less path, so that login_form.py no longer wins by its name.",
         "diagnosis": "Distractors lead by path; tests hardly matter.",
+        "param_interactions": [],
         "proposed_changes": {"weight_path": ["decrease", "small", "steepest slope"]},
+        "structural_insights": [],
         "confidence": 0.6,
     }
     return Message("user", question), Message("assistant", json.dumps(answer))

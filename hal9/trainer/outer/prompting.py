@@ -150,17 +150,17 @@ detected: repetition x3
 
 Propose edits to inner_v001 (exploit). Say what no item says yet."""
     answer = {
+        "hypothesis": "Tuners leave weight_words alone and find query_title.",
         "mode": "explore",
         "edits": [
             {
+                "rationale": "weight_words was moved seven times in vain, query_title never",
                 "section": "Policy",
                 "edit_type": "append",
                 "target": "",
                 "content": "Lower query_title before you move weight_words again.",
-                "rationale": "weight_words was moved seven times in vain, query_title never",
             }
         ],
-        "hypothesis": "Tuners leave weight_words alone and find query_title.",
         "expected_effects": ["query_title is touched"],
         "risk_level": "low",
     }
