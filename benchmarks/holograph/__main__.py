@@ -1,9 +1,9 @@
-"""`scripts/bench holograph {compare|failures|reliability|obstruction|kernels} [arguments]`; see README.md."""
+"""`scripts/bench holograph {compare|discovery|failures|reliability|obstruction|kernels} [arguments]`; see README.md."""
 
 import importlib
 import sys
 
-MODULES = ("compare", "failures", "reliability", "obstruction", "kernels")
+MODULES = ("compare", "discovery", "failures", "reliability", "obstruction", "kernels")
 
 
 def main():

@@ -35,18 +35,34 @@ def linear(truth, rows, rng, latent_children=()):
 
 
 def sampled(name, rows, rng):
-    """Rows from a network's conditional probability tables, categories coded 0, 1, …"""
+    """Rows from a shipped network's conditional probability tables, categories coded 0, 1, …"""
     truth, stored = known_graph(name)
     place = {node: k for k, node in enumerate(truth.names)}
+    nodes = {}
+    for child, table in stored["cpts"].items():
+        parents = [place[parent] for parent in table["parents"]]
+        sizes = [len(stored["cpts"][parent]["states"]) for parent in table["parents"]]
+        nodes[place[child]] = (parents, np.array(table["table"]).reshape(-1, *sizes))
+    return sampled_from(truth, nodes, rows, rng)
+
+
+def sampled_from(truth, nodes, rows, rng):
+    """Rows of a network of tables.
+
+    Args:
+        truth: its graph. nodes: per variable its parents, by number, and P(child | parents) with the child first.
+        rows: how many. rng: of the draws.
+    """
     values = np.zeros((rows, len(truth.names)), dtype=int)
     for node in topological_order(truth.adjacency()):
-        table = stored["cpts"][truth.names[node]]
-        probabilities = np.array(table["table"])
-        column = np.zeros(rows, dtype=int)
-        for parent in table["parents"]:
-            column = column * len(stored["cpts"][parent]["states"]) + values[:, place[parent]]
-        edges = np.cumsum(probabilities[:, column], axis=0)
+        parents, table = nodes[node]
+        edges = np.cumsum(
+            table[(slice(None), *(values[:, p] for p in parents))].reshape(len(table), -1), axis=0
+        )
         values[:, node] = (rng.random(rows) * edges[-1] > edges).sum(axis=0)
+    # A category that was never drawn would make a constant column.
+    constant = np.ptp(values, axis=0) == 0
+    values[0, constant] = 1 - np.minimum(values[0, constant], 1)
     return DataSet(truth, values.astype(float), True)
 
 
@@ -65,12 +81,7 @@ def make(problem, seed, rows=1000):
     rng = np.random.default_rng([seed, 77])
     kind = problem.removesuffix("-std")
     if kind.endswith("-table"):
-        found = sampled(kind.removesuffix("-table"), rows, rng)
-        # A category that was never drawn would make a constant column.
-        jitter = np.ptp(found.values, axis=0) == 0
-        if jitter.any():
-            found.values[0, jitter] = 1 - found.values[0, jitter]
-        return found
+        return sampled(kind.removesuffix("-table"), rows, rng)
     if kind.endswith("-linear"):
         truth, _ = known_graph(kind.removesuffix("-linear"))
         found = DataSet(truth, linear(truth, rows, rng), False)

@@ -75,6 +75,22 @@ def lingam(x, discrete):
     return (DirectLiNGAM().fit(x).adjacency_matrix_.T != 0).astype(int)
 
 
+def pgmpy(x, discrete):
+    import pandas as pd
+    from pgmpy.estimators import HillClimbSearch
+
+    # Its formulas take a name such as "6" for a number.
+    frame = pd.DataFrame(x, columns=[f"v{k}" for k in range(x.shape[1])])
+    if discrete:
+        frame = frame.astype(int).astype(str).astype("category")
+    method = "bdeu" if discrete else "bic-g"
+    found = HillClimbSearch(frame).estimate(scoring_method=method, show_progress=False)
+    matrix = np.zeros((x.shape[1],) * 2, dtype=int)
+    for a, b in found.edges():
+        matrix[int(a[1:]), int(b[1:])] = 1
+    return matrix
+
+
 class _TooLong(BaseException):
     """Not an Exception, so that no library's own handler swallows it."""
 
@@ -107,6 +123,7 @@ def main():
         "boss": boss,
         "grasp": grasp,
         "lingam": lingam,
+        "pgmpy": pgmpy,
     }[method]
     signal.signal(signal.SIGPROF, _ring)
     # The libraries print progress; the results have the real standard output to themselves.

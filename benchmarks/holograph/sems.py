@@ -9,13 +9,14 @@ from hal9.holograph.model.graph import topological_order
 KINDS = ("gauss", "laplace", "curved", "mixed")
 
 
-def sem(kind, size, degree, rows, seed):
-    """A random DAG and a standardised table from it.
+def sem(kind, size, degree, rows, seed, *, raw=False):
+    """A random DAG and a table from it.
 
     Args:
         kind: gauss and laplace have linear effects; curved adds random smooth functions with Gaussian noise; mixed
             turns every third variable into categories of which effects depend.
-        size: variables. degree: mean neighbours of a variable. rows: of the table. seed: of everything.
+        size: variables. degree: mean neighbours of a variable. rows: of the table. seed: of everything. raw: whether numbers keep the
+            scale that the model gives them, which tells causes from effects to who looks at it; else standardised.
     """
     rng = np.random.default_rng([seed, size, KINDS.index(kind)])
     truth = random_dag([f"x{k:02d}" for k in range(size)], round(size * degree / 2), rng)
@@ -43,6 +44,9 @@ def sem(kind, size, degree, rows, seed):
             scale = 0.6 if kind == "curved" else 1.0
             values[:, node] = total + scale * noise
     numbers = ~category
+    if raw:
+        values -= np.where(numbers, values.mean(0), 0.0)
+        return DataSet(truth, values, False)
     values[:, numbers] = (values[:, numbers] - values[:, numbers].mean(0)) / values[:, numbers].std(0)
     return DataSet(truth, values, False)
 

@@ -1,10 +1,13 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
 from hal9.holograph import MixedGraph, Table
+from hal9.holograph.data import mixed_graph_search
 from hal9.holograph.data.dag_search import best_graph
-from hal9.holograph.data.mixed_graph_search import MixedSearch, fit_district
+from hal9.holograph.data.mixed_graph_search import DistrictFit, MixedSearch, fit_district
 from hal9.holograph.evaluation.graph_distance import random_dag
 from hal9.holograph.model.edge_posterior import EdgePosterior, NoiseModel
 from hal9.holograph.questions import Answer, Question
@@ -89,6 +92,38 @@ def test_no_hidden_cause_is_seen_where_there_is_none() -> None:
         values = mixing.T / mixing.T.std(axis=0)
         drawn += len(best_graph(Table.of(truth.names, values)).bidirected)
     assert drawn <= 1
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_hidden_causes_that_cannot_gain_are_not_fitted_and_none_that_gains_is_missed(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    truth = random_dag([f"v{k}" for k in range(10)], 14, rng)
+    matrix = truth.adjacency()
+    weights = np.where(matrix, rng.uniform(0.5, 1.5, matrix.shape) * rng.choice([-1, 1], matrix.shape), 0.0)
+    noise = rng.normal(size=(10, 1500))
+    chosen = rng.choice(10, size=(2, 2), replace=False)
+    for pair in chosen:
+        noise[pair] += 1.2 * rng.normal(size=1500)
+    values = np.linalg.solve((np.eye(10) - weights).T, noise).T
+    table = Table.of(truth.names, values / values.std(axis=0))
+    fits: list[int] = []
+    fit = mixed_graph_search.fit_district
+
+    def counted(*arguments: Any, **options: Any) -> DistrictFit:
+        fits[-1] += 1
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(mixed_graph_search, "fit_district", counted)
+    fits.append(0)
+    quick = best_graph(table)
+    monkeypatch.setattr(MixedSearch, "_bound", lambda *_: np.inf)
+    fits.append(0)
+    thorough = best_graph(table)
+    assert quick.bidirected == thorough.bidirected
+    assert quick.directed == thorough.directed
+    assert fits[0] < 0.7 * fits[1]
 
 
 def test_climbing_never_loses_and_keeps_the_graph_acyclic() -> None:

@@ -8,12 +8,14 @@ variable to the later. The Gaussian likelihood of a mixed graph tells them apart
 (2017).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.holograph.data.moments import Moments
 from hal9.holograph.model.graph import reachable, topological_order
 from hal9.holograph.model.state import FloatArray
 
@@ -182,13 +184,21 @@ class MixedSearch:
     bow: FloatArray
     turns: bool = True
     _fits: dict[tuple[tuple[int, ...], Links, Links], DistrictFit] = field(default_factory=dict)
+    _plain: bool = False
+    _moments: Moments = field(init=False)
     _reach: tuple[bytes, Matrix] = field(default_factory=lambda: (b"", np.zeros((0, 0), dtype=bool)))
+
+    def __post_init__(self) -> None:
+        """See whether every pair has the same prior, so that the DAGs have been searched already."""
+        self._plain = bool(np.ptp(self.direct) == 0)
+        self._moments = Moments(self.sample)
 
     def climb(self, directed: Matrix, both: Matrix | None = None, *, passes: int = 10) -> MixedFound:
         """The best graph found from an acyclic one.
 
         Args:
-            directed: [source, target].
+            directed: [source, target]; where every pair has the same prior, one that a search over acyclic
+                graphs has found: what needs no hidden cause is then not looked for again.
             both: bidirected edges, symmetric; none by default.
             passes: most rounds over the pairs.
         """
@@ -252,12 +262,55 @@ class MixedSearch:
             nodes |= _district(now[1], node)
         before = self._total(*now, nodes)
         best, choice = 0.0, now
+        if len(nodes) == len(group) and self._plain and self._bound(now, group, place) <= _GAIN:
+            return best, choice
         for directed, both in self._tries(now, group, place):
             kept = self._pruned(directed, both, nodes)
             gain = self._total(kept, both, nodes) - before
             if gain > best:
                 best, choice = gain, (kept, both)
         return best, choice
+
+    def _bound(self, now: tuple[Matrix, Matrix], group: tuple[int, ...], place: NDArray[np.intp]) -> float:
+        """About the most that a hidden cause of variables without one can gain over a good DAG, in nats.
+
+        Errors that covary are a density per variable, given the errors before it: at best a regression on its
+        own parents, the variables before it and their parents. Of the edges those among the variables may go,
+        those from parents that an earlier one has too, and others for what they explain.
+        """
+        ordered = sorted(group, key=lambda k: place[k])
+        best = self._bound_in_order(now[0], ordered)
+        if len(group) == 2 and self.turns and not self._leads(now[0], ordered[0], ordered[1]):
+            best = max(best, self._bound_in_order(now[0], ordered[::-1]))
+        shared = sum(float(self.shared[a, b]) - 0.5 * np.log(self.rows) for a, b in combinations(group, 2))
+        return best + shared
+
+    def _bound_in_order(self, directed: Matrix, ordered: Sequence[int]) -> float:
+        gain, earlier = 0.0, np.zeros(directed.shape[0], dtype=bool)
+        inside = np.zeros(directed.shape[0], dtype=bool)
+        inside[list(ordered)] = True
+        for node in ordered:
+            parents = directed[:, node]
+            allowed = earlier | (parents & ~inside)
+            gain += self._explained(node, allowed) - self._explained(node, parents)
+            for parent in np.flatnonzero(parents):
+                cost = 0.5 * np.log(self.rows) - float(self.direct[parent, node])
+                if inside[parent] or earlier[parent]:
+                    gain += cost
+                else:
+                    without = allowed.copy()
+                    without[parent] = False
+                    lost = self._explained(node, allowed) - self._explained(node, without)
+                    gain += max(0.0, cost - lost)
+            earlier = allowed.copy()
+            earlier[node] = True
+        return gain
+
+    def _explained(self, node: int, given: Matrix) -> float:
+        """Log-likelihood of a variable regressed on others, without constants."""
+        return (
+            -0.5 * self.rows * float(np.log(self._moments.share(node, tuple(np.flatnonzero(given).tolist()))))
+        )
 
     def _tries(
         self, now: tuple[Matrix, Matrix], group: tuple[int, ...], place: NDArray[np.intp]
