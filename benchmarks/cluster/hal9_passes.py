@@ -27,8 +27,8 @@ async def main(passes: int, concurrency: int, everything: bool) -> None:
             async def one(number: int) -> None:
                 begun = time.perf_counter()
                 task = new_task(TaskPayload(objective=f"pass {number}"), now=time.time(), timeout_seconds=600)
-                await daemon.book.submit(task)
-                done = await daemon.book.wait(task.id)
+                await daemon.scheduler.submit(task)
+                done = await daemon.scheduler.wait(task.id)
                 if done.state != "done":
                     raise SystemExit(f"pass {number} ended as {done.state}: {done.result}")
                 latencies.append(time.perf_counter() - begun)

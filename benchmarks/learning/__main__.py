@@ -40,10 +40,10 @@ class OracleRecaller:
 class OracleDaemon(Daemon):
     """A daemon whose memory is perfect."""
 
-    recaller: OracleRecaller
+    memory: OracleRecaller
 
     def furnish(self, services: NeuronServices) -> NeuronServices:
-        return replace(services, recaller=self.recaller)
+        return replace(services, memory=self.memory)
 
 
 def oracle(stream: list[StreamTask]) -> OracleRecaller:
@@ -148,7 +148,7 @@ async def run_arm(arm: Arm, mind: str, stream: list[StreamTask]) -> list[dict[st
         workspace.mkdir()
         daemon = OracleDaemon(home) if arm.oracle else Daemon(home)
         if isinstance(daemon, OracleDaemon):
-            daemon.recaller = oracle(stream)
+            daemon.memory = oracle(stream)
         begun = time.monotonic()
         async with daemon, connect(home.root) as cluster:
             origins(home, families, "(shipped)")

@@ -42,7 +42,7 @@ class ChangeIn(ApprovalIn):
     change: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class SleepIn(_In):
+class ConsolidateIn(_In):
     """Whether only to say what would happen."""
 
     dry_run: bool = False
@@ -93,7 +93,14 @@ _ACTIONS: tuple[tuple[str, str, TokenScope, type[BaseModel], Callable[..., Any],
     ("resume", "/v1/learning/resume", "admin", NothingIn, _request("resume"), "Learn again."),
     ("freeze", "/v1/learning/freeze", "admin", NeuronIn, _request("freeze"), "Let a neuron learn nothing."),
     ("unfreeze", "/v1/learning/unfreeze", "admin", NeuronIn, _request("unfreeze"), "Let it learn again."),
-    ("sleep", "/v1/memories/sleep", "admin", SleepIn, _request("sleep"), "Consolidate what was learned."),
+    (
+        "sleep",
+        "/v1/memories/sleep",
+        "admin",
+        ConsolidateIn,
+        _request("sleep"),
+        "Consolidate what was learned.",
+    ),
     ("import", "/v1/memories/import", "admin", ImportIn, _request("import"), "Take in a pack or an archive."),
 )
 

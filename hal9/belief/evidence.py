@@ -1,4 +1,4 @@
-"""What was measured: per-item scores, paired comparison, and the seams that produce scores and ideas."""
+"""What was measured: per-item scores, paired comparison, and the protocols of evaluators and proposers."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

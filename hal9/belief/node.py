@@ -126,7 +126,7 @@ class NodeState:
         if sender not in held.senders:
             held.senders.append(sender)
 
-    def hear(self, signal: Signal, damping: float, expected: float) -> str | None:
+    def receive(self, signal: Signal, damping: float, expected: float) -> str | None:
         """Take in a suggestion or veto.
 
         Returns:

@@ -1,7 +1,7 @@
 """What a belief is: anything that can be edited, merged, hashed and written down.
 
 `PromptgramSpace` serves prompt programs, `ConfigSpace` any table of named choices. The population knows
-beliefs and edits only through this seam.
+beliefs and edits only through this protocol.
 """
 
 import hashlib

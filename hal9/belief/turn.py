@@ -66,7 +66,7 @@ class _Turn(MessageWriter[B, E], Generic[B, E]):
         jobs = [signal for signal in inbox if signal.source == POPULATION]
         for signal in inbox:
             if signal.source != POPULATION:
-                await self.hear(signal)
+                await self.receive(signal)
         if self.state.role == "advisor":
             return
         for job in jobs:
@@ -76,7 +76,7 @@ class _Turn(MessageWriter[B, E], Generic[B, E]):
 
     # --- hearing ---
 
-    async def hear(self, signal: Signal) -> None:
+    async def receive(self, signal: Signal) -> None:
         state = self.state
         if state.role == "advisor":
             if signal.kind == "need":
@@ -94,7 +94,7 @@ class _Turn(MessageWriter[B, E], Generic[B, E]):
 
     def weigh(self, signal: Signal) -> None:
         policy = self.bench.policy
-        dropped = self.state.hear(signal, policy.damping, policy.expected)
+        dropped = self.state.receive(signal, policy.damping, policy.expected)
         if signal.kind == "veto":
             return
         if dropped is None:

@@ -198,7 +198,7 @@ class Courier:
         """Serve an inbox on this node, from entering on; use `add` for one that joins later.
 
         Args:
-            name: the neuron's (or task book's) name.
+            name: the neuron's (or scheduler's) name.
             handler: called with each signal; may be called again for the same one after a crash.
             concurrency: how many signals are handled at once.
             layer: shown in the node's status.

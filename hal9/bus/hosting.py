@@ -11,7 +11,7 @@ from hal9.bus.transaction import Recorder
 from hal9.errors.base import Hal9Error
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import inbox
-from hal9.journal.failpoints import hit
+from hal9.journal.failpoints import failpoint
 from hal9.signals import Signal
 
 __all__ = ["InboxRunner"]
@@ -140,7 +140,7 @@ class InboxRunner:
                 raise
             finally:
                 self._reserved -= len(batch)
-            hit("handler-claimed")
+            failpoint("handler-claimed")
             for signal in batch:
                 claim = claimed.get(signal.id)
                 if claim is None:
@@ -213,10 +213,10 @@ class InboxRunner:
                 Failure(signal, "handle", "expired", "it waited too long to be handled", attempts)
             )
             return None
-        hit("handler-started")
+        failpoint("handler-started")
         try:
             outcome = await self._handler(signal)
-            hit("handler-finished")
+            failpoint("handler-finished")
             await self._record(signal, outcome)
         except JournalUnwritable:
             raise
@@ -254,9 +254,9 @@ class InboxRunner:
     async def _record(self, signal: Signal, outcome: Outcome) -> None:
         recorded = await self._recorder.commit(
             outcome.send,
-            (*outcome.writes, lambda _connection: hit("outcome-before-commit")),
+            (*outcome.writes, lambda _connection: failpoint("outcome-before-commit")),
             when=self._finishing(signal),
-            then=lambda: hit("outcome-committed"),
+            then=lambda: failpoint("outcome-committed"),
             patient=True,  # the work is done and paid for
         )
         if not recorded:

@@ -13,7 +13,7 @@ from hal9.bus.unconfirmed import Unconfirmed
 from hal9.errors.bus import BrokerUnreachable
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import outbox
-from hal9.journal.failpoints import hit
+from hal9.journal.failpoints import failpoint
 from hal9.signals import Signal, encode
 
 __all__ = ["OutboxRelay"]
@@ -68,7 +68,7 @@ class OutboxRelay:
                 await self._clock.sleep(_NOTICE_SECONDS)
                 await self._bus.wait_session(0)
                 continue
-            hit("published")
+            failpoint("published")
             self._unconfirmed.sent(entry, again_at=self._clock.monotonic() + self._wait_after(entry.attempt))
 
     def _wait_after(self, attempt: int) -> float:
@@ -107,7 +107,7 @@ class OutboxRelay:
                 connection, [(entry.id, entry.attempt, entry.body) for entry in again]
             )
         )
-        hit("resent")
+        failpoint("resent")
         self._unconfirmed.publish([entry for entry in again if entry.id in self._unconfirmed])
 
     async def _expire(self) -> None:
@@ -143,7 +143,7 @@ class OutboxRelay:
                 self._acked_event.clear()
                 await self._acked_event.wait()
             acked, self._acked = self._acked, []
-            hit("ack-received")
+            failpoint("ack-received")
             try:
                 removed = await self._journal.write(
                     lambda connection, acked=acked: outbox.clear(connection, acked)  # type: ignore[misc]
@@ -153,5 +153,5 @@ class OutboxRelay:
                 self._acked = acked + self._acked
                 await self._clock.sleep(1.0)
                 continue
-            hit("outbox-cleared")
+            failpoint("outbox-cleared")
             self._unconfirmed.forget(removed)

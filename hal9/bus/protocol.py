@@ -1,4 +1,4 @@
-"""The seam between messaging and brokers: what the courier needs of a bus, and how a broker is addressed."""
+"""Interface of messaging to brokers: what the courier needs of a bus, and how a broker is addressed."""
 
 import ipaddress
 import ssl
@@ -63,7 +63,7 @@ class Bus(Protocol):
         """Say, before entering, what makes the last will of each session that is about to begin."""
         ...
 
-    async def wait_connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - part of the seam
+    async def wait_connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - part of the protocol
         """Wait for a session.
 
         Raises:

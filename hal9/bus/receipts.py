@@ -5,7 +5,7 @@ import asyncio
 from hal9.bus import topics
 from hal9.bus.contracts import CourierContext
 from hal9.errors.bus import BrokerUnreachable
-from hal9.journal.failpoints import hit
+from hal9.journal.failpoints import failpoint
 from hal9.signals import AckPayload, Signal, encode
 
 __all__ = ["Receipts"]
@@ -55,4 +55,4 @@ class Receipts:
                     await self._bus.publish(topic, encode(signal), qos=1, confirm=False)
                 except BrokerUnreachable:
                     return
-                hit("e2e-acked")
+                failpoint("e2e-acked")

@@ -13,7 +13,7 @@ from hal9.bus.transaction import Recorder
 from hal9.errors.bus import TopicInvalid
 from hal9.errors.signals import SignalRefused
 from hal9.journal import dead_letters
-from hal9.journal.failpoints import hit
+from hal9.journal.failpoints import failpoint
 from hal9.signals import AckPayload, Signal, decode
 
 __all__ = ["Receiver"]
@@ -56,7 +56,7 @@ class Receiver:
         """Receive for ever."""
         while True:
             messages = await self._bus.receive()
-            hit("received")
+            failpoint("received")
             batch = self._sort(messages)
             if not batch.messages:
                 continue
@@ -70,10 +70,10 @@ class Receiver:
 
     def _acknowledge(self, batch: _Batch) -> None:
         """Tell the broker and the senders that a batch is recorded."""
-        hit("inbox-committed")
+        failpoint("inbox-committed")
         for message in batch.messages:
             message.ack()
-        hit("mqtt-acked")
+        failpoint("mqtt-acked")
         for signal, _ in batch.signals.values():
             self._receipts.confirm(signal.id, source=signal.source, target=signal.target)
 

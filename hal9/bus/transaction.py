@@ -18,7 +18,7 @@ from hal9.bus.contracts import CourierContext, Failure, FailureHandler, LocalInb
 from hal9.bus.unconfirmed import Unconfirmed
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import dead_letters, inbox, outbox
-from hal9.journal.failpoints import hit
+from hal9.journal.failpoints import failpoint
 from hal9.signals import MAX_HOPS, Signal, encode
 
 __all__ = ["LocalDeliveries", "OutgoingBatch", "Recorder", "outbox_entries"]
@@ -90,7 +90,7 @@ class LocalDeliveries:
         """After the commit: handlers begin, or the signals wait for one."""
         leased, self._leased = self._leased, []
         if leased:
-            hit("handler-claimed")
+            failpoint("handler-claimed")
         for arrival in leased:
             hosted = self._hosted[arrival.target]
             if arrival.id in self._fresh:
@@ -186,8 +186,8 @@ class Recorder:
             OutboxFull, SignalOversize, TopicInvalid, JournalUnwritable: nothing was recorded.
         """
         await self._unconfirmed.wait_room(len(signals))
-        hit("outbox-before-commit")
-        await self.commit(signals, writes, then=lambda: hit("outbox-committed"))
+        failpoint("outbox-before-commit")
+        await self.commit(signals, writes, then=lambda: failpoint("outbox-committed"))
 
     async def commit(
         self,
@@ -260,7 +260,7 @@ class Recorder:
             outcome.writes,
             letters=[letter],
             when=when,
-            then=lambda: hit("dead-lettered"),
+            then=lambda: failpoint("dead-lettered"),
             patient=patient,
         )
 

@@ -1,4 +1,4 @@
-"""The cluster: the daemon, its task book, and the Python client.
+"""The cluster: the daemon, its scheduler, and the Python client.
 
 async with hal9.connect(home) as cluster:
     task_id = await cluster.submit("…", workspace=folder, check="pytest -q")

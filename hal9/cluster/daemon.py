@@ -1,4 +1,4 @@
-"""The daemon: one process that runs the broker, the neurons of this home, and the task book."""
+"""The daemon: one process that runs the broker, the neurons of this home, and the scheduler."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from hal9.cluster.broker_access import NODE, examine_broker, open_broker
 from hal9.cluster.home import Home
 from hal9.cluster.plan import NodePlan
 from hal9.cluster.runtime import NodeRuntime, open_runtime
-from hal9.cluster.scheduler import BOOK, TaskScheduler
+from hal9.cluster.scheduler import SCHEDULER, TaskScheduler
 from hal9.cluster.services.learning import REQUESTS, LearningService, ask_to_learn
 from hal9.cluster.services.routing import LearnedRouter, Routing
 from hal9.cluster.services.thinking import MindPool, resolve_spec
@@ -77,7 +77,7 @@ class Daemon:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.book.accepting = False
+        self.scheduler.accepting = False
         self.runtime.services.stopping.set()
         self.status.write("stopping")
         for task in self._tasks:
@@ -171,7 +171,7 @@ class Daemon:
         return services
 
     def _hire(self) -> None:
-        """The task book, the counting of routes and the runner of workloads, and who hears of whom."""
+        """The scheduler, the counting of routes and the runner of workloads, and who hears of whom."""
         runtime = self.runtime
         self.routing = Routing(
             runtime.router,
@@ -180,7 +180,7 @@ class Daemon:
             clock=self._clock,
             alert=self.alert,
         )
-        self.book = TaskScheduler(
+        self.scheduler = TaskScheduler(
             runtime.courier,
             self.journal,
             directory=runtime.directory,
@@ -188,26 +188,26 @@ class Daemon:
             settings=lambda: self.settings,
             clock=self._clock,
         )
-        self.book.finish_writes.append(ask_to_learn)
-        self.book.elsewhere.update(dict.fromkeys(REQUESTS, runtime.learner.wake))
-        self.book.on_finished.append(self.routing.finished)
+        self.scheduler.finish_writes.append(ask_to_learn)
+        self.scheduler.delegated.update(dict.fromkeys(REQUESTS, runtime.learner.wake))
+        self.scheduler.on_finished.append(self.routing.finished)
         runtime.learner.engine.on_outcome.append(self.routing.judged)
-        runtime.courier.host(BOOK, self.book.handle, concurrency=16)
+        runtime.courier.host(SCHEDULER, self.scheduler.handle, concurrency=16)
         self.workloads = WorkloadRunner(
-            self.home, self.journal, runtime.courier, clock=self._clock, finish=self.book.end
+            self.home, self.journal, runtime.courier, clock=self._clock, finish=self.scheduler.end
         )
 
     async def _give_up(self, failure: Failure) -> Outcome:
-        return await self.book.give_up(failure)
+        return await self.scheduler.give_up(failure)
 
     # --- loops --------------------------------------------------------------------------------
 
     async def _start_loops(self, stack: AsyncExitStack) -> None:
         group = await stack.enter_async_context(asyncio.TaskGroup())
         for name, run in (
-            ("intake", self.book.intake),
-            ("deadlines", self.book.watch_deadlines),
-            ("retention", self.book.forget_old),
+            ("intake", self.scheduler.intake),
+            ("deadlines", self.scheduler.watch_deadlines),
+            ("retention", self.scheduler.forget_old),
             ("reload", self._reload_loop),
             ("routing", self.routing.run),
             ("status", self._status_loop),

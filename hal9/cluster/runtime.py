@@ -14,7 +14,7 @@ from hal9.bus import BrokerAddress, Courier, CourierSettings, MqttBus
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.plan import NodePlan
 from hal9.cluster.services.learning import LearningService
-from hal9.cluster.services.mapping import RipmapCartographer
+from hal9.cluster.services.mapping import RipmapMapper
 from hal9.cluster.services.routing import LearnedRouter
 from hal9.cluster.services.thinking import MindPool, budget_limits
 from hal9.journal import Journal
@@ -129,11 +129,11 @@ async def open_runtime(
         tools = await stack.enter_async_context(McpServers(settings.tools.servers))
         services = NeuronServices(
             settings=plan.settings,
-            thinker=minds,
+            models=minds,
             router=router,
-            recaller=learner,
+            memory=learner,
             gate=learner.gate,
-            cartographer=RipmapCartographer(settings.repository_map),
+            mapper=RipmapMapper(settings.repository_map),
             prompts=learner.prompts,
             clock=clock,
             directory=directory,

@@ -1,4 +1,4 @@
-"""The task book: sends tasks on their way, receives their results, watches deadlines, answers requests."""
+"""The scheduler: sends tasks on their way, receives their results, watches deadlines, answers requests."""
 
 import asyncio
 import logging
@@ -22,11 +22,11 @@ from hal9.signals import (
     TaskPayload,
 )
 
-__all__ = ["BOOK", "RequestHandler", "TaskScheduler"]
+__all__ = ["SCHEDULER", "RequestHandler", "TaskScheduler"]
 
 _log = logging.getLogger("hal9.cluster.scheduler")
 
-BOOK = "book"
+SCHEDULER = "book"
 RequestHandler = Callable[[RequestRow], Awaitable[str]]
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 0.5
@@ -66,7 +66,7 @@ class TaskScheduler:
         self._handlers: dict[str, RequestHandler] = {"cancel": self._cancel_request}
         self.on_finished: list[Callable[[str], None]] = []
         self.finish_writes: list[Callable[[sqlite3.Connection, str, float], None]] = []
-        self.elsewhere: dict[str, asyncio.Event] = {}
+        self.delegated: dict[str, asyncio.Event] = {}
         self.accepting = True
 
     def answer_requests(self, kind: str, handler: RequestHandler) -> None:
@@ -110,8 +110,8 @@ class TaskScheduler:
                 for task in await self._journal.read(tasks.queued_tasks):
                     await self._start(task)
             for request in await self._journal.read(tasks.open_requests):
-                if request.kind in self.elsewhere:
-                    self.elsewhere[request.kind].set()
+                if request.kind in self.delegated:
+                    self.delegated[request.kind].set()
                 else:
                     await self._answer(request)
             self._nudge.clear()
@@ -143,13 +143,13 @@ class TaskScheduler:
         if not entries:
             return None
         choice = self._router.choose(
-            BOOK, tuple(sorted(entries)), task_class=task_class(task.payload), task_id=task.id
+            SCHEDULER, tuple(sorted(entries)), task_class=task_class(task.payload), task_id=task.id
         )
         now = self._clock.now()
         return Signal.create(
             task.payload,
             task_id=task.id,
-            source=BOOK,
+            source=SCHEDULER,
             target=choice.target,
             now=now,
             ttl_seconds=max(min(self._settings().cluster.signal_ttl_seconds, task.deadline - now), 1.0),
@@ -200,7 +200,7 @@ class TaskScheduler:
 
     async def _cannot_take(self, signal: Signal, result: ResultPayload) -> Outcome:
         """The result of a part could not be handled: whoever waited for it answers that it failed."""
-        if signal.target == BOOK:
+        if signal.target == SCHEDULER:
             return await self.handle(signal.model_copy(update={"payload": result}))
         found = await self._journal.read(lambda connection: work.find_work(connection, signal.cause_id or ""))
         if found is None or not given_to(found, signal):
@@ -259,7 +259,9 @@ class TaskScheduler:
                 lambda connection: tasks.running_past_deadline(connection, now=now)  # noqa: B023 - used at once
             )
             for task_id in late:
-                result = failed_result("timeout", "the task's deadline passed", neuron=BOOK, tally=Tally())
+                result = failed_result(
+                    "timeout", "the task's deadline passed", neuron=SCHEDULER, tally=Tally()
+                )
                 await self._stop(task_id, "failed", result)
             await self._clock.sleep(_DEADLINE_SECONDS)
 
@@ -275,7 +277,7 @@ class TaskScheduler:
 
     async def cancel(self, task_id: str, reason: str) -> None:
         """End a task now; what neurons still do for it is stopped and its results ignored."""
-        result = failed_result("cancelled", reason or "cancelled", neuron=BOOK, tally=Tally())
+        result = failed_result("cancelled", reason or "cancelled", neuron=SCHEDULER, tally=Tally())
         await self._stop(task_id, "cancelled", result)
 
     async def _stop(self, task_id: str, state: TaskState, result: ResultPayload) -> None:
@@ -285,7 +287,7 @@ class TaskScheduler:
             Signal.create(
                 CancelPayload(reason=reason),
                 task_id=task_id,
-                source=BOOK,
+                source=SCHEDULER,
                 target=name,
                 now=now,
                 ttl_seconds=300.0,

@@ -16,7 +16,7 @@ raising one loads no other room's; errors survive pickling.
     ├── PromptgramError        a prompt program or an edit to it
     ├── LimitError             a budget or safety limit said no
     ├── ApiError               the HTTP interface, its clients and tokens
-    ├── ClusterError           daemon, task book, registry
+    ├── ClusterError           daemon, scheduler, registry
     ├── LearningError          gradients, gate, ledger
     ├── RipmapError            repository ranking
     ├── PassingError           numeric message passing

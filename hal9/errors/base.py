@@ -83,7 +83,7 @@ class LimitError(Hal9Error):
 
 
 class ClusterError(Hal9Error):
-    """The daemon, its task book or its registry."""
+    """The daemon, its scheduler or its registry."""
 
 
 class LearningError(Hal9Error):

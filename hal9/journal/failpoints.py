@@ -11,7 +11,7 @@ from functools import cache
 
 from hal9.errors.journal import UnknownFailpoint
 
-__all__ = ["ENVIRONMENT_VARIABLE", "FAILPOINTS", "TURN_FAILPOINTS", "hit"]
+__all__ = ["ENVIRONMENT_VARIABLE", "FAILPOINTS", "TURN_FAILPOINTS", "failpoint"]
 
 ENVIRONMENT_VARIABLE = "HAL9_FAILPOINT"
 
@@ -59,7 +59,7 @@ def _armed() -> dict[str, list[int]]:
     return armed
 
 
-def hit(name: str) -> None:
+def failpoint(name: str) -> None:
     """Die here if the environment says so."""
     armed = _armed()
     if not armed:

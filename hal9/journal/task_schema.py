@@ -1,4 +1,4 @@
-"""Tables of the task book: tasks, what neurons did for them, and requests to the daemon."""
+"""Tables of tasks, of what neurons did for them, and of requests to the daemon."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""The task book's rows: every function takes the connection of a running transaction (or a reader)."""
+"""Rows of tasks: every function takes the connection of a running transaction (or a reader)."""
 
 import json
 import sqlite3

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hal9.learning.detection.feedback import Feedback, parse_feedback
     from hal9.learning.detection.outcomes import TaskOutcome, scope_of_task
     from hal9.learning.detection.quality import Ask, ChecksFirst, Score, Scorer
-    from hal9.learning.engine import FeedbackReport, LearningEngine, Parts
+    from hal9.learning.engine import EngineDependencies, FeedbackReport, LearningEngine
     from hal9.learning.gate.adjust import Adjuster, Proposal, Refusal, allowed_share, suggestions
     from hal9.learning.gate.gate import CHANGES, Gate, mcnemar_worse
     from hal9.learning.gate.rollback import Rollback, Undone, state_document
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hal9.learning.reporting.explain import change_as_json, explain
     from hal9.learning.reporting.status import learning_status, versions
     from hal9.learning.rules.rules import RuleLearner, RuleOutcome
-    from hal9.learning.state.key_value import Switches
+    from hal9.learning.state.key_value import KeyValueStore
     from hal9.learning.state.ledger import Change, ChangeState, Ledger
     from hal9.learning.state.prompts import Canary, PromptStore, in_canary
     from hal9.learning.state.stability import Stability, flips
@@ -47,15 +47,16 @@ __all__ = [
     "Critic",
     "Critique",
     "Detection",
+    "EngineDependencies",
     "Feedback",
     "FeedbackReport",
     "Gate",
     "Hop",
+    "KeyValueStore",
     "LearnedGate",
     "LearningEngine",
     "LearningOperations",
     "Ledger",
-    "Parts",
     "PromptStore",
     "Proposal",
     "Refusal",
@@ -66,7 +67,6 @@ __all__ = [
     "Score",
     "Scorer",
     "Stability",
-    "Switches",
     "TaskOutcome",
     "TaskPath",
     "Undone",
@@ -104,7 +104,7 @@ __getattr__ = lazy_names(
         "detection.feedback": ("Feedback", "parse_feedback"),
         "detection.outcomes": ("TaskOutcome", "scope_of_task"),
         "detection.quality": ("Ask", "ChecksFirst", "Score", "Scorer"),
-        "engine": ("FeedbackReport", "LearningEngine", "Parts"),
+        "engine": ("FeedbackReport", "LearningEngine", "EngineDependencies"),
         "gate.adjust": ("Adjuster", "Proposal", "Refusal", "allowed_share", "suggestions"),
         "gate.gate": ("CHANGES", "Gate", "mcnemar_worse"),
         "gate.rollback": ("Rollback", "Undone", "state_document"),
@@ -117,7 +117,7 @@ __getattr__ = lazy_names(
         "reporting.explain": ("change_as_json", "explain"),
         "reporting.status": ("learning_status", "versions"),
         "rules.rules": ("RuleLearner", "RuleOutcome"),
-        "state.key_value": ("Switches",),
+        "state.key_value": ("KeyValueStore",),
         "state.ledger": ("Change", "ChangeState", "Ledger"),
         "state.prompts": ("Canary", "PromptStore", "in_canary"),
         "state.stability": ("Stability", "flips"),

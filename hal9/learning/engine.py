@@ -31,7 +31,7 @@ from hal9.learning.gradients.apply import GradientStore
 from hal9.learning.gradients.critic import Critic, Critique
 from hal9.learning.gradients.propagate import check_origin, gradient_path, make_signal, onward
 from hal9.learning.rules.rules import RuleLearner, RuleOutcome
-from hal9.learning.state.key_value import Switches
+from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.prompts import PromptStore
 from hal9.learning.task_path import TaskPath
 from hal9.memory import MemoryStore
@@ -55,7 +55,7 @@ class FeedbackReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class EngineDependencies:
     """What the engine works with; all of it over one memory file."""
 
     store: MemoryStore
@@ -83,7 +83,7 @@ class _Looked:
 class LearningEngine:
     """Learning of one cluster. Methods are called from one event loop; the store does its own locking."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: EngineDependencies) -> None:
         self.store = parts.store
         self.prompts = parts.prompts
         self.rule_learner = parts.rule_learner
@@ -226,7 +226,7 @@ class LearningEngine:
 
     def _ask_about(self, outcome: TaskOutcome) -> None:
         """A user's rule that does not help is put to the user, once, and stays in force meanwhile."""
-        asked = Switches(self.store)
+        asked = KeyValueStore(self.store)
         for number in outcome.recalled:
             one = self.rule_learner.book.get(number)
             if one.source != "user" or one.state != "admitted" or not self.rule_learner.book.doubtful(one):

@@ -10,7 +10,7 @@ from typing import Any
 from hal9.errors.learning import NeuronUnknown
 from hal9.learning.archive import import_archive, record_import
 from hal9.learning.engine import LearningEngine
-from hal9.memory import SleepPolicy, import_pack, sleep
+from hal9.memory import ConsolidationPolicy, consolidate, import_pack
 from hal9.settings import MemorySettings
 
 __all__ = ["LearningOperations"]
@@ -35,7 +35,7 @@ class LearningOperations:
             "resume": lambda _body: self._switch("paused", None, "learning goes on"),
             "freeze": lambda body: self._freeze(str(body["neuron"]), frozen=True),
             "unfreeze": lambda body: self._freeze(str(body["neuron"]), frozen=False),
-            "sleep": self._sleep,
+            "sleep": self._consolidate,
             "import": self._import,
         }
 
@@ -75,10 +75,10 @@ class LearningOperations:
         return {"said": list(undone.said), "state_hash": undone.state_hash}
 
     def _switch(self, name: str, value: Any, said: str) -> dict[str, Any]:
-        switches, ledger = self._engine.applier.switches, self._engine.applier.ledger
+        key_values, ledger = self._engine.applier.key_values, self._engine.applier.ledger
         with self._engine.store.writing():
-            before = switches.get(name)
-            switches.put(name, value)
+            before = key_values.get(name)
+            key_values.put(name, value)
             if before != value:
                 ledger.record("switch", name, change=(str(before), str(value)), cause="asked", actor="user")
         return {"said": [said]}
@@ -89,14 +89,14 @@ class LearningOperations:
         word = "is frozen" if frozen else "learns again"
         return self._switch(f"frozen:{neuron}", True if frozen else None, f"{neuron} {word}")
 
-    def _sleep(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _consolidate(self, body: Mapping[str, Any]) -> dict[str, Any]:
         memory = self._memory
-        policy = SleepPolicy(
+        policy = ConsolidationPolicy(
             retention_days=float(memory.retention_days),
             forget_below=memory.min_importance,
             max_memories=memory.max_entries,
         )
-        report = sleep(self._engine.store, policy, dry_run=bool(body.get("dry_run")))
+        report = consolidate(self._engine.store, policy, dry_run=bool(body.get("dry_run")))
         said = (
             f"{report.before} memories: {report.merged} merged, {report.distilled} distilled, "
             f"{report.quarantined} quarantined, {report.forgotten} forgotten; {report.after} stay"

@@ -10,7 +10,7 @@ from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hal9.memory.audit import AuditReport, audit
-    from hal9.memory.consolidation import SleepPolicy, SleepReport, sleep
+    from hal9.memory.consolidation import ConsolidationPolicy, ConsolidationReport, consolidate
     from hal9.memory.embedding.embedder_download import fetch as fetch_weights
     from hal9.memory.embedding.embedder_download import weights_folder
     from hal9.memory.embedding.embedders import DEFAULT_EMBEDDER, EMBEDDERS, open_embedder
@@ -61,6 +61,8 @@ __all__ = [
     "KINDS",
     "Admission",
     "AuditReport",
+    "ConsolidationPolicy",
+    "ConsolidationReport",
     "Embedder",
     "Fusion",
     "HeldBackCase",
@@ -91,10 +93,9 @@ __all__ = [
     "RuleState",
     "RuleStore",
     "SearchFilter",
-    "SleepPolicy",
-    "SleepReport",
     "SolvedExample",
     "audit",
+    "consolidate",
     "export_pack",
     "facts_of_correction",
     "fetch_weights",
@@ -114,7 +115,6 @@ __all__ = [
     "scope_of",
     "search",
     "signature",
-    "sleep",
     "suggest",
     "task_family_of",
     "template_rule",
@@ -127,7 +127,7 @@ _found = lazy_names(
     __name__,
     {
         "audit": ("AuditReport", "audit"),
-        "consolidation": ("SleepPolicy", "SleepReport", "sleep"),
+        "consolidation": ("ConsolidationPolicy", "ConsolidationReport", "consolidate"),
         "embedding.embedder_download": ("weights_folder",),
         "embedding.embedders": ("DEFAULT_EMBEDDER", "EMBEDDERS", "open_embedder"),
         "embedding.protocol": ("Embedder",),

@@ -14,14 +14,14 @@ import numpy as np
 from hal9.memory.statistics import wilson_lower
 from hal9.memory.store.store import MemoryStore
 
-__all__ = ["SleepPolicy", "SleepReport", "faded_importance", "sleep"]
+__all__ = ["ConsolidationPolicy", "ConsolidationReport", "consolidate", "faded_importance"]
 
 _DAY = 86_400.0
 _GROUP = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class SleepPolicy:
+class ConsolidationPolicy:
     """What sleep may do.
 
     Attributes:
@@ -44,7 +44,7 @@ class SleepPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class SleepReport:
+class ConsolidationReport:
     """What sleep did (or, on a dry run, would do)."""
 
     before: int
@@ -67,7 +67,9 @@ def faded_importance(importance: float, idle_seconds: float, half_life_days: flo
     return float(importance * 0.5 ** (max(0.0, idle_seconds) / (half_life_days * _DAY)))
 
 
-def sleep(store: MemoryStore, policy: SleepPolicy | None = None, *, dry_run: bool = False) -> SleepReport:
+def consolidate(
+    store: MemoryStore, policy: ConsolidationPolicy | None = None, *, dry_run: bool = False
+) -> ConsolidationReport:
     """Consolidate the memory in one transaction.
 
     Args:
@@ -78,8 +80,8 @@ def sleep(store: MemoryStore, policy: SleepPolicy | None = None, *, dry_run: boo
     Raises:
         MemoryUnwritable: nothing was changed.
     """
-    policy = policy or SleepPolicy()
-    reports = list[SleepReport]()
+    policy = policy or ConsolidationPolicy()
+    reports = list[ConsolidationReport]()
     try:
         with store.writing() as tables:
             connection = tables.conn
@@ -89,7 +91,9 @@ def sleep(store: MemoryStore, policy: SleepPolicy | None = None, *, dry_run: boo
             distilled = store.forget(_superfluous_examples(connection, policy))
             forgotten = store.forget(_stale(store, connection, policy))
             forgotten += store.forget(_overflow(store, connection, policy))
-            reports.append(SleepReport(before, merged, distilled, quarantined, forgotten, store.count()))
+            reports.append(
+                ConsolidationReport(before, merged, distilled, quarantined, forgotten, store.count())
+            )
             _leave(dry_run)
     except _DryRun:
         pass
@@ -130,7 +134,7 @@ def _merge_equal(store: MemoryStore, connection: sqlite3.Connection) -> int:
     return merged
 
 
-def _merge_near(store: MemoryStore, connection: sqlite3.Connection, policy: SleepPolicy) -> int:
+def _merge_near(store: MemoryStore, connection: sqlite3.Connection, policy: ConsolidationPolicy) -> int:
     """Greedy within kind, neuron, layer and scope: a memory joins the oldest one that it equals in meaning.
 
     Errors are left to their patterns, where the texts that stay differ on purpose.
@@ -165,14 +169,14 @@ def _merge_near(store: MemoryStore, connection: sqlite3.Connection, policy: Slee
     return merged
 
 
-def _harmful(connection: sqlite3.Connection, policy: SleepPolicy) -> list[int]:
+def _harmful(connection: sqlite3.Connection, policy: ConsolidationPolicy) -> list[int]:
     rows = connection.execute(
         "SELECT id FROM memories WHERE quarantined = 0 AND hurt - helped >= ?", (policy.quarantine_margin,)
     )
     return [int(row["id"]) for row in rows]
 
 
-def _superfluous_examples(connection: sqlite3.Connection, policy: SleepPolicy) -> list[int]:
+def _superfluous_examples(connection: sqlite3.Connection, policy: ConsolidationPolicy) -> list[int]:
     rows = connection.execute(
         "SELECT memory_id FROM (SELECT memory_id, row_number() OVER (PARTITION BY pattern_id "
         "ORDER BY importance DESC, created DESC, memory_id DESC) AS place FROM "
@@ -183,7 +187,7 @@ def _superfluous_examples(connection: sqlite3.Connection, policy: SleepPolicy) -
     return sorted({int(row["memory_id"]) for row in rows})
 
 
-def _stale(store: MemoryStore, connection: sqlite3.Connection, policy: SleepPolicy) -> list[int]:
+def _stale(store: MemoryStore, connection: sqlite3.Connection, policy: ConsolidationPolicy) -> list[int]:
     now = store.clock.now()
     rows = connection.execute(
         "SELECT id, importance, accessed, helped FROM memories WHERE accessed < ? AND kind != 'pattern' "
@@ -199,7 +203,7 @@ def _stale(store: MemoryStore, connection: sqlite3.Connection, policy: SleepPoli
     ]
 
 
-def _overflow(store: MemoryStore, connection: sqlite3.Connection, policy: SleepPolicy) -> list[int]:
+def _overflow(store: MemoryStore, connection: sqlite3.Connection, policy: ConsolidationPolicy) -> list[int]:
     surplus = store.count() - policy.max_memories
     if surplus <= 0:
         return []

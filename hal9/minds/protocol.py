@@ -1,4 +1,4 @@
-"""The seam to language models: what is asked, what comes back, and the `Mind` that does it."""
+"""Language models behind one protocol: what is asked, what comes back, and the `Mind` that does it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -50,9 +50,9 @@ class _Acting:
         self.outputs = OutputStore()
 
     async def loop(self) -> ToolLoop:
-        turn, services = self.turn, self.turn.house
+        turn, services = self.turn, self.turn.services
         opening = await self._opening()
-        window = services.thinker.window(turn.meta.model)
+        window = services.models.window(turn.meta.model)
         files = WorkspaceTools(
             copy=self.bench.snapshot,
             mapper=self._map,
@@ -101,7 +101,7 @@ class _Acting:
             max_tokens=self._reply_tokens(),
             timeout_seconds=min(turn.meta.timeout, turn.settings.minds.timeout_seconds),
         )
-        started = turn.house.clock.now()
+        started = turn.services.clock.now()
         try:
             return await turn.call(request, call_id=f"step-{position}")
         except TurnFailed as error:
@@ -112,7 +112,7 @@ class _Acting:
             raise
 
     def _reply_tokens(self) -> int:
-        window = self.turn.house.thinker.window(self.turn.meta.model)
+        window = self.turn.services.models.window(self.turn.meta.model)
         return min(self.settings.reply_tokens, max(window // 4, 256))
 
     async def _opening(self) -> tuple[Message, ...]:
@@ -143,7 +143,7 @@ class _Acting:
         """The task's check decides; without one a change or a finding in words must be there."""
         if not self.turn.task.check:
             return Observation(text="accepted", ends=True, summary="accepted")
-        started = self.turn.house.clock.now()
+        started = self.turn.services.clock.now()
         seconds = self._seconds_left()
         report = await run_check(self.bench, self.turn.task.check, most_seconds=seconds)
         self.check = report
@@ -170,7 +170,7 @@ class _Acting:
         return self.turn.record(kind, started, **details)
 
     async def _map(self, root: Path, question: str, tokens: int) -> str:
-        return await self.turn.house.cartographer.map(root, question, tokens=tokens)
+        return await self.turn.services.mapper.map(root, question, tokens=tokens)
 
     async def _has_ripgrep(self) -> bool:
         try:

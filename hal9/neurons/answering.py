@@ -149,7 +149,7 @@ async def _carry_out(turn: Turn, bench: Workbench, implementation: Implementatio
             return _Try(implementation, None, evidence, "tool_failed")
     if not turn.task.check:
         return _Try(implementation)
-    started = turn.house.clock.now()
+    started = turn.services.clock.now()
     report = await run_check(bench, turn.task.check, most_seconds=turn.seconds_left)
     turn.record(
         "check",

@@ -56,7 +56,7 @@ async def delegate(turn: Turn, bench: Workbench) -> ResultPayload:
 
 
 async def _checked(turn: Turn, bench: Workbench, check: str) -> CheckReport:
-    started = turn.house.clock.now()
+    started = turn.services.clock.now()
     try:
         report = await run_check(bench, check, most_seconds=turn.seconds_left)
     except WorkbenchError as error:
@@ -68,7 +68,7 @@ async def _checked(turn: Turn, bench: Workbench, check: str) -> CheckReport:
 
 def _record(turn: Turn, act: AgentAct) -> None:
     """One of the agent's own events as a step; its tokens are in the step of the whole call."""
-    now = turn.house.clock.now()
+    now = turn.services.clock.now()
     if act.kind == "words":
         turn.record("tool", now, mode="agent", tool="says", observation=act.outcome[:_RECORDED])
         return

@@ -10,18 +10,18 @@ __all__ = ["context_of", "gate_of", "person_of", "refusal"]
 
 def gate_of(turn: Turn) -> ActionGate:
     """The home's policy and the guards that were learned, as one."""
-    return GateChain([PolicyGate(turn.settings.tools.policy), turn.house.gate])
+    return GateChain([PolicyGate(turn.settings.tools.policy), turn.services.gate])
 
 
 def person_of(turn: Turn) -> JournalPerson:
     """Whoever answers `hal9 approvals`."""
     settings = turn.settings.tools.person
     return JournalPerson(
-        journal=turn.house.journal,
-        clock=turn.house.clock,
+        journal=turn.services.journal,
+        clock=turn.services.clock,
         wait_seconds=settings.wait_seconds,
         unanswered=settings.unanswered,
-        stopping=turn.house.stopping,
+        stopping=turn.services.stopping,
         paused=turn.paused,
         progress=turn.progress,
     )
@@ -48,7 +48,7 @@ async def refusal(turn: Turn, action: Action, *, label: str) -> str:
     if decision.verdict == "refuse":
         return f"it is not allowed: {decision.reason}"
     if decision.verdict == "ask":
-        if turn.house.snapshots is None:
+        if turn.services.snapshots is None:
             return f"it needs a person's yes: {decision.reason}"
         said = await person_of(turn).approve(action, context, label=label, reason=decision.reason)
         if not said.approves:

@@ -62,7 +62,7 @@ async def implement(turn: Turn) -> ResultPayload:
 
 async def _open_log(turn: Turn) -> TurnLog:
     """The turn's log, with the steps that an earlier process recorded."""
-    services = turn.house
+    services = turn.services
     journal = services.journal if services.snapshots is not None else None
     log = TurnLog(journal, turn.signal.id, turn.signal.task_id, services.clock)
     await log.open()
@@ -105,7 +105,7 @@ async def _choose_mode(turn: Turn) -> tuple[Mode, str]:
 
 async def _capabilities(turn: Turn) -> Capabilities:
     try:
-        return await turn.house.thinker.capabilities(turn.meta.model)
+        return await turn.services.models.capabilities(turn.meta.model)
     except MindError as error:
         raise TurnFailed(reason="mind_failed", detail=str(error)) from error
 
@@ -125,7 +125,7 @@ async def _first_check(turn: Turn, bench: Workbench, log: TurnLog) -> CheckRepor
     noted = log.notes("first_check")
     if noted:
         return CheckReport.model_validate(noted[-1].body["report"])
-    started = turn.house.clock.now()
+    started = turn.services.clock.now()
     try:
         report = await run_check(bench, turn.task.check, most_seconds=turn.seconds_left)
         await bench.snapshot.restore()

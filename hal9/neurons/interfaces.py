@@ -1,4 +1,4 @@
-"""What a neuron needs from the rest of the house, as small protocols, and plain defaults for each."""
+"""What a neuron needs from the other rooms, as small protocols, and plain defaults for each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,7 +100,7 @@ class RepositoryMapper(Protocol):
         """Text of at most `tokens` tokens; empty when there is nothing worth showing."""
         ...
 
-    async def survey(
+    async def map_with_symbols(
         self, workspace: Path, task: str, *, tokens: int, symbols: int
     ) -> tuple[str, list[SymbolPlace]]:
         """The map, and the functions and classes that matter most, best first."""
@@ -134,7 +134,7 @@ class NoMap:
     async def map(self, workspace: Path, task: str, *, tokens: int) -> str:
         return ""
 
-    async def survey(
+    async def map_with_symbols(
         self, workspace: Path, task: str, *, tokens: int, symbols: int
     ) -> tuple[str, list[SymbolPlace]]:
         return "", []

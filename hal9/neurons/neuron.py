@@ -46,17 +46,17 @@ class Neuron:
     def __init__(
         self,
         definition: NeuronDefinition,
-        house: NeuronServices,
+        services: NeuronServices,
         *,
         emit: Callable[[str, dict[str, Any]], None],
         on_gradient: GradientHandler | None = None,
     ) -> None:
         self.definition = definition
-        self._house = house
+        self._services = services
         self._emit = emit
         self._on_gradient = on_gradient
         # More signals are taken than turns work at a time: those that wait for a person hold no place.
-        self._turns = asyncio.Semaphore(house.settings().cluster.concurrent_turns)
+        self._turns = asyncio.Semaphore(services.settings().cluster.concurrent_turns)
         self._running: dict[str, set[asyncio.Task[Any]]] = {}
         self._cancelled: OrderedDict[str, str] = OrderedDict()
         self._open: OrderedDict[str, Work] = OrderedDict()  # by the id of the task signal that was split
@@ -110,10 +110,10 @@ class Neuron:
                 self._running.pop(signal.task_id, None)
 
     async def _timed(self, turn: Turn) -> Outcome:
-        now = self._house.clock.now()
+        now = self._services.clock.now()
         task_id = turn.signal.task_id
         if turn.task.grant.deadline is not None:
-            turn.waited = await self._house.journal.read(
+            turn.waited = await self._services.journal.read(
                 lambda connection: turns.seconds_waited(connection, task_id, now=now)
             )
         left = turn.seconds_left
@@ -143,7 +143,7 @@ class Neuron:
                 sent.append(part)
         opened = Work(signal=turn.signal, neuron=self.name, open=True, parts=tuple(sent))
         self._remember(opened)
-        now = self._house.clock.now()
+        now = self._services.clock.now()
 
         def write(connection: sqlite3.Connection) -> None:
             work.open_work(connection, opened.signal, self.name, opened.parts, now=now)
@@ -152,13 +152,13 @@ class Neuron:
         return Outcome(send=tuple(signals), writes=(write,))
 
     def _part_signal(self, cause: Signal, part: Part) -> Signal:
-        layers = self._house.directory.candidates((part.target,), exclude=self.name)
+        layers = self._services.directory.candidates((part.target,), exclude=self.name)
         return Signal.create(
             part.payload,
             task_id=cause.task_id,
             source=self.name,
             target=part.target,
-            now=self._house.clock.now(),
+            now=self._services.clock.now(),
             ttl_seconds=self._ttl(part.payload),
             cause=cause,
             layers=(self.definition.meta.layer, layers.get(part.target, 0)),
@@ -174,7 +174,7 @@ class Neuron:
         if waited is None:
             return await self._late(signal, result)
         if not given_to(waited, signal):
-            return refused_result(signal, now=self._house.clock.now())
+            return refused_result(signal, now=self._services.clock.now())
         found = await self._record(part_id, result)
         if found is None:
             return await self._late(signal, result)
@@ -198,16 +198,18 @@ class Neuron:
         """Nobody waits for it any more; what it cost is kept if this neuron asked for it."""
         if not result.steps:
             return Outcome()
-        done = await self._house.journal.read(lambda connection: tasks.steps_of(connection, signal.task_id))
+        done = await self._services.journal.read(
+            lambda connection: tasks.steps_of(connection, signal.task_id)
+        )
         if not any(step.neuron == self.name and signal.source in _receivers(step) for step in done):
-            return refused_result(signal, now=self._house.clock.now())
+            return refused_result(signal, now=self._services.clock.now())
         return Outcome(writes=(lambda connection: self._keep_steps(connection, result.steps),))
 
     async def _find(self, part_id: str) -> Work | None:
         known = self._open.get(self._part_of.get(part_id, ""))
         if known is not None:
             return known
-        return await self._house.journal.read(lambda connection: work.find_work(connection, part_id))
+        return await self._services.journal.read(lambda connection: work.find_work(connection, part_id))
 
     async def _record(self, part_id: str, result: ResultPayload) -> Work | None:
         """The work this result belongs to, with the result in it; None when nobody waits for it."""
@@ -220,7 +222,7 @@ class Neuron:
             work.record_part(connection, part_id, result)
             return work.find_work(connection, part_id)
 
-        return await self._house.journal.write(record)
+        return await self._services.journal.write(record)
 
     def _send_next(self, found: Work, part: Part, result: ResultPayload) -> Outcome:
         signal = self._part_signal(found.signal, part)
@@ -234,9 +236,9 @@ class Neuron:
     def _answer(self, turn: Turn, result: ResultPayload, *, closes: bool = False) -> Outcome:
         """Send a result to whoever asked."""
         asked = turn.signal
-        if self._house.carry_steps:
+        if self._services.carry_steps:
             result = result.model_copy(update={"steps": turn.steps})
-        answer = answer_to(asked, result, now=self._house.clock.now(), ttl_seconds=self.settings_ttl)
+        answer = answer_to(asked, result, now=self._services.clock.now(), ttl_seconds=self.settings_ttl)
 
         def write(connection: sqlite3.Connection) -> None:
             if closes:
@@ -249,9 +251,9 @@ class Neuron:
     # --- cancelling -----------------------------------------------------------------------
 
     def _cancel(self, signal: Signal, payload: CancelPayload) -> Outcome:
-        if signal.source != self._house.scheduler:
+        if signal.source != self._services.scheduler:
             detail = f"{signal.source!r} may not cancel tasks"
-            return refused_signal(signal, detail, now=self._house.clock.now())
+            return refused_signal(signal, detail, now=self._services.clock.now())
         self._cancelled[signal.task_id] = payload.reason or "cancelled"
         while len(self._cancelled) > _REMEMBERED:
             self._cancelled.popitem(last=False)
@@ -278,22 +280,22 @@ class Neuron:
     @property
     def settings_ttl(self) -> float:
         """How long a signal may be on its way, seconds."""
-        return self._house.settings().cluster.signal_ttl_seconds
+        return self._services.settings().cluster.signal_ttl_seconds
 
     def _ttl(self, task: TaskPayload) -> float:
         if task.grant.deadline is None:
             return self.settings_ttl
-        return min(self.settings_ttl, max(task.grant.deadline - self._house.clock.now(), 1.0))
+        return min(self.settings_ttl, max(task.grant.deadline - self._services.clock.now(), 1.0))
 
     def _turn(self, signal: Signal, task: TaskPayload) -> Turn:
-        promptgram = self._house.prompts.prompt_for(self.name, task_id=signal.task_id)
+        promptgram = self._services.prompts.prompt_for(self.name, task_id=signal.task_id)
         meta = (
             self.definition.meta
             if promptgram is self.definition.promptgram
             else neuron_meta(promptgram, path=self.definition.path)
         )
         return Turn(
-            house=self._house,
+            services=self._services,
             definition=self.definition,
             meta=meta,
             signal=signal,
@@ -328,7 +330,7 @@ class Neuron:
 
 def turn_seconds(turn: Turn) -> float:
     """How long a turn has been going on since its signal was made."""
-    return turn.house.clock.now() - turn.signal.created_at
+    return turn.services.clock.now() - turn.signal.created_at
 
 
 def _receivers(step: StepRecord) -> set[str]:

@@ -19,7 +19,7 @@ _ONE_FILE_CHARS = 60_000
 
 def room_tokens(turn: Turn, wanted: int) -> int:
     """How many tokens of files fit: as wanted, but never more than half of what the window leaves."""
-    window = turn.house.thinker.window(turn.meta.model)
+    window = turn.services.models.window(turn.meta.model)
     return max(0, min(wanted, (window - turn.meta.max_tokens) * 2 // 3))
 
 
@@ -48,7 +48,7 @@ async def gather_shown(
     drawn, symbols = "", list[SymbolPlace]()
     if map_tokens:
         most = min(map_tokens, max(tokens, 256))
-        drawn, symbols = await turn.house.cartographer.survey(
+        drawn, symbols = await turn.services.mapper.map_with_symbols(
             workspace, query, tokens=most, symbols=_MOST_SYMBOLS
         )
     given = {file.path: file.content for file in turn.task.files}

@@ -53,7 +53,7 @@ async def plan_parts(turn: Turn) -> list[Part]:
         update={"depth": turn.task.depth + 1, "ancestry": [*turn.task.ancestry, mark]}
     )
     if _is_small(turn):
-        started = turn.house.clock.now()
+        started = turn.services.clock.now()
         choice = await _route(turn)
         turn.record("pass", started, route=record_route(_chosen(turn, choice)))
         return [Part(position=0, target=choice.target, payload=turn.task)]
@@ -77,7 +77,7 @@ async def _split(turn: Turn) -> list[Part]:
     except ReplyUnusable as error:
         raise TurnFailed(reason="invalid_output", detail=str(error)) from error
     planned = split.parts
-    started = turn.house.clock.now()
+    started = turn.services.clock.now()
     choices = [await _route(turn) for _ in planned]
     turn.record("pass", started, route=record_parts([_chosen(turn, choice) for choice in choices]))
     if len(planned) == 1:
@@ -123,16 +123,16 @@ async def _route(turn: Turn) -> RoutingDecision:
     if not wanted:
         raise TurnFailed(reason="no_route", detail=f"{name} names no neuron to pass work on to (next)")
     deadline = turn.task.grant.deadline
-    patience = None if deadline is None else max(deadline - turn.house.clock.now() - _GOODBYE_SECONDS, 0.0)
+    patience = None if deadline is None else max(deadline - turn.services.clock.now() - _GOODBYE_SECONDS, 0.0)
     try:
         async with asyncio.timeout(patience):
-            candidates = await turn.house.directory.wait_candidates(
+            candidates = await turn.services.directory.wait_candidates(
                 wanted, exclude=name, task_id=turn.signal.task_id
             )
     except TimeoutError:
         detail = f"no neuron among {', '.join(wanted)} was reachable before the task's deadline"
         raise TurnFailed(reason="no_route", detail=detail) from None
-    return turn.house.router.choose(
+    return turn.services.router.choose(
         turn.definition.name,
         tuple(sorted(candidates)),
         task_class=task_class(turn.task),
@@ -148,7 +148,7 @@ async def _map(turn: Turn) -> str:
     tokens = turn.settings.repository_map.tokens.get(turn.definition.layer_name, 0)
     if turn.task.workspace is None or tokens == 0:
         return ""
-    return await turn.house.cartographer.map(Path(turn.task.workspace), turn.task.objective, tokens=tokens)
+    return await turn.services.mapper.map(Path(turn.task.workspace), turn.task.objective, tokens=tokens)
 
 
 async def gather(turn: Turn, work: Work) -> ResultPayload:

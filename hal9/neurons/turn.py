@@ -41,10 +41,10 @@ class NeuronServices:
     """What all neurons of a node share."""
 
     settings: Callable[[], Settings]
-    thinker: ModelClient
+    models: ModelClient
     router: Router
-    recaller: MemoryRetriever
-    cartographer: RepositoryMapper
+    memory: MemoryRetriever
+    mapper: RepositoryMapper
     prompts: PromptSource
     clock: Clock
     directory: Directory
@@ -63,7 +63,7 @@ class NeuronServices:
 class Turn:
     """The work on one task signal."""
 
-    house: NeuronServices
+    services: NeuronServices
     definition: NeuronDefinition
     meta: NeuronMeta
     signal: Signal
@@ -82,18 +82,18 @@ class Turn:
     @property
     def settings(self) -> Settings:
         """Settings in force now."""
-        return self.house.settings()
+        return self.services.settings()
 
     @property
     def seconds_left(self) -> float | None:
         """Until the task's deadline, waiting for a person left out; None without a deadline."""
         deadline = self.task.grant.deadline
-        return None if deadline is None else deadline + self.waited - self.house.clock.now()
+        return None if deadline is None else deadline + self.waited - self.services.clock.now()
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
         """The turn's time stands still inside, and another turn may work in its place."""
-        began = self.house.clock.now()
+        began = self.services.clock.now()
         limit = self.time_limit
         when = limit.when() if limit is not None else None
         loop = asyncio.get_running_loop()
@@ -107,13 +107,13 @@ class Turn:
         finally:
             if self.place is not None:
                 await self.place.acquire()
-            self.waited += self.house.clock.now() - began
+            self.waited += self.services.clock.now() - began
             if limit is not None and left is not None and not limit.expired():
                 limit.reschedule(loop.time() + left)
 
     async def recall(self) -> Recall | None:
         """Look for the one memory that applies; noted in every later step."""
-        self.recalled = await self.house.recaller.recall(
+        self.recalled = await self.services.memory.recall(
             self.task.objective,
             scope=self.task.scope,
             neuron=self.definition.name,
@@ -168,7 +168,7 @@ class Turn:
         return await self._recorded("think", request, prompt)
 
     async def _recorded(self, kind: str, request: Request, prompt: str) -> Reply:
-        started = self.house.clock.now()
+        started = self.services.clock.now()
         try:
             reply = await self.call(request)
         except TurnFailed as error:
@@ -203,7 +203,7 @@ class Turn:
             request = replace(request, reuse_prompt=False)
         self.progress("thinking", {"call": self._calls})
         try:
-            return await self.house.thinker.think(
+            return await self.services.models.think(
                 self.meta.model, request, call=context, on_token=self._tokens()
             )
         except LimitError as error:
@@ -218,7 +218,7 @@ class Turn:
     def _too_long(self, messages: tuple[Message, ...]) -> bool:
         """Whether a further reply would not fit the model's window."""
         size = sum(estimate_tokens(message.content) for message in messages) * 5 // 4
-        return size + self.meta.max_tokens > self.house.thinker.window(self.meta.model)
+        return size + self.meta.max_tokens > self.services.models.window(self.meta.model)
 
     def record(self, kind: str, started: float, **details: object) -> StepRecord:
         """Add a step to the record; the first thought of a turn also says how the turn works, and why."""
@@ -227,7 +227,7 @@ class Turn:
             self.why_mode = ""
         step = StepRecord.model_validate(
             {
-                "id": new_id(now=self.house.clock.now()),
+                "id": new_id(now=self.services.clock.now()),
                 "task_id": self.signal.task_id,
                 "signal_id": self.signal.id,
                 "traceparent": self.signal.traceparent,
@@ -235,7 +235,7 @@ class Turn:
                 "layer": self.meta.layer,
                 "kind": kind,
                 "started_at": started,
-                "ended_at": self.house.clock.now(),
+                "ended_at": self.services.clock.now(),
                 "promptgram_version": self.promptgram.version,
                 "promptgram_hash": self.promptgram.content_hash,
                 "recalled": [str(one) for one in self.recalled.rule_ids] if self.recalled else [],

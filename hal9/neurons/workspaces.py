@@ -68,7 +68,7 @@ async def open_bench(turn: Turn, *, mark: str | None = "") -> AsyncIterator[Work
     if turn.task.workspace is None:
         yield None
         return
-    services = turn.house
+    services = turn.services
     with tempfile.TemporaryDirectory(prefix="hal9-turn-") as scratch:
         folder = (services.snapshots or Path(scratch)) / turn.signal.id
         kept = services.changes
@@ -102,7 +102,7 @@ async def abandon_bench(turn: Turn) -> tuple[ResultPayload | None, list[FileChan
         The turn's result, when its changes had been carried over before it was stopped; and what it had
         changed so far, which is kept.
     """
-    folder = turn.house.snapshots / turn.signal.id if turn.house.snapshots else None
+    folder = turn.services.snapshots / turn.signal.id if turn.services.snapshots else None
     if folder is None or not (folder / "base.json").exists():
         return None, []
     try:
@@ -124,10 +124,10 @@ async def without_earlier_parts(turn: Turn, failed: ResultPayload) -> ResultPayl
 
     What cannot be taken back, since somebody changed it meanwhile, is said in the result.
     """
-    if turn.task.workspace is None or turn.house.changes is None or failed.error is None:
+    if turn.task.workspace is None or turn.services.changes is None or failed.error is None:
         return failed
     try:
-        found = await asyncio.to_thread(find_changes, turn.house.changes, turn.signal.task_id)
+        found = await asyncio.to_thread(find_changes, turn.services.changes, turn.signal.task_id)
         if found.carried == "none":
             return failed
         await asyncio.to_thread(found.take_back)

@@ -29,7 +29,7 @@ _DIRECTIONS: dict[str, Direction] = {
 
 
 class Signal(SignalModel):
-    """The envelope. Layers are 4, 3, 2; 0 stands for the user's side (task book, command line)."""
+    """The envelope. Layers are 4, 3, 2; 0 stands for the user's side (scheduler, command line)."""
 
     v: int = SCHEMA_VERSION
     id: str

@@ -52,7 +52,7 @@ class TaskPayload(SignalModel):
 
 
 class ResultPayload(SignalModel):
-    """What came of a task; goes to the neuron (or task book) that asked."""
+    """What came of a task; goes to the neuron (or scheduler) that asked."""
 
     kind: Literal["result"] = "result"
     ok: bool

@@ -1,4 +1,4 @@
-"""What tools and their loop need of the rest of the house, as small protocols."""
+"""What tools and their loop need of the other rooms, as small protocols."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from hal9.clock import Clock
 from hal9.errors.base import RipmapError, WorkbenchError
 from hal9.errors.tools import ToolUnknown
-from hal9.journal.failpoints import hit
+from hal9.journal.failpoints import failpoint
 from hal9.signals import Tally
 from hal9.text import clean_text
 from hal9.tools.action import Action, ActionContext, ActionGate, ActionOutcome, Decision, answer_action
@@ -164,7 +164,7 @@ class ToolLoop:
             tuple(tool.spec for tool in self.tools.values()),
             position=position,
         )
-        hit("turn-thought")
+        failpoint("turn-thought")
         usage = reply.usage
         spent = Tally(
             calls=usage.calls,
@@ -185,7 +185,7 @@ class ToolLoop:
             position=position,
         )
         await self.log.add_reply(reply, step)
-        hit("turn-reply-recorded")
+        failpoint("turn-reply-recorded")
 
     async def _answer_silence(self) -> None:
         """A reply without a call: words at the end of the work count as the answer, others are answered."""
@@ -236,16 +236,16 @@ class ToolLoop:
             arguments = tool.accept(action.arguments)
         if tool.name != ASK:  # a question stands in a table of its own; the wait goes on after a crash
             await self.log.begin(pending.label)
-        hit("turn-call-begun")
+        failpoint("turn-call-begun")
         observation = await self._run(tool, arguments, pending, context)
-        hit("turn-call-ran")
+        failpoint("turn-call-ran")
         if decision.verdict in ("remind", "rewrite") and decision.reason:
             observation = observation.with_reminder(decision.reason)
         if tool.changes and self.snapshot is not None:
             await self.log.settle(observation)
-            hit("turn-call-settled")
+            failpoint("turn-call-settled")
             await self.snapshot.checkpoint(pending.label)
-            hit("turn-call-marked")
+            failpoint("turn-call-marked")
         await self._record(pending, observation, started, decision, action)
         outcome = ActionOutcome(
             ok=observation.ok,
@@ -311,7 +311,7 @@ class ToolLoop:
         )
         state = await self._state(action) if observation.ok else {}
         await self.log.add_result(pending, observation, step, state=state, decision=asdict(decision))
-        hit("turn-result-recorded")
+        failpoint("turn-result-recorded")
 
     async def _state(self, action: Action | None) -> dict[str, str]:
         """A digest of the file an edit left: what circles are seen by."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hal9.learning import Adjuster, Gate, Ledger, PromptStore, Switches
+from hal9.learning import Adjuster, Gate, KeyValueStore, Ledger, PromptStore
 from hal9.learning.gate.measured import record_measured
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, diff, token_distance
@@ -49,7 +49,7 @@ def promote(
     base, winner, held_out = result.before, result.after, result.held_out
     if winner.render() == base.render():
         return Promotion("", applied=False, told="Nothing better was found; the prompt stays as it is.")
-    prompts, ledger, switches = PromptStore(store, files), Ledger(store), Switches(store)
+    prompts, ledger, key_values = PromptStore(store, files), Ledger(store), KeyValueStore(store)
     gate = Gate(
         store,
         prompts,
@@ -58,7 +58,7 @@ def promote(
         perform=None,
         alert=lambda _text: None,
     )
-    refused = _refusal(held_out, switches, neuron, wanted=wanted)
+    refused = _refusal(held_out, key_values, neuron, wanted=wanted)
     with store.writing():
         cause = f"tune/{result.folder.name}/{winner.content_hash}"
         known = [one for one in ledger.rows(kinds=("prompt",), target=neuron) if one.cause == cause]
@@ -103,12 +103,12 @@ def _details(result: TuneResult) -> dict[str, dict[str, Any]]:
     }
 
 
-def _refusal(held_out: HeldOut, switches: Switches, neuron: str, *, wanted: bool) -> str:
+def _refusal(held_out: HeldOut, key_values: KeyValueStore, neuron: str, *, wanted: bool) -> str:
     if not wanted:
         return "--no-promote was given"
-    if switches.paused:
+    if key_values.paused:
         return "learning is paused (`hal9 learning resume` lets it go on)"
-    if neuron in switches.frozen:
+    if neuron in key_values.frozen:
         return f"{neuron} is frozen"
     if not held_out.certain:
         return (

@@ -60,24 +60,24 @@ def suggestion(number: int, source: str, *, version: int = 0, origin: str = "", 
 
 def test_an_echo_is_no_new_evidence_and_stale_signals_are_dropped() -> None:
     state = learner(rugged(0))
-    assert state.hear(suggestion(1, "a"), 0.3, 0.05) is None
+    assert state.receive(suggestion(1, "a"), 0.3, 0.05) is None
     before = state.ideas["s1=3"].log_odds
-    assert state.hear(suggestion(2, "a"), 0.3, 0.05) == "heard before"
-    assert state.hear(suggestion(3, "b", origin="a"), 0.3, 0.05) == "heard before"
-    assert state.hear(suggestion(4, "b", version=7), 0.3, 0.05) == "stale version"
+    assert state.receive(suggestion(2, "a"), 0.3, 0.05) == "heard before"
+    assert state.receive(suggestion(3, "b", origin="a"), 0.3, 0.05) == "heard before"
+    assert state.receive(suggestion(4, "b", version=7), 0.3, 0.05) == "stale version"
     assert state.ideas["s1=3"].log_odds == before
 
 
 def test_log_odds_follow_the_senders_record_and_are_damped() -> None:
     state = learner(rugged(0))
     state.record = {"good": (8, 8), "bad": (0, 8)}
-    state.hear(suggestion(1, "good"), 0.3, 0.05)
+    state.receive(suggestion(1, "good"), 0.3, 0.05)
     assert state.ideas["s1=3"].log_odds == pytest.approx(0.7 * np.log(9))
-    state.hear(suggestion(1, "bad"), 0.3, 0.05)
+    state.receive(suggestion(1, "bad"), 0.3, 0.05)
     assert state.ideas["s1=3"].log_odds == pytest.approx(0)
     assert state.ideas["s1=3"].senders == ["good", "bad"]
     veto = Signal(id="v", kind="veto", source="good", target="n", section="s1", edit_hash="s1=3")
-    assert state.hear(veto, 0.3, 0.05) is None
+    assert state.receive(veto, 0.3, 0.05) is None
     assert state.ideas["s1=3"].log_odds < 0
 
 
@@ -144,7 +144,7 @@ def test_signals_and_states_survive_the_wire_and_nonsense_is_refused() -> None:
         with pytest.raises(BeliefSignalInvalid):
             Signal.from_json(bad)
     state = learner(rugged(0))
-    state.hear(signal, 0.3, 0.05)
+    state.receive(signal, 0.3, 0.05)
     assert NodeState.from_json(json.loads(json.dumps(state.to_json()))) == state
     with pytest.raises(BeliefSignalInvalid):
         NodeState.from_json({"id": "x"})

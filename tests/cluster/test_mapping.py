@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import hal9
-from hal9.cluster.services.mapping import RipmapCartographer
+from hal9.cluster.services.mapping import RipmapMapper
 from hal9.ripmap.index.cache_size import cached_trees
 from hal9.settings import RepositoryMapSettings
 
 
-def cartographer(**options: object) -> RipmapCartographer:
-    return RipmapCartographer(RepositoryMapSettings.model_validate(options))
+def mapper(**options: object) -> RipmapMapper:
+    return RipmapMapper(RepositoryMapSettings.model_validate(options))
 
 
 @pytest.fixture
@@ -27,27 +27,27 @@ def project(tmp_path: Path) -> Path:
 
 
 async def test_a_map_is_drawn_for_what_is_large_enough(project: Path) -> None:
-    assert "parser_main" in await cartographer().map(project, "fix parser_main", tokens=500)
-    assert await cartographer(min_files=4).map(project, "fix parser_main", tokens=500) == ""
+    assert "parser_main" in await mapper().map(project, "fix parser_main", tokens=500)
+    assert await mapper(min_files=4).map(project, "fix parser_main", tokens=500) == ""
 
 
 async def test_no_map_is_no_failure(project: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     (project / os.fsdecode(b"\xff.py")).write_text("x")
     os.mkfifo(project / "fifo.py")
     (project / "loop").symlink_to(project)
-    assert "parser_main" in await cartographer().map(project, "fix \ud800 parser_main", tokens=500)
-    assert await cartographer(max_files=4).map(project, "fix", tokens=500) == ""
+    assert "parser_main" in await mapper().map(project, "fix \ud800 parser_main", tokens=500)
+    assert await mapper(max_files=4).map(project, "fix", tokens=500) == ""
     assert "more than 4 files" in caplog.text
-    assert await cartographer().map(project, "fix", tokens=1) == ""
-    assert await cartographer().map(tmp_path / "nowhere", "fix", tokens=100) == ""
+    assert await mapper().map(project, "fix", tokens=1) == ""
+    assert await mapper().map(tmp_path / "nowhere", "fix", tokens=100) == ""
 
 
 async def test_a_map_that_takes_too_long_ends_with_its_process(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert await cartographer(timeout_seconds=0.001).map(project, "fix", tokens=500) == ""
+    assert await mapper(timeout_seconds=0.001).map(project, "fix", tokens=500) == ""
     assert "takes longer" in caplog.text
-    work = asyncio.create_task(cartographer().map(project, "fix", tokens=500))
+    work = asyncio.create_task(mapper().map(project, "fix", tokens=500))
     while not (mine := _children_that_map()):
         await asyncio.sleep(0.005)
     work.cancel()
@@ -87,7 +87,7 @@ async def test_the_maps_cache_lies_where_it_is_told_and_keeps_below_its_cap(
         names = [f"{chance.getrandbits(64):016x}" for _ in range(400)]
         text = "".join(f"def name_{name}(value):\n    return {name!r}\n\n\n" for name in names)
         (other / f"other_{number}.py").write_text(text)
-    drawn = cartographer(cache_megabytes=1)
+    drawn = mapper(cache_megabytes=1)
     await drawn.map(other, "other", tokens=500)
     await drawn.map(project, "fix parser_main", tokens=500)
     roots = {tree.root for tree in cached_trees(cache)}

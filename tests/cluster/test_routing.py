@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hal9.cluster import Daemon, Home
-from hal9.cluster.scheduler import BOOK
+from hal9.cluster.scheduler import SCHEDULER
 from hal9.promptgram import Edit
 from tests.conftest import Script, edit_settings, running_cluster
 
@@ -84,7 +84,7 @@ async def test_what_finished_before_a_crash_is_counted_after_the_restart(home: H
         async with asyncio.timeout(15):
             while not counts(daemon):
                 await asyncio.sleep(0.05)
-        daemon.book.on_finished.clear()  # as if the process had died right after the commit
+        daemon.scheduler.on_finished.clear()  # as if the process had died right after the commit
         daemon.learner.engine.on_outcome.clear()
         second = await cluster.submit("Say two")
         await cluster.wait(second, timeout_seconds=60)
@@ -192,9 +192,9 @@ async def test_where_a_task_enters_is_learned_when_there_is_a_choice(home: Home,
         await cluster.wait(task_id, timeout_seconds=60)
         entered = (await cluster.steps(task_id))[0].neuron
         async with asyncio.timeout(15):
-            while counts(daemon).get((BOOK, entered)) != (1, 0):
+            while counts(daemon).get((SCHEDULER, entered)) != (1, 0):
                 await asyncio.sleep(0.05)
-        row = daemon.router.weights.events(BOOK, entered)[0]
+        row = daemon.router.weights.events(SCHEDULER, entered)[0]
         assert row["odds"] == pytest.approx(0.5)
         assert json.dumps(row)
 

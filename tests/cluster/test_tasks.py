@@ -238,8 +238,8 @@ async def test_who_waits_in_the_daemons_own_process_is_woken_after_the_commit(
 
         async def one(number: int) -> str:
             task = new_task(TaskPayload(objective=f"number {number}"), now=time.time(), timeout_seconds=60)
-            await daemon.book.submit(task)
-            return (await daemon.book.wait(task.id)).state
+            await daemon.scheduler.submit(task)
+            return (await daemon.scheduler.wait(task.id)).state
 
         async with asyncio.timeout(60):
             states = await asyncio.gather(*(one(number) for number in range(60)))

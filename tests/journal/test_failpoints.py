@@ -9,7 +9,7 @@ from hal9.journal import failpoints
 
 
 def run(armed: str) -> int:
-    code = "from hal9.journal import failpoints\nfor _ in range(3):\n    failpoints.hit('published')"
+    code = "from hal9.journal import failpoints\nfor _ in range(3):\n    failpoints.failpoint('published')"
     environment = {**os.environ, failpoints.ENVIRONMENT_VARIABLE: armed}
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, check=False
@@ -31,7 +31,7 @@ def test_an_unknown_point_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     failpoints._armed.cache_clear()
     try:
         with pytest.raises(UnknownFailpoint, match="nonsense"):
-            failpoints.hit("published")
+            failpoints.failpoint("published")
     finally:
         monkeypatch.undo()
         failpoints._armed.cache_clear()

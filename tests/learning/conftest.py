@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hal9.clock import ManualClock
-from hal9.learning import ChecksFirst, Critic, LearningEngine, Parts, PromptStore, RuleLearner
+from hal9.learning import ChecksFirst, Critic, EngineDependencies, LearningEngine, PromptStore, RuleLearner
 from hal9.memory import MemoryStore
 from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.promptgram import Promptgram
@@ -44,7 +44,7 @@ def make_engine(
 ) -> LearningEngine:
     prompts = PromptStore(store, files)
     return LearningEngine(
-        Parts(
+        EngineDependencies(
             store=store,
             prompts=prompts,
             rule_learner=RuleLearner(store),

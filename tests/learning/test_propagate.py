@@ -236,7 +236,7 @@ async def test_paused_learning_learns_nothing(
     steps = straight(task, files)
     signals = await engine.examine(task, steps)
     with store.writing():
-        engine.applier.switches.put("paused", True)
+        engine.applier.key_values.put("paused", True)
     await flow(engine, signals, TaskPath.recorded(steps))
     assert {state for _, state in states(store)} == {"skipped"}
     assert store.count() == 0

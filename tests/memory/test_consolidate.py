@@ -5,6 +5,7 @@ import pytest
 
 from hal9.clock import ManualClock
 from hal9.memory import (
+    ConsolidationPolicy,
     Embedder,
     MemoryScope,
     MemoryStore,
@@ -13,10 +14,9 @@ from hal9.memory import (
     Occurrence,
     PatternStore,
     RuleStore,
-    SleepPolicy,
     audit,
+    consolidate,
     search,
-    sleep,
 )
 from hal9.memory.consolidation import faded_importance
 
@@ -33,12 +33,12 @@ def test_equal_memories_become_one_with_all_counts(store: MemoryStore) -> None:
     for one in twins:
         store.record_outcome(one, "helped")
     store.touch([twins[1]])
-    report = sleep(store)
+    report = consolidate(store)
     assert (report.merged, report.before, report.after) == (2, 4, 2)
     kept = store.get(twins[0])
     assert (kept.helped, kept.importance, kept.access_count) == (3, 0.9, 1)
     assert store.get(other).helped == 0
-    assert sleep(store).merged == 0
+    assert consolidate(store).merged == 0
 
 
 def test_memories_equal_in_meaning_become_one(minilm: Embedder) -> None:
@@ -50,7 +50,7 @@ def test_memories_equal_in_meaning_become_one(minilm: Embedder) -> None:
                 NewMemory(kind="learning", content="Amounts are rounded to cents."),
             ]
         )
-        assert sleep(store, SleepPolicy(duplicate_similarity=0.95)).merged == 1
+        assert consolidate(store, ConsolidationPolicy(duplicate_similarity=0.95)).merged == 1
         assert [m.content for m in store.get_many([1, 2, 3])] == [
             "Dates are written DD.MM.YYYY.",
             "Amounts are rounded to cents.",
@@ -66,7 +66,7 @@ def test_a_pattern_keeps_a_few_texts_and_its_full_count(store: MemoryStore) -> N
             )
         )
     assert seen.pattern is not None
-    report = sleep(store, SleepPolicy(keep_per_pattern=3))
+    report = consolidate(store, ConsolidationPolicy(keep_per_pattern=3))
     assert report.distilled == 9
     assert book.get(seen.pattern.id).occurrences == 12
     texts = {hit.memory.content for hit in search(store, "ValueError", mode="words", limit=50)}
@@ -78,7 +78,7 @@ def test_equal_errors_of_a_pattern_do_not_lose_their_last_text(store: MemoryStor
     book = PatternStore(store)
     for _ in range(8):
         seen = book.observe(Occurrence(error_type="task_failed", text="KeyError: 'x'", scope=LEDGER))
-    report = sleep(store, SleepPolicy(keep_per_pattern=2))
+    report = consolidate(store, ConsolidationPolicy(keep_per_pattern=2))
     assert (report.merged, report.distilled) == (7, 0)
     assert store.get(1).content == "KeyError: 'x'"
     assert seen.pattern is not None
@@ -91,7 +91,7 @@ def test_the_harmful_are_quarantined_not_deleted(store: MemoryStore) -> None:
         store.record_outcome(bad, "hurt")
         store.record_outcome(fair, "hurt")
         store.record_outcome(fair, "helped")
-    assert sleep(store).quarantined == 1
+    assert consolidate(store).quarantined == 1
     assert store.get(bad).quarantined
     assert not store.get(fair).quarantined
 
@@ -108,9 +108,9 @@ def test_the_idle_and_unimportant_are_forgotten(store: MemoryStore, clock: Manua
     store.record_outcome(helpful, "helped")
     clock.advance(29 * DAY)
     store.touch([used])
-    assert sleep(store).forgotten == 0
+    assert consolidate(store).forgotten == 0
     clock.advance(2 * DAY)
-    assert sleep(store).forgotten == 1
+    assert consolidate(store).forgotten == 1
     assert [one.id for one in store.get_many([idle, used, helpful, grave])] == [used, helpful, grave]
 
 
@@ -118,7 +118,7 @@ def test_above_the_limit_the_least_useful_go_first(store: MemoryStore) -> None:
     ids = store.remember_many([NewMemory(kind="task", content=f"m{i}", importance=i / 10) for i in range(10)])
     for _ in range(9):
         store.record_outcome(ids[0], "helped")
-    report = sleep(store, SleepPolicy(max_memories=4))
+    report = consolidate(store, ConsolidationPolicy(max_memories=4))
     assert (report.forgotten, report.after) == (6, 4)
     assert {one.id for one in store.get_many(ids)} == {ids[0], ids[7], ids[8], ids[9]}
 
@@ -126,7 +126,7 @@ def test_above_the_limit_the_least_useful_go_first(store: MemoryStore) -> None:
 def test_a_dry_run_changes_nothing(store: MemoryStore) -> None:
     store.remember_many([NewMemory(kind="task", content="same")] * 3)
     before = "\n".join(store.connection.iterdump())
-    report = sleep(store, dry_run=True)
+    report = consolidate(store, dry_run=True)
     assert (report.merged, report.after) == (2, 1)
     assert "\n".join(store.connection.iterdump()) == before
     assert len(search(store, "same", limit=9)) == 3

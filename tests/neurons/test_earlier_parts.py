@@ -28,7 +28,7 @@ async def test_earlier_parts_are_taken_back(tmp_path: Path) -> None:
         Turn,
         SimpleNamespace(
             task=SimpleNamespace(workspace=str(workspace)),
-            house=SimpleNamespace(changes=state / "changes"),
+            services=SimpleNamespace(changes=state / "changes"),
             signal=SimpleNamespace(task_id="task"),
         ),
     )
@@ -48,7 +48,7 @@ async def test_what_a_person_changed_meanwhile_is_said_and_stays(tmp_path: Path)
         Turn,
         SimpleNamespace(
             task=SimpleNamespace(workspace=str(workspace)),
-            house=SimpleNamespace(changes=state / "changes"),
+            services=SimpleNamespace(changes=state / "changes"),
             signal=SimpleNamespace(task_id="task"),
         ),
     )

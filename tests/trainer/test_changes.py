@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hal9.errors.learning import ChangeUnknown, RollbackBlocked
-from hal9.learning import Switches
+from hal9.learning import KeyValueStore
 from hal9.promptgram import Edit, Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.evaluator import Gain
@@ -56,7 +56,7 @@ async def train(
     *proposals: dict[str, list[str]],
     episodes: int,
 ) -> InnerResult:
-    settings = InnerSettings(episodes=episodes, repairs=0, levers=100, probes=0, noise=0.5)
+    settings = InnerSettings(episodes=episodes, repairs=0, tunable=100, probes=0, noise=0.5)
     async with inner_mind(*proposals) as mind:
         gram = shipped_promptgram("l1-ranker-tuner")
         loop = InnerLoop(mind, gram, ground.train, ground.space, pad, settings, ledger=ledger)
@@ -152,10 +152,10 @@ async def test_what_oscillates_is_held_still_and_told(ground: EvaluationData, tm
 async def test_a_paused_or_frozen_run_stops_and_goes_on(ground: EvaluationData, tmp_path: Path) -> None:
     with begun(tmp_path) as (pad, ledger):
         for name in ("paused", f"frozen:{RANKER}"):
-            Switches(ledger.store).put(name, True)
+            KeyValueStore(ledger.store).put(name, True)
             done = await train(ground, pad, ledger, GOOD, episodes=1)
             assert (done.reason, done.episodes) == ("paused", 0)
-            Switches(ledger.store).put(name, None)
+            KeyValueStore(ledger.store).put(name, None)
         assert (await train(ground, pad, ledger, GOOD, episodes=1)).episodes == 1
 
 

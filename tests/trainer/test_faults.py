@@ -32,7 +32,7 @@ EDIT = OUTER["edits"][0]
 async def outer(
     ground: EvaluationData, folder: Path, mind: Mind, *, steps: int = 1, **asking: Any
 ) -> OuterResult:
-    settings = InnerSettings(episodes=1, probes=0, levers=100, repairs=0)
+    settings = InnerSettings(episodes=1, probes=0, tunable=100, repairs=0)
     workshop = OuterContext(
         ground, seeded_mind(()), mind, folder / "run", PromptRegistry(folder / "prompts"), settings,
         repeats=1, asking=InnerSettings(**{"repairs": 0, "timeout_seconds": 1.0, **asking}),

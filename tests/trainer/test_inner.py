@@ -37,7 +37,7 @@ GOOD = {"weight_tests": ["increase", "large", "tests tell"]}
 async def run(
     ground: EvaluationData, pad: RunLog, mind: Mind, *, start: Parameters = START, **settings: Any
 ) -> InnerResult:
-    chosen = InnerSettings(**{"episodes": 4, "repairs": 0, "levers": 100, **settings})
+    chosen = InnerSettings(**{"episodes": 4, "repairs": 0, "tunable": 100, **settings})
     async with mind:
         loop = InnerLoop(
             mind, shipped_promptgram("l1-ranker-tuner"), ground.train, ground.space, pad, chosen, start=start

@@ -47,7 +47,7 @@ def workshop(ground: EvaluationData, folder: Path, outer: ScriptedMind, *, episo
         outer,
         folder / "run",
         PromptRegistry(folder / "prompts"),
-        InnerSettings(episodes=episodes, probes=0, noise=0.5, levers=100),
+        InnerSettings(episodes=episodes, probes=0, noise=0.5, tunable=100),
         repeats=2,
     )
 

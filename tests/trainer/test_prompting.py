@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.evaluation.failures import find_failures, slopes_of
 from hal9.trainer.inner.loop import InnerSettings
-from hal9.trainer.inner.prompting import Sight, choose_levers, inner_prompt, promising, solved_example
+from hal9.trainer.inner.prompting import Sight, choose_tunable, inner_prompt, promising, solved_example
 from hal9.trainer.outer.promptgrams import Shelved
 from hal9.trainer.outer.prompting import Measured, OuterSight, outer_prompt, solved_edit
 from hal9.trainer.protocol import inner_schema, outer_schema, shipped_promptgram
@@ -54,7 +55,7 @@ def test_the_brief_question_says_the_same_with_fewer_words(ground: EvaluationDat
     evaluation = ground.train.evaluate()
     failures, total = find_failures(ground.train, evaluation, count=4, seed=0)
     sight = Sight(
-        parameters=Parameters(), figures=evaluation.figures(), levers=("weight_words", "weight_path"),
+        parameters=Parameters(), figures=evaluation.figures(), tunable=("weight_words", "weight_path"),
         failures=failures, failing=total, cases=len(evaluation.ndcg), slopes={"words": -0.03, "path": 0.02},
     )  # fmt: skip
     full, brief = inner_prompt(sight), inner_prompt(sight, brief=True)
@@ -85,7 +86,7 @@ async def test_a_local_mind_gets_an_example_and_short_texts(ground: EvaluationDa
     local = InnerSettings.for_mind("local:some-model", episodes=1)
     mind = inner_mind()
     pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
-    await run(ground, pad, mind, **{**local.to_json(), "levers": 100})
+    await run(ground, pad, mind, **{**asdict(local), "tunable": 100})
     (request,) = mind.requests
     assert [message.role for message in request.messages] == ["system", "user", "assistant", "user"]
     assert request.schema is not None
@@ -97,11 +98,11 @@ async def test_a_local_mind_gets_an_example_and_short_texts(ground: EvaluationDa
 def test_what_was_touched_less_is_shown_first(ground: EvaluationData) -> None:
     names = ground.space.names
     touched = {name: 3 for name in names if name not in names[-5:]}
-    shown = choose_levers(ground.space, [], 4, 0, touched)
+    shown = choose_tunable(ground.space, [], 4, 0, touched)
     assert set(shown) <= set(names[-5:])
     seen: dict[str, int] = {}
     for number in range(len(names)):
-        for name in choose_levers(ground.space, [], 4, number, seen):
+        for name in choose_tunable(ground.space, [], 4, number, seen):
             seen[name] = seen.get(name, 0) + 1
     assert set(seen) == set(names)
     assert max(seen.values()) - min(seen.values()) <= 1
@@ -171,13 +172,13 @@ async def test_a_small_mind_is_offered_no_step_that_was_measured(
 ) -> None:
     pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
     mind = ScriptedMind(first_open)
-    await run(ground, pad, mind, episodes=30, probes=1, levers=3, brief=True)
+    await run(ground, pad, mind, episodes=30, probes=1, tunable=3, brief=True)
     measured = [Parameters(trial["params"]) for entry in pad.entries for trial in entry["trials"]]
     assert all(entry["trials"] and not entry["repeated"] for entry in pad.entries)
     assert len(measured) == len(set(measured)) > 30
     # A mind that is asked at length may combine steps, so nothing is closed to it.
     free = ScriptedMind(first_open)
-    await run(ground, RunLog.create(tmp_path / "free.json", "inner", {}), free, episodes=2, levers=3)
+    await run(ground, RunLog.create(tmp_path / "free.json", "inner", {}), free, episodes=2, tunable=3)
     for request in free.requests:
         shapes = (request.schema or {})["properties"]["proposed_changes"]["properties"].values()
         assert all(shape["prefixItems"][0]["enum"] == ["increase", "decrease"] for shape in shapes)

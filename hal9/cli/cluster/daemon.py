@@ -28,7 +28,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 @click.option("--log-to-stderr", is_flag=True, hidden=True)
 @click.pass_context
 def up(ctx: click.Context, detach: bool, accept_loss: bool, log_to_stderr: bool) -> None:
-    """Start the cluster: broker, neurons, task book."""
+    """Start the cluster: broker, neurons, scheduler."""
     home = home_of(ctx)
     run(_refuse_problems(home))
     if detach:

@@ -1,5 +1,6 @@
 """`hal9 patterns`, `hal9 memory …`, `hal9 setup …`."""
 
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,13 +202,18 @@ def forget_memories(ctx: click.Context, memory_ids: tuple[int, ...], as_json: bo
     return 0 if count else 1
 
 
-@memory.command("sleep")
+@memory.command("consolidate")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
 @json_option
 @click.pass_context
-def sleep_memory(ctx: click.Context, dry_run: bool, as_json: bool) -> int:
+def consolidate_memory(ctx: click.Context, dry_run: bool, as_json: bool) -> int:
     """Consolidate: merge duplicates, distil patterns, quarantine what harms, forget what nobody needs."""
     return show_answer(run(ask_daemon(ctx, "sleep", {"dry_run": dry_run})), as_json=as_json)
+
+
+_former = copy(consolidate_memory)
+_former.hidden = True
+memory.add_command(_former, "sleep")
 
 
 @click.group()

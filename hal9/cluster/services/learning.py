@@ -14,7 +14,7 @@ from typing import Any, Self
 from hal9.bus import Courier, Outcome
 from hal9.cluster.plan import NodePlan
 from hal9.cluster.requests import LEARNING_REQUESTS
-from hal9.cluster.scheduler import BOOK
+from hal9.cluster.scheduler import SCHEDULER
 from hal9.cluster.services.replayer import TaskReplayer
 from hal9.cluster.services.thinking import MindPool, resolve_spec
 from hal9.errors.base import Hal9Error
@@ -25,10 +25,10 @@ from hal9.learning import (
     ActionAdvisor,
     ChecksFirst,
     Critic,
+    EngineDependencies,
     LearnedGate,
     LearningEngine,
     LearningOperations,
-    Parts,
     PromptStore,
     RuleLearner,
     TaskPath,
@@ -148,13 +148,13 @@ class LearningService:
             gradient, self._settings().minds.trusted_rule_writers
         )
         self.engine = LearningEngine(
-            Parts(
+            EngineDependencies(
                 store=self.store,
                 prompts=self.prompts,
                 rule_learner=rule_learner,
                 critic=critic,
                 scorer=ChecksFirst(self.ask, judge=lambda: self._settings().minds.judge),
-                entry=BOOK,
+                entry=SCHEDULER,
                 settings=self._settings,
                 perform=self.rehearsal.perform,
                 alert=self._alert,
@@ -262,7 +262,7 @@ class LearningService:
             return
         for request in requests:
             await self._answer(request)
-            await self._sleep_sometimes(1)
+            await self._consolidate_sometimes(1)
 
     async def _learn_together(self, requests: list[RequestRow]) -> bool:
         def look(connection: sqlite3.Connection) -> list[tuple[TaskRow | None, list[StepRecord]]]:
@@ -283,10 +283,10 @@ class LearningService:
                 tasks.close_request(connection, request.seq, outcome="{}", now=now)
 
         await self._courier.send(signals, writes=(close,))
-        await self._sleep_sometimes(len(requests))
+        await self._consolidate_sometimes(len(requests))
         return True
 
-    async def _sleep_sometimes(self, looked: int) -> None:
+    async def _consolidate_sometimes(self, looked: int) -> None:
         """Consolidate the memory after every so many judged tasks; `looked` have just been added."""
         if self._judged is None:
             self._judged = await asyncio.to_thread(self.engine.judged) - looked

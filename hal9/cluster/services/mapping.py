@@ -13,7 +13,7 @@ from hal9.neurons.excerpts import SymbolPlace
 from hal9.processes import end_group
 from hal9.settings import RepositoryMapSettings
 
-__all__ = ["RipmapCartographer"]
+__all__ = ["RipmapMapper"]
 
 _log = logging.getLogger("hal9.cluster.services.mapping")
 # No key of a provider's reaches a process that reads other people's files.
@@ -24,7 +24,7 @@ _AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class RipmapCartographer:
+class RipmapMapper:
     """A `RepositoryMapper` over `hal9.ripmap`, within the limits of `repository_map`."""
 
     settings: RepositoryMapSettings
@@ -35,9 +35,9 @@ class RipmapCartographer:
 
         A workspace that cannot be mapped within the limits is shown without a map, and the log says why.
         """
-        return (await self.survey(workspace, task, tokens=tokens, symbols=0))[0]
+        return (await self.map_with_symbols(workspace, task, tokens=tokens, symbols=0))[0]
 
-    async def survey(
+    async def map_with_symbols(
         self, workspace: Path, task: str, *, tokens: int, symbols: int
     ) -> tuple[str, list[SymbolPlace]]:
         """The map, and the places of the best symbols; nothing as with `map`."""

@@ -163,20 +163,20 @@ class TaskReplayer:
                 now=self.clock.now(),
             )
             try:
-                result = await self._work(signal, task, self._house(trial), trial)
+                result = await self._work(signal, task, self._services(trial), trial)
             except (TurnFailed, _NotConcerned):
                 return None
         return result.ok and result.check is not None and result.check.passed
 
     async def _work(
-        self, signal: Signal, task: TaskPayload, house: NeuronServices, trial: _Trial
+        self, signal: Signal, task: TaskPayload, services: NeuronServices, trial: _Trial
     ) -> ResultPayload:
         """One neuron's turn, and those below it."""
         definition = self.definitions[signal.target]
         tested = signal.target == trial.neuron
         promptgram = trial.promptgram if tested else self.prompts.current(signal.target)
         turn = Turn(
-            house=house,
+            services=services,
             definition=definition,
             meta=neuron_meta(promptgram, path=definition.path),
             signal=signal,
@@ -202,11 +202,11 @@ class TaskReplayer:
                 now=self.clock.now(),
                 cause=signal,
             )
-            result = await self._work(below, part.payload, house, trial)
+            result = await self._work(below, part.payload, services, trial)
             done.append(replace(part, signal_id=below.id, result=result))
         return await gather(turn, Work(signal=signal, neuron=signal.target, open=False, parts=tuple(done)))
 
-    def _house(self, trial: _Trial) -> NeuronServices:
+    def _services(self, trial: _Trial) -> NeuronServices:
         settings = self.settings()
         implementer = settings.neurons.implementer.model_copy(update={"attempts": 1})
         once = settings.model_copy(
@@ -215,10 +215,10 @@ class TaskReplayer:
         layers: dict[str, int] = {name: one.meta.layer for name, one in self.definitions.items()}
         return NeuronServices(
             settings=lambda: once,
-            thinker=_Uncached(self.minds),
+            models=_Uncached(self.minds),
             router=trial,
-            recaller=_Given(trial.recalled),
-            cartographer=NoMap(),
+            memory=_Given(trial.recalled),
+            mapper=NoMap(),
             prompts=self.prompts,
             clock=self.clock,
             directory=_HereAlone(clock=self.clock, node="rehearsal", local=layers),

@@ -9,7 +9,7 @@ from typing import Self
 
 from hal9.clock import Clock
 from hal9.cluster.home import Home
-from hal9.cluster.scheduler import BOOK
+from hal9.cluster.scheduler import SCHEDULER
 from hal9.errors.base import Hal9Error
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TERMINAL, TaskRow
@@ -18,7 +18,7 @@ from hal9.learning.gate.rollback import BACK_TO
 from hal9.learning.routing.credit import hand_overs
 from hal9.learning.routing.relevance import RelevanceFilter
 from hal9.learning.routing.weights import HandOver, WeightStore
-from hal9.learning.state.key_value import Switches
+from hal9.learning.state.key_value import KeyValueStore
 from hal9.memory import MemoryStore
 from hal9.settings import Settings
 from hal9.signals import RoutingDecision, StepRecord
@@ -75,7 +75,7 @@ class LearnedRouter:
         self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
     ) -> RoutingDecision:
         decision = self.weights.choose(source, candidates, task_class=task_class, task_id=task_id)
-        if source == BOOK and len(candidates) > 1:
+        if source == SCHEDULER and len(candidates) > 1:
             # Neurons record their choices as steps; where a task enters is recorded nowhere else.
             self.weights.decided(decision, source, task_class=task_class, task_id=task_id)
         return decision
@@ -108,14 +108,14 @@ class Routing:
         self._alert = alert
         self._finished: asyncio.Queue[tuple[str, bool | None]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
-        self._switches = Switches(router.store)
+        self._key_values = KeyValueStore(router.store)
 
     @property
     def learning(self) -> bool:
         """Whether weights may change now."""
         settings = self._settings()
         allowed = settings.backward_propagation.enabled and not settings.safety.paused
-        return allowed and not self._switches.paused
+        return allowed and not self._key_values.paused
 
     def finished(self, task_id: str) -> None:
         """A task has its result; called in the daemon's event loop."""
@@ -146,7 +146,7 @@ class Routing:
 
     async def _missed(self) -> list[tuple[str, bool | None]]:
         """What became known between the last count and the end of the process."""
-        mark = await asyncio.to_thread(self._switches.get, _MARK)
+        mark = await asyncio.to_thread(self._key_values.get, _MARK)
         if mark is None:
             return []
         since = float(mark) - _OVERLAP_SECONDS
@@ -191,7 +191,7 @@ class Routing:
                     self._judge(task, steps, success=verdict)
                 elif not self._known(task.id):
                     self._judge(task, steps, success=task.state == "done")
-            self._switches.put(_MARK, now)
+            self._key_values.put(_MARK, now)
 
     def _heed_promotions(self) -> None:
         """Discount the edges of neurons whose prompt the ledger says was changed since the last look.
@@ -199,7 +199,7 @@ class Routing:
         A rollback to a moment has brought the weights of that moment back with the prompts: neither what it
         wrote nor what it undid counts.
         """
-        seen = int(self._switches.get(_PROMPTS_SEEN, 0))
+        seen = int(self._key_values.get(_PROMPTS_SEEN, 0))
         with self._router.store.reading() as connection:
             rows = connection.execute(
                 "SELECT rowid, kind, target, time, cause FROM adjustments "
@@ -216,7 +216,7 @@ class Routing:
         for _, neuron in changed:
             self._router.learned.promoted(neuron)
         if rows:
-            self._switches.put(_PROMPTS_SEEN, rows[-1]["rowid"])
+            self._key_values.put(_PROMPTS_SEEN, rows[-1]["rowid"])
 
     def _known(self, task_id: str) -> bool:
         """Whether somebody has judged it already: a user's word is not taken back by the result itself."""
@@ -236,7 +236,7 @@ class Routing:
         judged = hand_overs(steps, success=success, reason=reason, culprit=error.neuron if error else "")
         if success or judged:
             judged += self._entry(task.id, success=success)
-        frozen = self._switches.frozen | frozenset(self._settings().safety.frozen_neurons)
+        frozen = self._key_values.frozen | frozenset(self._settings().safety.frozen_neurons)
         spent = task.result.tally.usd if usd is None and task.result else usd or 0.0
         kept = [one for one in judged if one.source not in frozen]
         return self._router.learned.observe(task.id, kept, usd=spent)
@@ -245,14 +245,14 @@ class Routing:
         """Where the task entered, when there was a choice."""
         return [
             HandOver(
-                source=BOOK,
+                source=SCHEDULER,
                 target=target,
                 task_class=task_class,
                 success=success,
                 probability=probability,
                 policy=policy,
             )
-            for target, task_class, probability, policy in self._router.learned.decisions(task_id, BOOK)
+            for target, task_class, probability, policy in self._router.learned.decisions(task_id, SCHEDULER)
         ]
 
     async def observe(self, task_id: str, success: bool, cost: float | None = None) -> int:

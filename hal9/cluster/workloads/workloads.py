@@ -19,7 +19,7 @@ import yaml
 from hal9.bus import Courier
 from hal9.clock import Clock
 from hal9.cluster.home import Home
-from hal9.cluster.scheduler import BOOK
+from hal9.cluster.scheduler import SCHEDULER
 from hal9.cluster.submission import NEURONS
 from hal9.cluster.workloads.lines import LINE_BYTES, WorkloadLine, read_line
 from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
@@ -161,7 +161,7 @@ class WorkloadRunner:
             tally=said.tally,
         )
         self._courier.emit_progress(
-            task.id, {"neuron": task.workload, **detail}, event="workload", source=BOOK
+            task.id, {"neuron": task.workload, **detail}, event="workload", source=SCHEDULER
         )
         await self._journal.write(lambda connection: tasks.insert_steps(connection, [step]))
 

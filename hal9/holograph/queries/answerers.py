@@ -1,4 +1,4 @@
-"""Who answers: the seam to answerers, and a scripted one that knows the truth and errs as often as told."""
+"""The protocol of answerers, and a scripted one that knows the truth and errs as often as told."""
 
 import zlib
 from collections.abc import Mapping

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hal9.errors.base import PromptgramError
-from hal9.learning.state.key_value import Switches
+from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.state.prompts import PromptStore
 from hal9.learning.state.stability import Stability
@@ -152,7 +152,7 @@ class Adjuster:
         self.prompts = prompts
         self.ledger = Ledger(store)
         self.stability = Stability(store)
-        self.switches = Switches(store)
+        self.key_values = KeyValueStore(store)
         self._settings = settings
 
     def consider(self, neuron: str, gradient: ErrorGradient) -> Proposal | list[Refusal]:
@@ -172,14 +172,14 @@ class Adjuster:
 
     def cooled(self, neuron: str) -> bool:
         """Whether the neuron's last change lies far enough back."""
-        last = self.switches.get(f"changed:{neuron}")
+        last = self.key_values.get(f"changed:{neuron}")
         return (
             last is None or self.store.clock.now() - float(last) >= self._settings().safety.cooldown_seconds
         )
 
     def _not_now(self, neuron: str) -> str:
         settings = self._settings()
-        if neuron in self.switches.frozen or neuron in settings.safety.frozen_neurons:
+        if neuron in self.key_values.frozen or neuron in settings.safety.frozen_neurons:
             return f"{neuron} is frozen"
         if not self.cooled(neuron):
             return "its last change is too recent (safety.cooldown_seconds)"

@@ -20,7 +20,7 @@ from typing import Any
 from hal9.errors.learning import ApprovalStale, ChangeNotWaiting
 from hal9.learning.gate.adjust import Adjuster, Proposal
 from hal9.learning.replay_cases import ReplayCase, replay_case
-from hal9.learning.state.key_value import Switches
+from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Change, ChangeState, Ledger
 from hal9.learning.state.prompts import Canary, PromptStore
 from hal9.learning.state.stability import Stability
@@ -83,7 +83,7 @@ class Gate:
         self.prompts = prompts
         self.ledger = Ledger(store)
         self.stability = Stability(store)
-        self.switches = Switches(store)
+        self.key_values = KeyValueStore(store)
         self._adjuster = adjuster
         self._settings = settings
         self._perform = perform
@@ -177,7 +177,7 @@ class Gate:
 
     async def step(self) -> int:
         """Move every change on as far as it can go now; returns how many moved."""
-        if self._settings().safety.paused or self.switches.paused:
+        if self._settings().safety.paused or self.key_values.paused:
             return 0
         moved = 0
         for change in await asyncio.to_thread(self._here, "candidate"):
@@ -358,7 +358,7 @@ class Gate:
         now = self.store.clock.now()
         self.prompts.write_canary(change.target, None)
         self.set_prompt(change.target, change.after, cause=change.id, actor="gate")
-        self.switches.put(f"changed:{change.target}", now)
+        self.key_values.put(f"changed:{change.target}", now)
         moved = self.ledger.move(
             change.id, "applied", actor="gate", cause=cause, figures={**figures, "applied_at": now}
         )
@@ -370,7 +370,7 @@ class Gate:
     ) -> Change:
         """Undo an applied change whose content is in force: byte for byte what was before. Nests."""
         self.set_prompt(change.target, change.before, cause=change.id, actor=actor)
-        self.switches.put(f"changed:{change.target}", self.store.clock.now())
+        self.key_values.put(f"changed:{change.target}", self.store.clock.now())
         moved = self.ledger.move(change.id, "rolled_back", actor=actor, cause=cause, figures=figures)
         self._hold(change)
         return moved

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hal9.learning.rules.rules import RuleLearner
-from hal9.learning.state.key_value import Switches
+from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.state.prompts import PromptStore
 from hal9.memory import (
@@ -45,7 +45,7 @@ class GradientStore:
         self.prompts = prompts
         self.rule_learner = rule_learner
         self.ledger = Ledger(store)
-        self.switches = Switches(store)
+        self.key_values = KeyValueStore(store)
         self._settings = settings
 
     @property
@@ -59,12 +59,12 @@ class GradientStore:
         return (
             self.settings.backward_propagation.enabled
             and not self.settings.safety.paused
-            and not self.switches.paused
+            and not self.key_values.paused
         )
 
     def frozen(self, neuron: str) -> bool:
         """Whether a person has frozen this neuron."""
-        return neuron in self.switches.frozen or neuron in self.settings.safety.frozen_neurons
+        return neuron in self.key_values.frozen or neuron in self.settings.safety.frozen_neurons
 
     def known(self, signal_id: str) -> dict[str, Any] | None:
         """What was recorded of a gradient that was here before, with its state; None for a new one."""

@@ -5,7 +5,7 @@ from typing import Any
 from hal9.errors.learning import ChangeUnknown
 from hal9.learning.gate.gate import CHANGES
 from hal9.learning.reporting.explain import change_as_json
-from hal9.learning.state.key_value import Switches
+from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.state.prompts import PromptStore
 from hal9.learning.state.stability import Stability
@@ -18,13 +18,13 @@ __all__ = ["learning_status", "versions"]
 
 def learning_status(store: MemoryStore, settings: Settings) -> dict[str, Any]:
     """Whether the cluster learns, what it has learned, what is being tried, and what worries it."""
-    switches = Switches(store)
+    key_values = KeyValueStore(store)
     reasons = [
         text
         for text, applies in (
             ("backward_propagation.enabled is false", not settings.backward_propagation.enabled),
             ("safety.paused is true", settings.safety.paused),
-            ("paused by `hal9 learning pause`", switches.paused),
+            ("paused by `hal9 learning pause`", key_values.paused),
         )
         if applies
     ]
@@ -32,8 +32,8 @@ def learning_status(store: MemoryStore, settings: Settings) -> dict[str, Any]:
     return {
         "learning": not reasons,
         "why_not": "; ".join(reasons),
-        "frozen": sorted({*switches.frozen, *settings.safety.frozen_neurons}),
-        "held_still": sorted(switches.named("still:")),
+        "frozen": sorted({*key_values.frozen, *settings.safety.frozen_neurons}),
+        "held_still": sorted(key_values.named("still:")),
         "patterns": _count(store, "SELECT 'all', count(*) FROM patterns").get("all", 0),
         "mitigations": _count(store, "SELECT state, count(*) FROM mitigations GROUP BY state"),
         "gradients": _count(store, "SELECT state, count(*) FROM gradients GROUP BY state"),

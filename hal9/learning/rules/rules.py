@@ -32,7 +32,7 @@ from hal9.learning.replay_cases import (
 )
 from hal9.learning.rules.rule_life import RuleLife, ended_for_good
 from hal9.learning.rules.understanding import Understood, proposed_scope, understand
-from hal9.learning.state.key_value import Switches
+from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Ledger
 from hal9.memory import (
     HeldBackCase,
@@ -380,9 +380,9 @@ class RuleLearner:
     def _count_trial(self, one: Rule, cause: str) -> Rule:
         """A candidate that fixed nothing again and again is retired: each trial costs two calls."""
         with self.store.writing():
-            switches = Switches(self.store)
-            trials = int(switches.get(f"trials:{one.id}", 0)) + 1
-            switches.put(f"trials:{one.id}", trials)
+            key_values = KeyValueStore(self.store)
+            trials = int(key_values.get(f"trials:{one.id}", 0)) + 1
+            key_values.put(f"trials:{one.id}", trials)
             if trials >= _MOST_TRIALS and one.source != "user":
                 self._set_state(one, "retired", f"fixed none of the cases in {trials} trials", cause)
             return self.book.get(one.id)

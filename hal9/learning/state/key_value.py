@@ -5,10 +5,10 @@ from typing import Any
 
 from hal9.memory import MemoryStore
 
-__all__ = ["Switches"]
+__all__ = ["KeyValueStore"]
 
 
-class Switches:
+class KeyValueStore:
     """Named JSON values in the memory file. Safe to call from any thread, like the store."""
 
     def __init__(self, store: MemoryStore) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hal9.errors.base import PromptgramError
 from hal9.errors.promptgram import PromptgramMergeConflict
-from hal9.learning.state.key_value import Switches
+from hal9.learning.state.key_value import KeyValueStore
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, merge
 
@@ -43,20 +43,20 @@ class PromptStore:
     def __init__(self, store: MemoryStore, files: Mapping[str, Promptgram]) -> None:
         self.files = dict(files)
         self.notices: list[str] = []
-        self._switches = Switches(store)
+        self._key_values = KeyValueStore(store)
         self._current: dict[str, Promptgram] = dict(self.files)
         self._canaries: dict[str, Canary] = {}
-        self._version = self._switches.foreign_changes()
+        self._version = self._key_values.foreign_changes()
         self.reload()
 
     def reload(self) -> None:
         """Read everything anew."""
         current = dict(self.files)
-        for neuron, kept in self._switches.named("prompt:").items():
+        for neuron, kept in self._key_values.named("prompt:").items():
             if neuron in self.files:
                 current[neuron] = self._merged(neuron, kept)
         canaries = {}
-        for neuron, kept in self._switches.named("canary:").items():
+        for neuron, kept in self._key_values.named("canary:").items():
             if neuron in self.files:
                 text = Promptgram.parse(kept["text"], source=f"canary of {neuron}")
                 canaries[neuron] = Canary(kept["change"], text, float(kept["share"]))
@@ -64,7 +64,7 @@ class PromptStore:
 
     def reload_if_changed(self) -> bool:
         """Read everything anew if another process has written to the memory file since; whether it has."""
-        version = self._switches.foreign_changes()
+        version = self._key_values.foreign_changes()
         if version == self._version:
             return False
         self._version = version
@@ -92,7 +92,7 @@ class PromptStore:
 
     def in_force(self, neuron: str) -> Promptgram:
         """Like `current`, but read from the memory file: also what the running transaction has written."""
-        kept = self._switches.get(f"prompt:{neuron}")
+        kept = self._key_values.get(f"prompt:{neuron}")
         return self.files[neuron] if kept is None else self._merged(neuron, kept)
 
     def knows(self, neuron: str) -> bool:
@@ -105,16 +105,16 @@ class PromptStore:
         """Make a promptgram the neuron's own; one equal to the file removes the trace."""
         file = self.files[neuron]
         if promptgram.dump() == file.dump():
-            self._switches.put(f"prompt:{neuron}", None)
+            self._key_values.put(f"prompt:{neuron}", None)
         else:
-            self._switches.put(f"prompt:{neuron}", {"file": file.dump(), "text": promptgram.dump()})
+            self._key_values.put(f"prompt:{neuron}", {"file": file.dump(), "text": promptgram.dump()})
 
     def write_canary(self, neuron: str, canary: Canary | None) -> None:
         """Begin or end a canary."""
         value = None
         if canary is not None:
             value = {"change": canary.change, "text": canary.promptgram.dump(), "share": canary.share}
-        self._switches.put(f"canary:{neuron}", value)
+        self._key_values.put(f"canary:{neuron}", value)
 
     def _merged(self, neuron: str, kept: Mapping[str, str]) -> Promptgram:
         file = self.files[neuron]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import comb
 
-from hal9.learning.state.key_value import Switches
+from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Change, Ledger
 from hal9.memory import MemoryStore
 
@@ -58,7 +58,7 @@ class Stability:
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
         self.ledger = Ledger(store)
-        self.switches = Switches(store)
+        self.key_values = KeyValueStore(store)
 
     def signs(self, neuron: str, key: str) -> list[int]:
         """The directions in which one thing was moved, in order; undoing a change moves it back."""
@@ -73,7 +73,7 @@ class Stability:
 
     def still(self, neuron: str, key: str) -> bool:
         """Whether an adjustment is held still because it oscillated."""
-        return self.switches.get(f"still:{neuron}:{key}") is not None
+        return self.key_values.get(f"still:{neuron}:{key}") is not None
 
     def hold_if_oscillating(self, neuron: str, key: str, *, limit: int, cause: str) -> bool:
         """Hold an adjustment still from `limit` changes of sign on; whether it was just held. Nests."""
@@ -83,7 +83,7 @@ class Stability:
         if count < limit:
             return False
         with self.store.writing():
-            self.switches.put(f"still:{neuron}:{key}", {"flips": count})
+            self.key_values.put(f"still:{neuron}:{key}", {"flips": count})
             self.ledger.record(
                 "switch",
                 neuron,

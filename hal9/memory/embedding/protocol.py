@@ -1,4 +1,4 @@
-"""The seam to embedding models."""
+"""Embedding models behind one protocol."""
 
 from collections.abc import Sequence
 from typing import Protocol

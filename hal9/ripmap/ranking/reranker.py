@@ -1,6 +1,6 @@
 """An optional second look at the best files, by an embedding model or by a language model.
 
-Ranking itself needs neither. The seams are small on purpose: any object with `embed`, any awaitable that
+Ranking itself needs neither. The protocols are small on purpose: any object with `embed`, any awaitable that
 answers a prompt.
 """
 

@@ -22,7 +22,7 @@ from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator
 from hal9.trainer.evaluation.failures import Failure, find_failures, gradient_of, slopes_of
 from hal9.trainer.inner.asking import HOPELESS, Stopped, think_unless
 from hal9.trainer.inner.candidates import CandidateEvaluator
-from hal9.trainer.inner.prompting import Sight, choose_levers, inner_prompt, promising, solved_example
+from hal9.trainer.inner.prompting import Sight, choose_tunable, inner_prompt, promising, solved_example
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.record.changes import NOISE, RunLedger
 from hal9.trainer.record.detection import detect_inner
@@ -57,7 +57,7 @@ class InnerSettings:
         probes: further evaluations per episode: a refused set's steps one by one and in other lengths, a kept
             one again while it helps.
         failures: failing cases shown.
-        levers: parameters shown.
+        tunable: how many parameters are shown.
         patience: episodes in a row without a readable answer, or half of those without a new candidate, until
             the run stops.
         brief: short prompts and answers, for minds that read and write slowly.
@@ -69,7 +69,7 @@ class InnerSettings:
     noise: float = NOISE
     probes: int = 2
     failures: int = 4
-    levers: int = 18
+    tunable: int = 18
     temperature: float = 0.7
     max_tokens: int = 700
     timeout_seconds: float = 300.0
@@ -78,15 +78,16 @@ class InnerSettings:
     brief: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """All settings."""
-        return asdict(self)
+        """All settings under the names that runs recorded from the first version on."""
+        values = asdict(self)
+        return values | {"levers": values.pop("tunable")}
 
     @classmethod
     def for_mind(cls, spec: str, **changes: Any) -> "InnerSettings":
         """Defaults that suit the mind: a local model reads little, and slowly."""
         if spec == "local" or spec.startswith("local:"):
             # Its questions take seconds, an evaluation tenths of one: each step of a set is worth a look.
-            small = cls(failures=1, levers=4, probes=4, max_tokens=320, repairs=0, brief=True)
+            small = cls(failures=1, tunable=4, probes=4, max_tokens=320, repairs=0, brief=True)
             return replace(small, **changes)
         return replace(cls(), **changes)
 
@@ -109,7 +110,7 @@ class InnerResult:
 class _Offer:
     """What a question is about: parameters, slopes of signals, and the steps left open (empty: all)."""
 
-    levers: tuple[str, ...]
+    tunable: tuple[str, ...]
     slopes: Mapping[str, float]
     steps: Mapping[str, Ways]
 
@@ -238,7 +239,7 @@ class InnerLoop:
             "promptgram": self.promptgram.content_hash,
             "failing": failing,
             "failures": [failure.to_json() for failure in failures],
-            "levers": list(offer.levers),
+            "levers": list(offer.tunable),
             "ndcg_before": before.score,
             "best_ndcg": self._trier.best.score,
             "kept": tried.kept,
@@ -292,8 +293,8 @@ class InnerLoop:
         space, steps = self.space, self._trier.open_steps() if self.settings.brief else {}
         if steps:
             space = replace(space, names=promising(steps, slopes))
-        levers = choose_levers(space, failures, self.settings.levers, seed, touched)
-        return _Offer(levers, slopes, steps)
+        tunable = choose_tunable(space, failures, self.settings.tunable, seed, touched)
+        return _Offer(tunable, slopes, steps)
 
     def _slopes_at(self, standing: Evaluation) -> dict[str, float]:
         if self._slopes is None or self._slopes[0] != standing.parameters:
@@ -308,7 +309,7 @@ class InnerLoop:
         sight = Sight(
             parameters=best.parameters,
             figures=best.figures(),
-            levers=offer.levers,
+            tunable=offer.tunable,
             failures=failures,
             failing=failing,
             cases=len(best.ndcg),
@@ -323,7 +324,7 @@ class InnerLoop:
                 *(solved_example() if self.settings.brief else ()),
                 Message("user", text),
             ),
-            schema=inner_schema(offer.levers, brief=self.settings.brief, steps=offer.steps),
+            schema=inner_schema(offer.tunable, brief=self.settings.brief, steps=offer.steps),
             temperature=self.settings.temperature,
             max_tokens=self.settings.max_tokens,
             seed=self.settings.seed * 1009 + number,

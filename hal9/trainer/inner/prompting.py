@@ -1,4 +1,4 @@
-"""What L1 is shown: metrics, trajectory, what was applied, levers, failures, insights; all of it measured."""
+"""What L1 is shown, all of it measured: metrics, trajectory, tunable parameters, failures, insights."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from hal9.trainer.evaluation.failures import Failure, FileStanding
 from hal9.trainer.record.detection import EXPLANATIONS
 from hal9.trainer.search.space import Space, Ways
 
-__all__ = ["Sight", "choose_levers", "inner_prompt", "promising", "solved_example"]
+__all__ = ["Sight", "choose_tunable", "inner_prompt", "promising", "solved_example"]
 
 _OF_SIGNAL: dict[str, tuple[str, ...]] = {
     "words": ("weight_words", "words_k", "words_b", "field_names", "field_path"),
@@ -45,7 +45,7 @@ _HISTORY = 8
 _BRIEF_HISTORY = 6
 
 
-def choose_levers(
+def choose_tunable(
     space: Space, failures: Sequence[Failure], count: int, seed: int, touched: Mapping[str, int] | None = None
 ) -> tuple[str, ...]:
     """The parameters to show: those of signals that split wanted files from distractors, others by turns.
@@ -97,7 +97,7 @@ class Sight:
     Attributes:
         parameters: the best so far.
         figures: their metrics.
-        levers: the parameters that may be moved now.
+        tunable: the parameters that may be moved now.
         failures: the cases that are described, of `failing` that fail among `cases`.
         slopes: signal to the estimated change of NDCG@10 if its weight were doubled (see `slopes_of`).
         history: earlier episodes, oldest first.
@@ -106,7 +106,7 @@ class Sight:
 
     parameters: Parameters
     figures: Mapping[str, float]
-    levers: Sequence[str]
+    tunable: Sequence[str]
     failures: Sequence[Failure]
     failing: int
     cases: int
@@ -161,7 +161,7 @@ def _full(sight: Sight) -> str:
         named = history[-1].get("detections") or []
         if named:
             parts += ["", "# Detected", *(f"- {name}: {EXPLANATIONS[name]}" for name in named)]
-    parts += ["", "# Parameters you may move", *(_lever(name, sight) for name in sight.levers)]
+    parts += ["", "# Parameters you may move", *(_tunable(name, sight) for name in sight.tunable)]
     parts += ["", "# Failing cases"]
     for failure in sight.failures:
         parts += [*_failure(failure), ""]
@@ -183,7 +183,7 @@ def _brief(sight: Sight) -> str:
         parts += ["", f"A failing task: {failure.query[:120]}"]
         parts += [f"wanted {_standing(found, 3)}" for found in failure.wanted[:1]]
         parts += [f"distractor {_standing(found, 3)}" for found in failure.distractors[:1]]
-    parts += ["", "Parameters you may move:", *(_lever(name, sight) for name in sight.levers)]
+    parts += ["", "Parameters you may move:", *(_tunable(name, sight) for name in sight.tunable)]
     parts += ["", "Propose the next step."]
     return "\n".join(parts)
 
@@ -212,7 +212,7 @@ def _last(entry: Mapping[str, Any]) -> list[str]:
     return lines or ["- Nothing was applied."]
 
 
-def _lever(name: str, sight: Sight) -> str:
+def _tunable(name: str, sight: Sight) -> str:
     item = PARAMETERS[name]
     slope = sight.slopes.get(_SIGNAL_OF.get(name, ""))
     told = "" if slope is None else _told(slope)

@@ -42,7 +42,7 @@ FREE = Policy(cap=6, trips=0, proposals=1, min_wins=1, expected=0.005, min_split
 
 
 @dataclass(slots=True)
-class _Bench:
+class _Measuring:
     """The workshop as the population's evaluator and L2's advice."""
 
     workshop: OuterContext
@@ -176,7 +176,7 @@ async def run_population(
 
     Every entry of the population's log becomes an episode of the scratchpad.
     """
-    bench = _Bench(workshop, limit=settings.steps)
+    bench = _Measuring(workshop, limit=settings.steps)
     written = list(pad.entries)
     told = [0]
 

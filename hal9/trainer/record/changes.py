@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from hal9.clock import Clock
 from hal9.errors.trainer import TrainingRunUnknown
-from hal9.learning import Adjuster, Change, Gate, Ledger, PromptStore, Rollback, Stability, Switches
+from hal9.learning import Adjuster, Change, Gate, KeyValueStore, Ledger, PromptStore, Rollback, Stability
 from hal9.learning.gate.gate import CHANGES, mcnemar_worse
 from hal9.learning.gate.measured import record_measured
 from hal9.memory import MemoryStore
@@ -122,7 +122,7 @@ class RunLedger:
         self.ledger = Ledger(store)
         self.prompts = PromptStore(store, files)
         self._limit = settings.safety.oscillation_flips
-        self._switches = Switches(store)
+        self._key_values = KeyValueStore(store)
         self._stability = Stability(store)
         self._gate = Gate(
             store,
@@ -145,9 +145,9 @@ class RunLedger:
     @property
     def stopped(self) -> str:
         """Why nothing may be learned now; empty when it may."""
-        if self._switches.paused:
+        if self._key_values.paused:
             return "learning is paused"
-        return f"{RANKER} is frozen" if RANKER in self._switches.frozen else ""
+        return f"{RANKER} is frozen" if RANKER in self._key_values.frozen else ""
 
     def still(self, names: Sequence[str]) -> frozenset[str]:
         """Parameters that are held still because they oscillated."""

@@ -1,4 +1,4 @@
-"""Numerical optimisers behind one ask/tell seam: the honest baselines.
+"""Numerical optimisers behind one ask/tell interface: the honest baselines.
 
 Every strategy begins at its start, works in the unit cube of a `Space`, and depends on its seed alone, so
 that telling it the recorded scores again brings it back to where it was.
