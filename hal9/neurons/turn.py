@@ -197,7 +197,7 @@ class Turn:
             neuron=self.definition.name,
             grant=self.task.grant,
         )
-        if self.house.prompts.compares(self.definition.name):
+        if self.services.prompts.compares(self.definition.name):
             # The prompt that most tasks have is warm more often than the candidate's, and with a warm cache
             # a model answers differently: while they are compared, both are computed anew.
             request = replace(request, reuse_prompt=False)
