@@ -7,6 +7,7 @@ files that are put together again would be wrong.
 
 import codecs
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -54,12 +55,35 @@ def clean_text(text: str) -> str:
 
 def storable(value: Any) -> Any:
     """A value of strings, lists and mappings with every text as UTF-8 can hold it; unchanged when all are."""
+    return value if _is_storable(value) else _made_storable(value)
+
+
+def _is_storable(value: Any) -> bool:
+    # Every signal and record passes here: almost all are fine, and to see that must cost little.
+    if isinstance(value, str):
+        return value.isascii() or without_surrogates(value) is value
+    if isinstance(value, dict):
+        return _are_storable(value) and _are_storable(value.values())
+    return _are_storable(value) if isinstance(value, list) else True
+
+
+def _are_storable(values: Iterable[Any]) -> bool:
+    for value in values:
+        if isinstance(value, str):
+            if not value.isascii() and without_surrogates(value) is not value:
+                return False
+        elif isinstance(value, dict | list) and value and not _is_storable(value):
+            return False
+    return True
+
+
+def _made_storable(value: Any) -> Any:
     if isinstance(value, str):
         return without_surrogates(value)
     if isinstance(value, dict):
-        return {storable(key): storable(item) for key, item in value.items()}
+        return {_made_storable(key): _made_storable(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [storable(item) for item in value]
+        return [_made_storable(item) for item in value]
     return value
 
 

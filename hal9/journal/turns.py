@@ -25,6 +25,7 @@ __all__ = [
     "entries_of_task",
     "expire_question",
     "find_question",
+    "has_log",
     "list_questions",
     "m005_turns",
     "purge_turns",
@@ -140,6 +141,16 @@ def add_entry(connection: sqlite3.Connection, *, signal_id: str, task_id: str, e
         "VALUES (?, ?, ?, ?, ?, ?)",
         (signal_id, entry.position, task_id, entry.kind, json.dumps(entry.body), entry.at),
     )
+
+
+def has_log(connection: sqlite3.Connection, signal_id: str) -> bool:
+    """Whether an earlier process left anything of a turn."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM turn_entries WHERE signal_id = ?)"
+        " OR EXISTS (SELECT 1 FROM calls_under_way WHERE signal_id = ?)",
+        (signal_id, signal_id),
+    ).fetchone()
+    return bool(row[0])
 
 
 def entries_of_signal(connection: sqlite3.Connection, signal_id: str) -> list[TurnEntry]:

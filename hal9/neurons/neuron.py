@@ -113,7 +113,7 @@ class Neuron:
         now = self._services.clock.now()
         task_id = turn.signal.task_id
         if turn.task.grant.deadline is not None:
-            turn.waited = await self._services.journal.read(
+            turn.waited = self._services.journal.read_now(
                 lambda connection: turns.seconds_waited(connection, task_id, now=now)
             )
         left = turn.seconds_left

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from hal9.text import storable
 
@@ -30,10 +30,11 @@ class SignalModel(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _storable(cls, value: Any) -> Any:
+    def _storable(cls, value: Any, info: ValidationInfo) -> Any:
         # The border that all text crosses: half a surrogate pair, typed, replied or in a file's name, could
         # neither be sent nor stored.
-        return storable(value)
+        # JSON cannot hold one: the parser refuses it.
+        return value if info.mode == "json" else storable(value)
 
 
 class TaskFailed(SignalModel):

@@ -52,8 +52,9 @@ class TurnLog:
                 turns.call_under_way(connection, self.signal_id),
             )
 
-        if self.journal is not None:
-            self.entries, self.under_way = await self.journal.read(read)
+        journal, signal_id = self.journal, self.signal_id
+        if journal is not None and journal.read_now(lambda connection: turns.has_log(connection, signal_id)):
+            self.entries, self.under_way = await journal.read(read)
 
     async def add_reply(self, reply: Reply, step: StepRecord) -> None:
         """Commit what the mind said."""
