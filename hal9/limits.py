@@ -201,12 +201,12 @@ class BudgetStore:
         asked = {"tokens": tokens, "usd": usd or 0.0, "seconds": seconds, "calls": 1}
         units = {kind: _units(kind, amount) for kind, amount in asked.items()}
         with atomic(self._connection) as connection:
-            now = self._tick(connection)
+            now, sums = self._tick(connection), dict[object, sqlite3.Row | None]()
             for limit in self._applying(connection, task_id):
                 if limit.kind == "usd" and usd is None:
                     raise PriceUnknown(mind=mind)
                 scale = _UNITS[limit.kind]
-                spent, reserved = self._used(connection, limit, task_id, now)
+                spent, reserved = self._used(connection, limit, task_id, now, sums)
                 if spent + reserved + units[limit.kind] > math.floor(round(limit.value * scale, 3)):
                     raise LimitExceeded(
                         kind=limit.kind,
@@ -292,11 +292,11 @@ class BudgetStore:
         """How every limit stands; limits per task only when a task is named."""
         found = []
         with atomic(self._connection) as connection:
-            now = self._tick(connection)
+            now, sums = self._tick(connection), dict[object, sqlite3.Row | None]()
             for limit in self._applying(connection, task_id or ""):
                 if limit.scope == "task" and task_id is None:
                     continue
-                spent, reserved = self._used(connection, limit, task_id or "", now)
+                spent, reserved = self._used(connection, limit, task_id or "", now, sums)
                 scale = _UNITS[limit.kind]
                 found.append(
                     LimitUsage(
@@ -314,16 +314,34 @@ class BudgetStore:
         return self._limits + own
 
     def _used(
-        self, connection: sqlite3.Connection, limit: Limit, task_id: str, now: float
+        self,
+        connection: sqlite3.Connection,
+        limit: Limit,
+        task_id: str,
+        now: float,
+        sums: dict[object, sqlite3.Row | None],
     ) -> tuple[int, int]:
+        """Spent and reserved units under a limit; `sums` keeps what other limits of one look need too."""
         if limit.scope == "task":
-            spent = connection.execute("SELECT * FROM task_totals WHERE task_id = ?", (task_id,)).fetchone()
-            held = connection.execute(_SUMS + "calls WHERE open AND task_id = ?", (task_id,)).fetchone()
-            return (spent[limit.kind] if spent is not None else 0), held[limit.kind]
-        oldest = math.floor((now - _WINDOW_SECONDS[limit.scope]) / 60)
-        spent = connection.execute(_SUMS + "minutes WHERE minute >= ?", (oldest,)).fetchone()
-        held = connection.execute(_SUMS + "calls WHERE open").fetchone()
-        return spent[limit.kind], held[limit.kind]
+            spent = self._sum(connection, sums, "SELECT * FROM task_totals WHERE task_id = ?", task_id)
+            held = self._sum(connection, sums, _SUMS + "calls WHERE open AND task_id = ?", task_id)
+        else:
+            oldest = math.floor((now - _WINDOW_SECONDS[limit.scope]) / 60)
+            spent = self._sum(connection, sums, _SUMS + "minutes WHERE minute >= ?", oldest)
+            held = self._sum(connection, sums, _SUMS + "calls WHERE open AND ?", True)
+        return (spent[limit.kind] if spent is not None else 0), (held[limit.kind] if held is not None else 0)
+
+    @staticmethod
+    def _sum(
+        connection: sqlite3.Connection,
+        sums: dict[object, sqlite3.Row | None],
+        statement: str,
+        value: str | int,
+    ) -> sqlite3.Row | None:
+        key = (statement, value)
+        if key not in sums:
+            sums[key] = connection.execute(statement, (value,)).fetchone()
+        return sums[key]
 
     def _row(self, connection: sqlite3.Connection, reservation: Reservation) -> sqlite3.Row:
         row: sqlite3.Row | None = connection.execute(

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 from hal9.bus import Courier, Failure, Outcome
@@ -81,13 +82,11 @@ class TaskScheduler:
         if signal is None:
             await self._journal.write(lambda connection: tasks.insert_task(connection, task))
             return task
-        now = self._clock.now()
-
-        def write(connection: sqlite3.Connection) -> None:
-            tasks.insert_task(connection, task)
-            tasks.start_task(connection, task.id, root_signal=signal.id, root_target=signal.target, now=now)
-
-        await self._courier.send((signal,), writes=(write,))
+        begun = replace(task, state="running", started_at=self._clock.now(), root_signal=signal.id)
+        await self._courier.send(
+            (signal,),
+            writes=(lambda connection: tasks.insert_task(connection, begun, root_target=signal.target),),
+        )
         return task
 
     async def wait(self, task_id: str) -> TaskRow:

@@ -5,11 +5,20 @@ nothing by asking for what came after N, also over restarts. Numbers are never u
 """
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hal9.signals import StepRecord
 
-__all__ = ["TaskEvent", "events_after", "last_event", "m006_events", "record_state", "record_step"]
+__all__ = [
+    "TaskEvent",
+    "events_after",
+    "last_event",
+    "m006_events",
+    "record_state",
+    "record_states",
+    "record_step",
+]
 
 
 _NO_END = 2**62
@@ -70,7 +79,16 @@ class TaskEvent:
 
 def record_state(connection: sqlite3.Connection, task_id: str, state: str, *, at: float) -> None:
     """Number a task's new state."""
-    connection.execute("INSERT INTO events (task_id, state, at) VALUES (?, ?, ?)", (task_id, state, at))
+    record_states(connection, task_id, [(state, at)])
+
+
+def record_states(connection: sqlite3.Connection, task_id: str, states: Sequence[tuple[str, float]]) -> None:
+    """Number the states a task took on, each with its moment, in their order."""
+    rows = ", ".join(["(?, ?, ?)"] * len(states))
+    connection.execute(
+        f"INSERT INTO events (task_id, state, at) VALUES {rows}",  # noqa: S608 - fixed text
+        [value for state, at in states for value in (task_id, state, at)],
+    )
 
 
 def record_step(connection: sqlite3.Connection, step: StepRecord) -> None:

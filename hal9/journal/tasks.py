@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hal9.journal.counts import add_count
-from hal9.journal.events import record_state, record_step
+from hal9.journal.events import record_state, record_states, record_step
 from hal9.journal.turns import purge_turns
 from hal9.signals import ResultPayload, StepRecord, TaskPayload
 
@@ -87,11 +87,18 @@ def _task(row: sqlite3.Row) -> TaskRow:
     )
 
 
-def insert_task(connection: sqlite3.Connection, task: TaskRow) -> None:
-    """Accept a task; from this commit on it is not lost."""
+def insert_task(connection: sqlite3.Connection, task: TaskRow, *, root_target: str | None = None) -> None:
+    """Accept a task; from this commit on it is not lost.
+
+    Args:
+        connection: of a running transaction.
+        task: it; a running one is on its way to `root_target` already.
+        root_target: the neuron its first signal goes to.
+    """
     connection.execute(
-        "INSERT INTO tasks (id, workload, payload, state, created_at, started_at, deadline, root_signal) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO tasks "
+        "(id, workload, payload, state, created_at, started_at, deadline, root_signal, root_target) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             task.id,
             task.workload,
@@ -101,9 +108,13 @@ def insert_task(connection: sqlite3.Connection, task: TaskRow) -> None:
             task.started_at,
             task.deadline,
             task.root_signal,
+            root_target,
         ),
     )
-    record_state(connection, task.id, task.state, at=task.created_at)
+    states = [("queued", task.created_at)]
+    if task.state == "running" and task.started_at is not None:
+        states.append(("running", task.started_at))
+    record_states(connection, task.id, states)
     add_count(connection, "accepted")
 
 

@@ -37,12 +37,14 @@ def open_work(
     connection: sqlite3.Connection, signal: Signal, neuron: str, parts: Sequence[Part], *, now: float
 ) -> None:
     """Remember that `signal` was split; parts without a signal id wait for their turn."""
-    connection.execute(
-        "INSERT OR REPLACE INTO work (signal_id, task_id, neuron, signal, state, opened_at) "
+    opened = connection.execute(
+        "INSERT OR IGNORE INTO work (signal_id, task_id, neuron, signal, state, opened_at) "
         "VALUES (?, ?, ?, ?, 'open', ?)",
         (signal.id, signal.task_id, neuron, signal.model_dump_json(), now),
     )
-    connection.execute("DELETE FROM parts WHERE work_id = ?", (signal.id,))
+    if opened.rowcount == 0:  # split before, by a turn that was begun anew
+        connection.execute("UPDATE work SET opened_at = ? WHERE signal_id = ?", (now, signal.id))
+        connection.execute("DELETE FROM parts WHERE work_id = ?", (signal.id,))
     connection.executemany(
         "INSERT INTO parts (work_id, position, signal_id, target, payload) VALUES (?, ?, ?, ?, ?)",
         [

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -184,14 +184,20 @@ class Routing:
     def _write(self, found: Sequence[tuple[TaskRow, list[StepRecord], bool | None]], now: float) -> None:
         with self._router.store.writing():
             self._heed_promotions()
-            for task, steps, verdict in found if self.learning else ():
-                if task.state not in TERMINAL:
-                    continue
-                if verdict is not None:
-                    self._judge(task, steps, success=verdict)
-                elif not self._known(task.id):
-                    self._judge(task, steps, success=task.state == "done")
+            if self.learning:
+                self._router.learned.observe_all(self._news(found))
             self._key_values.put(_MARK, now)
+
+    def _news(
+        self, found: Sequence[tuple[TaskRow, list[StepRecord], bool | None]]
+    ) -> Iterator[tuple[str, list[HandOver], float]]:
+        for task, steps, verdict in found:
+            if task.state not in TERMINAL:
+                continue
+            if verdict is not None:
+                yield self._judged(task, steps, success=verdict)
+            elif not self._known(task.id):
+                yield self._judged(task, steps, success=task.state == "done")
 
     def _heed_promotions(self) -> None:
         """Discount the edges of neurons whose prompt the ledger says was changed since the last look.
@@ -226,9 +232,10 @@ class Routing:
             ).fetchone()
         return row is not None
 
-    def _judge(
+    def _judged(
         self, task: TaskRow, steps: Sequence[StepRecord], *, success: bool, usd: float | None = None
-    ) -> int:
+    ) -> tuple[str, list[HandOver], float]:
+        """The task, what became of its hand-overs, and what it cost in US dollars."""
         error = task.result.error if task.result else None
         reason = "" if error is None else error.reason
         if task.state == "cancelled":
@@ -238,8 +245,7 @@ class Routing:
             judged += self._entry(task.id, success=success)
         frozen = self._key_values.frozen | frozenset(self._settings().safety.frozen_neurons)
         spent = task.result.tally.usd if usd is None and task.result else usd or 0.0
-        kept = [one for one in judged if one.source not in frozen]
-        return self._router.learned.observe(task.id, kept, usd=spent)
+        return task.id, [one for one in judged if one.source not in frozen], spent
 
     def _entry(self, task_id: str, *, success: bool) -> list[HandOver]:
         """Where the task entered, when there was a choice."""
@@ -269,4 +275,6 @@ class Routing:
         task, steps = await self._journal.read(lambda connection: tasks.task_with_steps(connection, task_id))
         if task is None or task.state not in TERMINAL or not self.learning:
             return 0
-        return await asyncio.to_thread(self._judge, task, steps, success=success, usd=cost)
+        return await asyncio.to_thread(
+            lambda: self._router.learned.observe_all([self._judged(task, steps, success=success, usd=cost)])
+        )

@@ -188,18 +188,18 @@ class WeightStore:
         Returns:
             How many edges were counted or corrected.
         """
-        merged: dict[tuple[str, str, str], HandOver] = {}
-        for one in hand_overs:
-            key = (one.source, one.target, one.task_class)
-            if key not in merged or not one.success:
-                merged[key] = one
+        return self.observe_all([(task_id, hand_overs, usd)])
+
+    def observe_all(self, observed: Iterable[tuple[str, Iterable[HandOver], float]]) -> int:
+        """`observe` for several tasks: task, hand-overs, US dollars; each group is rewritten once."""
         changed = 0
         with self.store.writing() as tables:
             touched: set[tuple[str, str]] = set()
-            for one in merged.values():
-                if self._record(tables.conn, task_id, one, usd):
-                    changed += 1
-                    touched.add((one.source, one.task_class))
+            for task_id, hand_overs, usd in observed:
+                for one in _merged(hand_overs):
+                    if self._record(tables.conn, task_id, one, usd):
+                        changed += 1
+                        touched.add((one.source, one.task_class))
             for source, task_class in sorted(touched):
                 self.rewrite(tables.conn, source, task_class)
         return changed
@@ -389,6 +389,16 @@ class WeightStore:
 
     def _now(self) -> float:
         return self.store.clock.now()
+
+
+def _merged(hand_overs: Iterable[HandOver]) -> Iterable[HandOver]:
+    """One for each edge: of several, one failure makes it a failure."""
+    merged: dict[tuple[str, str, str], HandOver] = {}
+    for one in hand_overs:
+        key = (one.source, one.target, one.task_class)
+        if key not in merged or not one.success:
+            merged[key] = one
+    return merged.values()
 
 
 def keep_image(connection: sqlite3.Connection, event: sqlite3.Row, *, now: float) -> None:
