@@ -13,8 +13,9 @@ import math
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, get_args
@@ -31,6 +32,7 @@ LimitPeriod = Literal["task", "hour", "day"]
 _WINDOW_SECONDS: dict[str, float] = {"hour": 3600.0, "day": 86400.0}
 _KEEP_SECONDS = 2 * 86400.0
 # Amounts are whole numbers in the file, so that sums are exact: tokens, calls, nano-dollars, milliseconds.
+_Look = Callable[[str, str | int], sqlite3.Row | None]
 _UNITS: dict[str, int] = {"tokens": 1, "calls": 1, "usd": 1_000_000_000, "seconds": 1000}
 
 _SUMS = (
@@ -201,12 +203,12 @@ class BudgetStore:
         asked = {"tokens": tokens, "usd": usd or 0.0, "seconds": seconds, "calls": 1}
         units = {kind: _units(kind, amount) for kind, amount in asked.items()}
         with atomic(self._connection) as connection:
-            now, sums = self._tick(connection), dict[object, sqlite3.Row | None]()
+            now, look = self._tick(connection), _kept_look(connection)
             for limit in self._applying(connection, task_id):
                 if limit.kind == "usd" and usd is None:
                     raise PriceUnknown(mind=mind)
                 scale = _UNITS[limit.kind]
-                spent, reserved = self._used(connection, limit, task_id, now, sums)
+                spent, reserved = self._used(limit, task_id, now, look)
                 if spent + reserved + units[limit.kind] > math.floor(round(limit.value * scale, 3)):
                     raise LimitExceeded(
                         kind=limit.kind,
@@ -292,11 +294,11 @@ class BudgetStore:
         """How every limit stands; limits per task only when a task is named."""
         found = []
         with atomic(self._connection) as connection:
-            now, sums = self._tick(connection), dict[object, sqlite3.Row | None]()
+            now, look = self._tick(connection), _kept_look(connection)
             for limit in self._applying(connection, task_id or ""):
                 if limit.scope == "task" and task_id is None:
                     continue
-                spent, reserved = self._used(connection, limit, task_id or "", now, sums)
+                spent, reserved = self._used(limit, task_id or "", now, look)
                 scale = _UNITS[limit.kind]
                 found.append(
                     LimitUsage(
@@ -313,35 +315,16 @@ class BudgetStore:
         own = tuple(Limit(kind=row["kind"], scope="task", value=row["value"]) for row in rows)
         return self._limits + own
 
-    def _used(
-        self,
-        connection: sqlite3.Connection,
-        limit: Limit,
-        task_id: str,
-        now: float,
-        sums: dict[object, sqlite3.Row | None],
-    ) -> tuple[int, int]:
-        """Spent and reserved units under a limit; `sums` keeps what other limits of one look need too."""
+    @staticmethod
+    def _used(limit: Limit, task_id: str, now: float, look: _Look) -> tuple[int, int]:
         if limit.scope == "task":
-            spent = self._sum(connection, sums, "SELECT * FROM task_totals WHERE task_id = ?", task_id)
-            held = self._sum(connection, sums, _SUMS + "calls WHERE open AND task_id = ?", task_id)
+            spent = look("SELECT * FROM task_totals WHERE task_id = ?", task_id)
+            held = look(_SUMS + "calls WHERE open AND task_id = ?", task_id)
         else:
             oldest = math.floor((now - _WINDOW_SECONDS[limit.scope]) / 60)
-            spent = self._sum(connection, sums, _SUMS + "minutes WHERE minute >= ?", oldest)
-            held = self._sum(connection, sums, _SUMS + "calls WHERE open AND ?", True)
+            spent = look(_SUMS + "minutes WHERE minute >= ?", oldest)
+            held = look(_SUMS + "calls WHERE open AND ?", True)
         return (spent[limit.kind] if spent is not None else 0), (held[limit.kind] if held is not None else 0)
-
-    @staticmethod
-    def _sum(
-        connection: sqlite3.Connection,
-        sums: dict[object, sqlite3.Row | None],
-        statement: str,
-        value: str | int,
-    ) -> sqlite3.Row | None:
-        key = (statement, value)
-        if key not in sums:
-            sums[key] = connection.execute(statement, (value,)).fetchone()
-        return sums[key]
 
     def _row(self, connection: sqlite3.Connection, reservation: Reservation) -> sqlite3.Row:
         row: sqlite3.Row | None = connection.execute(
@@ -391,6 +374,11 @@ class BudgetStore:
             "INSERT OR REPLACE INTO book_time VALUES (1, ?, ?, ?, ?)", (book, wall, self._boot, monotonic)
         )
         return float(book)
+
+
+def _kept_look(connection: sqlite3.Connection) -> _Look:
+    """One row of a statement with one value; what several limits ask for is read once."""
+    return cache(lambda statement, value: connection.execute(statement, (value,)).fetchone())
 
 
 def _units(kind: str, amount: float) -> int:
