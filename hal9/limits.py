@@ -2,7 +2,8 @@
 
 The promise: what is spent and reserved together never passes a limit, as long as no call costs more than it
 reserved; a call that does is recorded in full, and the next ones are refused. A process that dies between
-reserving and settling leaves its reservation standing; it is later settled at the whole reserved amount.
+reserving and settling leaves its reservation standing; it is later settled at the whole reserved amount,
+unless the call is known not to have left yet.
 
 Windows (hour, day) slide by the minute, and run on the book's own time: it moves with the machine's monotonic
 clock while the machine is up, never backward, so that setting the wall clock frees no money. Over a reboot it
@@ -120,6 +121,10 @@ def _first_schema(connection: sqlite3.Connection) -> None:
     )
 
 
+def _sent_calls(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE calls ADD COLUMN sent INTEGER NOT NULL DEFAULT 1")
+
+
 class BudgetStore:
     """The accounts of one cluster home. Any number of processes may have the same file open.
 
@@ -132,7 +137,7 @@ class BudgetStore:
         self._limits = tuple(limits)
         self._boot = _boot_id()
         self._owner = f"{os.getpid()}:{_started(os.getpid())}:{self._boot}"
-        self._connection = open_database(path, (_first_schema,))
+        self._connection = open_database(path, (_first_schema, _sent_calls))
         self.recover()
 
     def __enter__(self) -> Self:
@@ -184,6 +189,7 @@ class BudgetStore:
         usd: float | None,
         seconds: float = 0.0,
         mind: str = "the model",
+        sent: bool = True,
     ) -> Reservation:
         """Set aside the most that a call can cost, or refuse it.
 
@@ -194,6 +200,7 @@ class BudgetStore:
             usd: dollars; None when nobody knows the price.
             seconds: wall time.
             mind: named in the error.
+            sent: whether the call may leave at any time from now on; false when `mark_sent` will say so.
 
         Raises:
             LimitExceeded: with what is spent and reserved; nothing was changed.
@@ -221,12 +228,18 @@ class BudgetStore:
             amounts = (units["tokens"], units["usd"], units["seconds"], units["calls"])
             try:
                 connection.execute(
-                    "INSERT INTO calls VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?)",
-                    (call_id, task_id, self._owner, int(usd is not None), now, *amounts),
+                    "INSERT INTO calls (call_id, task_id, owner, open, price_known, at, tokens, usd, seconds,"
+                    " calls, sent) VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)",
+                    (call_id, task_id, self._owner, int(usd is not None), now, *amounts, int(sent)),
                 )
             except sqlite3.IntegrityError as error:
                 raise ReservationRepeated(call_id=call_id) from error
         return Reservation(call_id=call_id, task_id=task_id, tokens=tokens, usd=usd, seconds=seconds)
+
+    def mark_sent(self, reservation: Reservation) -> None:
+        """Note that the call leaves now: if this process dies, it counts as spent."""
+        with atomic(self._connection) as connection:
+            connection.execute("UPDATE calls SET sent = 1 WHERE call_id = ?", (reservation.call_id,))
 
     def settle(self, reservation: Reservation, spend: Spend) -> None:
         """Replace a reservation by what the call really cost; doing it again changes nothing.
@@ -263,13 +276,16 @@ class BudgetStore:
     def recover(self) -> int:
         """Settle reservations of processes that are gone, at the reserved amounts; returns how many.
 
-        Runs when the book is opened.
+        Those of calls that never left are taken back. Runs when the book is opened.
         """
         settled = 0
         with atomic(self._connection) as connection:
             now = self._tick(connection)
             for row in connection.execute("SELECT * FROM calls WHERE open").fetchall():
                 if row["owner"] != self._owner and not _alive(row["owner"], self._boot):
+                    if not row["sent"]:
+                        connection.execute("DELETE FROM calls WHERE call_id = ?", (row["call_id"],))
+                        continue
                     amounts = (row["tokens"], row["usd"], row["seconds"], row["calls"])
                     self._close(connection, row["call_id"], amounts, price_known=bool(row["price_known"]))
                     settled += 1

@@ -1,5 +1,6 @@
 """Budgets: nothing passes a limit, whatever dies, races or jumps."""
 
+import contextlib
 import os
 import pickle
 import signal
@@ -15,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
+from hal9.database import open_database
 from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
-from hal9.limits import BudgetStore, Kind, Limit, Reservation, Spend
+from hal9.limits import BudgetStore, Kind, Limit, Reservation, Spend, _first_schema
 
 
 @dataclass
@@ -197,6 +199,9 @@ _CHILD = textwrap.dedent("""
     from hal9.limits import BudgetStore, Limit
     book = BudgetStore(sys.argv[1])
     book.reserve("dead", "t", tokens=60, usd=0.5, seconds=9)
+    book.reserve("never left", "t", tokens=30, usd=0.2, sent=False)
+    left = book.reserve("left", "other", tokens=1, usd=0.0, sent=False)
+    book.mark_sent(left)
     print("reserved", flush=True)
     sys.stdin.read()
 """)
@@ -217,10 +222,21 @@ def test_a_process_killed_between_reserve_and_settle_is_charged_in_full(tmp_path
         # Not yet waited for: a zombie has no claims either.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         with BudgetStore(path, limits) as book:
-            assert book.spent("t") == Spend(tokens=60, usd=0.5, seconds=9, calls=1)
+            assert book.spent("t") == Spend(tokens=60, usd=0.5, seconds=9, calls=1), "one never left"
+            assert book.spent("other").calls == 1
             with pytest.raises(LimitExceeded):
-                _reserve(book, "b", 41)
-            _reserve(book, "b", 40)
+                _reserve(book, "b", 40)
+            _reserve(book, "b", 39)
+
+
+def test_a_book_of_an_older_version_opens_and_its_open_calls_count(tmp_path: Path) -> None:
+    path = tmp_path / "b.db"
+    with contextlib.closing(open_database(path, (_first_schema,))) as old:
+        old.execute("INSERT INTO calls VALUES ('a', 't', '999999999:1:gone', 1, 1, 0, 7, 0, 0, 1)")
+    with BudgetStore(path) as book:
+        assert book.spent("t").tokens == 7
+        book.settle(_reserve(book, "b", 5), Spend(tokens=5))
+        assert book.spent("t").calls == 2
 
 
 _RACER = textwrap.dedent("""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hal9.errors.base import MindError
 from hal9.errors.limits import LimitExceeded
@@ -52,6 +52,20 @@ _FREE_FAILURES = (
 )
 
 
+@dataclass(slots=True)
+class _Leaving:
+    """Told by the mind that a call leaves now."""
+
+    book: BudgetStore
+    reservation: Reservation
+    left: bool = True
+
+    def __call__(self) -> None:
+        if not self.left:
+            self.book.mark_sent(self.reservation)
+            self.left = True
+
+
 class BudgetedMind(WrappingMind):
     """Wraps a mind; one `think` of the inner mind is one reservation."""
 
@@ -70,6 +84,10 @@ class BudgetedMind(WrappingMind):
         """
         quote = await self.quote(request)
         reservation = await self._reserved(request, quote)
+        leaving = _Leaving(self._book, reservation)
+        if self._mind.capabilities.announces:
+            leaving.left = False
+            request = replace(request, before_sending=leaving)
         began = time.monotonic()
         try:
             reply = await self._mind.think(request, on_token=on_token)
@@ -77,7 +95,7 @@ class BudgetedMind(WrappingMind):
             self._book.release(reservation)
             raise
         except MindError as error:
-            if isinstance(error, MindBroken) and not error.computed:
+            if not leaving.left or (isinstance(error, MindBroken) and not error.computed):
                 self._book.release(reservation)
                 raise
             error.usage = _paid(error.usage, reservation, time.monotonic() - began)
@@ -85,7 +103,10 @@ class BudgetedMind(WrappingMind):
             raise
         except BaseException:
             lasted = time.monotonic() - began
-            self._book.settle(reservation, Spend(tokens=quote.tokens, usd=quote.usd, seconds=lasted))
+            if leaving.left:
+                self._book.settle(reservation, Spend(tokens=quote.tokens, usd=quote.usd, seconds=lasted))
+            else:
+                self._book.release(reservation)
             raise
         finally:
             self._freed.set()
@@ -110,6 +131,7 @@ class BudgetedMind(WrappingMind):
                     usd=quote.usd,
                     seconds=request.timeout_seconds,
                     mind=self.name,
+                    sent=not self._mind.capabilities.announces,
                 )
             except LimitExceeded as error:
                 if error.reserved <= 0 or error.spent + error.asked > error.limit:

@@ -76,7 +76,7 @@ class LiteLLMMind:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(tools="native", parallel_tools=True)
+        return Capabilities(tools="native", parallel_tools=True, announces=True)
 
     async def __aenter__(self) -> Self:
         """Check that litellm is installed, without importing it.
@@ -145,6 +145,8 @@ class LiteLLMMind:
         while True:
             body = request_body(request, self._endpoint, self._habits, stream=on_token is not None)
             sent = sent_body(body, self._habits)
+            if request.before_sending is not None:
+                request.before_sending()
             try:
                 answer = await self._call(litellm, sent, request.timeout_seconds, on_token)
             except litellm.exceptions.Timeout:

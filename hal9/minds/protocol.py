@@ -63,11 +63,14 @@ class Capabilities:
             (``constrained``), or JSON and fenced commands read out of free text (``text``).
         parallel_tools: whether one reply may hold several calls.
         acts: the mind works in a folder by itself, with tools of its own.
+        announces: `Request.before_sending` is called just before a call leaves; otherwise a call that was
+            begun may have left at any time.
     """
 
     tools: Literal["native", "constrained", "text"] = "text"
     parallel_tools: bool = False
     acts: bool = False
+    announces: bool = False
 
 
 ActKind = Literal["command", "edit", "read", "tool", "words"]
@@ -139,6 +142,7 @@ class Request:
     `reuse_prompt` false computes the prompt anew where the provider keeps a cache: with a warm cache the same
     seed gives another text, so what is compared in pairs runs without.
     `workplace` is where a mind that acts works; others do not look at it.
+    `before_sending` is called by minds that announce (see `Capabilities`) just before the call leaves.
     """
 
     messages: tuple[Message, ...]
@@ -155,6 +159,7 @@ class Request:
     tool_choice: str = "auto"
     reuse_prompt: bool = True
     workplace: Workplace | None = None
+    before_sending: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself.

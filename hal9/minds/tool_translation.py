@@ -46,7 +46,7 @@ class ToolTranslatingMind(WrappingMind):
         try:
             reply = await self._mind.think(self._sent(request), on_token=on_token)
         except ToolsUnsupported as error:
-            self._lowered = Capabilities(tools=error.instead)
+            self._lowered = replace(self._mind.capabilities, tools=error.instead, parallel_tools=False)
             reply = await self._mind.think(self._sent(request), on_token=on_token)
         if not request.tools or self.capabilities.tools == "native":
             return reply

@@ -1,6 +1,8 @@
 """Every call is reserved before it is made and settled after it."""
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 import yaml
 
 from hal9.errors.limits import LimitExceeded, PriceUnknown
-from hal9.errors.minds import MindBroken, MindReplyInvalid, MindTimeout
+from hal9.errors.minds import MindBroken, MindReplyInvalid, MindTimeout, MindUnreachable
 from hal9.limits import BudgetStore, Limit
 from hal9.minds import (
     BudgetedMind,
@@ -23,6 +25,7 @@ from hal9.minds import (
     Usage,
     open_mind,
 )
+from tests.bus.harness import free_port
 from tests.minds.fake_openai import FakeOpenAI, fails, hangs, raw, says
 
 ASK = Request(
@@ -106,6 +109,35 @@ async def test_a_call_of_unknown_outcome_is_charged_in_full(tmp_path: Path) -> N
                 await mind.think(request)
         assert book.spent("t").tokens >= 50
         assert book.standings("t") == ()
+
+
+async def test_a_call_that_never_left_costs_nothing(tmp_path: Path) -> None:
+    """Nobody listens; the connection was never made, so nothing can have been computed."""
+    limits = [Limit(kind="calls", scope="task", value=1)]
+    with BudgetStore(tmp_path / "b.db", limits) as book:
+        async with open_mind(
+            f"openai:http://127.0.0.1:{free_port()}/v1#m", settings=_settings(), budget=book
+        ) as mind:
+            with pytest.raises(MindUnreachable):
+                await mind.think(ASK)
+        assert book.spent("t").calls == 0
+        assert [one.reserved for one in book.standings("t")] == [0]
+
+
+async def test_a_call_counts_as_made_from_the_moment_it_leaves(tmp_path: Path) -> None:
+    """Read from the file while the server thinks: what a kill at this moment would leave."""
+    with BudgetStore(tmp_path / "b.db") as book, FakeOpenAI(hangs) as server:
+        async with open_mind(f"openai:{server.url}#m", settings=_settings(), budget=book) as mind:
+            task = asyncio.ensure_future(mind.think(ASK))
+            async with asyncio.timeout(20):
+                while not server.seen:
+                    await asyncio.sleep(0.01)
+            with contextlib.closing(sqlite3.connect(tmp_path / "b.db")) as file:
+                assert file.execute("SELECT open, sent FROM calls").fetchall() == [(1, 1)]
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert book.spent("t").calls == 1
 
 
 async def test_server_errors_are_charged_because_nobody_knows(tmp_path: Path) -> None:

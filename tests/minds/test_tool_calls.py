@@ -228,7 +228,7 @@ async def test_a_server_without_tools_is_asked_in_json_from_then_on(refusal: Beh
             lowered = mind.capabilities
             result = Message("tool", "a.py", tool_call_id=one.tool_calls[0].id)
             two = await mind.think(Request((*ASK.messages, one.as_message(), result), tools=ASK.tools))
-    assert lowered == Capabilities(tools="constrained")
+    assert lowered == Capabilities(tools="constrained", announces=True)
     assert [c.arguments for c in one.tool_calls] == [{"command": "ls"}]
     assert one.text == "look"
     assert one.tool_calls[0].id != two.tool_calls[0].id

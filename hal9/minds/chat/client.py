@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -117,7 +117,9 @@ class ChatClient:
         changes = 0
         while True:
             body = request_body(request, self.endpoint, self._habits, stream=on_token is not None)
-            refused = await self._once(http, sent_body(body, self._habits), on_token)
+            refused = await self._once(
+                http, sent_body(body, self._habits), on_token, _announcing(request.before_sending)
+            )
             if isinstance(refused, Answer):
                 return refused, self._habits.notes(body)
             complaint, response = refused
@@ -141,11 +143,15 @@ class ChatClient:
         return isinstance(error, (MindRefusedRequest, MindBroken)) and self._habits.learn(complaint, body)
 
     async def _once(
-        self, http: "httpx.AsyncClient", body: dict[str, Any], on_token: OnToken | None
+        self,
+        http: "httpx.AsyncClient",
+        body: dict[str, Any],
+        on_token: OnToken | None,
+        extensions: dict[str, Any],
     ) -> "Answer | tuple[Complaint, httpx.Response]":
         path = _PATH
         for _ in range(_MOST_REDIRECTS):
-            async with http.stream("POST", path, json=body) as response:
+            async with http.stream("POST", path, json=body, extensions=extensions) as response:
                 if response.status_code in {301, 302, 303, 307, 308}:
                     path = self._redirected(response)
                     continue
@@ -244,6 +250,18 @@ class ChatClient:
             retry_after=response.headers.get("retry-after"),
             tools=tools,
         )
+
+
+def _announcing(before_sending: Callable[[], None] | None) -> dict[str, Any]:
+    """What makes the connection say that it is open and the request is about to be written."""
+    if before_sending is None:
+        return {}
+
+    async def trace(event: str, _info: Mapping[str, Any]) -> None:
+        if event.endswith("send_request_headers.started"):
+            before_sending()
+
+    return {"trace": trace}
 
 
 def _unknown_price(_prompt: int, _completion: int) -> None:

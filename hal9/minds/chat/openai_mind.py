@@ -23,7 +23,7 @@ class OpenAIMind:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(tools="native", parallel_tools=True)
+        return Capabilities(tools="native", parallel_tools=True, announces=True)
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()

@@ -51,7 +51,7 @@ class LocalMind:
     def capabilities(self) -> Capabilities:
         # llama.cpp reads a small model's calls out of its free text; decoding constrained to the tools'
         # schemas cannot miss.
-        return Capabilities(tools="constrained")
+        return Capabilities(tools="constrained", announces=True)
 
     @property
     def server_pid(self) -> int | None:
