@@ -106,12 +106,12 @@ async def test_numbers_of_the_candidate_are_used_and_pairs_share_their_seeds(
 async def test_while_a_change_is_tried_on_a_share_both_sides_ask_alike(home: Home, workspace: Path) -> None:
     async with running_cluster(home) as (daemon, cluster):
         prompts, store = daemon.learner.prompts, daemon.learner.store
-        prompt = daemon.definitions["l2-implementer"].promptgram
         reused = []
         for share in (None, 0.0, 1.0):
-            canary = None if share is None else Canary("c", better(prompt), share)
             with store.writing():
-                prompts.write_canary("l2-implementer", canary)
+                for name, neuron in daemon.definitions.items():
+                    canary = None if share is None else Canary("c", better(neuron.promptgram), share)
+                    prompts.write_canary(name, canary)
             prompts.reload()
             scripts.SEEN.clear()
             task = await cluster.submit("Write add(a, b) in adder.py", workspace=workspace)
