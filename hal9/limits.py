@@ -11,9 +11,7 @@ moves by the wall clock's difference, at least 0.
 """
 
 import math
-import os
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +22,7 @@ from typing import Literal, Self, get_args
 from hal9.clock import Clock, SystemClock
 from hal9.database import atomic, open_database
 from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
+from hal9.processes import boot_id, owner_lives, process_owner
 
 __all__ = ["BudgetStore", "Kind", "Limit", "LimitPeriod", "LimitUsage", "Reservation", "Spend"]
 
@@ -135,8 +134,8 @@ class BudgetStore:
         """Open the book, settle what dead processes left open, forget calls no window needs any more."""
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._limits = tuple(limits)
-        self._boot = _boot_id()
-        self._owner = f"{os.getpid()}:{_started(os.getpid())}:{self._boot}"
+        self._boot = boot_id()
+        self._owner = process_owner(self._boot)
         self._connection = open_database(path, (_first_schema, _sent_calls))
         self.recover()
 
@@ -282,7 +281,7 @@ class BudgetStore:
         with atomic(self._connection) as connection:
             now = self._tick(connection)
             for row in connection.execute("SELECT * FROM calls WHERE open").fetchall():
-                if row["owner"] != self._owner and not _alive(row["owner"], self._boot):
+                if row["owner"] != self._owner and not owner_lives(row["owner"], self._boot):
                     if not row["sent"]:
                         connection.execute("DELETE FROM calls WHERE call_id = ?", (row["call_id"],))
                         continue
@@ -413,40 +412,3 @@ def _spend_of(row: sqlite3.Row | None) -> Spend:
         seconds=row["seconds"] / _UNITS["seconds"],
         calls=row["calls"],
     )
-
-
-_PROCESS_BOOT = uuid.uuid4().hex
-"""Stands for the boot where the system names none; monotonic times then compare within this process."""
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return _PROCESS_BOOT
-
-
-def _started(pid: int) -> str:
-    """When a living process started, in the kernel's ticks; "" where that cannot be read or it is dead."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    # The name in parentheses may hold spaces; the fields after it do not: state is the 3rd, start time the
-    # 22nd.
-    fields = stat.rsplit(")", 1)[1].split()
-    return "" if fields[0] in "ZX" else fields[19]
-
-
-def _alive(owner: str, boot: str) -> bool:
-    pid_text, started, owner_boot = owner.split(":")
-    pid = int(pid_text)
-    if started:
-        return owner_boot == boot and _started(pid) == started
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
