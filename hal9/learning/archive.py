@@ -22,6 +22,7 @@ from hal9.errors.memory import MemoryInvalid
 from hal9.learning.engine import LearningEngine
 from hal9.learning.reporting.explain import change_as_json
 from hal9.learning.routing.restore import weights_document
+from hal9.learning.state.change_facts import change_evidence
 from hal9.learning.state.ledger import Change, Ledger
 from hal9.learning.state.prompts import PromptStore
 from hal9.memory import (
@@ -186,7 +187,7 @@ def _prompt(engine: LearningEngine, name: str, text: str, origin: str) -> list[s
         actor="import",
         state="waiting",
         details={
-            "evidence": {"key": "import", "after_hash": made.content_hash},
+            "evidence": change_evidence(made, key="import", what={}),
             "figures": {"share": round(share, 4)},
         },
     )

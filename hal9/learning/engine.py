@@ -7,9 +7,8 @@ repaired by doing the step again.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from hal9.errors.base import LimitError, MindError
 from hal9.errors.learning import FeedbackTooEarly, GradientRefused
@@ -29,7 +28,8 @@ from hal9.learning.gate.gate import Gate, Perform
 from hal9.learning.gate.rollback import Rollback
 from hal9.learning.gradients.apply import GradientStore
 from hal9.learning.gradients.critic import Critic, Critique
-from hal9.learning.gradients.propagate import check_origin, gradient_path, make_signal, onward
+from hal9.learning.gradients.facts import GradientFacts
+from hal9.learning.gradients.propagate import check_origin, make_signal, onward
 from hal9.learning.rules.rules import RuleLearner, RuleOutcome
 from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.prompts import PromptStore
@@ -147,7 +147,7 @@ class LearningEngine:
             return []
         if detection.error.type == "incorrect_output":
             await self.rule_learner.try_candidates(task, cause=task.id)
-        return await self._start(task, looked.path, detection, cause=task.id, steps=steps, extra={})
+        return await self._start(task, looked.path, detection, cause=task.id, steps=steps)
 
     async def take_feedback(
         self, feedback: Feedback, task: TaskRow, steps: Sequence[StepRecord], *, cause: str
@@ -176,9 +176,9 @@ class LearningEngine:
             said += _told(learned, self.rule_learner)
         if detection is None:
             return FeedbackReport(said=tuple(said), learned=learned)
-        extra = {"expected": (feedback.expected or "")[:_TEXT]}
+        expected = (feedback.expected or "")[:_TEXT]
         path = TaskPath.recorded(steps)
-        signals = await self._start(task, path, detection, cause=cause, steps=steps, extra=extra)
+        signals = await self._start(task, path, detection, cause=cause, steps=steps, expected=expected)
         if signals:
             names = ", ".join(signal.target for signal in signals)
             strength = sum(one.payload.magnitude for one in signals if isinstance(one.payload, ErrorGradient))
@@ -253,23 +253,22 @@ class LearningEngine:
         *,
         cause: str,
         steps: Sequence[StepRecord],
-        extra: Mapping[str, Any],
+        expected: str | None = None,
     ) -> list[Signal]:
         settings = self.settings.backward_propagation
         strength = magnitude(detection.error, detection.severity, settings.error_weights)
-        scope = scope_of_task(task.payload)
         context = ErrorContext(
             original_task=task.payload.objective[:_TASK_TEXT],
             attempted_solution=_attempt(task, steps)[-_TEXT:],
             failure_point=detection.failure_point[:200],
-            environmental_factors={
-                "path": path.as_json(),
-                "scope": [scope.workspace, scope.module, scope.task_family],
-                "evidence": detection.evidence[-_TEXT:],
-                "check": task.payload.check or "",
-                "root": cause,
-                **extra,
-            },
+            environmental_factors=GradientFacts(
+                recorded_path=path.as_json(),
+                scope=scope_of_task(task.payload),
+                evidence=detection.evidence[-_TEXT:],
+                check=task.payload.check or "",
+                root=cause,
+                expected=expected,
+            ).as_factors(),
         )
         signals = []
         for neuron, share in path.origins(detection.neuron).items():
@@ -347,7 +346,7 @@ class LearningEngine:
             self._parts.alert(f"{signal.target}: {error}")
             await asyncio.to_thread(self.applier.settle, signal, gradient, "refused", error.reason, [])
             return []
-        path = gradient_path(gradient)
+        path = GradientFacts.of(gradient).path
         signals = []
         for hop in onward(gradient, path, settings):
             target = path.hops[hop.target]

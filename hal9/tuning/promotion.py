@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from hal9.learning import Adjuster, Gate, KeyValueStore, Ledger, PromptStore
 from hal9.learning.gate.measured import record_measured
+from hal9.learning.state.change_facts import Details, Pairs, change_evidence
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, diff, token_distance
 from hal9.settings import Settings
@@ -85,20 +85,26 @@ def promote(
     return Promotion(made.id, applied=True, told=f"Promoted as change {made.id}; {undo}.")
 
 
-def _details(result: TuneResult) -> dict[str, dict[str, Any]]:
+def _details(result: TuneResult) -> Details:
     """What the ledger's row says of the change."""
     base, winner, held_out = result.before, result.after, result.held_out
     rules = added_rules(winner, base)
     told = "; ".join(item.lstrip("-* ") for _, item in rules) or diff(base, winner)[:400]
-    paired = {key: getattr(held_out, key) for key in ("gain", "low", "high", "won", "lost")}
+    paired: Pairs = {
+        "gain": held_out.gain,
+        "low": held_out.low,
+        "high": held_out.high,
+        "won": held_out.won,
+        "lost": held_out.lost,
+    }
     return {
-        "evidence": {
-            "key": rules[0][0] if rules else "Policy",
-            "what": {"content": told},
-            "after_hash": winner.content_hash,
-            "critique": held_out.told(),
-            "error_type": "low_quality",
-        },
+        "evidence": change_evidence(
+            winner,
+            key=rules[0][0] if rules else "Policy",
+            what={"content": told},
+            critique=held_out.told(),
+            error_type="low_quality",
+        ),
         "figures": {"share": round(token_distance(base, winner), 4), "paired": paired},
     }
 

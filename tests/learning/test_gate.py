@@ -20,6 +20,7 @@ from hal9.learning.detection.outcomes import TaskOutcome, outcome_of, save_outco
 from hal9.learning.detection.quality import Score
 from hal9.learning.reporting.explain import change_as_json, improvement_score
 from hal9.learning.reporting.status import learning_status
+from hal9.learning.state.change_facts import Figures
 from hal9.learning.state.stability import at_least
 from hal9.memory import MemoryScope, MemoryStore
 from hal9.promptgram import Promptgram
@@ -404,7 +405,7 @@ def test_chance_alone_seldom_looks_unusual() -> None:
 def test_a_changes_improvement_score_is_its_strongest_evidence(engine: LearningEngine) -> None:
     change = propose(engine)
     assert change_as_json(change)["improvement_score"] is None
-    stages: dict[str, dict[str, float]] = {"replay": {"pairs": 4, "won": 2, "lost": 1}}
+    stages: Figures = {"replay": {"pairs": 4, "won": 2, "lost": 1}}
     assert improvement_score(replace(change, figures=stages)) == 0.25
     stages["canary"] = {"pairs": 10, "won": 1, "lost": 3}
     assert improvement_score(replace(change, figures=stages)) == -0.2

@@ -25,6 +25,7 @@ from hal9.trainer.evaluation.failures import find_failures, gradient_of
 from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings
 from hal9.trainer.protocol import inner_schema, protocol, shipped_promptgram
 from hal9.trainer.record.detection import detect_inner
+from hal9.trainer.record.episodes import InnerEpisode, Trial
 from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.record.runs import EvaluationData
 from tests.trainer.support import PROPOSAL, inner_mind, seeded_mind
@@ -231,7 +232,7 @@ def test_an_altered_or_torn_record_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "scratchpad.json"
     pad = RunLog.create(path, "inner", {"a": 1})
     for number in range(3):
-        pad.append({"episode": number, "best_ndcg": 0.5})
+        pad.append({"episode": number, "best_ndcg": 0.5, "params": {}, "kept": False})
     assert [entry["episode"] for entry in RunLog.load(path).entries] == [0, 1, 2]
     text = path.read_text()
     path.write_text(text.replace('"best_ndcg": 0.5', '"best_ndcg": 0.9', 1))
@@ -245,10 +246,29 @@ def test_an_altered_or_torn_record_is_refused(tmp_path: Path) -> None:
         RunLog.load(path)
 
 
+def test_an_entry_of_another_type_is_named_and_early_ones_are_read(tmp_path: Path) -> None:
+    pad = RunLog.create(tmp_path / "scratchpad.json", "inner", {})
+    early = {"episode": 0, "best_ndcg": 0.5, "params": {"words_k": 1.2}, "kept": False}
+    pad.append({**early, "of a later version": [1]})
+    assert RunLog.load(pad.path).entries == pad.entries
+    pad.append({**early, "trials": [{"moved": {}, "params": {}, "ndcg": "good", "kept": True}]})
+    with pytest.raises(ScratchpadInvalid, match=r"episode 1 is none \(trials\.0\.ndcg"):
+        RunLog.load(pad.path)
+
+
 def test_detections_are_named() -> None:
-    def entry(*steps: tuple[str, str], kept: bool = False, gain: float = 0.0) -> dict[str, Any]:
+    def entry(*steps: tuple[str, str], kept: bool = False, gain: float = 0.0) -> InnerEpisode:
         changes = {name: [direction, "small", ""] for name, direction in steps}
-        return {"kept": kept, "proposed_changes": changes, "trials": [{"gain": gain}], "diagnosis": "x"}
+        trial: Trial = {"moved": {}, "params": {}, "ndcg": 0.5, "kept": kept, "gain": gain}
+        return {
+            "episode": 0,
+            "best_ndcg": 0.5,
+            "params": {},
+            "kept": kept,
+            "proposed_changes": changes,
+            "trials": [trial],
+            "diagnosis": "x",
+        }
 
     assert detect_inner([entry(("a", "increase"), gain=-0.06)]) == ["collapse"]
     # Nothing kept with five different parameters is a plateau; a basin is few parameters.

@@ -35,6 +35,7 @@ from hal9.learning import (
     derive_id,
     parse_feedback,
 )
+from hal9.learning.gradients.facts import GradientFacts
 from hal9.memory import (
     Embedder,
     MemoryScope,
@@ -227,7 +228,7 @@ class LearningService:
 
         def settled(_connection: sqlite3.Connection) -> None:
             if not signals:
-                root = str(gradient.context.environmental_factors.get("root", ""))
+                root = GradientFacts.of(gradient).root
                 loop.call_soon_threadsafe(self._arrived, root)
 
         loop = asyncio.get_running_loop()

@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from math import comb
-from typing import Any
 
 from hal9.errors.learning import ApprovalStale, ChangeNotWaiting
 from hal9.learning.gate.adjust import Adjuster, Proposal
 from hal9.learning.replay_cases import ReplayCase, replay_case
+from hal9.learning.state.change_facts import Figures, change_evidence
 from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Change, ChangeState, Ledger
 from hal9.learning.state.prompts import Canary, PromptStore
@@ -121,14 +121,14 @@ class Gate:
             actor="learning",
             state="waiting" if major else "candidate",
             details={
-                "evidence": {
-                    "key": made.key,
-                    "signs": dict(made.signs),
-                    "what": dict(made.what),
-                    "after_hash": made.after.content_hash,
-                    "critique": gradient.critique[:600],
-                    "error_type": gradient.error_type.type,
-                },
+                "evidence": change_evidence(
+                    made.after,
+                    key=made.key,
+                    what=made.what,
+                    signs=made.signs,
+                    critique=gradient.critique[:600],
+                    error_type=gradient.error_type.type,
+                ),
                 "figures": {"share": round(made.share, 4), "magnitude": round(gradient.magnitude, 4)},
             },
         )
@@ -208,7 +208,7 @@ class Gate:
                 lost += int(old and not new)
                 if pairs == most:
                     break
-        figures = {"replay": {"pairs": pairs, "won": won, "lost": lost, "skipped": skipped}}
+        figures: Figures = {"replay": {"pairs": pairs, "won": won, "lost": lost, "skipped": skipped}}
         return await asyncio.to_thread(self._after_replay, change.id, won, lost, figures)
 
     def _cases(self, most: int) -> list[ReplayCase]:
@@ -228,7 +228,7 @@ class Gate:
         by_turns = [row for pair in zip_longest(*found) for row in pair if row is not None]
         return [replay_case(row["checks"]) for row in by_turns[: most * _SPARE]]
 
-    def _after_replay(self, change_id: str, won: int, lost: int, figures: dict[str, Any]) -> int:
+    def _after_replay(self, change_id: str, won: int, lost: int, figures: Figures) -> int:
         with self.store.writing():
             change = self.ledger.get(change_id)
             if change.state != "candidate":
@@ -242,7 +242,7 @@ class Gate:
                 self.prompts.write_canary(
                     change.target, Canary(change.id, promptgram, self._settings().gate.canary_share)
                 )
-                started = {**figures, "canary_since": self.store.clock.now()}
+                started: Figures = {**figures, "canary_since": self.store.clock.now()}
                 self.ledger.move(change_id, "canary", actor="gate", cause="replay held", figures=started)
         self.prompts.reload()
         return 1
@@ -289,7 +289,7 @@ class Gate:
             [one for one in seen if one.prompt == old], [one for one in seen if one.prompt == new]
         )
         tried = sum(1 for one in seen if one.prompt == new)
-        figures = {"canary": {"tasks": tried, "pairs": pairs, "won": won, "lost": lost}}
+        figures: Figures = {"canary": {"tasks": tried, "pairs": pairs, "won": won, "lost": lost}}
         worse = mcnemar_worse(won, lost) if lost else 1.0
         if worse <= settings.significance:
             return self._reject(change, f"lost in the canary (p = {worse:.3f})", figures)
@@ -318,7 +318,7 @@ class Gate:
         rate = sum(before) / len(before) if before else 0.0
         # The best that can still come of the window: below the limit means there is nothing to wait for.
         best = (sum(after) + missing) / safety.rollback_window_tasks
-        figures = {"window": {"before": rate, "tasks": len(after), "passed": sum(after)}}
+        figures: Figures = {"window": {"before": rate, "tasks": len(after), "passed": sum(after)}}
         if before and rate - best >= safety.rollback_drop:
             self.restore(change, actor="gate", cause="success rate fell after it", figures=figures)
             self._alert(f"change {change.id[-12:]} of {change.target} was rolled back: success rate fell")
@@ -349,12 +349,12 @@ class Gate:
 
     # --- into force, and out of it --------------------------------------------------------------------
 
-    def _reject(self, change: Change, why: str, figures: dict[str, Any]) -> int:
+    def _reject(self, change: Change, why: str, figures: Figures) -> int:
         self.prompts.write_canary(change.target, None)
         self.ledger.move(change.id, "rejected", actor="gate", cause=why, figures=figures)
         return 1
 
-    def _promote(self, change: Change, *, cause: str, figures: dict[str, Any]) -> Change:
+    def _promote(self, change: Change, *, cause: str, figures: Figures) -> Change:
         now = self.store.clock.now()
         self.prompts.write_canary(change.target, None)
         self.set_prompt(change.target, change.after, cause=change.id, actor="gate")
@@ -365,9 +365,7 @@ class Gate:
         self._hold(change)
         return moved
 
-    def restore(
-        self, change: Change, *, actor: str, cause: str, figures: dict[str, Any] | None = None
-    ) -> Change:
+    def restore(self, change: Change, *, actor: str, cause: str, figures: Figures | None = None) -> Change:
         """Undo an applied change whose content is in force: byte for byte what was before. Nests."""
         self.set_prompt(change.target, change.before, cause=change.id, actor=actor)
         self.key_values.put(f"changed:{change.target}", self.store.clock.now())
@@ -383,7 +381,7 @@ class Gate:
 
     def _hold(self, change: Change) -> None:
         limit = self._settings().safety.oscillation_flips
-        for key in change.evidence.get("signs", {}):
+        for key in change.evidence.get("signs", ()):
             if self.stability.hold_if_oscillating(change.target, key, limit=limit, cause=change.id):
                 self._alert(f"{change.target}: {key} oscillates and is held still")
 

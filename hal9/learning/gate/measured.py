@@ -4,10 +4,8 @@ Tuning runs and the ranker's trainer measure a candidate themselves, in pairs on
 What they found goes through here: a row with before, after and figures, then `applied` or `rejected`.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from hal9.learning.gate.gate import Gate
+from hal9.learning.state.change_facts import Details
 from hal9.learning.state.ledger import Change, Ledger
 from hal9.promptgram import Promptgram
 
@@ -22,7 +20,7 @@ def record_measured(
     *,
     cause: str,
     actor: str,
-    details: Mapping[str, Mapping[str, Any]],
+    details: Details,
     refused: str,
 ) -> Change:
     """Write a change and bring it into force, or say why not. Nests inside `store.writing()`.

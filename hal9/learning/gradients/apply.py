@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hal9.learning.gradients.facts import GradientFacts
 from hal9.learning.rules.rules import RuleLearner
 from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.state.prompts import PromptStore
 from hal9.memory import (
-    MemoryScope,
     MemoryStore,
     NewMemory,
     Observation,
@@ -144,14 +144,14 @@ class GradientStore:
 
     def _remember(self, signal: Signal, gradient: ErrorGradient) -> Observation | None:
         """The error as a memory of this neuron; where it entered, it also counts towards a pattern."""
-        facts = gradient.context.environmental_factors
-        scope = MemoryScope.of(facts.get("scope", []))
+        facts = GradientFacts.of(gradient)
+        scope = facts.scope
         if gradient.depth == 0 and not self._counted(signal.task_id, gradient.error_type.type):
             policy = PatternPolicy(pattern_threshold=self.settings.backward_propagation.pattern_threshold)
             return PatternStore(self.store, policy).observe(
                 Occurrence(
                     error_type=gradient.error_type.type,
-                    text=str(facts.get("evidence", "")) or gradient.critique,
+                    text=facts.evidence or gradient.critique,
                     neuron=signal.target,
                     layer=signal.layer_to,
                     scope=scope,

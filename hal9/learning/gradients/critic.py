@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hal9.errors.base import LimitError, MindError
 from hal9.learning.detection.error_line import key_line
 from hal9.learning.detection.quality import Ask
+from hal9.learning.gradients.facts import GradientFacts
 from hal9.minds.protocol import Message, Request
 from hal9.promptgram import Edit
 from hal9.signals import ErrorGradient
@@ -79,20 +80,14 @@ def cites(citation: str, evidence: str) -> bool:
 
 def evidence_of(gradient: ErrorGradient) -> str:
     """All that counts as evidence: output, the user's words, the attempt, the right answer."""
-    facts = gradient.context.environmental_factors
-    parts = [
-        str(facts.get("evidence", "")),
-        str(facts.get("expected", "")),
-        gradient.context.attempted_solution,
-    ]
+    facts = GradientFacts.of(gradient)
+    parts = [facts.evidence, facts.expected or "", gradient.context.attempted_solution]
     return "\n".join(part for part in parts if part)
 
 
 def evidence_critique(gradient: ErrorGradient, layer: int) -> Critique:
     """A critique out of the evidence alone; it differs per layer and always quotes."""
-    line = (
-        key_line(str(gradient.context.environmental_factors.get("evidence", ""))) or gradient.error_type.type
-    )
+    line = key_line(GradientFacts.of(gradient).evidence) or gradient.error_type.type
     kind = gradient.error_type.type.replace("_", " ")
     point = _SPACE.sub(" ", gradient.context.failure_point)[:120] or "the answer"
     if layer == 2:

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hal9.errors.learning import GradientRefused
+from hal9.learning.gradients.facts import GradientFacts
 from hal9.learning.task_path import TaskPath
 from hal9.settings import BackwardPropagationSettings
 from hal9.signals import ErrorGradient, Signal
 
-__all__ = ["Onward", "check_origin", "derive_id", "gradient_path", "make_signal", "onward"]
+__all__ = ["Onward", "check_origin", "derive_id", "make_signal", "onward"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,6 @@ def derive_id(cause: str, *parts: str) -> str:
         head = hashlib.sha256(cause.encode()).hexdigest()[:12]
     variant = "89ab"[int(digest[3], 16) % 4]
     return f"{head[:8]}-{head[8:12]}-7{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
-
-
-def gradient_path(gradient: ErrorGradient) -> TaskPath:
-    """The task's path as the gradient carries it.
-
-    Raises:
-        GradientRefused: it carries none that can be read.
-    """
-    try:
-        return TaskPath.from_json(gradient.context.environmental_factors["path"])
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise GradientRefused(reason="forged", detail=f"its path cannot be read ({error})") from error
 
 
 def onward(gradient: ErrorGradient, path: TaskPath, settings: BackwardPropagationSettings) -> list[Onward]:
@@ -84,7 +73,7 @@ def check_origin(
         raise refuse(f"it claims {gradient.source_neuron} → {gradient.target_neuron}")
     if gradient.depth >= max_depth:
         raise GradientRefused(reason="too_deep", detail=f"depth {gradient.depth}, allowed are {max_depth}")
-    carried = gradient_path(gradient)
+    carried = GradientFacts.of(gradient).path
     if recorded is not None and (not recorded.hops or carried.as_json() != recorded.as_json()):
         raise refuse("its path is not the one this task took")
     if gradient.target_neuron not in carried.hops:

@@ -6,6 +6,7 @@ from typing import Any
 
 from hal9.errors.memory import MemoryMissing
 from hal9.journal.tasks import TaskRow
+from hal9.learning.gradients.facts import GradientFacts
 from hal9.learning.state.ledger import Change, Ledger
 from hal9.memory import MemoryStore, RuleStore
 from hal9.signals import StepRecord
@@ -66,8 +67,7 @@ def improvement_score(change: Change) -> float | None:
     window = change.figures.get("window")
     if window and window.get("tasks"):
         return round(float(window["passed"] / window["tasks"] - window["before"]), 4)
-    for stage in ("canary", "replay"):
-        seen = change.figures.get(stage)
+    for seen in (change.figures.get("canary"), change.figures.get("replay")):
         if seen and seen.get("pairs"):
             return round(float((seen["won"] - seen["lost"]) / seen["pairs"]), 4)
     return None
@@ -148,7 +148,7 @@ def _gradients(store: MemoryStore, task_id: str) -> list[dict[str, Any]]:
                 "critique": gradient["critique"],
                 "state": row["state"],
                 "reason": row["reason"],
-                "cause": str(gradient["context"]["environmental_factors"].get("root", "")),
+                "cause": GradientFacts.read(gradient["context"]["environmental_factors"]).root,
             }
         )
     return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hal9.errors.learning import ChangeUnknown, LedgerBroken
+from hal9.learning.state.change_facts import Details, Evidence, Figures, read_facts
 from hal9.memory import MemoryStore
 from hal9.signals import new_id
 
@@ -38,8 +39,8 @@ class Change:
     before: str
     after: str
     state: ChangeState
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
+    figures: Figures = field(default_factory=Figures)
     content_hash: str = ""
     reverts: str | None = None
 
@@ -68,7 +69,7 @@ class Ledger:
         cause: str,
         actor: str,
         state: ChangeState = "noted",
-        details: Mapping[str, Any] | None = None,
+        details: Details | None = None,
     ) -> Change:
         """Add a row; nests inside `store.writing()`.
 
@@ -79,9 +80,9 @@ class Ledger:
             cause: id of the gradient, feedback or change behind it.
             actor: who decided: "user", "learning", "gate", a mind.
             state: where it stands.
-            details: `evidence` and `figures`, both mappings, and `reverts`, the id of what it undoes.
+            details: evidence, figures, and the id of what it undoes.
         """
-        details = details or {}
+        details = details or Details()
         now = self.store.clock.now()
         with self.store.writing() as tables:
             row: dict[str, Any] = {
@@ -109,19 +110,19 @@ class Ledger:
         *,
         actor: str,
         cause: str,
-        figures: Mapping[str, Any] | None = None,
+        figures: Figures | None = None,
     ) -> Change:
         """Note what became of a change; returns the change as it stands now."""
         with self.store.writing() as tables:
             before = self.get(change_id)
-            merged = {**before.figures, **(figures or {})}
+            merged: Figures = {**before.figures, **(figures or Figures())}
             self.record(
                 "state",
                 change_id,
                 change=(before.state, state),
                 cause=cause,
                 actor=actor,
-                details={"figures": figures or {}},
+                details={"figures": figures or Figures()},
             )
             tables.conn.execute(
                 "UPDATE adjustments SET state = ?, figures = ? WHERE id = ?",
@@ -187,6 +188,7 @@ class Ledger:
 
 
 def _change(row: Mapping[str, Any] | sqlite3.Row) -> Change:
+    evidence, figures = read_facts(row["id"], row["evidence"], row["figures"])
     return Change(
         id=row["id"],
         time=float(row["time"]),
@@ -197,8 +199,8 @@ def _change(row: Mapping[str, Any] | sqlite3.Row) -> Change:
         before=row["before"],
         after=row["after"],
         state=row["state"],
-        evidence=json.loads(row["evidence"]),
-        figures=json.loads(row["figures"]),
+        evidence=evidence,
+        figures=figures,
         content_hash=row["content_hash"],
         reverts=row["reverts"],
     )

@@ -160,5 +160,4 @@ def _crowds(now: int, was: int, before: int) -> bool:
 
 
 def _sign(change: Change, key: str) -> int:
-    signs = change.evidence.get("signs", {})
-    return int(signs.get(key, 0)) if isinstance(signs, dict) else 0
+    return change.evidence.get("signs", {}).get(key, 0)

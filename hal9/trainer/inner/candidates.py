@@ -1,13 +1,13 @@
 """Measuring what was proposed: candidate after candidate against the best so far, kept or taken back."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.evaluation.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
+from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.record.changes import NOISE, verdict
+from hal9.trainer.record.episodes import InnerEpisode, Trial
 from hal9.trainer.search.space import (
     DIRECTIONS,
     MAGNITUDES,
@@ -27,7 +27,7 @@ __all__ = ["CandidateEvaluator", "Tried"]
 class Tried:
     """What became of a proposal: a record per measured candidate, and whether it was measured before."""
 
-    trials: list[dict[str, Any]]
+    trials: list[Trial]
     repeated: bool = False
 
     @property
@@ -70,7 +70,7 @@ class CandidateEvaluator:
         """Whether no evaluation is left."""
         return bool(self.limit) and self.spent >= self.limit
 
-    async def begin(self, start: Parameters, entries: Sequence[Mapping[str, Any]]) -> Evaluation:
+    async def begin(self, start: Parameters, entries: Sequence[InnerEpisode]) -> Evaluation:
         """Measure the start and take up where a record ends; returns the start."""
         first = self._best = await self._measure(start)
         self.spent = 1
@@ -129,7 +129,7 @@ class CandidateEvaluator:
     async def _measure(self, parameters: Parameters) -> Evaluation:
         return await asyncio.to_thread(self.evaluator.evaluate, parameters)
 
-    async def _probe(self, sets: Sequence[Sequence[Change]], trials: list[dict[str, Any]]) -> None:
+    async def _probe(self, sets: Sequence[Sequence[Change]], trials: list[Trial]) -> None:
         """Further candidates of a proposal; a kept one is gone on with until it no longer helps."""
         going_on = trials[0]["kept"]
         for changes in sets:
@@ -141,7 +141,7 @@ class CandidateEvaluator:
             elif going_on:
                 return
 
-    async def _trial(self, applied: Applied) -> dict[str, Any]:
+    async def _trial(self, applied: Applied) -> Trial:
         base = self.best
         made = await self._measure(applied.parameters)
         self.spent += 1
@@ -154,16 +154,14 @@ class CandidateEvaluator:
             "moved": {name: list(pair) for name, pair in applied.moved.items()},
             "params": applied.parameters.changes(),
             "ndcg": made.score,
-            **gain_record(gain),
+            "gain": gain.mean,
+            "error": gain.error,
+            "won": gain.won,
+            "lost": gain.lost,
             "kept": not why,
             "why": why,
             "seconds": round(made.seconds, 4),
         }
-
-
-def gain_record(gain: Gain) -> dict[str, float]:
-    """A paired comparison as records keep it."""
-    return {"gain": gain.mean, "error": gain.error, "won": gain.won, "lost": gain.lost}
 
 
 def _other_lengths(changes: Sequence[Change]) -> list[list[Change]]:

@@ -26,6 +26,7 @@ from hal9.trainer.inner.prompting import Sight, choose_tunable, inner_prompt, pr
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.record.changes import NOISE, RunLedger
 from hal9.trainer.record.detection import detect_inner
+from hal9.trainer.record.episodes import InnerEpisode, inner_episodes
 from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.search.space import Change, Space, Ways
 
@@ -189,8 +190,8 @@ class InnerLoop:
         )
 
     @property
-    def _entries(self) -> list[dict[str, Any]]:
-        return self.scratchpad.entries
+    def _entries(self) -> list[InnerEpisode]:
+        return inner_episodes(self.scratchpad.entries)
 
     async def _heed(self) -> None:
         """A step that a person took back meanwhile is out of force."""
@@ -231,7 +232,7 @@ class InnerLoop:
             problems.append("proposed_changes was empty; name at least one parameter")
         usage = reply.usage if reply is not None else Usage(calls=0)
         self._usage += usage
-        entry: dict[str, Any] = {
+        entry: InnerEpisode = {
             "episode": number,
             "timestamp": self.clock.now(),
             "duration_secs": round(self.clock.monotonic() - began, 3),

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from hal9.learning.state.change_facts import Evidence
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.outer.context import BudgetSpent, Measured, OuterContext
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.record.changes import MeasuredEdit
 from hal9.trainer.record.detection import detect_not_steering
+from hal9.trainer.record.episodes import OuterStep
 from hal9.trainer.record.run_log import RunLog
 
 __all__ = ["BestSoFar", "OuterResult", "OuterSettings", "edit_effect", "hall_of_fame", "run_stack"]
@@ -75,13 +77,13 @@ async def run_stack(
     try:
         known[first.name] = await workshop.measure(first, Parameters())
         best.see(known[first.name])
-        for entry in pad.entries:
-            if not entry["problem"]:
-                known[entry["prompt_id"]] = await workshop.measure(
-                    workshop.shelf.load(entry["prompt_id"]), Parameters()
+        for step in pad.entries:
+            if not step["problem"]:
+                known[step["prompt_id"]] = await workshop.measure(
+                    workshop.shelf.load(step["prompt_id"]), Parameters()
                 )
-                best.see(known[entry["prompt_id"]])
-                _note(workshop, entry)
+                best.see(known[step["prompt_id"]])
+                _note(workshop, step)
         while len(pad.entries) < settings.steps:
             start = Parameters(best.params if settings.warm_start else {})
             entry, child = await _step(workshop, pad, settings, known, start)
@@ -113,7 +115,7 @@ class BestSoFar:
             return
         self.score, self.params = measured.finals[seed], measured.best_params
         if self.workshop.ledger is not None:
-            facts = {"prompt": measured.prompt, "ndcg": self.score}
+            facts: Evidence = {"prompt": measured.prompt, "ndcg": self.score}
             self.workshop.ledger.adopt(
                 Parameters(self.params),
                 cause=f"{measured.step}/{measured.prompt}/{seed}",
@@ -146,7 +148,7 @@ async def _step(
     settings: OuterSettings,
     known: dict[str, Measured],
     start: Parameters,
-) -> tuple[dict[str, Any], Measured | None]:
+) -> tuple[OuterStep, Measured | None]:
     """One proposal, measured; the entry, and the child's measurement when there is one."""
     number, began = len(pad.entries), workshop.clock.monotonic()
     parent_name, mode = choose_parent(known, settings, number)
@@ -155,7 +157,7 @@ async def _step(
     if settings.warm_start:
         base = await workshop.measure(parent, start)
     proposal = await workshop.propose(parent, base, pad.entries, seed=number, mode=mode)
-    entry: dict[str, Any] = {
+    entry: OuterStep = {
         "outer_step": number,
         "timestamp": workshop.clock.now(),
         "selection_mode": mode,

@@ -20,6 +20,7 @@ from hal9.errors.trainer import TrainingRunUnknown
 from hal9.learning import Adjuster, Change, Gate, KeyValueStore, Ledger, PromptStore, Rollback, Stability
 from hal9.learning.gate.gate import CHANGES, mcnemar_worse
 from hal9.learning.gate.measured import record_measured
+from hal9.learning.state.change_facts import Evidence, Figures, Pairs, change_evidence
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, token_distance
 from hal9.ripmap.parameters import PARAMETERS, Parameters
@@ -190,13 +191,15 @@ class RunLedger:
             "content": ", ".join(f"{name} {old:.4g} → {new:.4g}" for name, (old, new) in moved.items()),
             "rationale": {name: entry["proposed_changes"].get(name, ["", "", ""])[2] for name in moved},
         }
-        evidence = {
-            "key": ", ".join(moved),
-            "signs": {name: 1 if new > old else -1 for name, (old, new) in moved.items()},
-            "what": what,
-            "after_hash": after.content_hash,
-            "critique": entry["diagnosis"],
-            "error_type": "low_quality",
+        evidence: Evidence = {
+            **change_evidence(
+                after,
+                key=", ".join(moved),
+                what=what,
+                signs={name: 1 if new > old else -1 for name, (old, new) in moved.items()},
+                critique=entry["diagnosis"],
+                error_type="low_quality",
+            ),
             "episode": entry["episode"],
             "trial": number,
             "cases": [failure["case"] for failure in entry["failures"]],
@@ -205,7 +208,12 @@ class RunLedger:
         share = max(
             (abs(_unit(name, new) - _unit(name, old)) for name, (old, new) in moved.items()), default=0.0
         )
-        paired = {key: trial[key] for key in ("gain", "error", "won", "lost")}
+        paired: Pairs = {
+            "gain": trial["gain"],
+            "error": trial["error"],
+            "won": trial["won"],
+            "lost": trial["lost"],
+        }
         self._decided(
             ("parameter", RANKER),
             (before, after),
@@ -216,7 +224,7 @@ class RunLedger:
             refused="" if trial["kept"] else trial.get("why") or "no gain beyond the noise",
         )
 
-    def adopt(self, parameters: Parameters, *, cause: str, actor: str, evidence: Mapping[str, Any]) -> None:
+    def adopt(self, parameters: Parameters, *, cause: str, actor: str, evidence: Evidence) -> None:
         """Write the best parameters that an outer run has met so far, once; equal ones write nothing."""
         with self.store.writing():
             rows = self.ledger.rows(kinds=("parameter",), target=RANKER)
@@ -234,7 +242,7 @@ class RunLedger:
             old, new = parameters_of(before), parameters
             moved = [name for name in PARAMETERS if old[name] != new[name]]
             told = ", ".join(f"{name} {old[name]:.4g} → {new[name]:.4g}" for name in moved)
-            facts = {"key": ", ".join(moved), "what": {"content": told}, "after_hash": after.content_hash}
+            facts = change_evidence(after, key=", ".join(moved), what={"content": told})
             self._decided(
                 ("parameter", RANKER),
                 (before, after),
@@ -260,10 +268,12 @@ class RunLedger:
                 cause=edit.cause,
                 actor=edit.actor,
                 evidence={
-                    "key": edits[0]["section"],
-                    "what": {"content": told},
-                    "after_hash": child.content_hash,
-                    "critique": edit.answer["hypothesis"],
+                    **change_evidence(
+                        child,
+                        key=edits[0]["section"],
+                        what={"content": told},
+                        critique=edit.answer["hypothesis"],
+                    ),
                     "prompts": list(edit.prompts),
                 },
                 figures={
@@ -281,8 +291,8 @@ class RunLedger:
         *,
         cause: str,
         actor: str,
-        evidence: Mapping[str, Any],
-        figures: Mapping[str, Any],
+        evidence: Evidence,
+        figures: Figures,
         refused: str,
     ) -> None:
         """A change and what the gate made of it. Nests inside `store.writing()`."""

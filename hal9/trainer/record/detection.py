@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+
+from hal9.trainer.record.episodes import InnerEpisode
 
 __all__ = ["EXPLANATIONS", "detect_inner", "detect_not_steering"]
 
@@ -22,7 +23,7 @@ _FLIPS = 3
 _ALIKE = 0.9
 
 
-def detect_inner(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+def detect_inner(entries: Sequence[InnerEpisode]) -> list[str]:
     """What is wrong after the last of these episodes, worst first."""
     found = []
     if entries and any(trial["gain"] < -_COLLAPSE for trial in entries[-1].get("trials", ())):
@@ -41,22 +42,22 @@ def detect_inner(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def _narrow(window: Sequence[Mapping[str, Any]]) -> bool:
+def _narrow(window: Sequence[InnerEpisode]) -> bool:
     return 0 < len({name for entry in window for name in _touched(entry)}) <= 2
 
 
-def _touched(entry: Mapping[str, Any]) -> Sequence[str]:
+def _touched(entry: InnerEpisode) -> Sequence[str]:
     return list(entry.get("proposed_changes") or {})
 
 
-def _corrupted(last: Sequence[Mapping[str, Any]]) -> bool:
-    def bad(entry: Mapping[str, Any]) -> bool:
+def _corrupted(last: Sequence[InnerEpisode]) -> bool:
+    def bad(entry: InnerEpisode) -> bool:
         return bool(entry.get("invalid_reply")) or (bool(entry.get("diagnosis")) and not _touched(entry))
 
     return len(last) == 2 and all(bad(entry) for entry in last)
 
 
-def _oscillates(entries: Sequence[Mapping[str, Any]]) -> bool:
+def _oscillates(entries: Sequence[InnerEpisode]) -> bool:
     pushes: dict[str, list[str]] = {}
     for entry in entries:
         for name, step in (entry.get("proposed_changes") or {}).items():

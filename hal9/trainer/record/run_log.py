@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hal9.errors.trainer import ScratchpadInvalid
+from hal9.trainer.record.episodes import entry_problem
 
 __all__ = ["SCHEMA_VERSION", "RunLog", "write_json"]
 
@@ -75,6 +76,8 @@ class RunLog:
         for number, entry in enumerate(entries):
             if not isinstance(entry, dict) or entry.get("hash") != _hash(before, entry):
                 raise ScratchpadInvalid(path=str(path), detail=f"episode {number} was altered")
+            if problem := entry_problem(str(header.get("kind", "")), entry):
+                raise ScratchpadInvalid(path=str(path), detail=f"episode {number} is none ({problem})")
             before = entry["hash"]
         return cls(path, header, entries)
 

@@ -123,8 +123,7 @@ def why_lines(change: Change, history: Sequence[Change]) -> list[str]:
     lines += [f"  {name}: {text}" for name, text in (evidence["what"].get("rationale") or {}).items() if text]
     if evidence.get("cases"):
         lines.append(f"after failures of {', '.join(evidence['cases'])}")
-    paired = change.figures.get("paired")
-    if paired:
+    if paired := change.figures.get("paired"):
         count = f", {paired['won']} cases won, {paired['lost']} lost" if "won" in paired else ""
         lines.append(f"measured: {paired['gain']:+.4f} ± {paired['error']:.4f} NDCG@10{count}")
     lines += [f"{row.before} -> {row.after} by {row.actor}: {row.cause}" for row in history]
