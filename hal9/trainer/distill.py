@@ -5,7 +5,7 @@ validation, a heuristic must gain beyond the noise on validation repositories th
 warning cites the measured loss. What fails is told and left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.ranking.presets import Heuristic, Preset, Warn, features_of, load_preset, save_preset
 from hal9.trainer.evaluation.evaluator import Evaluation, Gain, TrainingEvaluator, paired_gain
+from hal9.trainer.evaluation.preparing import Preparation
 from hal9.trainer.record.changes import NOISE, verdict
 from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.record.runs import EvaluationData, compare_on
@@ -191,14 +192,14 @@ def _heuristics(
 
 def _features(evaluator: TrainingEvaluator) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    for item in evaluator.prepared:
-        if item.case.tree not in found:
-            found[item.case.tree] = features_of(item.evidence.index_data)
+    for item, owner in zip(evaluator.prepared, evaluator.repositories, strict=True):
+        if owner not in found:
+            found[owner] = features_of(item.evidence.index_data)
     return found
 
 
 def _by_tree(evaluator: TrainingEvaluator, changed: Evaluation, base: Evaluation) -> dict[str, float]:
-    trees = np.array([item.case.tree for item in evaluator.prepared])
+    trees = np.array(evaluator.repositories)
     difference = changed.ndcg - base.ndcg
     return {str(tree): float(difference[trees == tree].mean()) for tree in np.unique(trees)}
 
@@ -231,7 +232,7 @@ def confirmed(
     feature, sign, bound = condition
     features = _features(evaluator)
     meets = {tree for tree, values in features.items() if (values[feature] > bound) == (sign == ">")}
-    rows = np.array([item.case.tree in meets for item in evaluator.prepared])
+    rows = np.array([owner in meets for owner in evaluator.repositories])
     if not rows.any():
         return None
     changed, start = (evaluator.evaluate(at).only(rows) for at in (base.changed(dict(changes)), base))
@@ -239,7 +240,11 @@ def confirmed(
 
 
 def distill_command(
-    scratchpads: Sequence[Path], options: TrainOptions, folder: Path | None, name: str
+    scratchpads: Sequence[Path],
+    options: TrainOptions,
+    folder: Path | None,
+    name: str,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """Distil records into the user's preset folder (or `folder`); returns what to tell.
 
@@ -248,7 +253,8 @@ def distill_command(
         PresetInvalid: the written preset does not load (a fault of this program).
     """
     pads = [RunLog.load(path) for path in scratchpads]
-    ground = EvaluationData(open_corpus(options), options.space, options.workers, options.seed)
+    watch = Preparation(say=say)
+    ground = EvaluationData(open_corpus(options, say), options.space, options.workers, options.seed, watch)
     try:
         made = distill(pads, ground, name)
     finally:

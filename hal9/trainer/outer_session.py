@@ -1,8 +1,9 @@
 """One whole outer run: minds, topology, results, report."""
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +25,17 @@ from hal9.trainer.record.run_log import RunLog, only_writer
 from hal9.trainer.record.runs import EvaluationData, checked_run_name, final_results, write_results
 from hal9.trainer.reporting.plots import plot_outer
 from hal9.trainer.reporting.report import cost_lines
-from hal9.trainer.session import TrainOptions, open_corpus, open_trainer_mind, run_limits
+from hal9.trainer.session import (
+    RunStoppedEarly,
+    TrainOptions,
+    open_corpus,
+    open_ground,
+    open_trainer_mind,
+    run_limits,
+    run_stop,
+)
 
-__all__ = ["OuterOptions", "train_outer"]
+__all__ = ["OuterOptions", "as_begun", "train_outer"]
 
 ROOT = Path("training-outer")
 _FIXED = (
@@ -91,8 +100,23 @@ class OuterOptions:
             corpus=self.corpus,
             queries=self.queries,
             space=self.space,
+            workers=self.workers,
+            seed=self.seed,
             limits=self.limits,
         )
+
+
+def as_begun(options: OuterOptions, given: Collection[str]) -> OuterOptions:
+    """The options of a run that is gone on with: as it was begun with, but for those given now.
+
+    Raises:
+        ScratchpadInvalid: the run's record is damaged.
+    """
+    record = options.folder / "outer_scratchpad.json"
+    if not options.resume or not record.is_file():
+        return options
+    begun = {name: value for name, value in RunLog.load(record).settings.items() if name not in given}
+    return replace(options, **begun)
 
 
 async def train_outer(
@@ -110,10 +134,11 @@ async def train_outer(
     Raises:
         TrainerError, MindError: with what to do.
     """
-    folder, given, cap = options.folder, ground is not None, options.usd_per_call
+    folder, cap, asked = options.folder, options.usd_per_call, options.train_options()
+    stop = run_stop(asked, stop)
     with (
         only_writer(folder),
-        BudgetStore(folder / "budget.sqlite", run_limits(options.train_options())) as book,
+        BudgetStore(folder / "budget.sqlite", run_limits(asked)) as book,
         open_ledger(folder, clock=clock) as ledger,
     ):
         pad = _record(options)
@@ -122,13 +147,15 @@ async def train_outer(
             open_trainer_mind(options.agent_inner, book, usd_per_call=cap) as inner,
             open_trainer_mind(options.agent_outer, book, usd_per_call=cap) as outer,
         ):
-            ground = ground or EvaluationData(
-                open_corpus(options.train_options()), options.space, options.workers, options.seed
-            )
             try:
-                say(ground.told())
+                measured_on = (
+                    ground if ground is not None else await asyncio.to_thread(open_ground, asked, stop, say)
+                )
+            except RunStoppedEarly as early:
+                return _nothing_measured(options, pad, early.results)
+            try:
                 workshop = OuterContext(
-                    ground, inner, outer, folder,
+                    measured_on, inner, outer, folder,
                     PromptRegistry(options.root / "prompts" / "inner"),
                     InnerSettings.for_mind(
                         options.agent_inner, episodes=options.episodes_inner, seed=options.seed
@@ -144,10 +171,14 @@ async def train_outer(
                 )  # fmt: skip
                 topology = run_population if options.topology == "population" else run_stack
                 done = await topology(workshop, pad, settings, listener=on_step)
-                return _finish(options, pad, ground, replace(done, params=ledger.parameters.changes()))
+                if done.reason == "cancelled" and stop.reason:
+                    done = replace(done, reason=stop.reason, detail=stop.detail)
+                done = replace(done, params=ledger.parameters.changes())
+                # In a thread: the splits that judge are prepared only now.
+                return await asyncio.to_thread(_finish, options, pad, measured_on, done)
             finally:
-                if not given:
-                    ground.close()
+                if ground is None:
+                    measured_on.close()
 
 
 def _record(options: OuterOptions) -> RunLog:
@@ -169,11 +200,21 @@ def _record(options: OuterOptions) -> RunLog:
     return found
 
 
+def _nothing_measured(options: OuterOptions, pad: RunLog, results: dict[str, Any]) -> dict[str, Any]:
+    """The results and the report of a run that ended while its cases were prepared."""
+    none = {"topology": options.topology, "steps": 0, "best_prompt_id": "", "meta_loss": None}
+    told = {**results, **none, "what_helped": [], "hall_of_fame": [], "kept": 0, "detections": {}}
+    write_results(options.folder, told, Parameters())
+    _report(options, pad, told)
+    return told
+
+
 def _finish(options: OuterOptions, pad: RunLog, ground: EvaluationData, done: OuterResult) -> dict[str, Any]:
     best, spent = Parameters(done.params), _spent(options.folder / "inner_runs")
     facts = {
         "reason": done.reason,
         "detail": done.detail,
+        "stopped": done.reason in ("cancelled", "budget"),
         "topology": options.topology,
         "steps": done.steps,
         "best_prompt_id": done.best,

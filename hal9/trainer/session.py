@@ -1,6 +1,7 @@
 """One whole run: ground, loop, results, picture, report. The commands and the workload call this."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,25 +13,30 @@ from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.corpus import Corpus, Queries, history_corpus, localization_corpus
+from hal9.trainer.evaluation.power import power_of
+from hal9.trainer.evaluation.preparing import Preparation, PreparationStopped
 from hal9.trainer.inner.baseline import BaselineSettings, run_baseline
 from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.protocol import shipped_promptgram
-from hal9.trainer.record.changes import open_ledger
+from hal9.trainer.record.changes import FIRST_TRIES, NOISE, open_ledger
 from hal9.trainer.record.run_log import RunLog, only_writer
 from hal9.trainer.record.runs import (
     RUNS,
     EvaluationData,
     RunFolder,
     final_results,
+    stopped_results,
     write_results,
     write_trained,
 )
 from hal9.trainer.reporting.plots import plot_progress
 from hal9.trainer.reporting.report import write_report
+from hal9.trainer.stopping import RunStop
 
 __all__ = [
     "TrainOptions",
     "agent_spec",
+    "as_begun",
     "open_corpus",
     "open_trainer_mind",
     "train_with_mind",
@@ -76,13 +82,32 @@ class TrainOptions:
         return {**values, "promptgram": str(self.promptgram or ""), "limits": dict(self.limits)}
 
 
+def as_begun(options: TrainOptions, given: Collection[str]) -> TrainOptions:
+    """The options of a run that is gone on with: as it was begun with, but for those given now.
+
+    Args:
+        options: as the command has them, defaults where nothing was given.
+        given: names of those that somebody gave.
+
+    Raises:
+        ScratchpadInvalid: the run's record is damaged.
+    """
+    record = RunFolder(options.root, options.run_name).scratchpad
+    if not options.resume or not record.is_file():
+        return options
+    begun = {name: value for name, value in RunLog.load(record).settings.items() if name not in given}
+    if "promptgram" in begun:
+        begun["promptgram"] = Path(begun["promptgram"]) if begun["promptgram"] else None
+    return replace(options, **begun)
+
+
 def agent_spec(name: str) -> str:
     """A mind's spec from what `--agent` takes: claude, gemini, codex, local, or any spec."""
     return f"agent:{name}" if name in AGENTS else name
 
 
-def open_corpus(options: TrainOptions) -> Corpus:
-    """The corpus an option names.
+def open_corpus(options: TrainOptions, say: Callable[[str], None] = lambda _: None) -> Corpus:
+    """The corpus an option names; `say` is told what is read.
 
     Raises:
         CorpusUnavailable: cases or trees are missing.
@@ -95,7 +120,37 @@ def open_corpus(options: TrainOptions) -> Corpus:
         raise TrainerSettingInvalid(
             name="corpus", detail=f"{options.corpus!r} is neither curated, quick nor a folder"
         )
+    say(f"reading the history of {root}")
     return history_corpus(root, queries=options.queries)
+
+
+def open_ground(options: TrainOptions, stop: RunStop, say: Callable[[str], None]) -> EvaluationData:
+    """The corpus, prepared, with somebody told of it.
+
+    Raises:
+        CorpusUnavailable, TrainerSettingInvalid: see `open_corpus`.
+        RunStoppedEarly: `stop` ended it while it was prepared.
+    """
+    corpus = open_corpus(options, say)
+    try:
+        ground = EvaluationData(
+            corpus, options.space, options.workers, options.seed, Preparation(say=say, stop=stop)
+        )
+    except PreparationStopped as stopped:
+        raise RunStoppedEarly(
+            stopped_results(corpus, stopped, reason=stop.reason, detail=stop.detail)
+        ) from None
+    say(ground.told())
+    say(power_of(ground.train, ground.space, noise=NOISE, first=FIRST_TRIES, seed=options.seed).told())
+    return ground
+
+
+class RunStoppedEarly(Exception):
+    """A run ended before anything could be measured; `results` says so."""
+
+    def __init__(self, results: dict[str, Any]) -> None:
+        super().__init__(results["detail"])
+        self.results = results
 
 
 def open_trainer_mind(spec: str, book: BudgetStore | None, *, usd_per_call: float | None = None) -> Mind:
@@ -133,14 +188,14 @@ async def train_with_mind(
     Args:
         options: what to do.
         listener: called with each episode.
-        stop: asked before every episode; True ends the run cleanly.
+        stop: asked before every episode and every case that is prepared; True ends the run cleanly.
         ground: measured on; None prepares it.
-        say: told, in a sentence, what the run is measured on.
+        say: told, in sentences, how preparing goes, what the run is measured on and what it can find out.
 
     Raises:
         TrainerError, MindError: with what to do.
     """
-    folder, given = RunFolder(options.root, options.run_name), ground is not None
+    folder, stop = RunFolder(options.root, options.run_name), run_stop(options, stop)
     gram = (
         Promptgram.load(options.promptgram) if options.promptgram else shipped_promptgram("l1-ranker-tuner")
     )
@@ -151,22 +206,27 @@ async def train_with_mind(
         # The mind comes first: one that is missing is told before a corpus has been read.
         async with open_trainer_mind(options.mind, book, usd_per_call=options.usd_per_call) as mind:
             pad = folder.open("inner", options.to_json(), resume=options.resume)
-            ground = ground or EvaluationData(
-                open_corpus(options), options.space, options.workers, options.seed
-            )
             try:
-                say(ground.told())
+                measured_on = (
+                    ground if ground is not None else await asyncio.to_thread(open_ground, options, stop, say)
+                )
+            except RunStoppedEarly as early:
+                return leave_behind(folder.path, pad, early.results, Parameters())
+            try:
                 with open_ledger(folder.path, tuner=gram) as ledger:
                     loop = InnerLoop(
-                        mind, gram, ground.train, ground.space, pad, settings,
+                        mind, gram, measured_on.train, measured_on.space, pad, settings,
                         listener=_saving(folder.path, listener), stop=stop, task_id=options.run_name,
                         ledger=ledger,
                     )  # fmt: skip
                     done = await loop.run()
-                return finish(folder.path, pad, ground, done, score_test=options.score_test)
+                # In a thread: the splits that judge are prepared only now.
+                return await asyncio.to_thread(
+                    finish, folder.path, pad, measured_on, done, stop, score_test=options.score_test
+                )
             finally:
-                if not given:
-                    ground.close()
+                if ground is None:
+                    measured_on.close()
 
 
 def _saving(folder: Path, listener: Listener | None) -> Listener:
@@ -180,13 +240,23 @@ def _saving(folder: Path, listener: Listener | None) -> Listener:
     return told
 
 
+def run_stop(options: TrainOptions, asked: Callable[[], bool]) -> RunStop:
+    """What ends a run before its time: whoever asks for it, and its limit of seconds."""
+    if isinstance(asked, RunStop):
+        asked.seconds = options.limits.get("seconds", asked.seconds)
+        return asked
+    return RunStop(asked, options.limits.get("seconds"))
+
+
 def finish(
-    folder: Path, pad: RunLog, ground: EvaluationData, done: InnerResult, *, score_test: bool
+    folder: Path, pad: RunLog, ground: EvaluationData, done: InnerResult, stop: RunStop, *, score_test: bool
 ) -> dict[str, Any]:
     """Results, picture and report of an inner run."""
+    stopped = done.reason == "cancelled" and bool(stop.reason)
     facts = {
-        "reason": done.reason,
-        "detail": done.detail,
+        "reason": stop.reason if stopped else done.reason,
+        "detail": stop.detail if stopped else done.detail,
+        "stopped": stopped,
         "evaluations": done.evaluations,
         "episodes": done.episodes,
         "usage": asdict(done.usage),
@@ -208,16 +278,21 @@ def train_with_strategy(
         TrainerError: with what to do.
     """
     options = replace(options, budget=options.budget or 100)
-    folder = RunFolder(options.root, options.run_name)
+    folder, stop = RunFolder(options.root, options.run_name), run_stop(options, stop)
     with only_writer(folder.path):
         pad = folder.open("strategy", options.to_json(), resume=options.resume)
-        ground = EvaluationData(open_corpus(options), options.space, options.workers, options.seed)
         try:
-            say(ground.told())
+            ground = open_ground(options, stop, say)
+        except RunStoppedEarly as early:
+            return leave_behind(folder.path, pad, early.results, Parameters())
+        try:
             settings = BaselineSettings(strategy=options.strategy, budget=options.budget, seed=options.seed)
             done = run_baseline(settings, ground.train, ground.space, pad, listener=listener, stop=stop)
+            stopped = done.evaluations < options.budget
             facts = {
-                "reason": "cancelled" if done.evaluations < options.budget else "evaluations",
+                "reason": (stop.reason or "cancelled") if stopped else "evaluations",
+                "detail": stop.detail if stopped else "",
+                "stopped": stopped,
                 "evaluations": done.evaluations,
             }
             results = final_results(

@@ -42,7 +42,8 @@ async def run_workload(
 
     Args:
         payload: options by name, as in `TrainOptions` or `OuterOptions`; `run_name` is required.
-        progress: called with {"line", "episode", "best_ndcg", "fraction", "tally"} after each episode.
+        progress: called with {"line", "episode", "best_ndcg", "fraction", "tally"} after each episode, and
+            with {"line", "fraction", "tally"} while cases are prepared.
         cancelled: asked before each episode; True ends the run cleanly with the best kept.
 
     Returns:
@@ -61,15 +62,17 @@ async def run_workload(
             len(RunLog.load(path).entries)
             for path in (options.folder / "inner_runs").glob("step_*/*/scratchpad.json")
         )
-        tell = _teller(progress, total, done)
-        return summary(await train_outer(options, on_episode=tell, stop=cancelled), options.folder)
+        tell, say = _teller(progress, total, done), _sayer(progress)
+        results = await train_outer(options, on_episode=tell, stop=cancelled, say=say)
+        return summary(results, options.folder)
     single = TrainOptions(**values, resume=True)
     folder = single.root / single.run_name
     if single.strategy:
         results = await _strategy(single, progress, cancelled)
     elif single.mind:
         tell = _teller(progress, single.episodes)
-        results = await train_with_mind(single, listener=tell, stop=cancelled)
+        say = _sayer(progress)
+        results = await train_with_mind(single, listener=tell, stop=cancelled, say=say)
     else:
         raise TrainerSettingInvalid(name="mind", detail="name a mind, a strategy, or steps_outer")
     return summary(results, folder)
@@ -112,7 +115,23 @@ async def _strategy(
     def listener(entry: dict[str, object]) -> None:
         asyncio.run_coroutine_threadsafe(told(entry), loop).result()
 
-    return await asyncio.to_thread(train_with_strategy, options, listener=listener, stop=cancelled)
+    say = _sayer(progress)
+    return await asyncio.to_thread(train_with_strategy, options, listener=listener, stop=cancelled, say=say)
+
+
+def _sayer(progress: Progress) -> Callable[[str], None]:
+    """Tells a line from the thread that prepares cases, so that nobody waits in silence."""
+    loop = asyncio.get_running_loop()
+
+    async def told(line: str) -> None:
+        made = progress({"line": line, "fraction": 0.0, "tally": {}})
+        if inspect.isawaitable(made):
+            await made
+
+    def say(line: str) -> None:
+        asyncio.run_coroutine_threadsafe(told(line), loop).result()
+
+    return say
 
 
 def _teller(progress: Progress, total: int, done: int | None = None) -> Progress:

@@ -315,17 +315,23 @@ def test_a_damaged_run_does_not_hide_the_others(here: Path) -> None:
 
 
 async def test_the_workload_reports_cancels_and_goes_on(here: Path) -> None:
+    lines: list[Mapping[str, Any]] = []
     told: list[Mapping[str, Any]] = []
+
+    def hear(one: Mapping[str, Any]) -> None:
+        (told if "episode" in one else lines).append(one)
+
     payload = {"run_name": "task", "mind": INNER, "episodes": 4, "score_test": False}
-    first = await run_workload(payload, told.append, lambda: len(told) >= 2)
+    first = await run_workload(payload, hear, lambda: len(told) >= 2)
     assert first["reason"] == "cancelled"
     assert [one["episode"] for one in told] == [0, 1]
-    second = await run_workload(payload, told.append, lambda: False)
+    assert any("standard error" in one["line"] for one in lines), "who waits is told from the first second"
+    second = await run_workload(payload, hear, lambda: False)
     assert second["reason"] == "episodes"
     assert [one["episode"] for one in told] == [0, 1, 2, 3]
     assert Path(second["folder"]).is_dir()
     strategy = {"run_name": "numbers", "strategy": "random", "budget": 3, "score_test": False}
-    assert (await run_workload(strategy, told.append, lambda: False))["evaluations"] == 3
+    assert (await run_workload(strategy, hear, lambda: False))["evaluations"] == 3
     outer = {
         "run_name": "both",
         "steps_outer": 1,
@@ -335,11 +341,11 @@ async def test_the_workload_reports_cancels_and_goes_on(here: Path) -> None:
         "agent_outer": OUTER,
         "score_test": False,
     }
-    assert (await run_workload(outer, told.append, lambda: False))["best_prompt_id"].startswith("inner_v")
+    assert (await run_workload(outer, hear, lambda: False))["best_prompt_id"].startswith("inner_v")
     with pytest.raises(TrainerSettingInvalid, match="epochs"):
-        await run_workload({"run_name": "x", "epochs": 3}, told.append, lambda: False)
+        await run_workload({"run_name": "x", "epochs": 3}, hear, lambda: False)
     with pytest.raises(TrainerSettingInvalid, match="run_name"):
-        await run_workload({"mind": INNER}, told.append, lambda: False)
+        await run_workload({"mind": INNER}, hear, lambda: False)
 
 
 def test_sparklines() -> None:

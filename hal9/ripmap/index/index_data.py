@@ -23,7 +23,14 @@ from hal9.ripmap.storage.array_codec import Packed, pack, unpack
 from hal9.ripmap.storage.sparse import CsrMatrix
 from hal9.ripmap.text.string_table import TermDictionary
 
-__all__ = ["INDEX_DATA_VERSION", "IndexData", "build_index_data", "index_data_of"]
+__all__ = [
+    "INDEX_DATA_VERSION",
+    "IndexData",
+    "build_index_data",
+    "index_data_of",
+    "packed_index_data",
+    "unpack_index_data",
+]
 
 INDEX_DATA_VERSION = 10
 _LINKS_VERSION = 2
@@ -155,13 +162,22 @@ def index_data_of(index: Index) -> IndexData:
     """The index's data, from memory, from the cache, patched, or built."""
     found = _KEPT.get(index)
     if found is None:
-        made = index.artifact(
-            "index_data", INDEX_DATA_VERSION, lambda: pack(_merged(index).packed()), patch=_patcher(index)
-        )
-        found = _unpacked(index.paths, unpack(made))
+        found = unpack_index_data(index.paths, packed_index_data(index))
         found.keep = _keeper(index)
         _KEPT[index] = found
     return found
+
+
+def packed_index_data(index: Index) -> memoryview:
+    """The index's data as one block of bytes; with the paths, `unpack_index_data` reads it anywhere."""
+    return index.artifact(
+        "index_data", INDEX_DATA_VERSION, lambda: pack(_merged(index).packed()), patch=_patcher(index)
+    )
+
+
+def unpack_index_data(paths: tuple[str, ...], packed: "bytes | memoryview") -> IndexData:
+    """The data of an index with these paths, as views of what `packed_index_data` made."""
+    return _unpacked(paths, unpack(packed))
 
 
 def _merged(index: Index) -> MergedPostings:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,13 @@ from hal9.ripmap.storage.sparse import CsrMatrix, csr_matrix
 from hal9.ripmap.text.string_table import TermDictionary
 from hal9.ripmap.text.tokenize import STOP_WORDS, identifier_parts, words
 
-__all__ = ["COMMIT_INDEX_VERSION", "CommitIndex", "commit_index_of"]
+__all__ = [
+    "COMMIT_INDEX_VERSION",
+    "CommitIndex",
+    "commit_index_of",
+    "packed_commit_index",
+    "unpack_commit_index",
+]
 
 COMMIT_INDEX_VERSION = 2
 Array = NDArray[np.float64]
@@ -136,10 +142,26 @@ class CommitIndex:
 
 def commit_index_of(index: Index) -> CommitIndex:
     """The commit index, from the cache or made from its history; empty without git."""
-    blob = index.artifact(
+    return unpack_commit_index(len(index.paths), packed_commit_index(index))
+
+
+def packed_commit_index(index: Index) -> memoryview:
+    """The commit index as one block of bytes, which `unpack_commit_index` reads anywhere."""
+    return index.artifact(
         "commit_index", COMMIT_INDEX_VERSION, lambda: pack(_packed(index)), with_history=True
     )
-    return _unpacked(len(index.paths), unpack(blob))
+
+
+def unpack_commit_index(files: int, packed: "bytes | memoryview") -> CommitIndex:
+    """The commit index of an index with so many files."""
+    return _unpacked(files, unpack(packed))
+
+
+@lru_cache(maxsize=1 << 15)
+def _message_words(message: str) -> tuple[tuple[str, int], ...]:
+    """A message's words and how often it has each; whoever opens many revisions meets the same messages."""
+    counts = Counter(t for word in words(message) for t in identifier_parts(word) if t not in STOP_WORDS)
+    return tuple(counts.items())
 
 
 def _packed(index: Index) -> Packed:
@@ -152,11 +174,9 @@ def _packed(index: Index) -> Packed:
     for row, commit in enumerate(index.history.commits):
         times.append(commit.time)
         widths.append(len(commit.files))
-        counts = Counter(
-            t for word in words(commit.message) for t in identifier_parts(word) if t not in STOP_WORDS
-        )
         message += [
-            (row, vocabulary.setdefault(token, len(vocabulary)), count) for token, count in counts.items()
+            (row, vocabulary.setdefault(token, len(vocabulary)), count)
+            for token, count in _message_words(commit.message)
         ]
         touched += [(row, positions[path]) for path in commit.files if path in positions]
     commits = len(times)

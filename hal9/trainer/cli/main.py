@@ -15,12 +15,31 @@ _STRATEGIES = ("random", "lhs", "tpe", "cmaes", "steps")
 _RUNS = Path("training") / "runs"
 
 
+_FIELDS = {
+    "agent": "mind",
+    "reason": "mind",
+    "curated": "corpus",
+    "quick": "corpus",
+    "repo": "corpus",
+    "no_test": "score_test",
+    **dict.fromkeys(("limit_tokens", "limit_usd", "limit_seconds", "limit_calls"), "limits"),
+}
+"""Options whose names are others than those of what they set."""
+
+
+def given_options() -> set[str]:
+    """The options that stand on the command line; the others have their defaults."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    return {name for name in context.params if context.get_parameter_source(name) is not default}
+
+
 def limit_options(command: Any) -> Any:
     """Options of what a run may spend."""
     for name, text in (
         ("tokens", "Tokens the run may spend."),
         ("usd", "US dollars the run may spend."),
-        ("seconds", "Seconds of waiting for minds the run may spend."),
+        ("seconds", "Seconds the run may take, preparing included; it then reports what it has."),
         ("calls", "Calls to minds the run may make."),
     ):
         command = click.option(f"--limit-{name}", type=click.FloatRange(min=0), help=text)(command)
@@ -128,7 +147,7 @@ def train_command(**values: Any) -> None:
         _liveness(values)
     elif values["strategy"] and values["reason"]:
         raise click.UsageError("--strategy and --reason exclude each other")
-    elif values["strategy"] or values["reason"]:
+    elif values["strategy"] or values["reason"] or values["resume"]:
         _train(values)
     else:
         raise click.UsageError(
@@ -150,9 +169,9 @@ def ledger_views(folder: Path, why: str | None, revert: str | None) -> None:
 
 
 def _options(values: dict[str, Any]) -> Any:
-    from hal9.trainer.session import TrainOptions  # noqa: PLC0415 - --help does without
+    from hal9.trainer.session import TrainOptions, as_begun  # noqa: PLC0415 - --help does without
 
-    return TrainOptions(
+    options = TrainOptions(
         run_name=values["run_name"],
         root=values["runs"],
         corpus=corpus_of(values),
@@ -170,6 +189,7 @@ def _options(values: dict[str, Any]) -> Any:
         promptgram=values["promptgram"],
         score_test=not values["no_test"],
     )
+    return as_begun(options, {_FIELDS.get(name, name) for name in given_options()})
 
 
 def _train(values: dict[str, Any]) -> None:
@@ -177,18 +197,22 @@ def _train(values: dict[str, Any]) -> None:
 
     from hal9.trainer import session  # noqa: PLC0415
     from hal9.trainer.reporting.views import episode_line, verdict_lines  # noqa: PLC0415
+    from hal9.trainer.stopping import RunStop  # noqa: PLC0415
 
+    click.echo(f"run {values['run_name']}")
     options = _options(values)
     best: list[float] = []
+    stop = RunStop()
 
     def tell(entry: Any) -> None:
         best.append(entry["best_ndcg"])
         click.echo(episode_line(entry))
 
-    if options.strategy:
-        results = session.train_with_strategy(options, listener=tell, say=click.echo)
-    else:
-        results = asyncio.run(session.train_with_mind(options, listener=tell, say=click.echo))
+    with stop.heeding_signals(click.echo):
+        if options.strategy:
+            results = session.train_with_strategy(options, listener=tell, stop=stop, say=click.echo)
+        else:
+            results = asyncio.run(session.train_with_mind(options, listener=tell, stop=stop, say=click.echo))
     folder = options.root / options.run_name
     click.echo("\n".join(verdict_lines(results, best)))
     click.echo(f"written to {folder}: {', '.join(left_in(folder))}")
@@ -224,11 +248,14 @@ def _show(values: dict[str, Any]) -> None:
 
 def _liveness(values: dict[str, Any]) -> None:
     from hal9.trainer.evaluation.evaluator import TrainingEvaluator  # noqa: PLC0415
+    from hal9.trainer.evaluation.preparing import Preparation  # noqa: PLC0415
     from hal9.trainer.search.space import liveness  # noqa: PLC0415
     from hal9.trainer.session import open_corpus  # noqa: PLC0415
 
-    evaluator = TrainingEvaluator(open_corpus(_options(values)).prepare("train"))
-    found = liveness(evaluator.cases)
+    corpus = open_corpus(_options(values), click.echo)
+    prepared = corpus.prepare("train", Preparation(say=click.echo))
+    owners = tuple(corpus.repository(item.case) for item in prepared)
+    found = liveness(TrainingEvaluator(prepared, repositories=owners).cases, owners)
     for life in ("alive", "with companions", "dead"):
         names = [name for name, what in found.items() if what == life]
         click.echo(f"{life} ({len(names)}): {', '.join(names) or 'none'}")
@@ -240,7 +267,7 @@ def _distill(values: dict[str, Any]) -> None:
     if not values["scratchpads"]:
         raise click.UsageError("--distill needs --scratchpad FILE")
     for line in distill_command(
-        list(values["scratchpads"]), _options(values), values["presets"], values["preset_name"]
+        list(values["scratchpads"]), _options(values), values["presets"], values["preset_name"], click.echo
     ):
         click.echo(line)
 

@@ -6,9 +6,15 @@ from typing import Any
 import click
 
 from hal9 import __version__
-from hal9.trainer.cli.main import ledger_views, left_in, limit_options, limits_of, run_cli
+from hal9.trainer.cli.main import given_options, ledger_views, left_in, limit_options, limits_of, run_cli
 
 __all__ = ["main", "outer_command"]
+
+_FIELDS = {
+    "no_test": "score_test",
+    **dict.fromkeys(("limit_tokens", "limit_usd", "limit_seconds", "limit_calls"), "limits"),
+}
+"""Options whose names are others than those of what they set."""
 
 
 @click.command("ripmap-train-outer", context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,28 +99,36 @@ def outer_command(**values: Any) -> None:
     """  # noqa: D301 - click reads \b
     import asyncio  # noqa: PLC0415 - --help does without
 
-    from hal9.trainer.outer_session import OuterOptions, dry_run, train_outer  # noqa: PLC0415
+    from hal9.trainer.outer_session import OuterOptions, as_begun, dry_run, train_outer  # noqa: PLC0415
     from hal9.trainer.reporting.views import episode_line, verdict_lines  # noqa: PLC0415
+    from hal9.trainer.stopping import RunStop  # noqa: PLC0415
 
     ledger, why, revert = (values.pop(name) for name in ("ledger", "why", "revert"))
     if ledger or why or revert:
         ledger_views(values["root"] / "runs" / values["run_name"], why, revert)
         return
+    click.echo(f"run {values['run_name']}")
     dry, no_test, limits = values.pop("dry"), values.pop("no_test"), limits_of(values)
     for kind in ("tokens", "usd", "seconds", "calls"):
         values.pop(f"limit_{kind}")
-    options = OuterOptions(**values, limits=limits, score_test=not no_test)
+    options = as_begun(
+        OuterOptions(**values, limits=limits, score_test=not no_test),
+        {_FIELDS.get(name, name) for name in given_options()},
+    )
     if dry:
         click.echo("\n".join(dry_run(options)))
         return
-    results = asyncio.run(
-        train_outer(
-            options,
-            on_step=tell_step,
-            on_episode=lambda entry: click.echo("  " + episode_line(entry)),
-            say=click.echo,
+    stop = RunStop()
+    with stop.heeding_signals(click.echo):
+        results = asyncio.run(
+            train_outer(
+                options,
+                on_step=tell_step,
+                on_episode=lambda entry: click.echo("  " + episode_line(entry)),
+                stop=stop,
+                say=click.echo,
+            )
         )
-    )
     click.echo("\n".join(verdict_lines(results)))
     loss = results["meta_loss"]
     if loss is not None:

@@ -19,12 +19,16 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hal9.errors.trainer import CorpusUnavailable, TrainerSettingInvalid
 from hal9.ripmap.evaluation.evaluation import PreparedCase, RankingCase, prepare_cases, read_cases
 from hal9.ripmap.index.index import Index
 from hal9.text import split_lines
+from hal9.trainer.evaluation.preparing import Preparation
+
+if TYPE_CHECKING:
+    from hal9.trainer.evaluation.case_cache import CaseCache
 
 __all__ = ["SPLITS", "Corpus", "Queries", "find_corpus", "history_corpus", "localization_corpus"]
 
@@ -39,19 +43,33 @@ _QUICK = 6
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Cases by split, and how to open their trees; nothing is opened before `prepare`."""
+    """Cases by split, and how to open their trees; nothing is opened before `prepare`.
+
+    Attributes:
+        name: of the corpus; of a repository's own history, the repository's.
+        cache: keeps the evidence of a repository's own commits; None where cases share a few trees.
+    """
 
     name: str
     cases: Mapping[str, tuple[RankingCase, ...]]
     open_tree: Callable[[str], Index]
     queries: Queries = "plain"
-    all_files: bool = False
+    cache: "CaseCache | None" = None
 
-    def prepare(self, split: str) -> list[PreparedCase]:
+    def repository(self, case: RankingCase) -> str:
+        """The repository a case is about, by which errors are clustered; a history has but one."""
+        return case.tree if self.cache is None else self.name
+
+    def prepare(self, split: str, watch: Preparation | None = None) -> list[PreparedCase]:
         """Evidence of one split's cases; each tree is opened once per call.
+
+        Args:
+            split: which.
+            watch: told how far it has come, and asked whether to stop.
 
         Raises:
             CorpusUnavailable: the split has no cases.
+            PreparationStopped: `watch` ended it.
         """
         import numpy as np  # noqa: PLC0415 - reading a corpus does without
 
@@ -63,25 +81,55 @@ class Corpus:
             raise CorpusUnavailable(
                 detail=f"corpus {self.name} has no {split} cases", remedy="Use a larger one."
             )
+        watch = watch or Preparation()
+        if self.cache is not None:
+            return self._prepare_commits(self.cache, split, chosen, watch)
         opened: dict[str, Index] = {}
 
         def open_tree(name: str) -> Index:
             if name not in opened:
+                watch.step(len(opened), len(opened), trees)
                 opened[name] = self.open_tree(name)
             return opened[name]
 
+        trees = len({case.tree for case in chosen})
+        watch.begin_trees(split, trees)
         asked: list[RankingCase] = list(chosen) if self.queries != "issue" else []
         if self.queries != "plain":
             asked += [
                 issue_like(case, open_tree(case.tree), np.random.default_rng([_ISSUE_SEED, number]))
                 for number, case in enumerate(chosen)
             ]
-        return prepare_cases(asked, open_tree, (lambda _: True) if self.all_files else is_candidate)
+        return prepare_cases(asked, open_tree, is_candidate)
+
+    def _prepare_commits(
+        self, cache: "CaseCache", split: str, chosen: Sequence[RankingCase], watch: Preparation
+    ) -> list[PreparedCase]:
+        wanted = self._asked(chosen)
+        watch.begin(split, len(wanted), sum(cache.has(case, issue=issue) for case, issue in wanted))
+        before = cache.made
+        prepared: list[PreparedCase] = []
+        for number, (case, issue) in enumerate(wanted):
+            watch.step(number, cache.made - before, len(wanted))
+            made = cache.prepared(case, issue=issue)
+            if made is not None:
+                prepared.append(made)
+        if not prepared:
+            detail = f"no {split} case of {self.name} changes a file that its ripmap settings index"
+            raise CorpusUnavailable(detail=detail, remedy="Widen [tool.ripmap], or use --curated.")
+        if cache.made > before:
+            cache.keep_only(self._asked([case for cases in self.cases.values() for case in cases]))
+        return prepared
+
+    def _asked(self, cases: Sequence[RankingCase]) -> list[tuple[RankingCase, bool]]:
+        """Each case with whether it is put as an issue, in the order of `queries`."""
+        plain = [] if self.queries == "issue" else [(case, False) for case in cases]
+        return plain + ([] if self.queries == "plain" else [(case, True) for case in cases])
 
     def describe(self) -> dict[str, Any]:
         """Counts and repositories per split, for the record."""
         return {
-            split: {"cases": len(cases), "trees": sorted({case.tree for case in cases})}
+            split: {"cases": len(cases), "trees": sorted({self.repository(case) for case in cases})}
             for split, cases in self.cases.items()
         }
 
@@ -166,15 +214,25 @@ def _dates(folder: Path) -> dict[str, str]:
     return found
 
 
-def history_corpus(root: Path, *, queries: Queries = "plain", limit: int = 400) -> Corpus:
+def history_corpus(
+    root: Path, *, queries: Queries = "plain", limit: int = 400, cache: Path | None = None
+) -> Corpus:
     """One repository's own history: the oldest 60% train, then 20% validate, the newest 20% test.
+
+    Args:
+        root: the repository.
+        queries: cases as their commits put them, as users would report them, or both.
+        limit: so many of the newest commits.
+        cache: where prepared cases are kept; None is the user's cache.
 
     Raises:
         CorpusUnavailable: fewer than ten commits qualify.
     """
-    from hal9.ripmap.evaluation.git_cases import CaseRules, cases_from_history, open_parents  # noqa: PLC0415
+    from hal9.ripmap.evaluation.git_cases import CaseRules, open_parents  # noqa: PLC0415
+    from hal9.trainer.evaluation.case_cache import CaseCache, cases_home  # noqa: PLC0415 - with the parser
 
-    cases = cases_from_history(root, rules=CaseRules(limit=limit))[::-1]
+    kept = CaseCache(root, cache or cases_home())
+    cases = kept.cases(CaseRules(limit=limit))[::-1]
     if len(cases) < 10:
         raise CorpusUnavailable(
             detail=f"only {len(cases)} commits of {root} qualify as cases",
@@ -187,7 +245,7 @@ def history_corpus(root: Path, *, queries: Queries = "plain", limit: int = 400) 
         {name: tuple(part) for name, part in splits.items()},
         open_parents(root),
         queries,
-        all_files=True,
+        kept,
     )
 
 

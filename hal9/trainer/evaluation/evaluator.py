@@ -132,6 +132,7 @@ class TrainingEvaluator:
     """Scores parameter sets; use `with` when there is more than one worker.
 
     Attributes:
+        repositories: of each case, the repository it is about; a case's tree when not given.
         mode: "fast" when the fast path agrees with the ranker on sample cases, else "exact" (the ranker).
         calls: evaluations so far, those answered from memory included in no count.
     """
@@ -139,6 +140,7 @@ class TrainingEvaluator:
     prepared: Sequence[PreparedCase]
     workers: int = 1
     seed: int = 0
+    repositories: tuple[str, ...] = ()
     calls: int = field(default=0, init=False)
     mode: Literal["fast", "exact"] = field(default="fast", init=False)
     _cases: list[CachedScorer] = field(default_factory=list, init=False)
@@ -153,7 +155,7 @@ class TrainingEvaluator:
         if not all(faithful(self._cases[i], at) for i in chosen for at in (Parameters(), probe)):
             self.mode = "exact"
             self._cases = [CachedScorer(item, exact=True) for item in self.prepared]
-        self._trees = tuple(item.case.tree for item in self.prepared)
+        self.repositories = self.repositories or tuple(item.case.tree for item in self.prepared)
         self._weights = np.array([item.case.weight for item in self.prepared], np.float64)
 
     def __enter__(self) -> Self:
@@ -206,7 +208,13 @@ class TrainingEvaluator:
             for wanted, found in zip(gold, ranks, strict=True)
         )
         made = Evaluation(
-            chosen, ndcg, tuple(ranks), self._weights, self._trees, places, time.perf_counter() - started
+            chosen,
+            ndcg,
+            tuple(ranks),
+            self._weights,
+            self.repositories,
+            places,
+            time.perf_counter() - started,
         )
         self._known[chosen] = made
         return made

@@ -44,7 +44,8 @@ RANKER: Final = "l0-ranker"
 TUNER: Final = "l1-ranker-tuner"
 NOISE = 0.6
 """With it none of 1,500 random steps from the defaults is kept, and good steps from worse starts are."""
-_FIRST = 4
+FIRST_TRIES = 4
+"""As many tries a candidate is held to at least; the first would else have to show nothing."""
 _SETTINGS = "# This run's folder is a home: `hal9 --home FOLDER ledger` shows what was changed.\n{}\n"
 
 
@@ -65,7 +66,7 @@ def verdict(gain: Gain, *, noise: float, tried: int = 1, significance: float | N
         Donoho, Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994 (the universal
         threshold).
     """
-    needed = noise * math.sqrt(2.0 * math.log(tried + _FIRST))
+    needed = noise * math.sqrt(2.0 * math.log(tried + FIRST_TRIES))
     if not gain.beats(needed):
         return f"no gain beyond the noise ({needed:.1f} standard errors)"
     level = Settings().gate.significance if significance is None else significance

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from hal9.errors.trainer import (
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.corpus import Corpus
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
+from hal9.trainer.evaluation.preparing import Preparation, PreparationStopped
 from hal9.trainer.record.run_log import RunLog, write_json
 from hal9.trainer.search.space import Space, liveness, space_of
 
@@ -30,6 +32,7 @@ __all__ = [
     "final_results",
     "list_runs",
     "paired_p",
+    "stopped_results",
 ]
 
 RUNS = Path("training") / "runs"
@@ -122,28 +125,41 @@ def load_run(root: Path, name: str) -> RunLog:
 
 @dataclass(eq=False)
 class EvaluationData:
-    """What runs are measured on: the training evaluator, the space, other splits when asked for."""
+    """What runs are measured on: the training evaluator, the space, other splits when asked for.
+
+    Attributes:
+        watch: told how preparing goes, and asked whether to stop.
+
+    Raises:
+        CorpusUnavailable: there are no training cases.
+        PreparationStopped: `watch` ended it; what was prepared of a repository's history is kept.
+    """
 
     corpus: Corpus
     space_name: str = "live"
     workers: int = 1
     seed: int = 0
+    watch: Preparation = field(default_factory=Preparation)
     train: TrainingEvaluator = field(init=False)
     space: Space = field(init=False)
     alive: dict[str, str] = field(init=False)
     _others: dict[str, TrainingEvaluator] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self.train = TrainingEvaluator(self.corpus.prepare("train"), workers=self.workers, seed=self.seed)
-        self.alive = dict(liveness(self.train.cases))
+        self.train = self._prepared("train", self.workers)
+        if self.corpus.cache is not None and self.corpus.cases.get("validation"):
+            # So that a run that is stopped can be judged all the same.
+            self._others["validation"] = self._prepared("validation")
+        self.alive = dict(liveness(self.train.cases, self.train.repositories))
         self.space = space_of(self.space_name, [name for name, life in self.alive.items() if life == "alive"])
 
     def told(self) -> str:
         """What a run is measured on, in a sentence."""
-        trees = len({item.case.tree for item in self.train.prepared})
+        count = len(set(self.train.repositories))
         figure = self.train.evaluate().score
+        whose = f"{count} repositories" if count > 1 else "one repository"
         return (
-            f"{self.corpus.name}: {len(self.train.cases)} training cases of {trees} repositories, "
+            f"{self.corpus.name}: {len(self.train.cases)} training cases of {whose}, "
             f"{len(self.space.names)} parameters ({self.space.name}); the defaults reach NDCG@10 {figure:.4f}"
         )
 
@@ -152,13 +168,41 @@ class EvaluationData:
         if name == "train":
             return self.train
         if name not in self._others:
-            self._others[name] = TrainingEvaluator(self.corpus.prepare(name), seed=self.seed)
+            self._others[name] = self._prepared(name)
         return self._others[name]
+
+    def ready(self, name: str) -> bool:
+        """Whether a split can be scored at once."""
+        return name == "train" or name in self._others
+
+    def _prepared(self, split: str, workers: int = 1) -> TrainingEvaluator:
+        prepared = self.corpus.prepare(split, self.watch)
+        owners = tuple(self.corpus.repository(item.case) for item in prepared)
+        return TrainingEvaluator(prepared, workers=workers, seed=self.seed, repositories=owners)
 
     def close(self) -> None:
         """End workers."""
         for evaluator in (self.train, *self._others.values()):
             evaluator.close()
+
+
+def stopped_results(
+    corpus: Corpus, stopped: PreparationStopped, *, reason: str, detail: str
+) -> dict[str, Any]:
+    """What a run amounts to that was stopped before anything could be measured."""
+    told = f"{stopped}; what was prepared is kept, and the same command goes on from there"
+    return {
+        "schema_version": 1,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "verdict": "not judged: nothing was measured",
+        "corpus": {"name": corpus.name, "queries": corpus.queries, **corpus.describe()},
+        "changed": {},
+        "splits": {},
+        "reason": reason,
+        "detail": f"{detail}; {told}" if detail else told,
+        "evaluations": 0,
+        "episodes": 0,
+    }
 
 
 def paired_p(ours: Evaluation, theirs: Evaluation, seed: int = 0) -> float:
@@ -211,13 +255,16 @@ def final_results(
 ) -> dict[str, Any]:
     """What a run amounts to on every split; the test split is scored here and nowhere else.
 
-    A run that was cancelled is scored on what is prepared already, the training split: who cancels does not
-    want to wait. Going on with it scores the rest.
+    A run that was stopped is scored on what is prepared already: who stops a run does not want to wait. Going
+    on with it scores the rest.
     """
     splits = [name for name, cases in ground.corpus.cases.items() if cases and (score_test or name != "test")]
-    if facts.get("reason") == "cancelled":
-        splits = ["train"]
-    compared = {name: compare_on(ground.split(name), best, start, ground.seed) for name in splits}
+    if facts.get("stopped"):
+        splits = [name for name in splits if ground.ready(name)]
+    compared: dict[str, dict[str, Any]] = {}
+    for name in splits:
+        with suppress(PreparationStopped):  # stopped at the very end; what is scored is reported
+            compared[name] = compare_on(ground.split(name), best, start, ground.seed)
     judged = compared.get("validation")
     if judged is None:
         verdict = "not judged: validation was not scored"

@@ -168,26 +168,37 @@ def apply_changes(parameters: Parameters, changes: Sequence[Change], space: Spac
 
 
 def liveness(
-    cases: Sequence[CachedScorer], *, per_tree: int = 3, names: Iterable[str] | None = None
+    cases: Sequence[CachedScorer],
+    repositories: Sequence[str] = (),
+    *,
+    per_tree: int = 3,
+    names: Iterable[str] | None = None,
 ) -> dict[str, Life]:
     """Which coordinates move some ranking when set to either end of their range.
 
     Args:
-        cases: prepared cases; `per_tree` of each tree are looked at.
-        per_tree: how many of each tree.
+        cases: prepared cases; some of each repository are looked at, spread evenly over a single one.
+        repositories: of each case; its tree when not given.
+        per_tree: how many of each repository; of a single one four times as many.
         names: what to try; None is every parameter.
 
     Returns:
         Name to "alive" (the order of candidates changed in some case), "with companions" (only after the
         weights in `COMPANIONS` were raised), or "dead" (these cases hold nothing it could act on).
     """
-    seen: dict[str, int] = {}
-    chosen: list[CachedScorer] = []
-    for case in cases:
-        tree = case.item.case.tree
-        if seen.get(tree, 0) < per_tree:
-            seen[tree] = seen.get(tree, 0) + 1
-            chosen.append(CachedScorer(case.item, exact=case.exact))
+    owners = list(repositories) or [case.item.case.tree for case in cases]
+    looked: list[CachedScorer] = []
+    if len(set(owners)) > 1:
+        seen: dict[str, int] = {}
+        for case, owner in zip(cases, owners, strict=True):
+            if seen.get(owner, 0) < per_tree:
+                seen[owner] = seen.get(owner, 0) + 1
+                looked.append(case)
+    else:
+        # A young repository lacks what the parameters of its later years act on.
+        spread = np.linspace(0, len(cases) - 1, min(len(cases), 4 * per_tree))
+        looked = [cases[int(at)] for at in spread]
+    chosen = [CachedScorer(case.item, exact=case.exact) for case in looked]
     return {name: _life(name, chosen) for name in (PARAMETERS if names is None else names)}
 
 
