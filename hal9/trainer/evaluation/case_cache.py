@@ -24,7 +24,7 @@ from hal9.ripmap.index.index import Index
 from hal9.ripmap.index.index_data import INDEX_DATA_VERSION, packed_index_data, unpack_index_data
 from hal9.ripmap.index.opening import open_revision
 from hal9.ripmap.ranking.commits import COMMIT_INDEX_VERSION, packed_commit_index, unpack_commit_index
-from hal9.ripmap.ranking.prepared_task import Task, prepare
+from hal9.ripmap.ranking.prepared_task import Task, prepare_query
 from hal9.ripmap.records import EXTRACTOR_VERSION
 from hal9.ripmap.settings import IndexSettings, load_settings
 from hal9.ripmap.storage.array_codec import pack, unpack
@@ -175,13 +175,13 @@ def _prepared(case: RankingCase, block: memoryview) -> PreparedCase | None:
     gold = {path: grade for path, grade in case.gold.items() if path in paths}
     if not gold:
         return None  # the repository's settings leave these files out of its index
-    index_data = unpack_index_data(paths, memoryview(np.asarray(found["index_data"])))
-    packed = memoryview(np.asarray(found["commits"]))
+    index_data = unpack_index_data(paths, np.asarray(found["index_data"]).data)
+    packed = np.asarray(found["commits"]).data
     commits = unpack_commit_index(len(paths), packed) if packed else None
     asked = replace(case, text=str(found["text"][0]), gold=gold)
     if commits is not None and not len(commits.times):
         commits = None
-    evidence = prepare(index_data, Task(asked.text, time=case.time), commits)
+    evidence = prepare_query(index_data, Task(asked.text, time=case.time), commits)
     return PreparedCase(asked, evidence, np.ones(len(paths), np.bool_))
 
 
