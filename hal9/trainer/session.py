@@ -13,10 +13,10 @@ from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.corpus import Corpus, Queries, history_corpus, localization_corpus
-from hal9.trainer.evaluation.power import power_of
 from hal9.trainer.evaluation.preparing import Preparation, PreparationStopped
 from hal9.trainer.inner.baseline import BaselineSettings, run_baseline
 from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings, Listener
+from hal9.trainer.power import power_of
 from hal9.trainer.protocol import shipped_promptgram
 from hal9.trainer.record.changes import FIRST_TRIES, NOISE, open_ledger
 from hal9.trainer.record.run_log import RunLog, only_writer

@@ -15,8 +15,8 @@ from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation import case_cache
 from hal9.trainer.evaluation.corpus import Corpus, history_corpus
 from hal9.trainer.evaluation.evaluator import Gain, paired_gain
-from hal9.trainer.evaluation.power import power_of
 from hal9.trainer.evaluation.preparing import Preparation, PreparationStopped
+from hal9.trainer.power import power_of
 from hal9.trainer.record.changes import FIRST_TRIES, NOISE, verdict
 from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.record.runs import EvaluationData
