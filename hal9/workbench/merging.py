@@ -1,6 +1,7 @@
-"""Three-way merges: of two texts with a common ancestor, and of two change sets made from one workspace."""
+"""Three-way merges: of two texts, of two change sets made from one workspace, of a change set and another tree."""
 
 import difflib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,19 @@ from hal9.text import split_lines
 from hal9.workbench.changes import Change, ChangeSet, Side, keep_blob, patch_diff
 from hal9.workbench.copying import digest_of
 from hal9.workbench.diffs import as_text
+from hal9.workbench.handles import FolderHandle
 
-__all__ = ["MergeConflict", "Merged", "combine", "merge_changes", "merge_texts"]
+__all__ = [
+    "MergeConflict",
+    "Merged",
+    "combine",
+    "concerns_folder",
+    "merge_changes",
+    "merge_texts",
+    "write_onto",
+]
+
+_LARGEST = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +181,84 @@ def combine(sets: Sequence[ChangeSet], folder: Path) -> ChangeSet:
     kept = ChangeSet(folder, sets[0].root, changes, refused)
     kept.save()
     return kept
+
+
+def concerns_folder(change: Change) -> bool:
+    """Whether a change makes, removes or replaces a folder."""
+    return any(side.kind == "folder" for side in (change.before, change.after) if side is not None)
+
+
+def write_onto(kept: ChangeSet, folder: FolderHandle) -> tuple[tuple[str, str], ...]:
+    """Make the changes in another tree, merging texts where it differs from what the change set saw.
+
+    Returns:
+        What could not be made: (path, why). Everything else was.
+    """
+    conflicts: list[tuple[str, str]] = []
+    removed = sorted((one for one in kept.changes if one.after is None), key=_path, reverse=True)
+    for change in [*removed, *sorted((one for one in kept.changes if one.after is not None), key=_path)]:
+        problem = _folder_onto(change, folder) if concerns_folder(change) else ""
+        if not problem and (change.after is None or change.after.kind != "folder"):
+            problem = _write_one(kept, change, folder)
+        if problem:
+            conflicts.append((change.path, problem))
+    return tuple(conflicts)
+
+
+def _folder_onto(change: Change, folder: FolderHandle) -> str:
+    """Make or remove a folder; one in which something else stands stays."""
+    now = folder.look(change.path)
+    if change.after is not None and change.after.kind == "folder":
+        if now is not None and now.kind != "folder":
+            folder.remove(change.path)
+        folder.make_folder(change.path)
+    elif now is not None and now.kind == "folder":
+        try:
+            with folder.parent_of(change.path) as (fd, name):
+                os.rmdir(name, dir_fd=fd)
+        except OSError:
+            return "" if change.after is None else "a folder stands there that is not empty"
+    return ""
+
+
+def _write_one(kept: ChangeSet, change: Change, folder: FolderHandle) -> str:
+    after = change.after
+    now = folder.look(change.path)
+    if after is None:
+        if now is not None and now.kind != "folder":
+            folder.remove_tree(change.path)
+        return ""
+    if after.kind == "link":
+        folder.remove_tree(change.path)
+        folder.link(change.path, after.target)
+        return ""
+    data = kept.content(after)
+    if data is None:
+        return "its new content is not kept any more"
+    before = change.before if change.before is None or change.before.kind == "file" else None
+    if now is not None and now.kind == "file":
+        there = folder.read(change.path, limit=_LARGEST)
+        if before is None or digest_of(there) not in (before.digest, after.digest):
+            merged = _merged(kept.content(before), data, there)
+            if merged is None:
+                return "it is not what the task saw"
+            data = merged
+    elif now is not None:
+        folder.remove_tree(change.path)
+    elif before is not None:
+        return "it is not there"
+    folder.write(change.path, data, mode=after.mode)
+    return ""
+
+
+def _merged(before: bytes | None, ours: bytes, theirs: bytes) -> bytes | None:
+    texts = [as_text(data) if data is not None else None for data in (before, ours, theirs)]
+    base, mine, other = texts
+    if base is None or mine is None or other is None:
+        return None
+    merged = merge_texts(base, mine, other)
+    return None if merged is None else merged.encode("utf-8")
+
+
+def _path(change: Change) -> str:
+    return change.path

@@ -8,17 +8,14 @@ from pathlib import Path
 
 from hal9.errors.workbench import BranchFailed, ChangesMissing, WorkspaceConflict
 from hal9.workbench.carrying import carry_over
-from hal9.workbench.changes import Change, ChangeSet, load_changes, read_json
-from hal9.workbench.copying import digest_of
-from hal9.workbench.diffs import as_text
+from hal9.workbench.changes import ChangeSet, load_changes, read_json
 from hal9.workbench.git_state import find_git_folders
 from hal9.workbench.handles import FolderHandle
-from hal9.workbench.merging import combine, merge_texts
+from hal9.workbench.merging import combine, concerns_folder, write_onto
 
 __all__ = ["TaskChanges", "find_changes"]
 
 _COMBINED = "combined"
-_LARGEST = 1024 * 1024 * 1024
 _GIT_SECONDS = 120
 
 
@@ -70,7 +67,12 @@ class TaskChanges:
             try:
                 below = tree / root.resolve().relative_to(top.resolve())
                 below.mkdir(parents=True, exist_ok=True)
-                paths = _write_onto(self.kept, below)
+                with FolderHandle(below) as handle:
+                    conflicts = write_onto(self.kept, handle)
+                if conflicts:
+                    told = tuple((path, f"in the last commit {why}") for path, why in conflicts)
+                    raise WorkspaceConflict(root=str(below), conflicts=told)
+                paths = [change.path for change in self.kept.changes if not concerns_folder(change)]
                 _git(below, "add", "-A", "-f", "--", *paths)
                 _git(below, "-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", message)
                 commit = _git(below, "rev-parse", "HEAD")
@@ -115,60 +117,6 @@ def _is_carried(kept: ChangeSet) -> bool:
     except FileNotFoundError:
         return False
     return bool((plan["state"], plan["direction"]) == ("done", "forward"))
-
-
-def _write_onto(kept: ChangeSet, folder: Path) -> list[str]:
-    """Make the changes in a checkout of the last commit, merging where it differs from what the task saw."""
-    conflicts: list[tuple[str, str]] = []
-    paths: list[str] = []
-    with FolderHandle(folder) as handle:
-        for change in kept.changes:
-            kinds = {side.kind for side in (change.before, change.after) if side is not None}
-            if "folder" in kinds:
-                continue
-            problem = _write_one(kept, change, handle)
-            if problem:
-                conflicts.append((change.path, problem))
-            paths.append(change.path)
-    if conflicts:
-        raise WorkspaceConflict(root=str(folder), conflicts=tuple(conflicts))
-    return paths
-
-
-def _write_one(kept: ChangeSet, change: Change, handle: FolderHandle) -> str:
-    after = change.after
-    now = handle.look(change.path)
-    if after is None:
-        handle.remove_tree(change.path)
-        return ""
-    if after.kind == "link":
-        handle.remove_tree(change.path)
-        handle.link(change.path, after.target)
-        return ""
-    data = kept.content(after)
-    if data is None:
-        return "its new content is not kept any more"
-    before = kept.content(change.before)
-    if now is not None and now.kind == "file":
-        there = handle.read(change.path, limit=_LARGEST)
-        if change.before is None or digest_of(there) not in (change.before.digest, after.digest):
-            merged = _merged(before, data, there)
-            if merged is None:
-                return "the last commit differs from what the task saw"
-            data = merged
-    elif change.before is not None:
-        return "it is not in the last commit"
-    handle.write(change.path, data, mode=after.mode)
-    return ""
-
-
-def _merged(before: bytes | None, ours: bytes, theirs: bytes) -> bytes | None:
-    texts = [as_text(data) if data is not None else None for data in (before, ours, theirs)]
-    base, mine, other = texts
-    if base is None or mine is None or other is None:
-        return None
-    merged = merge_texts(base, mine, other)
-    return None if merged is None else merged.encode("utf-8")
 
 
 def _git(folder: Path, *arguments: str) -> str:

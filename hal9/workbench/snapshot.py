@@ -28,7 +28,7 @@ from hal9.workbench.handles import Entry, FolderHandle, names_in, parts_of, remo
 from hal9.workbench.marks import MarkLog
 from hal9.workbench.sandbox import View, choose_sandbox
 from hal9.workbench.secrets import left_out_because
-from hal9.workbench.tracking import TreeState, load_base, save_base
+from hal9.workbench.tracking import BEGUN, TreeState, load_base, save_base
 from hal9.workbench.trees import WalkLimits, is_dependency_folder
 from hal9.workbench.upkeep import remove_snapshot
 
@@ -53,6 +53,7 @@ class Place:
         environment: the environment's folder (`VIRTUAL_ENV`) that was active when the task was given.
         remove: files that the copy begins without.
         seen_as: where commands see it when `workspace` is itself a copy: the path of the original.
+        begins: folder of a change set that the copy begins with; its changes count as the turn's own.
     """
 
     workspace: Path
@@ -62,6 +63,7 @@ class Place:
     environment: str = ""
     remove: tuple[str, ...] = ()
     seen_as: Path | None = None
+    begins: Path | None = None
 
 
 @dataclass(slots=True)
@@ -174,12 +176,15 @@ class Snapshot:
                 self._link_shared()
             for number, prefix in enumerate(self.copied.repositories):
                 self._git(number, prefix, limits)
+            self._begin()
+            if self.place.begins is not None:
+                self._state.begin_with(load_changes(self.place.begins), limits)
             save_base(folder, self.place.workspace, self.copied)
         except BaseException:
             self._tree.__exit__()
             raise
         self._settled = time.monotonic() + _TICK_SECONDS
-        self._begin()
+
 
     def _link_shared(self) -> None:
         """Without a sandbox nothing can be mounted: links show what is not copied."""
@@ -217,10 +222,13 @@ class Snapshot:
                 self.accepted = load_changes(self._changes_folder)
             else:
                 self._state.marks.load()
-                self._state.restore(self.mark, self._limits(stop))
+                self._state.restore(self._back_to(self.mark), self._limits(stop))
         except BaseException:
             self._tree.__exit__()
             raise
+
+    def _back_to(self, label: str | None) -> str | None:
+        return BEGUN if label == "" and self.place.begins is not None else label
 
     def _begin(self) -> None:
         self._state = TreeState(
@@ -331,11 +339,12 @@ class Snapshot:
         return changed
 
     async def restore(self, label: str = "") -> None:
-        """Put the copy back to a mark; "" is the base.
+        """Put the copy back to a mark; "" is the base, or what the copy began with.
 
         Files that come back from the base are taken from the workspace as it is now.
         """
-        await self._pool.run(lambda stop: self._state.restore(label, self._limits(stop)), seconds=None)
+        wanted = self._back_to(label)
+        await self._pool.run(lambda stop: self._state.restore(wanted, self._limits(stop)), seconds=None)
         self._settled = time.monotonic() + _TICK_SECONDS
 
     async def changes(self) -> list[FileChange]:

@@ -5,14 +5,24 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
-from hal9.errors.workbench import FileTooLarge, NotRegularFile, SnapshotDamaged, WorkspaceUnwritable
+from hal9.errors.workbench import (
+    FileTooLarge,
+    NotRegularFile,
+    SnapshotDamaged,
+    WorkspaceConflict,
+    WorkspaceUnwritable,
+)
 from hal9.workbench.changes import Change, ChangeSet, Side, keep_blob, read_json, write_json
 from hal9.workbench.copying import CopiedTree, Pair, TreeCopier, digest_of
 from hal9.workbench.handles import Entry, FolderHandle
 from hal9.workbench.marks import Known, MarkLog
+from hal9.workbench.merging import write_onto
 from hal9.workbench.trees import Walk, WalkLimits
 
-__all__ = ["TreeState", "load_base", "save_base"]
+__all__ = ["BEGUN", "TreeState", "load_base", "save_base"]
+
+BEGUN = "begins"
+"""The mark of what a copy began with, beyond its workspace."""
 
 _FORMAT = 1
 _LARGEST = 4 * 1024**3
@@ -135,6 +145,16 @@ class TreeState:
 
     def _walk(self, limits: WalkLimits) -> list[tuple[str, Entry]]:
         return Walk(self.tree, limits, frozenset(self.copied.shared)).entries()
+
+    def begin_with(self, kept: ChangeSet, limits: WalkLimits) -> None:
+        """Make the changes of earlier turns in the fresh copy and mark them.
+
+        Raises:
+            WorkspaceConflict: the workspace is not any more what they were made in.
+        """
+        if conflicts := write_onto(kept, self.tree):
+            raise WorkspaceConflict(root=str(self.workspace), conflicts=conflicts)
+        self.mark(BEGUN, limits)
 
     # --- marks ----------------------------------------------------------------------------------
 

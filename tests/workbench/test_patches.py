@@ -132,7 +132,7 @@ async def test_a_branch_that_cannot_be_made_leaves_nothing(workspace: Path, tmp_
     (workspace / "a.py").write_text("quite another\n")
     git(workspace, "add", "-A")
     git(workspace, "commit", "-qm", "other")
-    with pytest.raises(WorkspaceConflict, match="the last commit differs"):
+    with pytest.raises(WorkspaceConflict, match="in the last commit it is not what"):
         found.commit("b", "m")
     assert git(workspace, "branch", "--list") == "* main"
 
