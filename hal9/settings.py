@@ -120,11 +120,19 @@ class ImplementerSettings(_Section):
     first_check: bool = True
 
 
+class PlannerSettings(_Section):
+    """How strategy and design look before they divide a task, and how parts that do not fit are mended."""
+
+    steps: Positive = 16
+    mends: Count = 2
+
+
 class NeuronSettings(_Section):
     """Which neurons run in the daemon, and how they take their turns."""
 
     enabled: list[str] = Field(default_factory=lambda: ["*"])
     pass_through: PassThroughSettings = Field(default_factory=PassThroughSettings)
+    planner: PlannerSettings = Field(default_factory=PlannerSettings)
     implementer: ImplementerSettings = Field(default_factory=ImplementerSettings)
 
 

@@ -61,6 +61,9 @@ class TaskIn(_In):
     module: Annotated[str, Field(max_length=400, description="Part of the workspace it is about.")] = ""
     workload: Annotated[str, Field(max_length=200, description="Who does it.")] = "neurons"
     review: Annotated[bool, Field(description="Keep what it changes for a person's word.")] = False
+    divide: Annotated[bool, Field(description="Let strategy and design divide it, however short it is.")] = (
+        False
+    )
     labels: Annotated[dict[Name, Text], Field(max_length=50, description="Kept with the task.")] = Field(
         default_factory=dict
     )

@@ -105,6 +105,7 @@ class RemoteCluster:
             "module": scope.module if scope else "",
             "workload": settled.workload,
             "review": settled.review,
+            "divide": settled.divide,
             "labels": settled.labels or {},
         }
         # Repeated after a lost answer it is still one task.

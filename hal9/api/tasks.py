@@ -64,6 +64,7 @@ async def _submit(call: Call) -> Response:
             scope=TaskScope(workspace=str(workspace or ""), module=body.module, task_family=body.family),
             workload=body.workload,
             review=body.review,
+            divide=body.divide,
             labels={**body.labels, **_context(call), "client": token.name},
         )
     task = await services.cluster.task(task_id)

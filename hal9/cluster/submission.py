@@ -16,7 +16,7 @@ from hal9.errors.workbench import WorkspaceRefused
 from hal9.journal.tasks import TaskRow
 from hal9.settings import Settings
 from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, TaskPayload, TaskScope, new_id
-from hal9.signals.labels import ALLOW_HOME, ENVIRONMENT, REVIEW
+from hal9.signals.labels import ALLOW_HOME, DIVIDE, ENVIRONMENT, REVIEW
 from hal9.text import without_surrogates
 
 __all__ = [
@@ -64,6 +64,8 @@ class SubmitOptions(TypedDict, total=False):
     """The workspace may be a home directory."""
     review: bool
     """What the task changes waits for a person's word."""
+    divide: bool
+    """Strategy and design look at it and may divide it, however short it is."""
 
 
 @dataclass(slots=True)
@@ -83,6 +85,7 @@ class Submission:
     labels: dict[str, str] | None = None
     allow_home: bool = False
     review: bool = False
+    divide: bool = False
 
     @classmethod
     def of(cls, options: SubmitOptions) -> Self:
@@ -109,6 +112,7 @@ class Submission:
             labels=options.get("labels"),
             allow_home=options.get("allow_home", False),
             review=options.get("review", False),
+            divide=options.get("divide", False),
         )
 
 
@@ -192,7 +196,7 @@ def _payload(objective: str, submission: Submission) -> TaskPayload:
         raise TaskInvalid(problem=f"the name of workspace {shown} is not UTF-8; rename the folder")
     if workspace is not None and not workspace.is_dir():
         raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
-    labels = dict(submission.labels or {})
+    labels = dict(submission.labels or {}) | ({DIVIDE: "yes"} if submission.divide else {})
     if workspace is not None:
         labels |= _workspace_labels(workspace, submission)
     if submission.check and workspace is None:

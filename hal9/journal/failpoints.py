@@ -11,7 +11,7 @@ from functools import cache
 
 from hal9.errors.journal import UnknownFailpoint
 
-__all__ = ["ENVIRONMENT_VARIABLE", "FAILPOINTS", "TURN_FAILPOINTS", "failpoint"]
+__all__ = ["ENVIRONMENT_VARIABLE", "FAILPOINTS", "PLAN_FAILPOINTS", "TURN_FAILPOINTS", "failpoint"]
 
 ENVIRONMENT_VARIABLE = "HAL9_FAILPOINT"
 
@@ -44,6 +44,18 @@ TURN_FAILPOINTS = (
     "turn-result-recorded",
 )
 
+PLAN_FAILPOINTS = (
+    "plan-made",  # the plan is in the log, the parts are not
+    "parts-opened",  # the parts and their signals are durable
+    "part-recorded",  # a part's result is durable, what follows from it is not
+    "parts-merged",  # the merged change set is on disk, nothing is judged
+    "parts-checked",  # everything together was judged, that exists in memory only
+    "parts-carried",  # the workspace is changed, the task does not know
+)
+
+
+_ALL = (*FAILPOINTS, *TURN_FAILPOINTS, *PLAN_FAILPOINTS)
+
 
 @cache
 def _armed() -> dict[str, list[int]]:
@@ -53,8 +65,8 @@ def _armed() -> dict[str, list[int]]:
     armed: dict[str, list[int]] = {}
     for item in text.split(","):
         name, _, count = item.partition(":")
-        if name not in (*FAILPOINTS, *TURN_FAILPOINTS):
-            raise UnknownFailpoint(name=name, known=(*FAILPOINTS, *TURN_FAILPOINTS))
+        if name not in _ALL:
+            raise UnknownFailpoint(name=name, known=_ALL)
         armed[name] = [int(count or 1)]
     return armed
 

@@ -87,10 +87,13 @@ def record_part(connection: sqlite3.Connection, part_signal_id: str, result: Res
     )
 
 
-def send_part(connection: sqlite3.Connection, work_id: str, position: int, signal_id: str) -> None:
-    """Note under which signal a waiting part was sent."""
+def send_part(connection: sqlite3.Connection, work_id: str, part: Part) -> None:
+    """Note that a part was sent, and as what: one that waited, or a further one."""
     connection.execute(
-        "UPDATE parts SET signal_id = ? WHERE work_id = ? AND position = ?", (signal_id, work_id, position)
+        "INSERT INTO parts (work_id, position, signal_id, target, payload) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (work_id, position) DO UPDATE SET signal_id = excluded.signal_id,"
+        " target = excluded.target, payload = excluded.payload",
+        (work_id, part.position, part.signal_id, part.target, part.payload.model_dump_json()),
     )
 
 

@@ -1,28 +1,20 @@
 """Step by step: a neuron's turn with tools, put together from its parts."""
 
-from pathlib import Path
-
-from hal9.errors.base import WorkbenchError
-from hal9.errors.neurons import TurnFailed
-from hal9.minds.protocol import Message, Reply, Request, ToolSpec
+from hal9.minds.protocol import Message
 from hal9.neurons.checking import run_check
-from hal9.neurons.gating import context_of, gate_of, person_of
+from hal9.neurons.looping import TurnLoop
 from hal9.neurons.prompting import compose_tools_task, infer_targets
 from hal9.neurons.showing import gather_shown, room_tokens
-from hal9.neurons.turn import Turn, paid_for
-from hal9.signals import CheckReport, ErrorDetail, ResultPayload, StepRecord
-from hal9.tools.conversation import Conversation
-from hal9.tools.loop import LoopEnd, LoopLimits, ToolLoop
-from hal9.tools.observation import Observation, OutputStore, bounded
-from hal9.tools.toolbox import allowed_tools, control_tools
+from hal9.neurons.turn import Turn
+from hal9.signals import CheckReport, ErrorDetail, ResultPayload
+from hal9.tools.loop import LoopEnd, ToolLoop
+from hal9.tools.observation import Observation, bounded
+from hal9.tools.toolbox import control_tools
 from hal9.tools.turn_log import TurnLog
-from hal9.tools.workspace_tools import WorkspaceTools
 from hal9.workbench import Workbench
 
 __all__ = ["act"]
 
-# The result must be on its way before the deadline's watch ends the task without it.
-_MARGIN_SECONDS = 5.0
 _SEEN_OF_CHECK = 6000
 
 
@@ -37,89 +29,25 @@ async def act(turn: Turn, bench: Workbench, log: TurnLog, first: CheckReport | N
     return acting.result(end)
 
 
-class _Acting:
+class _Acting(TurnLoop):
     """One turn's loop, and the check it ends with."""
 
     def __init__(self, turn: Turn, bench: Workbench, log: TurnLog, first: CheckReport | None) -> None:
-        self.turn = turn
-        self.bench = bench
-        self.log = log
+        super().__init__(turn, bench, log)
         self.first = first
         self.check: CheckReport | None = None
-        self.settings = turn.settings.tools
-        self.outputs = OutputStore()
 
     async def loop(self) -> ToolLoop:
-        turn, services = self.turn, self.turn.services
-        opening = await self._opening()
-        window = services.models.window(turn.meta.model)
-        files = WorkspaceTools(
-            copy=self.bench.snapshot,
-            mapper=self._map,
-            outputs=self.outputs,
-            ripgrep=await self._has_ripgrep(),
-            seconds_left=self._seconds_left,
-        )
         asking = self.settings.person.ask and self.log.journal is not None
-
-        elsewhere = services.tools.for_neuron(turn.definition.name)
-        limits = LoopLimits(
-            steps=self.settings.steps,
-            tokens=self.settings.tokens,
-            usd=self.settings.usd,
-            observation_chars=min(self.settings.observation_chars, window),
-        )
-        return ToolLoop(
-            log=self.log,
-            think=self._think,
-            conversation=Conversation(opening=opening, window_tokens=window - self._reply_tokens()),
-            tools=allowed_tools(
-                [*files.tools(), *elsewhere, *control_tools(asking=asking)],
-                permissions=self.bench.permissions,
-                listed=turn.meta.tools,
-            ),
-            gate=gate_of(turn),
-            person=person_of(turn),
+        return await self.assemble(
+            self.noted_opening() or await self._opening(),
+            control=control_tools(asking=asking),
             finish=self._finish,
-            step=self._step,
-            context=context_of(turn),
-            limits=limits,
-            outputs=self.outputs,
-            clock=services.clock,
-            snapshot=self.bench.snapshot,
-            seconds_left=self._seconds_left,
+            steps=self.settings.steps,
         )
-
-    async def _think(
-        self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...], *, position: int
-    ) -> Reply:
-        turn = self.turn
-        request = Request(
-            messages=messages,
-            tools=tools,
-            temperature=turn.meta.temperature,
-            max_tokens=self._reply_tokens(),
-            timeout_seconds=min(turn.meta.timeout, turn.settings.minds.timeout_seconds),
-        )
-        started = turn.services.clock.now()
-        try:
-            return await turn.call(request, call_id=f"step-{position}")
-        except TurnFailed as error:
-            failed = turn.record(
-                "think", started, tally=paid_for(error), outcome="failed", evidence=error.detail
-            )
-            self.log.waiting_steps.append(failed)
-            raise
-
-    def _reply_tokens(self) -> int:
-        window = self.turn.services.models.window(self.turn.meta.model)
-        return min(self.settings.reply_tokens, max(window // 4, 256))
 
     async def _opening(self) -> tuple[Message, ...]:
-        """System message and task, as the first process composed them: a resumed turn says the same."""
-        noted = self.log.notes("opening")
-        if noted:
-            return tuple(Message(**body) for body in noted[-1].body["messages"])
+        """System message and task."""
         turn = self.turn
         recalled = await turn.recall()
         shown = await gather_shown(
@@ -129,22 +57,16 @@ class _Acting:
             tokens=room_tokens(turn, self.settings.shown_tokens),
             targets=infer_targets(turn.task),
         )
-        opening = compose_tools_task(
-            turn.promptgram,
-            turn.task,
-            shown=shown,
-            recalled=recalled,
+        return await self.note_opening(
+            compose_tools_task(turn.promptgram, turn.task, shown=shown, recalled=recalled)
         )
-        bodies = [{"role": message.role, "content": message.content} for message in opening]
-        await self.log.add_note("opening", messages=bodies)
-        return opening
 
     async def _finish(self, answer: str, verified: str) -> Observation:
         """The task's check decides; without one a change or a finding in words must be there."""
         if not self.turn.task.check:
             return Observation(text="accepted", ends=True, summary="accepted")
         started = self.turn.services.clock.now()
-        seconds = self._seconds_left()
+        seconds = self.seconds_left()
         report = await run_check(self.bench, self.turn.task.check, most_seconds=seconds)
         self.check = report
         step = self.turn.record(
@@ -165,23 +87,6 @@ class _Acting:
             full=full,
             summary="the check fails",
         )
-
-    def _step(self, kind: str, started: float, **details: object) -> StepRecord:
-        return self.turn.record(kind, started, **details)
-
-    async def _map(self, root: Path, question: str, tokens: int) -> str:
-        return await self.turn.services.mapper.map(root, question, tokens=tokens)
-
-    async def _has_ripgrep(self) -> bool:
-        try:
-            done = await self.bench.snapshot.run(["rg", "--version"], timeout_seconds=10)
-        except WorkbenchError:
-            return False
-        return done.ok
-
-    def _seconds_left(self) -> float | None:
-        left = self.turn.seconds_left
-        return None if left is None else left - _MARGIN_SECONDS
 
     def result(self, end: LoopEnd) -> ResultPayload:
         """What the turn's end means for the task."""

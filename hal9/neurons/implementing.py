@@ -6,19 +6,18 @@ continued. What is carried over into the workspace is carried over once, with th
 
 from typing import Literal
 
-from hal9.errors.base import MindError, WorkbenchError
+from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import TurnFailed
 from hal9.errors.workbench import WorkspaceConflict
-from hal9.journal import tasks
-from hal9.minds.protocol import Capabilities
 from hal9.neurons.acting import act
 from hal9.neurons.answering import answer
 from hal9.neurons.checking import run_check
 from hal9.neurons.delegating import delegate
-from hal9.neurons.turn import Turn
+from hal9.neurons.looping import open_turn_log
+from hal9.neurons.turn import Turn, capabilities_of
 from hal9.neurons.workspaces import open_bench
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
-from hal9.signals.labels import REVIEW
+from hal9.signals.labels import REVIEW, STAGED
 from hal9.tools.turn_log import TurnLog
 from hal9.workbench import Workbench
 
@@ -33,7 +32,7 @@ async def implement(turn: Turn) -> ResultPayload:
     Raises:
         TurnFailed: nothing could be tried at all (budget, mind, workspace).
     """
-    log = await _open_log(turn)
+    log = await open_turn_log(turn)
     accepted = log.notes("accepted")
     if accepted:
         return ResultPayload.model_validate(accepted[-1].body["result"])
@@ -60,18 +59,6 @@ async def implement(turn: Turn) -> ResultPayload:
         return await _hand_over(turn, bench, log, result)
 
 
-async def _open_log(turn: Turn) -> TurnLog:
-    """The turn's log, with the steps that an earlier process recorded."""
-    services = turn.services
-    journal = services.journal if services.snapshots is not None else None
-    log = TurnLog(journal, turn.signal.id, turn.signal.task_id, services.clock)
-    await log.open()
-    if journal is not None and log.entries:
-        known = await journal.read(lambda connection: tasks.steps_of(connection, turn.signal.task_id))
-        turn.steps.extend(step for step in known if step.signal_id == turn.signal.id)
-    return log
-
-
 async def _mode(turn: Turn, log: TurnLog) -> Mode:
     """How this turn works; the decision and its reason stand in the log and in the trace."""
     noted = log.notes("mode")
@@ -94,7 +81,7 @@ async def _choose_mode(turn: Turn) -> tuple[Mode, str]:
         return turn.meta.mode, f"the neuron's file says mode = {turn.meta.mode}"
     if turn.task.workspace is None:
         return "answer", "the task has no workspace"
-    can = await _capabilities(turn)
+    can = await capabilities_of(turn)
     if can.tools == "native":
         return "tools", "the mind calls tools by itself"
     return (
@@ -103,19 +90,12 @@ async def _choose_mode(turn: Turn) -> tuple[Mode, str]:
     )
 
 
-async def _capabilities(turn: Turn) -> Capabilities:
-    try:
-        return await turn.services.models.capabilities(turn.meta.model)
-    except MindError as error:
-        raise TurnFailed(reason="mind_failed", detail=str(error)) from error
-
-
 async def _acts_by_itself(turn: Turn) -> bool:
     """Whether the mind is an agent, and this layer may write and run."""
     allowed = turn.settings.workbench.layers.get(turn.definition.layer_name)
     if allowed is None or not (allowed.write and allowed.run):
         return False
-    return (await _capabilities(turn)).acts
+    return (await capabilities_of(turn)).acts
 
 
 async def _first_check(turn: Turn, bench: Workbench, log: TurnLog) -> CheckReport | None:
@@ -156,7 +136,8 @@ async def _hand_over(turn: Turn, bench: Workbench, log: TurnLog, result: ResultP
     if result.ok and result.check is not None and not changes:
         words = f"{words}\n\n(The check passed already; nothing was changed.)".strip()
     result = result.model_copy(update={"changes": changes, "answer": words})
-    if result.ok and turn.task.labels.get(REVIEW) != "yes":
+    kept_back = turn.task.labels.get(REVIEW) == "yes" or bool(turn.task.labels.get(STAGED))
+    if result.ok and not kept_back:
         try:
             await bench.snapshot.accept(result.model_dump_json())
         except WorkbenchError as error:

@@ -3,17 +3,21 @@
 import asyncio
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hal9.bus import Outcome
 from hal9.errors.neurons import TurnFailed
 from hal9.journal import tasks, turns, work
+from hal9.journal.failpoints import failpoint
 from hal9.journal.work import Part, Work
 from hal9.neurons.definition import NeuronDefinition, neuron_meta
+from hal9.neurons.gathering import begin_part, gather
 from hal9.neurons.implementing import implement
 from hal9.neurons.origin import answer_to, given_to, refused_result, refused_signal
-from hal9.neurons.splitting import failed_result, gather, plan_parts
+from hal9.neurons.parts import is_staged, parts_in_force, ready_parts
+from hal9.neurons.splitting import failed_result, plan_parts
 from hal9.neurons.turn import NeuronServices, Progress, Turn
 from hal9.neurons.workspaces import abandon_bench, without_earlier_parts
 from hal9.signals import (
@@ -24,6 +28,7 @@ from hal9.signals import (
     StepRecord,
     TaskPayload,
 )
+from hal9.signals.labels import PART_SIGNAL
 
 __all__ = ["WAITING_TURNS", "GradientHandler", "Neuron"]
 
@@ -61,6 +66,7 @@ class Neuron:
         self._cancelled: OrderedDict[str, str] = OrderedDict()
         self._open: OrderedDict[str, Work] = OrderedDict()  # by the id of the task signal that was split
         self._part_of: dict[str, str] = {}
+        self._gathering: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -71,7 +77,8 @@ class Neuron:
         """Work on one signal; what comes back is recorded and sent as one."""
         payload = signal.payload
         if isinstance(payload, TaskPayload):
-            return await self._guarded(signal, payload)
+            turn = self._turn(signal, payload)
+            return await self._guarded(turn, lambda: self._turn_outcome(turn))
         if isinstance(payload, ResultPayload):
             return await self._take_result(signal, payload)
         if isinstance(payload, CancelPayload):
@@ -82,34 +89,37 @@ class Neuron:
 
     # --- tasks ----------------------------------------------------------------------------
 
-    async def _guarded(self, signal: Signal, task: TaskPayload) -> Outcome:
-        """A task turn under its deadline, stoppable by a cancel signal."""
-        turn = self._turn(signal, task)
-        if signal.task_id in self._cancelled:
-            return self._stopped(turn, "cancelled", self._cancelled[signal.task_id])
+    async def _guarded(
+        self, turn: Turn, work_on: Callable[[], Awaitable[Outcome]], *, closes: bool = False
+    ) -> Outcome:
+        """A turn under its deadline, stoppable by a cancel signal; `closes` when it ends a divided task."""
+        task_id = turn.signal.task_id
+        if task_id in self._cancelled:
+            return self._stopped(turn, "cancelled", self._cancelled[task_id])
         current = asyncio.current_task()
         if current is None:
             raise RuntimeError("a turn runs in a task of the event loop")
-        running = self._running.setdefault(signal.task_id, set())
+        running = self._running.setdefault(task_id, set())
         running.add(current)
         try:
             async with self._turns:
-                return await self._timed(turn)
+                return await self._timed(turn, work_on)
         except TimeoutError:
-            return await self._given_up(turn, "timeout", f"no time left after {turn_seconds(turn):.0f} s")
+            detail = f"no time left after {turn_seconds(turn):.0f} s"
+            return await self._given_up(turn, "timeout", detail, closes=closes)
         except asyncio.CancelledError:
-            if signal.task_id not in self._cancelled:
+            if task_id not in self._cancelled:
                 raise
             current.uncancel()
-            return await self._given_up(turn, "cancelled", self._cancelled[signal.task_id])
+            return await self._given_up(turn, "cancelled", self._cancelled[task_id], closes=closes)
         except TurnFailed as error:
-            return await self._given_up(turn, error.reason, error.detail)
+            return await self._given_up(turn, error.reason, error.detail, closes=closes)
         finally:
             running.discard(current)
             if not running:
-                self._running.pop(signal.task_id, None)
+                self._running.pop(task_id, None)
 
-    async def _timed(self, turn: Turn) -> Outcome:
+    async def _timed(self, turn: Turn, work_on: Callable[[], Awaitable[Outcome]]) -> Outcome:
         now = self._services.clock.now()
         task_id = turn.signal.task_id
         if turn.task.grant.deadline is not None:
@@ -120,28 +130,19 @@ class Neuron:
         async with asyncio.timeout(None if left is None else max(left, 0.0)) as limit:
             turn.time_limit = limit
             turn.place = self._turns
-            return await self._turn_outcome(turn)
+            return await work_on()
 
     async def _turn_outcome(self, turn: Turn) -> Outcome:
         turn.progress("turn", {"objective": turn.task.objective[:200]})
         if turn.meta.layer == 2:
             return self._answer(turn, await implement(turn))
-        parts = await plan_parts(turn)
-        parallel = turn.task.workspace is None
-        signals: list[Signal] = []
-        sent: list[Part] = []
-        for part in parts:
-            if part.position == 0 or parallel:
-                signal = self._part_signal(turn.signal, part)
-                signals.append(signal)
-                sent.append(
-                    Part(
-                        position=part.position, target=part.target, payload=part.payload, signal_id=signal.id
-                    )
-                )
-            else:
-                sent.append(part)
-        opened = Work(signal=turn.signal, neuron=self.name, open=True, parts=tuple(sent))
+        opened = Work(signal=turn.signal, neuron=self.name, open=True, parts=tuple(await plan_parts(turn)))
+        signals = {part.position: self._part_signal(turn.signal, part) for part in ready_parts(opened)}
+        sent = [
+            replace(part, signal_id=signals[part.position].id) if part.position in signals else part
+            for part in opened.parts
+        ]
+        opened = replace(opened, parts=tuple(sent))
         self._remember(opened)
         now = self._services.clock.now()
 
@@ -149,11 +150,11 @@ class Neuron:
             work.open_work(connection, opened.signal, self.name, opened.parts, now=now)
             self._keep_steps(connection, turn.steps)
 
-        return Outcome(send=tuple(signals), writes=(write,))
+        return Outcome(send=tuple(signals.values()), writes=(write,))
 
     def _part_signal(self, cause: Signal, part: Part) -> Signal:
         layers = self._services.directory.candidates((part.target,), exclude=self.name)
-        return Signal.create(
+        signal = Signal.create(
             part.payload,
             task_id=cause.task_id,
             source=self.name,
@@ -163,6 +164,7 @@ class Neuron:
             cause=cause,
             layers=(self.definition.meta.layer, layers.get(part.target, 0)),
         )
+        return signal.model_copy(update={"id": part.payload.labels.get(PART_SIGNAL, signal.id)})
 
     # --- results --------------------------------------------------------------------------
 
@@ -178,19 +180,27 @@ class Neuron:
         found = await self._record(part_id, result)
         if found is None:
             return await self._late(signal, result)
-        waiting = next((part for part in found.parts if part.signal_id is None), None)
-        missing = any(part.signal_id is not None and part.result is None for part in found.parts)
-        if waiting is not None and result.ok and not missing:
-            return self._send_next(found, waiting, result)
-        if missing:
-            return Outcome(writes=(lambda connection: self._keep_steps(connection, result.steps),))
+        failpoint("part-recorded")
         turn = self._turn(found.signal, _task_of(found.signal))
         turn.steps.extend(result.steps)
+        ready = ready_parts(found)
+        missing = any(part.signal_id is not None and part.result is None for part in parts_in_force(found))
+        if not ready and (missing or found.signal.id in self._gathering):
+            return Outcome(writes=(lambda connection: self._keep_steps(connection, result.steps),))
+        if ready:
+            return await self._guarded(turn, lambda: self._send_parts(turn, found, ready), closes=True)
+        self._gathering.add(found.signal.id)
         try:
-            combined = await gather(turn, found)
-        except TurnFailed as error:
-            combined = failed_result(error.reason, error.detail, neuron=self.name, tally=turn.tally())
-        if not combined.ok and len(found.parts) > 1:
+            return await self._guarded(turn, lambda: self._gathered(turn, found), closes=True)
+        finally:
+            self._gathering.discard(found.signal.id)
+
+    async def _gathered(self, turn: Turn, found: Work) -> Outcome:
+        """All parts are done: their result, or one further part."""
+        combined = await gather(turn, found)
+        if isinstance(combined, Part):
+            return await self._send_parts(turn, found, [combined])
+        if not combined.ok and len(found.parts) > 1 and not is_staged(found):
             combined = await without_earlier_parts(turn, combined)
         return self._answer(turn, combined, closes=True)
 
@@ -224,14 +234,17 @@ class Neuron:
 
         return await self._services.journal.write(record)
 
-    def _send_next(self, found: Work, part: Part, result: ResultPayload) -> Outcome:
-        signal = self._part_signal(found.signal, part)
+    async def _send_parts(self, turn: Turn, found: Work, parts: Sequence[Part]) -> Outcome:
+        begun = [await begin_part(turn, found, part) for part in parts]
+        signals = [self._part_signal(found.signal, part) for part in begun]
 
         def write(connection: sqlite3.Connection) -> None:
-            work.send_part(connection, found.signal.id, part.position, signal.id)
-            self._keep_steps(connection, result.steps)
+            for part, signal in zip(begun, signals, strict=True):
+                work.send_part(connection, found.signal.id, replace(part, signal_id=signal.id))
+            self._keep_steps(connection, turn.steps)
 
-        return Outcome(send=(signal,), writes=(write,))
+        self._forget(found.signal.id)  # what is in memory does not know of these parts
+        return Outcome(send=tuple(signals), writes=(write,))
 
     def _answer(self, turn: Turn, result: ResultPayload, *, closes: bool = False) -> Outcome:
         """Send a result to whoever asked."""
@@ -263,13 +276,13 @@ class Neuron:
             self._forget(opened.signal.id)
         return Outcome(writes=(lambda connection: work.cancel_work(connection, signal.task_id),))
 
-    async def _given_up(self, turn: Turn, reason: str, detail: str) -> Outcome:
+    async def _given_up(self, turn: Turn, reason: str, detail: str, *, closes: bool) -> Outcome:
         """A turn that was stopped leaves no copy of its workspace; what it changed stays in the result."""
         done, changes = await abandon_bench(turn)
         if done is not None:
-            return self._answer(turn, done)
+            return self._answer(turn, done, closes=closes)
         result = failed_result(reason, detail, neuron=self.name, tally=turn.tally())
-        return self._answer(turn, result.model_copy(update={"changes": changes}))
+        return self._answer(turn, result.model_copy(update={"changes": changes}), closes=closes)
 
     def _stopped(self, turn: Turn, reason: str, detail: str) -> Outcome:
         result = failed_result(reason, detail, neuron=self.name, tally=turn.tally())

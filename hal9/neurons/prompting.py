@@ -14,10 +14,13 @@ __all__ = [
     "FENCED_SCHEMA",
     "JSON_SCHEMA",
     "PARTS_SCHEMA",
+    "PLAN_SCHEMA",
     "SPLIT_SCHEMA",
     "TOOLS_SCHEMA",
     "compose_agent_task",
     "compose_implementation",
+    "compose_mending",
+    "compose_plan",
     "compose_split",
     "compose_synthesis",
     "compose_tools_task",
@@ -56,6 +59,16 @@ AGENT_SCHEMA = (
 SPLIT_SCHEMA = (
     "Answer with one JSON object: `approach` (your reasoning, a few sentences) and `parts` "
     "(list of {title, objective})."
+)
+PLAN_SCHEMA = (
+    "You may look before you divide: read, search and map show the repository, which you cannot change. "
+    "Every reply calls at least one tool. Look at what the task is about, then call plan. One part is best "
+    "for what one person would do in one go. Use several only when they write different files: parts that do "
+    "not build on each other are done at the same time, each in a copy of its own, and merged at the end."
+)
+_BRING_TOGETHER = (
+    "One further part is to bring everything together, in a copy that holds what goes together. Say what it "
+    "has to do, in exactly one part: name files, and what each side meant."
 )
 _TASK_CONTRACT = (
     "You are given a task; there may be a design, files that exist, and how an earlier try failed."
@@ -196,6 +209,43 @@ def compose_split(
     parts.append(f"Give between 1 and {width} parts.")
     system = promptgram.render(protocol={"API_contract": _SPLIT_CONTRACT, "Output_schema": SPLIT_SCHEMA})
     return _messages(system, "\n\n".join(parts), recalled)
+
+
+def compose_plan(
+    promptgram: Promptgram,
+    task: TaskPayload,
+    *,
+    width: int,
+    steps: int,
+    repository_map: str = "",
+    recalled: Recall | None = None,
+) -> tuple[Message, ...]:
+    """Messages that open the turn of a neuron that looks before it divides its task."""
+    parts = [task.objective]
+    if task.design:
+        parts.append(f"What was decided above you:\n{task.design}")
+    if repository_map:
+        parts.append(f"Map of the repository:\n{repository_map}")
+    if task.check:
+        parts.append(f"At the end everything together is judged by this command: `{task.check}`")
+    parts.append(f"Give between 1 and {width} parts, within {steps} replies.")
+    system = promptgram.render(protocol={"API_contract": _SPLIT_CONTRACT, "Output_schema": PLAN_SCHEMA})
+    return _messages(system, "\n\n".join(parts), recalled)
+
+
+def compose_mending(
+    promptgram: Promptgram, task: TaskPayload, answers: Sequence[tuple[str, str]], trouble: str
+) -> tuple[Message, ...]:
+    """Messages that ask what is to be done when the parts' work does not go together."""
+    shown = "\n\n".join(f"### {title}\n{answer[:_MAX_ANSWER_CHARS]}" for title, answer in answers)
+    parts = [
+        task.objective,
+        f"This was divided into parts, which ended like this:\n\n{shown}",
+        trouble,
+        _BRING_TOGETHER,
+    ]
+    system = promptgram.render(protocol={"API_contract": _SPLIT_CONTRACT, "Output_schema": SPLIT_SCHEMA})
+    return _messages(system, "\n\n".join(parts), None)
 
 
 def compose_synthesis(

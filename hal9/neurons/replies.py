@@ -68,6 +68,42 @@ class Split(_Reply):
     parts: Annotated[list[PlannedPart], Field(min_length=1, max_length=16)]
 
 
+class PartPlan(_Reply):
+    """One part of a plan that was made after looking at the repository."""
+
+    title: Annotated[str, Field(max_length=120, description="A few words.")]
+    objective: Annotated[
+        str,
+        Field(
+            min_length=3,
+            max_length=8000,
+            description="What is to be done; whoever does it has not seen what you saw.",
+        ),
+    ]
+    files: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=1000)]],
+        Field(max_length=100, description="Files it writes, from the workspace's root."),
+    ] = []
+    check: Annotated[
+        str,
+        Field(
+            max_length=2000,
+            description="Command that ends with 0 when this part alone is done; empty when none can tell.",
+        ),
+    ] = ""
+    after: Annotated[
+        list[int],
+        Field(max_length=16, description="Numbers (from 1) of earlier parts whose changes it builds on."),
+    ] = []
+
+
+class Plan(_Reply):
+    """How a strategist or designer divides its task after looking."""
+
+    approach: Annotated[str, Field(max_length=4000)]
+    parts: Annotated[list[PartPlan], Field(min_length=1, max_length=16)]
+
+
 class WrittenFile(_Reply):
     """A whole file."""
 
@@ -127,6 +163,18 @@ def parse_split(value: object, *, width: int) -> Split:
         )
         raise ReplyUnusable(detail=detail, text=str(value))
     return split
+
+
+def parse_plan(value: object) -> Plan:
+    """Validated plan.
+
+    Raises:
+        ReplyUnusable: not of this shape.
+    """
+    try:
+        return Plan.model_validate(value)
+    except ValidationError as error:
+        raise ReplyUnusable(detail=str(error.errors(include_url=False)[0]["msg"]), text=str(value)) from error
 
 
 def parse_implementation(text: str, *, targets: tuple[str, ...], truncated: bool = False) -> Implementation:

@@ -1,30 +1,35 @@
-"""L4 and L3: hand a small task on as it is, or divide it; gather the parts' results into one answer."""
+"""L4 and L3: hand a small task on as it is, or divide it, where possible after a look at the workspace."""
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hal9.errors.neurons import ReplyUnusable, TurnFailed
-from hal9.journal.work import Part, Work
-from hal9.neurons.prompting import compose_split, compose_synthesis
-from hal9.neurons.replies import parse_split, split_schema
+from hal9.journal.work import Part
+from hal9.neurons.planning import can_look, look_and_plan
+from hal9.neurons.prompting import compose_split
+from hal9.neurons.replies import PartPlan, Split, parse_split, split_schema
 from hal9.neurons.turn import Turn
 from hal9.signals import (
     ErrorDetail,
-    FileChange,
     ResultPayload,
     Route,
     RoutingDecision,
     Tally,
     TaskPayload,
+    new_id,
     record_parts,
     record_route,
 )
+from hal9.signals.labels import AFTER, DIVIDE, MENDS, PART_SIGNAL, STAGED
 
-__all__ = ["gather", "plan_parts", "task_class"]
+__all__ = ["failed_result", "hand_over", "part_design", "plan_parts", "route", "task_class"]
 
 _MOST_OF_WHOLE = 6000  # characters
+# What a divided task's labels say of it is not true of its parts.
+_OF_THE_WHOLE = frozenset({AFTER, DIVIDE, MENDS, PART_SIGNAL, STAGED})
+_OF_THE_SIGNAL = frozenset({AFTER, MENDS, PART_SIGNAL})
 
 # So that the reason is told before the deadline ends the turn without one.
 _GOODBYE_SECONDS = 1.0
@@ -54,57 +59,122 @@ async def plan_parts(turn: Turn) -> list[Part]:
     )
     if _is_small(turn):
         started = turn.services.clock.now()
-        choice = await _route(turn)
-        turn.record("pass", started, route=record_route(_chosen(turn, choice)))
-        return [Part(position=0, target=choice.target, payload=turn.task)]
+        choice = await route(turn)
+        turn.record("pass", started, route=record_route(hand_over(turn, choice)))
+        return [Part(position=0, target=choice.target, payload=_as_it_is(turn.task))]
     return await _split(turn)
 
 
 def _is_small(turn: Turn) -> bool:
     rule = turn.settings.neurons.pass_through
+    if turn.task.labels.get(DIVIDE) == "yes":
+        return False
     return rule.enabled and len(turn.task.objective.split()) <= rule.max_words
 
 
 async def _split(turn: Turn) -> list[Part]:
-    recalled = await turn.recall()
     width = min(turn.meta.width, turn.settings.cluster.max_children)
+    if await can_look(turn):
+        planned = await look_and_plan(turn, width=width, drawn=await _map(turn))
+        if planned.plan is None:
+            return await _whole(turn, planned.why)
+        approach, parts = planned.plan.approach, list(planned.plan.parts)
+    else:
+        split = await _thought_up(turn, width)
+        approach = split.approach
+        # Whoever has not looked does not know which files a part writes: one goes on where the other ended.
+        parts = [
+            PartPlan(title=part.title, objective=part.objective, after=[number] if number else [])
+            for number, part in enumerate(split.parts)
+        ]
+    started = turn.services.clock.now()
+    choices = [await route(turn) for _ in parts]
+    turn.record("pass", started, route=record_parts([hand_over(turn, choice) for choice in choices]))
+    if len(parts) == 1:
+        # The user's own words go down unchanged; what this layer thought about them is the design.
+        return [_only_part(turn, choices[0], approach, parts[0])]
+    return [
+        Part(position=position, target=choices[position].target, payload=payload)
+        for position, payload in enumerate(_payloads(turn, approach, parts))
+    ]
+
+
+async def _thought_up(turn: Turn, width: int) -> Split:
+    """A split in one answer, out of the task's text and the map."""
+    recalled = await turn.recall()
     messages = compose_split(
         turn.promptgram, turn.task, width=width, repository_map=await _map(turn), recalled=recalled
     )
     reply = await turn.think(messages, kind="split", schema=split_schema(width))
     try:
-        split = parse_split(reply.parsed, width=width)
+        return parse_split(reply.parsed, width=width)
     except ReplyUnusable as error:
         raise TurnFailed(reason="invalid_output", detail=str(error)) from error
-    planned = split.parts
+
+
+async def _whole(turn: Turn, why: str) -> list[Part]:
+    """The task as it is, when looking came to no plan; the trace says why."""
     started = turn.services.clock.now()
-    choices = [await _route(turn) for _ in planned]
-    turn.record("pass", started, route=record_parts([_chosen(turn, choice) for choice in choices]))
-    if len(planned) == 1:
-        # The user's own words go down unchanged; what this layer thought about them is the design.
-        design = "\n\n".join(text for text in (turn.task.design, split.approach) if text)
-        task = turn.task.model_copy(update={"design": design})
-        return [Part(position=0, target=choices[0].target, payload=task)]
-    last = len(planned) - 1
-    return [
-        Part(
-            position=position,
-            target=choices[position].target,
-            payload=turn.task.model_copy(
-                update={
-                    "objective": part.objective,
-                    "design": _part_design(turn.task, split.approach),
-                    # Parts share the workspace and run in order: only after the last can the check pass.
-                    "check": turn.task.check if position == last else None,
-                    "targets": [],
-                }
-            ),
+    choice = await route(turn)
+    told = f"{why}; the task is passed on whole"
+    turn.record("pass", started, route=record_route(hand_over(turn, choice)), evidence=told)
+    return [Part(position=0, target=choice.target, payload=_as_it_is(turn.task))]
+
+
+def _as_it_is(task: TaskPayload) -> TaskPayload:
+    """For one neuron below: what is true of this signal alone is left out."""
+    labels = {name: text for name, text in task.labels.items() if name not in _OF_THE_SIGNAL}
+    return task.model_copy(update={"labels": labels})
+
+
+def _only_part(turn: Turn, decision: RoutingDecision, approach: str, part: PartPlan) -> Part:
+    # What was found out about files and cases stands in the objective of a plan's part.
+    found = part.objective if part.files else ""
+    design = "\n\n".join(text for text in (turn.task.design, approach, found) if text)
+    return Part(
+        position=0, target=decision.target, payload=_as_it_is(turn.task).model_copy(update={"design": design})
+    )
+
+
+def _payloads(turn: Turn, approach: str, parts: Sequence[PartPlan]) -> Iterator[TaskPayload]:
+    """The parts' tasks. Where changes can be kept they are merged at the end, and judged together there."""
+    merged = turn.task.workspace is not None and turn.services.changes is not None
+    last = len(parts) - 1
+    labels = {name: text for name, text in turn.task.labels.items() if name not in _OF_THE_WHOLE}
+    for position, part in enumerate(parts):
+        check: str | None
+        own = new_id(now=turn.services.clock.now())
+        if merged:
+            after = ",".join(str(number - 1) for number in sorted(set(part.after)))
+            told = {STAGED: own, **({AFTER: after} if after else {})}
+            # Whoever begins with everything else can be judged by the whole task's check.
+            check = part.check or (turn.task.check if position == last and _on_all(parts) else None)
+        else:
+            # They share the workspace and run in order: only after the last can the check pass.
+            told = {}
+            check = turn.task.check if position == last else None
+        told[PART_SIGNAL] = own
+        yield turn.task.model_copy(
+            update={
+                "objective": part.objective,
+                "design": part_design(turn.task, approach),
+                "check": check,
+                "targets": part.files,
+                "labels": {**labels, **told},
+            }
         )
-        for position, part in enumerate(planned)
-    ]
 
 
-def _part_design(task: TaskPayload, approach: str) -> str:
+def _on_all(parts: Sequence[PartPlan]) -> bool:
+    """Whether the last part builds on all others."""
+    found, waiting = set[int](), set(parts[-1].after)
+    while waiting:
+        found |= waiting
+        waiting = {number for one in waiting for number in parts[one - 1].after} - found
+    return len(found) == len(parts) - 1
+
+
+def part_design(task: TaskPayload, approach: str) -> str:
     """What a part is told besides its own objective: the whole task in the user's words, and the plan.
 
     A part's objective alone has lost what the user wrote: the traceback, the example, the names.
@@ -117,7 +187,7 @@ def _part_design(task: TaskPayload, approach: str) -> str:
     return "\n\n".join(text for text in told if text)
 
 
-async def _route(turn: Turn) -> RoutingDecision:
+async def route(turn: Turn) -> RoutingDecision:
     """Choose who gets a part; a neuron that is away for a moment is waited for, until the deadline."""
     name, wanted = turn.definition.name, turn.meta.next
     if not wanted:
@@ -140,7 +210,8 @@ async def _route(turn: Turn) -> RoutingDecision:
     )
 
 
-def _chosen(turn: Turn, decision: RoutingDecision) -> Route:
+def hand_over(turn: Turn, decision: RoutingDecision) -> Route:
+    """A routing decision as it stands in the trace."""
     return Route.chosen(turn.definition.name, decision, task_class=task_class(turn.task))
 
 
@@ -149,49 +220,6 @@ async def _map(turn: Turn) -> str:
     if turn.task.workspace is None or tokens == 0:
         return ""
     return await turn.services.mapper.map(Path(turn.task.workspace), turn.task.objective, tokens=tokens)
-
-
-async def gather(turn: Turn, work: Work) -> ResultPayload:
-    """One result out of the parts' results; a single part's answer goes up as it is.
-
-    Raises:
-        TurnFailed: the mind failed while synthesising.
-    """
-    results = [part.result for part in work.parts if part.result is not None]
-    spent = Tally()
-    for result in results:
-        spent = spent.plus(result.tally)
-    if len(results) == 1 and len(work.parts) == 1:
-        return results[0].model_copy(update={"steps": []})
-    failed = next((result for result in results if not result.ok), None)
-    if failed is not None:
-        return failed.model_copy(
-            update={"tally": spent, "steps": [], "changes": _merged(results), "answer": failed.answer}
-        )
-    answers = [(part.payload.objective, part.result.answer) for part in work.parts if part.result is not None]
-    reply = await turn.think(compose_synthesis(turn.promptgram, turn.task, answers), kind="synthesise")
-    return ResultPayload(
-        ok=True,
-        answer=reply.text.strip(),
-        changes=_merged(results),
-        check=results[-1].check,
-        tally=spent.plus(turn.tally()),
-    )
-
-
-def _merged(results: Sequence[ResultPayload]) -> list[FileChange]:
-    """Changes of all parts; of several to one file the last content stands, diffs follow each other."""
-    merged: dict[str, FileChange] = {}
-    for change in (change for result in results for change in result.changes):
-        earlier = merged.get(change.path)
-        if earlier is None:
-            merged[change.path] = change
-        else:
-            action = "created" if earlier.action == "created" else change.action
-            merged[change.path] = change.model_copy(
-                update={"action": action, "diff": earlier.diff + change.diff}
-            )
-    return list(merged.values())
 
 
 def failed_result(

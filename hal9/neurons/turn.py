@@ -11,7 +11,7 @@ from hal9.errors.base import LimitError, MindError
 from hal9.errors.neurons import TurnFailed
 from hal9.journal import Journal
 from hal9.memory import Recall
-from hal9.minds.protocol import Message, OnToken, Reply, Request, Usage
+from hal9.minds.protocol import Capabilities, Message, OnToken, Reply, Request, Usage
 from hal9.neurons.definition import NeuronDefinition, NeuronMeta
 from hal9.neurons.interfaces import (
     CallContext,
@@ -28,7 +28,7 @@ from hal9.signals import Signal, StepRecord, Tally, TaskPayload, new_id
 from hal9.tools.action import ActionGate, OpenGate
 from hal9.tools.toolbox import NoTools, ToolSource
 
-__all__ = ["NeuronServices", "Progress", "Turn", "paid_for", "tally_of"]
+__all__ = ["NeuronServices", "Progress", "Turn", "capabilities_of", "paid_for", "tally_of"]
 
 Progress = Callable[[str, dict[str, object]], None]
 _KEPT_TEXT = 12_000
@@ -222,7 +222,7 @@ class Turn:
 
     def record(self, kind: str, started: float, **details: object) -> StepRecord:
         """Add a step to the record; the first thought of a turn also says how the turn works, and why."""
-        if kind == "think" and self.mode:
+        if kind in ("think", "split") and self.mode:
             details = {"mode": self.mode, "evidence": self.why_mode, **details}
             self.why_mode = ""
         step = StepRecord.model_validate(
@@ -272,6 +272,18 @@ class Turn:
             self.progress("tokens", {"count": count, "text": text})
 
         return on_token
+
+
+async def capabilities_of(turn: Turn) -> Capabilities:
+    """What the turn's mind can do by itself.
+
+    Raises:
+        TurnFailed: it cannot be opened; names the remedy.
+    """
+    try:
+        return await turn.services.models.capabilities(turn.meta.model)
+    except MindError as error:
+        raise TurnFailed(reason="mind_failed", detail=str(error)) from error
 
 
 def paid_for(error: TurnFailed) -> Tally:

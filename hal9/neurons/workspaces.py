@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from hal9.errors.base import WorkbenchError
@@ -13,15 +14,16 @@ from hal9.errors.workbench import (
     ChangesMissing,
     SandboxUnavailable,
     SnapshotDamaged,
+    WorkspaceConflict,
     WorkspaceMissing,
     WorkspaceRefused,
     WorkspaceTooLarge,
 )
 from hal9.neurons.turn import Turn
 from hal9.signals import FileChange, ResultPayload, TaskPayload
-from hal9.signals.labels import ALLOW_HOME, ENVIRONMENT, SEEN_AS
+from hal9.signals.labels import ALLOW_HOME, BEGINS_WITH, ENVIRONMENT, SEEN_AS, STAGED
 from hal9.workbench import Place, Snapshot, Workbench, check_workspace, choose_sandbox
-from hal9.workbench.patches import find_changes
+from hal9.workbench.patches import PARTS, find_changes
 
 __all__ = ["abandon_bench", "change_folder", "open_bench", "place_of", "without_earlier_parts"]
 
@@ -47,13 +49,34 @@ def place_of(task: TaskPayload, folder: Path, *, changes: Path | None, hidden: t
     )
 
 
-def change_folder(changes: Path, task_id: str, signal_id: str) -> Path:
-    """Where what one turn changed is kept."""
-    return changes / task_id / signal_id
+def change_folder(changes: Path, task_id: str, signal_id: str, *, staged: str = "") -> Path:
+    """Where what one turn changed is kept; of a part, apart from what the whole task changed."""
+    return changes / task_id / PARTS / staged if staged else changes / task_id / signal_id
+
+
+def _begins(turn: Turn) -> Path | None:
+    """The change set that a part begins with.
+
+    Raises:
+        TurnFailed: it is not kept here.
+    """
+    name, changes = turn.task.labels.get(BEGINS_WITH, ""), turn.services.changes
+    if not name:
+        return None
+    folder = changes / turn.signal.task_id / name if changes is not None else None
+    if folder is None or ".." in Path(name).parts or not (folder / "changes.json").exists():
+        detail = (
+            "what this part builds on is not kept here; the neurons of a divided task work in one home "
+            "(or set cluster.max_children: 1)"
+        )
+        raise TurnFailed(reason="workspace_unreachable", detail=detail)
+    return folder
 
 
 @asynccontextmanager
-async def open_bench(turn: Turn, *, mark: str | None = "") -> AsyncIterator[Workbench | None]:
+async def open_bench(
+    turn: Turn, *, mark: str | None = "", begins: Path | None = None
+) -> AsyncIterator[Workbench | None]:
     """The turn's workbench; None for a task without a workspace.
 
     Left by an error or a cancellation, the copy stays and is continued when the turn is taken up again.
@@ -61,6 +84,7 @@ async def open_bench(turn: Turn, *, mark: str | None = "") -> AsyncIterator[Work
     Args:
         turn: whose.
         mark: what a continued copy goes back to: "" its base, None its last mark, else a mark's label.
+        begins: the change set it begins with; by default what the task's labels say.
 
     Raises:
         TurnFailed: the workspace cannot be used; says why.
@@ -72,19 +96,22 @@ async def open_bench(turn: Turn, *, mark: str | None = "") -> AsyncIterator[Work
     with tempfile.TemporaryDirectory(prefix="hal9-turn-") as scratch:
         folder = (services.snapshots or Path(scratch)) / turn.signal.id
         kept = services.changes
-        changes = change_folder(kept, turn.signal.task_id, turn.signal.id) if kept else None
+        staged = Path(turn.task.labels.get(STAGED, "")).name
+        changes = change_folder(kept, turn.signal.task_id, turn.signal.id, staged=staged) if kept else None
         permissions = turn.settings.workbench.layers.get(turn.definition.layer_name)
         try:
             choose_sandbox(turn.settings.workbench.isolation)
             place = place_of(turn.task, folder, changes=changes, hidden=services.hidden)
             snapshot = await _opened(
                 Snapshot(
-                    place,
+                    replace(place, begins=begins or _begins(turn)),
                     turn.settings.workbench,
                     network=permissions is not None and permissions.network,
                     mark=mark,
                 )
             )
+        except WorkspaceConflict as error:
+            raise TurnFailed(reason="conflict", detail=str(error)) from error
         except (WorkspaceMissing, WorkspaceRefused, WorkspaceTooLarge) as error:
             raise TurnFailed(reason="workspace_unreachable", detail=str(error)) from error
         except (SandboxUnavailable, WorkbenchError, OSError) as error:

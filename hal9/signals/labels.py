@@ -1,6 +1,18 @@
-"""Labels of a task that say how its workspace is to be used."""
+"""Labels of a task that say how its workspace is to be used, and how a part of it belongs to the whole."""
 
-__all__ = ["ALLOW_HOME", "ENVIRONMENT", "FOLLOWS", "REVIEW", "SEEN_AS"]
+__all__ = [
+    "AFTER",
+    "ALLOW_HOME",
+    "BEGINS_WITH",
+    "DIVIDE",
+    "ENVIRONMENT",
+    "FOLLOWS",
+    "MENDS",
+    "PART_SIGNAL",
+    "REVIEW",
+    "SEEN_AS",
+    "STAGED",
+]
 
 # The Python environment (`VIRTUAL_ENV`) that was active when the task was given.
 ENVIRONMENT = "workspace.environment"
@@ -12,3 +24,15 @@ FOLLOWS = "follows"
 REVIEW = "workspace.review"
 # The original's path, when the workspace is itself a copy of it.
 SEEN_AS = "workspace.seen_as"
+# "yes": strategy and design look at the task and may divide it, however short it is.
+DIVIDE = "divide"
+# The name under which a part's changes are kept, to be merged by whoever divided the task.
+STAGED = "part.staged"
+# Numbers of the parts (from 0) whose changes a part begins with: "0,2".
+AFTER = "part.after"
+# Where these changes lie, below the folder of the task's change sets.
+BEGINS_WITH = "part.begins_with"
+# "yes": the part brings together what other parts left apart.
+MENDS = "part.mends"
+# The id of the signal a part is sent with, fixed when the task is divided: sent twice it arrives once.
+PART_SIGNAL = "part.signal"

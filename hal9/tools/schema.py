@@ -16,6 +16,7 @@ __all__ = ["Permission", "Tool", "tool_of"]
 
 Permission = Literal["none", "read", "write", "run"]
 Run = Callable[..., Awaitable[Observation]]
+_LEFT_OUT = frozenset({"title", "$defs", "properties"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +82,33 @@ def tool_of(
 
 
 def _plain(model: type[BaseModel]) -> dict[str, Any]:
-    """The schema without titles; required properties first, as constrained decoders write them."""
+    """The schema without titles and references; required properties first, as constrained decoders write."""
     schema = model.model_json_schema()
-    required = schema.get("required", [])
-    properties = {
-        name: {key: value for key, value in body.items() if key != "title"}
-        for name, body in schema.get("properties", {}).items()
+    plain = _inlined(schema, schema.get("$defs", {}))
+    return {
+        "type": "object",
+        **{key: plain[key] for key in ("properties", "required", "additionalProperties")},
     }
-    ordered = {name: properties[name] for name in [*required, *(n for n in properties if n not in required)]}
-    return {"type": "object", "properties": ordered, "required": required, "additionalProperties": False}
+
+
+def _inlined(schema: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """With every reference replaced by what it refers to; not every provider follows references."""
+    if "$ref" in schema:
+        named = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+        schema = {**named, **{key: value for key, value in schema.items() if key != "$ref"}}
+    plain = {key: _inlined_value(value, definitions) for key, value in schema.items() if key not in _LEFT_OUT}
+    if "properties" in schema:
+        required = schema.get("required", [])
+        names = [*required, *(name for name in schema["properties"] if name not in required)]
+        plain["properties"] = {name: _inlined(schema["properties"][name], definitions) for name in names}
+        plain["required"] = required
+    return plain
+
+
+def _inlined_value(value: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(value, dict):
+        return _inlined(value, definitions)
+    return [_inlined_value(one, definitions) for one in value] if isinstance(value, list) else value
 
 
 def _told(error: Any) -> str:

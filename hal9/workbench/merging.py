@@ -1,4 +1,4 @@
-"""Three-way merges: of two texts, of two change sets made from one workspace, of a change set and another tree."""
+"""Three-way merges: of two texts, of two change sets of one workspace, of a change set and another tree."""
 
 import difflib
 import os
@@ -76,29 +76,32 @@ def _edits(base: Sequence[str], other: Sequence[str]) -> Iterator[tuple[int, int
             yield first, last, list(other[start:end])
 
 
-def merge_changes(ours: ChangeSet, theirs: ChangeSet, folder: Path) -> Merged:
+def merge_changes(
+    ours: ChangeSet, theirs: ChangeSet, folder: Path, *, ancestor: ChangeSet | None = None
+) -> Merged:
     """Two change sets of one workspace as one, kept in `folder`; what conflicts is in neither form in it.
 
-    The base of every file is what each change set says it was before.
+    Args:
+        ours: one.
+        theirs: the other.
+        folder: where the merged one is kept; not the folder of another change set.
+        ancestor: what both began with, beyond the workspace; its changes are in both.
     """
     (folder / "blobs").mkdir(parents=True, exist_ok=True, mode=0o700)
-    mine = {change.path: change for change in ours.changes}
-    other = {change.path: change for change in theirs.changes}
+    sets = [ours, theirs, *([ancestor] if ancestor is not None else [])]
+    by_path = [{change.path: change for change in one.changes} for one in sets]
     changes: list[Change] = []
     conflicts: list[MergeConflict] = []
-    for path in sorted(set(mine) | set(other)):
-        a, b = mine.get(path), other.get(path)
-        if a is None or b is None or a.after == b.after:
-            change, source = (a, ours) if a is not None else (b, theirs)
-            if change is not None:
-                changes.append(change)
-                _take_blobs(source, change, folder)
-            continue
-        merged = _merge_one(ours, a, theirs, b, folder)
-        if isinstance(merged, Change):
+    for path in sorted({path for one in by_path for path in one}):
+        found = [one.get(path) for one in by_path]
+        merged = _merge_one(sets, found, folder)
+        if isinstance(merged, str):
+            diffs = [patch_diff(sets[at], one) if (one := found[at]) is not None else "" for at in (0, 1)]
+            conflicts.append(MergeConflict(path, merged, *diffs))
+        elif merged is not None:
             changes.append(merged)
-        else:
-            conflicts.append(MergeConflict(path, merged, patch_diff(ours, a), patch_diff(theirs, b)))
+            for source in sets:
+                _take_blobs(source, merged, folder)
     changes, under = _without_folders_as_files(changes)
     conflicts += under
     kept = ChangeSet(folder, ours.root, tuple(changes), {**theirs.refused, **ours.refused})
@@ -106,40 +109,57 @@ def merge_changes(ours: ChangeSet, theirs: ChangeSet, folder: Path) -> Merged:
     return Merged(kept, tuple(conflicts))
 
 
-def _merge_one(  # noqa: PLR0911 - one sentence per case
-    ours: ChangeSet, a: Change, theirs: ChangeSet, b: Change, folder: Path
-) -> Change | str:
-    if a.before != b.before and (a.before is None or b.before is None or a.before.digest != b.before.digest):
+def _merge_one(
+    sets: Sequence[ChangeSet], found: Sequence[Change | None], folder: Path
+) -> Change | str | None:
+    """What becomes of one path; None when it is as it was before both, words when they do not go together."""
+    known = [change for change in found if change is not None]
+    before, original = known[0].before, next((one.original for one in known if one.original), None)
+    if any(one.before != before and not _same_content(one.before, before) for one in known):
         return "the two did not begin with the same file"
-    if a.after is None or b.after is None:
+    mine, other = (one.after if one is not None else before for one in found[:2])
+    base = found[2].after if len(found) > 2 and found[2] is not None else before
+    if other in (mine, base):
+        after = mine
+    elif mine == base:
+        after = other
+    else:
+        merged = _merge_sides(sets, base, mine, other, folder)
+        if isinstance(merged, str):
+            return merged
+        after = merged
+    return None if after == before else Change(known[0].path, before, after, original)
+
+
+def _same_content(side: Side | None, other: Side | None) -> bool:
+    return side is not None and other is not None and side.kind == other.kind and side.digest == other.digest
+
+
+def _merge_sides(
+    sets: Sequence[ChangeSet], base: Side | None, mine: Side | None, other: Side | None, folder: Path
+) -> Side | str:
+    if mine is None or other is None:
         return "one removed it, the other changed it"
-    if a.after.kind != "file" or b.after.kind != "file":
+    if mine.kind != "file" or other.kind != "file":
         return "the two made different things of it"
-    texts = [
-        as_text(data) if data is not None else ("" if side is None else None)
-        for data, side in (
-            (ours.content(a.before), a.before),
-            (ours.content(a.after), a.after),
-            (theirs.content(b.after), b.after),
-        )
-    ]
-    base, mine, other = texts
-    if base is None or mine is None or other is None:
-        return "both changed it, and it is no text"
-    if a.before is None:
+    if base is None:
         return "both made it, with different contents"
-    merged = merge_texts(base, mine, other)
+    texts = [_text_of(sets, side) for side in (base, mine, other)]
+    old, ours, theirs = texts
+    if old is None or ours is None or theirs is None:
+        return "both changed it, and it is no text"
+    merged = merge_texts(old, ours, theirs)
     if merged is None:
         return "both changed the same lines"
     data = merged.encode("utf-8")
     digest = digest_of(data)
     keep_blob(folder / "blobs", digest, data)
-    mode = a.after.mode if a.after.mode != a.before.mode else b.after.mode
-    result = Change(a.path, a.before, Side("file", mode, len(data), digest), a.original or b.original)
-    before = ours.content(a.before)
-    if before is not None:
-        keep_blob(folder / "blobs", a.before.digest, before)
-    return result
+    return Side("file", mine.mode if mine.mode != base.mode else other.mode, len(data), digest)
+
+
+def _text_of(sets: Sequence[ChangeSet], side: Side) -> str | None:
+    data = next((found for one in sets if (found := one.content(side)) is not None), None)
+    return None if data is None else as_text(data)
 
 
 def _without_folders_as_files(changes: list[Change]) -> tuple[list[Change], list[MergeConflict]]:

@@ -13,7 +13,10 @@ from hal9.workbench.git_state import find_git_folders
 from hal9.workbench.handles import FolderHandle
 from hal9.workbench.merging import combine, concerns_folder, write_onto
 
-__all__ = ["TaskChanges", "find_changes"]
+__all__ = ["PARTS", "TaskChanges", "find_changes"]
+
+PARTS = "parts"
+"""Folder beside a task's change sets for those of its parts, which are merged into one."""
 
 _COMBINED = "combined"
 _GIT_SECONDS = 120
@@ -95,7 +98,7 @@ def find_changes(changes: Path, task_id: str) -> TaskChanges:
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     found: list[tuple[ChangeSet, bool]] = []
     for name in names:
-        if name != _COMBINED and (folder / name / "changes.json").exists():
+        if name not in (_COMBINED, PARTS) and (folder / name / "changes.json").exists():
             kept = load_changes(folder / name)
             if kept.changes:
                 found.append((kept, _is_carried(kept)))

@@ -185,7 +185,6 @@ class Snapshot:
             raise
         self._settled = time.monotonic() + _TICK_SECONDS
 
-
     def _link_shared(self) -> None:
         """Without a sandbox nothing can be mounted: links show what is not copied."""
         for path in self.copied.shared:

@@ -151,3 +151,89 @@ def removes_twice(request: Request) -> Any:
         _call("bash", command="rm b.txt"),
         _call("finish", answer="tidy"),
     )[_turn(request)]
+
+
+# --- minds that look and divide -------------------------------------------------------------
+
+
+def _plan(*parts: dict[str, Any]) -> ToolCall:
+    return _call("plan", approach="each file on its own", parts=list(parts))
+
+
+def _part(name: str, *files: str, **more: Any) -> dict[str, Any]:
+    return {"title": name, "objective": f"Write part {name}.", "files": list(files), **more}
+
+
+def _writes(request: Request, **commands: str) -> ToolCall:
+    """What an implementer does that was given `Write part NAME.`"""
+    name = next(one for one in commands if f"Write part {one}." in request.messages[1].content.split("\n")[0])
+    if _turn(request) == 0:
+        return _call("bash", command=commands[name])
+    return _call("finish", answer=f"{name} is written")
+
+
+def _planning(request: Request) -> bool:
+    return any(tool.name == "plan" for tool in request.tools)
+
+
+def _merging_words(request: Request) -> str | None:
+    """What is said without tools: the last answer, and how to bring together what is apart."""
+    if request.schema is not None:
+        return json.dumps(
+            {"approach": "both", "parts": [{"title": "together", "objective": "Write part together."}]}
+        )
+    return None if request.tools else "everything is written"
+
+
+@_with_tools
+def divides(request: Request) -> Any:
+    """Looks at one file, then plans two parts side by side and one that builds on both."""
+    if (words := _merging_words(request)) is not None:
+        return words
+    if _planning(request):
+        if _turn(request) == 0:
+            return _call("read", path="check.py")
+        return _plan(
+            _part("one", "one.txt", check="test -f one.txt && ! test -f two.txt"),
+            _part("two", "./two.txt"),
+            _part("three", "three.txt", after=[1, 2]),
+        )
+    return _writes(
+        request,
+        one="echo 1 > one.txt",
+        two="echo 2 > two.txt; mkdir -p sub; echo 2 > sub/two.txt",
+        three="cat one.txt two.txt > three.txt",
+    )
+
+
+@_with_tools
+def divides_badly(request: Request) -> Any:
+    """Two parts that change one line in different ways, and break what the check wants."""
+    if (words := _merging_words(request)) is not None:
+        return words
+    if _planning(request):
+        return _plan(_part("one", "one.txt"), _part("two", "two.txt"))
+    return _writes(
+        request,
+        one="echo 1 > one.txt; echo ours > shared.txt",
+        two="echo 2 > two.txt; echo theirs > shared.txt",
+        together="cat one.txt two.txt > three.txt; echo ours and theirs > shared.txt",
+    )
+
+
+@_with_tools
+def plans_what_is_refused(request: Request) -> Any:
+    """Plans that are not taken, one after the other, until one is."""
+    if (words := _merging_words(request)) is not None:
+        return words
+    if not _planning(request):
+        return _writes(request, one="echo 1 > one.txt", two="echo 2 > two.txt; cat ?.txt two.txt > three.txt")
+    return (
+        _plan(_part("one", "a.txt"), _part("two", "./a.txt")),
+        _plan(_part("one", "../a.txt")),
+        _plan(_part("one", after=[1])),
+        _plan(*(_part(str(number)) for number in range(4))),
+        _plan(_part("one", check="git push origin main")),
+        _call("bash", command="echo mine > one.txt"),
+        _plan(_part("one", "one.txt"), _part("two", "two.txt")),
+    )[_turn(request)]

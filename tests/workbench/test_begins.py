@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hal9.settings import WorkbenchSettings
 from hal9.workbench import Place, Snapshot
+from hal9.workbench.changes import ChangeSet
 from hal9.workbench.merging import merge_changes
 
 SETTINGS = WorkbenchSettings(isolation="none")
@@ -51,3 +52,26 @@ async def test_the_changes_of_two_turns_are_where_a_third_begins_and_goes_back_t
     assert (workspace / "a.py").read_text() == "x = 2\n"
     assert (workspace / "deep/er/file").read_text() == "two\n"
     assert not (workspace / "sub").exists()
+
+
+async def test_what_two_began_with_is_no_conflict_between_them(workspace: Path, tmp_path: Path) -> None:
+    async def turn(name: str, script: str, begins: Path | None = None) -> ChangeSet:
+        place = Place(workspace, tmp_path / name, changes=tmp_path / f"changes-{name}", begins=begins)
+        async with Snapshot(place, SETTINGS) as snapshot:
+            assert (await snapshot.run(script)).ok
+            return await snapshot.keep()
+
+    first = await turn("1", "printf 'x = 2\\ny = 2\\n\\nz = 2\\n' > a.py; echo new > new; echo old > old")
+    second = await turn("2", "sed -i 's/x = 2/x = 3/' a.py; echo more >> new; rm old", first.folder)
+    third = await turn("3", "sed -i 's/z = 2/z = 4/' a.py; echo x > other", first.folder)
+    merged = merge_changes(second, third, tmp_path / "merged", ancestor=first)
+    assert not merged.conflicts
+    async with Snapshot(Place(workspace, tmp_path / "4", begins=merged.kept.folder), SETTINGS) as snapshot:
+        assert (snapshot.root / "a.py").read_text() == "x = 3\ny = 2\n\nz = 4\n"
+        assert (snapshot.root / "new").read_text() == "new\nmore\n"
+        assert not (snapshot.root / "old").exists()
+    fourth = await turn("5", "sed -i 's/x = 2/x = 5/' a.py; echo other > new", first.folder)
+    merged = merge_changes(second, fourth, tmp_path / "again", ancestor=first)
+    assert [(one.path, one.why) for one in merged.conflicts] == [
+        ("a.py", "both changed the same lines"), ("new", "both changed the same lines"),
+    ]  # fmt: skip

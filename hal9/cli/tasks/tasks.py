@@ -33,6 +33,9 @@ _STATES = click.Choice(["queued", "running", "done", "failed", "cancelled"])
 @click.option(
     "--review", is_flag=True, help="Keep the changes for `hal9 apply`; the workspace stays as it is."
 )
+@click.option(
+    "--divide", is_flag=True, help="Let strategy and design look at it and divide it, however short it is."
+)
 @click.option("--check", help="Command that must end with 0 in the workspace, e.g. 'pytest -q'.")
 @click.option("--wait", is_flag=True, help="Show progress and wait for the answer.")
 @click.option("--budget-tokens", type=click.IntRange(min=1), help="Most tokens the task may use.")

@@ -24,10 +24,11 @@ from hal9.memory import Recall, Rule
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
 from hal9.neurons import NeuronDefinition, NeuronServices, NoMap
 from hal9.neurons.definition import neuron_meta
+from hal9.neurons.gathering import gather
 from hal9.neurons.implementing import implement
 from hal9.neurons.interfaces import CallContext, ModelClient
 from hal9.neurons.prompting import infer_targets
-from hal9.neurons.splitting import gather, plan_parts
+from hal9.neurons.splitting import plan_parts
 from hal9.neurons.turn import Turn
 from hal9.neurons.workspaces import place_of
 from hal9.promptgram import Promptgram
@@ -204,7 +205,11 @@ class TaskReplayer:
             )
             result = await self._work(below, part.payload, services, trial)
             done.append(replace(part, signal_id=below.id, result=result))
-        return await gather(turn, Work(signal=signal, neuron=signal.target, open=False, parts=tuple(done)))
+        work = Work(signal=signal, neuron=signal.target, open=False, parts=tuple(done))
+        combined = await gather(turn, work)
+        if isinstance(combined, Part):
+            raise TypeError("a rehearsal keeps no changes, so that its parts need no merging")
+        return combined
 
     def _services(self, trial: _Trial) -> NeuronServices:
         settings = self.settings()
