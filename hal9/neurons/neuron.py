@@ -43,7 +43,7 @@ class Neuron:
 
     Args:
         definition: what its file says.
-        house: what all neurons of the node share.
+        services: what all neurons of the node share.
         emit: publishes progress for a task; may lose it.
         on_gradient: takes backward signals; None refuses to learn.
     """

@@ -6,7 +6,7 @@ from hal9.memory import MemoryScope, Recall, SolvedExample
 from hal9.neurons import load_neuron, load_neurons
 from hal9.neurons.excerpts import Shown, given_file
 from hal9.neurons.prompting import compose_implementation, infer_targets
-from hal9.neurons.splitting import _part_design
+from hal9.neurons.splitting import part_design
 from hal9.promptgram import Promptgram
 from hal9.signals import InlineFile, TaskPayload
 
@@ -84,11 +84,11 @@ def test_targets_come_from_the_user_or_from_a_single_named_file() -> None:
 
 def test_each_part_of_a_split_carries_the_whole_task_within_bounds() -> None:
     task = TaskPayload(objective="Traceback: KeyError 'x' in load()", design="decided above")
-    design = _part_design(task, "two parts")
+    design = part_design(task, "two parts")
     assert [design.index(text) for text in ("decided above", "two parts", "KeyError 'x'")] == sorted(
         design.index(text) for text in ("decided above", "two parts", "KeyError 'x'")
     )
-    long = _part_design(TaskPayload(objective="begin " + "x" * 50_000 + " end"), "")
+    long = part_design(TaskPayload(objective="begin " + "x" * 50_000 + " end"), "")
     assert len(long) < 6200
     assert "begin" in long
     assert long.endswith("end")
