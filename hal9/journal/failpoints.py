@@ -46,7 +46,6 @@ TURN_FAILPOINTS = (
 
 PLAN_FAILPOINTS = (
     "plan-made",  # the plan is in the log, the parts are not
-    "parts-opened",  # the parts and their signals are durable
     "part-recorded",  # a part's result is durable, what follows from it is not
     "parts-merged",  # the merged change set is on disk, nothing is judged
     "parts-checked",  # everything together was judged, that exists in memory only

@@ -15,7 +15,7 @@ from hal9.neurons.checking import run_check
 from hal9.neurons.delegating import delegate
 from hal9.neurons.looping import open_turn_log
 from hal9.neurons.turn import Turn, capabilities_of
-from hal9.neurons.workspaces import open_bench
+from hal9.neurons.workspaces import open_bench, remove_copy
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.signals.labels import REVIEW, STAGED
 from hal9.tools.turn_log import TurnLog
@@ -35,6 +35,7 @@ async def implement(turn: Turn) -> ResultPayload:
     log = await open_turn_log(turn)
     accepted = log.notes("accepted")
     if accepted:
+        await remove_copy(turn)  # the process may have died before it did
         return ResultPayload.model_validate(accepted[-1].body["result"])
     mode = await _mode(turn, log)
     # One answer begins anew after a crash; a turn with tools goes on at its last mark.

@@ -24,8 +24,9 @@ from hal9.signals import FileChange, ResultPayload, TaskPayload
 from hal9.signals.labels import ALLOW_HOME, BEGINS_WITH, ENVIRONMENT, SEEN_AS, STAGED
 from hal9.workbench import Place, Snapshot, Workbench, check_workspace, choose_sandbox
 from hal9.workbench.patches import PARTS, find_changes
+from hal9.workbench.upkeep import remove_snapshot
 
-__all__ = ["abandon_bench", "change_folder", "open_bench", "place_of", "without_earlier_parts"]
+__all__ = ["abandon_bench", "change_folder", "open_bench", "place_of", "remove_copy", "without_earlier_parts"]
 
 _log = logging.getLogger("hal9.neurons.workspaces")
 
@@ -144,6 +145,12 @@ async def abandon_bench(turn: Turn) -> tuple[ResultPayload | None, list[FileChan
     except (TurnFailed, WorkbenchError, OSError) as error:
         _log.warning("the copy of task %s's workspace is left in %s: %s", turn.signal.task_id, folder, error)
         return None, []
+
+
+async def remove_copy(turn: Turn) -> None:
+    """End the copy of a turn whose result is recorded; that there is none is fine."""
+    if turn.services.snapshots is not None:
+        await asyncio.to_thread(remove_snapshot, turn.services.snapshots / turn.signal.id)
 
 
 async def without_earlier_parts(turn: Turn, failed: ResultPayload) -> ResultPayload:
