@@ -157,7 +157,9 @@ class _Gathering:
                 raise TurnFailed(reason="workspace_unreachable", detail="the task has no workspace")
             if bench.snapshot.accepted is not None:
                 # All was carried over, and the process died before it could say so.
-                return ResultPayload.model_validate_json(bench.snapshot.accepted.note)
+                note = bench.snapshot.accepted.note
+                await bench.snapshot.discard()
+                return ResultPayload.model_validate_json(note)
             report = await self._check(bench)
             if report is not None and not report.passed:
                 await bench.snapshot.discard()

@@ -44,7 +44,9 @@ async def implement(turn: Turn) -> ResultPayload:
             return await answer(turn, None, None)
         if bench.snapshot.accepted is not None:
             # All was carried over, and the process died before it could say so.
-            return ResultPayload.model_validate_json(bench.snapshot.accepted.note)
+            note = bench.snapshot.accepted.note
+            await bench.snapshot.discard()
+            return ResultPayload.model_validate_json(note)
         first = await _first_check(turn, bench, log)
         try:
             if mode == "tools":
