@@ -18,7 +18,8 @@ from hal9.cluster.home import Home
 from hal9.cluster.plan import NodePlan
 from hal9.cluster.runtime import NodeRuntime, open_runtime
 from hal9.cluster.scheduler import SCHEDULER, TaskScheduler
-from hal9.cluster.services.learning import REQUESTS, LearningService, ask_to_learn
+from hal9.cluster.services.learning import LearningService
+from hal9.cluster.services.learning_requests import REQUESTS, ask_to_learn
 from hal9.cluster.services.routing import LearnedRouter, Routing
 from hal9.cluster.services.thinking import MindPool, resolve_spec
 from hal9.cluster.state_files import HomeLock
@@ -77,7 +78,7 @@ class Daemon:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.scheduler.accepting = False
+        self.scheduler.stop_accepting()
         self.runtime.services.stopping.set()
         self.status.write("stopping")
         for task in self._tasks:
@@ -132,15 +133,13 @@ class Daemon:
         stack.push_async_callback(self.record.write)
         broker = open_broker(self.home, self.settings, clock=self._clock)
         address, self.broker = await stack.enter_async_context(broker)
-        self.status.embedded = self.broker is not None
         if self.broker is None:
             await examine_broker(address, cluster=self.settings.cluster.name, home_id=self.status.home_id)
         runtime = open_runtime(self._plan(), self.journal, address)
         self.runtime: NodeRuntime = await stack.enter_async_context(runtime)
-        self.status.runtime = self.runtime
+        self.status.attach(self.runtime, embedded=self.broker is not None)
         self.courier, self.directory = self.runtime.courier, self.runtime.directory
         self._hire()
-        self.status.waiting = self.directory.waits
         self.runtime.host_neurons(self.furnish(self.runtime.services))
         await stack.enter_async_context(self.courier)
         await self.courier.set_status("starting", self._about())
@@ -189,7 +188,7 @@ class Daemon:
             clock=self._clock,
         )
         self.scheduler.finish_writes.append(ask_to_learn)
-        self.scheduler.delegated.update(dict.fromkeys(REQUESTS, runtime.learner.wake))
+        self.scheduler.delegated.update(dict.fromkeys(REQUESTS, runtime.learner.requests.wake))
         self.scheduler.on_finished.append(self.routing.finished)
         runtime.learner.engine.on_outcome.append(self.routing.judged)
         runtime.courier.host(SCHEDULER, self.scheduler.handle, concurrency=16)
@@ -212,8 +211,8 @@ class Daemon:
             ("routing", self.routing.run),
             ("status", self._status_loop),
             ("nodes", self.runtime.watch_nodes),
-            ("learning", self.learner.run),
-            ("gate", self.learner.run_gate),
+            ("learning", self.learner.requests.run),
+            ("gate", self.learner.loops.move_changes),
             ("workloads", self.workloads.run),
         ):
             self._tasks.append(group.create_task(self._keep_running(name, run), name=f"daemon {name}"))

@@ -96,6 +96,6 @@ async def _serve(runtime: NodeRuntime) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with BackgroundTasks() as crew:
         crew.start(runtime.watch_nodes(), name="node statuses")
-        crew.start(runtime.learner.run_refresh(), name="learned prompts")
-        crew.start(runtime.learner.run_gate(), name="gate")
+        crew.start(runtime.learner.loops.refresh(), name="learned prompts")
+        crew.start(runtime.learner.loops.move_changes(), name="gate")
         await stopping.wait()

@@ -13,7 +13,7 @@ from typing import Any
 from hal9.bus import BrokerAddress, Courier, CourierSettings, MqttBus
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.plan import NodePlan
-from hal9.cluster.services.learning import LearningService
+from hal9.cluster.services.learning import LearningService, open_learning
 from hal9.cluster.services.mapping import RipmapMapper
 from hal9.cluster.services.routing import LearnedRouter
 from hal9.cluster.services.thinking import MindPool, budget_limits
@@ -56,7 +56,7 @@ class NodeRuntime:
             event = str(detail.get("event", "progress"))
             self.courier.emit_progress(task_id, detail, event=event, source=name)
 
-        neuron = Neuron(definition, services, emit=emit, on_gradient=self.learner.on_gradient)
+        neuron = Neuron(definition, services, emit=emit, on_gradient=self.learner.gradients.on_gradient)
         self.directory.local[name] = layer
         # Cancel signals must get through while turns are busy, others while some wait for a person.
         concurrency = self.plan.settings().cluster.concurrent_turns + WAITING_TURNS
@@ -124,14 +124,14 @@ async def open_runtime(
             clock=clock,
             on_failure=plan.on_failure,
         )
-        learner = LearningService(plan, minds=minds, journal=journal, courier=courier)
-        await stack.enter_async_context(learner)
+        learning = open_learning(plan, minds=minds, journal=journal, courier=courier)
+        learner = await stack.enter_async_context(learning)
         tools = await stack.enter_async_context(McpServers(settings.tools.servers))
         services = NeuronServices(
             settings=plan.settings,
             models=minds,
             router=router,
-            memory=learner,
+            memory=learner.retrieval,
             gate=learner.gate,
             mapper=RipmapMapper(settings.repository_map),
             prompts=learner.prompts,

@@ -68,7 +68,7 @@ class TaskScheduler:
         self.on_finished: list[Callable[[str], None]] = []
         self.finish_writes: list[Callable[[sqlite3.Connection, str, float], None]] = []
         self.delegated: dict[str, asyncio.Event] = {}
-        self.accepting = True
+        self._accepting = True
 
     def answer_requests(self, kind: str, handler: RequestHandler) -> None:
         """Have requests of a kind answered; each is answered once, also after a restart."""
@@ -102,10 +102,14 @@ class TaskScheduler:
         finally:
             self._waiters.pop(task_id, None)
 
+    def stop_accepting(self) -> None:
+        """Start no further tasks: they wait in the journal for the next process."""
+        self._accepting = False
+
     async def intake(self) -> None:
         """Take up tasks and requests that other processes put into the journal; runs for ever."""
         while True:
-            if self.accepting:
+            if self._accepting:
                 for task in await self._journal.read(tasks.queued_tasks):
                     await self._start(task)
             for request in await self._journal.read(tasks.open_requests):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hal9 import __version__
-from hal9.clock import Clock
+from hal9.clock import Clock, SteadyClock
 from hal9.cluster.home import Home
 from hal9.cluster.state_files import read_state, write_state
 
@@ -46,9 +46,12 @@ class StatusReport:
         self._lock = threading.Lock()
         self._unwritable = ""
         self.home_id = home.identity()
-        self.runtime: NodeRuntime | None = None
-        self.embedded = False
-        self.waiting: Callable[[], list[dict[str, Any]]] = list
+        self._runtime: NodeRuntime | None = None
+        self._embedded = False
+
+    def attach(self, runtime: "NodeRuntime", *, embedded: bool) -> None:
+        """From here on tell of these services too; `embedded`: the broker is this process's own."""
+        self._runtime, self._embedded = runtime, embedded
 
     def alert(self, text: str) -> None:
         """Show a warning in the log and in `hal9 status`."""
@@ -77,23 +80,23 @@ class StatusReport:
                 self._unwritable = ""
 
     def _seen_state(self) -> str:
-        if self._state == "ready" and self.runtime is not None and not self.runtime.bus.connected:
+        if self._state == "ready" and self._runtime is not None and not self._runtime.bus.connected:
             return "no_broker"
         return self._state
 
     def _describe(self) -> dict[str, Any]:
-        runtime = self.runtime
+        runtime = self._runtime
         said: dict[str, Any] = {
             "pid": os.getpid(),
             "version": __version__,
             "home_id": self.home_id,
             "started_at": self._started_at,
-            "clock_offset": getattr(self._clock, "offset", 0.0),
+            "clock_offset": self._clock.offset if isinstance(self._clock, SteadyClock) else 0.0,
             "written_at": self._clock.now(),
             "written_monotonic": time.monotonic(),
             "boot_id": None,
             "broker": None,
-            "embedded": self.embedded,
+            "embedded": self._embedded,
             "bus": None,
             "mind": self._mind(),
             "neurons": {},
@@ -114,7 +117,7 @@ class StatusReport:
                 for name, node in runtime.directory.remote().items()
             },
             "unconfirmed": runtime.courier.unconfirmed,
-            "waiting": self.waiting(),
+            "waiting": runtime.directory.waits(),
         }
 
 

@@ -174,7 +174,7 @@ def _model_call(
 def _tool_call(
     step: StepRecord, *, content: bool
 ) -> tuple[str, Literal["internal", "client"], dict[str, Value]]:
-    tool = getattr(step, "tool", "") or step.kind
+    tool = step.tool or step.kind
     attributes: dict[str, Value] = {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": tool,

@@ -54,7 +54,7 @@ async def test_a_designers_prompt_is_tried_through_the_layers_below_it(
 ) -> None:
     before = files(workspace)
     async with running_cluster(thoughtful) as (daemon, _):
-        rehearsal, prompt = daemon.learner.rehearsal, daemon.definitions[neuron].promptgram
+        rehearsal, prompt = daemon.learner.replayer, daemon.definitions[neuron].promptgram
         assert await rehearsal.perform(case(workspace), neuron, prompt, "p") is False
         asked = len(scripts.SEEN)
         assert asked >= 4  # strategist, designer, implementers
@@ -65,7 +65,7 @@ async def test_a_designers_prompt_is_tried_through_the_layers_below_it(
 
 async def test_a_prompt_that_plays_no_part_is_not_tried(home: Home, workspace: Path) -> None:
     async with running_cluster(home) as (daemon, _):
-        rehearsal = daemon.learner.rehearsal
+        rehearsal = daemon.learner.replayer
         for neuron in ("l3-designer", "l4-strategist"):
             prompt = daemon.definitions[neuron].promptgram
             assert await rehearsal.perform(case(workspace), neuron, better(prompt), "p") is None
@@ -78,7 +78,7 @@ async def test_a_prompt_that_plays_no_part_is_not_tried(home: Home, workspace: P
 async def test_what_cannot_be_tried_is_not_judged(thoughtful: Home, workspace: Path, tmp_path: Path) -> None:
     edit_settings(thoughtful, 'enabled: ["*"]', 'enabled: ["l4-*", "l3-*"]')
     async with running_cluster(thoughtful) as (daemon, _):
-        rehearsal, prompt = daemon.learner.rehearsal, daemon.definitions["l3-designer"].promptgram
+        rehearsal, prompt = daemon.learner.replayer, daemon.definitions["l3-designer"].promptgram
         assert await rehearsal.perform(case(workspace), "l3-designer", prompt, "p") is None
         assert await rehearsal.perform(case(tmp_path / "gone"), "l3-designer", prompt, "p") is None
 
@@ -87,7 +87,7 @@ async def test_numbers_of_the_candidate_are_used_and_pairs_share_their_seeds(
     thoughtful: Home, workspace: Path
 ) -> None:
     async with running_cluster(thoughtful) as (daemon, _):
-        rehearsal = daemon.learner.rehearsal
+        rehearsal = daemon.learner.replayer
         prompt = daemon.definitions["l2-implementer"].promptgram
         warm = prompt.with_meta(temperature=1.5)
         for one in (prompt, warm):

@@ -1,6 +1,7 @@
 """Rules out of the user's words and of retries; when they are admitted, and how their uses are counted."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -46,11 +47,13 @@ class Stage:
         return self.bare if rule is None else self.helped
 
 
-def rule_learner(store: MemoryStore, stage: Stage | None = None, verified: bool | None = None) -> RuleLearner:
+def rule_learner(
+    store: MemoryStore, stage: Stage | None = None, verified: bool | None = None, **rest: Any
+) -> RuleLearner:
     async def verify(payload: TaskPayload, expected: str) -> bool | None:
         return verified
 
-    return RuleLearner(store, verify=verify, rehearse=stage.rehearse if stage else None)
+    return RuleLearner(store, verify=verify, rehearse=stage.rehearse if stage else None, **rest)
 
 
 def retried(task: TaskRow, prompts: dict[str, Promptgram]) -> list[StepRecord]:
@@ -195,11 +198,13 @@ async def test_only_a_trusted_mind_may_write_a_rule_and_it_must_fix_the_case(
     async def write(about: ErrorGradient) -> tuple[str, str]:
         return "Write dates as DD.MM.YYYY.", "big-model"
 
-    teacher.writer = write
+    stage = Stage(bare=False, helped=True)
+    teacher = rule_learner(store, stage, writer=write)
     refused = await teacher.from_mind(task.id, gradient, cause="g")
     assert refused is not None
     assert (refused.rule_id, "not among those trusted" in refused.reason) == (None, True)
-    teacher.book = RuleStore(store, RulePolicy(trusted_minds=("big-model",)))
+    rules = RuleStore(store, RulePolicy(trusted_minds=("big-model",)))
+    teacher = rule_learner(store, stage, writer=write, rules=rules)
     learned = await teacher.from_mind(task.id, gradient, cause="g")
     assert learned is not None
     assert learned.state == "admitted"

@@ -78,6 +78,8 @@ class RuleLearner:
 
     Args:
         store: the memory file.
+        rules: its rules, with a policy of their own; None takes the default one.
+        writer: writes rules, where the settings trust a mind with it; None leaves that out.
         verify: runs a task's check on an answer.
         rehearse: runs a task on the real mind; None when that is not possible here.
         cases: how many held-back cases one candidate is tried on at most; 0 never replays.
@@ -87,16 +89,17 @@ class RuleLearner:
         self,
         store: MemoryStore,
         *,
+        rules: RuleStore | None = None,
+        writer: RuleWriter | None = None,
         verify: Verify | None = None,
         rehearse: Rehearse | None = None,
         cases: Callable[[], int] = lambda: 2,
     ) -> None:
         self.store = store
-        self.book = RuleStore(store)
+        self.book = rules or RuleStore(store)
         self.ledger = Ledger(store)
         self.life = RuleLife(store, self.book)
-        self.writer: RuleWriter | None = None
-        """Writes rules, where the settings trust a mind with it."""
+        self._writer = writer
         self._verify = verify
         self._rehearse = rehearse
         self._cases = cases
@@ -205,7 +208,7 @@ class RuleLearner:
 
     async def from_mind(self, task_id: str, gradient: ErrorGradient, *, cause: str) -> RuleOutcome | None:
         """A rule by a mind that the settings trust by name, for a recurring error nobody has explained."""
-        writer = self.writer
+        writer = self._writer
         case = await asyncio.to_thread(self._case, task_id)
         if writer is None or case is None:
             return None

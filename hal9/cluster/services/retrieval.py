@@ -1,0 +1,79 @@
+"""What a neuron is told of earlier tasks: one memory or none, found beside whoever is writing."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from hal9.cluster.services.thinking import resolve_spec
+from hal9.memory import (
+    MemoryScope,
+    MemoryStore,
+    Recall,
+    RecallPolicy,
+    RuleStore,
+    not_followed_by,
+    recall_many,
+    scope_of,
+    together,
+)
+from hal9.neurons import NeuronDefinition
+from hal9.settings import Settings
+from hal9.signals import TaskScope
+
+__all__ = ["RuleRetrieval"]
+
+
+class RuleRetrieval:
+    """The `MemoryRetriever` of a home.
+
+    Args:
+        store: the memory file, on a connection of its own: no neuron waits for a consolidation.
+        rules: the same file's rules, read in the event loop, hence on a connection of their own too.
+        definitions: neurons by name.
+        settings: in force now.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        rules: RuleStore,
+        *,
+        definitions: Mapping[str, NeuronDefinition],
+        settings: Callable[[], Settings],
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._definitions = definitions
+        self._settings = settings
+
+    async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
+        """One memory or none; layers above implementation get the rule without the solved example."""
+        memory = self._settings().memory
+        if memory.recall_limit == 0:
+            return None
+        wanted = await asyncio.to_thread(
+            scope_of,
+            objective,
+            workspace=scope.workspace,
+            module=scope.module or None,
+            family=scope.task_family or None,
+            paths=scope.paths,
+        )
+        if memory.scope_gate and not self._rules.in_scope(wanted.cleaned(), ("admitted",)):
+            return None  # the common case, and not worth another thread
+        found = await asyncio.to_thread(self._recall, objective, wanted, neuron)
+        if found is not None and layer != 2:
+            return replace(found, example=None)
+        return found
+
+    def _recall(self, objective: str, wanted: MemoryScope, neuron: str) -> Recall | None:
+        memory = self._settings().memory
+        definition = self._definitions.get(neuron)
+        mind = resolve_spec(definition.meta.model, self._settings().minds) if definition else ""
+        policy = RecallPolicy(
+            limit=memory.recall_limit,
+            min_similarity=memory.min_similarity,
+            scope_gate=memory.scope_gate,
+            without=not_followed_by(self._store, mind) if mind else frozenset(),
+        )
+        return together(recall_many(self._store, objective, wanted, policy))
