@@ -146,7 +146,11 @@ class TaskScheduler:
         if not entries:
             return None
         choice = self._router.choose(
-            SCHEDULER, tuple(sorted(entries)), task_class=task_class(task.payload), task_id=task.id
+            SCHEDULER,
+            tuple(sorted(entries)),
+            task_class=task_class(task.payload),
+            task_id=task.id,
+            text=task.payload.objective,
         )
         now = self._clock.now()
         return Signal.create(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hal9.errors.base import TuningError
 
 __all__ = [
+    "SpecialistRouterInvalid",
     "TuningBudgetTooSmall",
     "TuningRunDiffers",
     "TuningRunMissing",
@@ -82,3 +83,18 @@ class TuningRunMissing(TuningError):
     def message(self) -> str:
         known = f"there are {', '.join(self.known)}" if self.known else "none has been begun"
         return f"there is no tuning run {self.run!r}; {known}"
+
+
+@dataclass(eq=False, kw_only=True)
+class SpecialistRouterInvalid(TuningError):
+    """A router of specialists cannot be used."""
+
+    exit_code = 3
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"the router {self.path} cannot be used: {self.detail}. "
+            "Tune again, or remove the file: specialists then count as other neurons do"
+        )

@@ -75,9 +75,9 @@ class Router(Protocol):
     """Chooses a neuron of the next layer."""
 
     def choose(
-        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
+        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str, text: str = ""
     ) -> RoutingDecision:
-        """Choose one of the candidates (never empty)."""
+        """Choose one of the candidates (never empty); `text` is what is asked."""
         ...
 
 
@@ -145,7 +145,7 @@ class FixedRouter:
     """Always the first candidate."""
 
     def choose(
-        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
+        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str, text: str = ""
     ) -> RoutingDecision:
         return RoutingDecision(target=candidates[0], probabilities={candidates[0]: 1.0}, policy="static")
 

@@ -88,7 +88,7 @@ async def _split(turn: Turn) -> list[Part]:
             for number, part in enumerate(split.parts)
         ]
     started = turn.services.clock.now()
-    choices = [await route(turn) for _ in parts]
+    choices = [await route(turn, part.objective) for part in parts]
     turn.record("pass", started, route=record_parts([hand_over(turn, choice) for choice in choices]))
     if len(parts) == 1:
         # The user's own words go down unchanged; what this layer thought about them is the design.
@@ -187,8 +187,11 @@ def part_design(task: TaskPayload, approach: str) -> str:
     return "\n\n".join(text for text in told if text)
 
 
-async def route(turn: Turn) -> RoutingDecision:
-    """Choose who gets a part; a neuron that is away for a moment is waited for, until the deadline."""
+async def route(turn: Turn, objective: str = "") -> RoutingDecision:
+    """Choose who gets a part that asks for this (the whole task when not given).
+
+    A neuron that is away for a moment is waited for, until the deadline.
+    """
     name, wanted = turn.definition.name, turn.meta.next
     if not wanted:
         raise TurnFailed(reason="no_route", detail=f"{name} names no neuron to pass work on to (next)")
@@ -207,6 +210,7 @@ async def route(turn: Turn) -> RoutingDecision:
         tuple(sorted(candidates)),
         task_class=task_class(turn.task),
         task_id=turn.signal.task_id,
+        text=objective or turn.task.objective,
     )
 
 

@@ -10,7 +10,7 @@ from hal9.promptgram.items import plain
 from hal9.tuning.attempts import Attempt
 from hal9.tuning.proposing import ProposedEdit
 
-__all__ = ["Candidate", "Rule", "added_rules", "pareto_weights", "without_rules"]
+__all__ = ["Candidate", "Rule", "added_rules", "pareto_weights", "shared_ancestor", "without_rules"]
 
 Rule = tuple[str, str]
 """Section and item of a promptgram."""
@@ -27,6 +27,7 @@ class Candidate:
         evidence: measured scores by task.
         attempts: the latest attempt by task.
         lead: under noise, the shrunken gain over the prompt as it was, summed along the way.
+        trades: whether it won some of its parent's tasks and lost others when it was measured against it.
     """
 
     number: int
@@ -36,6 +37,15 @@ class Candidate:
     evidence: Evidence = field(default_factory=Evidence)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     lead: float = 0.0
+    trades: bool = False
+
+    @property
+    def lineage(self) -> "list[Candidate]":
+        """The candidate and all it came from, nearest first."""
+        found = [self]
+        while found[-1].parent is not None:
+            found.append(found[-1].parent)
+        return found
 
     def measured(self, task: str) -> bool:
         """Whether the task was done under this prompt."""
@@ -58,6 +68,12 @@ class Candidate:
         """Paired differences on the tasks that both really did."""
         both = [task for task in tasks if self.measured(task) and other.measured(task)]
         return Paired.of(self.evidence, other.evidence, both)
+
+
+def shared_ancestor(one: Candidate, other: Candidate) -> Candidate | None:
+    """The nearest candidate that both came from; one of the two itself when the other came from it."""
+    numbers = {ancestor.number for ancestor in one.lineage}
+    return next((ancestor for ancestor in other.lineage if ancestor.number in numbers), None)
 
 
 def pareto_weights(pool: Sequence[Candidate], tasks: Sequence[str]) -> list[float]:

@@ -8,7 +8,7 @@ parent. In the end rules that add nothing are removed again: rules are paid for 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,7 +19,15 @@ from hal9.errors.promptgram import EditError
 from hal9.errors.tuning import TuningBudgetTooSmall
 from hal9.promptgram import Edit, Promptgram
 from hal9.tuning.attempts import Attempts
-from hal9.tuning.candidates import Candidate, added_rules, pareto_weights
+from hal9.tuning.candidates import (
+    Candidate,
+    Rule,
+    added_rules,
+    pareto_weights,
+    shared_ancestor,
+    without_rules,
+)
+from hal9.tuning.niches import Niches, Specialists, find_specialists
 from hal9.tuning.noise import Noise
 from hal9.tuning.proposing import EditProposer, Failure, ProposalContext, ProposedEdit, TriedEdit
 from hal9.tuning.pruning import Pruner
@@ -81,14 +89,14 @@ class Search:
         base = self._candidate(promptgram)
         await self.measure(base, [*self.train, *self.names[len(self.train) :][:_FIRST_SELECTION]])
         self.pool.append(base)
-        reason = "budget"
+        reason, specialists = "budget", None
         try:
             await self._probe_noise(base)
             self._tell(
                 "measured", f"the prompt as it is, on {len(base.evidence.scores)} tasks ({self.noise.told()})"
             )
             reason = await self._improve()
-            winner, removed = await self._finish(base)
+            winner, removed, specialists = await self._finish(base)
         except* LimitError as stopped:
             reason = str(stopped.exceptions[0])
             winner, removed = self._best(), []
@@ -101,6 +109,7 @@ class Search:
             tuple(self.steps),
             self.noise,
             reason,
+            specialists,
         )
 
     def _choose_tasks(self, split: TaskSplit) -> None:
@@ -208,12 +217,24 @@ class Search:
         if len(idle) == len(child.edits):
             self._dropped(child, 0.0, "no gain on the failures it was made for")
             return None
-        kept = self._edited(parent, [one for one in child.edits if one.task in moved])
         self.tried += [TriedEdit(one.edit, 0.0, kept=False) for one in idle]
+        kept = self._undone(child, parent, idle)
         if kept is not None:
             # The edits that are gone changed nothing on these tasks.
             kept.evidence, kept.attempts = child.evidence.copy(), dict(child.attempts)
         return kept
+
+    def _undone(self, child: Candidate, parent: Candidate, gone: Sequence[ProposedEdit]) -> Candidate | None:
+        """The child without some of its edits; items they appended are taken out of it one by one."""
+        left = [one for one in child.edits if one not in gone]
+        if any(one.edit.edit_type != "append" for one in gone):
+            return self._edited(parent, left)
+        rules = [(one.edit.section, one.edit.content) for one in gone]
+        try:
+            promptgram = without_rules(child.promptgram, rules)
+        except EditError:
+            return self._edited(parent, left)  # another edit took its place
+        return None if promptgram.render() in self._seen else self._candidate(promptgram, parent, left)
 
     def _best(self) -> Candidate:
         def worth(one: Candidate) -> tuple[float, int, int]:
@@ -240,6 +261,10 @@ class Search:
             failing = [name for name in self.names if parent.estimate(name) < 1.0]
         rng.shuffle(failing)
         failing.sort(key=lambda name: self._shown.get((parent.number, name), 0))
+        if any(one.trades for one in self.pool):
+            # Tasks want different things of one prompt: each prompt learns from those that are nearest to it.
+            niche = Niches(self.tasks, self.pool)
+            failing.sort(key=lambda name: niche.distance(parent, name))
         chosen: list[str] = []
         complaints: set[str] = set()
         later: list[str] = []
@@ -279,7 +304,7 @@ class Search:
         guards = max(self.settings.guards, len(passing) // 4)
         # Where answers repeat, a failure mended is proof of use and only harm is left to look for.
         rest = failing[: 2 * self.settings.batch if self.noise.noisy else 2] + passing[:guards]
-        known = [name for name in rest if any(one.measured(name) for one in _ancestors(parent))]
+        known = [name for name in rest if any(one.measured(name) for one in parent.lineage)]
         if not await self.measure(parent, known if self.noise.noisy else []):
             return self._dropped(child, 0.0, "the budget ended before it was judged")
         if not await self.measure(child, known):
@@ -288,9 +313,13 @@ class Search:
         error = self.noise.error_of_gain(child.evidence, parent.evidence, paired.differences)
         won, lost = paired.wins()
         # No gain yet is no harm: what led to it fails in another way now, so one of two causes is gone.
+        child.trades = not self.noise.noisy and won >= 2 and lost >= 2
         harmful = paired.gain < (-_HARM * error if self.noise.noisy else 0)
-        if harmful and not (not self.noise.noisy and won >= 2 and lost >= 2):
+        if harmful and not child.trades:
             return self._dropped(child, paired.gain, "harm on other tasks outweighed it")
+        if child.trades:
+            # What it loses elsewhere is looked at, as what is not measured counts as under the parent.
+            await self.measure(child, passing[: max(0, self.left(reserve=0.5))])
         # Under noise the measured gain is drawn towards what an edit is worth that passed its screening.
         trust = _PRIOR_SPREAD**2 / (_PRIOR_SPREAD**2 + error**2)
         child.lead = parent.lead + (
@@ -320,12 +349,8 @@ class Search:
         best = self._best()
         for other in self.pool:
             pair = (min(best.number, other.number), max(best.number, other.number))
-            if (
-                other is best
-                or pair in self._merged
-                or other in _ancestors(best)
-                or best in _ancestors(other)
-            ):
+            shared = shared_ancestor(best, other)
+            if pair in self._merged or shared is None or shared in (best, other):
                 continue
             better = [
                 n for n in self.names if other.measured(n) and other.estimate(n) > best.estimate(n) + 1e-9
@@ -333,16 +358,15 @@ class Search:
             if not better:
                 continue
             self._merged.add(pair)
-            shared = next(one for one in _ancestors(best) if one in _ancestors(other) or one is other)
             try:
                 joined = PromptgramSpace().merge(shared.promptgram, best.promptgram, other.promptgram)
             except BeliefMergeConflict:
                 continue
             if joined.render() in self._seen:
                 continue
-            added = added_rules(joined, best.promptgram)
+            rules = added_rules(joined, best.promptgram)
             edits = [
-                ProposedEdit(Edit(section, "append", content=item), better[0]) for section, item in added
+                ProposedEdit(Edit(section, "append", content=item), better[0]) for section, item in rules
             ]
             child = self._candidate(joined, best, edits)
             shown = better[: 2 * self.settings.batch]
@@ -355,12 +379,23 @@ class Search:
 
     # --- the end ----------------------------------------------------------------------------------
 
-    async def _finish(self, base: Candidate) -> tuple[Candidate, list[tuple[str, str]]]:
-        """The best prompt by what was really measured, without rules that add nothing."""
+    async def _finish(self, base: Candidate) -> tuple[Candidate, list[Rule], Specialists | None]:
+        """The best prompt by what was really measured, and specialists; without rules that add nothing."""
         order = sorted(self.pool, key=lambda one: one.average(self.names), reverse=True)
         for contender in [base, *order[:2]]:
             await self.measure(contender, self.names)
         winner = self._best()
+        specialists = await find_specialists(self, winner)
+        if specialists is None:
+            pruned, removed = await self._pruned(winner, base)
+            return pruned, removed, None
+        self._tell("specialists", specialists.told())
+        kept = [await self._pruned(one, base) for one in specialists.candidates]
+        specialists = replace(specialists, candidates=tuple(one for one, _ in kept))
+        alone = next((one for one, _ in kept if winner in one.lineage), winner)
+        return alone, [rule for _, rules in kept for rule in rules], specialists
+
+    async def _pruned(self, winner: Candidate, base: Candidate) -> tuple[Candidate, list[Rule]]:
         if winner is base:
             return winner, []
         pruned, removed = await Pruner(self, base).prune(winner)
@@ -375,15 +410,6 @@ class Search:
         self.steps.append(step)
         if self.listener is not None:
             self.listener(step)
-
-
-def _ancestors(one: Candidate) -> list[Candidate]:
-    """The candidate and all it came from, nearest first."""
-    found = [one]
-    while one.parent is not None:
-        one = one.parent
-        found.append(one)
-    return found
 
 
 def _describe(child: Candidate) -> str:

@@ -13,7 +13,7 @@ from hal9.tuning.candidates import added_rules
 from hal9.tuning.judging import HeldOut
 from hal9.tuning.session import TuneResult
 
-__all__ = ["Promotion", "promote"]
+__all__ = ["Promotion", "open_gate", "promote", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,8 @@ def promote(
     if winner.render() == base.render():
         return Promotion("", applied=False, told="Nothing better was found; the prompt stays as it is.")
     prompts, ledger, key_values = PromptStore(store, files), Ledger(store), KeyValueStore(store)
-    gate = Gate(
-        store,
-        prompts,
-        Adjuster(store, prompts, lambda: settings),
-        settings=lambda: settings,
-        perform=None,
-        alert=lambda _text: None,
-    )
-    refused = _refusal(held_out, key_values, neuron, wanted=wanted)
+    gate = open_gate(store, prompts, settings)
+    refused = refusal(key_values, neuron, wanted=wanted) or _uncertain(held_out)
     with store.writing():
         cause = f"tune/{result.folder.name}/{winner.content_hash}"
         known = [one for one in ledger.rows(kinds=("prompt",), target=neuron) if one.cause == cause]
@@ -109,13 +102,30 @@ def _details(result: TuneResult) -> Details:
     }
 
 
-def _refusal(held_out: HeldOut, key_values: KeyValueStore, neuron: str, *, wanted: bool) -> str:
+def open_gate(store: MemoryStore, prompts: PromptStore, settings: Settings) -> Gate:
+    """The gate that brings prompts into force; it has nothing to measure, as the run has measured."""
+    return Gate(
+        store,
+        prompts,
+        Adjuster(store, prompts, lambda: settings),
+        settings=lambda: settings,
+        perform=None,
+        alert=lambda _text: None,
+    )
+
+
+def refusal(key_values: KeyValueStore, neuron: str, *, wanted: bool) -> str:
+    """Why nothing of a neuron may be changed now; empty when it may."""
     if not wanted:
         return "--no-promote was given"
     if key_values.paused:
         return "learning is paused (`hal9 learning resume` lets it go on)"
     if neuron in key_values.frozen:
         return f"{neuron} is frozen"
+    return ""
+
+
+def _uncertain(held_out: HeldOut) -> str:
     if not held_out.certain:
         return (
             f"the gain on held-out tasks is not certain ({held_out.gain:+.3f}, "

@@ -5,22 +5,27 @@ predicts every specialist's score; the task goes to the one with the highest pre
 is estimated by leaving tasks out in turn, and said beside the best single specialist and a perfect router.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.memory.embedding.protocol import Embedder
 from hal9.tuning.tasks import TuningTask
 
-__all__ = ["RouterQuality", "SpecialistRouter"]
+__all__ = ["RouterQuality", "SpecialistRouter", "task_embedder", "task_features"]
 
 Array = NDArray[np.float64]
 _FOLDS = 5
 _RIDGES = (0.1, 1.0, 10.0)
+
+
+def task_embedder() -> Embedder:
+    """What tasks are told apart by: hashed words and their parts, the same on every machine."""
+    return HashingEmbedder(512)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class SpecialistRouter:
         """
         names = tuple(scores)
         fields = tuple(sorted({f"{k}={v}" for task in tasks for k, v in task.fields.items()}))
-        features = _features(tasks, fields, embedder)
+        features = task_features(tasks, fields, embedder)
         targets = np.array([scores[name] for name in names], dtype=np.float64).T
         best: tuple[float, float] | None = None
         for ridge in _RIDGES:
@@ -84,38 +89,40 @@ class SpecialistRouter:
 
     def route(self, tasks: Sequence[TuningTask], embedder: Embedder) -> list[str]:
         """The specialist for each task."""
-        predicted = _features(tasks, self.fields, embedder) @ self.weights
-        return [self.names[int(index)] for index in predicted.argmax(axis=1)]
+        return self.among(tasks, embedder, self.names)
 
-    def save(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(
-            json.dumps(
-                {
-                    "names": self.names,
-                    "weights": self.weights.tolist(),
-                    "fields": self.fields,
-                    "model_id": self.model_id,
-                    "quality": [self.quality.routed, self.quality.single, self.quality.perfect],
-                }
-            ),
-            encoding="utf-8",
-        )
+    def among(self, tasks: Sequence[TuningTask], embedder: Embedder, names: Sequence[str]) -> list[str]:
+        """The specialist for each task, among some of them."""
+        places = [self.names.index(name) for name in names]
+        predicted = (task_features(tasks, self.fields, embedder) @ self.weights)[:, places]
+        return [names[int(index)] for index in predicted.argmax(axis=1)]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON."""
+        return {
+            "names": list(self.names),
+            "weights": self.weights.tolist(),
+            "fields": list(self.fields),
+            "model_id": self.model_id,
+            "quality": [self.quality.routed, self.quality.single, self.quality.perfect],
+        }
 
     @classmethod
-    def load(cls, path: Path) -> "SpecialistRouter":
-        """The inverse of `save`."""
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(
-            tuple(found["names"]),
-            np.array(found["weights"], dtype=np.float64),
-            tuple(found["fields"]),
-            found["model_id"],
-            RouterQuality(*found["quality"]),
-        )
+    def from_json(cls, found: Mapping[str, Any]) -> "SpecialistRouter":
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no router.
+        """
+        weights = np.array(found["weights"], dtype=np.float64)
+        names = tuple(str(name) for name in found["names"])
+        if weights.ndim != 2 or weights.shape[1] != len(names):
+            raise ValueError(f"weights of shape {weights.shape} for {len(names)} specialists")
+        fields = tuple(str(name) for name in found["fields"])
+        return cls(names, weights, fields, str(found["model_id"]), RouterQuality(*found["quality"]))
 
 
-def _features(tasks: Sequence[TuningTask], fields: Sequence[str], embedder: Embedder) -> Array:
+def task_features(tasks: Sequence[TuningTask], fields: Sequence[str], embedder: Embedder) -> Array:
     """Array of shape (n, dimension + fields + 1); the last column is 1."""
     text = np.asarray(embedder.embed([task.input for task in tasks]), dtype=np.float64)
     known = [{f"{k}={v}" for k, v in task.fields.items()} for task in tasks]

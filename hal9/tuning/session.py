@@ -16,7 +16,7 @@ from hal9.settings import WorkbenchSettings
 from hal9.signals import TaskPayload
 from hal9.tuning.attempts import Answer, Answerer, Attempts, MindAnswerer, RunStore
 from hal9.tuning.engine import Search
-from hal9.tuning.judging import HeldOut, judge_held_out
+from hal9.tuning.judging import HeldOut, RoutedHeldOut, judge_held_out, judge_specialists
 from hal9.tuning.proposing import MindProposer
 from hal9.tuning.report import write_report
 from hal9.tuning.scoring import AnswerScorer, Scored, Scorer
@@ -50,6 +50,7 @@ class TuneResult:
         task_calls, proposals: how often the mind did tasks, and how often the reflecting mind was asked.
         usage: tokens, money and seconds of both.
         folder: where the report and the record are.
+        routed: the verdict on specialists, where tasks conflict so much that there are some.
     """
 
     before: Promptgram
@@ -60,6 +61,7 @@ class TuneResult:
     proposals: int
     usage: Usage
     folder: Path
+    routed: RoutedHeldOut | None = None
 
 
 @dataclass(slots=True)
@@ -156,6 +158,11 @@ async def run_tuning(
             noise=found.noise,
             seed=settings.seed,
         )
+        routed = None
+        if found.specialists is not None:
+            routed = await judge_specialists(
+                attempts, found.specialists, found.winner.promptgram, split.held_out, seed=settings.seed
+            )
         result = TuneResult(
             before=promptgram,
             after=found.winner.promptgram,
@@ -165,9 +172,14 @@ async def run_tuning(
             proposals=proposer.calls,
             usage=attempts.usage + proposer.usage,
             folder=folder,
+            routed=routed,
         )
     (folder / "winner.md").write_text(found.winner.promptgram.dump(), encoding="utf-8")
     outcome = "The winner is in winner.md." if found.winner is not found.base else "Nothing better was found."
+    if routed is not None and found.specialists is not None:
+        outcome += f" {routed.told()[0].upper()}{routed.told()[1:]}."
+        for number, one in enumerate(found.specialists.candidates):
+            (folder / f"specialist-{number}.md").write_text(one.promptgram.dump(), encoding="utf-8")
     write_report(folder, found, held_out, name=promptgram.id, outcome=outcome)
     return result
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hal9.tuning.candidates import Candidate
+from hal9.tuning.niches import Specialists
 from hal9.tuning.noise import Noise
 from hal9.tuning.proposing import TriedEdit
 
 __all__ = ["Listener", "SearchResult", "SearchStep", "StepKind", "TuneSettings"]
 
-StepKind = Literal["measured", "kept", "dropped", "merged", "pruned", "no idea"]
+StepKind = Literal["measured", "kept", "dropped", "merged", "pruned", "specialists", "no idea"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class SearchResult:
         pool: every prompt that was kept, the prompt as it was first.
         removed: items that were taken out again because they added nothing.
         reason: why it ended: `budget`, `everything passes`, `no ideas`, or a limit's own sentence.
+        specialists: prompts that share the tasks between them better than one alone, where tasks conflict.
     """
 
     base: Candidate
@@ -70,3 +72,4 @@ class SearchResult:
     steps: tuple[SearchStep, ...]
     noise: Noise
     reason: str
+    specialists: Specialists | None = None

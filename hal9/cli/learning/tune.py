@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["tune"]
 
+_SIGNS = {
+    "kept": "+",
+    "merged": "+",
+    "specialists": "+",
+    "dropped": "-",
+    "pruned": "~",
+    "measured": "=",
+    "no idea": ".",
+}
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -61,7 +71,7 @@ def tune(ctx: click.Context, /, neuron: str, tasks: Path | None, **options: Any)
         from hal9.errors.learning import NeuronUnknown
 
         raise NeuronUnknown(neuron=neuron, known=tuple(sorted(definitions)))
-    result, promotion, name = run(_tune(ctx, home, definitions, neuron, tasks, options))
+    result, promotion, shared, name = run(_tune(ctx, home, definitions, neuron, tasks, options))
     if options["as_json"]:
         print_json(
             {
@@ -80,12 +90,13 @@ def tune(ctx: click.Context, /, neuron: str, tasks: Path | None, **options: Any)
                 "usd": result.usage.usd,
                 "promoted": promotion.applied,
                 "change": promotion.change,
+                "specialists": _routed_json(result, shared),
                 "winner": str(result.folder / "winner.md"),
                 "report": str(result.folder / "report.md"),
             }
         )
         return
-    _print(result, promotion.told)
+    _print(result, promotion.told, shared.told)
 
 
 def _definitions(home: "Home") -> "dict[str, NeuronDefinition]":
@@ -101,10 +112,12 @@ async def _tune(
     neuron: str,
     path: Path | None,
     options: dict[str, Any],
-) -> "tuple[TuneResult, Promotion, str]":
+) -> "tuple[TuneResult, Promotion, Promotion, str]":
     from hal9.learning import PromptStore
     from hal9.tuning import TuneSettings, load_tasks, promote, run_tuning
+    from hal9.tuning.home_routers import routers_folder
     from hal9.tuning.remembered import remembered_tasks
+    from hal9.tuning.specialising import SpecialistPlace, promote_specialists
 
     settings = home.settings()
     files = {name: one.promptgram for name, one in definitions.items()}
@@ -135,7 +148,17 @@ async def _tune(
             settings=settings,
             wanted=options["promote"],
         )
-    return result, promotion, name
+        shared = promote_specialists(
+            store,
+            files,
+            neuron,
+            result,
+            SpecialistPlace(home.neurons, routers_folder(home.state)),
+            actor=roles.reflect.name,
+            settings=settings,
+            wanted=options["promote"],
+        )
+    return result, promotion, shared, name
 
 
 async def _roles(
@@ -193,16 +216,22 @@ def _tell_before(given: "tuple[TuningTask, ...]", options: dict[str, Any], name:
 
 
 def _show(step: "SearchStep") -> None:
-    sign = {"kept": "+", "merged": "+", "dropped": "-", "pruned": "~", "measured": "=", "no idea": "."}[
-        step.kind
-    ]
-    console().print(f"{step.calls:5d}  {step.score:.3f}  {sign} {step.text[:200]}", markup=False)
+    console().print(f"{step.calls:5d}  {step.score:.3f}  {_SIGNS[step.kind]} {step.text[:200]}", markup=False)
 
 
-def _print(result: "TuneResult", told: str) -> None:
+def _routed_json(result: "TuneResult", shared: "Promotion") -> dict[str, Any] | None:
+    if result.routed is None:
+        return None
+    figures = {name: getattr(result.routed, name) for name in ("single", "routed", "own", "low", "high")}
+    return {**figures, "promoted": shared.applied, "changes": shared.change}
+
+
+def _print(result: "TuneResult", told: str, shared: str) -> None:
     from hal9.promptgram import diff
 
     click.echo(f"\n{result.held_out.told()}")
+    if result.routed is not None:
+        click.echo(f"{result.routed.told()}\n{shared}")
     if result.after.render() != result.before.render():
         click.echo(diff(result.before, result.after).strip())
     tokens = result.usage.prompt_tokens + result.usage.completion_tokens

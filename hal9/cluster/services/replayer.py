@@ -66,7 +66,7 @@ class _Trial:
     recalled: Recall | None
 
     def choose(
-        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
+        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str, text: str = ""
     ) -> RoutingDecision:
         """The neuron on trial where it may be chosen, else the first: both sides of a pair go one way."""
         target = self.neuron if self.neuron in candidates else candidates[0]

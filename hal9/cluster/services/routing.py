@@ -11,6 +11,7 @@ from hal9.clock import Clock
 from hal9.cluster.home import Home
 from hal9.cluster.scheduler import SCHEDULER
 from hal9.errors.base import Hal9Error
+from hal9.errors.tuning import SpecialistRouterInvalid
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import TERMINAL, TaskRow
 from hal9.learning.detection.outcomes import TaskOutcome
@@ -22,6 +23,7 @@ from hal9.learning.state.key_value import KeyValueStore
 from hal9.memory import MemoryStore
 from hal9.settings import Settings
 from hal9.signals import RoutingDecision, StepRecord
+from hal9.tuning.home_routers import HomeRouters, routers_folder
 
 __all__ = ["LearnedRouter", "Routing"]
 
@@ -49,6 +51,8 @@ class LearnedRouter:
         self._settings = settings
         self._clock = clock
         self._stack = ExitStack()
+        self._specialists = HomeRouters(routers_folder(home.state))
+        self._told: set[str] = set()
 
     def __enter__(self) -> Self:
         """Open the memory file.
@@ -72,13 +76,24 @@ class LearnedRouter:
         self._stack.close()
 
     def choose(
-        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str
+        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str, text: str = ""
     ) -> RoutingDecision:
+        candidates = self._for_task(candidates, text)
         decision = self.weights.choose(source, candidates, task_class=task_class, task_id=task_id)
         if source == SCHEDULER and len(candidates) > 1:
             # Neurons record their choices as steps; where a task enters is recorded nowhere else.
             self.weights.decided(decision, source, task_class=task_class, task_id=task_id)
         return decision
+
+    def _for_task(self, candidates: Sequence[str], text: str) -> Sequence[str]:
+        """The candidates without specialists of other tasks; a router nobody can read is told of, once."""
+        try:
+            return self._specialists.narrowed(candidates, text)
+        except SpecialistRouterInvalid as error:
+            if str(error) not in self._told:
+                self._told.add(str(error))
+                _log.error("%s", error)
+            return candidates
 
 
 class Routing:
