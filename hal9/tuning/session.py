@@ -174,14 +174,21 @@ async def run_tuning(
             folder=folder,
             routed=routed,
         )
+    _leave_behind(result, promptgram.id)
+    return result
+
+
+def _leave_behind(result: TuneResult, name: str) -> None:
+    """winner.md, a file for each specialist, and the report."""
+    folder, found = result.folder, result.search
     (folder / "winner.md").write_text(found.winner.promptgram.dump(), encoding="utf-8")
     outcome = "The winner is in winner.md." if found.winner is not found.base else "Nothing better was found."
-    if routed is not None and found.specialists is not None:
-        outcome += f" {routed.told()[0].upper()}{routed.told()[1:]}."
+    if result.routed is not None and found.specialists is not None:
+        told = result.routed.told()
+        outcome += f" {told[0].upper()}{told[1:]}."
         for number, one in enumerate(found.specialists.candidates):
             (folder / f"specialist-{number}.md").write_text(one.promptgram.dump(), encoding="utf-8")
-    write_report(folder, found, held_out, name=promptgram.id, outcome=outcome)
-    return result
+    write_report(folder, found, result.held_out, name=name, outcome=outcome)
 
 
 async def tune(

@@ -16,6 +16,7 @@ from hal9.learning.state.key_value import KeyValueStore
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, diff, token_distance
 from hal9.settings import Settings
+from hal9.tuning.judging import RoutedHeldOut
 from hal9.tuning.niches import Specialists
 from hal9.tuning.promotion import Promotion, open_gate, refusal
 from hal9.tuning.router import SpecialistRouter
@@ -73,29 +74,30 @@ def promote_specialists(
             path.write_text(bases[name].dump(), encoding="utf-8")
         cause = _cause(result.folder.name, name)
         known = [row for row in ledger.rows(kinds=("prompt",), target=name) if row.cause == cause]
-        if known:
-            made.append(known[-1].id)
-            continue
-        after = replace(one.promptgram, id=name)
-        details: dict[str, dict[str, Any]] = {
-            "evidence": {
-                "key": "Policy",
-                "what": {"content": diff(bases[name], after)[:400]},
-                "after_hash": after.content_hash,
-                "critique": routed.told(),
-                "error_type": "low_quality",
-            },
-            "figures": {"share": round(token_distance(bases[name], after), 4)},
-        }
+        change = (bases[name], replace(one.promptgram, id=name))
         with store.writing():
-            change = (bases[name], after)
-            row = record_measured(
-                ledger, gate, ("prompt", name), change, cause=cause, actor=actor, details=details, refused=""
-            )
+            row = known[-1] if known else record_measured(
+                ledger, gate, ("prompt", name), change, cause=cause, actor=actor,
+                details=_details(change, routed), refused="",
+            )  # fmt: skip
         made.append(row.id)
     save_router(place.routers / f"{neuron}.json", neuron, names, found.router)
     told = f"{', '.join(names)} are neurons now; the cluster sends each task to one of them after `hal9 up`"
     return Promotion(", ".join(made), applied=True, told=f"{told}. `hal9 rollback {made[0]}` takes one back.")
+
+
+def _details(change: tuple[Promptgram, Promptgram], routed: RoutedHeldOut) -> dict[str, dict[str, Any]]:
+    before, after = change
+    return {
+        "evidence": {
+            "key": "Policy",
+            "what": {"content": diff(before, after)[:400]},
+            "after_hash": after.content_hash,
+            "critique": routed.told(),
+            "error_type": "low_quality",
+        },
+        "figures": {"share": round(token_distance(before, after), 4)},
+    }
 
 
 def _cause(run: str, name: str) -> str:
