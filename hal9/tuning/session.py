@@ -150,22 +150,15 @@ async def run_tuning(
         proposer = MindProposer(roles.reflect, store, task_id=roles.task_id, seed=settings.seed)
         search = Search(attempts, proposer, settings, listener)
         found = await search.run(promptgram, split)
-        held_out = await judge_held_out(
-            attempts,
-            promptgram,
-            found.winner.promptgram,
-            split.held_out,
-            noise=found.noise,
-            seed=settings.seed,
-        )
+        last, seed = split.held_out, settings.seed
+        after = found.winner.promptgram
+        held_out = await judge_held_out(attempts, promptgram, after, last, noise=found.noise, seed=seed)
         routed = None
         if found.specialists is not None:
-            routed = await judge_specialists(
-                attempts, found.specialists, found.winner.promptgram, split.held_out, seed=settings.seed
-            )
+            routed = await judge_specialists(attempts, found.specialists, after, last, seed=seed)
         result = TuneResult(
             before=promptgram,
-            after=found.winner.promptgram,
+            after=after,
             held_out=held_out,
             search=found,
             task_calls=attempts.calls,

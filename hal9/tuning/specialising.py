@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hal9.learning import Ledger, PromptStore
 from hal9.learning.gate.measured import record_measured
+from hal9.learning.state.change_facts import Details, change_evidence
 from hal9.learning.state.key_value import KeyValueStore
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, diff, token_distance
@@ -86,18 +86,13 @@ def promote_specialists(
     return Promotion(", ".join(made), applied=True, told=f"{told}. `hal9 rollback {made[0]}` takes one back.")
 
 
-def _details(change: tuple[Promptgram, Promptgram], routed: RoutedHeldOut) -> dict[str, dict[str, Any]]:
+def _details(change: tuple[Promptgram, Promptgram], routed: RoutedHeldOut) -> Details:
     before, after = change
-    return {
-        "evidence": {
-            "key": "Policy",
-            "what": {"content": diff(before, after)[:400]},
-            "after_hash": after.content_hash,
-            "critique": routed.told(),
-            "error_type": "low_quality",
-        },
-        "figures": {"share": round(token_distance(before, after), 4)},
-    }
+    told = {"content": diff(before, after)[:400]}
+    evidence = change_evidence(
+        after, key="Policy", what=told, critique=routed.told(), error_type="low_quality"
+    )
+    return {"evidence": evidence, "figures": {"share": round(token_distance(before, after), 4)}}
 
 
 def _cause(run: str, name: str) -> str:
