@@ -1,18 +1,39 @@
 """HAL9: a cluster of language-model neurons that learns from its errors.
 
-Importing this package has no side effects and loads nothing heavy; `connect`
-is resolved on first use.
+Importing this package has no side effects and loads nothing heavy; everything else is
+resolved on first use.
+
+>>> import hal9
+>>> sorted(hal9.__all__)[:4]
+['BlockingCluster', 'Cluster', 'Neuron', 'Workspace']
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+from hal9.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hal9.cluster.blocking import BlockingCluster, connect_blocking
+    from hal9.cluster.client import Cluster, connect
+    from hal9.neurons.in_code import Neuron, Workspace, tool
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "connect"]
+__all__ = [
+    "BlockingCluster",
+    "Cluster",
+    "Neuron",
+    "Workspace",
+    "__version__",
+    "connect",
+    "connect_blocking",
+    "tool",
+]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "connect":
-        from importlib import import_module  # noqa: PLC0415 - keeps `import hal9` free of the cluster
-
-        return import_module("hal9.cluster").connect
-    raise AttributeError(f"module 'hal9' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "cluster.blocking": ("BlockingCluster", "connect_blocking"),
+        "cluster.client": ("Cluster", "connect"),
+        "neurons.in_code": ("Neuron", "Workspace", "tool"),
+    },
+)

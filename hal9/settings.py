@@ -226,6 +226,15 @@ class QualitySettings(_Section):
     timeout_threshold_seconds: Seconds = 600.0
 
 
+class NeuronLearning(_Section):
+    """What holds for one neuron in place of the general bounds; a key that is not given stays general."""
+
+    learning_rate: Share | None = None
+    max_adjustment: Annotated[float, Field(gt=0, le=0.1)] | None = None
+    cooldown_seconds: Annotated[float, Field(ge=0)] | None = None
+    major_change: Share | None = None
+
+
 class SafetySettings(_Section):
     """Bounds on what may be learned, and how fast."""
 
@@ -238,6 +247,13 @@ class SafetySettings(_Section):
     approval_kinds: list[str] = Field(default_factory=lambda: ["role", "model"])
     paused: bool = False
     frozen_neurons: list[str] = Field(default_factory=list)
+    per_neuron: dict[str, NeuronLearning] = Field(default_factory=dict)
+
+    def of(self, neuron: str) -> Self:
+        """The bounds of one neuron."""
+        own = self.per_neuron.get(neuron)
+        given = own.model_dump(exclude_none=True, exclude={"learning_rate"}) if own else {}
+        return self.model_copy(update=given) if given else self
 
 
 class GateSettings(_Section):

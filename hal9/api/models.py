@@ -64,6 +64,7 @@ class TaskIn(_In):
     divide: Annotated[bool, Field(description="Let strategy and design divide it, however short it is.")] = (
         False
     )
+    to: Annotated[str | None, Field(max_length=200, description="The neuron that gets it.")] = None
     labels: Annotated[dict[Name, Text], Field(max_length=50, description="Kept with the task.")] = Field(
         default_factory=dict
     )

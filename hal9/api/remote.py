@@ -106,6 +106,7 @@ class RemoteCluster:
             "workload": settled.workload,
             "review": settled.review,
             "divide": settled.divide,
+            "to": settled.to,
             "labels": settled.labels or {},
         }
         # Repeated after a lost answer it is still one task.

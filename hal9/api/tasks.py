@@ -65,6 +65,7 @@ async def _submit(call: Call) -> Response:
             workload=body.workload,
             review=body.review,
             divide=body.divide,
+            to=body.to,
             labels={**body.labels, **_context(call), "client": token.name},
         )
     task = await services.cluster.task(task_id)

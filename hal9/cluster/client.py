@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from hal9.clock import Clock, SystemClock
+from hal9.cluster.addressee import check_addressee
 from hal9.cluster.following import follow_up, retried
 from hal9.cluster.home import Home, find_home
 from hal9.cluster.requests import check_request
@@ -107,6 +108,8 @@ class Cluster:
             TaskInvalid: nothing was accepted; says why.
         """
         submission = Submission.of(options)
+        if submission.to is not None:
+            await asyncio.to_thread(check_addressee, self.home, submission.to)
         made = await asyncio.to_thread(task_of, objective, submission, settings=self.settings, now=self.now())
         task = made if task_id is None else replace(made, id=task_id)
 

@@ -149,13 +149,13 @@ def find_home(given: Path | None = None, *, environ: os._Environ[str] | dict[str
     raise HomeMissing(tried=(str(here), "its parent folders"))
 
 
-def init_home(target: Path) -> Home:
+def init_home(target: Path | str) -> Home:
     """Write a fresh home: config/, neurons/, memory/ as shipped.
 
     Raises:
         HomeExists: the target already holds one of these folders.
     """
-    target = target.expanduser().absolute()
+    target = Path(target).expanduser().absolute()
     for name in _DATA_FOLDERS:
         if (target / name).exists():
             raise HomeExists(path=str(target / name))

@@ -19,7 +19,7 @@ from hal9.cluster.services.routing import LearnedRouter
 from hal9.cluster.services.thinking import MindPool, budget_limits
 from hal9.journal import Journal
 from hal9.limits import BudgetStore
-from hal9.neurons import WAITING_TURNS, Neuron, NeuronDefinition, NeuronServices
+from hal9.neurons import WAITING_TURNS, Neuron, NeuronDefinition, NeuronServices, known_purposes
 from hal9.settings import Settings
 from hal9.signals import Signal, StatusPayload
 from hal9.tools.mcp_client import McpServers
@@ -143,6 +143,7 @@ async def open_runtime(
             hidden=(plan.home.state,),
             carry_steps=not plan.whole_tasks,
             tools=tools,
+            purposes=await asyncio.to_thread(known_purposes, plan.home.neurons),
         )
         yield NodeRuntime(
             plan=plan,

@@ -22,6 +22,7 @@ from hal9.signals import (
     Tally,
     TaskPayload,
 )
+from hal9.signals.labels import TO
 
 __all__ = ["SCHEDULER", "RequestHandler", "TaskScheduler"]
 
@@ -142,7 +143,10 @@ class TaskScheduler:
             _log.info("task %s was cancelled before it began", task.id)
 
     def _root_signal(self, task: TaskRow) -> Signal | None:
-        entries = self._directory.top_layer()
+        wanted = task.payload.labels.get(TO)
+        entries = (
+            self._directory.candidates([wanted], exclude=BOOK) if wanted else self._directory.top_layer()
+        )
         if not entries:
             return None
         choice = self._router.choose(

@@ -16,7 +16,7 @@ from hal9.errors.workbench import WorkspaceRefused
 from hal9.journal.tasks import TaskRow
 from hal9.settings import Settings
 from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, TaskPayload, TaskScope, new_id
-from hal9.signals.labels import ALLOW_HOME, DIVIDE, ENVIRONMENT, REVIEW
+from hal9.signals.labels import ALLOW_HOME, DIVIDE, ENVIRONMENT, REVIEW, TO
 from hal9.text import without_surrogates
 
 __all__ = [
@@ -66,6 +66,8 @@ class SubmitOptions(TypedDict, total=False):
     """What the task changes waits for a person's word."""
     divide: bool
     """Strategy and design look at it and may divide it, however short it is."""
+    to: str | None
+    """The neuron that gets it, past the layers above; default: where tasks enter."""
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Submission:
     allow_home: bool = False
     review: bool = False
     divide: bool = False
+    to: str | None = None
 
     @classmethod
     def of(cls, options: SubmitOptions) -> Self:
@@ -113,6 +116,7 @@ class Submission:
             allow_home=options.get("allow_home", False),
             review=options.get("review", False),
             divide=options.get("divide", False),
+            to=options.get("to"),
         )
 
 
@@ -197,6 +201,8 @@ def _payload(objective: str, submission: Submission) -> TaskPayload:
     if workspace is not None and not workspace.is_dir():
         raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
     labels = dict(submission.labels or {}) | ({DIVIDE: "yes"} if submission.divide else {})
+    if submission.to is not None:
+        labels[TO] = submission.to
     if workspace is not None:
         labels |= _workspace_labels(workspace, submission)
     if submission.check and workspace is None:

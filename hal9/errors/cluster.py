@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hal9.errors.base import ClusterError, ConfigError
 
 __all__ = [
+    "ClientClosed",
     "ClusterNameTaken",
     "DaemonFailed",
     "DaemonNotRunning",
@@ -15,6 +16,7 @@ __all__ = [
     "NeuronHostedElsewhere",
     "RequestInvalid",
     "StopTimeout",
+    "TaskFailed",
     "TaskFinished",
     "TaskInvalid",
     "TaskNotQueued",
@@ -223,3 +225,23 @@ class WorkloadUnreadable(ClusterError):
             f"the workload's line {self.line!r} {self.problem}. Each line is one JSON object: "
             '{"progress": {"line": TEXT, "tally": {…}}} or {"result": {…}}.'
         )
+
+
+@dataclass(eq=False, kw_only=True)
+class TaskFailed(ClusterError):
+    """A task ended without an answer."""
+
+    exit_code = 8
+    task_id: str
+    reason: str
+
+    def message(self) -> str:
+        return f"task {self.task_id} failed: {self.reason}"
+
+
+@dataclass(eq=False, kw_only=True)
+class ClientClosed(ClusterError):
+    """A client was used after it was closed."""
+
+    def message(self) -> str:
+        return "this client is closed; connect again"

@@ -176,7 +176,7 @@ def _prompt(engine: LearningEngine, name: str, text: str, origin: str) -> list[s
         style=sections["Style"],
     )
     share = token_distance(current, made)
-    limit = engine.settings.safety.max_adjustment
+    limit = engine.settings.safety.of(name).max_adjustment
     if share > limit:
         return [f"prompt of {name}: differs by {share:.0%}, one step may change {limit:.0%}"]
     change = engine.gate.ledger.record(

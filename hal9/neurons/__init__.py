@@ -1,6 +1,15 @@
 """Neurons: load one from its file, let it take its turn, route its work to the next layer."""
 
-from hal9.neurons.definition import NeuronDefinition, NeuronMeta, load_neuron, load_neurons
+from hal9.neurons.definition import (
+    NeuronDefinition,
+    NeuronMeta,
+    NeuronOptions,
+    known_purposes,
+    load_file,
+    load_neuron,
+    load_neurons,
+    neuron_files,
+)
 from hal9.neurons.interfaces import (
     CallContext,
     Directory,
@@ -31,6 +40,7 @@ __all__ = [
     "Neuron",
     "NeuronDefinition",
     "NeuronMeta",
+    "NeuronOptions",
     "NeuronServices",
     "NoMap",
     "NoRecall",
@@ -40,8 +50,11 @@ __all__ = [
     "answer_to",
     "failed_result",
     "given_to",
+    "known_purposes",
+    "load_file",
     "load_neuron",
     "load_neurons",
+    "neuron_files",
     "refused_result",
     "task_class",
 ]

@@ -1,39 +1,86 @@
 """A neuron as its file describes it: front matter into typed settings, sections into a promptgram."""
 
+import contextlib
+import difflib
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from hal9.errors.neurons import NeuronInvalid, NeuronMissing
+from hal9.errors.base import ConfigError, PromptgramError
+from hal9.errors.neurons import NeuronInvalid, NeuronMissing, NeuronUnknownTarget
 from hal9.promptgram import Promptgram
+from hal9.tools.schema import Tool
 
-__all__ = ["NeuronDefinition", "NeuronMeta", "load_neuron", "load_neurons"]
+__all__ = [
+    "NeuronDefinition",
+    "NeuronMeta",
+    "NeuronOptions",
+    "check_targets",
+    "known_purposes",
+    "load_file",
+    "load_neuron",
+    "load_neurons",
+    "meta_problems",
+    "neuron_files",
+]
 
 LAYERS = (4, 3, 2)
 
 
-class NeuronMeta(BaseModel):
-    """Front matter of a neuron's file (beside the promptgram's own id, version and parent)."""
+class NeuronOptions(BaseModel):
+    """What can be said of a neuron in front matter and in code alike."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    layer: Literal[4, 3, 2]
-    model: str = "default"
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.3
-    max_tokens: Annotated[int, Field(ge=16, le=65536)] = 1024
-    timeout: Annotated[float, Field(gt=0)] = 180.0
-    tools: tuple[Literal["read", "write", "run"], ...] = ()
-    next: tuple[str, ...] = ()
-    width: Annotated[int, Field(ge=1, le=16)] = 3
-    output: Literal["fenced", "json"] = "fenced"
-    mode: Literal["answer", "tools", "auto"] = "auto"
+    layer: Annotated[Literal[4, 3, 2], Field(description="4 plans, 3 designs, 2 does the work.")]
+    description: Annotated[
+        str,
+        Field(
+            max_length=400, description="What it is for, in a sentence; shown, and read when work is routed."
+        ),
+    ] = ""
+    files: Annotated[
+        tuple[str, ...],
+        Field(
+            description='Globs of the files it is for, such as "*.sql". It gets work on those files (or work '
+            "that its description fits, when no file is named) and no other, while somebody else can take it."
+        ),
+    ] = ()
+    model: Annotated[
+        str, Field(min_length=1, description="Model of its own; `default` is that of the settings.")
+    ] = "default"
+    temperature: Annotated[float, Field(ge=0, le=2, description="Sampling temperature.")] = 0.3
+    max_tokens: Annotated[int, Field(ge=16, le=65536, description="Most tokens of one reply.")] = 1024
+    timeout: Annotated[float, Field(gt=0, description="Seconds one model call may take.")] = 180.0
+    next: Annotated[
+        tuple[str, ...],
+        Field(description='Whom it passes work on to: names, patterns ("l2-*") or layers ("L2").'),
+    ] = ()
+    width: Annotated[int, Field(ge=1, le=16, description="Most parts it splits a task into.")] = 3
+    output: Annotated[
+        Literal["fenced", "json"], Field(description="Form of a whole answer: fenced blocks, or JSON.")
+    ] = "fenced"
+    mode: Annotated[
+        Literal["answer", "tools", "auto"],
+        Field(description="One answer, step by step with tools, or whichever suits model and task."),
+    ] = "auto"
+
+
+class NeuronMeta(NeuronOptions):
+    """Front matter of a neuron's file (beside the promptgram's own id, version and parent)."""
+
+    tools: Annotated[
+        tuple[Literal["read", "write", "run"], ...],
+        Field(description="What it may do in a workspace, if its layer may (workbench.layers)."),
+    ] = ()
 
 
 class NeuronDefinition(BaseModel):
-    """One loaded neuron."""
+    """One loaded neuron; `functions` are tools of its own, given in code."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -41,29 +88,51 @@ class NeuronDefinition(BaseModel):
     path: str
     promptgram: Promptgram
     meta: NeuronMeta
+    functions: tuple[Any, ...] = ()
 
     @property
     def layer_name(self) -> Literal["L4", "L3", "L2"]:
         """Layer as it is written in settings."""
         return ("L4", "L3", "L2")[LAYERS.index(self.meta.layer)]
 
+    def own_tools(self, workspace: Path) -> tuple[Tool, ...]:
+        """Its functions as tools of a turn that works in `workspace`."""
+        return tuple(one.bound(workspace, seconds=self.meta.timeout) for one in self.functions)
+
 
 def neuron_meta(promptgram: Promptgram, *, path: str) -> NeuronMeta:
     """Typed front matter of a neuron's promptgram.
 
     Raises:
-        NeuronInvalid: keys missing, unknown or out of range.
+        NeuronInvalid: keys missing, unknown or out of range; names all of them.
     """
     try:
         return NeuronMeta.model_validate(promptgram.meta.thawed())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise NeuronInvalid(path=path, problem=f"front matter key {key!r}: {first['msg']}") from error
+        raise NeuronInvalid(
+            path=path, problem=meta_problems(error, tuple(NeuronMeta.model_fields))
+        ) from error
+
+
+def meta_problems(error: ValidationError, known: Sequence[str]) -> str:
+    """Every mistake of a neuron's keys, in one sentence each."""
+    return "; ".join(_problem(one, known) for one in error.errors(include_url=False))
+
+
+def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"front matter key {key!r} is unknown; {hint}"
+    if detail["type"] == "missing":
+        return f"front matter key {key!r} is missing"
+    message = detail["msg"]
+    return f"front matter key {key!r}: {message[:1].lower()}{message[1:]}, not {detail['input']!r:.60}"
 
 
 def load_neuron(path: Path) -> NeuronDefinition:
-    """Read one neuron's file.
+    """Read one neuron's Markdown file.
 
     Raises:
         PromptgramError: the file is no promptgram.
@@ -76,19 +145,72 @@ def load_neuron(path: Path) -> NeuronDefinition:
     return NeuronDefinition(name=promptgram.id, path=str(path), promptgram=promptgram, meta=meta)
 
 
+def neuron_files(folder: Path) -> Iterator[Path]:
+    """All files of a folder that describe neurons: Markdown, and Python that defines `Neuron`s."""
+    for path in sorted([*folder.glob("*.md"), *folder.glob("*.py")]):
+        if path.stem != "README" and not path.name.startswith(("_", ".")):
+            yield path
+
+
+def load_file(path: Path) -> dict[str, NeuronDefinition]:
+    """The neurons of one file, by name: one of a Markdown file, any number of a Python file.
+
+    Raises:
+        NeuronInvalid, PromptgramError: see `load_neuron`.
+    """
+    if path.suffix == ".py":
+        from hal9.neurons.in_code import load_module  # noqa: PLC0415 - only homes that have such files
+
+        return load_module(path)
+    found = load_neuron(path)
+    return {found.name: found}
+
+
 def load_neurons(folder: Path, *, enabled: Sequence[str] = ("*",)) -> dict[str, NeuronDefinition]:
     """All enabled neurons of a home, by name.
 
     Raises:
         NeuronMissing: an enabled name has no file, or a layer has no neuron at all.
+        NeuronUnknownTarget: one would pass its work on to somebody who does not exist.
         NeuronInvalid, PromptgramError: see `load_neuron`.
     """
-    files = {path.stem: path for path in sorted(folder.glob("*.md")) if path.stem != "README"}
+    coded: dict[str, NeuronDefinition] = {}
+    files: dict[str, Path] = {}
+    for path in neuron_files(folder):
+        in_code = load_file(path) if path.suffix == ".py" else {}
+        coded.update(in_code)
+        for name in in_code if path.suffix == ".py" else (path.stem,):
+            if name in files:
+                raise NeuronInvalid(path=str(path), problem=f"{name!r} is described in {files[name]} too")
+            files[name] = path
     chosen: dict[str, NeuronDefinition] = {}
     for pattern in enabled:
         matching = fnmatch.filter(files, pattern)
         if not matching:
             raise NeuronMissing(what=f"neuron {pattern!r}", folder=str(folder), known=tuple(files))
         for name in matching:
-            chosen.setdefault(name, load_neuron(files[name]))
+            if name not in chosen:
+                chosen[name] = coded[name] if name in coded else load_neuron(files[name])
+    check_targets(chosen, known=tuple(files))
     return chosen
+
+
+def check_targets(neurons: dict[str, NeuronDefinition], *, known: Sequence[str]) -> None:
+    """Whether everybody that neurons pass work on to exists (here or on another node of the cluster).
+
+    Raises:
+        NeuronUnknownTarget: a name or pattern that no file answers to. Layers may be served elsewhere.
+    """
+    for name, one in neurons.items():
+        for target in one.meta.next:
+            if target not in ("L4", "L3", "L2") and not fnmatch.filter(known, target):
+                raise NeuronUnknownTarget(name=name, target=target, path=one.path)
+
+
+def known_purposes(folder: Path) -> dict[str, NeuronMeta]:
+    """What every neuron of a folder says of itself; files that cannot be read are left to `hal9 doctor`."""
+    found: dict[str, NeuronMeta] = {}
+    for path in neuron_files(folder):
+        with contextlib.suppress(ConfigError, PromptgramError):
+            found.update({name: one.meta for name, one in load_file(path).items()})
+    return found

@@ -15,7 +15,7 @@ from hal9.neurons.checking import run_check
 from hal9.neurons.delegating import delegate
 from hal9.neurons.looping import open_turn_log
 from hal9.neurons.turn import Turn, capabilities_of
-from hal9.neurons.workspaces import open_bench, remove_copy
+from hal9.neurons.workspaces import open_bench, remove_copy, with_folder
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.signals.labels import REVIEW, STAGED
 from hal9.tools.turn_log import TurnLog
@@ -32,6 +32,7 @@ async def implement(turn: Turn) -> ResultPayload:
     Raises:
         TurnFailed: nothing could be tried at all (budget, mind, workspace).
     """
+    turn.task = with_folder(turn)
     log = await open_turn_log(turn)
     accepted = log.notes("accepted")
     if accepted:

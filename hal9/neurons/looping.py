@@ -81,7 +81,10 @@ class TurnLoop:
             ripgrep=await self._has_ripgrep(),
             seconds_left=self.seconds_left,
         )
-        elsewhere = services.tools.for_neuron(turn.definition.name)
+        elsewhere = (
+            *services.tools.for_neuron(turn.definition.name),
+            *turn.definition.own_tools(self.bench.snapshot.root),
+        )
         return ToolLoop(
             log=self.log,
             think=self._think,

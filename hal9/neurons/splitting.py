@@ -10,6 +10,7 @@ from hal9.journal.work import Part
 from hal9.neurons.planning import can_look, look_and_plan
 from hal9.neurons.prompting import compose_split
 from hal9.neurons.replies import PartPlan, Split, parse_split, split_schema
+from hal9.neurons.suiting import suited
 from hal9.neurons.turn import Turn
 from hal9.signals import (
     ErrorDetail,
@@ -207,7 +208,7 @@ async def route(turn: Turn, objective: str = "") -> RoutingDecision:
         raise TurnFailed(reason="no_route", detail=detail) from None
     return turn.services.router.choose(
         turn.definition.name,
-        tuple(sorted(candidates)),
+        suited(candidates, turn.task, turn.services.purposes),
         task_class=task_class(turn.task),
         task_id=turn.signal.task_id,
         text=objective or turn.task.objective,

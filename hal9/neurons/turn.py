@@ -1,7 +1,7 @@
 """One neuron's turn: what it is about, what it may use, and the record of what it did."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,6 +57,8 @@ class NeuronServices:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     gate: ActionGate = field(default_factory=OpenGate)
     tools: ToolSource = field(default_factory=NoTools)
+    purposes: Mapping[str, NeuronMeta] = field(default_factory=dict)
+    """What neurons of the home say they are for, by name; of those that run elsewhere too."""
 
 
 @dataclass(slots=True, kw_only=True)

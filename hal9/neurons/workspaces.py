@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,12 +22,20 @@ from hal9.errors.workbench import (
 )
 from hal9.neurons.turn import Turn
 from hal9.signals import FileChange, ResultPayload, TaskPayload
-from hal9.signals.labels import ALLOW_HOME, BEGINS_WITH, ENVIRONMENT, SEEN_AS, STAGED
+from hal9.signals.labels import ALLOW_HOME, BEGINS_WITH, ENVIRONMENT, REVIEW, SEEN_AS, STAGED
 from hal9.workbench import Place, Snapshot, Workbench, check_workspace, choose_sandbox
 from hal9.workbench.patches import PARTS, find_changes
 from hal9.workbench.upkeep import remove_snapshot
 
-__all__ = ["abandon_bench", "change_folder", "open_bench", "place_of", "remove_copy", "without_earlier_parts"]
+__all__ = [
+    "abandon_bench",
+    "change_folder",
+    "open_bench",
+    "place_of",
+    "remove_copy",
+    "with_folder",
+    "without_earlier_parts",
+]
 
 _log = logging.getLogger("hal9.neurons.workspaces")
 
@@ -72,6 +81,24 @@ def _begins(turn: Turn) -> Path | None:
         )
         raise TurnFailed(reason="workspace_unreachable", detail=detail)
     return folder
+
+
+def with_folder(turn: Turn) -> TaskPayload:
+    """The task, with an empty folder to work in when it has no workspace and the neuron has tools of its own.
+
+    Nothing is carried over into that folder: what is written there is kept as the task's changes.
+
+    Raises:
+        TurnFailed: the folder is somebody else's.
+    """
+    task = turn.task
+    if task.workspace is not None or not turn.definition.functions:
+        return task
+    empty = Path(tempfile.gettempdir()) / f"hal9-empty-{os.getuid()}"
+    empty.mkdir(mode=0o700, exist_ok=True)
+    if empty.is_symlink() or empty.stat().st_uid != os.getuid():
+        raise TurnFailed(reason="workspace_unreachable", detail=f"{empty} is somebody else's; remove it")
+    return task.model_copy(update={"workspace": str(empty), "labels": {**task.labels, REVIEW: "yes"}})
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ __all__ = [
     "REVIEW",
     "SEEN_AS",
     "STAGED",
+    "TO",
 ]
 
 # The Python environment (`VIRTUAL_ENV`) that was active when the task was given.
@@ -36,3 +37,5 @@ BEGINS_WITH = "part.begins_with"
 MENDS = "part.mends"
 # The id of the signal a part is sent with, fixed when the task is divided: sent twice it arrives once.
 PART_SIGNAL = "part.signal"
+# The neuron that the task is given to, past the layers above it.
+TO = "to"

@@ -233,6 +233,9 @@ def _json(block: Block, _: Path) -> None:
 
 
 READERS = {
+    "docs/neurons.md": lambda block, folder: (_neuron if block.language == "markdown" else _settings)(
+        block, folder
+    ),
     "docs/mcp.md": _settings,
     "docs/promptgram.md": _neuron,
     "docs/holograph.md": _variables,

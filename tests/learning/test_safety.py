@@ -18,7 +18,7 @@ from hal9.learning import CHANGES, LearningEngine, Rollback, allowed_share, stat
 from hal9.learning.gate.adjust import NUMBERS
 from hal9.memory import MemoryStore
 from hal9.promptgram import Promptgram, token_distance
-from hal9.settings import BackwardPropagationSettings, GateSettings, SafetySettings, Settings
+from hal9.settings import BackwardPropagationSettings, GateSettings, NeuronLearning, SafetySettings, Settings
 from hal9.signals import Adjustment, ErrorContext, ErrorGradient, TaskFailed, new_id
 from tests.learning.conftest import LAYERS, make_engine, shipped
 
@@ -322,3 +322,15 @@ def test_the_same_edit_made_and_unmade_is_held_still(tmp_path: Path) -> None:
         assert world.engine.prompts.in_force("l2-craftsman") == Promptgram.load(
             Path(__file__).parents[2] / "neurons" / "l2-craftsman.md"
         )
+
+
+def test_one_neuron_may_have_bounds_of_its_own() -> None:
+    own = NeuronLearning(learning_rate=0.05, cooldown_seconds=900.0, major_change=0.02)
+    settings = Settings(safety=SafetySettings(per_neuron={"l2-implementer": own}))
+    assert allowed_share(settings, 0, neuron="l2-implementer") == pytest.approx(0.05)
+    assert allowed_share(settings, 0, neuron="l3-designer") == pytest.approx(0.1)
+    bounds = settings.safety.of("l2-implementer")
+    assert (bounds.cooldown_seconds, bounds.major_change, bounds.max_adjustment) == (900.0, 0.02, 0.1)
+    assert settings.safety.of("l3-designer") == settings.safety
+    still = Settings(safety=SafetySettings(per_neuron={"l2-implementer": NeuronLearning(learning_rate=0.0)}))
+    assert allowed_share(still, 0, neuron="l2-implementer") == 0.0

@@ -237,3 +237,10 @@ def plans_what_is_refused(request: Request) -> Any:
         _call("bash", command="echo mine > one.txt"),
         _plan(_part("one", "one.txt"), _part("two", "two.txt")),
     )[_turn(request)]
+@_with_tools
+def counts(request: Request) -> Any:
+    """Counts words with the tool it was given."""
+    if _turn(request) == 0:
+        return _call("count", text="one two three")
+    number = request.messages[-1].content.split()[0]
+    return _call("finish", answer=f"{number} words")

@@ -45,6 +45,7 @@ _STATES = click.Choice(["queued", "running", "done", "failed", "cancelled"])
 )
 @click.option("--family", default="", help="Task family, for memory and routing.")
 @click.option("--workload", default="neurons", show_default=True, help="Who does it.")
+@click.option("--to", metavar="NEURON", help="The neuron that gets it, past the layers above.")
 @json_option
 @click.pass_context
 def submit(ctx: click.Context, /, objective: str | None, wait: bool, as_json: bool, **options: Any) -> int:

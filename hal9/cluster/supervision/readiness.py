@@ -14,7 +14,7 @@ from hal9.cluster.services.thinking import open_settings, resolve_spec
 from hal9.errors.base import Hal9Error
 from hal9.errors.neurons import NeuronUnknownTarget
 from hal9.minds import Message, Request, open_mind
-from hal9.neurons import NeuronDefinition, load_neuron, load_neurons
+from hal9.neurons import NeuronDefinition, load_file, load_neurons, neuron_files
 from hal9.settings import Settings
 
 __all__ = [
@@ -91,9 +91,9 @@ def look_at_settings(home: Home) -> Iterator[Finding]:
 
 def look_at_neuron_files(home: Home, every: dict[str, NeuronDefinition]) -> Iterator[Finding]:
     """Every neuron's file, also of those that are not enabled; what can be read goes into `every`."""
-    for path in sorted(path for path in home.neurons.glob("*.md") if path.stem != "README"):
+    for path in neuron_files(home.neurons):
         try:
-            every[path.stem] = load_neuron(path)
+            every.update(load_file(path))
         except Hal9Error as error:
             yield Finding.of("neuron file", error)
 

@@ -90,10 +90,12 @@ class Refusal:
     reason: str
 
 
-def allowed_share(settings: Settings, earlier: int) -> float:
-    """The largest share one step may change, after so many earlier steps of the same thing."""
+def allowed_share(settings: Settings, earlier: int, *, neuron: str = "") -> float:
+    """The largest share one step of a neuron may change, after so many earlier steps of the same thing."""
     learning = settings.backward_propagation
-    return min(settings.safety.max_adjustment, learning.learning_rate * learning.adjustment_decay**earlier)
+    own = settings.safety.per_neuron.get(neuron)
+    rate = learning.learning_rate if own is None or own.learning_rate is None else own.learning_rate
+    return min(settings.safety.of(neuron).max_adjustment, rate * learning.adjustment_decay**earlier)
 
 
 def suggestions(gradient: ErrorGradient, layer: int, current: Promptgram | None) -> list[Adjustment]:
@@ -173,9 +175,8 @@ class Adjuster:
     def cooled(self, neuron: str) -> bool:
         """Whether the neuron's last change lies far enough back."""
         last = self.key_values.get(f"changed:{neuron}")
-        return (
-            last is None or self.store.clock.now() - float(last) >= self._settings().safety.cooldown_seconds
-        )
+        bounds = self._settings().safety.of(neuron)
+        return last is None or self.store.clock.now() - float(last) >= bounds.cooldown_seconds
 
     def _not_now(self, neuron: str) -> str:
         settings = self._settings()
@@ -219,7 +220,7 @@ class Adjuster:
         except PromptgramError as error:
             return Refusal(name, str(error))
         share = token_distance(before, after)
-        limit = allowed_share(self._settings(), self._earlier(neuron, name))
+        limit = allowed_share(self._settings(), self._earlier(neuron, name), neuron=neuron)
         if share > limit:
             return Refusal(name, f"changes {share:.1%} of the prompt, allowed are {limit:.1%}")
         gone = set(before.items(name)) - set(after.items(name))
@@ -236,7 +237,9 @@ class Adjuster:
             return Refusal(name, "its value is no finite number")
         before = self.prompts.current(neuron)
         now = float(before.meta.get(name, span.default))
-        limit = allowed_share(self._settings(), self._earlier(neuron, name)) * (span.high - span.low)
+        limit = allowed_share(self._settings(), self._earlier(neuron, name), neuron=neuron) * (
+            span.high - span.low
+        )
         step = limit * min(1.0, magnitude) * suggestion.confidence
         target = min(span.high, max(span.low, float(wanted)))
         delta = math.copysign(min(step, abs(target - now)), target - now)

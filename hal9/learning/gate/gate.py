@@ -112,7 +112,8 @@ class Gate:
 
     def _enter(self, neuron: str, made: Proposal, gradient: ErrorGradient, cause: str) -> Change:
         settings = self._settings()
-        major = made.share >= settings.safety.major_change or made.kind in settings.safety.approval_kinds
+        safety = settings.safety.of(neuron)
+        major = made.share >= safety.major_change or made.kind in safety.approval_kinds
         change = self.ledger.record(
             made.kind,
             neuron,
