@@ -145,7 +145,7 @@ class TaskScheduler:
     def _root_signal(self, task: TaskRow) -> Signal | None:
         wanted = task.payload.labels.get(TO)
         entries = (
-            self._directory.candidates([wanted], exclude=BOOK) if wanted else self._directory.top_layer()
+            self._directory.candidates([wanted], exclude=SCHEDULER) if wanted else self._directory.top_layer()
         )
         if not entries:
             return None
