@@ -1,32 +1,18 @@
 """A neuron as its file describes it: front matter into typed settings, sections into a promptgram."""
 
-import contextlib
 import difflib
-import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from hal9.errors.base import ConfigError, PromptgramError
-from hal9.errors.neurons import NeuronInvalid, NeuronMissing, NeuronUnknownTarget
+from hal9.errors.neurons import NeuronInvalid
 from hal9.promptgram import Promptgram
 from hal9.tools.schema import Tool
 
-__all__ = [
-    "NeuronDefinition",
-    "NeuronMeta",
-    "NeuronOptions",
-    "check_targets",
-    "known_purposes",
-    "load_file",
-    "load_neuron",
-    "load_neurons",
-    "meta_problems",
-    "neuron_files",
-]
+__all__ = ["NeuronDefinition", "NeuronMeta", "NeuronOptions", "load_neuron", "meta_problems"]
 
 LAYERS = (4, 3, 2)
 
@@ -143,74 +129,3 @@ def load_neuron(path: Path) -> NeuronDefinition:
         raise NeuronInvalid(path=str(path), problem=f"id {promptgram.id!r} differs from the file's name")
     meta = neuron_meta(promptgram, path=str(path))
     return NeuronDefinition(name=promptgram.id, path=str(path), promptgram=promptgram, meta=meta)
-
-
-def neuron_files(folder: Path) -> Iterator[Path]:
-    """All files of a folder that describe neurons: Markdown, and Python that defines `Neuron`s."""
-    for path in sorted([*folder.glob("*.md"), *folder.glob("*.py")]):
-        if path.stem != "README" and not path.name.startswith(("_", ".")):
-            yield path
-
-
-def load_file(path: Path) -> dict[str, NeuronDefinition]:
-    """The neurons of one file, by name: one of a Markdown file, any number of a Python file.
-
-    Raises:
-        NeuronInvalid, PromptgramError: see `load_neuron`.
-    """
-    if path.suffix == ".py":
-        from hal9.neurons.in_code import load_module  # noqa: PLC0415 - only homes that have such files
-
-        return load_module(path)
-    found = load_neuron(path)
-    return {found.name: found}
-
-
-def load_neurons(folder: Path, *, enabled: Sequence[str] = ("*",)) -> dict[str, NeuronDefinition]:
-    """All enabled neurons of a home, by name.
-
-    Raises:
-        NeuronMissing: an enabled name has no file, or a layer has no neuron at all.
-        NeuronUnknownTarget: one would pass its work on to somebody who does not exist.
-        NeuronInvalid, PromptgramError: see `load_neuron`.
-    """
-    coded: dict[str, NeuronDefinition] = {}
-    files: dict[str, Path] = {}
-    for path in neuron_files(folder):
-        in_code = load_file(path) if path.suffix == ".py" else {}
-        coded.update(in_code)
-        for name in in_code if path.suffix == ".py" else (path.stem,):
-            if name in files:
-                raise NeuronInvalid(path=str(path), problem=f"{name!r} is described in {files[name]} too")
-            files[name] = path
-    chosen: dict[str, NeuronDefinition] = {}
-    for pattern in enabled:
-        matching = fnmatch.filter(files, pattern)
-        if not matching:
-            raise NeuronMissing(what=f"neuron {pattern!r}", folder=str(folder), known=tuple(files))
-        for name in matching:
-            if name not in chosen:
-                chosen[name] = coded[name] if name in coded else load_neuron(files[name])
-    check_targets(chosen, known=tuple(files))
-    return chosen
-
-
-def check_targets(neurons: dict[str, NeuronDefinition], *, known: Sequence[str]) -> None:
-    """Whether everybody that neurons pass work on to exists (here or on another node of the cluster).
-
-    Raises:
-        NeuronUnknownTarget: a name or pattern that no file answers to. Layers may be served elsewhere.
-    """
-    for name, one in neurons.items():
-        for target in one.meta.next:
-            if target not in ("L4", "L3", "L2") and not fnmatch.filter(known, target):
-                raise NeuronUnknownTarget(name=name, target=target, path=one.path)
-
-
-def known_purposes(folder: Path) -> dict[str, NeuronMeta]:
-    """What every neuron of a folder says of itself; files that cannot be read are left to `hal9 doctor`."""
-    found: dict[str, NeuronMeta] = {}
-    for path in neuron_files(folder):
-        with contextlib.suppress(ConfigError, PromptgramError):
-            found.update({name: one.meta for name, one in load_file(path).items()})
-    return found
