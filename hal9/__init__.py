@@ -8,17 +8,10 @@ resolved on first use.
 ['BlockingCluster', 'Cluster', 'Neuron', 'Workspace']
 """
 
-from typing import TYPE_CHECKING
-
 from hal9.lazy import lazy_names
 
-if TYPE_CHECKING:
-    from hal9.cluster.blocking import BlockingCluster, connect_blocking
-    from hal9.cluster.client import Cluster, connect
-    from hal9.neurons.in_code import Neuron, Workspace, tool
-
 __version__ = "0.1.0"
-__all__ = [
+__all__ = [  # typed in __init__.pyi: imports here would tie every room to the cluster
     "BlockingCluster",
     "Cluster",
     "Neuron",
