@@ -113,8 +113,7 @@ async def open_runtime(
         minds = await stack.enter_async_context(MindPool(plan.settings, accounts))
         directory = NeuronDirectory(clock=clock, node=plan.node)
         router = stack.enter_context(LearnedRouter(plan.home, settings=plan.settings, clock=clock))
-        # Two homes that call their clusters alike must not throw each other out.
-        bus = MqttBus(address, client_id=f"{settings.cluster.name}-{plan.node}-{plan.home.identity()}")
+        bus = _bus(plan, address)
         courier = Courier(
             bus,
             journal,
@@ -156,3 +155,9 @@ async def open_runtime(
             learner=learner,
             services=services,
         )
+
+
+def _bus(plan: NodePlan, address: BrokerAddress) -> MqttBus:
+    # Two homes that call their clusters alike must not throw each other out.
+    name = plan.settings().cluster.name
+    return MqttBus(address, client_id=f"{name}-{plan.node}-{plan.home.identity()}")
