@@ -237,6 +237,8 @@ def plans_what_is_refused(request: Request) -> Any:
         _call("bash", command="echo mine > one.txt"),
         _plan(_part("one", "one.txt"), _part("two", "two.txt")),
     )[_turn(request)]
+
+
 @_with_tools
 def counts(request: Request) -> Any:
     """Counts words with the tool it was given."""
