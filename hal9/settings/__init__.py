@@ -5,7 +5,18 @@ A test keeps that file and these models in step: each key is written there, with
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from hal9.settings.base import Count, Positive, Seconds, Section, Share
+from hal9.settings.learning import (
+    BackwardPropagationSettings,
+    ErrorWeights,
+    GateSettings,
+    NeuronLearning,
+    QualitySettings,
+    RoutingSettings,
+    SafetySettings,
+)
 
 __all__ = [
     "ApiSettings",
@@ -22,6 +33,7 @@ __all__ = [
     "McpServerSettings",
     "MemorySettings",
     "MindSettings",
+    "NeuronLearning",
     "NeuronSettings",
     "PassThroughSettings",
     "PersonSettings",
@@ -37,17 +49,8 @@ __all__ = [
     "WorkbenchSettings",
 ]
 
-Seconds = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClusterSettings(_Section):
+class ClusterSettings(Section):
     """The daemon and what it promises about tasks."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")] = "hal9"
@@ -62,7 +65,7 @@ class ClusterSettings(_Section):
     retention_days: Positive = 30
 
 
-class BrokerSettings(_Section):
+class BrokerSettings(Section):
     """Where signals travel. Without a URL the embedded broker runs on loopback."""
 
     url: str | list[str] | None = None
@@ -76,14 +79,14 @@ class BrokerSettings(_Section):
     store_max_age_hours: Positive = 72
 
 
-class PriceSettings(_Section):
+class PriceSettings(Section):
     """US dollars per million tokens."""
 
     prompt_usd: Annotated[float, Field(ge=0)]
     completion_usd: Annotated[float, Field(ge=0)]
 
 
-class MindSettings(_Section):
+class MindSettings(Section):
     """Language models."""
 
     default: str = "auto"
@@ -103,14 +106,14 @@ class MindSettings(_Section):
     trusted_rule_writers: list[str] = Field(default_factory=list)
 
 
-class PassThroughSettings(_Section):
+class PassThroughSettings(Section):
     """When strategy and design hand a small task on without asking a model."""
 
     enabled: bool = True
     max_words: Count = 220
 
 
-class ImplementerSettings(_Section):
+class ImplementerSettings(Section):
     """How an implementing neuron answers a failing check."""
 
     attempts: Positive = 4
@@ -120,14 +123,14 @@ class ImplementerSettings(_Section):
     first_check: bool = True
 
 
-class PlannerSettings(_Section):
+class PlannerSettings(Section):
     """How strategy and design look before they divide a task, and how parts that do not fit are mended."""
 
     steps: Positive = 16
     mends: Count = 2
 
 
-class NeuronSettings(_Section):
+class NeuronSettings(Section):
     """Which neurons run in the daemon, and how they take their turns."""
 
     enabled: list[str] = Field(default_factory=lambda: ["*"])
@@ -136,7 +139,7 @@ class NeuronSettings(_Section):
     implementer: ImplementerSettings = Field(default_factory=ImplementerSettings)
 
 
-class LayerPermissions(_Section):
+class LayerPermissions(Section):
     """What a layer may do in a task's workspace."""
 
     read: bool = True
@@ -156,7 +159,7 @@ def _layer_permissions() -> dict[LayerName, LayerPermissions]:
     }
 
 
-class WorkbenchSettings(_Section):
+class WorkbenchSettings(Section):
     """Files and commands of a task."""
 
     isolation: Literal["auto", "bubblewrap", "none"] = "auto"
@@ -177,7 +180,7 @@ class WorkbenchSettings(_Section):
     layers: dict[LayerName, LayerPermissions] = Field(default_factory=_layer_permissions)
 
 
-class CapSettings(_Section):
+class CapSettings(Section):
     """One budget; null means no cap of that kind."""
 
     tokens: Count | None = None
@@ -185,7 +188,7 @@ class CapSettings(_Section):
     seconds: Annotated[float, Field(ge=0)] | None = None
 
 
-class BudgetSettings(_Section):
+class BudgetSettings(Section):
     """Checked before every model call; a call that might pass a cap is not made."""
 
     task: CapSettings = Field(default_factory=lambda: CapSettings(tokens=200_000, usd=1.0))
@@ -193,97 +196,7 @@ class BudgetSettings(_Section):
     day: CapSettings = Field(default_factory=lambda: CapSettings(usd=100.0))
 
 
-class ErrorWeights(_Section):
-    """Weight of each error type in a gradient's magnitude."""
-
-    task_failed: Share = 0.8
-    incorrect_output: Share = 0.7
-    timeout: Share = 0.5
-    resource_exhausted: Share = 0.6
-    low_quality: Share = 0.6
-    user_rejection: Share = 0.9
-    tool_execution_failed: Share = 0.4
-    communication_error: Share = 0.5
-
-
-class BackwardPropagationSettings(_Section):
-    """Learning from errors."""
-
-    enabled: bool = True
-    learning_rate: Share = 0.1
-    pattern_threshold: Positive = 3
-    adjustment_decay: Share = 0.95
-    max_gradient_depth: Positive = 3
-    gradient_decay: Share = 0.9
-    min_magnitude: Share = 0.001
-    error_weights: ErrorWeights = Field(default_factory=ErrorWeights)
-
-
-class QualitySettings(_Section):
-    """When a result counts as an error although nothing failed outright."""
-
-    low_quality_threshold: Share = 0.5
-    timeout_threshold_seconds: Seconds = 600.0
-
-
-class NeuronLearning(_Section):
-    """What holds for one neuron in place of the general bounds; a key that is not given stays general."""
-
-    learning_rate: Share | None = None
-    max_adjustment: Annotated[float, Field(gt=0, le=0.1)] | None = None
-    cooldown_seconds: Annotated[float, Field(ge=0)] | None = None
-    major_change: Share | None = None
-
-
-class SafetySettings(_Section):
-    """Bounds on what may be learned, and how fast."""
-
-    max_adjustment: Annotated[float, Field(gt=0, le=0.1)] = 0.1
-    cooldown_seconds: Annotated[float, Field(ge=0)] = 300.0
-    oscillation_flips: Positive = 3
-    rollback_window_tasks: Positive = 10
-    rollback_drop: Share = 0.15
-    major_change: Share = 0.08
-    approval_kinds: list[str] = Field(default_factory=lambda: ["role", "model"])
-    paused: bool = False
-    frozen_neurons: list[str] = Field(default_factory=list)
-    per_neuron: dict[str, NeuronLearning] = Field(default_factory=dict)
-
-    def of(self, neuron: str) -> Self:
-        """The bounds of one neuron."""
-        own = self.per_neuron.get(neuron)
-        given = own.model_dump(exclude_none=True, exclude={"learning_rate"}) if own else {}
-        return self.model_copy(update=given) if given else self
-
-
-class GateSettings(_Section):
-    """Candidate, replay, canary, promotion."""
-
-    enabled: bool = True
-    replay_tasks: Count = 8
-    canary_share: Share = 0.25
-    canary_tasks: Positive = 12
-    significance: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-
-
-class RoutingSettings(_Section):
-    """How a neuron of the next layer is chosen."""
-
-    policy: Literal["discounted_thompson", "sw_ucb", "epsilon_greedy", "hal9_original", "static"] = (
-        "discounted_thompson"
-    )
-    discount: Annotated[float, Field(gt=0, le=1)] = 1.0
-    change_rate: Annotated[float, Field(ge=0, lt=1)] = 0.001
-    window: Positive = 100
-    epsilon: Share = 0.1
-    exploration_floor: Share = 0.001
-    cost_weight: Annotated[float, Field(ge=0)] = 0.0
-    promotion_discount: Share = 0.5
-    relevance_edges: Count = 0
-    seed: Count = 0
-
-
-class MemorySettings(_Section):
+class MemorySettings(Section):
     """What is remembered and recalled."""
 
     embedder: str = "auto"
@@ -297,7 +210,7 @@ class MemorySettings(_Section):
     sleep_every_tasks: Positive = 200
 
 
-class PolicyRule(_Section):
+class PolicyRule(Section):
     """One rule on actions; all conditions given must hold, the first rule that fits decides."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -328,7 +241,7 @@ def _default_policy() -> list[PolicyRule]:
     ]
 
 
-class PersonSettings(_Section):
+class PersonSettings(Section):
     """What happens when a neuron asks a person."""
 
     ask: bool = True
@@ -336,7 +249,7 @@ class PersonSettings(_Section):
     unanswered: Literal["continue", "stop"] = "continue"
 
 
-class McpServerSettings(_Section):
+class McpServerSettings(Section):
     """One MCP server: a program that is started, or an address."""
 
     command: str | None = None
@@ -359,7 +272,7 @@ class McpServerSettings(_Section):
         return self
 
 
-class ToolSettings(_Section):
+class ToolSettings(Section):
     """Turns that go step by step with tools."""
 
     steps: Positive = 60
@@ -380,7 +293,7 @@ def _map_tokens() -> dict[LayerName, int]:
     return {"L4": 0, "L3": 1024, "L2": 1024}
 
 
-class RepositoryMapSettings(_Section):
+class RepositoryMapSettings(Section):
     """The ranked map of the workspace that neurons see; 0 tokens turns it off for a layer."""
 
     tokens: dict[LayerName, Count] = Field(default_factory=_map_tokens)
@@ -390,7 +303,7 @@ class RepositoryMapSettings(_Section):
     cache_megabytes: Positive = 1000
 
 
-class ApiSettings(_Section):
+class ApiSettings(Section):
     """The HTTP interface and the dashboard."""
 
     enabled: bool = True
@@ -408,7 +321,7 @@ class ApiSettings(_Section):
     max_streams: Positive = 2000
 
 
-class TelemetrySettings(_Section):
+class TelemetrySettings(Section):
     """Traces of finished tasks, sent to a collector of the user's and nowhere else."""
 
     otlp_url: str | None = None
@@ -417,7 +330,7 @@ class TelemetrySettings(_Section):
     content: bool = False
 
 
-class LoggingSettings(_Section):
+class LoggingSettings(Section):
     """The daemon's log file."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -425,7 +338,7 @@ class LoggingSettings(_Section):
     keep: Positive = 3
 
 
-class Settings(_Section):
+class Settings(Section):
     """A whole `config/hal9.yaml`."""
 
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)
