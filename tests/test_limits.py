@@ -1,24 +1,30 @@
 """Budgets: nothing passes a limit, whatever dies, races or jumps."""
 
 import contextlib
+import itertools
 import os
 import pickle
 import signal
-import sqlite3
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
-from hal9.database import open_database
+from hal9.database import Place, open_database
 from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
 from hal9.limits import BudgetStore, Kind, Limit, Reservation, Spend, _first_schema
+from tests.support.postgres import write_place
+
+
+@pytest.fixture
+def place(places: Callable[[str], Place]) -> Place:
+    return places("budgets")
 
 
 @dataclass
@@ -48,8 +54,8 @@ def _reserve(
     return book.reserve(call, task, tokens=tokens, usd=usd, seconds=1.0)
 
 
-def test_a_reservation_counts_until_it_is_settled_at_the_real_cost(tmp_path: Path) -> None:
-    with BudgetStore(tmp_path / "b.db", [Limit(kind="tokens", scope="task", value=100)]) as book:
+def test_a_reservation_counts_until_it_is_settled_at_the_real_cost(place: Place) -> None:
+    with BudgetStore(place, [Limit(kind="tokens", scope="task", value=100)]) as book:
         first = _reserve(book, "a", 80)
         with pytest.raises(LimitExceeded) as refused:
             _reserve(book, "b", 30)
@@ -61,8 +67,8 @@ def test_a_reservation_counts_until_it_is_settled_at_the_real_cost(tmp_path: Pat
         assert (standing.spent, standing.reserved) == (20, 80)
 
 
-def test_a_refused_call_leaves_no_trace(tmp_path: Path) -> None:
-    with BudgetStore(tmp_path / "b.db", [Limit(kind="calls", scope="day", value=1)]) as book:
+def test_a_refused_call_leaves_no_trace(place: Place) -> None:
+    with BudgetStore(place, [Limit(kind="calls", scope="day", value=1)]) as book:
         _reserve(book, "a")
         with pytest.raises(LimitExceeded):
             _reserve(book, "b")
@@ -70,8 +76,8 @@ def test_a_refused_call_leaves_no_trace(tmp_path: Path) -> None:
         assert standing.reserved == 1
 
 
-def test_settling_twice_counts_once(tmp_path: Path) -> None:
-    with BudgetStore(tmp_path / "b.db") as book:
+def test_settling_twice_counts_once(place: Place) -> None:
+    with BudgetStore(place) as book:
         call = _reserve(book, "a")
         book.settle(call, Spend(tokens=7, usd=0.25, seconds=1.5))
         book.settle(call, Spend(tokens=7, usd=0.25, seconds=1.5))
@@ -80,8 +86,8 @@ def test_settling_twice_counts_once(tmp_path: Path) -> None:
         assert book.totals() == book.spent("t")
 
 
-def test_releasing_frees_the_whole_reservation(tmp_path: Path) -> None:
-    with BudgetStore(tmp_path / "b.db", [Limit(kind="tokens", scope="hour", value=10)]) as book:
+def test_releasing_frees_the_whole_reservation(place: Place) -> None:
+    with BudgetStore(place, [Limit(kind="tokens", scope="hour", value=10)]) as book:
         call = _reserve(book, "a")
         book.release(call)
         _reserve(book, "b")
@@ -89,15 +95,15 @@ def test_releasing_frees_the_whole_reservation(tmp_path: Path) -> None:
             book.settle(call, Spend(tokens=1))
 
 
-def test_a_call_id_is_good_for_one_call(tmp_path: Path) -> None:
-    with BudgetStore(tmp_path / "b.db") as book:
+def test_a_call_id_is_good_for_one_call(place: Place) -> None:
+    with BudgetStore(place) as book:
         _reserve(book, "a")
         with pytest.raises(ReservationRepeated, match="'a'"):
             _reserve(book, "a")
 
 
-def test_an_unknown_price_is_refused_only_where_money_is_limited(tmp_path: Path) -> None:
-    with BudgetStore(tmp_path / "b.db") as book:
+def test_an_unknown_price_is_refused_only_where_money_is_limited(place: Place) -> None:
+    with BudgetStore(place) as book:
         call = _reserve(book, "a", usd=None)
         book.settle(call, Spend(tokens=5, usd=None))
         assert book.spent("t").usd is None
@@ -107,17 +113,17 @@ def test_an_unknown_price_is_refused_only_where_money_is_limited(tmp_path: Path)
         _reserve(book, "c", usd=0.9)
 
 
-def test_a_price_that_turns_out_unknown_is_settled_at_the_reserved_dollars(tmp_path: Path) -> None:
-    with BudgetStore(tmp_path / "b.db", [Limit(kind="usd", scope="task", value=1.0)]) as book:
+def test_a_price_that_turns_out_unknown_is_settled_at_the_reserved_dollars(place: Place) -> None:
+    with BudgetStore(place, [Limit(kind="usd", scope="task", value=1.0)]) as book:
         book.settle(_reserve(book, "a", usd=0.8), Spend(tokens=1, usd=None))
         with pytest.raises(LimitExceeded):
             _reserve(book, "b", usd=0.3)
 
 
-def test_a_tasks_own_limit_is_its_own_and_survives_reopening(tmp_path: Path) -> None:
-    with BudgetStore(tmp_path / "b.db") as book:
+def test_a_tasks_own_limit_is_its_own_and_survives_reopening(place: Place) -> None:
+    with BudgetStore(place) as book:
         book.limit_task("t", [Limit(kind="tokens", scope="task", value=15)])
-    with BudgetStore(tmp_path / "b.db") as book:
+    with BudgetStore(place) as book:
         _reserve(book, "a", 10, "t")
         _reserve(book, "b", 100, "other")
         with pytest.raises(LimitExceeded):
@@ -127,13 +133,13 @@ def test_a_tasks_own_limit_is_its_own_and_survives_reopening(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("scope", "seconds"), [("hour", 3600), ("day", 86400)])
-def test_windows_slide_and_survive_restarts(tmp_path: Path, scope: str, seconds: int) -> None:
+def test_windows_slide_and_survive_restarts(place: Place, scope: str, seconds: int) -> None:
     clock = ManualClock()
     limits = [Limit(kind="tokens", scope=scope, value=100)]  # type: ignore[arg-type]
-    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book:
+    with BudgetStore(place, limits, clock=clock) as book:
         book.settle(_reserve(book, "a", 100), Spend(tokens=100))
     clock.advance(seconds - 1)
-    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book:
+    with BudgetStore(place, limits, clock=clock) as book:
         with pytest.raises(LimitExceeded):
             _reserve(book, "b", 1)
         clock.advance(121)
@@ -141,40 +147,38 @@ def test_windows_slide_and_survive_restarts(tmp_path: Path, scope: str, seconds:
 
 
 @pytest.mark.parametrize("jump", [86400.0, -86400.0, 400 * 86400.0])
-def test_setting_the_clock_frees_no_money(tmp_path: Path, jump: float) -> None:
+def test_setting_the_clock_frees_no_money(place: Place, jump: float) -> None:
     clock = SplitClock()
     limits = [Limit(kind="usd", scope="day", value=1.0), Limit(kind="usd", scope="hour", value=1.0)]
-    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book:
+    with BudgetStore(place, limits, clock=clock) as book:
         book.settle(_reserve(book, "a", usd=1.0), Spend(usd=1.0))
         clock.wall += jump
         with pytest.raises(LimitExceeded):
             _reserve(book, "b", usd=0.01)
-    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book, pytest.raises(LimitExceeded):
+    with BudgetStore(place, limits, clock=clock) as book, pytest.raises(LimitExceeded):
         _reserve(book, "b", usd=0.01)
 
 
-def test_a_monotonic_clock_that_starts_anew_frees_no_money(tmp_path: Path) -> None:
+def test_a_monotonic_clock_that_starts_anew_frees_no_money(place: Place) -> None:
     clock = SplitClock()
     limits = [Limit(kind="calls", scope="hour", value=1)]
-    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book:
+    with BudgetStore(place, limits, clock=clock) as book:
         book.settle(_reserve(book, "a"), Spend())
     clock.ticks = 0.0
-    with BudgetStore(tmp_path / "b.db", limits, clock=clock) as book, pytest.raises(LimitExceeded):
+    with BudgetStore(place, limits, clock=clock) as book, pytest.raises(LimitExceeded):
         _reserve(book, "b")
 
 
-def test_after_a_reboot_time_has_passed_but_never_backward(tmp_path: Path) -> None:
+def test_after_a_reboot_time_has_passed_but_never_backward(place: Place) -> None:
     clock = SplitClock()
-    path = tmp_path / "b.db"
     limits = [Limit(kind="calls", scope="day", value=1)]
-    with BudgetStore(path, limits, clock=clock) as book:
+    with BudgetStore(place, limits, clock=clock) as book:
         book.settle(_reserve(book, "a"), Spend())
     for wall, allowed in ((-86400.0, False), (2 * 86400.0 + 120, True)):
-        with sqlite3.connect(path) as raw:
+        with contextlib.closing(open_database(place)) as raw:
             raw.execute("UPDATE book_time SET boot = 'an earlier boot'")
-        raw.close()
         clock.wall += wall
-        with BudgetStore(path, limits, clock=clock) as book:
+        with BudgetStore(place, limits, clock=clock) as book:
             if allowed:
                 _reserve(book, "b")
             else:
@@ -182,9 +186,9 @@ def test_after_a_reboot_time_has_passed_but_never_backward(tmp_path: Path) -> No
                     _reserve(book, "b")
 
 
-def test_an_open_call_counts_however_long_it_runs(tmp_path: Path) -> None:
+def test_an_open_call_counts_however_long_it_runs(place: Place) -> None:
     clock = ManualClock()
-    with BudgetStore(tmp_path / "b.db", [Limit(kind="calls", scope="hour", value=1)], clock=clock) as book:
+    with BudgetStore(place, [Limit(kind="calls", scope="hour", value=1)], clock=clock) as book:
         call = _reserve(book, "a")
         clock.advance(5 * 3600)
         with pytest.raises(LimitExceeded):
@@ -197,7 +201,8 @@ def test_an_open_call_counts_however_long_it_runs(tmp_path: Path) -> None:
 _CHILD = textwrap.dedent("""
     import os, sys
     from hal9.limits import BudgetStore, Limit
-    book = BudgetStore(sys.argv[1])
+    from tests.support.postgres import read_place
+    book = BudgetStore(read_place(sys.argv[1]))
     book.reserve("dead", "t", tokens=60, usd=0.5, seconds=9)
     book.reserve("never left", "t", tokens=30, usd=0.2, sent=False)
     left = book.reserve("left", "other", tokens=1, usd=0.0, sent=False)
@@ -207,21 +212,20 @@ _CHILD = textwrap.dedent("""
 """)
 
 
-def test_a_process_killed_between_reserve_and_settle_is_charged_in_full(tmp_path: Path) -> None:
-    path = tmp_path / "b.db"
+def test_a_process_killed_between_reserve_and_settle_is_charged_in_full(place: Place) -> None:
     limits = [Limit(kind="tokens", scope="day", value=100)]
     with subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", _CHILD, write_place(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        with BudgetStore(path, limits) as book:
+        with BudgetStore(place, limits) as book:
             assert book.recover() == 0, "a living owner's reservation stays open"
             assert book.spent("t").tokens == 0
         os.kill(child.pid, signal.SIGKILL)
         # Not yet waited for: a zombie has no claims either.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        with BudgetStore(path, limits) as book:
+        with BudgetStore(place, limits) as book:
             assert book.spent("t") == Spend(tokens=60, usd=0.5, seconds=9, calls=1), "one never left"
             assert book.spent("other").calls == 1
             with pytest.raises(LimitExceeded):
@@ -229,11 +233,10 @@ def test_a_process_killed_between_reserve_and_settle_is_charged_in_full(tmp_path
             _reserve(book, "b", 39)
 
 
-def test_a_book_of_an_older_version_opens_and_its_open_calls_count(tmp_path: Path) -> None:
-    path = tmp_path / "b.db"
-    with contextlib.closing(open_database(path, (_first_schema,))) as old:
+def test_a_book_of_an_older_version_opens_and_its_open_calls_count(place: Place) -> None:
+    with contextlib.closing(open_database(place, (_first_schema,))) as old:
         old.execute("INSERT INTO calls VALUES ('a', 't', '999999999:1:gone', 1, 1, 0, 7, 0, 0, 1)")
-    with BudgetStore(path) as book:
+    with BudgetStore(place) as book:
         assert book.spent("t").tokens == 7
         book.settle(_reserve(book, "b", 5), Spend(tokens=5))
         assert book.spent("t").calls == 2
@@ -243,10 +246,11 @@ _RACER = textwrap.dedent("""
     import random, sys
     from hal9.errors.limits import LimitExceeded
     from hal9.limits import BudgetStore, Limit, Spend
-    path, name, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    from tests.support.postgres import read_place
+    place, name, seed = read_place(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     chance = random.Random(seed)
     limits = [Limit(kind="tokens", scope="day", value=1000), Limit(kind="usd", scope="task", value=1.0)]
-    with BudgetStore(path, limits) as book:
+    with BudgetStore(place, limits) as book:
         for number in range(60):
             tokens = chance.randint(1, 60)
             try:
@@ -261,21 +265,20 @@ _RACER = textwrap.dedent("""
 """)
 
 
-def test_racing_processes_never_pass_a_limit_together(tmp_path: Path) -> None:
-    path = tmp_path / "b.db"
-    BudgetStore(path).close()
+def test_racing_processes_never_pass_a_limit_together(place: Place) -> None:
+    BudgetStore(place).close()
     racers = [
-        subprocess.Popen([sys.executable, "-c", _RACER, str(path), f"p{number}", str(number)])
+        subprocess.Popen([sys.executable, "-c", _RACER, write_place(place), f"p{number}", str(number)])
         for number in range(4)
     ]
-    watched = sqlite3.connect(path)
+    watched = open_database(place)
     highest = 0
     while any(racer.poll() is None for racer in racers):
         (now,) = watched.execute("SELECT coalesce(sum(tokens), 0) FROM calls").fetchone()
         highest = max(highest, now)
     watched.close()
     assert [racer.returncode for racer in racers] == [0, 0, 0, 0]
-    with BudgetStore(path, [Limit(kind="tokens", scope="day", value=1000)]) as book:
+    with BudgetStore(place, [Limit(kind="tokens", scope="day", value=1000)]) as book:
         (standing,) = book.standings()
         assert standing.reserved == 0, "all owners are dead, so all is settled"
         assert 800 < standing.spent <= 1000, "the budget was used up, and not passed"
@@ -296,15 +299,18 @@ _STEP = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_NUMBERS = itertools.count()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(_STEP, max_size=40), kind=st.sampled_from(["tokens", "usd", "seconds"]))
 def test_no_history_passes_a_limit(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]], kind: Kind
+    places: Callable[[str], Place], steps: list[tuple[str, int, int]], kind: Kind
 ) -> None:
-    path = tmp_path_factory.mktemp("book") / "b.db"
+    place = places(f"budgets{next(_NUMBERS)}")
     clock = SplitClock()
     limits = [Limit(kind=kind, scope="hour", value=100), Limit(kind=kind, scope="task", value=70)]
-    book = BudgetStore(path, limits, clock=clock)
+    book = BudgetStore(place, limits, clock=clock)
     held: list[Reservation] = []
     settled: list[tuple[float, int, str]] = []  # when, how much, by which task
     open_amounts: dict[str, int] = {}
@@ -337,7 +343,7 @@ def test_no_history_passes_a_limit(
             clock.wall += first
         elif what == "reopen":
             book.close()
-            book = BudgetStore(path, limits, clock=clock)
+            book = BudgetStore(place, limits, clock=clock)
     assert book.totals().tokens == sum(used for _, used, _ in settled)
     book.close()
 
@@ -350,8 +356,8 @@ def test_a_limit_must_make_sense(value: float) -> None:
         Limit(kind="apples", scope="day", value=1)  # type: ignore[arg-type]
 
 
-def test_a_limit_of_zero_allows_nothing_and_exact_sums_are_allowed(tmp_path: Path) -> None:
-    with BudgetStore(tmp_path / "b.db", [Limit(kind="usd", scope="day", value=0.3)]) as book:
+def test_a_limit_of_zero_allows_nothing_and_exact_sums_are_allowed(place: Place) -> None:
+    with BudgetStore(place, [Limit(kind="usd", scope="day", value=0.3)]) as book:
         for number in range(3):
             book.settle(_reserve(book, str(number), usd=0.1), Spend(usd=0.1))
         with pytest.raises(LimitExceeded):
@@ -361,23 +367,22 @@ def test_a_limit_of_zero_allows_nothing_and_exact_sums_are_allowed(tmp_path: Pat
             _reserve(book, "none", task="fresh")
 
 
-def test_old_calls_are_forgotten_but_the_tasks_sums_stay(tmp_path: Path) -> None:
+def test_old_calls_are_forgotten_but_the_tasks_sums_stay(place: Place) -> None:
     clock = ManualClock()
-    path = tmp_path / "b.db"
-    with BudgetStore(path, clock=clock) as book:
+    with BudgetStore(place, clock=clock) as book:
         book.settle(_reserve(book, "a"), Spend(tokens=5))
     clock.advance(3 * 86400)
-    with BudgetStore(path, clock=clock) as book:
+    with BudgetStore(place, clock=clock) as book:
         assert book.spent("t").tokens == 5
-    raw = sqlite3.connect(path)
-    assert raw.execute("SELECT count(*) FROM calls").fetchone() == (0,)
-    assert raw.execute("SELECT count(*) FROM minutes").fetchone() == (0,)
+    raw = open_database(place)
+    assert raw.execute("SELECT count(*) FROM calls").fetchone()[0] == 0
+    assert raw.execute("SELECT count(*) FROM minutes").fetchone()[0] == 0
     raw.close()
 
 
-def test_the_error_tells_all_and_survives_pickling(tmp_path: Path) -> None:
+def test_the_error_tells_all_and_survives_pickling(place: Place) -> None:
     limits = [Limit(kind="tokens", scope="hour", value=5)]
-    with BudgetStore(tmp_path / "b.db", limits) as book, pytest.raises(LimitExceeded) as refused:
+    with BudgetStore(place, limits) as book, pytest.raises(LimitExceeded) as refused:
         _reserve(book, "a", 10)
     again = pickle.loads(pickle.dumps(refused.value))
     assert str(again) == str(refused.value)

@@ -65,7 +65,7 @@ class Cluster:
 
     async def until(self, done: Any, what: str) -> None:
         """Wait as long as the journal still moves."""
-        wal = self.home.journal.with_name("journal.db-wal")
+        wal = self.home.state / "journal.db-wal"
         last, since = None, time.monotonic()
         while not done():
             with contextlib.suppress(FileNotFoundError):

@@ -9,7 +9,6 @@ be lost.
 import asyncio
 import contextlib
 import logging
-import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import Any, Self
 
 from hal9.cluster.home import Home
 from hal9.cluster.live import live_events
-from hal9.database import open_database
+from hal9.database import Connection, change_mark, open_database
 from hal9.errors.api import StreamsExhausted
 from hal9.errors.base import BusError, Hal9Error
 from hal9.errors.cluster import DaemonNotRunning
@@ -79,7 +78,7 @@ class EventHub:
         self._max = max_listeners
         self._all: set[_Listener] = set()
         self._by_task: dict[str, set[_Listener]] = {}
-        self._reader: sqlite3.Connection | None = None
+        self._reader: Connection | None = None
         self._lock = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._group = asyncio.TaskGroup()
@@ -208,7 +207,7 @@ class EventHub:
         version = None
         while True:
             async with self._lock:
-                now = reader.execute("PRAGMA data_version").fetchone()[0]
+                now = change_mark(reader)
             if now != version:
                 version = now
                 while found := await self._read(self._cursor):

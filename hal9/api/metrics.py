@@ -8,6 +8,7 @@ from hal9 import __version__
 from hal9.api.services import Services
 from hal9.api.views import VIEWS, NoQuery
 from hal9.cluster.services.thinking import budget_limits
+from hal9.database import is_there
 from hal9.limits import BudgetStore
 
 __all__ = ["metrics_text"]
@@ -55,7 +56,7 @@ def _waiting(learning: Mapping[str, Any]) -> float:
 
 
 def _budgets(services: Services) -> list[str]:
-    if not services.home.budgets.exists():
+    if not is_there(services.home.budgets):
         return []
     limits = budget_limits(services.home.settings())
     with BudgetStore(services.home.budgets, limits, clock=services.clock) as book:

@@ -1,12 +1,12 @@
 """Endpoints about what running tasks wait for: approvals of actions, and questions of neurons."""
 
-import sqlite3
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hal9.api.endpoint import Call, Endpoint
 from hal9.cluster.client import Cluster
+from hal9.database import Connection
 from hal9.errors.tools import QuestionAnswered, QuestionUnknown
 from hal9.journal.turns import Question, QuestionState, answer_question, find_question, list_questions
 
@@ -42,7 +42,7 @@ async def answer(cluster: Cluster, question_id: str, text: str) -> Question:
     """
     now = cluster.now()
 
-    def write(connection: sqlite3.Connection) -> tuple[Question | None, bool]:
+    def write(connection: Connection) -> tuple[Question | None, bool]:
         done = answer_question(connection, question_id, text, now=now)
         return find_question(connection, question_id), done
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from hal9.clock import Clock
-from hal9.database import Migration, atomic, open_database
+from hal9.database import Connection, Migration, atomic, open_database
 from hal9.errors.api import IdempotencyMismatch, TokenNameTaken, TokenUnknown
 
 __all__ = ["SCOPES", "Token", "TokenScope", "TokenStore"]
@@ -39,7 +39,7 @@ class Token:
         return scope in self.scopes or "admin" in self.scopes
 
 
-def _m001(connection: sqlite3.Connection) -> None:
+def _m001(connection: Connection) -> None:
     connection.execute(
         "CREATE TABLE tokens (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, hash TEXT NOT NULL, "
         "scopes TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL, "
@@ -73,7 +73,7 @@ class TokenStore:
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._lock = threading.Lock()
         self._known: dict[str, tuple[Token, str]] = {}
         self._version: int | None = None
@@ -202,13 +202,13 @@ class TokenStore:
 
     # --- the file --------------------------------------------------------------------------------
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         if self._connection is None:
             raise RuntimeError("use the token store inside `with`")
         return self._connection
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self) -> Iterator[Connection]:
         with self._lock, atomic(self._open()) as connection:
             yield connection
 

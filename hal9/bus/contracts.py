@@ -1,12 +1,12 @@
 """What the courier and those who use it hand each other, and what its parts expect of one another."""
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from hal9.bus.protocol import Bus
 from hal9.clock import Clock
+from hal9.database import Connection
 from hal9.errors.bus import RetentionTooShort
 from hal9.journal import Journal
 from hal9.signals import Signal
@@ -23,7 +23,7 @@ __all__ = [
     "Write",
 ]
 
-Write = Callable[[sqlite3.Connection], None]
+Write = Callable[[Connection], None]
 
 
 @dataclass(frozen=True, slots=True)

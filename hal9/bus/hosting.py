@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from hal9.bus.contracts import CourierContext, Failure, Handler, Outcome
 from hal9.bus.transaction import Recorder
+from hal9.database import Connection
 from hal9.errors.base import Hal9Error
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import inbox
@@ -262,7 +262,7 @@ class InboxRunner:
         if not recorded:
             self._lost_lease(signal)
 
-    def _finishing(self, signal: Signal) -> Callable[[sqlite3.Connection], bool]:
+    def _finishing(self, signal: Signal) -> Callable[[Connection], bool]:
         """Mark the signal as done; nothing of it is recorded when its lease was lost."""
         owner, now = self._journal.boot_id, self._clock.now()
         return lambda connection: inbox.finish(connection, signal.id, owner=owner, now=now)

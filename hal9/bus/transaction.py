@@ -10,12 +10,12 @@ the commit that recorded it; and what was prepared for a transaction that did no
 """
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from hal9.bus import topics
 from hal9.bus.contracts import CourierContext, Failure, FailureHandler, LocalInbox, Outcome, Write
 from hal9.bus.unconfirmed import Unconfirmed
+from hal9.database import Connection
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import dead_letters, inbox, outbox
 from hal9.journal.failpoints import failpoint
@@ -79,7 +79,7 @@ class LocalDeliveries:
         free = self._hosted[signal.target].reserve()
         (self._leased if free else self._waiting).append(arrival)
 
-    def write(self, connection: sqlite3.Connection) -> None:
+    def write(self, connection: Connection) -> None:
         """In the transaction."""
         self._fresh = inbox.insert(connection, self._waiting)
         self._fresh |= inbox.insert(
@@ -133,7 +133,7 @@ class OutgoingBatch:
         for signal, body in zip(local, bodies, strict=True):
             arrivals.add(signal, body, now=now)
 
-    def write(self, connection: sqlite3.Connection) -> None:
+    def write(self, connection: Connection) -> None:
         """In the transaction."""
         outbox.insert(connection, self.entries)
         self._arrivals.write(connection)
@@ -196,7 +196,7 @@ class Recorder:
         *,
         received: Sequence[tuple[Signal, bytes]] = (),
         letters: Sequence[dead_letters.DeadLetter] = (),
-        when: Callable[[sqlite3.Connection], bool] | None = None,
+        when: Callable[[Connection], bool] | None = None,
         then: Callable[[], None] = _nothing,
         patient: bool = False,
     ) -> bool:
@@ -219,7 +219,7 @@ class Recorder:
         """
         batch = self._outgoing(signals, received)
 
-        def record(connection: sqlite3.Connection) -> bool:
+        def record(connection: Connection) -> bool:
             if when is not None and not when(connection):
                 return False
             batch.write(connection)
@@ -241,7 +241,7 @@ class Recorder:
         return recorded
 
     async def give_up(
-        self, failure: Failure, *, when: Callable[[sqlite3.Connection], bool], patient: bool = False
+        self, failure: Failure, *, when: Callable[[Connection], bool], patient: bool = False
     ) -> bool:
         """Record that a signal will not be tried any further, and what its owner wants to follow."""
         signal = failure.signal
@@ -272,7 +272,7 @@ class Recorder:
             _log.exception("the failure handler failed on signal %s", failure.signal.id)
             return Outcome()
 
-    async def _insist(self, record: Callable[[sqlite3.Connection], bool]) -> bool:
+    async def _insist(self, record: Callable[[Connection], bool]) -> bool:
         while True:
             try:
                 return await self._journal.write(record)

@@ -22,7 +22,7 @@ from hal9.cluster.requests import check_request
 from hal9.cluster.submission import Submission, SubmitOptions, new_task, task_of
 from hal9.cluster.supervision.journal_record import require_complete
 from hal9.cluster.supervision.process import clock_offset, read_status
-from hal9.database import atomic, open_database
+from hal9.database import Connection, atomic, keep_private, open_database
 from hal9.errors.cluster import HomeUnwritable, TaskFinished, TaskUnknown
 from hal9.errors.tools import QuestionAnswered, QuestionUnknown
 from hal9.journal import MIGRATIONS, counts, tasks, turns, typed_error
@@ -53,7 +53,7 @@ class Cluster:
     def __init__(self, home: Home, *, clock: Clock | None = None) -> None:
         self.home = home
         self._clock = clock or SystemClock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -61,12 +61,12 @@ class Cluster:
         self._connection = await asyncio.to_thread(self._opened)
         return self
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self) -> Connection:
         path = self.home.journal
         try:
             self.home.make_state()
             connection = open_database(path, MIGRATIONS, check_same_thread=False)
-            path.chmod(0o600)
+            keep_private(path)
         except OSError as error:
             raise HomeUnwritable(home=str(self.home.root), detail=str(error)) from error
         except sqlite3.OperationalError as error:
@@ -113,7 +113,7 @@ class Cluster:
         made = await asyncio.to_thread(task_of, objective, submission, settings=self.settings, now=self.now())
         task = made if task_id is None else replace(made, id=task_id)
 
-        def accept_once(connection: sqlite3.Connection) -> counts.Counts:
+        def accept_once(connection: Connection) -> counts.Counts:
             if task_id is None or tasks.get_task(connection, task_id) is None:
                 tasks.insert_task(connection, task)
             return counts.read_counts(connection)
@@ -313,12 +313,12 @@ class Cluster:
 
     # --- small things -----------------------------------------------------------------------------
 
-    async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, fn: Callable[[Connection], T]) -> T:
         """Run a reading function on the journal, in a worker thread."""
         async with self._lock:
             return await asyncio.to_thread(fn, self._open())
 
-    async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, fn: Callable[[Connection], T]) -> T:
         """Run a writing function on the journal, in one transaction and a worker thread."""
 
         def run() -> T:
@@ -331,7 +331,7 @@ class Cluster:
         async with self._lock:
             return await asyncio.to_thread(run)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         if self._connection is None:
             raise RuntimeError("use the cluster inside `async with`")
         return self._connection

@@ -1,7 +1,6 @@
 """What happened to finished tasks: one row per task, with the factors that may explain a failure."""
 
 import asyncio
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hal9.cluster.client import Cluster
-from hal9.database import open_database
+from hal9.database import Connection, Place, is_there, open_database
 from hal9.journal import tasks
 from hal9.journal.tasks import TaskRow
+from hal9.memory.store.migrations import MIGRATIONS
 from hal9.neurons import task_class
 from hal9.signals import StepRecord
 
@@ -62,7 +62,7 @@ async def failure_rows(cluster: Cluster, *, since: float, kinds: bool = False) -
     """
     verdicts = await asyncio.to_thread(_verdicts, cluster.home.memory)
 
-    def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    def read(connection: Connection) -> list[dict[str, Any]]:
         found = [
             task
             for task in tasks.list_tasks(connection, limit=100_000)
@@ -93,13 +93,11 @@ def kinds_of_failure(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     return found
 
 
-def _verdicts(memory: Path) -> dict[str, tuple[bool, str]]:
+def _verdicts(memory: Place) -> dict[str, tuple[bool, str]]:
     """What checks, judges and users have said of tasks: passed or not, and the type of error."""
-    if not memory.exists():
+    if not is_there(memory):
         return {}
-    with closing(open_database(memory)) as connection:
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'outcomes'").fetchone() is None:
-            return {}
+    with closing(open_database(memory, MIGRATIONS)) as connection:
         rows = connection.execute("SELECT task_id, passed, error_type FROM outcomes WHERE passed IS NOT NULL")
         return {row["task_id"]: (bool(row["passed"]), row["error_type"]) for row in rows}
 

@@ -7,7 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from hal9.config import load_settings
+from hal9.config import find_database, load_settings
+from hal9.database import Place, PostgresPlace
 from hal9.errors.cluster import HomeExists, HomeMissing
 from hal9.settings import Settings
 from hal9.shipped import shipped_data
@@ -44,19 +45,24 @@ class Home:
         return self.root / ".hal9"
 
     @property
-    def journal(self) -> Path:
+    def journal(self) -> Place:
         """Signals, tasks, steps."""
-        return self.state / "journal.db"
+        return self._database("journal")
 
     @property
-    def memory(self) -> Path:
+    def memory(self) -> Place:
         """Everything learned."""
-        return self.state / "memory.db"
+        return self._database("memory")
 
     @property
-    def budgets(self) -> Path:
+    def budgets(self) -> Place:
         """The accounts."""
-        return self.state / "budgets.db"
+        return self._database("budgets")
+
+    def _database(self, name: str) -> Place:
+        path = self.state / f"{name}.db"
+        found = find_database(self.settings_file)
+        return path if found is None else PostgresPlace(found[0], f"{found[1]}_{name}", path)
 
     @property
     def broker(self) -> Path:

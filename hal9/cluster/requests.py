@@ -62,11 +62,12 @@ def _check_feedback(body: Mapping[str, Any], task: TaskRow | None) -> None:
 
 
 def _check_change(home: Home, change: str) -> None:
+    from hal9.database import is_there  # noqa: PLC0415
     from hal9.errors.learning import ChangeUnknown  # noqa: PLC0415 - a client rarely needs these
     from hal9.learning.state.ledger import Ledger  # noqa: PLC0415
     from hal9.memory import MemoryStore  # noqa: PLC0415
 
-    if not home.memory.exists():
+    if not is_there(home.memory):
         raise ChangeUnknown(change=change)
     with MemoryStore(home.memory) as store:
         Ledger(store).get(change)

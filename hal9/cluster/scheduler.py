@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -10,6 +9,7 @@ from functools import partial
 from hal9.bus import Courier, Failure, Outcome
 from hal9.clock import Clock
 from hal9.cluster.directory import NeuronDirectory
+from hal9.database import Connection
 from hal9.errors.cluster import TaskNotQueued
 from hal9.journal import Journal, tasks, work
 from hal9.journal.tasks import RequestRow, TaskRow, TaskState
@@ -67,7 +67,7 @@ class TaskScheduler:
         self._nudge = asyncio.Event()
         self._handlers: dict[str, RequestHandler] = {"cancel": self._cancel_request}
         self.on_finished: list[Callable[[str], None]] = []
-        self.finish_writes: list[Callable[[sqlite3.Connection, str, float], None]] = []
+        self.finish_writes: list[Callable[[Connection, str, float], None]] = []
         self.delegated: dict[str, asyncio.Event] = {}
         self._accepting = True
 
@@ -131,7 +131,7 @@ class TaskScheduler:
             return  # no neuron is reachable yet; the deadline ends the wait
         now = self._clock.now()
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             if not tasks.start_task(
                 connection, task.id, root_signal=signal.id, root_target=signal.target, now=now
             ):
@@ -225,12 +225,10 @@ class TaskScheduler:
         ttl = self._settings().cluster.signal_ttl_seconds
         return answer_to(asked, result, now=self._clock.now(), ttl_seconds=ttl)
 
-    def _finish(
-        self, task_id: str, state: TaskState, result: ResultPayload
-    ) -> Callable[[sqlite3.Connection], None]:
+    def _finish(self, task_id: str, state: TaskState, result: ResultPayload) -> Callable[[Connection], None]:
         now = self._clock.now()
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             if result.steps:
                 tasks.insert_steps(connection, result.steps)
             # The recorded steps are the account: each is there once, whatever was sent twice.

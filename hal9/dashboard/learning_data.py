@@ -1,14 +1,13 @@
 """Figures of learning as the dashboard shows them: rules by place, success over time."""
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from hal9.cluster.home import Home
 from hal9.dashboard.pictures import curve
+from hal9.database import is_there, look_into
 from hal9.learning.reporting.metrics import Judged, judged_tasks, measure, wilson
 from hal9.memory import MemoryStore
 
@@ -50,9 +49,9 @@ def curves_of(home: Home) -> dict[str, Any]:
     """Success of judged tasks over time, and the figures of `hal9 learning report`."""
     with MemoryStore(home.memory) as store:
         judged = judged_tasks(store)
-        if not home.journal.is_file():
+        if not is_there(home.journal):
             return {"judged": len(judged), "success": success_curve(judged), "figures": []}
-        with closing(sqlite3.connect(f"{home.journal.absolute().as_uri()}?mode=ro", uri=True)) as journal:
+        with look_into(home.journal) as journal:
             metrics = measure(store, journal=journal)
     names = {
         "error_reduction": "error reduction",

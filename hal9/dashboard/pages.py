@@ -14,6 +14,7 @@ from hal9.cluster.services.thinking import budget_limits
 from hal9.dashboard.learning_data import curves_of, rule_tree
 from hal9.dashboard.pictures import Band, Edge, Node, network, path
 from hal9.dashboard.view import View
+from hal9.database import is_there
 from hal9.journal.listing import page_of_tasks
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState, task_counts
 from hal9.limits import BudgetStore
@@ -79,7 +80,7 @@ def _likeliest(edges: list[dict[str, Any]]) -> list[Edge]:
 
 
 def _budgets(services: Services) -> list[dict[str, Any]]:
-    if not services.home.budgets.exists():
+    if not is_there(services.home.budgets):
         return []
     with BudgetStore(
         services.home.budgets, budget_limits(services.home.settings()), clock=services.clock

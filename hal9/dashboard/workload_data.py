@@ -1,10 +1,10 @@
 """Long workloads as the dashboard shows them: their tasks, their last lines, how their figure went."""
 
 import re
-import sqlite3
 from typing import Any
 
 from hal9.dashboard.pictures import curve
+from hal9.database import Connection
 from hal9.journal import tasks
 from hal9.journal.tasks import TaskRow
 
@@ -16,7 +16,7 @@ _SHOWN_LINES = 12
 _BEST = re.compile(r"\bbest (\d+\.\d+)")
 
 
-def workload_runs(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+def workload_runs(connection: Connection) -> list[dict[str, Any]]:
     """The newest tasks that are not the neurons', each with what it told."""
     rows = connection.execute(
         "SELECT id FROM tasks WHERE workload <> 'neurons' ORDER BY seq DESC LIMIT ?", (_RUNS,)
@@ -25,7 +25,7 @@ def workload_runs(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     return [_run(connection, task) for task in found if task is not None]
 
 
-def _run(connection: sqlite3.Connection, task: TaskRow) -> dict[str, Any]:
+def _run(connection: Connection, task: TaskRow) -> dict[str, Any]:
     rows = connection.execute(
         "SELECT body ->> '$.evidence' FROM steps WHERE task_id = ? ORDER BY seq DESC LIMIT ?",
         (task.id, _LINES),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hal9 import __version__
+from hal9.database import Place
 from hal9.errors.base import Hal9Error
 from hal9.errors.hooks import HookExtraMissing
 from hal9.learning.guards.advisor import ActionAdvisor, RunWatch
@@ -142,7 +143,7 @@ def _absolute(folder: str) -> str:
     return str(Path(folder or ".").resolve())
 
 
-def serve(memory: Path, *, port: int | None = None) -> None:
+def serve(memory: Place, *, port: int | None = None) -> None:
     """Serve until standard input ends, or for ever on a port of the loopback."""
     with MemoryStore(memory) as store:
         server = make_server(MemoryService(store))

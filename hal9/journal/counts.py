@@ -8,9 +8,10 @@ import contextlib
 import hashlib
 import json
 import os
-import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from hal9.database import Connection, Place, beside
 
 __all__ = ["Counts", "add_count", "compare", "held_rows", "read_counts", "read_record", "write_record"]
 
@@ -24,29 +25,29 @@ class Counts:
     forgotten: int = 0
 
 
-def record_path(journal: Path) -> Path:
+def record_path(journal: Place) -> Path:
     """Where the record of a journal stands."""
-    return journal.with_name(journal.name + ".counts")
+    return beside(journal, ".counts")
 
 
-def add_count(connection: sqlite3.Connection, name: str, number: int = 1) -> None:
+def add_count(connection: Connection, name: str, number: int = 1) -> None:
     """Count, in the transaction of what is counted."""
     if number:
         connection.execute("UPDATE counters SET value = value + ? WHERE name = ?", (number, name))
 
 
-def read_counts(connection: sqlite3.Connection) -> Counts:
+def read_counts(connection: Connection) -> Counts:
     """What the journal itself knows."""
     rows = dict(connection.execute("SELECT name, value FROM counters").fetchall())
     return Counts(**{name: int(rows.get(name, 0)) for name in ("accepted", "finished", "forgotten")})
 
 
-def held_rows(connection: sqlite3.Connection) -> int:
+def held_rows(connection: Connection) -> int:
     """How many tasks the journal really holds."""
     return int(connection.execute("SELECT count(*) FROM tasks").fetchone()[0])
 
 
-def write_record(journal: Path, counts: Counts) -> None:
+def write_record(journal: Place, counts: Counts) -> None:
     """Replace the record in one step.
 
     Raises:
@@ -64,7 +65,7 @@ def write_record(journal: Path, counts: Counts) -> None:
         raise
 
 
-def read_record(journal: Path) -> Counts | None:
+def read_record(journal: Place) -> Counts | None:
     """The record; None when there is none, or when it is damaged itself."""
     try:
         said = json.loads(record_path(journal).read_text(encoding="utf-8"))

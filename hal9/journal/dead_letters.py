@@ -3,9 +3,10 @@
 The table is bounded, so that a flood of garbage cannot fill the disk: the oldest go first.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+from hal9.database import Connection
 
 __all__ = ["DeadLetter", "Stage", "by_reason", "count", "insert", "latest"]
 
@@ -46,7 +47,7 @@ class DeadLetter(NamedTuple):
 _COLUMNS = ", ".join(DeadLetter._fields)
 
 
-def insert(connection: sqlite3.Connection, letters: Sequence[DeadLetter]) -> None:
+def insert(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     """Record letters and drop the oldest beyond the limit."""
     connection.executemany(
         f"INSERT INTO dead_letters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - fixed text
@@ -57,7 +58,7 @@ def insert(connection: sqlite3.Connection, letters: Sequence[DeadLetter]) -> Non
     )
 
 
-def latest(connection: sqlite3.Connection, *, limit: int = 50) -> list[DeadLetter]:
+def latest(connection: Connection, *, limit: int = 50) -> list[DeadLetter]:
     """The newest letters, newest first."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM dead_letters ORDER BY seq DESC LIMIT ?",  # noqa: S608 - fixed text
@@ -66,12 +67,12 @@ def latest(connection: sqlite3.Connection, *, limit: int = 50) -> list[DeadLette
     return [DeadLetter(*row) for row in rows]
 
 
-def by_reason(connection: sqlite3.Connection) -> dict[str, int]:
+def by_reason(connection: Connection) -> dict[str, int]:
     """How many letters there are of each reason."""
     rows = connection.execute("SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY 2 DESC")
     return {str(reason): int(number) for reason, number in rows}
 
 
-def count(connection: sqlite3.Connection) -> int:
+def count(connection: Connection) -> int:
     """How many letters there are."""
     return int(connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0])

@@ -4,10 +4,10 @@ The numbers are given inside the transaction that changes the task, so a reader 
 nothing by asking for what came after N, also over restarts. Numbers are never used twice.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hal9.database import Connection
 from hal9.signals import StepRecord
 
 __all__ = [
@@ -32,7 +32,7 @@ _OF_ONE = (
 )
 
 
-def m006_events(connection: sqlite3.Connection) -> None:
+def m006_events(connection: Connection) -> None:
     """Events: one number for every change of a task's state and every step; those already there get one."""
     connection.execute(
         """
@@ -61,7 +61,7 @@ def m006_events(connection: sqlite3.Connection) -> None:
             FROM steps s JOIN tasks t ON t.id = s.task_id
             UNION ALL
             SELECT seq, 3, 0, id, state, NULL, finished_at FROM tasks WHERE finished_at IS NOT NULL
-        ) ORDER BY a, b, c
+        ) AS happened ORDER BY a, b, c
         """
     )
 
@@ -77,12 +77,12 @@ class TaskEvent:
     step: StepRecord | None = None
 
 
-def record_state(connection: sqlite3.Connection, task_id: str, state: str, *, at: float) -> None:
+def record_state(connection: Connection, task_id: str, state: str, *, at: float) -> None:
     """Number a task's new state."""
     record_states(connection, task_id, [(state, at)])
 
 
-def record_states(connection: sqlite3.Connection, task_id: str, states: Sequence[tuple[str, float]]) -> None:
+def record_states(connection: Connection, task_id: str, states: Sequence[tuple[str, float]]) -> None:
     """Number the states a task took on, each with its moment, in their order."""
     rows = ", ".join(["(?, ?, ?)"] * len(states))
     connection.execute(
@@ -91,20 +91,20 @@ def record_states(connection: sqlite3.Connection, task_id: str, states: Sequence
     )
 
 
-def record_step(connection: sqlite3.Connection, step: StepRecord) -> None:
+def record_step(connection: Connection, step: StepRecord) -> None:
     """Number a recorded step."""
     connection.execute(
         "INSERT INTO events (task_id, step_id, at) VALUES (?, ?, ?)", (step.task_id, step.id, step.ended_at)
     )
 
 
-def last_event(connection: sqlite3.Connection) -> int:
+def last_event(connection: Connection) -> int:
     """The newest number; 0 before anything happened."""
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
 
 
 def events_after(
-    connection: sqlite3.Connection,
+    connection: Connection,
     seq: int,
     *,
     task_id: str | None = None,

@@ -5,10 +5,11 @@ id stays until retention ends so that a late copy is recognised). Functions take
 transaction.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from hal9.database import Connection
 
 __all__ = [
     "Arrival",
@@ -84,7 +85,7 @@ _COLUMNS = ", ".join(Arrival._fields)
 
 
 def insert(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrivals: Sequence[Arrival],
     *,
     owner: str | None = None,
@@ -109,9 +110,7 @@ def insert(
     return fresh
 
 
-def claim(
-    connection: sqlite3.Connection, ids: Sequence[str], *, owner: str, lease_until: float
-) -> dict[str, Claim]:
+def claim(connection: Connection, ids: Sequence[str], *, owner: str, lease_until: float) -> dict[str, Claim]:
     """Lease waiting signals to one run of the program.
 
     Returns:
@@ -130,7 +129,7 @@ def claim(
     return claimed
 
 
-def renew(connection: sqlite3.Connection, ids: Sequence[str], *, owner: str, lease_until: float) -> None:
+def renew(connection: Connection, ids: Sequence[str], *, owner: str, lease_until: float) -> None:
     """Extend leases of work that is still going on."""
     connection.executemany(
         "UPDATE inbox SET lease_until = ? WHERE id = ? AND state = 'working' AND owner = ?",
@@ -138,7 +137,7 @@ def renew(connection: sqlite3.Connection, ids: Sequence[str], *, owner: str, lea
     )
 
 
-def finish(connection: sqlite3.Connection, signal_id: str, *, owner: str, now: float) -> bool:
+def finish(connection: Connection, signal_id: str, *, owner: str, now: float) -> bool:
     """Mark work as done; the body is no longer needed, the id is.
 
     Returns:
@@ -152,9 +151,7 @@ def finish(connection: sqlite3.Connection, signal_id: str, *, owner: str, now: f
     return cursor.rowcount == 1
 
 
-def release(
-    connection: sqlite3.Connection, signal_id: str, *, owner: str, not_before: float, refund: bool
-) -> None:
+def release(connection: Connection, signal_id: str, *, owner: str, not_before: float, refund: bool) -> None:
     """Give work back, to be begun again not before a time; `refund` does not count this beginning."""
     connection.execute(
         "UPDATE inbox SET state = 'new', owner = NULL, lease_until = NULL, not_before = ?, "
@@ -164,7 +161,7 @@ def release(
     )
 
 
-def recover(connection: sqlite3.Connection, *, owner: str, end: PreviousEnd) -> int:
+def recover(connection: Connection, *, owner: str, end: PreviousEnd) -> int:
     """At start: work leased to earlier runs of the program is waiting again.
 
     A run that ended in order had given its work back. So what is still leased was worked on when the process
@@ -180,15 +177,15 @@ def recover(connection: sqlite3.Connection, *, owner: str, end: PreviousEnd) -> 
     """
     cursor = connection.execute(
         "UPDATE inbox SET state = 'new', owner = NULL, lease_until = NULL, "
-        "deaths = deaths + (NOT ? AND coalesce(id = ?, 1)), "
+        "deaths = deaths + CASE WHEN ? = 0 AND (? = 1 OR id = ?) THEN 1 ELSE 0 END, "
         "blame = CASE WHEN id = ? THEN ? ELSE blame END "
         "WHERE state = 'working' AND owner IS NOT ?",
-        (end.excused, end.culprit, end.culprit, end.reason, owner),
+        (int(end.excused), int(end.culprit is None), end.culprit, end.culprit, end.reason, owner),
     )
     return cursor.rowcount
 
 
-def lapsed(connection: sqlite3.Connection, *, now: float) -> int:
+def lapsed(connection: Connection, *, now: float) -> int:
     """Take back work whose lease ran out without being renewed.
 
     Returns:
@@ -203,7 +200,7 @@ def lapsed(connection: sqlite3.Connection, *, now: float) -> int:
 
 
 def take(
-    connection: sqlite3.Connection, target: str, *, after: int = 0, limit: int = 256
+    connection: Connection, target: str, *, after: int = 0, limit: int = 256
 ) -> tuple[list[Waiting], int]:
     """Waiting signals of one inbox in order of arrival.
 
@@ -225,7 +222,7 @@ def take(
     return [Waiting(row[1], row[2], row[3], row[4]) for row in rows], end
 
 
-def counts(connection: sqlite3.Connection) -> dict[str, int]:
+def counts(connection: Connection) -> dict[str, int]:
     """How many signals are in each state."""
     found = {"new": 0, "working": 0, "done": 0}
     for state, number in connection.execute("SELECT state, count(*) FROM inbox GROUP BY state"):
@@ -233,7 +230,7 @@ def counts(connection: sqlite3.Connection) -> dict[str, int]:
     return found
 
 
-def purge(connection: sqlite3.Connection, *, before: float, limit: int = 5000) -> int:
+def purge(connection: Connection, *, before: float, limit: int = 5000) -> int:
     """Forget done signals that finished before a time; at most `limit`, so that no transaction gets long.
 
     Returns:

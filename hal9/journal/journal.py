@@ -1,4 +1,4 @@
-"""The journal's file, and who writes to it when.
+"""The journal's database, and who writes to it when.
 
 Group commit: the writes of one turn of the event loop become one transaction. A caller's future resolves only
 after COMMIT; when one fails, all are taken back and done again, each with a savepoint, and it fails alone.
@@ -6,7 +6,7 @@ after COMMIT; when one fails, all are taken back and done again, each with a sav
 A few small writes are committed in the event loop itself: in WAL mode without fsync that takes a tenth of a
 millisecond, a fifth of what waking another thread and being woken by it costs. Everything that may take long
 is the writer thread's: large batches, the wait for another process's lock, fsync (`synchronous="FULL"`), and
-checkpoints.
+checkpoints. On PostgreSQL that is every write: each takes a way through the network.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeVar
 
-from hal9.database import Migration, atomic, open_database
+from hal9.database import Connection, Migration, Place, PostgresPlace, atomic, beside, open_database
 from hal9.errors.database import DatabaseDamaged
 from hal9.errors.journal import JournalClosed, JournalInUse, JournalUnwritable
 from hal9.journal.inbox import PreviousEnd
@@ -31,7 +31,7 @@ from hal9.journal.migrations import MIGRATIONS
 __all__ = ["Journal", "typed_error"]
 
 T = TypeVar("T")
-Write = Callable[[sqlite3.Connection], Any]
+Write = Callable[[Connection], Any]
 _Item = tuple[Write, "asyncio.Future[Any]"]
 # To the writer thread: a batch, or a checkpoint beside the writing, or the end of one without any writing.
 _Message = list[_Item] | Literal["checkpoint", "finish checkpoint"]
@@ -44,11 +44,18 @@ _INLINE_LIMIT = 16
 _BUSY_MILLISECONDS = 10_000
 # SQLite's own default is every 1000 pages, at whoever happens to commit; ours is the writer thread.
 _CHECKPOINT_COMMITS = 250
-_UNWRITABLE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")
+_UNWRITABLE = (
+    "PostgreSQL",
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_READONLY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_BUSY",
+)
 
 
-def typed_error(error: BaseException, path: Path) -> BaseException:
-    """What SQLite's error means for who wanted to write; other errors as they are."""
+def typed_error(error: BaseException, path: Place) -> BaseException:
+    """What the database's error means for who wanted to write; other errors as they are."""
     # When SQLite itself gave the transaction up, rolling back fails too and hides the cause.
     while isinstance(error, sqlite3.Error) and isinstance(error.__context__, sqlite3.Error):
         error = error.__context__
@@ -66,10 +73,10 @@ class _Occupied(Exception):
 
 
 class Journal:
-    """One SQLite file, one writer at a time, one reader thread; use it with `async with`.
+    """One database, one writer at a time, one reader thread; use it with `async with`.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file, whose folder must exist, or a place on PostgreSQL, which several processes share.
         migrations: the whole schema history.
         previous_end: how the run before has ended, as far as anybody knows.
         boot_id: names this run of the program as owner of leases; random by default.
@@ -83,7 +90,7 @@ class Journal:
 
     def __init__(
         self,
-        path: Path | str,
+        path: Place | str,
         *,
         migrations: Sequence[Migration] = MIGRATIONS,
         boot_id: str | None = None,
@@ -91,7 +98,8 @@ class Journal:
         synchronous: str = "NORMAL",
         max_pages: int | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path: Place = Path(path) if isinstance(path, str) else path
+        self.shared = isinstance(self.path, PostgresPlace)
         self.boot_id = boot_id or uuid.uuid4().hex
         self.previous_end = previous_end or PreviousEnd()
         self._migrations = tuple(migrations)
@@ -101,10 +109,10 @@ class Journal:
         self._gathered: list[_Item] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: threading.Thread | None = None
-        self._write_connection: sqlite3.Connection | None = None
-        self._read_connection: sqlite3.Connection | None = None
-        self._point_connection: sqlite3.Connection | None = None
-        self._checkpoint_connection: sqlite3.Connection | None = None
+        self._write_connection: Connection | None = None
+        self._read_connection: Connection | None = None
+        self._point_connection: Connection | None = None
+        self._checkpoint_connection: Connection | None = None
         self._handed_over = 0  # batches that the writer thread has not settled yet
         self._readers: ThreadPoolExecutor | None = None
         self._lock: IO[bytes] | None = None
@@ -137,7 +145,7 @@ class Journal:
             await loop.run_in_executor(None, readers.shutdown)
         self._close()
 
-    async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, fn: Callable[[Connection], T]) -> T:
         """Run `fn` inside a transaction; return its value once that is committed.
 
         `fn` may run in another thread: it must use nothing but the connection and what it closed over, and be
@@ -171,7 +179,7 @@ class Journal:
         connection = self._write_connection
         if self._handed_over or len(batch) > _INLINE_LIMIT or self._synchronous != "NORMAL":
             return False
-        if connection is None:
+        if connection is None or self.shared:
             return False
         done = self._commit(connection, batch, patient=False)
         if done is None:
@@ -186,14 +194,14 @@ class Journal:
         """
         self._callbacks.append(callback)
 
-    async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, fn: Callable[[Connection], T]) -> T:
         """Run `fn` on a read-only connection in the reader thread; it sees everything committed before."""
         readers, connection = self._readers, self._read_connection
         if readers is None or connection is None:
             raise JournalClosed(path=str(self.path))
         return await asyncio.get_running_loop().run_in_executor(readers, fn, connection)
 
-    def read_now(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+    def read_now(self, fn: Callable[[Connection], T]) -> T:
         """Like `read`, at once and in the event loop: for one row by its key, never for a list."""
         if self._point_connection is None:
             raise JournalClosed(path=str(self.path))
@@ -202,7 +210,7 @@ class Journal:
     # --- opening and closing ---------------------------------------------------------------
 
     def _open(self) -> None:
-        lock = self.path.with_name(self.path.name + ".lock").open("ab")
+        lock = beside(self.path, ".lock").open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -214,25 +222,29 @@ class Journal:
                 self.path, self._migrations, check_same_thread=False, synchronous=self._synchronous
             )
             self._write_connection = writer
-            # What was accepted by kill -9 standards stays readable by its owner only.
-            self.path.chmod(0o600)
-            writer.execute("PRAGMA busy_timeout=0")
-            writer.execute("PRAGMA wal_autocheckpoint=0")
-            if self._max_pages is not None:
-                writer.execute(f"PRAGMA max_page_count={int(self._max_pages)}")
-            self._checkpoint_connection = open_database(
-                self.path, check_same_thread=False, synchronous=self._synchronous
-            )
+            if isinstance(self.path, Path):
+                self._prepare_file(self.path, writer)
             self._read_connection = self._open_reader()
             self._point_connection = self._open_reader()
         except BaseException:
             self._close()
             raise
 
-    def _open_reader(self) -> sqlite3.Connection:
-        reader = open_database(self.path, check_same_thread=False, synchronous=self._synchronous)
-        reader.execute("PRAGMA query_only=ON")
-        return reader
+    def _prepare_file(self, path: Path, writer: Connection) -> None:
+        # What was accepted by kill -9 standards stays readable by its owner only.
+        path.chmod(0o600)
+        writer.execute("PRAGMA busy_timeout=0")
+        writer.execute("PRAGMA wal_autocheckpoint=0")
+        if self._max_pages is not None:
+            writer.execute(f"PRAGMA max_page_count={int(self._max_pages)}")
+        self._checkpoint_connection = open_database(
+            path, check_same_thread=False, synchronous=self._synchronous
+        )
+
+    def _open_reader(self) -> Connection:
+        return open_database(
+            self.path, check_same_thread=False, synchronous=self._synchronous, read_only=True
+        )
 
     def _close(self) -> None:
         readers = (self._point_connection, self._read_connection, self._checkpoint_connection)
@@ -311,7 +323,7 @@ class Journal:
             self._queue.put("finish checkpoint")
 
     def _commit(
-        self, connection: sqlite3.Connection, batch: list[_Item], *, patient: bool = True
+        self, connection: Connection, batch: list[_Item], *, patient: bool = True
     ) -> tuple[list[_Settled], list[Callable[[], None]]] | None:
         """Commit a batch; what came of each write, and what to call after the commit.
 
@@ -324,7 +336,7 @@ class Journal:
         return self._commit_once(connection, batch, apart=True, patient=patient)
 
     def _commit_once(
-        self, connection: sqlite3.Connection, batch: list[_Item], *, apart: bool, patient: bool
+        self, connection: Connection, batch: list[_Item], *, apart: bool, patient: bool
     ) -> tuple[list[_Settled], list[Callable[[], None]]] | None:
         """One try: with all writes failing as one, or `apart`, each with a savepoint of its own."""
         settled: list[_Settled] = []
@@ -338,8 +350,7 @@ class Journal:
         except _Occupied:
             return None
         except BaseException as error:  # noqa: BLE001 - every caller of the batch gets to know
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            self._give_up(connection)
             typed = self._typed(error)
             failed: list[_Settled] = [
                 (future, None, settled[index][2] or typed if index < len(settled) else typed)
@@ -348,13 +359,17 @@ class Journal:
             return failed, []
         self.commits += 1
         self.writes += len(batch)
-        if self.commits % _CHECKPOINT_COMMITS == 0:
+        if self.commits % _CHECKPOINT_COMMITS == 0 and not self.shared:
             self._queue.put("checkpoint")
         return settled, self._callbacks
 
     @contextlib.contextmanager
-    def _exclusive(self, connection: sqlite3.Connection, *, patient: bool) -> Iterator[None]:
+    def _exclusive(self, connection: Connection, *, patient: bool) -> Iterator[None]:
         """`atomic`, with or without waiting for other processes that write."""
+        if self.shared:
+            with atomic(connection):
+                yield
+            return
         if patient:
             connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
         try:
@@ -370,7 +385,14 @@ class Journal:
             if patient:
                 connection.execute("PRAGMA busy_timeout=0")
 
-    def _one(self, connection: sqlite3.Connection, fn: Write, future: "asyncio.Future[Any]") -> _Settled:
+    @staticmethod
+    def _give_up(connection: Connection) -> None:
+        # With its session a transaction on PostgreSQL is gone by itself.
+        with contextlib.suppress(sqlite3.OperationalError):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _one(self, connection: Connection, fn: Write, future: "asyncio.Future[Any]") -> _Settled:
         try:
             with atomic(connection):
                 return future, fn(connection), None
@@ -385,9 +407,9 @@ class Journal:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the file and its write-ahead log."""
+        """Bytes of the file and its write-ahead log; 0 on PostgreSQL."""
         total = 0
-        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+        for path in (beside(self.path, ""), beside(self.path, "-wal")):
             with contextlib.suppress(FileNotFoundError):
                 total += path.stat().st_size
         return total

@@ -1,10 +1,10 @@
 """Lists of tasks for people: one page at a time, without the parts that nobody sees in a list."""
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from hal9.database import Connection, Row
 from hal9.journal.tasks import TaskState
 
 __all__ = ["TaskSummary", "page_of_tasks"]
@@ -12,7 +12,8 @@ __all__ = ["TaskSummary", "page_of_tasks"]
 # What a list shows is picked out of the stored JSON; results with diffs and files stay where they are.
 _SHOWN = (
     "SELECT seq, id, workload, state, created_at, started_at, finished_at, stop_reason, "
-    "substr(payload ->> '$.objective', 1, 400) AS objective, result -> '$.tally' AS tally FROM tasks "
+    "substr(json_extract(payload, '$.objective'), 1, 400) AS objective, "
+    "json_extract(result, '$.tally') AS tally FROM tasks "
 )
 _ALL = _SHOWN + "WHERE seq < ? ORDER BY seq DESC LIMIT ?"
 _OF_STATE = _SHOWN + "WHERE state = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
@@ -37,7 +38,7 @@ class TaskSummary:
 
 
 def page_of_tasks(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     limit: int,
     before: int | None = None,
@@ -53,7 +54,7 @@ def page_of_tasks(
     return [_summary(row) for row in rows]
 
 
-def _summary(row: sqlite3.Row) -> TaskSummary:
+def _summary(row: Row) -> TaskSummary:
     tally: dict[str, Any] = json.loads(row["tally"]) if row["tally"] else {}
     return TaskSummary(
         seq=row["seq"],

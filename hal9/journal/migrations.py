@@ -1,8 +1,6 @@
 """The journal's schema, one numbered function per change; released ones are never edited."""
 
-import sqlite3
-
-from hal9.database import Migration
+from hal9.database import Connection, Migration
 from hal9.journal.events import m006_events
 from hal9.journal.task_schema import m002_tasks, m004_counters, m007_recount
 from hal9.journal.turns import m005_turns
@@ -10,7 +8,7 @@ from hal9.journal.turns import m005_turns
 __all__ = ["MIGRATIONS"]
 
 
-def m001_messages(connection: sqlite3.Connection) -> None:
+def m001_messages(connection: Connection) -> None:
     """Outbox, inbox, dead letters. Times are wall-clock seconds since the epoch."""
     connection.execute(
         """
@@ -67,7 +65,7 @@ def m001_messages(connection: sqlite3.Connection) -> None:
     )
 
 
-def m003_blame(connection: sqlite3.Connection) -> None:
+def m003_blame(connection: Connection) -> None:
     """How often the process died in a signal's handling and why; who a task was given to."""
     connection.execute("ALTER TABLE inbox ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0")
     connection.execute("ALTER TABLE inbox ADD COLUMN blame TEXT NOT NULL DEFAULT ''")

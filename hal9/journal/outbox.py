@@ -4,9 +4,10 @@ A row is written before anything is published and is deleted only by the receive
 acknowledgement or by expiry. Functions take the connection of a running transaction.
 """
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from hal9.database import Connection, Row
 
 __all__ = ["Entry", "clear", "count", "due", "expired", "insert", "load", "oldest", "remove", "set_attempts"]
 
@@ -30,7 +31,7 @@ class Entry(NamedTuple):
 _COLUMNS = ", ".join(Entry._fields)
 
 
-def insert(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+def insert(connection: Connection, entries: Sequence[Entry]) -> None:
     """Accept signals for sending; one that is already there is left as it is."""
     # One statement per chunk: each step of SQLite gives the interpreter lock away and must win it back.
     for start in range(0, len(entries), _CHUNK):
@@ -42,7 +43,7 @@ def insert(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
         )
 
 
-def clear(connection: sqlite3.Connection, acknowledged: Iterable[tuple[str, str]]) -> list[str]:
+def clear(connection: Connection, acknowledged: Iterable[tuple[str, str]]) -> list[str]:
     """Forget signals whose receipt was confirmed.
 
     Args:
@@ -68,14 +69,14 @@ def clear(connection: sqlite3.Connection, acknowledged: Iterable[tuple[str, str]
     return removed
 
 
-def remove(connection: sqlite3.Connection, signal_id: str) -> bool:
+def remove(connection: Connection, signal_id: str) -> bool:
     """Delete a row by id, whoever it was for (expiry); False when it was gone already."""
     return connection.execute("DELETE FROM outbox WHERE id = ?", (signal_id,)).rowcount == 1
 
 
-def load(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Entry]:
+def load(connection: Connection, ids: Sequence[str]) -> list[Entry]:
     """The rows with these ids that still exist, oldest first."""
-    found: list[sqlite3.Row] = []
+    found: list[Row] = []
     for start in range(0, len(ids), _CHUNK):
         chunk = list(ids[start : start + _CHUNK])
         marks = ", ".join("?" * len(chunk))
@@ -88,7 +89,7 @@ def load(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Entry]:
     return [Entry(*row) for row in found]
 
 
-def due(connection: sqlite3.Connection) -> list[tuple[str, float, int]]:
+def due(connection: Connection) -> list[tuple[str, float, int]]:
     """(id, expires_at, attempt) of everything unconfirmed, oldest first."""
     return [
         (str(row[0]), float(row[1]), int(row[2]))
@@ -96,7 +97,7 @@ def due(connection: sqlite3.Connection) -> list[tuple[str, float, int]]:
     ]
 
 
-def expired(connection: sqlite3.Connection, *, now: float, limit: int = 256) -> list[Entry]:
+def expired(connection: Connection, *, now: float, limit: int = 256) -> list[Entry]:
     """Unconfirmed signals whose time is over, oldest first."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM outbox WHERE expires_at <= ? ORDER BY seq LIMIT ?",  # noqa: S608 - fixed text
@@ -105,7 +106,7 @@ def expired(connection: sqlite3.Connection, *, now: float, limit: int = 256) -> 
     return [Entry(*row) for row in rows]
 
 
-def set_attempts(connection: sqlite3.Connection, attempts: Sequence[tuple[str, int, bytes]]) -> None:
+def set_attempts(connection: Connection, attempts: Sequence[tuple[str, int, bytes]]) -> None:
     """Write (id, attempt, newly encoded body) of signals about to be sent again."""
     connection.executemany(
         "UPDATE outbox SET attempt = ?, body = ? WHERE id = ?",
@@ -113,12 +114,12 @@ def set_attempts(connection: sqlite3.Connection, attempts: Sequence[tuple[str, i
     )
 
 
-def count(connection: sqlite3.Connection) -> int:
+def count(connection: Connection) -> int:
     """How many signals await confirmation."""
     return int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
 
-def oldest(connection: sqlite3.Connection) -> float | None:
+def oldest(connection: Connection) -> float | None:
     """When the oldest unconfirmed signal was accepted (epoch seconds); None when all are confirmed."""
     row = connection.execute("SELECT created_at FROM outbox ORDER BY seq LIMIT 1").fetchone()
     return None if row is None else float(row[0])

@@ -1,11 +1,11 @@
 """Tables of tasks, of what neurons did for them, and of requests to the daemon."""
 
-import sqlite3
+from hal9.database import Connection
 
 __all__ = ["m002_tasks", "m004_counters", "m007_recount"]
 
 
-def m002_tasks(connection: sqlite3.Connection) -> None:
+def m002_tasks(connection: Connection) -> None:
     """Tasks, steps, open work with its parts, requests. Times are wall-clock seconds since the epoch."""
     connection.execute(
         """
@@ -81,7 +81,7 @@ def m002_tasks(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX requests_open ON requests (seq) WHERE done_at IS NULL")
 
 
-def m004_counters(connection: sqlite3.Connection) -> None:
+def m004_counters(connection: Connection) -> None:
     """How many tasks were ever accepted, finished and forgotten: numbers that only grow.
 
     They are compared with a record beside the journal, so that a journal that lost rows is noticed.
@@ -99,7 +99,7 @@ def m004_counters(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO counters VALUES ('forgotten', 0)")
 
 
-def m007_recount(connection: sqlite3.Connection) -> None:
+def m007_recount(connection: Connection) -> None:
     """The counters as they should be from here on; nobody counted between their making and this."""
     connection.execute("UPDATE counters SET value = (SELECT count(*) FROM tasks) WHERE name = 'accepted'")
     connection.execute(

@@ -1,10 +1,10 @@
 """Rows of tasks: every function takes the connection of a running transaction (or a reader)."""
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hal9.database import Connection, Row
 from hal9.journal.counts import add_count
 from hal9.journal.events import record_state, record_states, record_step
 from hal9.journal.turns import purge_turns
@@ -71,7 +71,7 @@ class RequestRow:
     outcome: str | None = None
 
 
-def _task(row: sqlite3.Row) -> TaskRow:
+def _task(row: Row) -> TaskRow:
     return TaskRow(
         id=row["id"],
         workload=row["workload"],
@@ -87,7 +87,7 @@ def _task(row: sqlite3.Row) -> TaskRow:
     )
 
 
-def insert_task(connection: sqlite3.Connection, task: TaskRow, *, root_target: str | None = None) -> None:
+def insert_task(connection: Connection, task: TaskRow, *, root_target: str | None = None) -> None:
     """Accept a task; from this commit on it is not lost.
 
     Args:
@@ -118,13 +118,13 @@ def insert_task(connection: sqlite3.Connection, task: TaskRow, *, root_target: s
     add_count(connection, "accepted")
 
 
-def get_task(connection: sqlite3.Connection, task_id: str) -> TaskRow | None:
+def get_task(connection: Connection, task_id: str) -> TaskRow | None:
     """One task by its full id."""
     row = connection.execute("SELECT * FROM tasks WHERE id = ?", (task_id,)).fetchone()
     return _task(row) if row else None
 
 
-def resolve_task_id(connection: sqlite3.Connection, prefix: str) -> list[str]:
+def resolve_task_id(connection: Connection, prefix: str) -> list[str]:
     """Ids that begin or end with the given text; the text "last" names the newest task."""
     if prefix == "last":
         rows = connection.execute("SELECT id FROM tasks ORDER BY seq DESC LIMIT 1")
@@ -140,17 +140,16 @@ def resolve_task_id(connection: sqlite3.Connection, prefix: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def list_tasks(
-    connection: sqlite3.Connection, *, limit: int = 20, state: TaskState | None = None
-) -> list[TaskRow]:
+def list_tasks(connection: Connection, *, limit: int = 20, state: TaskState | None = None) -> list[TaskRow]:
     """Newest first."""
     rows = connection.execute(
-        "SELECT * FROM tasks WHERE ? IS NULL OR state = ? ORDER BY seq DESC LIMIT ?", (state, state, limit)
+        "SELECT * FROM tasks WHERE CAST(? AS TEXT) IS NULL OR state = ? ORDER BY seq DESC LIMIT ?",
+        (state, state, limit),
     )
     return [_task(row) for row in rows]
 
 
-def queued_tasks(connection: sqlite3.Connection, *, limit: int = 64) -> list[TaskRow]:
+def queued_tasks(connection: Connection, *, limit: int = 64) -> list[TaskRow]:
     """Accepted, but not sent to a neuron yet; oldest first."""
     rows = connection.execute(
         "SELECT * FROM tasks WHERE state = 'queued' AND workload = 'neurons' ORDER BY seq LIMIT ?", (limit,)
@@ -158,7 +157,7 @@ def queued_tasks(connection: sqlite3.Connection, *, limit: int = 64) -> list[Tas
     return [_task(row) for row in rows]
 
 
-def open_workloads(connection: sqlite3.Connection, *, besides: str) -> list[TaskRow]:
+def open_workloads(connection: Connection, *, besides: str) -> list[TaskRow]:
     """Unfinished tasks of all workloads but one, oldest first."""
     rows = connection.execute(
         "SELECT * FROM tasks WHERE state IN ('queued', 'running') AND workload <> ? ORDER BY seq", (besides,)
@@ -167,7 +166,7 @@ def open_workloads(connection: sqlite3.Connection, *, besides: str) -> list[Task
 
 
 def start_task(
-    connection: sqlite3.Connection,
+    connection: Connection,
     task_id: str,
     *,
     root_signal: str,
@@ -185,9 +184,7 @@ def start_task(
     return done.rowcount == 1
 
 
-def was_given_to(
-    connection: sqlite3.Connection, task_id: str, *, root_signal: str | None, neuron: str
-) -> bool:
+def was_given_to(connection: Connection, task_id: str, *, root_signal: str | None, neuron: str) -> bool:
     """Whether the task's first signal is this one and went to this neuron.
 
     A task that an earlier version sent has no neuron on record; then the signal's id has to do.
@@ -200,7 +197,7 @@ def was_given_to(
 
 
 def finish_task(
-    connection: sqlite3.Connection,
+    connection: Connection,
     task_id: str,
     *,
     state: TaskState,
@@ -219,7 +216,7 @@ def finish_task(
     return done.rowcount == 1
 
 
-def running_past_deadline(connection: sqlite3.Connection, *, now: float) -> list[str]:
+def running_past_deadline(connection: Connection, *, now: float) -> list[str]:
     """Ids of unfinished tasks whose time is up; while a person is asked, time does not count."""
     rows = connection.execute(
         "SELECT id FROM tasks WHERE state IN ('queued', 'running') AND deadline < ? AND NOT EXISTS"
@@ -230,7 +227,7 @@ def running_past_deadline(connection: sqlite3.Connection, *, now: float) -> list
     return [row[0] for row in rows]
 
 
-def task_counts(connection: sqlite3.Connection) -> dict[str, int]:
+def task_counts(connection: Connection) -> dict[str, int]:
     """How many tasks are in which state."""
     return dict(connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall())
 
@@ -238,7 +235,7 @@ def task_counts(connection: sqlite3.Connection) -> dict[str, int]:
 # --- steps --------------------------------------------------------------------------------
 
 
-def insert_steps(connection: sqlite3.Connection, steps: list[StepRecord]) -> None:
+def insert_steps(connection: Connection, steps: list[StepRecord]) -> None:
     """Record what neurons did; a step that is already there is left alone."""
     for step in steps:
         done = connection.execute(
@@ -249,13 +246,13 @@ def insert_steps(connection: sqlite3.Connection, steps: list[StepRecord]) -> Non
             record_step(connection, step)
 
 
-def steps_of(connection: sqlite3.Connection, task_id: str) -> list[StepRecord]:
+def steps_of(connection: Connection, task_id: str) -> list[StepRecord]:
     """All steps of a task in the order they were recorded."""
     rows = connection.execute("SELECT body FROM steps WHERE task_id = ? ORDER BY seq", (task_id,))
     return [StepRecord.model_validate_json(row[0]) for row in rows]
 
 
-def task_with_steps(connection: sqlite3.Connection, task_id: str) -> tuple[TaskRow | None, list[StepRecord]]:
+def task_with_steps(connection: Connection, task_id: str) -> tuple[TaskRow | None, list[StepRecord]]:
     """A task, and all that was done for it."""
     return get_task(connection, task_id), steps_of(connection, task_id)
 
@@ -264,23 +261,23 @@ def task_with_steps(connection: sqlite3.Connection, task_id: str) -> tuple[TaskR
 
 
 def add_request(
-    connection: sqlite3.Connection, kind: str, body: dict[str, Any], *, now: float, task_id: str | None = None
+    connection: Connection, kind: str, body: dict[str, Any], *, now: float, task_id: str | None = None
 ) -> int:
     """Ask something of the daemon; it is taken up exactly once, also after a restart."""
     done = connection.execute(
-        "INSERT INTO requests (kind, task_id, body, at) VALUES (?, ?, ?, ?)",
+        "INSERT INTO requests (kind, task_id, body, at) VALUES (?, ?, ?, ?) RETURNING seq",
         (kind, task_id, json.dumps(body), now),
     )
-    return int(done.lastrowid or 0)
+    return int(done.fetchone()[0])
 
 
-def open_requests(connection: sqlite3.Connection) -> list[RequestRow]:
+def open_requests(connection: Connection) -> list[RequestRow]:
     """Requests nobody has answered yet, oldest first."""
     rows = connection.execute("SELECT * FROM requests WHERE done_at IS NULL ORDER BY seq")
     return [_request(row) for row in rows]
 
 
-def _request(row: sqlite3.Row) -> RequestRow:
+def _request(row: Row) -> RequestRow:
     return RequestRow(
         seq=row["seq"],
         kind=row["kind"],
@@ -293,18 +290,17 @@ def _request(row: sqlite3.Row) -> RequestRow:
 
 
 def list_requests(
-    connection: sqlite3.Connection, *, limit: int = 20, besides: tuple[str, ...] = ()
+    connection: Connection, *, limit: int = 20, besides: tuple[str, ...] = ()
 ) -> list[RequestRow]:
     """Requests with their answers, newest first, but for some kinds."""
-    marks = ", ".join("?" * len(besides))
     rows = connection.execute(
-        f"SELECT * FROM requests WHERE kind NOT IN ({marks}) ORDER BY seq DESC LIMIT ?",  # noqa: S608 - fixed text
-        (*besides, limit),
+        "SELECT * FROM requests WHERE kind NOT IN (SELECT value FROM json_each(?)) ORDER BY seq DESC LIMIT ?",
+        (json.dumps(besides), limit),
     )
     return [_request(row) for row in rows]
 
 
-def close_request(connection: sqlite3.Connection, seq: int, *, outcome: str, now: float) -> bool:
+def close_request(connection: Connection, seq: int, *, outcome: str, now: float) -> bool:
     """Answer a request; False when it already has an answer."""
     done = connection.execute(
         "UPDATE requests SET done_at = ?, outcome = ? WHERE seq = ? AND done_at IS NULL", (now, outcome, seq)
@@ -312,15 +308,13 @@ def close_request(connection: sqlite3.Connection, seq: int, *, outcome: str, now
     return done.rowcount == 1
 
 
-def request_outcome(connection: sqlite3.Connection, seq: int) -> str | None:
+def request_outcome(connection: Connection, seq: int) -> str | None:
     """The answer to a request, or None while there is none."""
     row = connection.execute("SELECT outcome FROM requests WHERE seq = ?", (seq,)).fetchone()
     return None if row is None else row["outcome"]
 
 
-def purge(
-    connection: sqlite3.Connection, *, tasks_before: float, requests_before: float, limit: int = 500
-) -> int:
+def purge(connection: Connection, *, tasks_before: float, requests_before: float, limit: int = 500) -> int:
     """Forget finished tasks with their steps, and answered requests, that ended before these moments.
 
     Returns:

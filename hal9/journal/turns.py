@@ -6,9 +6,10 @@ twice unnoticed. Functions take the connection of a running transaction (or a re
 """
 
 import json
-import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from hal9.database import Connection, Row
 
 __all__ = [
     "CallUnderWay",
@@ -37,7 +38,7 @@ EntryKind = Literal["reply", "result", "note"]
 QuestionState = Literal["open", "answered", "expired"]
 
 
-def m005_turns(connection: sqlite3.Connection) -> None:
+def m005_turns(connection: Connection) -> None:
     """Turn logs, calls under way, questions. Times are wall-clock seconds since the epoch."""
     connection.execute(
         """
@@ -134,7 +135,7 @@ class Question:
 # --- the log ----------------------------------------------------------------------------------
 
 
-def add_entry(connection: sqlite3.Connection, *, signal_id: str, task_id: str, entry: TurnEntry) -> None:
+def add_entry(connection: Connection, *, signal_id: str, task_id: str, entry: TurnEntry) -> None:
     """Append to a turn's log; an entry that is already there is left alone."""
     connection.execute(
         "INSERT OR IGNORE INTO turn_entries (signal_id, position, task_id, kind, body, at) "
@@ -143,7 +144,7 @@ def add_entry(connection: sqlite3.Connection, *, signal_id: str, task_id: str, e
     )
 
 
-def has_log(connection: sqlite3.Connection, signal_id: str) -> bool:
+def has_log(connection: Connection, signal_id: str) -> bool:
     """Whether an earlier process left anything of a turn."""
     row = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM turn_entries WHERE signal_id = ?)"
@@ -153,7 +154,7 @@ def has_log(connection: sqlite3.Connection, signal_id: str) -> bool:
     return bool(row[0])
 
 
-def entries_of_signal(connection: sqlite3.Connection, signal_id: str) -> list[TurnEntry]:
+def entries_of_signal(connection: Connection, signal_id: str) -> list[TurnEntry]:
     """A turn's log in order."""
     rows = connection.execute(
         "SELECT * FROM turn_entries WHERE signal_id = ? ORDER BY position", (signal_id,)
@@ -161,7 +162,7 @@ def entries_of_signal(connection: sqlite3.Connection, signal_id: str) -> list[Tu
     return [_entry(row) for row in rows]
 
 
-def entries_of_task(connection: sqlite3.Connection, task_id: str) -> list[TurnEntry]:
+def entries_of_task(connection: Connection, task_id: str) -> list[TurnEntry]:
     """The logs of all turns of a task, turn after turn as they began."""
     rows = connection.execute(
         "SELECT * FROM turn_entries WHERE task_id = ? ORDER BY"
@@ -172,7 +173,7 @@ def entries_of_task(connection: sqlite3.Connection, task_id: str) -> list[TurnEn
     return [_entry(row) for row in rows]
 
 
-def _entry(row: sqlite3.Row) -> TurnEntry:
+def _entry(row: Row) -> TurnEntry:
     return TurnEntry(
         position=row["position"],
         kind=row["kind"],
@@ -182,27 +183,28 @@ def _entry(row: sqlite3.Row) -> TurnEntry:
     )
 
 
-def begin_call(connection: sqlite3.Connection, signal_id: str, label: str, *, now: float) -> None:
+def begin_call(connection: Connection, signal_id: str, label: str, *, now: float) -> None:
     """Note that a call is about to run."""
     connection.execute(
-        "INSERT OR REPLACE INTO calls_under_way (signal_id, label, started_at) VALUES (?, ?, ?)",
+        "INSERT INTO calls_under_way (signal_id, label, started_at) VALUES (?, ?, ?) ON CONFLICT (signal_id) "
+        "DO UPDATE SET label = excluded.label, started_at = excluded.started_at, observation = NULL",
         (signal_id, label, now),
     )
 
 
-def settle_call(connection: sqlite3.Connection, signal_id: str, observation: dict[str, Any]) -> None:
+def settle_call(connection: Connection, signal_id: str, observation: dict[str, Any]) -> None:
     """Keep the result of a call whose effects are about to be marked in the copy of the workspace."""
     connection.execute(
         "UPDATE calls_under_way SET observation = ? WHERE signal_id = ?", (json.dumps(observation), signal_id)
     )
 
 
-def end_call(connection: sqlite3.Connection, signal_id: str) -> None:
+def end_call(connection: Connection, signal_id: str) -> None:
     """The call's result is in the log (write both in one transaction)."""
     connection.execute("DELETE FROM calls_under_way WHERE signal_id = ?", (signal_id,))
 
 
-def call_under_way(connection: sqlite3.Connection, signal_id: str) -> CallUnderWay | None:
+def call_under_way(connection: Connection, signal_id: str) -> CallUnderWay | None:
     """The call that was running when the process ended; None when there was none."""
     row = connection.execute("SELECT * FROM calls_under_way WHERE signal_id = ?", (signal_id,)).fetchone()
     if row is None:
@@ -214,7 +216,7 @@ def call_under_way(connection: sqlite3.Connection, signal_id: str) -> CallUnderW
 # --- questions --------------------------------------------------------------------------------
 
 
-def add_question(connection: sqlite3.Connection, question: Question) -> Question:
+def add_question(connection: Connection, question: Question) -> Question:
     """Ask, once: the same call of the same turn finds the question it asked before."""
     connection.execute(
         "INSERT OR IGNORE INTO questions (id, task_id, signal_id, label, neuron, kind, text, detail, state,"
@@ -238,21 +240,22 @@ def add_question(connection: sqlite3.Connection, question: Question) -> Question
     return _question(row)
 
 
-def find_question(connection: sqlite3.Connection, question_id: str) -> Question | None:
+def find_question(connection: Connection, question_id: str) -> Question | None:
     """One question by its id."""
     row = connection.execute("SELECT * FROM questions WHERE id = ?", (question_id,)).fetchone()
     return _question(row) if row else None
 
 
-def list_questions(connection: sqlite3.Connection, *, state: str | None = "open") -> list[Question]:
+def list_questions(connection: Connection, *, state: str | None = "open") -> list[Question]:
     """Questions in a state (None: all), oldest first."""
     rows = connection.execute(
-        "SELECT * FROM questions WHERE ? IS NULL OR state = ? ORDER BY asked_at, id", (state, state)
+        "SELECT * FROM questions WHERE CAST(? AS TEXT) IS NULL OR state = ? ORDER BY asked_at, id",
+        (state, state),
     )
     return [_question(row) for row in rows]
 
 
-def answer_question(connection: sqlite3.Connection, question_id: str, answer: str, *, now: float) -> bool:
+def answer_question(connection: Connection, question_id: str, answer: str, *, now: float) -> bool:
     """Answer; False when it is not open any more. The task gets the time back that it waited."""
     done = connection.execute(
         "UPDATE questions SET state = 'answered', answer = ?, answered_at = ?"
@@ -264,7 +267,7 @@ def answer_question(connection: sqlite3.Connection, question_id: str, answer: st
     return done.rowcount == 1
 
 
-def expire_question(connection: sqlite3.Connection, question_id: str, *, now: float) -> bool:
+def expire_question(connection: Connection, question_id: str, *, now: float) -> bool:
     """Nobody answered in time; False when somebody just did."""
     done = connection.execute(
         "UPDATE questions SET state = 'expired', answered_at = ? WHERE id = ? AND state = 'open'",
@@ -275,7 +278,7 @@ def expire_question(connection: sqlite3.Connection, question_id: str, *, now: fl
     return done.rowcount == 1
 
 
-def seconds_waited(connection: sqlite3.Connection, task_id: str, *, now: float) -> float:
+def seconds_waited(connection: Connection, task_id: str, *, now: float) -> float:
     """How long a task has waited for persons so far."""
     row = connection.execute(
         "SELECT coalesce(sum(coalesce(answered_at, ?) - asked_at), 0) FROM questions WHERE task_id = ?",
@@ -284,7 +287,7 @@ def seconds_waited(connection: sqlite3.Connection, task_id: str, *, now: float) 
     return float(row[0])
 
 
-def _give_time_back(connection: sqlite3.Connection, question_id: str, now: float) -> None:
+def _give_time_back(connection: Connection, question_id: str, now: float) -> None:
     connection.execute(
         "UPDATE tasks SET deadline = deadline + max(0, ? - (SELECT asked_at FROM questions WHERE id = ?))"
         " WHERE id = (SELECT task_id FROM questions WHERE id = ?)",
@@ -292,7 +295,7 @@ def _give_time_back(connection: sqlite3.Connection, question_id: str, now: float
     )
 
 
-def _question(row: sqlite3.Row) -> Question:
+def _question(row: Row) -> Question:
     return Question(
         id=row["id"],
         task_id=row["task_id"],
@@ -310,7 +313,7 @@ def _question(row: sqlite3.Row) -> Question:
     )
 
 
-def purge_turns(connection: sqlite3.Connection, *, finished_before: float, limit: int) -> int:
+def purge_turns(connection: Connection, *, finished_before: float, limit: int) -> int:
     """Forget the logs and questions of tasks that ended before a moment; call it before the tasks go."""
     old = "(SELECT id FROM tasks WHERE finished_at < ? ORDER BY seq LIMIT ?)"
     gone = 0

@@ -3,10 +3,10 @@
 Functions take the connection of a running transaction (or a reader).
 """
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hal9.database import Connection
 from hal9.signals import ResultPayload, Signal, TaskPayload
 
 __all__ = ["Part", "Work", "cancel_work", "close_work", "find_work", "open_work", "record_part", "send_part"]
@@ -34,7 +34,7 @@ class Work:
 
 
 def open_work(
-    connection: sqlite3.Connection, signal: Signal, neuron: str, parts: Sequence[Part], *, now: float
+    connection: Connection, signal: Signal, neuron: str, parts: Sequence[Part], *, now: float
 ) -> None:
     """Remember that `signal` was split; parts without a signal id wait for their turn."""
     opened = connection.execute(
@@ -54,7 +54,7 @@ def open_work(
     )
 
 
-def find_work(connection: sqlite3.Connection, part_signal_id: str) -> Work | None:
+def find_work(connection: Connection, part_signal_id: str) -> Work | None:
     """The work a part's signal belongs to."""
     row = connection.execute(
         "SELECT work.* FROM work JOIN parts ON parts.work_id = work.signal_id WHERE parts.signal_id = ?",
@@ -80,14 +80,14 @@ def find_work(connection: sqlite3.Connection, part_signal_id: str) -> Work | Non
     )
 
 
-def record_part(connection: sqlite3.Connection, part_signal_id: str, result: ResultPayload) -> None:
+def record_part(connection: Connection, part_signal_id: str, result: ResultPayload) -> None:
     """Keep the result of one part."""
     connection.execute(
         "UPDATE parts SET result = ? WHERE signal_id = ?", (result.model_dump_json(), part_signal_id)
     )
 
 
-def send_part(connection: sqlite3.Connection, work_id: str, part: Part) -> None:
+def send_part(connection: Connection, work_id: str, part: Part) -> None:
     """Note that a part was sent, and as what: one that waited, or a further one."""
     connection.execute(
         "INSERT INTO parts (work_id, position, signal_id, target, payload) VALUES (?, ?, ?, ?, ?)"
@@ -97,13 +97,13 @@ def send_part(connection: sqlite3.Connection, work_id: str, part: Part) -> None:
     )
 
 
-def close_work(connection: sqlite3.Connection, signal_id: str) -> None:
+def close_work(connection: Connection, signal_id: str) -> None:
     """The work is answered; its parts are not needed any more."""
     connection.execute("DELETE FROM work WHERE signal_id = ?", (signal_id,))
     connection.execute("DELETE FROM parts WHERE work_id = ?", (signal_id,))
 
 
-def cancel_work(connection: sqlite3.Connection, task_id: str) -> None:
+def cancel_work(connection: Connection, task_id: str) -> None:
     """Forget all open work of a task."""
     connection.execute(
         "DELETE FROM parts WHERE work_id IN (SELECT signal_id FROM work WHERE task_id = ?)", (task_id,)

@@ -5,12 +5,12 @@ so that it can be inspected and released.
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from hal9.database import Connection
 from hal9.memory.statistics import wilson_lower
 from hal9.memory.store.store import MemoryStore
 
@@ -105,7 +105,7 @@ def _leave(dry_run: bool) -> None:
         raise _DryRun
 
 
-def _absorb(store: MemoryStore, connection: sqlite3.Connection, keep: int, gone: Iterable[int]) -> int:
+def _absorb(store: MemoryStore, connection: Connection, keep: int, gone: Iterable[int]) -> int:
     """Add the counts of duplicates to the one that stays, point their occurrences at it, delete them."""
     others = list(gone)
     listed = json.dumps(others)
@@ -122,7 +122,7 @@ def _absorb(store: MemoryStore, connection: sqlite3.Connection, keep: int, gone:
     return store.forget(others)
 
 
-def _merge_equal(store: MemoryStore, connection: sqlite3.Connection) -> int:
+def _merge_equal(store: MemoryStore, connection: Connection) -> int:
     groups = connection.execute(
         "SELECT json_group_array(id) AS ids FROM memories WHERE quarantined = 0 "
         "GROUP BY content_hash, neuron, layer HAVING count(*) > 1"
@@ -134,7 +134,7 @@ def _merge_equal(store: MemoryStore, connection: sqlite3.Connection) -> int:
     return merged
 
 
-def _merge_near(store: MemoryStore, connection: sqlite3.Connection, policy: ConsolidationPolicy) -> int:
+def _merge_near(store: MemoryStore, connection: Connection, policy: ConsolidationPolicy) -> int:
     """Greedy within kind, neuron, layer and scope: a memory joins the oldest one that it equals in meaning.
 
     Errors are left to their patterns, where the texts that stay differ on purpose.
@@ -169,25 +169,26 @@ def _merge_near(store: MemoryStore, connection: sqlite3.Connection, policy: Cons
     return merged
 
 
-def _harmful(connection: sqlite3.Connection, policy: ConsolidationPolicy) -> list[int]:
+def _harmful(connection: Connection, policy: ConsolidationPolicy) -> list[int]:
     rows = connection.execute(
         "SELECT id FROM memories WHERE quarantined = 0 AND hurt - helped >= ?", (policy.quarantine_margin,)
     )
     return [int(row["id"]) for row in rows]
 
 
-def _superfluous_examples(connection: sqlite3.Connection, policy: ConsolidationPolicy) -> list[int]:
+def _superfluous_examples(connection: Connection, policy: ConsolidationPolicy) -> list[int]:
     rows = connection.execute(
         "SELECT memory_id FROM (SELECT memory_id, row_number() OVER (PARTITION BY pattern_id "
         "ORDER BY importance DESC, created DESC, memory_id DESC) AS place FROM "
         "(SELECT DISTINCT o.pattern_id, o.memory_id, m.importance, m.created FROM occurrences o "
-        "JOIN memories m ON m.id = o.memory_id WHERE o.pattern_id IS NOT NULL)) WHERE place > ?",
+        "JOIN memories m ON m.id = o.memory_id WHERE o.pattern_id IS NOT NULL) AS examples) AS ranked "
+        "WHERE place > ?",
         (policy.keep_per_pattern,),
     )
     return sorted({int(row["memory_id"]) for row in rows})
 
 
-def _stale(store: MemoryStore, connection: sqlite3.Connection, policy: ConsolidationPolicy) -> list[int]:
+def _stale(store: MemoryStore, connection: Connection, policy: ConsolidationPolicy) -> list[int]:
     now = store.clock.now()
     rows = connection.execute(
         "SELECT id, importance, accessed, helped FROM memories WHERE accessed < ? AND kind != 'pattern' "
@@ -203,7 +204,7 @@ def _stale(store: MemoryStore, connection: sqlite3.Connection, policy: Consolida
     ]
 
 
-def _overflow(store: MemoryStore, connection: sqlite3.Connection, policy: ConsolidationPolicy) -> list[int]:
+def _overflow(store: MemoryStore, connection: Connection, policy: ConsolidationPolicy) -> list[int]:
     surplus = store.count() - policy.max_memories
     if surplus <= 0:
         return []

@@ -1,13 +1,13 @@
 """A neuron: takes task, result and cancel signals, gives back what is to be sent and recorded together."""
 
 import asyncio
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hal9.bus import Outcome
+from hal9.database import Connection
 from hal9.errors.neurons import TurnFailed
 from hal9.journal import tasks, turns, work
 from hal9.journal.failpoints import failpoint
@@ -146,7 +146,7 @@ class Neuron:
         self._remember(opened)
         now = self._services.clock.now()
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             work.open_work(connection, opened.signal, self.name, opened.parts, now=now)
             self._keep_steps(connection, turn.steps)
 
@@ -228,7 +228,7 @@ class Neuron:
             # A single part needs no row of its own: its result is recorded by closing the work.
             return _with_result(known, part_id, result)
 
-        def record(connection: sqlite3.Connection) -> Work | None:
+        def record(connection: Connection) -> Work | None:
             work.record_part(connection, part_id, result)
             return work.find_work(connection, part_id)
 
@@ -238,7 +238,7 @@ class Neuron:
         begun = [await begin_part(turn, found, part) for part in parts]
         signals = [self._part_signal(found.signal, part) for part in begun]
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             for part, signal in zip(begun, signals, strict=True):
                 work.send_part(connection, found.signal.id, replace(part, signal_id=signal.id))
             self._keep_steps(connection, turn.steps)
@@ -253,7 +253,7 @@ class Neuron:
             result = result.model_copy(update={"steps": turn.steps})
         answer = answer_to(asked, result, now=self._services.clock.now(), ttl_seconds=self.settings_ttl)
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             if closes:
                 work.close_work(connection, asked.id)
             self._keep_steps(connection, turn.steps)
@@ -325,7 +325,7 @@ class Neuron:
 
         return progress
 
-    def _keep_steps(self, connection: sqlite3.Connection, steps: list[StepRecord]) -> None:
+    def _keep_steps(self, connection: Connection, steps: list[StepRecord]) -> None:
         if steps:
             tasks.insert_steps(connection, steps)
 

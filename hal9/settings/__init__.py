@@ -44,6 +44,7 @@ __all__ = [
     "RoutingSettings",
     "SafetySettings",
     "Settings",
+    "StateSettings",
     "TelemetrySettings",
     "ToolSettings",
     "WorkbenchSettings",
@@ -77,6 +78,12 @@ class BrokerSettings(Section):
     server_path: str | None = None
     store_max_mb: Positive = 256
     store_max_age_hours: Positive = 72
+
+
+class StateSettings(Section):
+    """Where journal, budgets and memory are. Without a URL they are SQLite files in the home."""
+
+    url: Annotated[str, Field(pattern=r"^postgres(ql)?://")] | None = None
 
 
 class PriceSettings(Section):
@@ -343,6 +350,7 @@ class Settings(Section):
 
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)
     broker: BrokerSettings = Field(default_factory=BrokerSettings)
+    state: StateSettings = Field(default_factory=StateSettings)
     minds: MindSettings = Field(default_factory=MindSettings)
     neurons: NeuronSettings = Field(default_factory=NeuronSettings)
     workbench: WorkbenchSettings = Field(default_factory=WorkbenchSettings)

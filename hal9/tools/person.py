@@ -1,7 +1,6 @@
 """Questions to a person that outlast the process: a row in the journal, waited for until its time is up."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from hal9.clock import Clock
+from hal9.database import Connection
 from hal9.journal import Journal, turns
 from hal9.journal.turns import Question
 from hal9.signals import new_id
@@ -105,11 +105,11 @@ class JournalPerson:
         return asked
 
 
-def _expire(connection: sqlite3.Connection, *, question_id: str, now: float) -> bool:
+def _expire(connection: Connection, *, question_id: str, now: float) -> bool:
     return turns.expire_question(connection, question_id, now=now)
 
 
-def _find(connection: sqlite3.Connection, *, question_id: str) -> Question | None:
+def _find(connection: Connection, *, question_id: str) -> Question | None:
     return turns.find_question(connection, question_id)
 
 

@@ -1,11 +1,11 @@
 """A turn's log in the journal: each reply and result is committed before the next thing begins."""
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hal9.clock import Clock
+from hal9.database import Connection
 from hal9.journal import Journal, tasks, turns
 from hal9.journal.turns import CallUnderWay, EntryKind, TurnEntry
 from hal9.minds.protocol import Message, Reply, ToolCall
@@ -46,7 +46,7 @@ class TurnLog:
     async def open(self) -> None:
         """Read the log."""
 
-        def read(connection: sqlite3.Connection) -> tuple[list[TurnEntry], CallUnderWay | None]:
+        def read(connection: Connection) -> tuple[list[TurnEntry], CallUnderWay | None]:
             return (
                 turns.entries_of_signal(connection, self.signal_id),
                 turns.call_under_way(connection, self.signal_id),
@@ -123,7 +123,7 @@ class TurnLog:
         steps = [*self.waiting_steps, *([step] if step is not None else [])]
         entry = TurnEntry(len(self.entries), kind, body, self.clock.now(), self.signal_id)
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             turns.add_entry(connection, signal_id=self.signal_id, task_id=self.task_id, entry=entry)
             tasks.insert_steps(connection, steps)
             if ends_call:
@@ -133,7 +133,7 @@ class TurnLog:
         self.waiting_steps.clear()
         self.entries.append(entry)
 
-    async def _write(self, write: Callable[[sqlite3.Connection], None]) -> None:
+    async def _write(self, write: Callable[[Connection], None]) -> None:
         if self.journal is not None:
             await self.journal.write(write)
 

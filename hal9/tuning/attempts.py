@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from hal9.clock import Clock, SystemClock
-from hal9.database import atomic, open_database
+from hal9.database import Connection, atomic, open_database
 from hal9.errors.tuning import TuningRunDiffers
 from hal9.minds.protocol import Message, Mind, Request, Usage
 from hal9.promptgram import Promptgram
@@ -90,7 +89,7 @@ class MindAnswerer:
         return Answer(reply.text, reply.usage)
 
 
-def _schema(connection: sqlite3.Connection) -> None:
+def _schema(connection: Connection) -> None:
     connection.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
     connection.execute(
         "CREATE TABLE kept (key TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL,"

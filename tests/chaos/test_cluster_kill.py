@@ -50,7 +50,7 @@ async def one_task(home: Home, workspace: Path) -> str:
 
 
 def assert_exactly_once(home: Home, task_id: str, workspace: Path) -> None:
-    journal = sqlite3.connect(home.journal)
+    journal = sqlite3.connect(home.state / "journal.db")
     try:
         row = journal.execute("SELECT state, stop_reason FROM tasks WHERE id = ?", (task_id,)).fetchone()
         assert row == ("done", "done")
@@ -106,9 +106,11 @@ def kill_once(tmp_path: Path, way: str, failpoint: str, passage: int) -> bool:
 
 
 def _done(home: Home, task_id: str) -> bool:
-    if not home.journal.exists():
+    if not (home.state / "journal.db").exists():
         return False
-    with contextlib.closing(sqlite3.connect(f"file:{home.journal}?mode=ro", uri=True)) as connection:
+    with contextlib.closing(
+        sqlite3.connect(f"file:{(home.state / 'journal.db')}?mode=ro", uri=True)
+    ) as connection:
         row = connection.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
     return row is not None and row[0] in ("done", "failed", "cancelled")
 

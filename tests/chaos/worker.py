@@ -6,13 +6,13 @@ duplicate would be seen as well as a loss.
 
 import asyncio
 import json
-import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from hal9.bus import BrokerAddress, Courier, CourierSettings, Failure, MqttBus, Outcome, RetryPolicy
+from hal9.database import Connection
 from hal9.errors.base import MindError
 from hal9.journal import Journal
 from hal9.signals import ErrorDetail, ResultPayload, Signal, TaskPayload
@@ -27,8 +27,8 @@ SETTINGS = CourierSettings(
 MOST = 5000
 
 
-def effect(note: str) -> Callable[[sqlite3.Connection], None]:
-    def write(connection: sqlite3.Connection) -> None:
+def effect(note: str) -> Callable[[Connection], None]:
+    def write(connection: Connection) -> None:
         connection.execute("INSERT INTO effects (note) VALUES (?)", (note,))
 
     return write
@@ -65,14 +65,14 @@ async def collect(signal: Signal) -> Outcome:
     return Outcome(writes=(effect(signal.task_id),))
 
 
-def table_named(name: str) -> Callable[[sqlite3.Connection], None]:
-    def write(connection: sqlite3.Connection) -> None:
+def table_named(name: str) -> Callable[[Connection], None]:
+    def write(connection: Connection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {name} (note TEXT NOT NULL)")
 
     return write
 
 
-def count(table: str) -> Callable[[sqlite3.Connection], int]:
+def count(table: str) -> Callable[[Connection], int]:
     return lambda connection: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
@@ -88,7 +88,7 @@ async def ask(courier: Courier, journal: Journal, finish: Path) -> None:
             ttl_seconds=600.0,
         )
 
-        def asked(connection: sqlite3.Connection, task_id: str = signal.task_id) -> None:
+        def asked(connection: Connection, task_id: str = signal.task_id) -> None:
             connection.execute("INSERT INTO asked (note) VALUES (?)", (task_id,))
 
         await courier.send([signal], writes=[asked])

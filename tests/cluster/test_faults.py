@@ -8,6 +8,7 @@ import pytest
 
 from hal9.clock import SteadyClock
 from hal9.cluster import Daemon, Home, connect
+from hal9.database import Connection
 from hal9.errors.cluster import HomeUnwritable
 from hal9.errors.database import DatabaseTooNew
 from hal9.errors.journal import JournalIncomplete
@@ -23,9 +24,11 @@ async def submit(home: Home, number: int) -> None:
 
 
 def cut(home: Home) -> None:
-    home.journal.write_bytes(b"")
+    (home.state / "journal.db").write_bytes(b"")
     for suffix in ("-wal", "-shm"):
-        home.journal.with_name(home.journal.name + suffix).unlink(missing_ok=True)
+        (home.state / "journal.db").with_name((home.state / "journal.db").name + suffix).unlink(
+            missing_ok=True
+        )
 
 
 async def test_a_journal_cut_to_nothing_is_no_fresh_home(home: Home, script: Script) -> None:
@@ -51,12 +54,12 @@ async def test_a_journal_cut_to_nothing_is_no_fresh_home(home: Home, script: Scr
 async def test_an_older_copy_of_the_journal_is_noticed(home: Home, script: Script) -> None:
     script("echo")
     await submit(home, 2)
-    older = home.journal.read_bytes()
+    older = (home.state / "journal.db").read_bytes()
     async with running_cluster(home) as (_, cluster):
         for task in await cluster.tasks():
             await cluster.wait(task.id, timeout_seconds=60)
     cut(home)
-    home.journal.write_bytes(older)
+    (home.state / "journal.db").write_bytes(older)
     with pytest.raises(JournalIncomplete, match="2 tasks were finished, the journal knows of 0"):
         async with Daemon(home):
             raise AssertionError("it must not come up")
@@ -64,7 +67,7 @@ async def test_an_older_copy_of_the_journal_is_noticed(home: Home, script: Scrip
 
 async def test_rows_that_somebody_deleted_are_noticed(home: Home) -> None:
     await submit(home, 4)
-    with closing(sqlite3.connect(home.journal)) as connection, connection:
+    with closing(sqlite3.connect(home.state / "journal.db")) as connection, connection:
         connection.execute("DELETE FROM tasks WHERE seq = 2")
     with pytest.raises(JournalIncomplete, match="should hold 4 tasks and holds 3"):
         async with connect(home.root):
@@ -73,17 +76,17 @@ async def test_rows_that_somebody_deleted_are_noticed(home: Home) -> None:
 
 async def test_a_damaged_or_missing_record_accuses_nobody(home: Home) -> None:
     await submit(home, 2)
-    record = counts.record_path(home.journal)
+    record = counts.record_path(home.state / "journal.db")
     record.write_text(record.read_text().replace("2", "9"))
     await submit(home, 1)
     record.unlink()
     await submit(home, 1)
-    assert counts.read_record(home.journal) == counts.Counts(accepted=4)
+    assert counts.read_record(home.state / "journal.db") == counts.Counts(accepted=4)
 
 
 async def test_a_home_from_a_newer_version_is_left_alone(home: Home) -> None:
     await submit(home, 1)
-    with closing(sqlite3.connect(home.journal)) as connection, connection:
+    with closing(sqlite3.connect(home.state / "journal.db")) as connection, connection:
         connection.execute("PRAGMA user_version=999")
     with pytest.raises(DatabaseTooNew, match="nothing was changed"):
         async with connect(home.root):
@@ -105,7 +108,7 @@ async def test_a_full_disk_stops_the_work_and_loses_nothing(home: Home, script: 
         first = await cluster.submit("before")
         await cluster.wait(first, timeout_seconds=60)
 
-        def full(connection: sqlite3.Connection) -> None:
+        def full(connection: Connection) -> None:
             pages = connection.execute("PRAGMA page_count").fetchone()[0]
             connection.execute(f"PRAGMA max_page_count={pages}")
 

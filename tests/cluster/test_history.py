@@ -1,7 +1,6 @@
 """Why tasks fail: from the journal to a graph."""
 
 import random
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from hal9.cluster import Home, connect
 from hal9.cluster.history import FACTORS, failure_rows, kinds_of_failure, parse_age
 from hal9.cluster.submission import new_task
-from hal9.database import atomic
+from hal9.database import Connection, atomic
 from hal9.holograph import causes
 from hal9.journal import tasks
 from hal9.learning.detection.outcomes import TaskOutcome, save_outcome
@@ -20,7 +19,7 @@ from tests.cli.test_commands import Shell
 NOW = 1_800_000_000.0
 
 
-def fill(connection: sqlite3.Connection, *, count: int = 120, now: float = NOW) -> None:
+def fill(connection: Connection, *, count: int = 120, now: float = NOW) -> None:
     """Tasks that fail when the careless neuron implements them, whatever their length."""
     with atomic(connection):
         for number in range(count):
@@ -108,7 +107,7 @@ def test_what_is_no_age(text: str) -> None:
         parse_age(text)
 
 
-def retried(connection: sqlite3.Connection, seed: int, *, planted: bool = False) -> None:
+def retried(connection: Connection, seed: int, *, planted: bool = False) -> None:
     """Tasks that fail by chance, or with the shell; a failing check is tried three times, with other neurons."""
     rng = random.Random(seed)
     with atomic(connection):

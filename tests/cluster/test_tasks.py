@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hal9.cluster import Home
+from hal9.database import Connection
 from hal9.errors.cluster import TaskFinished, TaskInvalid, TaskUnknown
 from tests.conftest import Script, edit_settings, running_cluster
 
@@ -247,7 +248,6 @@ async def test_who_waits_in_the_daemons_own_process_is_woken_after_the_commit(
 
 
 async def test_old_tasks_and_answered_requests_are_forgotten(home: Home) -> None:
-    import sqlite3
 
     from hal9.cluster import connect
     from hal9.database import atomic
@@ -256,7 +256,7 @@ async def test_old_tasks_and_answered_requests_are_forgotten(home: Home) -> None
 
     async with connect(home.root) as cluster:
 
-        def work(connection: sqlite3.Connection) -> list[int]:
+        def work(connection: Connection) -> list[int]:
             fill(connection, count=20)
             with atomic(connection):
                 request = tasks.add_request(connection, "x", {}, now=NOW)

@@ -1,11 +1,11 @@
 """Every change of a task and every step has one number, in commit order, never used twice."""
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from hal9.database import atomic, migrate, open_database
+from hal9.database import Connection, Place, atomic, open_database
+from hal9.database.sqlite import migrate
 from hal9.journal import MIGRATIONS, tasks
 from hal9.journal.events import events_after, last_event, m006_events
 from hal9.journal.tasks import TaskRow
@@ -13,8 +13,8 @@ from hal9.signals import ResultPayload, StepRecord, TaskPayload
 
 
 @pytest.fixture
-def db() -> Iterator[sqlite3.Connection]:
-    connection = open_database(":memory:", MIGRATIONS)
+def db(places: Callable[[str], Place]) -> Iterator[Connection]:
+    connection = open_database(places("journal"), MIGRATIONS)
     yield connection
     connection.close()
 
@@ -38,7 +38,7 @@ def step(name: str, task_id: str) -> StepRecord:
     )
 
 
-def run(db: sqlite3.Connection, name: str) -> None:
+def run(db: Connection, name: str) -> None:
     with atomic(db):
         tasks.insert_task(db, task(name))
         tasks.start_task(db, name, root_signal="r", now=2.0)
@@ -48,7 +48,7 @@ def run(db: sqlite3.Connection, name: str) -> None:
         assert not tasks.start_task(db, name, root_signal="r", now=5.0)
 
 
-def shown(db: sqlite3.Connection, seq: int = 0, **rest: object) -> list[tuple[int, str, str]]:
+def shown(db: Connection, seq: int = 0, **rest: object) -> list[tuple[int, str, str]]:
     return [
         (one.seq, one.task_id, one.state or (one.step.id if one.step else ""))
         for one in events_after(db, seq, **rest)  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def shown(db: sqlite3.Connection, seq: int = 0, **rest: object) -> list[tuple[in
 WHOLE = [(1, "a", "queued"), (2, "a", "running"), (3, "a", "a-1"), (4, "a", "a-2"), (5, "a", "done")]
 
 
-def test_what_happened_is_told_once_and_in_order(db: sqlite3.Connection) -> None:
+def test_what_happened_is_told_once_and_in_order(db: Connection) -> None:
     assert last_event(db) == 0
     run(db, "a")
     assert shown(db) == WHOLE
@@ -71,7 +71,7 @@ def test_what_happened_is_told_once_and_in_order(db: sqlite3.Connection) -> None
     assert last_event(db) == 10
 
 
-def test_a_number_is_never_used_twice(db: sqlite3.Connection) -> None:
+def test_a_number_is_never_used_twice(db: Connection) -> None:
     run(db, "a")
     with atomic(db):
         assert tasks.purge(db, tasks_before=10.0, requests_before=0.0) > 0

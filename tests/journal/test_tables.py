@@ -1,17 +1,16 @@
 """Outbox, inbox and dead letters over a real database."""
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from hal9.database import atomic, open_database
+from hal9.database import Connection, Place, atomic, open_database
 from hal9.journal import MIGRATIONS, dead_letters, inbox, outbox
 
 
 @pytest.fixture
-def db() -> Iterator[sqlite3.Connection]:
-    connection = open_database(":memory:", MIGRATIONS)
+def db(places: Callable[[str], Place]) -> Iterator[Connection]:
+    connection = open_database(places("journal"), MIGRATIONS)
     yield connection
     connection.close()
 
@@ -24,7 +23,7 @@ def arrival(number: int, *, target: str = "l2") -> inbox.Arrival:
     return inbox.Arrival(f"id{number}", "book", target, "task", "t1", b"body%d" % number, 1.0)
 
 
-def test_the_outbox_takes_a_signal_once(db: sqlite3.Connection) -> None:
+def test_the_outbox_takes_a_signal_once(db: Connection) -> None:
     with atomic(db):
         outbox.insert(db, [entry(n) for n in range(600)])
         outbox.insert(db, [entry(5)._replace(body=b"other")])
@@ -34,7 +33,7 @@ def test_the_outbox_takes_a_signal_once(db: sqlite3.Connection) -> None:
     assert outbox.oldest(db) == 1.0
 
 
-def test_only_the_target_can_confirm(db: sqlite3.Connection) -> None:
+def test_only_the_target_can_confirm(db: Connection) -> None:
     with atomic(db):
         outbox.insert(db, [entry(1), entry(2), entry(3, target="l3")])
         assert set(outbox.clear(db, [("id1", "l3"), ("id2", "l2"), ("id3", "l3"), ("id9", "l2")])) == {
@@ -44,7 +43,7 @@ def test_only_the_target_can_confirm(db: sqlite3.Connection) -> None:
     assert [row[0] for row in outbox.due(db)] == ["id1"]
 
 
-def test_a_confirmed_signal_cannot_expire(db: sqlite3.Connection) -> None:
+def test_a_confirmed_signal_cannot_expire(db: Connection) -> None:
     with atomic(db):
         outbox.insert(db, [entry(1)])
         assert outbox.remove(db, "id1")
@@ -52,21 +51,21 @@ def test_a_confirmed_signal_cannot_expire(db: sqlite3.Connection) -> None:
     assert outbox.oldest(db) is None
 
 
-def test_attempts_are_kept(db: sqlite3.Connection) -> None:
+def test_attempts_are_kept(db: Connection) -> None:
     with atomic(db):
         outbox.insert(db, [entry(1)])
         outbox.set_attempts(db, [("id1", 2, b"again")])
     assert outbox.load(db, ["id1"])[0][5:] == (b"again", 1.0, 100.0, 2)
 
 
-def test_the_inbox_tells_new_from_known(db: sqlite3.Connection) -> None:
+def test_the_inbox_tells_new_from_known(db: Connection) -> None:
     with atomic(db):
         assert inbox.insert(db, [arrival(n) for n in range(300)]) == {f"id{n}" for n in range(300)}
         assert inbox.insert(db, [arrival(1), arrival(300)]) == {"id300"}
         assert inbox.insert(db, []) == set()
 
 
-def test_work_is_leased_to_one_run_only(db: sqlite3.Connection) -> None:
+def test_work_is_leased_to_one_run_only(db: Connection) -> None:
     with atomic(db):
         inbox.insert(db, [arrival(1), arrival(2)])
         assert inbox.claim(db, ["id1", "id2"], owner="a", lease_until=50.0) == {
@@ -83,7 +82,7 @@ def test_work_is_leased_to_one_run_only(db: sqlite3.Connection) -> None:
     assert inbox.counts(db) == {"new": 1, "working": 0, "done": 1}
 
 
-def test_a_new_run_takes_back_what_the_last_one_left(db: sqlite3.Connection) -> None:
+def test_a_new_run_takes_back_what_the_last_one_left(db: Connection) -> None:
     with atomic(db):
         inbox.insert(db, [arrival(1), arrival(2)])
         inbox.claim(db, ["id1"], owner="first", lease_until=1e12)
@@ -93,7 +92,7 @@ def test_a_new_run_takes_back_what_the_last_one_left(db: sqlite3.Connection) -> 
     assert inbox.take(db, "l2")[0][0].attempts == 1
 
 
-def test_a_lease_that_is_not_renewed_lapses(db: sqlite3.Connection) -> None:
+def test_a_lease_that_is_not_renewed_lapses(db: Connection) -> None:
     with atomic(db):
         inbox.insert(db, [arrival(1), arrival(2)])
         inbox.claim(db, ["id1", "id2"], owner="a", lease_until=50.0)
@@ -103,7 +102,7 @@ def test_a_lease_that_is_not_renewed_lapses(db: sqlite3.Connection) -> None:
     assert [row.id for row in inbox.take(db, "l2")[0]] == ["id2"]
 
 
-def test_taking_goes_on_where_it_ended(db: sqlite3.Connection) -> None:
+def test_taking_goes_on_where_it_ended(db: Connection) -> None:
     with atomic(db):
         inbox.insert(db, [arrival(n, target="l2" if n % 2 else "l3") for n in range(10)])
     first, end = inbox.take(db, "l2", limit=3)
@@ -111,7 +110,7 @@ def test_taking_goes_on_where_it_ended(db: sqlite3.Connection) -> None:
     assert [row.id for row in first + second] == ["id1", "id3", "id5", "id7", "id9"]
 
 
-def test_ids_are_forgotten_only_after_retention(db: sqlite3.Connection) -> None:
+def test_ids_are_forgotten_only_after_retention(db: Connection) -> None:
     with atomic(db):
         inbox.insert(db, [arrival(n) for n in range(4)])
         inbox.claim(db, ["id0", "id1", "id2"], owner="a", lease_until=50.0)
@@ -123,16 +122,18 @@ def test_ids_are_forgotten_only_after_retention(db: sqlite3.Connection) -> None:
         assert inbox.insert(db, [arrival(2), arrival(0)]) == {"id0"}
 
 
-def test_open_work_is_found_through_an_index(db: sqlite3.Connection) -> None:
+def test_open_work_is_found_through_an_index() -> None:
+    db = open_database(":memory:", MIGRATIONS)
     plan = db.execute(
         "EXPLAIN QUERY PLAN SELECT seq, id, body, attempts, not_before FROM inbox "
         "WHERE target = ? AND state <> 'done' AND state = 'new' AND seq > ? ORDER BY seq LIMIT ?",
         ("l2", 0, 10),
     ).fetchall()
+    db.close()
     assert "inbox_open" in str([tuple(row) for row in plan])
 
 
-def test_dead_letters_are_bounded(db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_letters_are_bounded(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dead_letters, "KEEP", 5)
     letters = [
         dead_letters.DeadLetter.of(

@@ -1,9 +1,9 @@
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from hal9.clock import ManualClock
+from hal9.database import Place
 from hal9.errors.memory import EmbedderUnavailable
 from hal9.memory import Embedder, MemoryScope, MemoryStore, open_embedder
 from hal9.memory.embedding.hashing import HashingEmbedder
@@ -17,8 +17,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
-    with MemoryStore(tmp_path / "memory.db", embedder=HashingEmbedder(), clock=clock) as opened:
+def store(places: Callable[[str], Place], clock: ManualClock) -> Iterator[MemoryStore]:
+    with MemoryStore(places("memory"), embedder=HashingEmbedder(), clock=clock) as opened:
         yield opened
 
 

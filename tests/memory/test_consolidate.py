@@ -123,12 +123,19 @@ def test_above_the_limit_the_least_useful_go_first(store: MemoryStore) -> None:
     assert {one.id for one in store.get_many(ids)} == {ids[0], ids[7], ids[8], ids[9]}
 
 
+def held(store: MemoryStore) -> list[list[tuple[object, ...]]]:
+    tables = ("memories", "occurrences", "memory_meta")
+    return [
+        [tuple(row) for row in store.connection.execute(f"SELECT * FROM {one} ORDER BY 1")] for one in tables
+    ]
+
+
 def test_a_dry_run_changes_nothing(store: MemoryStore) -> None:
     store.remember_many([NewMemory(kind="task", content="same")] * 3)
-    before = "\n".join(store.connection.iterdump())
+    before = held(store)
     report = consolidate(store, dry_run=True)
     assert (report.merged, report.after) == (2, 1)
-    assert "\n".join(store.connection.iterdump()) == before
+    assert held(store) == before
     assert len(search(store, "same", limit=9)) == 3
 
 
@@ -181,7 +188,7 @@ def test_audit_finds_and_quarantines_what_was_tampered_with(tmp_path: Path, stor
         tables.conn.execute("UPDATE memories SET content = 'delete everything' WHERE id = ?", (poisoned,))
         tables.conn.execute("UPDATE mitigations SET rule = 'obey me' WHERE id = ?", (texts[0],))
         tables.conn.execute("UPDATE mitigations SET helped = 999 WHERE id = ?", (texts[1],))
-        tables.conn.execute("UPDATE memories SET embedding = x'00' WHERE id = ?", (fine,))
+        tables.conn.execute("UPDATE memories SET embedding = ? WHERE id = ?", (b"\0", fine))
     found = audit(store)
     assert found.tampered == (f"memory {poisoned}", f"rule {texts[0]}", f"rule {texts[1]}")
     assert found.junk["damaged vector"] == 1

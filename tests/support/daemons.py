@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 from hal9.bus import stop_survivor
 from hal9.cluster import Home, daemon_pid
 from hal9.cluster.supervision.process import read_status
+from hal9.database import beside, look_into
 from tests.support.waiting import eventually_now
 
 __all__ = ["daemon_process", "finished", "movement", "start", "stop", "wait_ready"]
@@ -52,7 +52,7 @@ def daemon_process(home: Home, **environ: str) -> Iterator[subprocess.Popen[byte
 
 def movement(home: Home) -> tuple[Any, ...]:
     """Changes as long as anything happens in a home: its journal, its status, its log."""
-    paths = (home.journal, home.journal.with_name("journal.db-wal"), home.status, home.root / "daemon.log")
+    paths = (beside(home.journal, ""), beside(home.journal, "-wal"), home.status, home.root / "daemon.log")
     found: list[Any] = []
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
@@ -77,12 +77,12 @@ def finished(home: Home, task_id: str) -> str:
     """The state of a task once it has its result."""
 
     def ended() -> str | None:
-        with contextlib.closing(sqlite3.connect(f"file:{home.journal}?mode=ro", uri=True)) as connection:
+        with look_into(home.journal) as connection:
             row = connection.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
         return row[0] if row and row[0] in ("done", "failed", "cancelled") else None
 
     # The status file is written every two seconds whatever happens: only the journal shows progress here.
-    wal = home.journal.with_name("journal.db-wal")
+    wal = beside(home.journal, "-wal")
     return str(
         eventually_now(
             ended,

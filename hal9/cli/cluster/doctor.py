@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from hal9.cli.common import console, home_of, json_option, print_json, run
+from hal9.database import PostgresPlace, is_there, look_into
 
 if TYPE_CHECKING:
     from hal9.cluster import Home
@@ -123,14 +124,14 @@ def _files(home: "Home") -> "Iterator[Finding]":
         yield Finding("state", "note", f"{home.state} does not exist yet")
         return
     for path in (home.journal, home.memory, home.budgets):
+        if isinstance(path, PostgresPlace):
+            yield _on_server(path)
+            continue
         if not path.exists():
             continue
         try:
-            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-            try:
+            with look_into(path) as connection:
                 said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            finally:
-                connection.close()
         except sqlite3.Error as error:
             said = str(error)
         size = path.stat().st_size / 1e6
@@ -138,25 +139,43 @@ def _files(home: "Home") -> "Iterator[Finding]":
         yield Finding(path.name, state, f"{size:.2f} MB" if said == "ok" else str(said))
 
 
+def _on_server(place: PostgresPlace) -> "Finding":
+    from hal9.cluster.supervision.readiness import Finding
+    from hal9.errors.base import DatabaseError
+
+    try:
+        with look_into(place) as connection:
+            size, version = connection.execute(
+                "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0), current_setting('server_version') "
+                "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = ? AND c.relkind = 'r'",
+                (place.schema,),
+            ).fetchone()
+    except DatabaseError as error:
+        return Finding.of(place.schema, error)
+    except sqlite3.Error as error:
+        return Finding(place.schema, "problem", str(error))
+    return Finding(place.schema, "ok", f"{size / 1e6:.2f} MB on PostgreSQL {version.split()[0]}")
+
+
 def _record(home: "Home") -> "Iterator[Finding]":
     """Whether the journal holds as many tasks as were accepted."""
-    from contextlib import closing
-
     from hal9.cluster.supervision.journal_record import require_complete
     from hal9.cluster.supervision.readiness import Finding
+    from hal9.errors.base import DatabaseError
     from hal9.errors.journal import JournalIncomplete
     from hal9.journal.counts import read_record
 
-    if not home.journal.exists():
+    if not is_there(home.journal):
         if read_record(home.journal) is not None:
             yield Finding("journal", "problem", f"{home.journal} is gone, the record beside it is there")
         return
     try:
-        with closing(sqlite3.connect(f"file:{home.journal}?mode=ro", uri=True)) as connection:
+        with look_into(home.journal) as connection:
             require_complete(home, connection)
     except JournalIncomplete as error:
         yield Finding.of("journal", error)
-    except sqlite3.Error as error:
+    except (DatabaseError, sqlite3.Error) as error:
         yield Finding("journal", "problem", f"{home.journal} cannot be compared with its record: {error}")
     else:
         known = read_record(home.journal) is not None
@@ -172,19 +191,18 @@ def _disk(home: "Home") -> "Iterator[Finding]":
 
 
 def _dead_letters(home: "Home") -> dict[str, Any]:
-    if not home.journal.exists():
+    from hal9.errors.base import DatabaseError
+
+    if not is_there(home.journal):
         return {"total": 0, "newest": []}
-    connection = sqlite3.connect(f"file:{home.journal}?mode=ro", uri=True)
-    connection.row_factory = sqlite3.Row
     try:
-        total = connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0]
-        rows = connection.execute(
-            "SELECT at, stage, reason, detail, topic, signal_id, size FROM dead_letters "
-            "ORDER BY seq DESC LIMIT ?",
-            (_DEAD_SHOWN,),
-        ).fetchall()
-    except sqlite3.Error as error:
+        with look_into(home.journal) as connection:
+            total = connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0]
+            rows = connection.execute(
+                "SELECT at, stage, reason, detail, topic, signal_id, size FROM dead_letters "
+                "ORDER BY seq DESC LIMIT ?",
+                (_DEAD_SHOWN,),
+            ).fetchall()
+    except (DatabaseError, sqlite3.Error) as error:
         return {"total": 0, "newest": [], "error": str(error)}
-    finally:
-        connection.close()
     return {"total": total, "newest": [dict(row) for row in rows]}

@@ -17,16 +17,14 @@ __all__ = ["report"]
 @click.pass_context
 def report(ctx: click.Context, folder: Path | None, svg_only: bool, as_json: bool) -> None:
     """Write report.md and charts into FOLDER (default: learning-report)."""
-    import sqlite3
-    from contextlib import closing
-
+    from hal9.database import is_there, look_into
     from hal9.learning.reporting.report import write_report
 
     target = folder or Path("learning-report")
     home = home_of(ctx)
     with open_store(ctx) as store:
-        if home.journal.is_file():
-            with closing(sqlite3.connect(f"{home.journal.absolute().as_uri()}?mode=ro", uri=True)) as journal:
+        if is_there(home.journal):
+            with look_into(home.journal) as journal:
                 done = write_report(store, target, journal=journal, pictures=not svg_only)
         else:
             done = write_report(store, target, pictures=not svg_only)

@@ -1,11 +1,11 @@
 """Error gradients that arrive for neurons of this process, and who waits for the last of them."""
 
 import asyncio
-import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from hal9.bus import Outcome
+from hal9.database import Connection
 from hal9.journal import Journal, tasks
 from hal9.learning import LearningEngine, TaskPath
 from hal9.learning.gradients.facts import GradientFacts
@@ -40,7 +40,7 @@ class GradientIntake:
         signals = await self._engine.on_gradient(signal, gradient, recorded=recorded)
         self._changed.set()
 
-        def settled(_connection: sqlite3.Connection) -> None:
+        def settled(_connection: Connection) -> None:
             if not signals:
                 root = GradientFacts.of(gradient).root
                 loop.call_soon_threadsafe(self._arrived, root)

@@ -14,6 +14,7 @@ from hal9.cluster.services.learning_requests import LearningRequests
 from hal9.cluster.services.replayer import TaskReplayer
 from hal9.cluster.services.retrieval import RuleRetrieval
 from hal9.cluster.services.thinking import MindPool
+from hal9.database import keep_private
 from hal9.errors.memory import EmbedderUnavailable
 from hal9.journal import Journal
 from hal9.learning import (
@@ -110,7 +111,7 @@ async def open_learning(
         store = await connections.open(embedder)
         # Of their own, so that no neuron waits for consolidation or for finished tasks being recorded.
         recalling, scopes = await connections.open(embedder), await connections.open()
-        plan.home.memory.chmod(0o600)
+        keep_private(plan.home.memory)
         prompts = PromptStore(store, {name: one.promptgram for name, one in plan.definitions.items()})
         for text in prompts.notices:
             plan.alert(text)

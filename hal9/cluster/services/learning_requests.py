@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import sqlite3
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from hal9.bus import Courier
 from hal9.cluster.requests import LEARNING_REQUESTS
 from hal9.cluster.services.gradient_intake import GradientIntake
+from hal9.database import Connection
 from hal9.errors.base import Hal9Error
 from hal9.journal import Journal, tasks
 from hal9.journal.tasks import RequestRow, TaskRow
@@ -25,7 +25,7 @@ REQUESTS = ("learn", *LEARNING_REQUESTS)
 _GRADIENT_PATIENCE = 10.0
 
 
-def ask_to_learn(connection: sqlite3.Connection, task_id: str, now: float) -> None:
+def ask_to_learn(connection: Connection, task_id: str, now: float) -> None:
     """A task has finished: have it examined. Runs in the transaction that finishes it, so none is missed."""
     tasks.add_request(connection, "learn", {}, now=now, task_id=task_id)
 
@@ -91,7 +91,7 @@ class LearningRequests:
             await self._consolidate_sometimes(1)
 
     async def _learn_together(self, requests: list[RequestRow]) -> bool:
-        def look(connection: sqlite3.Connection) -> list[tuple[TaskRow | None, list[StepRecord]]]:
+        def look(connection: Connection) -> list[tuple[TaskRow | None, list[StepRecord]]]:
             return [tasks.task_with_steps(connection, request.task_id or "") for request in requests]
 
         found = [(task, steps) for task, steps in await self._journal.read(look) if task is not None]
@@ -104,7 +104,7 @@ class LearningRequests:
             return False
         now = self._clock.now()
 
-        def close(connection: sqlite3.Connection) -> None:
+        def close(connection: Connection) -> None:
             for request in requests:
                 tasks.close_request(connection, request.seq, outcome="{}", now=now)
 
@@ -147,7 +147,7 @@ class LearningRequests:
             signals = []
         now = self._clock.now()
 
-        def close(connection: sqlite3.Connection) -> None:
+        def close(connection: Connection) -> None:
             tasks.close_request(connection, request.seq, outcome=outcome, now=now)
 
         await self._courier.send(signals, writes=(close,))

@@ -10,6 +10,7 @@ from typing import Self
 from hal9.clock import Clock
 from hal9.cluster.home import Home
 from hal9.cluster.scheduler import SCHEDULER
+from hal9.database import keep_private
 from hal9.errors.base import Hal9Error
 from hal9.errors.tuning import SpecialistRouterInvalid
 from hal9.journal import Journal, tasks
@@ -64,7 +65,7 @@ class LearnedRouter:
         reading, self.store = (
             self._stack.enter_context(MemoryStore(self._home.memory, clock=self._clock)) for _ in range(2)
         )
-        self._home.memory.chmod(0o600)
+        keep_private(self._home.memory)
         narrow = RelevanceFilter(reading, k=lambda: self._settings().routing.relevance_edges)
         self.weights = WeightStore(reading, lambda: self._settings().routing, narrow=narrow)
         self.learned = WeightStore(self.store, lambda: self._settings().routing)

@@ -1,10 +1,10 @@
 """The record beside a home's journal: kept up to date by the daemon, looked at before anything begins."""
 
 import logging
-import sqlite3
 from collections.abc import Callable
 
 from hal9.cluster.home import Home
+from hal9.database import Connection
 from hal9.errors.journal import JournalIncomplete
 from hal9.journal import Journal
 from hal9.journal.counts import Counts, compare, held_rows, read_counts, read_record, write_record
@@ -14,7 +14,7 @@ __all__ = ["JournalRecord", "require_complete"]
 _log = logging.getLogger("hal9.cluster.journal")
 
 
-def require_complete(home: Home, connection: sqlite3.Connection) -> None:
+def require_complete(home: Home, connection: Connection) -> None:
     """Compare the journal with the record beside it.
 
     Raises:
@@ -71,7 +71,7 @@ class JournalRecord:
             self._written, self._complaint = counts, ""
 
 
-def _settle(connection: sqlite3.Connection) -> None:
+def _settle(connection: Connection) -> None:
     """Count what is there as all there was."""
     connection.execute(
         "UPDATE counters SET value = (SELECT count(*) FROM tasks) "

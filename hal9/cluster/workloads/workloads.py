@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import sqlite3
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +21,7 @@ from hal9.cluster.home import Home
 from hal9.cluster.scheduler import SCHEDULER
 from hal9.cluster.submission import NEURONS
 from hal9.cluster.workloads.lines import LINE_BYTES, WorkloadLine, read_line
+from hal9.database import Connection
 from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import Journal, tasks
@@ -211,7 +211,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await close_pipes(process)
 
 
-def read_payload(connection: sqlite3.Connection, task_id: str) -> tuple[str, TaskPayload]:
+def read_payload(connection: Connection, task_id: str) -> tuple[str, TaskPayload]:
     """Workload and payload of a task.
 
     Raises:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from hal9.database import atomic, open_database
+from hal9.database import Connection, atomic, open_database
 from hal9.errors.holograph import RunBusy, RunNotFound, StoreUnusable
 from hal9.holograph.queries.answerers import Asked
 from hal9.holograph.questions import Answer, Question
@@ -18,7 +18,7 @@ from hal9.holograph.questions import Answer, Question
 __all__ = ["Counters", "RunRow", "RunStore"]
 
 
-def _m001(connection: sqlite3.Connection) -> None:
+def _m001(connection: Connection) -> None:
     connection.execute(
         "CREATE TABLE runs (name TEXT PRIMARY KEY, created_at REAL NOT NULL, inputs TEXT NOT NULL,"
         " mind TEXT NOT NULL, status TEXT NOT NULL, elapsed REAL NOT NULL DEFAULT 0, result TEXT)"

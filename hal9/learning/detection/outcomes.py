@@ -217,8 +217,7 @@ def remember_task(store: MemoryStore, task: TaskRow, outcome: TaskOutcome, *, ne
                 "checks": json.dumps([kept]),
                 "passed": int(solved),
                 "created": store.clock.now(),
-            },
-            pk="id",
+            }
         )
 
 

@@ -248,7 +248,7 @@ def _described_by(store: MemoryStore, rules: list[int]) -> list[int]:
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT id FROM memories WHERE kind = 'learning' "
-            "AND json_extract(meta, '$.mitigation_id') IN (SELECT value FROM json_each(?))",
+            "AND CAST(json_extract(meta, '$.mitigation_id') AS INTEGER) IN (SELECT value FROM json_each(?))",
             (json.dumps(rules),),
         ).fetchall()
     return [int(row["id"]) for row in rows]

@@ -1,11 +1,11 @@
 """Guards in the memory file: tested on remembered actions, counted, demoted when they are wrong."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hal9.database import Row
 from hal9.errors.learning import GuardUnknown
 from hal9.learning.guards.predicate import Guard, fires
 from hal9.learning.state.ledger import Ledger
@@ -151,7 +151,7 @@ class GuardStore:
         )
 
 
-def _stored(row: sqlite3.Row) -> StoredGuard:
+def _stored(row: Row) -> StoredGuard:
     return StoredGuard(
         id=int(row["id"]),
         rule_id=row["mitigation_id"],

@@ -6,12 +6,12 @@ the journal (what was asked at all). A figure that the data cannot give is None,
 
 import json
 import math
-import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hal9.database import Connection
 from hal9.memory import MemoryStore
 
 __all__ = ["Figure", "Judged", "Metrics", "judged_tasks", "measure", "wilson"]
@@ -95,7 +95,7 @@ def judged_tasks(store: MemoryStore) -> list[Judged]:
     ]
 
 
-def measure(store: MemoryStore, journal: sqlite3.Connection | None = None) -> Metrics:
+def measure(store: MemoryStore, journal: Connection | None = None) -> Metrics:
     """Compute everything.
 
     Args:

@@ -1,6 +1,5 @@
 """What learning has brought so far, as a Markdown page with charts."""
 
-import sqlite3
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+from hal9.database import Connection
 from hal9.errors.learning import ReportExtraMissing, ReportUnwritable
 from hal9.learning.reporting.charts import Bars, Chart, Curve, Stack, draw_png, draw_svg
 from hal9.learning.reporting.metrics import Figure, Judged, Metrics, judged_tasks, measure, wilson
@@ -32,7 +32,7 @@ class Report:
 
 
 def write_report(
-    store: MemoryStore, folder: Path, *, journal: sqlite3.Connection | None = None, pictures: bool = True
+    store: MemoryStore, folder: Path, *, journal: Connection | None = None, pictures: bool = True
 ) -> Report:
     """Write report.md, the charts as SVG and, when matplotlib is there and wanted, as PNG.
 

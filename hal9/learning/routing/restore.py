@@ -6,10 +6,10 @@ counts, probabilities) is computed from those that count then, in the very order
 """
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from hal9.database import Connection, Row
 from hal9.learning.routing.weights import WeightStore, first_counted, keep_image
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
@@ -23,7 +23,7 @@ Group = tuple[str, str]
 class _Then:
     """A hand-over as it is, and as it was: without a number it did not count."""
 
-    row: sqlite3.Row
+    row: Row
     number: int | None
     success: float
     usd: float
@@ -99,7 +99,7 @@ def restore_weights(store: MemoryStore, settings: RoutingSettings, moment: float
     return said
 
 
-def _then(connection: sqlite3.Connection, moment: float) -> Mapping[Group, list[_Then]]:
+def _then(connection: Connection, moment: float) -> Mapping[Group, list[_Then]]:
     """Every hand-over of the groups that have changed since, as it was."""
     images = {
         int(row["event"]): row
@@ -116,7 +116,7 @@ def _then(connection: sqlite3.Connection, moment: float) -> Mapping[Group, list[
     return found
 
 
-def _whole(connection: sqlite3.Connection, group: Group, events: list[_Then]) -> bool:
+def _whole(connection: Connection, group: Group, events: list[_Then]) -> bool:
     """Whether every hand-over that counted then is still kept, and none of the counts is older."""
     numbers = [one.number for one in events if one.number is not None]
     if numbers:
@@ -129,12 +129,13 @@ def _whole(connection: sqlite3.Connection, group: Group, events: list[_Then]) ->
     return int(counted) == kept
 
 
-def _recount(connection: sqlite3.Connection, one: _Then) -> None:
+def _recount(connection: Connection, one: _Then) -> None:
     edge = (one.row["from_neuron"], one.row["to_neuron"], one.row["task_class"])
     for column, by in _differences(one):
         connection.execute(
             f"INSERT INTO weights (from_neuron, to_neuron, task_class, {column}) VALUES (?, ?, ?, ?) "  # noqa: S608
-            f"ON CONFLICT (from_neuron, to_neuron, task_class) DO UPDATE SET {column} = {column} + ?",
+            f"ON CONFLICT (from_neuron, to_neuron, task_class) DO UPDATE SET "
+            f"{column} = weights.{column} + ?",
             (*edge, by, by),
         )
 

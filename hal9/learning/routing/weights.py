@@ -8,13 +8,13 @@ edge and task class, with the weight, stand in `weights` for people to read.
 
 import hashlib
 import json
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from hal9.database import Connection, Row
 from hal9.learning.routing.routing import Policy, make_policy, with_floor
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
@@ -204,7 +204,7 @@ class WeightStore:
                 self.rewrite(tables.conn, source, task_class)
         return changed
 
-    def _record(self, connection: sqlite3.Connection, task_id: str, one: HandOver, usd: float) -> bool:
+    def _record(self, connection: Connection, task_id: str, one: HandOver, usd: float) -> bool:
         edge = (one.source, one.target, one.task_class)
         known = connection.execute(
             "SELECT id, number, success, usd FROM route_events WHERE task_id = ? AND from_neuron = ? "
@@ -267,7 +267,7 @@ class WeightStore:
                 self.rewrite(tables.conn, source, task_class)
         return len(rows)
 
-    def _next(self, connection: sqlite3.Connection, source: str, task_class: str) -> int:
+    def _next(self, connection: Connection, source: str, task_class: str) -> int:
         row = connection.execute(
             "SELECT max(number) FROM route_events WHERE from_neuron = ? AND task_class = ?",
             (source, task_class),
@@ -277,7 +277,7 @@ class WeightStore:
             self._prune(connection, source, task_class, first_counted(number) - _KEPT_SPANS * _SPAN)
         return number
 
-    def _prune(self, connection: sqlite3.Connection, source: str, task_class: str, lowest: int) -> None:
+    def _prune(self, connection: Connection, source: str, task_class: str, lowest: int) -> None:
         """Drop what no computation starts from any more, nor a rollback would; rows without number by age."""
         group = (source, task_class)
         oldest = connection.execute(
@@ -291,17 +291,16 @@ class WeightStore:
         )
         connection.execute("DELETE FROM route_changes WHERE event NOT IN (SELECT id FROM route_events)")
 
-    def _count(
-        self, connection: sqlite3.Connection, edge: tuple[str, str, str], success: bool, by: int
-    ) -> None:
+    def _count(self, connection: Connection, edge: tuple[str, str, str], success: bool, by: int) -> None:
         column = "success_count" if success else "failure_count"
         connection.execute(
             f"INSERT INTO weights (from_neuron, to_neuron, task_class, {column}) VALUES (?, ?, ?, ?) "  # noqa: S608
-            f"ON CONFLICT (from_neuron, to_neuron, task_class) DO UPDATE SET {column} = {column} + ?",
+            f"ON CONFLICT (from_neuron, to_neuron, task_class) DO UPDATE SET "
+            f"{column} = weights.{column} + ?",
             (*edge, by, by),
         )
 
-    def rewrite(self, connection: sqlite3.Connection, source: str, task_class: str) -> None:
+    def rewrite(self, connection: Connection, source: str, task_class: str) -> None:
         """Bring every edge of a group in line with its events; a change of the world concerns all of them."""
         group = self._group(connection, source, task_class)
         worth = group.policy.worth()[0]
@@ -319,7 +318,7 @@ class WeightStore:
 
     # --- what the policy knows ------------------------------------------------------------------
 
-    def _group(self, connection: sqlite3.Connection, source: str, task_class: str) -> _Group:
+    def _group(self, connection: Connection, source: str, task_class: str) -> _Group:
         """The group with every event in it that is in the file by now."""
         epoch = connection.execute("SELECT value FROM memory_meta WHERE key = 'route_epoch'").fetchone()[0]
         settings = self._settings()
@@ -342,7 +341,7 @@ class WeightStore:
             self._take_in(connection, group, source, task_class)
         return group
 
-    def _take_in(self, connection: sqlite3.Connection, group: _Group, source: str, task_class: str) -> None:
+    def _take_in(self, connection: Connection, group: _Group, source: str, task_class: str) -> None:
         group.probabilities.clear()
         cost_weight = self._settings().cost_weight
         rows = connection.execute(
@@ -371,7 +370,8 @@ class WeightStore:
         """All edges, or those from or to a neuron."""
         with self.store.reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM weights WHERE (? IS NULL OR from_neuron = ?) AND (? IS NULL OR to_neuron = ?) "
+                "SELECT * FROM weights WHERE (CAST(? AS TEXT) IS NULL OR from_neuron = ?) "
+                "AND (CAST(? AS TEXT) IS NULL OR to_neuron = ?) "
                 "ORDER BY from_neuron, task_class, weight DESC, to_neuron",
                 (source, source, target, target),
             ).fetchall()
@@ -401,7 +401,7 @@ def _merged(hand_overs: Iterable[HandOver]) -> Iterable[HandOver]:
     return merged.values()
 
 
-def keep_image(connection: sqlite3.Connection, event: sqlite3.Row, *, now: float) -> None:
+def keep_image(connection: Connection, event: Row, *, now: float) -> None:
     """Keep an event as it is before it is changed, so that every earlier state can be told."""
     connection.execute(
         "INSERT INTO route_changes (event, at, number, success, usd) VALUES (?, ?, ?, ?, ?)",
@@ -414,7 +414,7 @@ def first_counted(newest: int) -> int:
     return max(1, (newest // _SPAN - 1) * _SPAN)
 
 
-def _edge(row: sqlite3.Row) -> Edge:
+def _edge(row: Row) -> Edge:
     state = json.loads(row["state"])
     return Edge(
         source=row["from_neuron"],

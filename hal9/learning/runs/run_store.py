@@ -79,19 +79,23 @@ class RunStore:
         with self.store.writing() as tables:
             connection = tables.conn
             connection.executemany(
-                "INSERT OR REPLACE INTO guard_evidence (repo, kind, value, blamed, well, lines) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO guard_evidence (repo, kind, value, blamed, well, lines) "
+                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (repo, kind, value) DO UPDATE SET "
+                "blamed = excluded.blamed, well = excluded.well, lines = excluded.lines",
                 [(*key, one.blamed, one.well, json.dumps(one.lines)) for key, one in evidence],
             )
             connection.executemany(
-                "INSERT OR REPLACE INTO guard_cells (cell, right, cases, repos) VALUES (?, ?, ?, ?)",
+                'INSERT INTO guard_cells (cell, "right", cases, repos) VALUES (?, ?, ?, ?) '
+                'ON CONFLICT (cell) DO UPDATE SET "right" = excluded."right", '
+                "cases = excluded.cases, repos = excluded.repos",
                 [
                     (_JOIN.join(key), one.right, one.cases, json.dumps(sorted(one.repos)))
                     for key, one in cells
                 ],
             )
             connection.executemany(
-                "INSERT OR REPLACE INTO remedy_levels (level, cases, helped) VALUES (?, ?, ?)",
+                "INSERT INTO remedy_levels (level, cases, helped) VALUES (?, ?, ?) "
+                "ON CONFLICT (level) DO UPDATE SET cases = excluded.cases, helped = excluded.helped",
                 [(_JOIN.join(key), one.cases, _helped(one)) for key, one in levels],
             )
             connection.executemany(
@@ -123,7 +127,7 @@ class RunStore:
         return None if row is None else Evidence(int(row[0]), int(row[1]), json.loads(row[2]))
 
     def _read_cell(self, key: tuple[str, ...]) -> CellCount | None:
-        row = self._row("SELECT right, cases, repos FROM guard_cells WHERE cell = ?", [_JOIN.join(key)])
+        row = self._row('SELECT "right", cases, repos FROM guard_cells WHERE cell = ?', [_JOIN.join(key)])
         return None if row is None else CellCount(int(row[0]), int(row[1]), set(json.loads(row[2])))
 
     def _read_level(self, key: tuple[str, ...]) -> LevelCount | None:

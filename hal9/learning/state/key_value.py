@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from hal9.database import change_mark
 from hal9.memory import MemoryStore
 
 __all__ = ["KeyValueStore"]
@@ -44,9 +45,9 @@ class KeyValueStore:
         return {row["name"][len(prefix) :]: json.loads(row["value"]) for row in rows}
 
     def foreign_changes(self) -> int:
-        """A number that changes whenever another connection has written to the file."""
+        """A number that changes whenever another connection has written."""
         with self.store.reading() as connection:
-            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+            return change_mark(connection)
 
     # --- pause and freeze -----------------------------------------------------------------------
 

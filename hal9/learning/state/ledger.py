@@ -7,11 +7,11 @@ only the latest of these.
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hal9.database import Connection, Row
 from hal9.errors.learning import ChangeUnknown, LedgerBroken
 from hal9.learning.state.change_facts import Details, Evidence, Figures, read_facts
 from hal9.memory import MemoryStore
@@ -157,7 +157,7 @@ class Ledger:
         """Changes in the order they were made."""
         with self.store.reading() as connection:
             found = connection.execute(
-                "SELECT * FROM adjustments WHERE time >= ? AND (? IS NULL OR target = ?) "
+                "SELECT * FROM adjustments WHERE time >= ? AND (CAST(? AS TEXT) IS NULL OR target = ?) "
                 "AND (? = '[]' OR kind IN (SELECT value FROM json_each(?))) "
                 "AND (? = '[]' OR state IN (SELECT value FROM json_each(?))) ORDER BY rowid",
                 (since, target, target, *[json.dumps(kinds)] * 2, *[json.dumps(states)] * 2),
@@ -180,14 +180,14 @@ class Ledger:
                 previous, count = row["content_hash"], count + 1
         return count
 
-    def _last_hash(self, connection: sqlite3.Connection) -> str:
+    def _last_hash(self, connection: Connection) -> str:
         row = connection.execute(
             "SELECT content_hash FROM adjustments ORDER BY rowid DESC LIMIT 1"
         ).fetchone()
         return _FIRST if row is None else str(row["content_hash"])
 
 
-def _change(row: Mapping[str, Any] | sqlite3.Row) -> Change:
+def _change(row: Mapping[str, Any] | Row) -> Change:
     evidence, figures = read_facts(row["id"], row["evidence"], row["figures"])
     return Change(
         id=row["id"],

@@ -178,7 +178,8 @@ def _errors_of(store: MemoryStore, one: Rule) -> list[str]:
             ).fetchall()
             return [str(row["content"])[:_ERROR_CHARS] for row in rows if row["content"].strip()]
         row = connection.execute(
-            "SELECT meta FROM memories WHERE kind = 'learning' AND json_extract(meta, '$.mitigation_id') = ?",
+            "SELECT meta FROM memories WHERE kind = 'learning' "
+            "AND CAST(json_extract(meta, '$.mitigation_id') AS INTEGER) = ?",
             (one.id,),
         ).fetchone()
     return [str(text) for text in json.loads(row["meta"]).get("errors", [])] if row is not None else []

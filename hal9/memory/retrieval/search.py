@@ -10,16 +10,17 @@ development texts of `benchmarks/memory`; its README has the figures.
 
 import json
 import re
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from hal9.database import Row, on_postgres
 from hal9.errors.memory import MemoryInvalid
 from hal9.memory.records import KINDS, Kind, Memory, MemoryScope
 from hal9.memory.retrieval.vector_matrix import VectorMatrix
+from hal9.memory.store.postgres_words import best_by_words
 from hal9.memory.store.store import MemoryStore
 from hal9.text import clean_text
 
@@ -108,8 +109,13 @@ def escape_match(words: Sequence[str]) -> str:
     Every word is reduced to letters, digits and underscores and quoted, so nothing in it is query syntax. The
     first 48 different words count.
     """
+    return " OR ".join(f'"{word}"' for word in plain_words(words))
+
+
+def plain_words(words: Sequence[str]) -> list[str]:
+    """Words reduced to letters, digits and underscores, in lower case; the first 48 different ones."""
     plain = dict.fromkeys(part.lower() for word in words for part in _TERM.findall(clean_text(word)))
-    return " OR ".join(f'"{word}"' for word in list(plain)[:_MAX_TERMS])
+    return list(plain)[:_MAX_TERMS]
 
 
 def search(
@@ -199,7 +205,9 @@ def _by_words(store: MemoryStore, words: Sequence[str], where: SearchFilter, lim
         clauses.append("m.quarantined = 0")
     condition = "".join(f" AND {clause}" for clause in clauses)
     with store.reading() as connection:
-        rows: list[sqlite3.Row] = connection.execute(
+        if on_postgres(connection):
+            return best_by_words(connection, plain_words(words), condition, values, limit)
+        rows: list[Row] = connection.execute(
             "SELECT m.id AS id, bm25(memories_fts) AS rank FROM memories_fts "  # noqa: S608
             f"JOIN memories m ON m.id = memories_fts.rowid WHERE memories_fts MATCH ?{condition} "
             "ORDER BY rank, m.id LIMIT ?",

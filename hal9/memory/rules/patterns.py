@@ -1,13 +1,13 @@
 """Patterns: errors that keep coming back in one place, recognised by signature or by meaning."""
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.database import Connection, Row
 from hal9.errors.memory import MemoryMissing
 from hal9.memory.records import MemoryScope, NewMemory, Occurrence, Pattern
 from hal9.memory.rules.rules import RuleStore
@@ -217,7 +217,7 @@ class PatternStore:
         *,
         assigned: bool,
         exclude: int,
-    ) -> list[tuple[sqlite3.Row, float]]:
+    ) -> list[tuple[Row, float]]:
         """Occurrences of this scope whose texts are near, nearest first; the newest 500 are looked at."""
         if self.store.embedder is None:
             return []
@@ -270,9 +270,7 @@ class PatternStore:
             members |= {int(row["id"]) for row, _ in near}
         return sorted(members)
 
-    def _assign(
-        self, connection: sqlite3.Connection, pattern_id: int, occurrences: list[int], now: float
-    ) -> None:
+    def _assign(self, connection: Connection, pattern_id: int, occurrences: list[int], now: float) -> None:
         connection.execute(
             "UPDATE occurrences SET pattern_id = ? WHERE id IN (SELECT value FROM json_each(?))",
             (pattern_id, json.dumps(occurrences)),
@@ -315,7 +313,7 @@ class PatternStore:
         )
         return pattern_id
 
-    def _pattern(self, row: sqlite3.Row) -> Pattern:
+    def _pattern(self, row: Row) -> Pattern:
         answers = self._rules.all(states=("candidate", "admitted", "retired"), pattern_id=int(row["id"]))
         best = max((self._rules.lower_bound(one) for one in answers), default=0.0)
         return Pattern(

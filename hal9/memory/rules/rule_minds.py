@@ -15,7 +15,7 @@ def record_mind(store: MemoryStore, rule_id: int, mind: str, *, helped: bool) ->
     with store.writing() as tables:
         tables.conn.execute(
             f"INSERT INTO rule_minds (mitigation_id, mind, {column}) VALUES (?, ?, 1) "  # noqa: S608 - fixed words
-            f"ON CONFLICT (mitigation_id, mind) DO UPDATE SET {column} = {column} + 1",
+            f"ON CONFLICT (mitigation_id, mind) DO UPDATE SET {column} = rule_minds.{column} + 1",
             (rule_id, clean_text(mind)),
         )
 

@@ -5,7 +5,6 @@ two failures (each success pays for two more), and is quarantined when it does h
 """
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.database import Connection, Row
 from hal9.errors.memory import MemoryInvalid, MemoryMissing
 from hal9.memory.records import (
     MemoryScope,
@@ -314,7 +314,7 @@ class RuleStore:
                 int(row["id"])
                 for row in tables.conn.execute(
                     "SELECT id FROM memories WHERE kind = 'learning' AND source = ? "
-                    "AND json_extract(meta, '$.mitigation_id') = ?",
+                    "AND CAST(json_extract(meta, '$.mitigation_id') AS INTEGER) = ?",
                     (RULE_MEMORY, rule_id),
                 )
             ]
@@ -402,7 +402,7 @@ class RuleStore:
             )
         return self.get(rule_id)
 
-    def _require(self, connection: sqlite3.Connection, rule_id: int) -> None:
+    def _require(self, connection: Connection, rule_id: int) -> None:
         if connection.execute("SELECT 1 FROM mitigations WHERE id = ?", (rule_id,)).fetchone() is None:
             raise MemoryMissing(kind="rule", id=rule_id)
 
@@ -413,7 +413,7 @@ def _clean_example(example: SolvedExample | None) -> SolvedExample | None:
     return SolvedExample(defused(clean_text(example.task)), defused(clean_text(example.answer)))
 
 
-def _rule(row: sqlite3.Row) -> Rule:
+def _rule(row: Row) -> Rule:
     example = None
     if row["example_task"] is not None and row["example_answer"] is not None:
         example = SolvedExample(row["example_task"], row["example_answer"])

@@ -4,52 +4,21 @@ Everything learned lives in this one file, so the tables of connection weights, 
 are created here too, although the learning room owns what is written into them.
 """
 
-import sqlite3
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hal9.database import Migration
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
+from hal9.database import Connection, Migration, on_postgres
+from hal9.memory.store.creation import create_table, sqlite_tables
+from hal9.memory.store.postgres_words import index_words
 
 __all__ = ["MIGRATIONS"]
-
-
-def _database(connection: sqlite3.Connection) -> "Database":
-    import sqlite_utils  # noqa: PLC0415  loads slowly; importing the room must not
-
-    return sqlite_utils.Database(connection, execute_plugins=False)
-
-
-def _create(
-    connection: sqlite3.Connection,
-    table: str,
-    columns: dict[str, Any],
-    *,
-    nullable: Sequence[str] = (),
-    defaults: dict[str, Any] | None = None,
-    indexes: Sequence[Sequence[str]] = (),
-) -> None:
-    """Create a table whose first column is the key and whose columns are NOT NULL unless named."""
-    key = next(iter(columns))
-    made = _database(connection).create_table(
-        table,
-        columns,
-        pk=key,
-        not_null={name for name in columns if name != key and name not in nullable},
-        defaults=defaults or {},
-    )
-    for index in indexes:
-        made.create_index(list(index))
 
 
 _SCOPE: dict[str, Any] = {"workspace": str, "module": str, "task_family": str}
 
 
-def _memories(connection: sqlite3.Connection) -> None:
+def _memories(connection: Connection) -> None:
     """1: memories, their full-text index, and the epoch that tells vector caches to reload."""
-    _create(
+    create_table(
         connection,
         "memories",
         {
@@ -92,7 +61,16 @@ def _memories(connection: sqlite3.Connection) -> None:
             ("embedding_model",),
         ),
     )
-    _database(connection).table("memories").enable_fts(["content"], tokenize="porter unicode61")
+    _index_content(connection)
+    create_table(connection, "memory_meta", {"key": str, "value": int})
+    connection.execute("INSERT INTO memory_meta(key, value) VALUES ('vector_epoch', 0)")
+
+
+def _index_content(connection: Connection) -> None:
+    if on_postgres(connection):
+        index_words(connection)
+        return
+    sqlite_tables(connection).table("memories").enable_fts(["content"], tokenize="porter unicode61")
     # sqlite-utils' own triggers fire on every update; counting an outcome must not re-index the text.
     connection.execute(
         "CREATE TRIGGER memories_ai AFTER INSERT ON memories BEGIN "
@@ -107,13 +85,11 @@ def _memories(connection: sqlite3.Connection) -> None:
         "INSERT INTO memories_fts(memories_fts, rowid, content) VALUES ('delete', old.id, old.content); "
         "INSERT INTO memories_fts(rowid, content) VALUES (new.id, new.content); END"
     )
-    _create(connection, "memory_meta", {"key": str, "value": int})
-    connection.execute("INSERT INTO memory_meta(key, value) VALUES ('vector_epoch', 0)")
 
 
-def _patterns(connection: sqlite3.Connection) -> None:
+def _patterns(connection: Connection) -> None:
     """2: error occurrences, the patterns they form, and the mitigations of patterns."""
-    _create(
+    create_table(
         connection,
         "patterns",
         {
@@ -134,7 +110,7 @@ def _patterns(connection: sqlite3.Connection) -> None:
         defaults={"confirmed": 0, "refuted": 0},
         indexes=(("signature", "error_type"), ("workspace", "module", "task_family")),
     )
-    _create(
+    create_table(
         connection,
         "occurrences",
         {
@@ -153,7 +129,7 @@ def _patterns(connection: sqlite3.Connection) -> None:
         nullable=("memory_id", "pattern_id"),
         indexes=(("signature", "error_type"), ("pattern_id",), ("memory_id",)),
     )
-    _create(
+    create_table(
         connection,
         "mitigations",
         {
@@ -194,9 +170,9 @@ def _patterns(connection: sqlite3.Connection) -> None:
     )
 
 
-def _learning(connection: sqlite3.Connection) -> None:
+def _learning(connection: Connection) -> None:
     """3: connection weights, gradients, the ledger of adjustments, and tasks worth replaying."""
-    _create(
+    create_table(
         connection,
         "weights",
         {
@@ -214,7 +190,7 @@ def _learning(connection: sqlite3.Connection) -> None:
         defaults={"weight": 0.5, "success_count": 0, "failure_count": 0, "state": "{}"},
     )
     connection.execute("CREATE UNIQUE INDEX weights_edge ON weights(from_neuron, to_neuron, task_class)")
-    _create(
+    create_table(
         connection,
         "gradients",
         {
@@ -236,7 +212,7 @@ def _learning(connection: sqlite3.Connection) -> None:
         defaults={"reason": "", "prompt_version": ""},
         indexes=(("task_id",), ("state",)),
     )
-    _create(
+    create_table(
         connection,
         "adjustments",
         {
@@ -258,7 +234,7 @@ def _learning(connection: sqlite3.Connection) -> None:
         defaults={"evidence": "{}", "figures": "{}"},
         indexes=(("target", "time"), ("cause",), ("state",), ("reverts",)),
     )
-    _create(
+    create_table(
         connection,
         "tasks",
         {
@@ -277,9 +253,9 @@ def _learning(connection: sqlite3.Connection) -> None:
     )
 
 
-def _packs(connection: sqlite3.Connection) -> None:
+def _packs(connection: Connection) -> None:
     """4: which packs were imported, from where, with which content."""
-    _create(
+    create_table(
         connection,
         "packs",
         {
@@ -296,9 +272,9 @@ def _packs(connection: sqlite3.Connection) -> None:
     )
 
 
-def _outcomes(connection: sqlite3.Connection) -> None:
+def _outcomes(connection: Connection) -> None:
     """5: how each finished task was judged, what became of each recalled mitigation, switches of learning."""
-    _create(
+    create_table(
         connection,
         "outcomes",
         {
@@ -321,18 +297,18 @@ def _outcomes(connection: sqlite3.Connection) -> None:
         defaults={"judged_by": "", "error_type": "", "seconds": 0, "usd": 0},
         indexes=(("at",), ("workspace", "module", "task_family")),
     )
-    _create(
+    create_table(
         connection,
         "uses",
         {"id": int, "mitigation_id": int, "task_id": str, "outcome": str},
     )
     connection.execute("CREATE UNIQUE INDEX uses_once ON uses(mitigation_id, task_id)")
-    _create(connection, "switches", {"name": str, "value": str})
+    create_table(connection, "switches", {"name": str, "value": str})
 
 
-def _routes(connection: sqlite3.Connection) -> None:
+def _routes(connection: Connection) -> None:
     """6: what became of each hand-over, in the order learned, so that weights can be computed anew."""
-    _create(
+    create_table(
         connection,
         "route_events",
         {
@@ -360,9 +336,9 @@ def _routes(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO memory_meta(key, value) VALUES ('route_epoch', 0)")
 
 
-def _route_changes(connection: sqlite3.Connection) -> None:
+def _route_changes(connection: Connection) -> None:
     """7: hand-overs as they were before a verdict was corrected or a rollback took them out."""
-    _create(
+    create_table(
         connection,
         "route_changes",
         {"id": int, "event": int, "at": float, "number": int, "success": float, "usd": float},
@@ -371,19 +347,19 @@ def _route_changes(connection: sqlite3.Connection) -> None:
     )
 
 
-def _places(connection: sqlite3.Connection) -> None:
+def _places(connection: Connection) -> None:
     """8: rules hold for places; how each mind does with a rule; guards; what runs of agents taught."""
     for column in ("place", "work"):
         connection.execute(f"ALTER TABLE mitigations ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
     connection.execute("CREATE INDEX idx_mitigations_place ON mitigations(workspace, place, module)")
-    _create(
+    create_table(
         connection,
         "rule_minds",
         {"id": int, "mitigation_id": int, "mind": str, "helped": int, "failed": int},
         defaults={"helped": 0, "failed": 0},
     )
     connection.execute("CREATE UNIQUE INDEX rule_minds_once ON rule_minds(mitigation_id, mind)")
-    _create(
+    create_table(
         connection,
         "guards",
         {
@@ -405,17 +381,17 @@ def _places(connection: sqlite3.Connection) -> None:
         defaults={"state_reason": "", "fired": 0, "heeded": 0, "overridden": 0, "wrong": 0},
         indexes=(("workspace", "state"),),
     )
-    _create(
+    create_table(
         connection,
         "guard_evidence",
         {"id": int, "repo": str, "kind": str, "value": str, "blamed": int, "well": int, "lines": str},
     )
     connection.execute("CREATE UNIQUE INDEX guard_evidence_once ON guard_evidence(repo, kind, value)")
-    _create(connection, "guard_cells", {"cell": str, "right": int, "cases": int, "repos": str})
-    _create(connection, "remedy_levels", {"level": str, "cases": int, "helped": str})
-    _create(connection, "run_causes", {"id": int, "repo": str, "cause": str, "content": str})
+    create_table(connection, "guard_cells", {"cell": str, "right": int, "cases": int, "repos": str})
+    create_table(connection, "remedy_levels", {"level": str, "cases": int, "helped": str})
+    create_table(connection, "run_causes", {"id": int, "repo": str, "cause": str, "content": str})
     connection.execute("CREATE UNIQUE INDEX run_causes_once ON run_causes(repo, cause)")
-    _create(
+    create_table(
         connection, "runs_read", {"fingerprint": str, "at": float, "repo": str, "agent": str, "steps": int}
     )
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import sqlite3
 from typing import Any
 
+from hal9.database import Row
 from hal9.memory.records import Memory, MemoryScope, NewMemory, dump_json
 from hal9.text import clean_text
 
@@ -38,7 +38,7 @@ def to_row(memory: NewMemory, now: float) -> dict[str, Any]:
     }
 
 
-def to_memory(row: sqlite3.Row) -> Memory:
+def to_memory(row: Row) -> Memory:
     """A memory from its row."""
     return Memory(
         id=int(row["id"]),

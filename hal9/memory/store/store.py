@@ -1,8 +1,8 @@
-"""The memory file: one SQLite database with everything the cluster has learned.
+"""The memory: one database with everything the cluster has learned.
 
 The interface is synchronous, since SQLite is. Every method may be called from any thread (one lock per store
-serialises them), so an event loop calls them through `asyncio.to_thread`. Other processes may have the same
-file open; SQLite's WAL lets them read while one writes, and each write waits for its turn.
+serialises them), so an event loop calls them through `asyncio.to_thread`. Other processes may have the
+same database open; they read while one writes, and each write waits for its turn.
 """
 
 import json
@@ -10,25 +10,22 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hal9.clock import Clock, SystemClock
-from hal9.database import atomic, open_database
+from hal9.database import Connection, Place, atomic, open_database
 from hal9.errors.database import DatabaseDamaged
 from hal9.errors.memory import MemoryClosed, MemoryInvalid, MemoryMissing, MemoryUnwritable
 from hal9.memory.embedding.protocol import Embedder
 from hal9.memory.records import KINDS, Memory, NewMemory, Outcome
 from hal9.memory.store.migrations import MIGRATIONS
 from hal9.memory.store.rows import COLUMNS, content_hash, to_memory, to_row
+from hal9.memory.store.tables import Tables
 from hal9.text import clean_text
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
 
 __all__ = ["MemoryStore", "content_hash"]
 
@@ -37,10 +34,10 @@ _EMBED_BATCH = 64
 
 
 class MemoryStore:
-    """Opens, writes and reads the memory file.
+    """Opens, writes and reads the memory.
 
     Args:
-        path: the file; it is created and migrated when opened.
+        path: the file, or a place on PostgreSQL; it is made and migrated when opened.
         embedder: makes the vectors. None stores text alone: search is then by words only.
         clock: stamps what is written.
         busy_timeout_ms: how long another process's write is waited for.
@@ -48,18 +45,19 @@ class MemoryStore:
 
     def __init__(
         self,
-        path: Path | str,
+        path: Place | str,
         *,
         embedder: Embedder | None = None,
         clock: Clock | None = None,
         busy_timeout_ms: int = 10_000,
     ) -> None:
+        self.place = path
         self.path = str(path)
         self.embedder = embedder
         self.clock: Clock = clock or SystemClock()
         self._busy_timeout_ms = busy_timeout_ms
-        self._connection: sqlite3.Connection | None = None
-        self._tables: Database | None = None
+        self._connection: Connection | None = None
+        self._tables: Tables | None = None
         self._lock = threading.RLock()
         self.caches: dict[str, object] = {}
         """What search keeps between calls; emptied on closing."""
@@ -72,13 +70,11 @@ class MemoryStore:
             DatabaseDamaged: it is not a sound database.
             MemoryUnwritable: it cannot be opened for writing.
         """
-        import sqlite_utils  # noqa: PLC0415  loads slowly; importing the room must not
-
         with self._translated():
             self._connection = open_database(
-                self.path, MIGRATIONS, check_same_thread=False, busy_timeout_ms=self._busy_timeout_ms
+                self.place, MIGRATIONS, check_same_thread=False, busy_timeout_ms=self._busy_timeout_ms
             )
-            self._tables = sqlite_utils.Database(self._connection, execute_plugins=False)
+            self._tables = Tables(self._connection)
         return self
 
     def __exit__(
@@ -96,25 +92,25 @@ class MemoryStore:
             self.caches.clear()
 
     @property
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> Connection:
         """The open connection. Write only inside `writing()`, read inside `reading()`."""
         if self._connection is None:
             raise MemoryClosed(path=self.path)
         return self._connection
 
     @property
-    def tables(self) -> "Database":
-        """The same connection as a sqlite-utils database."""
+    def tables(self) -> Tables:
+        """The same connection, by tables."""
         if self._tables is None:
             raise MemoryClosed(path=self.path)
         return self._tables
 
     @contextmanager
-    def writing(self) -> Iterator["Database"]:
+    def writing(self) -> Iterator[Tables]:
         """One atomic write under the store's lock; nests.
 
         Raises:
-            MemoryUnwritable: SQLite refused (read-only, full disk, locked); nothing was written.
+            MemoryUnwritable: the database refused (read-only, full disk, locked, away); nothing was written.
             DatabaseDamaged: the file is not sound any more.
         """
         with self._lock, self._translated():
@@ -127,7 +123,7 @@ class MemoryStore:
                 raise
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """Several reads under the store's lock, with this room's errors."""
         with self._lock, self._translated():
             yield self.connection
@@ -151,8 +147,7 @@ class MemoryStore:
     def insert(self, table: str, row: dict[str, Any]) -> int:
         """Insert one row into a table with a numeric key and return the key; nests inside `writing()`."""
         with self.writing() as tables:
-            key = tables.table(table).insert(row).last_pk
-        return int(str(key))
+            return int(tables.table(table).insert(row))
 
     # --- memories ---
 

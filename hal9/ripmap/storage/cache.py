@@ -18,9 +18,7 @@ from hal9.errors.ripmap import CacheUnusable
 from hal9.ripmap.storage.record_codec import FORMAT
 
 if TYPE_CHECKING:
-    import sqlite3
-
-    from hal9.database import Migration
+    from hal9.database import Connection, Migration
 
 __all__ = ["ContentStore", "read_sealed_file", "remove_stale", "write_sealed_file"]
 
@@ -33,7 +31,7 @@ _PAGE = 4096
 _PROBES = 64
 
 
-def _create(connection: "sqlite3.Connection") -> None:
+def _create(connection: "Connection") -> None:
     connection.execute("CREATE TABLE items (key TEXT PRIMARY KEY, payload BLOB NOT NULL)")
 
 
@@ -55,7 +53,7 @@ class ContentStore:
     def read(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The payloads that are there."""
 
-        def select(connection: "sqlite3.Connection") -> dict[str, bytes]:
+        def select(connection: "Connection") -> dict[str, bytes]:
             found: dict[str, bytes] = {}
             for start in range(0, len(keys), _BATCH):
                 batch = [f"{FORMAT}/{key}" for key in keys[start : start + _BATCH]]
@@ -69,7 +67,7 @@ class ContentStore:
     def has(self, keys: Sequence[str]) -> set[str]:
         """Which of these have a payload."""
 
-        def select(connection: "sqlite3.Connection") -> set[str]:
+        def select(connection: "Connection") -> set[str]:
             found: set[str] = set()
             for start in range(0, len(keys), _BATCH):
                 batch = [f"{FORMAT}/{key}" for key in keys[start : start + _BATCH]]
@@ -86,7 +84,7 @@ class ContentStore:
 
         rows = [(f"{FORMAT}/{key}", payload) for key, payload in items]
 
-        def insert(connection: "sqlite3.Connection") -> None:
+        def insert(connection: "Connection") -> None:
             with atomic(connection):
                 connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", rows)
 
@@ -95,7 +93,7 @@ class ContentStore:
     def keep_only(self, hashes: Collection[str]) -> None:
         """Drop what was made from other contents than these or by another version; its room is freed."""
 
-        def sweep(connection: "sqlite3.Connection") -> None:
+        def sweep(connection: "Connection") -> None:
             keys = [str(row[0]) for row in connection.execute("SELECT key FROM items")]
             gone = [
                 (key,) for key in keys if not key.startswith(f"{FORMAT}/") or _content_of(key) not in hashes
@@ -109,7 +107,7 @@ class ContentStore:
 
         self._guarded(sweep, None)
 
-    def _guarded(self, action: "Callable[[sqlite3.Connection], _T]", otherwise: _T) -> _T:
+    def _guarded(self, action: "Callable[[Connection], _T]", otherwise: _T) -> _T:
         import sqlite3  # noqa: PLC0415 - a warm query opens no database
 
         try:
@@ -121,7 +119,7 @@ class ContentStore:
             self._connection = self._rebuild(str(error))
         return otherwise
 
-    def _open(self) -> "sqlite3.Connection":
+    def _open(self) -> "Connection":
         import sqlite3  # noqa: PLC0415
 
         from hal9.database import open_database  # noqa: PLC0415 - costs what a warm start can save
@@ -137,7 +135,7 @@ class ContentStore:
         except (OSError, sqlite3.OperationalError) as error:
             raise CacheUnusable(path=str(self._path.parent), detail=str(error)) from error
 
-    def _rebuild(self, detail: str) -> "sqlite3.Connection":
+    def _rebuild(self, detail: str) -> "Connection":
         from hal9.database import open_database  # noqa: PLC0415
 
         self._notify(f"the cache {self._path} was damaged ({detail}) and has been rebuilt")

@@ -30,9 +30,9 @@ class Trial(TypedDict):
     """
 
     moved: dict[str, list[float]]
-    params: NotRequired[dict[str, float]]
-    ndcg: NotRequired[float]
-    kept: NotRequired[bool]
+    params: dict[str, float]
+    ndcg: float
+    kept: bool
     why: NotRequired[str]
     gain: NotRequired[float]
     error: NotRequired[float]
@@ -66,7 +66,7 @@ class InnerEpisode(TypedDict):
     episode: int
     best_ndcg: float
     params: dict[str, float]
-    kept: NotRequired[bool]
+    kept: bool
     timestamp: NotRequired[float]
     duration_secs: NotRequired[float]
     mind: NotRequired[str]

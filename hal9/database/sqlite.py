@@ -1,30 +1,25 @@
-"""SQLite the way every room uses it: one way to open, one way to write, one way to migrate.
-
-WAL, busy timeout, foreign keys on, autocommit with explicit `BEGIN IMMEDIATE`. Writes happen only
-inside `atomic()`, which nests through savepoints. Migrations are numbered functions; each is recorded in the
-transaction that applied it.
-"""
+"""SQLite the way every room uses it: WAL, busy timeout, foreign keys on, autocommit with explicit BEGIN."""
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
+from hal9.database.protocol import Connection, Migration
+from hal9.database.transactions import atomic
 from hal9.errors.database import DatabaseDamaged, DatabaseTooNew
 
-__all__ = ["Migration", "atomic", "migrate", "open_database"]
-
-Migration = Callable[[sqlite3.Connection], None]
+__all__ = ["migrate", "open_sqlite"]
 
 
-def open_database(
+def open_sqlite(
     path: Path | str,
     migrations: Sequence[Migration] = (),
     *,
     check_same_thread: bool = True,
     synchronous: str = "NORMAL",
     busy_timeout_ms: int = 10_000,
+    read_only: bool = False,
 ) -> sqlite3.Connection:
     """Open (and create, and migrate) a database.
 
@@ -34,6 +29,7 @@ def open_database(
         check_same_thread: False when the caller serialises access itself.
         synchronous: SQLite's setting; NORMAL survives kill -9, FULL also power loss.
         busy_timeout_ms: how long another process's write is waited for.
+        read_only: refuse every write.
 
     Raises:
         DatabaseTooNew: the file was written by a newer program.
@@ -47,6 +43,8 @@ def open_database(
         connection.execute(f"PRAGMA synchronous={synchronous}")
         connection.execute("PRAGMA foreign_keys=ON")
         migrate(connection, migrations, path=str(path))
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         # A flipped bit in the schema's text surfaces as UnicodeDecodeError.
         connection.close()
@@ -73,31 +71,7 @@ def _enter_wal(connection: sqlite3.Connection, *, seconds: float) -> None:
             return
 
 
-@contextmanager
-def atomic(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Everything inside is committed together or not at all; nested use makes a savepoint."""
-    if connection.in_transaction:
-        connection.execute("SAVEPOINT hal9_nested")
-        try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK TO hal9_nested")
-            connection.execute("RELEASE hal9_nested")
-            raise
-        connection.execute("RELEASE hal9_nested")
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-    except BaseException:
-        # On a full disk SQLite has rolled back already; a second ROLLBACK would hide the cause.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], *, path: str) -> None:
+def migrate(connection: Connection, migrations: Sequence[Migration], *, path: str) -> None:
     """Bring the schema up to date; each migration commits with its own number."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > len(migrations):
