@@ -187,7 +187,10 @@ class Graph:
         return np.ones(self.m) if self.weight is None else self.weight
 
     def unsort(self, values: Array) -> Array:
-        """Per-edge `values` (first axis) in the order in which the edges were given."""
+        """Per-edge `values` (first axis) in the order in which the edges were given.
+
+        In and out of shape (edges, ...).
+        """
         out = np.empty_like(values)
         out[self.order] = values
         return out

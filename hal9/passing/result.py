@@ -60,7 +60,10 @@ def report_failure(what: str, iterations: int, residual: float, on_failure: OnFa
 
 
 def largest_change(new: Array, old: Array) -> float:
-    """Largest absolute difference; equal infinities count as no change, anything undefined as infinite."""
+    """Largest absolute difference; equal infinities count as no change, anything undefined as infinite.
+
+    Both arrays have one shape, whichever it is.
+    """
     if new.size == 0:
         return 0.0
     with np.errstate(invalid="ignore"):
@@ -81,7 +84,10 @@ def fixed_point(
     what: str,
     on_failure: OnFailure = "warn",
 ) -> Passing:
-    """Apply `step` until the largest change is at most `tol` (`tol=None`: exactly `max_iter` times)."""
+    """Apply `step` until the largest change is at most `tol` (`tol=None`: exactly `max_iter` times).
+
+    `step` keeps the state's shape, whichever it is.
+    """
     residuals: list[float] = []
     converged = None if tol is None else False
     for _ in range(max_iter):

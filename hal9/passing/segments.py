@@ -108,7 +108,10 @@ class Segments:
         return out.reshape(self.count, *values.shape[1:])
 
     def logsumexp(self, values: Array) -> Array:
-        """Log of the sum of exponentials over each run; -inf for an empty run."""
+        """Log of the sum of exponentials over each run; -inf for an empty run.
+
+        Of shape (edges, ...) into (runs, ...).
+        """
         top = self.extreme(values, largest=True)
         shift = np.where(np.isfinite(top), top, 0.0)
         with np.errstate(divide="ignore"):
@@ -126,7 +129,10 @@ class Segments:
         return share
 
     def reduce(self, how: Aggregate, message: Any, *, empty: float | None = None) -> Array:
-        """Apply the named aggregate; for "softmax" `message` is (scores, values)."""
+        """Apply the named aggregate; for "softmax" `message` is (scores, values).
+
+        Of shape (edges, ...) into (runs, ...).
+        """
         if how == "softmax":
             scores, values = message
             share = self.softmax(np.asarray(scores))
@@ -145,7 +151,10 @@ class Segments:
         return self.extreme(values, largest=how == "max", empty=empty)
 
     def descending(self, scores: Array) -> tuple[Array, Array]:
-        """Edges sorted by falling score within each run, and each sorted edge's rank in its run."""
+        """Edges sorted by falling score within each run, and each sorted edge's rank in its run.
+
+        All of shape (edges,).
+        """
         receiver = np.repeat(np.arange(self.count), self.sizes)
         order = np.lexsort((-scores, receiver))
         return order, np.arange(self.edges) - np.repeat(self.indptr[:-1], self.sizes)

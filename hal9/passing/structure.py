@@ -13,6 +13,8 @@ def stable_order(keys: Array, n: int) -> Array:
     """Permutation that sorts integer `keys` in [0, n), ties in input order, in linear time.
 
     A matrix with one entry per row, converted to columns, is a counting sort in compiled code.
+
+    In and out of shape (keys,).
     """
     from scipy.sparse import csr_array  # noqa: PLC0415 - importing the room must stay cheap
 
@@ -24,7 +26,7 @@ def stable_order(keys: Array, n: int) -> Array:
 
 
 def reverse_edges(src: Array, dst: Array, n: int) -> Array:
-    """See `Graph.reverse`; the edges are sorted by (dst, src)."""
+    """See `Graph.reverse`; the edges are sorted by (dst, src). All of shape (edges,)."""
     m = len(src)
     forward = dst * max(n, 1) + src
     backward = src * max(n, 1) + dst
@@ -70,7 +72,7 @@ def _two_colours(adjacency: Any) -> Array | None:
 
 
 def colour_nodes(src: Array, dst: Array, n: int) -> Array:
-    """See `Graph.colours`."""
+    """See `Graph.colours`. `src` and `dst` have shape (edges,), the result (n,)."""
     if n == 0:
         return np.zeros(0, dtype=np.intp)
     adjacency = _neighbours(src, dst, n)

@@ -180,7 +180,7 @@ class AdditiveScore:
         return self.shaped and bool(self.features.graded[node])
 
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
-        """Local term in nats."""
+        """Local term in nats. `parents` has shape (parents,)."""
         chosen = tuple(sorted(parents.tolist()))
         key = (node, chosen)
         if key not in self._local:
@@ -195,7 +195,10 @@ class AdditiveScore:
         return np.array([self.local(node, parents[parents != parent]) for parent in parents])
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
-        """Local term with each other variable added; entry [node] is the term of the parents alone."""
+        """Local term with each other variable added; entry [node] is the term of the parents alone.
+
+        Of shape (parents,) into (variables,).
+        """
         chosen = tuple(sorted(parents.tolist()))
         key = (node, chosen)
         if key not in self._added:

@@ -174,7 +174,7 @@ def climb(
     Args:
         scorer: data score.
         size: how many variables.
-        language: gain per edge, see `language_terms`.
+        language: gain per edge, shape (variables, variables), see `language_terms`.
         starts: further graphs to climb from.
         restarts: perturbations in a row without gain before it ends; by default fewer for more variables.
         seed: of the perturbations.
@@ -212,7 +212,8 @@ def climb(
 def equivalent_graph(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Another member of the equivalence class, by random reversals of covered edges (Chickering 1995).
 
-    From there single additions and removals reach graphs that the present member hides.
+    From there single additions and removals reach graphs that the present member hides. In and out of shape
+    (variables, variables), [source, target].
     """
     matrix = adjacency.copy()
     size = adjacency.shape[0]
@@ -292,7 +293,7 @@ def best_of_scores(
 ) -> tuple[LocalScore, Climbed]:
     """The best graph under the score that explains the table better, free or equal error variances.
 
-    Arguments are those of `climb` and `best_graph`.
+    Arguments are those of `climb` and `best_graph`, in the same shapes.
     """
     size = len(table.names)
     terms = np.zeros((size, size)) if language is None else language
@@ -352,7 +353,7 @@ def fitted_graph(
         seed: of the restarts.
         restarts: perturbations in a row without gain before it ends; by default fewer for more variables.
         equal_variances: whether equal error variances are considered; pointless for standardised columns.
-        start: a graph to start from as well, [source, target].
+        start: a graph to start from as well, shape (variables, variables), [source, target].
         orders: whether causal orders are searched too; slower, and better where many edges depend on another.
         hidden: whether the likelihood of a table of numbers may show hidden causes; else only answers can.
     """

@@ -52,6 +52,8 @@ class Diagnosis:
 def diagnose(table: Table, adjacency: NDArray[np.bool_]) -> Diagnosis:
     """Look at what a first graph leaves unexplained.
 
+    `adjacency` has shape (variables, variables).
+
     Args:
         table: data, observed rows only or all of one kind.
         adjacency: the graph, [source, target].

@@ -25,6 +25,8 @@ Score = Callable[[Table, int, NDArray[np.intp]], float]
 def without_soft_interventions(table: Table, adjacency: NDArray[np.bool_], score: Score) -> Table:
     """The table with the rows of interventions that cut nothing off taken as observed.
 
+    `adjacency` has shape (variables, variables).
+
     Args:
         table: data with targets.
         adjacency: a first graph, [source, target].

@@ -87,6 +87,6 @@ class Moments:
         return max(1e-6, float(self.given(members)[1][node]))
 
     def slopes(self, node: int, members: NDArray[np.intp]) -> FloatArray:
-        """Standardised regression weights of a node on the members."""
+        """Standardised regression weights of a node on the members. In and out of shape (members,)."""
         inner = self.correlation[np.ix_(members, members)] + 1e-10 * np.eye(members.size)
         return np.asarray(np.linalg.solve(inner, self.correlation[members, node]), dtype=np.float64)

@@ -116,6 +116,8 @@ def improve_order(
 ) -> NDArray[np.bool_]:
     """A graph at least as good as the given one.
 
+    All of shape (variables, variables).
+
     Args:
         scorer: data score.
         adjacency: DAG to start from, [source, target].

@@ -36,7 +36,7 @@ Set = tuple[int, ...]
 
 
 def as_set(parents: NDArray[np.intp]) -> Set:
-    """Parents in rising order."""
+    """Parents in rising order. `parents` has shape (parents,)."""
     return tuple(sorted(parents.tolist()))
 
 
@@ -92,7 +92,10 @@ class GaussianScore:
         return np.asarray(-0.5 * count * np.log(variances) + (self.odds - 0.5 * np.log(count)) * parents)
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
-        """Local term with each other variable added; entry [node] is the term of the parents alone."""
+        """Local term with each other variable added; entry [node] is the term of the parents alone.
+
+        Of shape (parents,) into (variables,).
+        """
         key = (node, as_set(parents))
         found = self._known.get(key)
         if found is None:
@@ -114,7 +117,7 @@ class GaussianScore:
         return self.term(node, left, parents.size - 1.0)
 
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
-        """Local term in nats."""
+        """Local term in nats. `parents` has shape (parents,)."""
         moments, chosen = self.moments[node], as_set(parents)
         variance = moments.variances[node] * moments.share(node, chosen)
         return float(self.term(node, np.asarray(variance), float(len(chosen))))
@@ -158,7 +161,7 @@ class DiscreteScore:
         self._added: dict[tuple[int, Set], FloatArray] = {}
 
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
-        """Local term in nats."""
+        """Local term in nats. `parents` has shape (parents,)."""
         key = (node, as_set(parents))
         if key not in self._known:
             marginal = self.counted.marginal(node, key[1], self.equivalent)
@@ -170,7 +173,10 @@ class DiscreteScore:
         return np.array([self.local(node, parents[parents != parent]) for parent in parents])
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
-        """Local term with each other variable added; entry [node] is the term of the parents alone."""
+        """Local term with each other variable added; entry [node] is the term of the parents alone.
+
+        Of shape (parents,) into (variables,).
+        """
         key = (node, as_set(parents))
         found = self._added.get(key)
         if found is None:
@@ -208,7 +214,10 @@ def score_equivalent(scorer: LocalScore) -> bool:
 
 
 def tuned(scorer: LocalScore, adjacency: NDArray[np.bool_]) -> LocalScore:
-    """The same score with the edge odds and the equivalent sample size that suit a graph [source, target]."""
+    """The same score with the edge odds and the equivalent sample size that suit a graph [source, target].
+
+    The graph has shape (variables, variables).
+    """
     size = adjacency.shape[0]
     odds = edge_odds(size, float(adjacency.sum()))
     if isinstance(scorer, AdditiveScore):

@@ -52,6 +52,8 @@ class Table:
 
         "auto" takes a table whose columns all have at most 8 distinct whole numbers for categories; of one
         that has other numbers too, the columns of at most 6 that follow each other.
+
+        `values` has shape (rows, variables), `targets` (rows,).
         """
         chosen = np.full(values.shape[0], -1, dtype=np.intp) if targets is None else targets
         discrete = scale == "discrete" or (scale == "auto" and _looks_discrete(values))

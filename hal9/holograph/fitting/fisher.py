@@ -28,13 +28,13 @@ class Layout:
 
     @cached_property
     def off_diagonal(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Rows and columns of the W entries."""
+        """Rows and columns of the W entries. Both of shape (entries,)."""
         rows, columns = np.nonzero(~np.eye(self.size, dtype=bool))
         return rows, columns
 
     @cached_property
     def lower(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Rows and columns of the L entries."""
+        """Rows and columns of the L entries. Both of shape (entries,)."""
         rows, columns = np.tril_indices(self.size)
         return rows, columns
 

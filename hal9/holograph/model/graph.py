@@ -50,13 +50,16 @@ class MixedGraph:
         matrix: NDArray[np.bool_] | FloatArray,
         bidirected: Iterable[Iterable[str]] = (),
     ) -> "MixedGraph":
-        """From a matrix ``[source, target]``."""
+        """From a matrix ``[source, target]``. Its shape is (nodes, nodes)."""
         edges = frozenset((names[i], names[j]) for i, j in zip(*np.nonzero(matrix), strict=True))
         return cls(tuple(names), edges, frozenset(frozenset(pair) for pair in bidirected))
 
 
 def topological_order(matrix: NDArray[np.bool_]) -> list[int] | None:
-    """An order in which causes come first, or None when there is a cycle; `matrix` is [source, target]."""
+    """An order in which causes come first, or None when there is a cycle; `matrix` is [source, target].
+
+    Its shape is (nodes, nodes).
+    """
     waiting = matrix.sum(axis=0).astype(int)
     ready = [int(k) for k in np.flatnonzero(waiting == 0)]
     order: list[int] = []
@@ -125,7 +128,7 @@ def graph_from_belief(
 
 
 def reachable(adjacency: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a path (of no edge, too) leads from row to column."""
+    """Whether a path (of no edge, too) leads from row to column. In and out of shape (nodes, nodes)."""
     reach = (adjacency | np.eye(adjacency.shape[0], dtype=bool)).astype(np.float32)
     known = 0
     while (found := int(np.count_nonzero(reach))) > known:

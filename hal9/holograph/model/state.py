@@ -57,7 +57,7 @@ class State:
             raise UnknownVariable(name=name, where="belief state", known=self.names) from None
 
     def indices(self, names: Sequence[str]) -> NDArray[np.intp]:
-        """Rows of several variables, in the order asked."""
+        """Rows of several variables, in the order asked. Shape (names,)."""
         return np.array([self.index(name) for name in names], dtype=np.intp)
 
 
@@ -167,6 +167,8 @@ class Projection:
 
 def project_arrays(weights: FloatArray, noise: FloatArray, keep: NDArray[np.intp]) -> Projection:
     """Latent projection of (W, M) onto the rows in `keep`, in that order.
+
+    `weights` and `noise` have shape (n, n), `keep` (kept,).
 
     Raises:
         numpy.linalg.LinAlgError: I - W_HH is singular.

@@ -24,8 +24,7 @@ class TaskOutcome:
     """A judged task.
 
     `passed` is None while nobody judged; `routes` are the hand-overs with their probabilities; `prompts` are
-    the
-    hashes of the prompts that a mind was shown: a layer that handed the task down as it is has none;
+    the hashes of the prompts that a mind was shown: a layer that handed the task down as it is has none;
     `charged` are the recalled rules that a failure concerns, None for all of them; `mind` is who was shown
     them.
     """

@@ -59,16 +59,19 @@ class Policy(Protocol):
         ...
 
     def worth(self) -> Array:
-        """What each arm is thought to achieve, 0..1: the connection weight."""
+        """What each arm is thought to achieve, 0..1: the connection weight. Shape (runs, arms)."""
         ...
 
     def evidence(self) -> tuple[Array, Array]:
-        """Successes and failures that still count, after all forgetting."""
+        """Successes and failures that still count, after all forgetting. Both of shape (runs, arms)."""
         ...
 
 
 def with_floor(probabilities: Array, floor: float) -> Array:
-    """The probabilities with at least `floor` for every arm (at most an equal share); rows still sum to 1."""
+    """The probabilities with at least `floor` for every arm (at most an equal share); rows still sum to 1.
+
+    Shape (runs, arms).
+    """
     arms = probabilities.shape[1]
     least = min(floor, 1.0 / arms)
     mixed: Array = probabilities * (1.0 - least * arms) + least

@@ -1,8 +1,7 @@
 """What the ledger keeps of a change beside its contents: what speaks for it, and what was measured.
 
 Both are JSON objects in the ledger's rows. Here stand their fields, the one builder of a change's evidence,
-and
-the reader, which checks rows of every age: a field may be missing, and one of another type is an error.
+and the reader, which checks rows of every age: a field may be missing, and one of another type is an error.
 """
 
 from collections.abc import Mapping

@@ -68,7 +68,10 @@ class VectorMatrix:
         return ids[order], scores[order]
 
     def cosines(self, query: NDArray[np.float32], ids: NDArray[np.int64]) -> dict[int, float]:
-        """Cosines of given memories; those without a vector are left out."""
+        """Cosines of given memories; those without a vector are left out.
+
+        `query` has shape (dimension,), `ids` (memories,).
+        """
         with self._store.reading():
             self.refresh()
             held = self._ids[: self._used]

@@ -124,7 +124,7 @@ class RuleStore:
 
         Args:
             new: the rule.
-            vector: what `embed` gave for its example's task (or its rule without one), when known already.
+            vector: shape (dimension,), what `embed` gave for its example's task (or its rule without one), when known already.
 
         Raises:
             MemoryInvalid: the rule is empty or too long, it covers nothing, or a mind wrote it that is not
@@ -245,7 +245,7 @@ class RuleStore:
         return [one for one in map(_rule, rows) if one.scope.covers(task)]
 
     def vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
-        """Stored vectors of the present model; a rule without one is left out."""
+        """Stored vectors of the present model, shape (dimension,); a rule without one is left out."""
         if self.store.embedder is None:
             return {}
         with self.store.reading() as connection:

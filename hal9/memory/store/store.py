@@ -196,7 +196,10 @@ class MemoryStore:
         return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
 
     def vector_columns(self, vector: NDArray[np.float32] | None) -> dict[str, Any]:
-        """The three columns that hold a vector: little-endian float32, the model's id, the dimension."""
+        """The three columns that hold a vector: little-endian float32, the model's id, the dimension.
+
+        `vector` has shape (dimension,).
+        """
         if vector is None or self.embedder is None:
             return {"embedding": None, "embedding_model": None, "embedding_dim": None}
         return {

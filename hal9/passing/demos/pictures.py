@@ -55,7 +55,7 @@ def save(demo: Demo, path: Path) -> None:
 
 
 def image(values: Array, colours: str, *, span: tuple[float, float] | None = None) -> Callable[[Axes], None]:
-    """A panel with a two-dimensional array in colours, and its scale."""
+    """A panel with a two-dimensional array in colours, and its scale. `values` has shape (rows, columns)."""
 
     def draw(axes: Axes) -> None:
         low, high = span or (float(values.min()), float(values.max()))

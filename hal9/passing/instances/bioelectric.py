@@ -40,7 +40,7 @@ class VoltageGate:
             raise PassingInvalid(what="gate", detail="needs width > 0 and floor in [0, 1]")
 
     def open_share(self, across: Array) -> Array:
-        """How far each junction is open."""
+        """How far each junction is open. In and out of shape (..., junctions)."""
         share: Array = self.floor + (1.0 - self.floor) * np.exp(-((across / self.width) ** 2))
         return share
 
@@ -168,7 +168,10 @@ class GapJunctions:
         current: Current | Array | None = None,
         tol: float | None = None,
     ) -> Passing:
-        """Many implicit steps; with `tol` until no voltage changes by more than that in one."""
+        """Many implicit steps; with `tol` until no voltage changes by more than that in one.
+
+        `v` has shape (..., cells).
+        """
         return fixed_point(
             lambda now: self.step(now, dt, current=current),
             np.array(v, dtype=float),

@@ -111,7 +111,7 @@ class PredictiveCoding:
         return x if layer == 0 else self._act(x)
 
     def predictions(self, states: Sequence[Array]) -> list[Array]:
-        """What each layer predicts of the next, given all states."""
+        """What each layer predicts of the next, given all states. Layer n has shape (cases, units of n)."""
         pairs = zip(self.weights, self.biases, states, strict=False)
         return [self._fire(layer, x) @ w.T + b for layer, (w, b, x) in enumerate(pairs)]
 
@@ -127,7 +127,7 @@ class PredictiveCoding:
         return states
 
     def energy(self, states: Sequence[Array], predictions: Sequence[Array] | None = None) -> float:
-        """The energy of all cases together."""
+        """The energy of all cases together. Layer n has shape (cases, units of n); the energy is a scalar."""
         made = self.predictions(states) if predictions is None else predictions
         terms = zip(self.precisions, states[1:], made, strict=True)
         return float(sum(0.5 * np.sum(p * (x - mu) ** 2) for p, x, mu in terms))
@@ -223,6 +223,8 @@ class PredictiveCoding:
     def gradients(self, relaxed: Relaxation, *, fixed_prediction: bool = False) -> list[tuple[Array, Array]]:
         """Energy gradients of (weights, biases) per layer, summed over the batch.
 
+        Of the shapes of the weights and biases.
+
         Args:
             relaxed: What `relax` returned.
             fixed_prediction: Use the forward pass's activities, as `relax(fixed_prediction=True)` did.
@@ -235,7 +237,10 @@ class PredictiveCoding:
         return out
 
     def learn(self, gradients: Sequence[tuple[Array, Array]], rate: float) -> None:
-        """Step all weights and biases down their gradients."""
+        """Step all weights and biases down their gradients.
+
+        Gradients have the shapes of the weights and biases.
+        """
         self.weights = [w - rate * dw for w, (dw, _) in zip(self.weights, gradients, strict=True)]
         self.biases = [b - rate * db for b, (_, db) in zip(self.biases, gradients, strict=True)]
 

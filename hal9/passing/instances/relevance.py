@@ -53,6 +53,8 @@ def _keep(segments: Segments, scores: Array, k: int | None, mass: float | None) 
 def relevance_gate(graph: Graph, scores: Any, *, k: int | None = None, mass: float | None = None) -> Array:
     """Which edges may carry a message.
 
+    `scores` and the result have shape (edges,).
+
     Args:
         graph: The candidates.
         scores: One per sorted edge, higher is more relevant; non-negative for `mass`.

@@ -75,7 +75,10 @@ class Bethe:
         return np.moveaxis(self._share(index, np.array([place]))[..., 0], -1, 0)
 
     def log_z(self) -> Array:
-        """Bethe approximation (or tree-reweighted bound); in mode "max" the score of the assignment."""
+        """Bethe approximation (or tree-reweighted bound); in mode "max" the score of the assignment.
+
+        Shape (batch,), a scalar without one.
+        """
         if self._mode == "max":
             return self._score(self.assignment())
         total: Array = np.zeros(self._local.batch)

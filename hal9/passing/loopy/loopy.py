@@ -165,7 +165,10 @@ class LoopyPlan:
         return self._sums[key]
 
     def answers(self, task: _Task) -> list[tuple[int, int, Array, Array]]:
-        """For each slot: states, slot, where the variables' beliefs are, and their own messages' columns."""
+        """For each slot: states, slot, where the variables' beliefs are, and their own messages' columns.
+
+        The arrays have shape (factors of the task,).
+        """
         if task.indices is None:
             group: Group = self.potentials.groups[task.group]
             task.indices = [
@@ -180,7 +183,10 @@ class LoopyPlan:
         return task.indices
 
     def rules(self, mode: Mode, rho: Array | None, seed: int, zero: float) -> list[Rule]:
-        """For each task the function from incoming to outgoing messages, with its tables prepared."""
+        """For each task the function from incoming to outgoing messages, with its tables prepared.
+
+        `rho` has shape (factors,).
+        """
         key = (mode, rho is None, seed if rho is not None else None)
         if key not in self._rules:
             self._rules[key] = [
@@ -209,7 +215,10 @@ class LoopyPlan:
     def run(
         self, local: Local, loopy: Loopy, *, mode: Mode, method: Literal["bp", "trw"], messages: Array | None
     ) -> Inference:
-        """Pass messages until they settle; see `FactorGraph.infer`."""
+        """Pass messages until they settle; see `FactorGraph.infer`.
+
+        `messages` has shape (flat,), all messages in a row.
+        """
         rho = None
         if method == "trw":
             if not self.potentials.pairwise:
@@ -253,7 +262,10 @@ class LoopyState:
         self.inverse_rho = None if rho is None else [1.0 / rho[g.ids] for g in plan.potentials.groups]
 
     def views(self, flat: Array) -> dict[int, Array]:
-        """The flat message vector as one array (rows, batch, columns) per number of states."""
+        """The flat message vector as one array (rows, batch, columns) per number of states.
+
+        `flat` has shape (flat,), all messages in a row.
+        """
         out = {}
         for k, block in self.plan.blocks.items():
             low = block.offset * self.local.batch
@@ -262,7 +274,7 @@ class LoopyState:
         return out
 
     def gather(self, beliefs: dict[int, Array], k: int, messages: Array, colour: int) -> None:
-        """Beliefs of one colour from its messages."""
+        """Beliefs of one colour from its messages. Arrays have shape (rows, batch, columns)."""
         block = self.plan.blocks[k]
         low, high = int(block.variable_cuts[colour]), int(block.variable_cuts[colour + 1])
         first, last = int(block.column_cuts[colour]), int(block.column_cuts[colour + 1])
@@ -276,7 +288,10 @@ class LoopyState:
                 )
 
     def beliefs(self, messages: dict[int, Array]) -> dict[int, Array]:
-        """Unnormalised log beliefs (log odds for binary variables), per number of states."""
+        """Unnormalised log beliefs (log odds for binary variables), per number of states.
+
+        Arrays have shape (rows, batch, columns).
+        """
         out = {k: np.empty_like(t) for k, t in self.theta.items()}
         for k in self.plan.blocks:
             for colour in range(self.plan.colours):
@@ -286,7 +301,10 @@ class LoopyState:
     def incoming(
         self, beliefs: dict[int, Array], messages: dict[int, Array], task: _Task, *, every: bool = False
     ) -> list[Array]:
-        """What the other variables of the factors answer, slot by slot (`every`: the receiver, too)."""
+        """What the other variables of the factors answer, slot by slot (`every`: the receiver, too).
+
+        Arrays have shape (rows, batch, columns).
+        """
         out = []
         for k, slot, place, columns in self.plan.answers(task):
             if slot == task.slot and not every:
@@ -298,7 +316,7 @@ class LoopyState:
         return out
 
     def sweep(self, old: Array) -> Array:
-        """Every message once."""
+        """Every message once. In and out of shape (flat,)."""
         flat = old.copy()
         new, kept = self.views(flat), self.views(old)
         source = kept if self.at_once else new

@@ -24,12 +24,15 @@ _CHUNK = 2**20  # entries of a temporary table over all factors of one call
 
 
 def unfold(rows: Array, states: int) -> Array:
-    """Log odds as two rows; anything else as it is."""
+    """Log odds as two rows; anything else as it is. Of shape (1 or states, ...) into (states, ...)."""
     return np.concatenate([np.zeros_like(rows), rows]) if states == 2 and len(rows) == 1 else rows
 
 
 def fold(rows: Array, zero: float) -> Array:
-    """Rows per state as messages: log odds for two states, else shifted to maximum 0; floored at log 0."""
+    """Rows per state as messages: log odds for two states, else shifted to maximum 0; floored at log 0.
+
+    Of shape (states, ...) into (1 or states, ...).
+    """
     if len(rows) == 2:
         top = rows.max(axis=0)
         low = np.maximum(rows - np.maximum(top, -1e300), zero)
@@ -59,6 +62,8 @@ def joint(table: Array, answers: list[Array | None]) -> Array:
 
 def make_rule(group: Group, slot: int, factors: Array, *, mode: Mode, zero: float, rho: Array | None) -> Rule:
     """The rule for messages from `factors` of a group to their variable in `slot`.
+
+    `factors` and `rho` have shape (factors,).
 
     Args:
         group: The factors.

@@ -17,7 +17,10 @@ __all__ = ["Group", "Local", "Potentials", "logsumexp", "score_group"]
 
 
 def logsumexp(x: Array, axes: tuple[int, ...], *, largest: bool = False) -> Array:
-    """Log of the sum of exponentials over `axes` (or the maximum); -inf where everything is -inf."""
+    """Log of the sum of exponentials over `axes` (or the maximum); -inf where everything is -inf.
+
+    The result has the shape of `x` without the `axes`.
+    """
     if not axes:
         return x
     top: Array = x.max(axis=axes, keepdims=True)

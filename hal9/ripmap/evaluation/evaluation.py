@@ -208,7 +208,10 @@ class Evaluator:
 
 
 def gold_ranks(scores: NDArray[np.float64], item: PreparedCase) -> dict[str, int]:
-    """Where the gold files stand among the candidates; equal scores keep the paths' order."""
+    """Where the gold files stand among the candidates; equal scores keep the paths' order.
+
+    `scores` has shape (files,).
+    """
     values = np.where(item.candidates, scores, -np.inf)
     positions = {
         path: position

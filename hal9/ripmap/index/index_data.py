@@ -120,11 +120,14 @@ class IndexData:
 
     @cached_property
     def depth(self) -> Ints:
-        """Folders above each file."""
+        """Folders above each file. Shape (files,)."""
         return np.array([path.count("/") for path in self.paths], np.int32)
 
     def file_of_node(self, nodes: Ints) -> Ints:
-        """File of each node of the symbol graph (definitions first, then one node per file)."""
+        """File of each node of the symbol graph (definitions first, then one node per file).
+
+        In and out of shape (nodes,).
+        """
         count = len(self.symbols.name)
         if not count:
             return nodes
@@ -133,7 +136,7 @@ class IndexData:
         )
 
     def definers(self, name: str) -> Ints:
-        """Symbols of exactly this name; empty when there is none."""
+        """Symbols of exactly this name; empty when there is none. Shape (symbols found,)."""
         number = self.names.get(name)
         if number < 0:
             return self.by_name[:0]
@@ -141,7 +144,7 @@ class IndexData:
 
     @cached_property
     def rarity(self) -> Array:
-        """Inverse document frequency of every word among primary files."""
+        """Inverse document frequency of every word among primary files. Shape (words,)."""
         return rarity_of(self.postings)
 
     @cached_property

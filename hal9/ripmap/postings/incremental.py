@@ -35,13 +35,13 @@ def patched(
     roles: Ints,
     facts: Callable[[], list[bytes]],
 ) -> MergedPostings | None:
-    """The survey of the tree as it is now, or None where joining all files is the better way.
+    """The merged postings of the tree as it is now, or None where joining all files is the better way.
 
     Args:
-        old: the survey of an earlier state.
+        old: those of an earlier state.
         places: for every file now, its place then; -1 where its contents are new.
         paths: of the files now, and
-        roles: theirs.
+        roles: theirs, shape (files,).
         facts: gives the facts of the files that changed, in order.
     """
     changed = _changed(old, places, roles)

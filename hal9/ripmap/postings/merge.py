@@ -95,7 +95,10 @@ class MergedPostings:
 
 
 def merge_postings(paths: Sequence[str], roles: Ints, facts: Sequence[bytes]) -> MergedPostings:
-    """Join the facts of all files, which are in the order of `paths` and `roles`."""
+    """Join the facts of all files, which are in the order of `paths` and `roles`.
+
+    `roles` has shape (files,).
+    """
     blobs, word_blobs = [names_part(fact) for fact in facts], [words_part(fact) for fact in facts]
     primary = primary_files(roles)
     symbols, uses = join_names(blobs)
@@ -118,14 +121,14 @@ def merge_postings(paths: Sequence[str], roles: Ints, facts: Sequence[bytes]) ->
 
 
 def primary_files(roles: Ints) -> Bools:
-    """Source that is nothing else besides; where there is none, every file."""
+    """Source that is nothing else besides; where there is none, every file. In and out of shape (files,)."""
     others = Role.TEST | Role.EXAMPLE | Role.GENERATED | Role.VENDORED | Role.DOCS
     found: Bools = ((roles & int(Role.SOURCE)) > 0) & ((roles & int(others)) == 0)
     return found if found.any() else np.ones(len(roles), np.bool_)
 
 
 def rarity_of(postings: Postings) -> Array:
-    """Inverse document frequency of every word among primary files."""
+    """Inverse document frequency of every word among primary files. Shape (words,)."""
     counts = postings.document_count.astype(np.float64)
     return np.log1p((postings.documents - counts + 0.5) / (counts + 0.5))
 
@@ -159,7 +162,10 @@ def _definers(postings: Postings, symbols: Symbols, primary: Bools) -> tuple[Int
 
 
 def import_links(names: Names, texts: Sequence[str]) -> CsrMatrix:
-    """Files x files: 1 where an import names something the file defines, 0.5 for a package on the way."""
+    """Files x files: 1 where an import names something the file defines, 0.5 for a package on the way.
+
+    Shape (files, files).
+    """
     every: list[tuple[Import, ...]] = [imports_in(text) for text in texts]
     modules = ModuleMap(names, every)
     packages = PackageLinks(names, modules, every)

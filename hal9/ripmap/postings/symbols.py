@@ -145,7 +145,7 @@ def _hash(text: str) -> int:
 
 
 def join_shingles(blobs: Sequence[bytes]) -> tuple[NDArray[np.uint64], Ints]:
-    """All files' shingles in ascending order, and the file of each."""
+    """All files' shingles in ascending order, and the file of each. Both of shape (shingles,)."""
     parts = [unpack(blob)["shingles"] for blob in blobs]
     if not parts:
         return np.zeros(0, np.uint64), np.zeros(0, np.int32)
@@ -205,6 +205,8 @@ class Candidates:
 def join_names(blobs: Sequence[bytes]) -> tuple[Symbols, Ints]:
     """Join the files' names.
 
+    The references have shape (references, 5).
+
     Args:
         blobs: `names_of_file` of every file.
 
@@ -232,6 +234,8 @@ def join_names(blobs: Sequence[bytes]) -> tuple[Symbols, Ints]:
 def symbols_of(names: Sequence[str], rows: Ints, sizes: NDArray[np.integer]) -> Symbols:
     """The table of definitions.
 
+    `rows` has shape (definitions, 5), `sizes` (files,).
+
     Args:
         names: distinct texts.
         rows: name, parent, kind, line and last line of each definition, file by file.
@@ -247,6 +251,8 @@ def symbols_of(names: Sequence[str], rows: Ints, sizes: NDArray[np.integer]) -> 
 
 def find_candidates(symbols: Symbols, uses: Ints, imports: CsrMatrix, folders: Ints) -> Candidates:
     """Pair each use with the definitions of its name.
+
+    `uses` has shape (references, 5), `imports` (files, files), `folders` (files,).
 
     Args:
         symbols: the definitions, and
@@ -324,6 +330,8 @@ def resolve(candidates: Candidates, parameters: Parameters, which: Pass) -> tupl
 
     Confidence is the best reason's (or, as `evidence_accumulation` rises, the noisy-or of all); acceptance is
     a sigmoid around `acceptance_bias`; choice is a softmax within the reference at `selection_temperature`.
+
+    Both of shape (candidates,).
     """
     strategy = {name: parameters[f"{which}_{name}"] for name in _STRATEGY_NAMES}
     best: Floats = np.zeros(len(candidates.group), np.float32)

@@ -151,7 +151,10 @@ def words_of_file(record: FileRecord, text: str) -> bytes:
 
 
 def join_pairs(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], Ints]:
-    """Word pairs of the primary files in ascending order, and the file of each."""
+    """Word pairs of the primary files in ascending order, and the file of each.
+
+    `primary` has shape (files,), the results (pairs,).
+    """
     chosen = np.flatnonzero(primary)
     parts = [pairs_of(blobs[int(position)]) for position in chosen]
     if not parts:
@@ -174,7 +177,7 @@ def _halves(counts: Floats) -> NDArray[np.generic]:
 
 
 def pairs_of(blob: bytes) -> NDArray[np.uint32]:
-    """The word pairs that `words_of_file` kept."""
+    """The word pairs that `words_of_file` kept. Shape (pairs,)."""
     return np.asarray(unpack(blob)["pairs"], np.uint32)
 
 
@@ -252,7 +255,7 @@ class Postings:
     stems: TermDictionary
 
     def relatives(self, token: str) -> Ints:
-        """Columns of other tokens with the same stem."""
+        """Columns of other tokens with the same stem. Shape (columns found,)."""
         number = self.stems.get(stem(token))
         if number < 0:
             return np.zeros(0, np.int32)
@@ -300,6 +303,8 @@ class Postings:
 
 def assemble(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> Postings:
     """Join the files' counts into matrices.
+
+    `primary` has shape (files,).
 
     Args:
         blobs: `words_of_file` of every file of the index, in its order.
@@ -362,7 +367,10 @@ def _joined(
 
 
 def by_token(rows: Ints, tokens: Ints, counts: Floats, shape: tuple[int, int]) -> CsrMatrix:
-    """The matrix by columns; `rows` ascend, and so they do within each column."""
+    """The matrix by columns; `rows` ascend, and so they do within each column.
+
+    `rows`, `tokens` and `counts` have shape (entries,).
+    """
     order = ascending(tokens)
     sizes = np.bincount(tokens, minlength=shape[1])
     indptr = np.concatenate([[0], np.cumsum(sizes)])

@@ -50,14 +50,14 @@ class TaskWords:
     boilerplate: NDArray[np.bool_]
 
     def weights(self, parameters: Parameters) -> Array:
-        """How much each word counts, by the part it stands in."""
+        """How much each word counts, by the part it stands in. Shape (words,)."""
         soft = parameters["query_saturation"]
         counted = self.parts * (soft + 1.0) / (self.parts + soft)
         factors = np.array([parameters[f"query_{part}"] for part in PARTS])
         return self._damped(factors @ counted, parameters)
 
     def title_weights(self, parameters: Parameters) -> Array:
-        """The same for the title alone."""
+        """The same for the title alone. Shape (words,)."""
         soft = parameters["query_saturation"]
         title = self.parts[0]
         return self._damped(title * (soft + 1.0) / (title + soft), parameters)
@@ -67,7 +67,7 @@ class TaskWords:
 
     @property
     def spoken(self) -> NDArray[np.bool_]:
-        """Words of title and prose that speak of the code."""
+        """Words of title and prose that speak of the code. Shape (words,)."""
         return (self.parts[:2] > 0).any(axis=0) & ~self.boilerplate
 
 
@@ -141,7 +141,7 @@ class Slice:
     height: int
 
     def saturated(self, fields: Mapping[str, float], stem_weight: float, k: float, b: float) -> Array:
-        """BM25F's term weight at each place, before idf and the task's weights."""
+        """BM25F's term weight at each place, before idf and the task's weights. Shape (entries,)."""
         total = np.zeros(len(self.rows))
         for name, weight in fields.items():
             if weight == 0.0:
@@ -236,7 +236,10 @@ def _with_path(chunks: Slice, files: Slice, chunk_file: NDArray[np.int32], width
 def best_per_file(
     scores: Array, chunk_file: NDArray[np.int32], files: int, decay: float, most: int = 5
 ) -> Array:
-    """Sum of each file's best chunks, the j-th weighing decay**j."""
+    """Sum of each file's best chunks, the j-th weighing decay**j.
+
+    `scores` and `chunk_file` have shape (chunks,), the result (files,).
+    """
     live = np.flatnonzero(scores > 0)
     if not len(live):
         return np.zeros(files)

@@ -101,6 +101,8 @@ class CommitIndex:
 
         recency = 1 + (max - 1)·exp(-days / decay), days before the newest commit that counts;
         churn = 1 + (max - 1)·(1 - exp(-(commits - threshold)⁺ / threshold)) over the newest 500 commits.
+
+        Both of shape (files,).
         """
         seen = np.flatnonzero(self._visible(before))
         if not len(seen):
@@ -121,7 +123,10 @@ class CommitIndex:
         return recency, churn
 
     def cochange(self, anchors: NDArray[np.intp], before: float | None) -> Array:
-        """Largest Jaccard overlap of each file's commits with an anchor's; the anchors themselves are 0."""
+        """Largest Jaccard overlap of each file's commits with an anchor's; the anchors themselves are 0.
+
+        Shape (files,); `anchors` (anchors,).
+        """
         found = np.zeros(self.files)
         seen = np.flatnonzero(self._visible(before) & (self.widths <= _WIDEST_COUPLING))
         if not len(seen) or not len(anchors):

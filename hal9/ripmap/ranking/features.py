@@ -72,18 +72,18 @@ class Features:
         return self.prepared.files.scores(self._file_terms, self._task_weights)
 
     def title(self) -> Array:
-        """Files by the title's words."""
+        """Files by the title's words. Shape (files,)."""
         title = self.prepared.words.idf * self.prepared.words.title_weights(self.parameters)
         return self.prepared.files.scores(self._file_terms, title)
 
     def chunks(self) -> Array:
-        """Files by their best definitions."""
+        """Files by their best definitions. Shape (files,)."""
         return best_per_file(
             self.chunk_scores, self.index_data.postings.chunk_file, self.size, self.parameters["chunk_decay"]
         )
 
     def identifiers(self) -> Array:
-        """Files by their best definition for the task's names alone."""
+        """Files by their best definition for the task's names alone. Shape (files,)."""
         weights = np.where(self.prepared.words.identifiers, self._task_weights, 0.0)
         if not weights.any():
             return np.zeros(self.size)
@@ -91,7 +91,10 @@ class Features:
         return best_per_file(scores, self.index_data.postings.chunk_file, self.size, 0.0, 1)
 
     def heads(self) -> Array:
-        """Files by the definition whose own name the task's words cover best, rare words counting more."""
+        """Files by the definition whose own name the task's words cover best, rare words counting more.
+
+        Shape (files,).
+        """
         index_data, chunks, words = self.index_data, self.prepared.chunks, self.prepared.words
         matched = np.minimum(
             1.0, chunks.exact["head"] + self.parameters["stem_weight"] * chunks.related["head"]
@@ -101,12 +104,15 @@ class Features:
         return best_per_file(scores, index_data.postings.chunk_file, self.size, 0.0, 1)
 
     def pairs(self) -> Array:
-        """Files that hold the task's word pairs."""
+        """Files that hold the task's word pairs. Shape (files,)."""
         title, prose = self.prepared.pairs
         return self.parameters["query_title"] * title + self.parameters["query_prose"] * prose
 
     def callees(self) -> Array:
-        """Files of the definitions that the best matching definitions refer to (shadow pass)."""
+        """Files of the definitions that the best matching definitions refer to (shadow pass).
+
+        Shape (files,).
+        """
         index_data, postings = self.index_data, self.index_data.postings
         scores = np.where(index_data.primary[postings.chunk_file], self.chunk_scores, 0.0)
         if not scores.any():
@@ -122,7 +128,7 @@ class Features:
         return by_file
 
     def path(self) -> Array:
-        """Files by the words of their path."""
+        """Files by the words of their path. Shape (files,)."""
         params = self.parameters
         terms = self.prepared.files.saturated(
             {"path": 1.0}, params["stem_weight"], params["path_k"], params["path_b"]
@@ -130,7 +136,7 @@ class Features:
         return self.prepared.files.scores(terms, self._task_weights)
 
     def traceback(self) -> Array:
-        """Files of the task's stack frames, inner frames first."""
+        """Files of the task's stack frames, inner frames first. Shape (files,)."""
         found = np.zeros(self.size)
         for depth, frame in enumerate(self.prepared.frames):
             for position, share in frame:
@@ -138,7 +144,10 @@ class Features:
         return found
 
     def tests(self) -> Array:
-        """What the best matching tests import, at most 1; less where tests match less than sources do."""
+        """What the best matching tests import, at most 1; less where tests match less than sources do.
+
+        Shape (files,).
+        """
         scores = np.where(self.index_data.tests, self.words, 0.0)
         if not scores.any():
             return np.zeros(self.size)
@@ -149,7 +158,7 @@ class Features:
         return found * min(1.0, float(scores[best[0]]) / source) ** 2 if source > 0 else found
 
     def test_names(self) -> Array:
-        """Definers of the names that the best matching test functions use."""
+        """Definers of the names that the best matching test functions use. Shape (files,)."""
         index_data = self.index_data
         scores = np.where(index_data.tests[index_data.postings.chunk_file], self.chunk_scores, 0.0)
         if not scores.any():
@@ -165,7 +174,7 @@ class Features:
         return matrix.weighted(tokens, np.bincount(which, weight, len(tokens)).astype(np.float64))
 
     def imported(self, base: Array) -> Array:
-        """What the files leading so far import."""
+        """What the files leading so far import. In and out of shape (files,)."""
         lead = np.where(self.index_data.primary, base, 0.0)
         if lead.max() <= 0:
             return np.zeros(self.size)
@@ -175,13 +184,13 @@ class Features:
 
 
 def scaled(values: Array, primary: NDArray[np.bool_]) -> Array:
-    """Divided by the largest value of a primary file; others are held to 1."""
+    """Divided by the largest value of a primary file; others are held to 1. In and out of shape (files,)."""
     highest = float(values[primary].max()) if primary.any() else 0.0
     return np.minimum(values / highest, 1.0) if highest > 0 else np.zeros(len(values))
 
 
 def similar_commits(prepared: PreparedTask, parameters: Parameters) -> Array:
-    """Files of past commits like the task; kept while the query's weights stay the same."""
+    """Files of past commits like the task; kept while the query's weights stay the same. Shape (files,)."""
     if prepared.commit_index is None:
         return np.zeros(len(prepared.index_data.paths))
     key = tuple(value for name, value in parameters.items() if name.startswith("query_"))
@@ -194,7 +203,7 @@ def similar_commits(prepared: PreparedTask, parameters: Parameters) -> Array:
 
 
 def cochange(prepared: PreparedTask) -> Array:
-    """What used to change together with chat files and with named files."""
+    """What used to change together with chat files and with named files. Shape (files,)."""
     anchors = distinct(np.concatenate([prepared.chat, np.flatnonzero(prepared.named > 0.5)])).astype(np.intp)
     if prepared.commit_index is None or not len(anchors):
         return np.zeros(len(prepared.index_data.paths))
@@ -223,7 +232,10 @@ def _source_spread(index_data: IndexData) -> CsrMatrix:
 
 
 def symbol_links(index_data: IndexData, parameters: Parameters) -> CsrMatrix:
-    """Nodes x nodes by the shadow pass, divided by the log of how many refer to the target."""
+    """Nodes x nodes by the shadow pass, divided by the log of how many refer to the target.
+
+    Shape (nodes, nodes).
+    """
     strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
 
     def build() -> CsrMatrix:
@@ -266,7 +278,7 @@ def file_graph(index_data: IndexData, parameters: Parameters) -> "Graph":
 
 
 def importance(prepared: PreparedTask, parameters: Parameters) -> Array:
-    """PageRank over files, scaled to at most 1 over primary files; hubs damped."""
+    """PageRank over files, scaled to at most 1 over primary files; hubs damped. Shape (files,)."""
     from hal9.passing import personalized_pagerank  # noqa: PLC0415 - a query with a task does without
 
     params, index_data = parameters, prepared.index_data

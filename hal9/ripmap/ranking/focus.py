@@ -15,7 +15,10 @@ _WEAK = 0.05
 
 
 def adjacency(index_data: IndexData, parameters: Parameters) -> CsrMatrix:
-    """Files x files, both ways: how surely references (shadow pass) or imports link them, at most 1."""
+    """Files x files, both ways: how surely references (shadow pass) or imports link them, at most 1.
+
+    Shape (files, files).
+    """
     strategy = tuple(value for name, value in parameters.items() if name.startswith("shadow_"))
 
     def build() -> CsrMatrix:

@@ -25,7 +25,10 @@ _MOST_NAMED = 3
 
 
 def named_files(index_data: IndexData, query: Query) -> Array:
-    """Per file, how clearly the task names it: 1 in title and prose, less in code, 0 unnamed."""
+    """Per file, how clearly the task names it: 1 in title and prose, less in code, 0 unnamed.
+
+    Shape (files,).
+    """
     named = np.zeros(len(index_data.paths))
     for mention in query.paths:
         _name(named, index_data.modules.tail(mention.text), index_data.primary, _STRENGTH[mention.part])

@@ -69,7 +69,7 @@ class Ranking:
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
-        """Positions of files, best first; equal scores keep the paths' order."""
+        """Positions of files, best first; equal scores keep the paths' order. Shape (files,)."""
         return np.argsort(-self.scores, kind="stable")
 
     def put_in_order(self, paths: Sequence[str]) -> None:
@@ -104,7 +104,7 @@ class Ranking:
         return [self.file(position) for position in self.positions(limit)]
 
     def signal(self, name: str) -> Array:
-        """One signal times its weight, per file (zeros when it is silent)."""
+        """One signal times its weight, per file (zeros when it is silent). Shape (files,)."""
         return self._signals.get(name, np.zeros(len(self.index_data.paths)))
 
     @property
@@ -238,7 +238,7 @@ def _remembered_role(prepared: PreparedTask, parameters: Parameters, memory: Mem
 
 
 def role_factor(prepared: PreparedTask, parameters: Parameters) -> Array:
-    """Score factor of each file by its roles; several roles take the smallest."""
+    """Score factor of each file by its roles; several roles take the smallest. Shape (files,)."""
     params, index_data = parameters, prepared.index_data
     factor = np.ones(len(index_data.paths))
     operations = params["operations_boost"] ** prepared.query.operations
@@ -263,7 +263,10 @@ def role_factor(prepared: PreparedTask, parameters: Parameters) -> Array:
 
 
 def symbol_scores(prepared: PreparedTask, parameters: Parameters, file_scores: Array) -> Array:
-    """Definitions by their own words and mentions, times their file's score."""
+    """Definitions by their own words and mentions, times their file's score.
+
+    `file_scores` has shape (files,), the result (symbols,).
+    """
     index_data, table = prepared.index_data, prepared.index_data.symbols
     postings = index_data.postings
     evidence = Features(prepared, parameters)

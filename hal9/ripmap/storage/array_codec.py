@@ -19,7 +19,7 @@ _ALIGN = 16
 
 
 def pack(values: Mapping[str, "NDArray[np.generic] | Sequence[str]"]) -> bytes:
-    """Write named arrays and lists of text."""
+    """Write named arrays and lists of text. Arrays may have any shape, which is kept."""
     header: list[list[object]] = []
     blocks: list[bytes] = []
     offset = 0

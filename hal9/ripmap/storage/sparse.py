@@ -36,21 +36,24 @@ class CsrMatrix:
 
     @property
     def sizes(self) -> NDArray[Any]:
-        """Entries per line."""
+        """Entries per line. Shape (lines,)."""
         return np.diff(self.indptr)
 
     @property
     def row_of_entry(self) -> Ints:
-        """Line of every entry."""
+        """Line of every entry. Shape (entries,)."""
         return np.repeat(np.arange(len(self)), self.sizes)
 
     def line(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Places and values of one line."""
+        """Places and values of one line. Both of shape (entries of the line,)."""
         entries = slice(self.indptr[number], self.indptr[number + 1])
         return self.indices[entries], self.data[entries]
 
     def select(self, lines: NDArray[Any]) -> tuple[Ints, Ints, Array]:
-        """Entries of some lines: places, position of the line in `lines`, values."""
+        """Entries of some lines: places, position of the line in `lines`, values.
+
+        `lines` has shape (lines asked,), the results (entries found,).
+        """
         starts = self.indptr[lines].astype(np.intp)
         sizes = self.indptr[lines + 1].astype(np.intp) - starts
         which = np.repeat(np.arange(len(lines)), sizes)
@@ -67,7 +70,7 @@ class CsrMatrix:
         return np.bincount(self.indices, self.data, self.across).astype(np.float64)
 
     def packed(self, name: str) -> dict[str, NDArray[Any]]:
-        """Arrays for `codec.pack`, their names beginning with `name`."""
+        """Arrays for `codec.pack`, their names beginning with `name`. Each has the shape of its attribute."""
         return {
             f"{name}.data": self.data,
             f"{name}.indices": self.indices,
@@ -77,7 +80,7 @@ class CsrMatrix:
 
     @classmethod
     def unpacked(cls, name: str, found: Any) -> "CsrMatrix":
-        """The inverse of `packed`."""
+        """The inverse of `packed`. Shapes are as they were packed."""
         across = int(found[f"{name}.across"][0])
         return cls(found[f"{name}.data"], found[f"{name}.indices"], found[f"{name}.indptr"], across)
 
@@ -90,7 +93,10 @@ def csr_matrix(
     *,
     twice: Literal["add", "largest"] = "add",
 ) -> CsrMatrix:
-    """A matrix from coordinates; values given twice are added, or the largest is taken."""
+    """A matrix from coordinates; values given twice are added, or the largest is taken.
+
+    `line`, `place` and `values` have shape (entries,).
+    """
     key = line.astype(np.int64) * max(1, shape[1]) + place
     order = np.argsort(key, kind="stable")
     key, values = key[order], values[order]
@@ -104,13 +110,19 @@ def csr_matrix(
 
 
 def distinct(values: NDArray[Any]) -> NDArray[Any]:
-    """The distinct values, ascending (as `numpy.unique`, which would load masked arrays for it)."""
+    """The distinct values, ascending (as `numpy.unique`, which would load masked arrays for it).
+
+    Of shape (n,) into (distinct,).
+    """
     ordered = np.sort(values)
     return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
 
 
 def numbered(values: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
-    """The distinct values, ascending, and which of them each value is."""
+    """The distinct values, ascending, and which of them each value is.
+
+    Of shape (n,) into (distinct,) and (n,).
+    """
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     first = np.r_[True, ordered[1:] != ordered[:-1]] if len(ordered) else np.zeros(0, np.bool_)
@@ -123,6 +135,8 @@ def ascending(numbers: NDArray[Any]) -> Ints:
     """The order that sorts natural numbers, equal ones as they stand.
 
     Sixteen bits at a time, as numpy sorts numbers of that width by counting, an order of magnitude faster.
+
+    In and out of shape (n,).
     """
     largest = int(numbers.max()) if len(numbers) else 0
     order: Ints = np.argsort(numbers.astype(np.uint16), kind="stable")

@@ -137,12 +137,12 @@ def stem_codes(word: str) -> tuple[int, ...]:
 
 
 def pair_codes(text: str) -> NDArray[np.uint32]:
-    """A 32-bit code of each two stems in a row, in order of the text."""
+    """A 32-bit code of each two stems in a row, in order of the text. Shape (stems - 1,)."""
     return join_codes(np.array([code for word in words(text) for code in stem_codes(word)], np.uint32))
 
 
 def join_codes(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """A 32-bit code of each two codes in a row."""
+    """A 32-bit code of each two codes in a row. Of shape (n,) into (n - 1,)."""
     if len(codes) < 2:
         return np.zeros(0, np.uint32)
     return codes[:-1] * np.uint32(0x9E3779B1) ^ codes[1:]

@@ -41,6 +41,8 @@ class RunningWords:
     def spelled_out(self, sizes: list[int], parts: NDArray[np.int64]) -> tuple[Ints, NDArray[np.int64]]:
         """The text with each run replaced by its parts, of which run n has `sizes[n]`.
 
+        `parts` has shape (parts,), the results the length of the new text.
+
         Returns:
             Which run of the text each part came from, and the parts.
         """

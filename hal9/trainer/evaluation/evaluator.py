@@ -57,7 +57,7 @@ class Evaluation:
         return float(self.ndcg @ self.weights / self.weights.sum())
 
     def only(self, rows: NDArray[np.bool_]) -> "Evaluation":
-        """The same for some of the cases; `rows` says which."""
+        """The same for some of the cases; `rows` says which. Its shape is (cases,)."""
         at = np.flatnonzero(rows).tolist()
         return replace(
             self,

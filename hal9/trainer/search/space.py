@@ -59,7 +59,7 @@ class Space:
     names: tuple[str, ...]
 
     def vector(self, parameters: Mapping[str, float]) -> NDArray[np.float64]:
-        """Positions within the ranges, each 0 to 1."""
+        """Positions within the ranges, each 0 to 1. Shape (parameters of the space,)."""
         return np.array([PARAMETERS[name].to_unit(parameters[name]) for name in self.names])
 
     def parameters(self, vector: Iterable[float], base: Parameters | None = None) -> Parameters:
