@@ -124,7 +124,7 @@ class RuleStore:
 
         Args:
             new: the rule.
-            vector: shape (dimension,), what `embed` gave for its example's task (or its rule without one), when known already.
+            vector: shape (dimension,): what `embed` gave for its example's task or its rule, if known.
 
         Raises:
             MemoryInvalid: the rule is empty or too long, it covers nothing, or a mind wrote it that is not
