@@ -56,7 +56,7 @@ def make_home(folder: Path, arm: Arm) -> Home:
         "  task: {tokens: 200000,": "  task: {tokens: null,",
     }
     if not arm.learns and not arm.oracle:
-        changes["  recall_limit: 1 "] = "  recall_limit: 0 "
+        changes["  recall_limit: 3 "] = "  recall_limit: 0 "
     if not arm.learns:
         changes["  enabled: true                 # false: errors"] = (
             "  enabled: false                 # false: errors"

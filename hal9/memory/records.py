@@ -56,6 +56,10 @@ GLOB = "glob:"
 """Begins a place that is neither a folder nor a file."""
 
 
+TAUGHT_ON = "taught_on"
+"""Key of a rule's provenance: the task, in words, on which it was taught."""
+
+
 @lru_cache(maxsize=2048)
 def _pattern(glob: str) -> re.Pattern[str]:
     made = re.escape(glob).replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*")
@@ -248,6 +252,11 @@ class Rule:
     last_used: float | None
     content_hash: str
     provenance: Mapping[str, Any]
+
+    @property
+    def taught_on(self) -> str:
+        """The task on which it was taught, in words; "" when it was given outright."""
+        return self.example.task if self.example else str(self.provenance.get(TAUGHT_ON, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

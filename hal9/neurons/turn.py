@@ -114,10 +114,12 @@ class Turn:
                 limit.reschedule(loop.time() + left)
 
     async def recall(self) -> Recall | None:
-        """Look for the one memory that applies; noted in every later step."""
+        """Look for the rules that apply; noted in every later step."""
+        scope = self.task.scope
+        known = dict.fromkeys([*self.task.targets, *scope.paths])
         self.recalled = await self.services.memory.recall(
             self.task.objective,
-            scope=self.task.scope,
+            scope=scope.model_copy(update={"paths": [*known]}),
             neuron=self.definition.name,
             layer=self.meta.layer,
         )

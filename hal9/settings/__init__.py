@@ -207,7 +207,8 @@ class MemorySettings(Section):
     """What is remembered and recalled."""
 
     embedder: str = "auto"
-    recall_limit: Annotated[int, Field(ge=0, le=3)] = 1
+    recall_limit: Annotated[int, Field(ge=0, le=10)] = 3
+    recall_tokens: Positive = 400
     guards: Literal["off", "remind", "require-once"] = "require-once"
     min_similarity: Share = 0.2
     scope_gate: bool = True

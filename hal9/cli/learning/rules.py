@@ -88,7 +88,7 @@ def _files_of_rules(path: str | None) -> list[tuple[str, str]]:
 
 
 def _place(wanted: str, current: "MemoryScope | None" = None) -> "MemoryScope":
-    from hal9.learning.rules.understanding import KINDS
+    from hal9.learning.rules.scope_proposal import KINDS
     from hal9.memory import EVERYWHERE, MemoryScope, read_place, repository_of
 
     workspace = current.workspace if current is not None else repository_of(str(Path.cwd())).identity

@@ -72,6 +72,7 @@ class RuleRetrieval:
         mind = resolve_spec(definition.meta.model, self._settings().minds) if definition else ""
         policy = RecallPolicy(
             limit=memory.recall_limit,
+            tokens=memory.recall_tokens,
             min_similarity=memory.min_similarity,
             scope_gate=memory.scope_gate,
             without=not_followed_by(self._store, mind) if mind else frozenset(),

@@ -6,7 +6,7 @@ recalled rule is credited once per task; a changed verdict moves the credit inst
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hal9.journal.tasks import TaskRow
 from hal9.learning.detection.detect import Detection
@@ -14,9 +14,18 @@ from hal9.learning.detection.quality import Score
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.task_path import TaskPath
 from hal9.memory import MemoryScope, MemoryStore, Outcome, RuleStore, record_mind, scope_of
+from hal9.memory.rules.place import repository_paths
 from hal9.signals import Route, StepRecord, TaskPayload
 
-__all__ = ["TaskOutcome", "credit", "outcome_of", "remember_task", "save_outcome", "scope_of_task"]
+__all__ = [
+    "TaskOutcome",
+    "credit",
+    "outcome_of",
+    "remember_task",
+    "save_outcome",
+    "scope_after",
+    "scope_of_task",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,14 @@ def scope_of_task(payload: TaskPayload) -> MemoryScope:
         family=given.task_family or None,
         paths=[*given.paths, *payload.targets],
     )
+
+
+def scope_after(task: TaskRow) -> MemoryScope:
+    """The scope of a finished task: it touched the files that it changed, too."""
+    scope = scope_of_task(task.payload)
+    changed = [change.path for change in task.result.changes] if task.result else []
+    touched = [*scope.paths, *repository_paths(task.payload.workspace or "", changed)]
+    return replace(scope, paths=tuple(dict.fromkeys(touched)))
 
 
 def outcome_of(

@@ -7,6 +7,7 @@ from hal9.learning.rules.understanding import concerns, contradicts
 from hal9.learning.state.ledger import Ledger
 from hal9.memory import ANY, EVERYWHERE, MemoryScope, MemoryStore, Rule, RuleState, RuleStore
 from hal9.memory.records import covers_place
+from hal9.memory.rules.subjects import value_subjects
 from hal9.memory.rules.wording import subject_words, supersedes
 
 __all__ = ["ENDED", "RuleLife", "ended_for_good"]
@@ -75,10 +76,14 @@ class RuleLife:
         """
         about = subject_words(words) - subject_words("forget drop ignore withdraw rule longer")
         known = [one for one in self.book.in_scope(scope, ("admitted", "candidate")) if one.source != "pack"]
-        shown = [one for one in known if one.id in recalled]
+        shown = [self.book.get(number) for number in recalled]
+        shown = [one for one in shown if one.state == "admitted" and one.source != "pack"]
+        known += [one for one in shown if one.id not in {other.id for other in known}]
         if about:
             best = max((len(about & subject_words(one.rule)) for one in known), default=0)
             chosen = [one for one in known if best and len(about & subject_words(one.rule)) == best]
+            # Words that no rule has in common are about the one that was just seen at work.
+            chosen = chosen or (shown if len(shown) == 1 else _of_subject(known, words))
         else:
             chosen = shown or sorted(known, key=lambda one: one.created)[-1:]
         for one in chosen[:1] if about and len(chosen) > 1 and not shown else chosen:
@@ -90,6 +95,12 @@ class RuleLife:
         if not subject_words(words):
             return list(recalled) if len(recalled) == 1 else []
         return [number for number in recalled if concerns(self.book.get(number).rule, words)]
+
+
+def _of_subject(known: Sequence[Rule], words: str) -> list[Rule]:
+    """The one rule that speaks of the same kind of value, in any language; none when there are several."""
+    found = [one for one in known if value_subjects(one.rule) & value_subjects(words)]
+    return found if len(found) == 1 else []
 
 
 def overlap(first: MemoryScope, second: MemoryScope) -> bool:

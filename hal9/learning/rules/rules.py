@@ -12,15 +12,14 @@ When one is admitted:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from hal9.errors.base import LimitError, MindError
 from hal9.errors.memory import MemoryInvalid
 from hal9.journal.tasks import TaskRow
 from hal9.learning.detection.error_line import key_line
 from hal9.learning.detection.feedback import Feedback
-from hal9.learning.detection.outcomes import scope_of_task
+from hal9.learning.detection.outcomes import scope_after, scope_of_task
 from hal9.learning.replay_cases import (
     Rehearse,
     ReplayCase,
@@ -30,8 +29,10 @@ from hal9.learning.replay_cases import (
     reply_as_turn,
     wrong_and_right,
 )
+from hal9.learning.rules.outcome import Origin, RuleOutcome
 from hal9.learning.rules.rule_life import RuleLife, ended_for_good
-from hal9.learning.rules.understanding import Understood, proposed_scope, understand
+from hal9.learning.rules.scope_proposal import proposed_scope
+from hal9.learning.rules.understanding import Understood, understand
 from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Ledger
 from hal9.memory import (
@@ -48,6 +49,7 @@ from hal9.memory import (
     search,
     template_rule,
 )
+from hal9.memory.records import TAUGHT_ON
 from hal9.signals import ErrorGradient, StepRecord
 
 __all__ = ["RuleLearner", "RuleOutcome", "RuleWriter"]
@@ -55,22 +57,11 @@ __all__ = ["RuleLearner", "RuleOutcome", "RuleWriter"]
 
 RuleWriter = Callable[[ErrorGradient], Awaitable[tuple[str, str] | None]]
 """A rule for an error, and the trusted mind that wrote it; None when it cannot cite its evidence."""
-Source = Literal["user", "retry", "mind"]
 
 _MOST_TRIALS = 3
+_MOST_TAUGHT = 2_000
 _LIKE = 0.6
 """Search score from which an error is like one that a pack describes."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuleOutcome:
-    """What was learned, or why nothing was."""
-
-    rule_id: int | None
-    state: str
-    reason: str
-    holds_for: str = ""
-    replaced: tuple[int, ...] = ()
 
 
 class RuleLearner:
@@ -128,6 +119,7 @@ class RuleLearner:
                 wanted=feedback.holds_for,
                 changed=changed,
                 workspace=task.payload.scope.workspace or task.payload.workspace or "",
+                objective=task.payload.objective,
             )
             rule = template_rule(
                 scope=scope,
@@ -137,7 +129,11 @@ class RuleLearner:
                 rejected=rejected,
             )
             number = await asyncio.to_thread(
-                self._propose, rule, scope, example, ("user", "user", cause, task.id)
+                self._propose,
+                rule,
+                scope,
+                example,
+                Origin("user", "user", cause, task.id, task.payload.objective),
             )
         except MemoryInvalid as error:
             return RuleOutcome(None, "none", str(error))
@@ -161,7 +157,9 @@ class RuleLearner:
 
     def _withdraw(self, words: str, task: TaskRow, steps: Sequence[StepRecord], cause: str) -> RuleOutcome:
         recalled = [int(one) for step in steps for one in step.recalled if one.isdecimal()]
-        taken = self.life.withdraw(scope_of_task(task.payload), words=words, recalled=recalled, cause=cause)
+        taken = self.life.withdraw(
+            scope_after(task), words=words, recalled=sorted(set(recalled)), cause=cause
+        )
         if not taken:
             return RuleOutcome(None, "none", "no rule in force there speaks of that; `hal9 rules` lists them")
         told = "; ".join(f"{one.id}: {one.rule[:80]}" for one in taken)
@@ -197,7 +195,11 @@ class RuleLearner:
         example = SolvedExample(task.payload.objective, reply_as_turn(task.payload, changed, right))
         try:
             number = await asyncio.to_thread(
-                self._propose, rule, scope, example, ("retry", "check", cause, task.id)
+                self._propose,
+                rule,
+                scope,
+                example,
+                Origin("retry", "check", cause, task.id, task.payload.objective),
             )
         except MemoryInvalid as error:
             return RuleOutcome(None, "none", str(error))
@@ -221,7 +223,8 @@ class RuleLearner:
             if written is None:
                 return None
             rule, mind = written
-            number = await asyncio.to_thread(self._propose, rule, scope, None, ("mind", mind, cause, task_id))
+            origin = Origin("mind", mind, cause, task_id, case.payload.objective)
+            number = await asyncio.to_thread(self._propose, rule, scope, None, origin)
         except (MemoryInvalid, MindError, LimitError) as error:
             return RuleOutcome(None, "none", str(error))
         return await self._replay(number, [HeldBackCase(task_id, case.payload.objective, case)], cause=cause)
@@ -290,18 +293,22 @@ class RuleLearner:
         rule: str,
         scope: MemoryScope,
         example: SolvedExample | None,
-        origin: tuple[Source, str, str, str],
+        origin: Origin,
     ) -> int:
-        source, trusted_by, cause, task_id = origin
+        provenance = {
+            "task_id": origin.task_id,
+            "cause": origin.cause,
+            TAUGHT_ON: origin.objective[:_MOST_TAUGHT],
+        }
         with self.store.writing():
             number = self.book.propose(
                 NewRule(
                     rule=rule,
                     scope=scope,
-                    source=source,
-                    trusted_by=trusted_by,
+                    source=origin.source,
+                    trusted_by=origin.trusted_by,
                     example=example,
-                    provenance={"task_id": task_id, "cause": cause},
+                    provenance=provenance,
                 )
             )
             if not self.ledger.rows(kinds=("mitigation",), target=str(number)):
@@ -309,9 +316,9 @@ class RuleLearner:
                     "mitigation",
                     str(number),
                     change=("", "candidate"),
-                    cause=cause,
-                    actor=source if source == "user" else "learning",
-                    details={"evidence": {"rule": rule, "task_id": task_id, "source": source}},
+                    cause=origin.cause,
+                    actor="user" if origin.source == "user" else "learning",
+                    details={"evidence": {"rule": rule, "task_id": origin.task_id, "source": origin.source}},
                 )
         return number
 

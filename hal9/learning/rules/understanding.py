@@ -1,23 +1,19 @@
 """What a correction asks for and where it holds: said back to the user at once, changed with one command."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hal9.memory import EVERYWHERE, MemoryScope, place_of, read_place, scope_for_memory
-from hal9.memory.rules.place import repository_of, work_of
 from hal9.memory.rules.wording import (
     about_one_answer,
     contentless,
     hostile,
-    scope_word,
     subject_words,
     supersedes,
     withdrawal,
 )
 
-__all__ = ["KINDS", "Understood", "concerns", "contradicts", "proposed_scope", "understand"]
+__all__ = ["Understood", "concerns", "contradicts", "understand"]
 
 _SAME_SUBJECT = 0.5
 _LEAST_SHARED = 2
@@ -31,7 +27,6 @@ _FORBIDS = re.compile(
     r"|\b(?:jamais|ne pas|nunca|no usar|mai|nooit|nigdy)\b|никогда|не |不要|禁止|しない",
     re.IGNORECASE,
 )
-KINDS = ("tests", "docs", "sql", "shell", "prose", "code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,73 +54,6 @@ def understand(words: str) -> Understood:
     if withdrawal(words) and not supersedes(words):
         return Understood("withdrawal")
     return Understood("preference" if about_one_answer(words) else "rule")
-
-
-def proposed_scope(
-    task: MemoryScope, *, words: str, wanted: str, changed: Sequence[str], workspace: str
-) -> MemoryScope:
-    """Where a rule is taken to hold.
-
-    In this order: what the user asked for; what the words say ("always", "in this file"); the folder of the
-    files that the answer changed or the task named; the module or wording of the task.
-
-    Args:
-        task: the task's scope.
-        words: the correction.
-        wanted: a place or kind of work that the user gave, or "".
-        changed: files that the answer changed, as the workspace names them.
-        workspace: the task's folder.
-
-    Raises:
-        MemoryInvalid: `wanted` is no place.
-    """
-    repository = repository_of(workspace)
-    files = [named for path in changed if (named := repository.path(path))] or list(task.paths)
-    work = _work(words, files, task.work)
-    if wanted.strip().lower() in KINDS:
-        return MemoryScope(task.workspace, place=EVERYWHERE, work=wanted.strip().lower())
-    said = scope_word(words)
-    place = ""
-    if wanted.strip():
-        place, work = _wanted(wanted, files), _work(words, (), "")
-    elif said == "project" and task.workspace:
-        place = EVERYWHERE
-    elif said in ("file", "folder") and files:
-        place = _wanted(said, files)
-    elif any("/" in path for path in files):
-        place = _shared_folder(files)
-    return MemoryScope(task.workspace, place=place, work=work) if place else scope_for_memory(task)
-
-
-def _wanted(wanted: str, files: Sequence[str]) -> str:
-    word = wanted.strip().lower()
-    if word == "file" and files:
-        return files[0].rstrip("/")
-    if word == "folder" and files:
-        return place_of(files[0])
-    return read_place(wanted)
-
-
-def _work(words: str, files: Sequence[str], known: str) -> str:
-    """The kind of work that the words name, else that of the files; plain code says nothing."""
-    said = work_of(words)
-    if said in ("tests", "docs", "sql", "shell"):
-        return said
-    found = work_of("", files) or known
-    return found if found in ("docs", "sql", "shell", "prose") else ""
-
-
-def _shared_folder(files: Sequence[str]) -> str:
-    """The deepest folder that holds all files, when that is not the whole project."""
-    folders = [path.rstrip("/").split("/")[: None if path.endswith("/") else -1] for path in files]
-    if not folders:
-        return ""
-    shared = []
-    for parts in zip(*folders, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    return "/".join(shared) + "/**" if shared else ""
 
 
 def concerns(rule: str, words: str) -> bool:

@@ -15,7 +15,16 @@ from hal9.errors.memory import MemoryInvalid
 from hal9.memory.records import EVERYWHERE, GLOB
 from hal9.text import split_lines
 
-__all__ = ["Repository", "paths_in", "place_of", "places_of", "read_place", "repository_of", "work_of"]
+__all__ = [
+    "Repository",
+    "paths_in",
+    "place_of",
+    "places_of",
+    "read_place",
+    "repository_of",
+    "repository_paths",
+    "work_of",
+]
 
 _MOST_PATHS = 40
 _MOST_CONFIG = 200_000
@@ -110,6 +119,12 @@ def _origin(config: str) -> str:
     return ""
 
 
+def repository_paths(workspace: str, names: Iterable[str]) -> list[str]:
+    """Paths of a workspace as paths of its repository; those outside are left out."""
+    repository = repository_of(workspace)
+    return [named for name in names if (named := repository.path(name))]
+
+
 def paths_in(text: str, repository: Repository) -> tuple[str, ...]:
     """Files and folders that a text names, as paths of the repository; folders end with a slash."""
     found: dict[str, None] = {}
@@ -179,7 +194,12 @@ _SAYS_DOCS = re.compile(
     r"\b(?:readme|changelog|documentation|docs|document|doku\w*|release notes?)\b|文档|ドキュメント",
     re.IGNORECASE,
 )
-_SAYS_SQL = re.compile(r"\b(?:sql|select statement|migration|schema change)\b", re.IGNORECASE)
+_SAYS_SQL = re.compile(
+    r"\b(?:sql|select statement|migration|schema change|quer(?:y|ies)(?! (?:string|param))"
+    r"|abfragen?|consultas?|requêtes?)\b"
+    r"|запрос\w* к базе|查询语句|クエリ",
+    re.IGNORECASE,
+)
 _SAYS_SHELL = re.compile(r"\b(?:shell|bash|command line) (?:script|command)s?\b", re.IGNORECASE)
 _SAYS_CODE = re.compile(
     r"\b(?:functions?|method|class|module|code|implement\w*|refactor\w*|bug|fix|script|api|endpoint|funktion|klasse|"
@@ -190,12 +210,10 @@ _SAYS_CODE = re.compile(
 
 def work_of(text: str, paths: Iterable[str] = ()) -> str:
     """The kind of work: from the files it touches, else from its words; "" when neither tells."""
-    kinds = {_work_of_path(path) for path in paths if not path.endswith("/")}
-    kinds.discard("")
-    if len(kinds) == 1:
-        return kinds.pop()
+    kinds = [kind for path in paths if not path.endswith("/") and (kind := _work_of_path(path))]
     if kinds:
-        return "code" if "code" in kinds else ""
+        # Of several kinds code is the work; else the first file is, and the others are what it speaks of.
+        return "code" if "code" in kinds else kinds[0]
     for kind, pattern in (
         ("tests", _SAYS_TESTS),
         ("sql", _SAYS_SQL),

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.database import Connection, Row
+from hal9.database import Connection
 from hal9.errors.memory import MemoryInvalid, MemoryMissing
 from hal9.memory.records import (
+    TAUGHT_ON,
     MemoryScope,
     NewMemory,
     NewRule,
@@ -26,11 +27,13 @@ from hal9.memory.records import (
     dump_json,
 )
 from hal9.memory.rules.place import places_of
+from hal9.memory.rules.rule_rows import rule_of
 from hal9.memory.statistics import wilson_lower
 from hal9.memory.store.store import MemoryStore, content_hash
 from hal9.text import clean_text
 
 __all__ = [
+    "HERE",
     "RULE_MEMORY",
     "Admission",
     "HeldBackCase",
@@ -41,7 +44,8 @@ __all__ = [
 ]
 
 
-_HERE = "workspace IN (:workspace, :also, '*')"
+HERE = "workspace IN (:workspace, :also, '*')"
+"""Condition on a rule's workspace; a task's may go by two names."""
 RULE_MEMORY = "lesson"
 """Source of the memories that stand for rules in force."""
 
@@ -124,7 +128,8 @@ class RuleStore:
 
         Args:
             new: the rule.
-            vector: shape (dimension,): what `embed` gave for its example's task or its rule, if known.
+            vector: shape (dimension,): what `embed` gave for its example's task (else the task it was
+                taught on, else its rule), if known.
 
         Raises:
             MemoryInvalid: the rule is empty or too long, it covers nothing, or a mind wrote it that is not
@@ -139,7 +144,8 @@ class RuleStore:
         example = _clean_example(new.example)
         self._check(rule, example, scope)
         if vector is None:
-            made = self.store.embed([example.task if example else rule])
+            taught_on = str(new.provenance.get(TAUGHT_ON, ""))
+            made = self.store.embed([example.task if example else taught_on or rule])
             vector = None if made is None else made[0]
         identity = rule_hash(rule, example, scope)
         with self.store.writing() as tables:
@@ -202,7 +208,7 @@ class RuleStore:
             row = connection.execute("SELECT * FROM mitigations WHERE id = ?", (rule_id,)).fetchone()
         if row is None:
             raise MemoryMissing(kind="rule", id=rule_id)
-        return _rule(row)
+        return rule_of(row)
 
     def all(self, *, states: Sequence[RuleState] = (), pattern_id: int | None = None) -> list[Rule]:
         """Stored rules, best first by the lower bound of their success rate."""
@@ -218,7 +224,7 @@ class RuleStore:
                 f"SELECT * FROM mitigations WHERE {' AND '.join(clauses)} ORDER BY id",  # noqa: S608
                 values,
             ).fetchall()
-        found = [_rule(row) for row in rows]
+        found = [rule_of(row) for row in rows]
         return sorted(found, key=lambda one: (-self.lower_bound(one), -one.helped, one.id))
 
     def in_scope(self, task: MemoryScope, states: Sequence[RuleState] = ("admitted",)) -> list[Rule]:
@@ -227,11 +233,11 @@ class RuleStore:
             rows = connection.execute(
                 # Three look-ups by index: one condition with OR would read every rule of the workspace.
                 "SELECT * FROM mitigations WHERE state IN (SELECT value FROM json_each(:states)) AND id IN ("  # noqa: S608
-                f"SELECT id FROM mitigations WHERE {_HERE} AND place = '' AND module IN (:module, '*') "
+                f"SELECT id FROM mitigations WHERE {HERE} AND place = '' AND module IN (:module, '*') "
                 "AND task_family IN (:family, '*') "
-                f"UNION SELECT id FROM mitigations WHERE {_HERE} "
+                f"UNION SELECT id FROM mitigations WHERE {HERE} "
                 "AND place IN (SELECT value FROM json_each(:places)) "
-                f"UNION SELECT id FROM mitigations WHERE {_HERE} AND place >= 'glob:' AND place < 'glob;') "
+                f"UNION SELECT id FROM mitigations WHERE {HERE} AND place >= 'glob:' AND place < 'glob;') "
                 "ORDER BY id",
                 {
                     "workspace": task.workspace,
@@ -242,7 +248,7 @@ class RuleStore:
                     "places": json.dumps(places_of(task.paths)),
                 },
             ).fetchall()
-        return [one for one in map(_rule, rows) if one.scope.covers(task)]
+        return [one for one in map(rule_of, rows) if one.scope.covers(task)]
 
     def vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         """Stored vectors of the present model, shape (dimension,); a rule without one is left out."""
@@ -411,29 +417,3 @@ def _clean_example(example: SolvedExample | None) -> SolvedExample | None:
     if example is None:
         return None
     return SolvedExample(defused(clean_text(example.task)), defused(clean_text(example.answer)))
-
-
-def _rule(row: Row) -> Rule:
-    example = None
-    if row["example_task"] is not None and row["example_answer"] is not None:
-        example = SolvedExample(row["example_task"], row["example_answer"])
-    return Rule(
-        id=int(row["id"]),
-        rule=row["rule"],
-        example=example,
-        scope=MemoryScope(row["workspace"], row["module"], row["task_family"], row["place"], row["work"]),
-        source=row["source"],
-        trusted_by=row["trusted_by"],
-        pattern_id=row["pattern_id"],
-        state=row["state"],
-        state_reason=row["state_reason"],
-        tried=int(row["tried"]),
-        helped=int(row["helped"]),
-        failed=int(row["failed"]),
-        hurt=int(row["hurt"]),
-        unjudged=int(row["unjudged"]),
-        created=float(row["created"]),
-        last_used=row["last_used"],
-        content_hash=row["content_hash"],
-        provenance=json.loads(row["provenance"]),
-    )

@@ -11,7 +11,7 @@ from hal9.memory.records import ANY, MemoryScope
 from hal9.memory.rules.place import paths_in, repository_of, work_of
 from hal9.text import split_lines
 
-__all__ = ["module_of", "scope_for_memory", "scope_of", "task_family_of"]
+__all__ = ["module_of", "names_module", "scope_for_memory", "scope_of", "task_family_of"]
 
 _NAME = r"[A-Za-z_][\w]*(?:[./-][A-Za-z_][\w]*)*"
 # Ordered: an explicit statement beats an import beats a dotted use.
@@ -57,6 +57,15 @@ def module_of(task: str) -> str:
     return ""
 
 
+def names_module(task: str) -> bool:
+    """Whether the words say "module NAME" or the like; a file's name alone is a file."""
+    return any(
+        match.group(1).strip("./-").lower() not in _NOT_NAMES
+        for pattern in _MODULE_PATTERNS[:-1]
+        for match in pattern.finditer(task)
+    )
+
+
 def task_family_of(task: str) -> str:
     """The wording that tasks of one kind share, or "" when the task has no telling statement.
 
@@ -99,12 +108,19 @@ def scope_of(
     touched = tuple(dict.fromkeys([*known, *paths_in(task, repository)]))
     return MemoryScope(
         workspace=repository.identity,
-        module=module_of(task) if module is None else module.lower(),
+        module=(module_of(task) or _stem(touched)) if module is None else module.lower(),
         task_family=task_family_of(task) if family is None else family,
         work=work_of(task, touched),
         paths=touched,
         also=workspace,
     ).cleaned()
+
+
+def _stem(paths: Sequence[str]) -> str:
+    """The module that the only file is, when it lies in no folder."""
+    if len(paths) != 1 or "/" in paths[0] or "." not in paths[0]:
+        return ""
+    return paths[0].rsplit(".", 1)[0].lower()
 
 
 def scope_for_memory(task: MemoryScope) -> MemoryScope:

@@ -17,6 +17,7 @@ __all__ = [
     "scope_word",
     "subject_words",
     "supersedes",
+    "we_always",
     "withdrawal",
 ]
 
@@ -47,7 +48,8 @@ _ONE_ANSWER = re.compile(
 )
 _WITHDRAW = re.compile(
     r"^\W*(?:please\s+)?(?:forget|drop|ignore|withdraw|remove|delete|undo|cancel|never mind|disregard)\b"
-    r"|\bno longer\b|\bnot any ?more\b|\bthat rule (?:is|was) wrong\b"
+    r"|\bno longer\b|(?:\bnot|n't|\bnever)\b[^.;]{0,40}\bany ?(?:more|longer)\b|\bthat rule (?:is|was) wrong\b"
+    r"|\brule\b[^.;]{0,60}(?:\bnot|n't) (?:apply|hold|count)\b|\b(?:you can|let's|we) (?:forget|drop|scrap)\b"
     r"|^\W*(?:bitte\s+)?(?:vergiss|vergessen sie|streiche|lösche)\b|\bnicht mehr\b|\bgilt nicht\b"
     r"|^\W*(?:oublie|oubliez|ignore)\b|\bne .{0,40}\bplus\b|^\W*(?:olvida|ignora|dimentica|esquece|esqueça)\b|\bya no\b"
     r"|\bnon .{0,30}\bpiù\b|^\W*vergeet\b|^\W*zapomnij\b|^\W*забудь|больше не |忘れて|忘记|不再|もう.{0,20}ない",
@@ -61,11 +63,21 @@ _FROM_NOW = re.compile(
     re.IGNORECASE,
 )
 _PROJECT = re.compile(
-    r"\b(?:always|everywhere|project[- ]?wide|whole (?:project|repo\w*|code ?base)|all (?:files|modules|code|functions)"
-    r"|every (?:file|module|function)|(?:in|for|across) (?:this|the|our) (?:project|repo\w*|code ?base)|we (?:never|always)"
-    r"|immer|überall|im ganzen projekt|nie(?:mals)?|grundsätzlich|toujours|partout|dans tout le projet|jamais|siempre"
-    r"|en todo el proyecto|nunca|sempre|ovunque|in tutto il progetto|altijd|overal|zawsze|wszędzie)\b"
-    r"|всегда|везде|никогда|总是|始终|所有|永远|常に|必ず|すべて|全部",
+    r"\b(?:everywhere|project[- ]?wide|(?:whole|entire) (?:project|repo\w*|code ?base)|all (?:(?:of )?our )?(?:files|modules|code)"
+    r"|no matter where|wherever|every (?:file|module)|throughout|across the board"
+    r"|(?:in|for|across|throughout) (?:this|the|our|all) (?:whole )?(?:projects?|repo\w*|code ?base)"
+    r"|überall|im (?:ganzen|gesamten) (?:projekt|code)|in allen (?:dateien|modulen)|projektweit|grundsätzlich"
+    r"|partout|dans tout le (?:projet|code)|tous les fichiers|en todo el (?:proyecto|código)|en todas partes|en todos los archivos"
+    r"|ovunque|dappertutto|in tutto il (?:progetto|codice)|em todo o (?:projeto|código)|em todos os arquivos|overal|in het hele project"
+    r"|wszędzie|w całym projekcie)\b"
+    r"|везде|во всём проекте|во всем проекте|整个项目|所有文件|到处|プロジェクト全体|すべてのファイル|どこでも",
+    re.IGNORECASE,
+)
+_WE_ALWAYS = re.compile(
+    r"\b(?:we|our team|everybody)\b[^.;:]{0,20}\b(?:always|never)\b|\bwir\b[^.;:]{0,40}\b(?:immer|nie(?:mals)?|stets)\b"
+    r"|\bnous\b[^.;:]{0,40}\b(?:toujours|jamais)\b|\bnosotros\b[^.;:]{0,40}\b(?:siempre|nunca)\b"
+    r"|\b(?:siempre|nunca)\b[^.;:]{0,20}\w+(?:amos|emos|imos)\b|\bwij?\b[^.;:]{0,40}\b(?:altijd|nooit)\b"
+    r"|мы (?:всегда|никогда)|我们(?:总是|从不|一直)|私たちは(?:常に|必ず)",
     re.IGNORECASE,
 )
 _FILE = re.compile(
@@ -273,6 +285,11 @@ def withdrawal(text: str) -> bool:
 def supersedes(text: str) -> bool:
     """Whether the words say that something changes ("from now on", "statt")."""
     return _FROM_NOW.search(text) is not None
+
+
+def we_always(text: str) -> bool:
+    """Whether a team speaks of a habit ("we always …"); "always" alone tells when, not where."""
+    return _WE_ALWAYS.search(text) is not None
 
 
 def scope_word(text: str) -> Literal["project", "folder", "file", ""]:

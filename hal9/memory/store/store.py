@@ -21,7 +21,7 @@ from hal9.database import Connection, Place, atomic, open_database
 from hal9.errors.database import DatabaseDamaged
 from hal9.errors.memory import MemoryClosed, MemoryInvalid, MemoryMissing, MemoryUnwritable
 from hal9.memory.embedding.protocol import Embedder
-from hal9.memory.records import KINDS, Memory, NewMemory, Outcome
+from hal9.memory.records import KINDS, TAUGHT_ON, Memory, NewMemory, Outcome
 from hal9.memory.store.migrations import MIGRATIONS
 from hal9.memory.store.rows import COLUMNS, content_hash, to_memory, to_row
 from hal9.memory.store.tables import Tables
@@ -31,6 +31,8 @@ __all__ = ["MemoryStore", "content_hash"]
 
 _OUTCOME_COLUMN = {"helped": "helped", "failed": "hurt", "hurt": "hurt", "neutral": "neutral"}
 _EMBED_BATCH = 64
+_RULE_TEXT = f"coalesce(example_task, nullif(json_extract(provenance, '$.{TAUGHT_ON}'), ''), rule)"
+"""What a rule's vector is made of: the task on which it was taught tells best which tasks it is for."""
 
 
 class MemoryStore:
@@ -333,7 +335,7 @@ class MemoryStore:
         if self.embedder is None:
             return 0
         done = 0
-        for table, column in (("memories", "content"), ("mitigations", "coalesce(example_task, rule)")):
+        for table, column in (("memories", "content"), ("mitigations", _RULE_TEXT)):
             while True:
                 with self.reading() as connection:
                     rows = connection.execute(
