@@ -71,7 +71,7 @@ class Learner:
     def recall(self, task: OrdinaryTask) -> list[Recall]:
         """What a neuron would be reminded of."""
         scope = scope_of(task.words, workspace=self.workspace(task), paths=self.paths(task))
-        return recall_many(self.store, task.words, scope, RecallPolicy(limit=self.limit))
+        return recall_many(self.store, task.words, scope, RecallPolicy(limit=self.limit, unplaced=1))
 
     async def teach(self, task: OrdinaryTask, recalled: list[Recall]) -> str:
         """The user rejects the answer in their words and shows the right file."""

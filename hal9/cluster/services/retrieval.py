@@ -73,6 +73,7 @@ class RuleRetrieval:
         policy = RecallPolicy(
             limit=memory.recall_limit,
             tokens=memory.recall_tokens,
+            unplaced=1,
             min_similarity=memory.min_similarity,
             scope_gate=memory.scope_gate,
             without=not_followed_by(self._store, mind) if mind else frozenset(),

@@ -49,6 +49,7 @@ class RecallPolicy:
         min_probability: least probability that a rule applies to a task in its place.
         words_probability: the same when nobody knows which files the task touches.
         tokens: what the rules' sentences may take in the prompt; the first always goes in.
+        unplaced: most rules among them that hold for no place, but for a module or a wording.
         without: rules that are left out, such as those that the mind cannot follow.
     """
 
@@ -61,6 +62,7 @@ class RecallPolicy:
     min_probability: float = 0.6
     words_probability: float = 0.7
     tokens: int = 400
+    unplaced: int = 10
     without: frozenset[int] = frozenset()
 
 
@@ -218,12 +220,12 @@ def _worth(found: Recall, policy: RecallPolicy) -> float:
 
 def _within_budget(ranked: Sequence[Recall], policy: RecallPolicy) -> list[Recall]:
     chosen, spent = list[Recall](), 0
-    unplaced = False
+    unplaced = 0
     for found in ranked:
-        if not found.scope.place:  # only its wording ties it to the task: one or none
-            if unplaced:
+        if not found.scope.place:  # only its wording ties it to the task
+            if unplaced >= policy.unplaced:
                 continue
-            unplaced = True
+            unplaced += 1
         cost = len(found.rule) // _SIGNS_PER_TOKEN
         if len(chosen) == policy.limit:
             break

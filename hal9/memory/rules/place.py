@@ -89,7 +89,7 @@ def _identity(root: Path, marker: Path) -> str:
         named = _text(marker).partition("gitdir:")[2].strip()
         git = (root / named).resolve() if named else marker
         common = _text(git / "commondir").strip()
-        config = (git / common / "config") if common else git / "config"
+        config = ((git / common).resolve() / "config") if common else git / "config"
     url = _origin(_text(config))
     return url or str(config.parent.parent if marker.is_file() and config.exists() else root)
 
