@@ -106,6 +106,8 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
             _say_how_to_resume(store, name)
             raise
         _print_run(store, name)
+        for note in inquiry.notes:
+            click.echo(f"note: {note}", err=True)
         if not options["budget_queries"] and table is None:
             click.echo("nothing was asked and no table was given: give --data or a budget", err=True)
         if options["svg"]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from hal9.holograph.data.dependence import spread_dependence
 from hal9.holograph.data.moments import Moments
 from hal9.holograph.data.table import Table
 from hal9.holograph.model.state import FloatArray
@@ -149,7 +150,7 @@ class AdditiveScore:
 
     def _penalty(self, node: int, degrees: Any, parents: Any) -> FloatArray:
         """Of so many coefficients per scored column, and so many parents."""
-        bic = 0.5 * np.log(self.table.rows) * float(self.features.target[node])
+        bic = 0.5 * np.log(self.table.effective) * float(self.features.target[node])
         return np.asarray(self.odds * parents - bic * degrees)
 
     def _own(self, node: int) -> slice:
@@ -167,14 +168,21 @@ class AdditiveScore:
         """Negentropy of a number's residual, in nats per row."""
         key = (node, parents)
         if key not in self._shape:
-            columns = np.array(self._columns(parents), dtype=np.intp)
-            target = self._sample[:, node * self.features.width]
-            if columns.size:
-                target = target - self._sample[:, columns] @ self.moments.slopes(
-                    node * self.features.width, columns
-                )
-            self._shape[key] = negentropy(target)
+            self._shape[key] = negentropy(self.left_over(node, parents))
         return self._shape[key]
+
+    def left_over(self, node: int, parents: Set) -> FloatArray:
+        """Residuals of a node's own column given its parents, in some of the rows at most."""
+        columns = np.array(self._columns(parents), dtype=np.intp)
+        target = self._sample[:, node * self.features.width]
+        if columns.size:
+            slopes = self.moments.slopes(node * self.features.width, columns)
+            target = target - self._sample[:, columns] @ slopes
+        return np.asarray(target, dtype=np.float64)
+
+    def spread_by(self, node: int, parents: Set, cause: int) -> float:
+        """By how many nats the size of a number's residual depends on one of its parents."""
+        return spread_dependence(self.left_over(node, parents), self._sample[:, cause * self.features.width])
 
     def _shaped(self, node: int) -> bool:
         return self.shaped and bool(self.features.graded[node])
@@ -187,7 +195,9 @@ class AdditiveScore:
             fit = -0.5 * self._spread(node, chosen)
             fit += self.shape(node, chosen) if self._shaped(node) else 0.0
             degrees = float(self.features.used[list(chosen)].sum())
-            self._local[key] = float(self.table.rows * fit + self._penalty(node, degrees, float(len(chosen))))
+            self._local[key] = float(
+                self.table.effective * fit + self._penalty(node, degrees, float(len(chosen)))
+            )
         return self._local[key]
 
     def removals(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
@@ -208,7 +218,7 @@ class AdditiveScore:
         return self._added[key].copy()
 
     def _all_additions(self, node: int, chosen: Set) -> FloatArray:
-        width, size, count = self.features.width, self.size, self.table.rows
+        width, size, count = self.features.width, self.size, self.table.effective
         rows, _ = self.moments.given(self._columns(chosen))
         correlation, own = self.moments.correlation, self._own(node)
         blocks = correlation.reshape(size, width, size, width)[np.arange(size), :, np.arange(size)]

@@ -6,16 +6,18 @@ edge.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.holograph.data.dependence import row_worth
 from hal9.holograph.data.families import diagnose
-from hal9.holograph.data.interventions import without_soft_interventions
+from hal9.holograph.data.interventions import without_false_interventions
 from hal9.holograph.data.mixed_graph_search import MixedSearch
 from hal9.holograph.data.order_search import Refits, improve_order
+from hal9.holograph.data.perturbations import equivalent_graph, shaken_graph
 from hal9.holograph.data.scores import (
     DiscreteScore,
     FixedVarianceScore,
@@ -36,7 +38,6 @@ __all__ = [
     "best_graph",
     "best_of_scores",
     "climb",
-    "equivalent_graph",
     "fitted_graph",
     "language_terms",
     "score_of",
@@ -200,46 +201,13 @@ def climb(
     while failures < most:
         # Other members of the class are near; only what was shaken up needs its order sorted again.
         shaken = failures % 3 == 0
-        start = _shaken(best.adjacency, rng) if shaken else equivalent_graph(best.adjacency, rng)
+        start = shaken_graph(best.adjacency, rng) if shaken else equivalent_graph(best.adjacency, rng)
         found = Climber(scorer, start, terms).climb()
         found = improved(found) if shaken else found
         failures += 1
         if found.total > best.total + _GAIN:
             best, failures = found if shaken else improved(found), 0
     return best
-
-
-def equivalent_graph(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Another member of the equivalence class, by random reversals of covered edges (Chickering 1995).
-
-    From there single additions and removals reach graphs that the present member hides. In and out of shape
-    (variables, variables), [source, target].
-    """
-    matrix = adjacency.copy()
-    size = adjacency.shape[0]
-    parents = [set(np.flatnonzero(matrix[:, node]).tolist()) for node in range(size)]
-    edges = [(int(a), int(b)) for a, b in np.argwhere(matrix)]
-    for k in rng.integers(max(1, len(edges)), size=2 * len(edges)).tolist():
-        source, target = edges[k]
-        if parents[target] - {source} == parents[source]:
-            matrix[source, target], matrix[target, source] = False, True
-            parents[target].discard(source)
-            parents[source].add(target)
-            edges[k] = (target, source)
-    return matrix
-
-
-def _shaken(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Drop, turn or add a few random edges, staying acyclic."""
-    size = adjacency.shape[0]
-    scores = rng.random((size, size))
-    kept = adjacency & (scores > 0.3)
-    turned = adjacency.T & (scores > 0.85)
-    extra = scores > 1.0 - 1.0 / size**1.5
-    edges = [
-        (float(scores[i, j]), int(i), int(j)) for i, j in zip(*np.nonzero(kept | turned | extra), strict=True)
-    ]
-    return acyclic_edges(size, [(s, i, j) for s, i, j in edges if i != j])
 
 
 def _equal_variance(
@@ -275,7 +243,7 @@ def _mean_variance(
 
 def _equal_total(scorer: FixedVarianceScore, adjacency: NDArray[np.bool_], language: FloatArray) -> float:
     """Total under equal error variances on the scale of free ones."""
-    rows, size, edges = float(scorer.table.rows), adjacency.shape[0], float(adjacency.sum())
+    rows, size, edges = float(scorer.table.effective), adjacency.shape[0], float(adjacency.sum())
     sigma = _mean_variance(scorer, adjacency, np.mean)
     fit = -0.5 * rows * size * np.log(sigma) - 0.5 * np.log(rows) * (edges + 1)
     return float(fit + scorer.odds * edges + language[adjacency].sum())
@@ -299,10 +267,15 @@ def best_of_scores(
     terms = np.zeros((size, size)) if language is None else language
     scorer: LocalScore = score_of(table)
     rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
-    table = without_soft_interventions(table, rough.adjacency, lambda t, k, p: score_of(t).local(k, p))
+    table = without_false_interventions(table, rough.adjacency, lambda t, k, p: score_of(t).local(k, p))
     if table is not scorer.table:
         scorer = score_of(table)
         rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
+    if table.ordered and not table.discrete:
+        table = replace(table, ordered=False, worth=row_worth(table.values, rough.adjacency))
+        if table.worth < 1.0:
+            scorer = score_of(table)
+            rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
     scorer = tuned(scorer, rough.adjacency)
     starts = (*starts, rough.adjacency)
     plain = table.discrete or table.linear or bool((table.targets >= 0).any())
@@ -329,7 +302,7 @@ def best_of_scores(
     best = climb(scorer, size, language=terms, starts=starts, restarts=restarts, seed=seed, orders=orders)
     if lead > -far:
         total = _equal_total(fixed, equal.adjacency, terms)
-        if total > best.total - 0.5 * np.log(table.rows) * size:
+        if total > best.total - 0.5 * np.log(table.effective) * size:
             return fixed, equal
     return scorer, best
 
@@ -374,6 +347,7 @@ def fitted_graph(
         equal_variances=equal_variances,
         orders=orders,
     )
+    table = scorer.table
     if not hidden or not isinstance(scorer, GaussianScore) or (table.targets >= 0).any():
         graph = _drawn(table.names, best.adjacency, belief)
     else:
@@ -404,7 +378,7 @@ def _with_hidden_causes(
         bow[source, target] -= gains[:, column] + gains[:, 3]
     sample = np.asarray(np.corrcoef(table.values.T), dtype=np.float64)
     turns = not isinstance(scorer, FixedVarianceScore)
-    search = MixedSearch(sample, table.rows, direct, shared, bow, turns)
+    search = MixedSearch(sample, scorer.table.effective, direct, shared, bow, turns)
     best = search.climb(found)
     rng = np.random.default_rng(size)
     # A member of the class may hide which edges are superfluous, by an arrow at the wrong end.

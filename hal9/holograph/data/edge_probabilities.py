@@ -8,6 +8,7 @@ by curves fitted to graphs found in simulated tables of each family (`benchmarks
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hal9.holograph.data.additive_score import AdditiveScore
 from hal9.holograph.data.dag_search import Climbed
@@ -20,6 +21,9 @@ __all__ = ["DECIDED", "EdgeLeads", "edge_leads", "family_of", "probabilities"]
 
 DECIDED = 0.75
 """Probability of a direction, given that two variables are joined, below which it is drawn as undecided."""
+
+_HELD, _REFUTED = 3.0, 9.0
+"""Nats by which the noise's size depends on a cause: up to the first a model holds, from the second not."""
 
 CURVES: dict[str, tuple[float, float, float]] = {
     "linear": (-1.48, 1.24, 0.79),
@@ -68,7 +72,26 @@ def edge_leads(table: Table, scorer: LocalScore, found: Climbed, *, seed: int = 
     joined[first, second] = joined[second, first] = lead
     turned[first, second] = evidence[:, 0] - evidence[:, 1]
     turned[second, first] = -turned[first, second]
+    if isinstance(scorer, AdditiveScore):
+        turned *= _trusted(scorer, found.adjacency, turned)
     return EdgeLeads(joined, turned, family_of(scorer))
+
+
+def _trusted(scorer: AdditiveScore, adjacency: NDArray[np.bool_], turned: FloatArray) -> FloatArray:
+    """How much of each edge's lead of a direction counts, shape (n, n), symmetric.
+
+    Such a lead rests on noise that does not know its causes. Where its size depends on the cause even in the
+    better direction, the model is wrong for that pair.
+    """
+    share = np.ones_like(turned)
+    for a, b in np.argwhere(adjacency):
+        cause, effect = (int(a), int(b)) if turned[a, b] >= 0 else (int(b), int(a))
+        if not scorer.features.graded[effect]:
+            continue
+        parents = {int(k) for k in np.flatnonzero(adjacency[:, effect])} | {cause}
+        nats = scorer.spread_by(effect, tuple(sorted(parents)), cause)
+        share[a, b] = share[b, a] = np.clip((_REFUTED - nats) / (_REFUTED - _HELD), 0.0, 1.0)
+    return share
 
 
 def probabilities(leads: EdgeLeads) -> tuple[FloatArray, FloatArray]:

@@ -78,7 +78,7 @@ def diagnose(table: Table, adjacency: NDArray[np.bool_]) -> Diagnosis:
     fitting = bent if curved else straight
     graded = fitting.features.graded
     shapes = [
-        table.rows * fitting.shape(node, tuple(parents[node].tolist())) if graded[node] else 0.0
+        table.effective * fitting.shape(node, tuple(parents[node].tolist())) if graded[node] else 0.0
         for node in range(size)
     ]
     numbers = int(graded.sum())

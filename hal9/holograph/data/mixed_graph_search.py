@@ -178,7 +178,7 @@ class MixedSearch:
     """
 
     sample: FloatArray
-    rows: int
+    rows: float
     direct: FloatArray
     shared: FloatArray
     bow: FloatArray

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.holograph.data.dag_search import Climbed, Climber, best_of_scores, equivalent_graph
+from hal9.holograph.data.dag_search import Climbed, Climber, best_of_scores
+from hal9.holograph.data.perturbations import equivalent_graph
 from hal9.holograph.data.scores import LocalScore, score_equivalent
 from hal9.holograph.data.table import Table
 from hal9.holograph.model.graph import equivalence_class

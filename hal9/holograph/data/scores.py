@@ -75,7 +75,7 @@ class GaussianScore:
         self.table, self.odds = table, odds
         self.moments = _moments(table) if moments is None else moments
         counted = [max(2, int((table.targets != node).sum())) for node in range(len(table.names))]
-        self.counts = np.array(counted, dtype=np.float64)
+        self.counts = np.array(counted, dtype=np.float64) * table.worth
         self._known: dict[tuple[int, Set], FloatArray] = {}
 
     def variances(self, node: int, parents: NDArray[np.intp]) -> FloatArray:

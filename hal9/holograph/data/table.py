@@ -3,7 +3,7 @@
 import csv
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +30,9 @@ class Table:
         discrete: whether all columns are codes of categories.
         categorical: per column, whether it is, in a table that has numbers too; empty when none is.
         linear: whether only linear Gaussian scores are to be tried, whatever the columns look like.
+        ordered: whether rows stand in the order in which they were taken, so that likeness of rows that
+            follow each other is to be looked for.
+        worth: how many independent rows a row counts for.
     """
 
     names: tuple[str, ...]
@@ -38,6 +41,8 @@ class Table:
     discrete: bool
     categorical: tuple[bool, ...] = ()
     linear: bool = False
+    ordered: bool = False
+    worth: float = 1.0
 
     @classmethod
     def of(
@@ -76,6 +81,11 @@ class Table:
     def rows(self) -> int:
         """How many rows."""
         return int(self.values.shape[0])
+
+    @property
+    def effective(self) -> float:
+        """How many independent rows they count for."""
+        return self.rows * self.worth
 
     def covariance(self) -> FloatArray:
         """Correlation matrix of the observed (not intervened) rows, shape (n, n), slightly shrunk."""
@@ -136,7 +146,8 @@ def read_table(path: Path, names: Sequence[str], *, scale: Scale = "auto") -> Ta
     for column, name in enumerate(names):
         if np.ptp(array[:, column]) == 0:
             raise bad("every row has the same value", "Leave the variable out", column=name)
-    return Table.of(names, array, targets=np.array(targets, dtype=np.intp), scale=scale)
+    table = Table.of(names, array, targets=np.array(targets, dtype=np.intp), scale=scale)
+    return replace(table, ordered=True)
 
 
 def _lines(path: Path, bad: Callable[..., TableInvalid]) -> list[list[str]]:

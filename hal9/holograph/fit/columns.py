@@ -122,7 +122,7 @@ def _table(used: tuple[Column, ...], matrix: FloatArray) -> Table:
     kinds = tuple(column.kind == "category" for column in used)
     some = kinds if any(kinds) and not all(kinds) else ()
     unset = np.full(matrix.shape[0], -1, dtype=np.intp)
-    return Table(tuple(column.name for column in used), matrix, unset, all(kinds), some)
+    return Table(tuple(column.name for column in used), matrix, unset, all(kinds), some, ordered=True)
 
 
 def _too_few(name: str, problem: str) -> TableInvalid:

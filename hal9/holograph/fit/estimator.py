@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hal9.errors.holograph import NotFitted
 from hal9.holograph.data.additive_score import AdditiveScore
 from hal9.holograph.data.dag_search import Fitted, fitted_graph
+from hal9.holograph.data.dependence import taken_differently
 from hal9.holograph.data.edge_probabilities import DECIDED, EdgeLeads, edge_leads, probabilities
 from hal9.holograph.data.families import Diagnosis, diagnose
 from hal9.holograph.data.table import Table
@@ -66,6 +67,7 @@ class CausalGraph:
         edges_: what was found, surest first. graph_: the same as a mixed graph with every edge directed.
         adjacency_: 1 at [cause, effect], both ways where the direction is undecided.
         diagnosis_: what effects and noise are like. prepared_: what was done to the table.
+        notes_: how the table was used otherwise than given.
         feature_names_in_: the variables. n_features_in_: how many.
     """
 
@@ -137,11 +139,14 @@ class CausalGraph:
         self.prepared_ = prepare(
             raw, columns=self.columns, exclude=self.exclude, missing=self.missing, name=name, seed=self.seed
         )
-        table = self.prepared_.table
-        self.feature_names_in_ = np.array(table.names, dtype=object)
-        self.n_features_in_ = len(table.names)
+        given = self.prepared_.table
+        self.feature_names_in_ = np.array(given.names, dtype=object)
+        self.n_features_in_ = len(given.names)
         told("searching", 0, 1)
-        found = self._search(table, seed=self.seed)
+        found = self._search(given, seed=self.seed)
+        # As the search took it: how many independent rows it counts for is settled once.
+        table = found.scorer.table
+        self.notes_ = tuple(taken_differently(given, table))
         self.graph_, self.scorer_ = found.graph, found.scorer
         self.diagnosis_: Diagnosis = diagnose(table, found.graph.adjacency())
         told("weighing edges", 0, 1)
@@ -297,7 +302,7 @@ def _curved(scorer: AdditiveScore, effect: int, cause: int) -> bool:
     line = moments.share(effect * width, (cause * width,))
     columns = tuple(cause * width + k for k in range(int(scorer.features.used[cause])))
     extra = len(columns) - 1
-    rows = scorer.table.rows
+    rows = scorer.table.effective
     gain = -0.5 * rows * np.log(moments.share(effect * width, columns) / line)
     return bool(gain > 0.5 * extra * np.log(rows))
 

@@ -43,7 +43,7 @@ def _rows_used(prepared: Prepared) -> str:
 
 
 def _notes(model: CausalGraph) -> list[str]:
-    notes = [f"model: {model.diagnosis_.family}", *model.prepared_.notes]
+    notes = [f"model: {model.diagnosis_.family}", *model.prepared_.notes, *model.notes_]
     undecided = sum(edge.kind == "--" for edge in model.edges_)
     if undecided:
         notes.append(

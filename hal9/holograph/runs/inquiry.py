@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.holograph.data.dag_search import best_graph, best_of_scores
+from hal9.holograph.data.dependence import taken_differently
 from hal9.holograph.data.edge_probabilities import EdgeLeads, edge_leads
 from hal9.holograph.data.mixed_graph_search import fit_mixed
 from hal9.holograph.data.pair_evidence import data_evidence
@@ -89,6 +90,7 @@ class DiscoveryState:
     latents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     claims: list[_Claim] = field(default_factory=list)
     leads: EdgeLeads | None = None
+    notes: list[str] = field(default_factory=list)
     _from_data: NDArray[np.bool_] | None = None
     _grams: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
 
@@ -99,6 +101,8 @@ class DiscoveryState:
         self.belief.affinity = affinity(self.embedder, self.problem.texts())
         if self.table is not None:
             found = best_of_scores(self.table)
+            self.notes = taken_differently(self.table, found[0].table)
+            self.table = found[0].table
             self.belief.data = data_evidence(self.table, found)
             self._from_data = found[1].adjacency
             self.leads = edge_leads(self.table, *found)
