@@ -22,7 +22,7 @@ def pooled(experiments: int, rows: int, seed: int) -> np.ndarray:
 def test_experiments_put_together_are_not_as_many_independent_rows(seed: int) -> None:
     values = pooled(9, 200, seed)
     none = np.zeros((3, 3), dtype=bool)
-    assert row_worth(values, none) < 0.3
+    assert row_worth(values, none) < 0.5
     mixed = np.random.default_rng(seed).permutation(values)
     assert row_worth(mixed, none) == 1.0
 
@@ -42,7 +42,7 @@ def test_a_fit_counts_dependent_rows_for_what_they_are_worth_and_says_so() -> No
     values = pooled(9, 200, 3)
     model = CausalGraph(bootstrap=2).fit(dict(zip("abc", values.T, strict=True)))
     assert any("rows that follow each other are alike" in note for note in model.notes_)
-    assert model.scorer_.table.effective < 0.3 * 1800
+    assert model.scorer_.table.effective < 0.5 * 1800
     shuffled = np.random.default_rng(1).permutation(values)
     again = CausalGraph().fit(dict(zip("abc", shuffled.T, strict=True)))
     assert again.notes_ == ()

@@ -283,7 +283,7 @@ class MixedSearch:
         if len(group) == 2 and self.turns and not self._leads(now[0], ordered[0], ordered[1]):
             best = max(best, self._bound_in_order(now[0], ordered[::-1]))
         shared = sum(float(self.shared[a, b]) - 0.5 * np.log(self.rows) for a, b in combinations(group, 2))
-        return best + shared
+        return float(best + shared)
 
     def _bound_in_order(self, directed: Matrix, ordered: Sequence[int]) -> float:
         gain, earlier = 0.0, np.zeros(directed.shape[0], dtype=bool)
