@@ -72,6 +72,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "approve": ("hal9.cli.learning.learning", "approve", "Approve a change."),
     "deny": ("hal9.cli.learning.learning", "deny", "Refuse a change."),
     "tune": ("hal9.cli.learning.tune", "tune", "Make a neuron's prompt better on your own tasks."),
+    "eval": ("hal9.cli.learning.evaluation", "evaluation", "Run your own tasks over models and neurons."),
     "learning": ("hal9.cli.learning.learning", "learning", "See, stop and steer learning."),
     "setup": ("hal9.cli.learning.memory", "setup", "Fetch what learning works better with."),
     "neuron": ("hal9.cli.cluster.neuron", "neuron", "Run one neuron as a process of its own."),
@@ -97,7 +98,7 @@ HERE = frozenset(
             "neuron",
             "model",
         ),
-        *("config", "causes", "completion"),
+        *("config", "causes", "completion", "eval"),
         *("rules", "remember", "forget", "learn", "hook", "hooks", "mcp"),
     ]
 )

@@ -30,6 +30,7 @@ NOT_RUN = {
     "hal9 trace ID": "a place to fill in",
     "hal9 login https://hal9.example.org": "a server of somebody's; tests/cli logs in to a real one",
     "hal9 --profile work": "the same server",
+    "hal9 eval suite.yaml": "runs a dozen clusters; tests/evaluation does it",
     "hal9 tune l2-implementer tasks.yaml": "asks a model two hundred times",
     "hal9 learn ~/.claude/projects": "reads the person's own runs; examples/claude-code-logs does it on a copy",
 }

@@ -232,7 +232,16 @@ def _json(block: Block, _: Path) -> None:
     assert json.loads(block.text)
 
 
+def _suite(block: Block, folder: Path) -> None:
+    from hal9.evaluation import load_suite
+
+    (folder / "project").mkdir()
+    (folder / "suite.yaml").write_text(block.text)
+    assert len(load_suite(folder / "suite.yaml").tasks) == 2
+
+
 READERS = {
+    "docs/evaluation.md": _suite,
     "docs/neurons.md": lambda block, folder: (_neuron if block.language == "markdown" else _settings)(
         block, folder
     ),

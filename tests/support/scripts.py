@@ -34,6 +34,11 @@ def learns_from_evidence(request: Request) -> str:
     return FIXED if "An earlier try failed" in request.messages[-1].content else BROKEN
 
 
+def heeds_a_rule(request: Request) -> str:
+    """Right when a rule about the plus stands in the prompt."""
+    return FIXED if any("plus" in message.content for message in request.messages) else BROKEN
+
+
 def always_wrong(request: Request) -> str:
     """Never right, and never twice the same."""
     always_wrong.calls = getattr(always_wrong, "calls", 0) + 1  # type: ignore[attr-defined]
