@@ -242,11 +242,6 @@ class NodeState:
         self.sent += 1
         return f"{self.id}:{self.sent}"
 
-    def next_draw(self) -> int:
-        """A fresh number for a measurement."""
-        self.draws += 1
-        return self.draws
-
     def copy(self) -> "NodeState":
         """An independent copy; a turn works on one, so that a failed turn leaves no trace."""
         return replace(

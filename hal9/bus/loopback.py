@@ -62,11 +62,6 @@ class LoopbackBroker:
         for bus in list(self._clients.values()):
             self._leave(bus, polite=False)
 
-    def lose_store(self) -> None:
-        """Sessions, queued and retained messages are gone."""
-        self._stored.clear()
-        self._retained.clear()
-
     # --- called by clients ------------------------------------------------------------------
 
     def _join(self, bus: "LoopbackBus", filters: Iterable[tuple[str, int]]) -> None:

@@ -71,10 +71,6 @@ class TaskScheduler:
         self.delegated: dict[str, asyncio.Event] = {}
         self._accepting = True
 
-    def answer_requests(self, kind: str, handler: RequestHandler) -> None:
-        """Have requests of a kind answered; each is answered once, also after a restart."""
-        self._handlers[kind] = handler
-
     # --- tasks in -------------------------------------------------------------------------
 
     async def submit(self, task: TaskRow) -> TaskRow:

@@ -405,15 +405,6 @@ class Journal:
     def _typed(self, error: BaseException) -> BaseException:
         return typed_error(error, self.path)
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the file and its write-ahead log; 0 on PostgreSQL."""
-        total = 0
-        for path in (beside(self.path, ""), beside(self.path, "-wal")):
-            with contextlib.suppress(FileNotFoundError):
-                total += path.stat().st_size
-        return total
-
 
 def _settle(settled: list[_Settled], callbacks: list[Callable[[], None]]) -> None:
     for callback in callbacks:

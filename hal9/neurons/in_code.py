@@ -42,7 +42,6 @@ Workspace = NewType("Workspace", Path)
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__hal9_tool__"
-_PERMISSIONS = ("read", "write", "run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What a neuron needs from the other rooms, as small protocols, and plain defaults for each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -14,12 +14,9 @@ from hal9.signals import Grant, RoutingDecision, TaskScope
 __all__ = [
     "CallContext",
     "Directory",
-    "FixedPrompts",
-    "FixedRouter",
     "MemoryRetriever",
     "ModelClient",
     "NoMap",
-    "NoRecall",
     "PromptSource",
     "RepositoryMapper",
     "Router",
@@ -120,14 +117,6 @@ class PromptSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class NoRecall:
-    """Remembers nothing."""
-
-    async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
 class NoMap:
     """Draws nothing."""
 
@@ -138,26 +127,3 @@ class NoMap:
         self, workspace: Path, task: str, *, tokens: int, symbols: int
     ) -> tuple[str, list[SymbolPlace]]:
         return "", []
-
-
-@dataclass(frozen=True, slots=True)
-class FixedRouter:
-    """Always the first candidate."""
-
-    def choose(
-        self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str, text: str = ""
-    ) -> RoutingDecision:
-        return RoutingDecision(target=candidates[0], probabilities={candidates[0]: 1.0}, policy="static")
-
-
-@dataclass(frozen=True, slots=True)
-class FixedPrompts:
-    """The promptgrams as they were loaded."""
-
-    promptgrams: Mapping[str, Promptgram]
-
-    def prompt_for(self, neuron: str, *, task_id: str) -> Promptgram:
-        return self.promptgrams[neuron]
-
-    def compares(self, neuron: str) -> bool:
-        return False

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from hal9.holograph.runs.mind_answerer import prompt_for
 from hal9.holograph.spec import Context
 from hal9.minds import Request, ScriptedMind, Usage
 from tests.holograph.scripts import EDGES, reply
+from tests.support.waiting import eventually_now
 
 NAMES = ("smoke", "lung", "bronc", "xray", "dysp")
 PROBLEM = Problem(tuple(Variable(name=n, description=f"about {n}") for n in NAMES), domain="a clinic")
@@ -230,13 +230,14 @@ def test_a_killed_run_resumes_with_its_queries_costs_and_timings(tmp_path: Path)
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if (tmp_path / "runs.db").exists():
-                with RunStore(tmp_path / "runs.db") as store:
-                    if "k" in store.names() and len(store.queries("k")) >= 4:
-                        break
-            time.sleep(0.05)
+
+        def asked() -> int:
+            if not (tmp_path / "runs.db").exists():
+                return 0
+            with RunStore(tmp_path / "runs.db") as store:
+                return len(store.queries("k")) if "k" in store.names() else 0
+
+        eventually_now(lambda: asked() >= 4, "four questions were asked", progress=asked)
         process.send_signal(signal.SIGKILL)
     with RunStore(tmp_path / "runs.db") as store:
         kept = store.queries("k")

@@ -4,7 +4,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hal9.minds import checked_calls
 from hal9.minds.protocol import ToolCall
 from hal9.settings import McpServerSettings
 from hal9.tools.mcp_client import McpServers, tool_name
+from tests.support.waiting import eventually_now
 
 pytest.importorskip("mcp", reason="pip install 'hal9-cluster[mcp]'")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -39,12 +39,13 @@ def address() -> Iterator[str]:
         [sys.executable, "-m", "tests.tools.mcp_fake", str(port)], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
+
+        def listening() -> bool:
+            assert process.poll() is None, "the server ended"
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        eventually_now(listening, "the server listens")
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.kill()

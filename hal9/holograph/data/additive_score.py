@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from hal9.holograph.data.dependence import spread_dependence
@@ -48,11 +47,6 @@ def negentropy(residual: FloatArray) -> float:
     skewed = float(np.mean(u * np.exp(-0.5 * u * u)))
     # Constants of the maximum-entropy approximation, halved to nats of a density.
     return 79.047 * peaked**2 + 7.4129 * skewed**2
-
-
-def normal_scores(column: FloatArray) -> FloatArray:
-    """Ranks as quantiles of the normal distribution."""
-    return np.asarray(ndtri((rankdata(column) - 0.5) / column.size), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

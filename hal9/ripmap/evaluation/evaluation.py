@@ -7,7 +7,7 @@ takes a few seconds per parameter set.
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -287,11 +287,6 @@ def _case(entry: dict[str, Any]) -> RankingCase:
         time=entry.get("time"),
         leak=bool(entry.get("leak", False)),
     )
-
-
-def with_text(case: RankingCase, text: str) -> RankingCase:
-    """The same case asked in other words."""
-    return replace(case, text=text)
 
 
 def open_trees(folder: Path, settings: IndexSettings | None = None) -> Callable[[str], Index]:

@@ -93,11 +93,6 @@ class Comparison:
     ndcg_difference: float
     interval: tuple[float, float]
 
-    @property
-    def significant(self) -> bool:
-        """Whether the interval of the NDCG difference leaves out zero."""
-        return self.interval[0] > 0 or self.interval[1] < 0
-
 
 def compare(
     ours: Sequence[Sequence[int]],

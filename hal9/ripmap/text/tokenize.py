@@ -5,7 +5,6 @@ parts and itself, so that both `display_for_field` and a sentence about displayi
 """
 
 import re
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from zlib import crc32
 
@@ -22,7 +21,6 @@ __all__ = [
     "pair_codes",
     "stem",
     "stem_codes",
-    "tokens_of",
     "words",
 ]
 
@@ -88,12 +86,6 @@ def identifier_parts(word: str) -> tuple[str, ...]:
     if len(merged) > 1 and len(whole) > 1:
         return (*kept, whole)
     return kept or ((whole,) if len(whole) > 1 else ())
-
-
-def tokens_of(text_words: Iterable[str]) -> Iterator[str]:
-    """The tokens of many words, in order."""
-    for word in text_words:
-        yield from identifier_parts(word)
 
 
 def is_code_like(word: str) -> bool:

@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.waiting import eventually_now
 
 from .conftest import write_files
 
@@ -133,9 +134,10 @@ def test_a_watching_process_answers_and_follows(
     assert ripmap(".", "--tokens", "5").returncode == 1
     assert "another process" in ripmap("index", ".", "--watch").stderr
     write_files(shop, {"shop/invoice.py": "class Invoice:\n    def send_by_post(self): ...\n"})
-    deadline = time.monotonic() + 20
-    while "shop/invoice.py" not in ripmap(".", "--task", "send_by_post of Invoice").stdout:
-        assert time.monotonic() < deadline
+    eventually_now(
+        lambda: "shop/invoice.py" in ripmap(".", "--task", "send_by_post of Invoice").stdout,
+        "the new file is found",
+    )
     watching.terminate()
     watching.wait(timeout=20)
     assert ripmap(".", "--task", TASK).stdout.startswith("shop/")
