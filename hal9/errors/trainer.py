@@ -7,6 +7,8 @@ from hal9.errors.base import TrainerError, install_hint
 __all__ = [
     "CorpusUnavailable",
     "EvaluationFailed",
+    "ExecutorInvalid",
+    "ExecutorMissing",
     "OptimiserMissing",
     "ScratchpadInvalid",
     "TrainerSettingInvalid",
@@ -94,6 +96,31 @@ class EvaluationFailed(TrainerError):
     """A worker process died, or was killed, while it ranked."""
 
     detail: str
+    remedy: str = "Try again, with --workers 1 if memory is short."
 
     def message(self) -> str:
-        return f"An evaluation failed: {self.detail}. Try again, with --workers 1 if memory is short."
+        return f"An evaluation failed: {self.detail}. {self.remedy}"
+
+
+@dataclass(eq=False, kw_only=True)
+class ExecutorInvalid(TrainerError):
+    """What `--executor` names is neither this machine nor a Dask scheduler."""
+
+    exit_code = 2
+    executor: str
+
+    def message(self) -> str:
+        return (
+            f"{self.executor!r} is no executor: say local, or dask:tcp://HOST:PORT with the address of a "
+            "running Dask scheduler."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class ExecutorMissing(TrainerError):
+    """A Dask executor needs a library that is not installed."""
+
+    exit_code = 3
+
+    def message(self) -> str:
+        return f"A Dask executor needs dask.distributed: {install_hint('dask')}."

@@ -66,6 +66,7 @@ class OuterOptions:
     queries: Queries = "plain"
     space: str = "live"
     workers: int = 1
+    executor: str = "local"
     seed: int = 0
     resume: bool = False
     steps_outer: int = 10
@@ -101,6 +102,7 @@ class OuterOptions:
             queries=self.queries,
             space=self.space,
             workers=self.workers,
+            executor=self.executor,
             seed=self.seed,
             limits=self.limits,
         )

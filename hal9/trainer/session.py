@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hal9.errors.minds import UnknownMind
-from hal9.errors.trainer import OptimiserMissing, TrainerSettingInvalid
+from hal9.errors.trainer import OptimiserMissing
 from hal9.limits import BudgetStore, Limit
 from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters
-from hal9.trainer.evaluation.corpus import Corpus, Queries, history_corpus, localization_corpus
+from hal9.trainer.evaluation.corpus import Corpus, Queries, named_corpus
+from hal9.trainer.evaluation.dask_pool import CaseSource, DaskPool, address_of, cases_digest, connect
+from hal9.trainer.evaluation.evaluator import TrainingEvaluator
 from hal9.trainer.evaluation.preparing import Preparation, PreparationStopped
+from hal9.trainer.evaluation.ranking_pool import RankingPool
 from hal9.trainer.inner.baseline import BaselineSettings, run_baseline
 from hal9.trainer.inner.loop import InnerLoop, InnerResult, InnerSettings, Listener
 from hal9.trainer.power import power_of
@@ -52,6 +55,8 @@ class TrainOptions:
 
     Attributes:
         corpus: curated (the shared corpus), quick (a few cases of each repository), or a repository's path.
+        workers: processes of this machine that rank.
+        executor: local, or `dask:` with the address of a Dask scheduler whose workers rank instead.
         limits: tokens, usd, seconds and calls the whole run may spend; absent ones are not limited.
         usd_per_call: the most one call of a command-line agent may cost; what a limit of usd reserves for it.
         score_test: whether the test split is scored at the end.
@@ -63,6 +68,7 @@ class TrainOptions:
     queries: Queries = "plain"
     space: str = "live"
     workers: int = 1
+    executor: str = "local"
     seed: int = 0
     resume: bool = False
     mind: str = ""
@@ -113,15 +119,27 @@ def open_corpus(options: TrainOptions, say: Callable[[str], None] = lambda _: No
         CorpusUnavailable: cases or trees are missing.
         TrainerSettingInvalid: it is neither a known name nor a folder.
     """
-    if options.corpus in ("curated", "quick"):
-        return localization_corpus(queries=options.queries, quick=options.corpus == "quick")
-    root = Path(options.corpus)
-    if not root.is_dir():
-        raise TrainerSettingInvalid(
-            name="corpus", detail=f"{options.corpus!r} is neither curated, quick nor a folder"
-        )
-    say(f"reading the history of {root}")
-    return history_corpus(root, queries=options.queries)
+    return named_corpus(options.corpus, queries=options.queries, say=say)
+
+
+def _pool_maker(options: TrainOptions) -> Callable[[TrainingEvaluator], RankingPool] | None:
+    """Who ranks the training cases; None for processes of this machine.
+
+    Raises:
+        ExecutorInvalid, ExecutorMissing, EvaluationFailed: see `dask_pool`.
+    """
+    address = address_of(options.executor)
+    if address is None:
+        return None
+    client = connect(address)
+    named = options.corpus in ("curated", "quick")
+    corpus = options.corpus if named else str(Path(options.corpus).resolve())
+
+    def make(evaluator: TrainingEvaluator) -> RankingPool:
+        source = CaseSource(corpus, options.queries, "train", evaluator.mode == "exact")
+        return DaskPool(client, source, cases_digest(evaluator.prepared), len(evaluator.prepared))
+
+    return make
 
 
 def open_ground(options: TrainOptions, stop: RunStop, say: Callable[[str], None]) -> EvaluationData:
@@ -129,12 +147,19 @@ def open_ground(options: TrainOptions, stop: RunStop, say: Callable[[str], None]
 
     Raises:
         CorpusUnavailable, TrainerSettingInvalid: see `open_corpus`.
+        ExecutorInvalid, ExecutorMissing, EvaluationFailed: the executor is not there.
         RunStoppedEarly: `stop` ended it while it was prepared.
     """
+    make_pool = _pool_maker(options)
     corpus = open_corpus(options, say)
     try:
         ground = EvaluationData(
-            corpus, options.space, options.workers, options.seed, Preparation(say=say, stop=stop)
+            corpus,
+            options.space,
+            options.workers,
+            options.seed,
+            Preparation(say=say, stop=stop),
+            make_pool=make_pool,
         )
     except PreparationStopped as stopped:
         raise RunStoppedEarly(

@@ -17,8 +17,9 @@ __all__ = ["run_workload"]
 
 Progress = Callable[[Mapping[str, Any]], Awaitable[None] | None]
 _TALLY = ("calls", "prompt_tokens", "completion_tokens", "usd", "seconds")
-_COMMON = {"run_name", "root", "corpus", "queries", "space", "workers", "seed", "limits", "score_test"} | {
-    "usd_per_call"
+_COMMON = {"run_name", "root", "corpus", "queries", "space", "workers", "executor", "seed", "limits"} | {
+    "score_test",
+    "usd_per_call",
 }
 _INNER = _COMMON | {"mind", "episodes", "strategy", "budget", "promptgram"}
 _OUTER = _COMMON | {

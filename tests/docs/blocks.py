@@ -16,6 +16,8 @@ NOT_RUN = {
     "pip install ": "installs; tests/packaging checks name and extras of every such line",
     "ripmap-train --curated": "asks a model for fifty episodes",
     "ripmap-train --strategy cmaes": "trains on the corpus for minutes",
+    "dask ": "starts a server on another machine; tests/trainer/test_dask.py starts real ones here",
+    "ripmap-train --strategy tpe --budget 200 --executor": "needs that server",
     "ripmap-train --repo .": "asks a model for episodes",
     "ripmap-train --ledger my_run": "needs the run of the block above",
     "ripmap-train --list": "needs a training folder with runs",

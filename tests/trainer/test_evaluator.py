@@ -10,6 +10,7 @@ from hal9.ripmap.evaluation.evaluation import Evaluator
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.evaluation.corpus import Corpus, find_corpus, localization_corpus
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
+from hal9.trainer.evaluation.ranking_pool import ForkedPool
 from hal9.trainer.record.runs import EvaluationData, paired_p
 from hal9.trainer.search.space import Change, apply_changes, liveness, space_of
 
@@ -53,7 +54,9 @@ def test_two_workers_give_what_one_gives(corpus: Corpus) -> None:
 def test_a_killed_worker_is_an_error_and_the_next_evaluation_works(corpus: Corpus) -> None:
     with TrainingEvaluator(corpus.prepare("train"), workers=2) as evaluator:
         evaluator.evaluate()
-        evaluator._crew[0][0].kill()
+        pool = evaluator._opened
+        assert isinstance(pool, ForkedPool)
+        pool._crew[0][0].kill()
         with pytest.raises(EvaluationFailed, match="--workers 1"):
             evaluator.evaluate(random_parameters(1))
         assert evaluator.evaluate(random_parameters(1)).score > 0

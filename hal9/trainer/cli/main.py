@@ -103,6 +103,13 @@ def corpus_of(values: dict[str, Any]) -> str:
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that rank."
 )
 @click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="local|dask:ADDRESS",
+    help="Rank on the workers of a Dask scheduler, such as dask:tcp://host:8786.",
+)
+@click.option(
     "--promptgram", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Steers the mind."
 )
 @click.option("--no-test", is_flag=True, help="Do not score the test split at the end.")
@@ -178,6 +185,7 @@ def _options(values: dict[str, Any]) -> Any:
         queries=values["queries"],
         space=values["space"],
         workers=values["workers"],
+        executor=values["executor"],
         seed=values["seed"],
         resume=values["resume"],
         mind=values["agent"] if values["reason"] else "",

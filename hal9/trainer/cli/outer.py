@@ -78,6 +78,13 @@ _FIELDS = {
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that rank."
 )
 @click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="local|dask:ADDRESS",
+    help="Rank on the workers of a Dask scheduler, such as dask:tcp://host:8786.",
+)
+@click.option(
     "--root",
     type=click.Path(path_type=Path),
     default=Path("training-outer"),

@@ -30,7 +30,15 @@ from hal9.trainer.evaluation.preparing import Preparation
 if TYPE_CHECKING:
     from hal9.trainer.evaluation.case_cache import CaseCache
 
-__all__ = ["SPLITS", "Corpus", "Queries", "find_corpus", "history_corpus", "localization_corpus"]
+__all__ = [
+    "SPLITS",
+    "Corpus",
+    "Queries",
+    "find_corpus",
+    "history_corpus",
+    "localization_corpus",
+    "named_corpus",
+]
 
 Split = Literal["train", "validation", "late", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "late", "test")
@@ -194,6 +202,29 @@ def localization_corpus(
     home = trees or _trees_cache()
     name = "quick" if quick else "curated"
     return Corpus(name, {k: tuple(v) for k, v in splits.items()}, _opener(home, fetch=fetch), queries)
+
+
+def named_corpus(
+    name: str, *, queries: Queries = "plain", say: Callable[[str], None] = lambda _: None
+) -> Corpus:
+    """The corpus of a name, or of the folder of a repository; `say` is told what is read.
+
+    Args:
+        name: curated (the shared corpus), quick (a few cases of each repository), or a repository's path.
+        queries: see `localization_corpus`.
+        say: told what is read.
+
+    Raises:
+        CorpusUnavailable: cases or trees are missing.
+        TrainerSettingInvalid: it is neither a known name nor a folder.
+    """
+    if name in ("curated", "quick"):
+        return localization_corpus(queries=queries, quick=name == "quick")
+    root = Path(name)
+    if not root.is_dir():
+        raise TrainerSettingInvalid(name="corpus", detail=f"{name!r} is neither curated, quick nor a folder")
+    say(f"reading the history of {root}")
+    return history_corpus(root, queries=queries)
 
 
 def _thinned(cases: Sequence[RankingCase], *, quick: bool) -> list[RankingCase]:

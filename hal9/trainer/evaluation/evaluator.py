@@ -1,26 +1,22 @@
 """Parameters in, NDCG@10 out: the real ranker over prepared cases, on several processes, and what is noise.
 
-Extraction and evidence are made once. Cases are dealt to forked workers that keep their share for the whole
-run, so every worker also keeps the signals that a change left alone (see `weighing`).
+Extraction and evidence are made once; who ranks the cases is a `RankingPool`.
 """
 
-import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.errors.trainer import EvaluationFailed
 from hal9.ripmap.evaluation.evaluation import PreparedCase
 from hal9.ripmap.evaluation.metrics import CUTS, accuracy_at, ndcg_at, reciprocal_rank
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.cached_scorer import CachedScorer, faithful
+from hal9.trainer.evaluation.ranking_pool import ForkedPool, RankingPool
 
 __all__ = ["Evaluation", "Gain", "TrainingEvaluator", "paired_gain"]
 
@@ -133,6 +129,7 @@ class TrainingEvaluator:
 
     Attributes:
         repositories: of each case, the repository it is about; a case's tree when not given.
+        make_pool: who ranks instead of `workers` processes of this machine.
         mode: "fast" when the fast path agrees with the ranker on sample cases, else "exact" (the ranker).
         calls: evaluations so far, those answered from memory included in no count.
     """
@@ -141,10 +138,11 @@ class TrainingEvaluator:
     workers: int = 1
     seed: int = 0
     repositories: tuple[str, ...] = ()
+    make_pool: "Callable[[TrainingEvaluator], RankingPool] | None" = None
     calls: int = field(default=0, init=False)
     mode: Literal["fast", "exact"] = field(default="fast", init=False)
     _cases: list[CachedScorer] = field(default_factory=list, init=False)
-    _crew: list[tuple[BaseProcess, Connection]] = field(default_factory=list, init=False)
+    _opened: RankingPool | None = field(default=None, init=False)
     _known: dict[Parameters, Evaluation] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -171,13 +169,15 @@ class TrainingEvaluator:
 
     def close(self) -> None:
         """End the workers."""
-        for process, connection in self._crew:
-            connection.close()
-            process.join(timeout=5.0)
-            if process.is_alive():
-                process.kill()
-                process.join()
-        self._crew = []
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+    def _pool(self) -> RankingPool:
+        if self._opened is None:
+            make = self.make_pool
+            self._opened = ForkedPool(self._cases, self.workers) if make is None else make(self)
+        return self._opened
 
     @property
     def cases(self) -> Sequence[CachedScorer]:
@@ -195,7 +195,7 @@ class TrainingEvaluator:
             return self._known[chosen]
         self.calls += 1
         started = time.perf_counter()
-        ranks = self._ranks(chosen)
+        ranks = self._pool().ranks(chosen)
         gold = [item.case.gold for item in self.prepared]
         ndcg = np.array(
             [
@@ -218,56 +218,6 @@ class TrainingEvaluator:
         )
         self._known[chosen] = made
         return made
-
-    def _ranks(self, parameters: Parameters) -> list[dict[str, int]]:
-        crew = self._started()
-        if not crew:
-            return [case.ranks(parameters) for case in self._cases]
-        lanes = len(crew) + 1
-        try:
-            for _, connection in crew:
-                connection.send(parameters.changes())
-            found: list[dict[str, int]] = [{}] * len(self._cases)
-            found[::lanes] = [case.ranks(parameters) for case in self._cases[::lanes]]
-            for lane, (_, connection) in enumerate(crew, 1):
-                found[lane::lanes] = connection.recv()
-        except (EOFError, OSError) as error:
-            self.close()
-            raise EvaluationFailed(detail="a worker process ended unexpectedly") from error
-        return found
-
-    def _started(self) -> list[tuple[BaseProcess, Connection]]:
-        """Fork the crew at the first evaluation; where forking is impossible one process does it all."""
-        wanted = min(self.workers, len(self._cases)) - 1
-        if wanted < 1 or self._crew or "fork" not in multiprocessing.get_all_start_methods():
-            return self._crew
-        context: Any = multiprocessing.get_context("fork")
-        for lane in range(1, wanted + 1):
-            ours, theirs = context.Pipe()
-            others = [connection for _, connection in self._crew]
-            process = context.Process(
-                target=_serve,
-                args=(theirs, [ours, *others], self._cases[lane :: wanted + 1]),
-                daemon=True,
-                name=f"ranking worker {lane}",
-            )
-            process.start()
-            theirs.close()
-            self._crew.append((process, ours))
-        return self._crew
-
-
-def _serve(connection: Connection, inherited: list[Connection], cases: list[CachedScorer]) -> None:
-    """A worker: parameters in, ranks out, until the other end closes."""
-    for other in inherited:
-        # Inherited ends would keep the pipes open after the parent is gone.
-        other.close()
-    while True:
-        try:
-            changes = connection.recv()
-            connection.send([case.ranks(Parameters(changes)) for case in cases])
-        except (EOFError, OSError, KeyboardInterrupt):
-            return
 
 
 def _random_parameters(rng: np.random.Generator) -> Parameters:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.corpus import Corpus
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, paired_gain
 from hal9.trainer.evaluation.preparing import Preparation, PreparationStopped
+from hal9.trainer.evaluation.ranking_pool import RankingPool
 from hal9.trainer.record.run_log import RunLog, write_json
 from hal9.trainer.search.space import Space, liveness, space_of
 
@@ -101,7 +102,7 @@ class RunFolder:
         return found
 
 
-_MAY_CHANGE = ("episodes", "budget", "workers", "limits", "score_test")
+_MAY_CHANGE = ("episodes", "budget", "workers", "executor", "limits", "score_test")
 """What a resumed run may be given anew: how long it goes on."""
 
 
@@ -129,6 +130,7 @@ class EvaluationData:
 
     Attributes:
         watch: told how preparing goes, and asked whether to stop.
+        make_pool: who ranks the training cases instead of `workers` processes of this machine.
 
     Raises:
         CorpusUnavailable: there are no training cases.
@@ -140,6 +142,7 @@ class EvaluationData:
     workers: int = 1
     seed: int = 0
     watch: Preparation = field(default_factory=Preparation)
+    make_pool: Callable[[TrainingEvaluator], RankingPool] | None = None
     train: TrainingEvaluator = field(init=False)
     space: Space = field(init=False)
     alive: dict[str, str] = field(init=False)
@@ -147,6 +150,7 @@ class EvaluationData:
 
     def __post_init__(self) -> None:
         self.train = self._prepared("train", self.workers)
+        self.train.make_pool = self.make_pool
         if self.corpus.cache is not None and self.corpus.cases.get("validation"):
             # So that a run that is stopped can be judged all the same.
             self._others["validation"] = self._prepared("validation")
