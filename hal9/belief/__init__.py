@@ -16,7 +16,15 @@ from hal9.belief.policy import Policy, StopReason
 from hal9.belief.population import Population
 from hal9.belief.signals import Signal
 from hal9.belief.space import BeliefSpace, Choice, Config, ConfigSpace, PromptgramSpace
-from hal9.belief.transport import LocalHost, NodeHost, PipeHost, ReplayHost, answer_line, serve_lines
+from hal9.belief.transport import (
+    LocalHost,
+    NodeHost,
+    PipeHost,
+    ReplayHost,
+    SpreadHost,
+    answer_line,
+    serve_lines,
+)
 from hal9.belief.turn import TurnReply, TurnRequest, take_turn
 
 __all__ = [
@@ -42,6 +50,7 @@ __all__ = [
     "RankedNode",
     "ReplayHost",
     "Signal",
+    "SpreadHost",
     "StopReason",
     "TurnContext",
     "TurnReply",

@@ -21,6 +21,7 @@ __all__ = [
     "NodeHost",
     "PipeHost",
     "ReplayHost",
+    "SpreadHost",
     "answer_line",
     "reply_from_json",
     "reply_to_json",
@@ -114,6 +115,43 @@ class PipeHost:
         if "error" in data:
             raise NodeHostFailed(host=self.command[0], detail=str(data["error"]))
         return reply_from_json(data)
+
+
+class SpreadHost:
+    """Turns over several hosts: every node has its own, and the nodes are spread evenly.
+
+    A host that is gone loses its nodes to the others; as a turn has no effect but its reply, asking another
+    host for it again does no harm.
+
+    Args:
+        hosts: opened by the caller; at least one.
+    """
+
+    def __init__(self, hosts: Sequence[NodeHost]) -> None:
+        if not hosts:
+            raise NodeHostFailed(host="(none)", detail="no host was given")
+        self._hosts = list(hosts)
+        self._homes: dict[str, NodeHost] = {}
+
+    async def turn(self, request: TurnRequest) -> TurnReply:
+        node = request.state.id
+        while True:
+            host = self._homes.get(node)
+            if host is None or host not in self._hosts:
+                host = self._homes[node] = self._least_loaded()
+            try:
+                return await host.turn(request)
+            except NodeHostFailed:
+                if host in self._hosts:
+                    self._hosts.remove(host)
+                if not self._hosts:
+                    # Whoever runs the population may open hosts again and go on.
+                    self._hosts = [host]
+                    raise
+
+    def _least_loaded(self) -> NodeHost:
+        loads = [sum(home is host for home in self._homes.values()) for host in self._hosts]
+        return self._hosts[loads.index(min(loads))]
 
 
 class ReplayHost:

@@ -257,7 +257,7 @@ def _show(values: dict[str, Any]) -> None:
 def _liveness(values: dict[str, Any]) -> None:
     from hal9.trainer.evaluation.evaluator import TrainingEvaluator  # noqa: PLC0415
     from hal9.trainer.evaluation.preparing import Preparation  # noqa: PLC0415
-    from hal9.trainer.search.space import liveness  # noqa: PLC0415
+    from hal9.trainer.search.space import liveness, why_still  # noqa: PLC0415
     from hal9.trainer.session import open_corpus  # noqa: PLC0415
 
     corpus = open_corpus(_options(values), click.echo)
@@ -267,6 +267,12 @@ def _liveness(values: dict[str, Any]) -> None:
     for life in ("alive", "with companions", "dead"):
         names = [name for name, what in found.items() if what == life]
         click.echo(f"{life} ({len(names)}): {', '.join(names) or 'none'}")
+    still: dict[str, list[str]] = {}
+    for name, what in found.items():
+        if why := why_still(name, what):
+            still.setdefault(why, []).append(name)
+    for why, names in still.items():
+        click.echo(f"  {why}: {', '.join(names)}")
 
 
 def _distill(values: dict[str, Any]) -> None:

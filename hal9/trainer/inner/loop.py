@@ -20,13 +20,14 @@ from hal9.ripmap.parameters import Parameters
 from hal9.signals import Adjustment
 from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator
 from hal9.trainer.evaluation.failures import Failure, find_failures, gradient_of, slopes_of
+from hal9.trainer.evaluation.graph_health import graph_health, shapes_graphs
 from hal9.trainer.inner.asking import HOPELESS, Stopped, think_unless
 from hal9.trainer.inner.candidates import CandidateEvaluator
 from hal9.trainer.inner.prompting import Sight, choose_tunable, inner_prompt, promising, solved_example
 from hal9.trainer.protocol import inner_schema, protocol
 from hal9.trainer.record.changes import NOISE, RunLedger
 from hal9.trainer.record.detection import detect_inner
-from hal9.trainer.record.episodes import InnerEpisode, inner_episodes
+from hal9.trainer.record.episodes import InnerEpisode, Trial, inner_episodes
 from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.search.space import Change, Space, Ways
 
@@ -265,11 +266,20 @@ class InnerLoop:
             ).model_dump(mode="json")
             for failure in failures
         ]
+        entry["graph"] = await asyncio.to_thread(self._graphs, tried.trials)
         entry["detections"] = detect_inner([*self._entries, entry])
         written = self.scratchpad.append(entry)
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.episodes, [written])
         await self._tell(written)
+
+    def _graphs(self, trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
+        """What references link at the start and under the last candidate that decides about them."""
+        shaping = [trial for trial in trials if shapes_graphs(trial["moved"])]
+        if not shaping:
+            return {}
+        both = {"start": self.start, "candidate": Parameters(shaping[-1]["params"])}
+        return {name: graph_health(self.evaluator, at).to_json() for name, at in both.items()}
 
     async def _free(self, changes: Sequence[Change], problems: list[str]) -> Sequence[Change]:
         """The steps on parameters that the ledger does not hold still."""

@@ -12,6 +12,8 @@ EXPLANATIONS = {
     "plateau": "nothing was kept for five episodes, though different parameters were tried",
     "schema_corruption": "replies reason but propose nothing, or do not fit the schema, twice in a row",
     "collapse": "a candidate lost more than 0.05 NDCG",
+    "shadow_collapse": "under a candidate references link less than half of what they did, or less than one "
+    "file each, or move less than half of PageRank's mass: the graph says little",
     "oscillation": "a parameter was pushed to and fro",
     "repetition": "the same candidate was proposed again",
     "l2_not_steering": "edits changed neither which parameters are touched nor the result",
@@ -19,6 +21,7 @@ EXPLANATIONS = {
 """What each name means."""
 _WINDOW = 5
 _COLLAPSE = 0.05
+_FADED = 0.5
 _FLIPS = 3
 _ALIKE = 0.9
 
@@ -28,6 +31,8 @@ def detect_inner(entries: Sequence[InnerEpisode]) -> list[str]:
     found = []
     if entries and any(trial["gain"] < -_COLLAPSE for trial in entries[-1].get("trials", ())):
         found.append("collapse")
+    if entries and _faded(entries[-1].get("graph") or {}):
+        found.append("shadow_collapse")
     if _corrupted(entries[-2:]):
         found.append("schema_corruption")
     window = entries[-_WINDOW:]
@@ -40,6 +45,17 @@ def detect_inner(entries: Sequence[InnerEpisode]) -> list[str]:
     if entries and entries[-1].get("repeated"):
         found.append("repetition")
     return found
+
+
+def _faded(graph: Mapping[str, Mapping[str, float]]) -> bool:
+    """Whether the graph under a candidate, beside the one the run began with, has lost what it says."""
+    if not graph:
+        return False
+    start, now = graph["start"], graph["candidate"]
+    thin = any(
+        now[name] < _FADED * start[name] or now[name] < 1 <= start[name] for name in ("shadow", "final")
+    )
+    return thin or now["mass"] < _FADED * start["mass"]
 
 
 def _narrow(window: Sequence[InnerEpisode]) -> bool:

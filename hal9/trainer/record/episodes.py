@@ -60,6 +60,7 @@ class InnerEpisode(TypedDict):
         proposed_changes: parameter to direction, magnitude, rationale.
         usage: tokens, money and calls.
         gradients, detections: errors sent back; what the run shows signs of.
+        graph: links and mass of references at the start and under the last candidate that could change them.
         hash: chains the entries.
     """
 
@@ -90,6 +91,7 @@ class InnerEpisode(TypedDict):
     invalid_reply: NotRequired[bool]
     gradients: NotRequired[list[dict[str, Any]]]
     detections: NotRequired[list[str]]
+    graph: NotRequired[dict[str, dict[str, float]]]
     hash: NotRequired[str]
 
 
@@ -151,6 +153,7 @@ class OuterStep(TypedDict):
     final_params: NotRequired[dict[str, float]]
     hall_of_fame: NotRequired[list[dict[str, Any]]]
     detections: NotRequired[list[str]]
+    graph: NotRequired[dict[str, dict[str, float]]]
     hash: NotRequired[str]
 
 

@@ -23,7 +23,7 @@ from hal9.trainer.evaluation.evaluator import Evaluation, TrainingEvaluator, pai
 from hal9.trainer.evaluation.preparing import Preparation, PreparationStopped
 from hal9.trainer.evaluation.ranking_pool import RankingPool
 from hal9.trainer.record.run_log import RunLog, write_json
-from hal9.trainer.search.space import Space, liveness, space_of
+from hal9.trainer.search.space import Life, Space, liveness, space_of, why_still
 
 __all__ = [
     "EvaluationData",
@@ -145,7 +145,7 @@ class EvaluationData:
     make_pool: Callable[[TrainingEvaluator], RankingPool] | None = None
     train: TrainingEvaluator = field(init=False)
     space: Space = field(init=False)
-    alive: dict[str, str] = field(init=False)
+    alive: dict[str, Life] = field(init=False)
     _others: dict[str, TrainingEvaluator] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -155,7 +155,11 @@ class EvaluationData:
             # So that a run that is stopped can be judged all the same.
             self._others["validation"] = self._prepared("validation")
         self.alive = dict(liveness(self.train.cases, self.train.repositories))
-        self.space = space_of(self.space_name, [name for name, life in self.alive.items() if life == "alive"])
+        alive = [name for name, life in self.alive.items() if life == "alive"]
+        try:
+            self.space = space_of(self.space_name, alive)
+        except TrainerSettingInvalid as error:
+            raise TrainerSettingInvalid(name=error.name, detail=error.detail + self._left_out()) from None
 
     def told(self) -> str:
         """What a run is measured on, in a sentence."""
@@ -165,7 +169,16 @@ class EvaluationData:
         return (
             f"{self.corpus.name}: {len(self.train.cases)} training cases of {whose}, "
             f"{len(self.space.names)} parameters ({self.space.name}); the defaults reach NDCG@10 {figure:.4f}"
+            + self._left_out()
         )
+
+    def _left_out(self) -> str:
+        """Of a space that somebody named: which of its parameters move nothing, and why."""
+        if self.space_name not in ("seed", "weights"):
+            return ""
+        wanted = space_of(self.space_name).names
+        lines = [f"  {name}: {why}" for name in wanted if (why := why_still(name, self.alive[name]))]
+        return "\n".join(["", f"{len(lines)} of its {len(wanted)} parameters move nothing here:", *lines])
 
     def split(self, name: str) -> TrainingEvaluator:
         """The evaluator of a split; prepared when first asked for."""

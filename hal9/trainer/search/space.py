@@ -25,6 +25,7 @@ __all__ = [
     "apply_changes",
     "liveness",
     "space_of",
+    "why_still",
 ]
 
 Direction = Literal["increase", "decrease"]
@@ -209,6 +210,28 @@ def _life(name: str, cases: Sequence[CachedScorer]) -> Life:
     if companions and _moves(name, cases, Parameters(companions)):
         return "with companions"
     return "dead"
+
+
+_MISSING = {
+    "boost_chat_file": "no case has files in its conversation",
+    "pagerank_chat_multiplier": "no case has files in its conversation",
+    "boost_focus_expansion": "no case has focus words",
+    "focus_": "no case has focus words",
+    "git_": "these trees have no history",
+}
+"""Prefix of a name to what cases must hold for it to act on."""
+
+
+def why_still(name: str, life: Life) -> str:
+    """Why a parameter moves no ranking of the cases; empty when it does."""
+    if life == "alive":
+        return ""
+    if life == "with companions":
+        needed = {**dict(PARAMETERS[name].with_), **_companions(name)}
+        told = " and ".join(f"{other} is above {PARAMETERS[other].default:g}" for other in needed)
+        return f"acts only where {told}"
+    missing = next((text for start, text in _MISSING.items() if name.startswith(start)), "")
+    return missing or "these cases hold nothing it could act on"
 
 
 def _companions(name: str) -> dict[str, float]:
