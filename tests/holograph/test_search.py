@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hal9.holograph import (
+    CausalGraph,
     DiscoveryState,
     MixedGraph,
     Problem,
@@ -43,6 +44,15 @@ def test_raw_linear_data_gives_the_graph_and_standardised_data_its_class(seed: i
     assert score(raw, truth).f1 > 0.9
     scaled = best_graph(Table.of(truth.names, simulate(truth, 2000, seed, standardised=True)))
     assert score(scaled, truth).skeleton_f1 > 0.85
+
+
+def test_two_columns_that_leave_equal_variances_by_accident_decide_no_direction() -> None:
+    rng = np.random.default_rng(0)
+    height = rng.normal(170, 10, 1000)
+    # Given the weight, the height varies by 50 square centimetres; the weight varies by 50 square kilograms.
+    weight = 0.5 * height + rng.normal(0, 5, 1000)
+    model = CausalGraph().fit({"height": height, "weight": weight})
+    assert [edge.kind for edge in model.edges_] == ["--"]
 
 
 def test_local_scores_agree_with_plain_regressions_and_with_each_other() -> None:

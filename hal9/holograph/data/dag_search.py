@@ -47,6 +47,10 @@ _GAIN = 1e-4
 """Smallest gain in nats that is a move; below it lies rounding, which could send the climb in circles."""
 
 
+_UNEXPECTED = 8.0
+"""Nats against equal error variances beforehand: columns have units, and a few may agree by accident."""
+
+
 @dataclass(frozen=True, slots=True)
 class Climbed:
     """A local optimum: adjacency [source, target] and its total score in nats."""
@@ -302,7 +306,7 @@ def best_of_scores(
     best = climb(scorer, size, language=terms, starts=starts, restarts=restarts, seed=seed, orders=orders)
     if lead > -far:
         total = _equal_total(fixed, equal.adjacency, terms)
-        if total > best.total - 0.5 * np.log(table.effective) * size:
+        if total > best.total - 0.5 * np.log(table.effective) * size + _UNEXPECTED:
             return fixed, equal
     return scorer, best
 
