@@ -53,7 +53,7 @@ def main() -> None:
     "--variables", type=click.Path(path_type=Path), required=True, help="YAML: variables and domain."
 )
 @click.option("--contexts", type=click.Path(path_type=Path), help="YAML: overlapping contexts.")
-@click.option("--data", type=click.Path(path_type=Path), help="CSV: one column per variable.")
+@click.option("--data", type=click.Path(path_type=Path), help="CSV or Parquet with a column per variable.")
 @click.option(
     "--mind", "mind_spec", help="claude, gemini, codex, local, or any model spec.  [default: configured]"
 )
@@ -78,7 +78,7 @@ def main() -> None:
 @_STORE
 def discover(variables: Path, contexts: Path | None, data: Path | None, **options: Any) -> None:
     """Ask a mind which variables cause which, and draw the graph."""
-    from hal9.holograph.data.table import read_table
+    from hal9.holograph.fit.listed import read_listed
     from hal9.holograph.runs.inquiry import DiscoveryState, Settings
     from hal9.holograph.runs.store import RunStore
     from hal9.holograph.spec import load_problem
@@ -90,7 +90,9 @@ def discover(variables: Path, contexts: Path | None, data: Path | None, **option
     if outside:
         listed = ", ".join(name for name in problem.names if name in outside)
         click.echo(f"in no context, so nothing is asked about them: {listed}", err=True)
-    table = read_table(data, problem.names, scale=options["scale"]) if data else None
+    table, said = read_listed(data, problem.names, scale=options["scale"]) if data else (None, [])
+    for note in said:
+        click.echo(note, err=True)
     settings = Settings(
         budget_queries=options["budget_queries"], accuracy=options["accuracy"], method=options["method"]
     )

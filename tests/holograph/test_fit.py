@@ -15,6 +15,7 @@ from hal9.holograph.drawing import dot, svg
 from hal9.holograph.fit.columns import impute, prepare
 from hal9.holograph.fit.estimator import CausalGraph
 from hal9.holograph.fit.knowledge import Knowledge
+from hal9.holograph.fit.listed import read_listed
 from hal9.holograph.fit.reading import read_raw
 from hal9.holograph.fit.report import as_markdown, as_text
 
@@ -232,6 +233,36 @@ def test_discovery_from_a_table_alone_opens_no_model(tmp_path: Path, monkeypatch
     assert run.exit_code == 0, run.output
     assert " — " in run.stdout or " -> " in run.stdout
     assert "per unit" in run.stdout
+
+
+def test_discovery_reads_the_tables_that_fit_reads(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    a = rng.normal(size=300)
+    b = np.where(np.arange(300) >= 200, rng.normal(size=300), a + 0.5 * rng.normal(size=300))
+    columns: dict[str, list[Any]] = {
+        "b": b.tolist(),
+        "kind": ["yes" if v > 0 else "no" for v in a + rng.normal(size=300)],
+        "a": a.tolist(),
+        "day": ["2024-01-01"] * 300,
+        "intervened": [""] * 200 + ["b"] * 100,
+    }
+    columns["kind"][3] = ""
+    write(tmp_path / "t.csv", columns)
+    table, notes = read_listed(tmp_path / "t.csv", ("a", "b", "kind"))
+    assert table.names == ("a", "b", "kind")
+    assert table.categories() == (False, False, True)
+    assert table.rows == 299
+    assert table.targets.tolist() == [-1] * 199 + [1] * 100
+    assert notes == ["not listed as variables, so not used: day", "1 rows lack a value and are left out"]
+    write(tmp_path / "sum.csv", {"a": a.tolist(), "b": b.tolist(), "c": (a + b).tolist()})
+    with pytest.raises(TableInvalid, match="is an exact sum of a, b"):
+        read_listed(tmp_path / "sum.csv", ("a", "b", "c"))
+    columns["intervened"][250] = "z"
+    write(tmp_path / "z.csv", columns)
+    with pytest.raises(TableInvalid, match="252.*unknown 'z'"):
+        read_listed(tmp_path / "z.csv", ("a", "b", "kind"))
+    with pytest.raises(UnknownVariable):
+        read_listed(tmp_path / "t.csv", ("a", "absent"))
 
 
 def test_the_python_of_the_docs_runs() -> None:
