@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - a pattern is easier to read in one piece
 """The patterns by which a task text is cut and searched for mentions."""
 
 import re
