@@ -89,8 +89,10 @@ def start(home: Path, archive: Path, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-async def one(run: dict[str, Any], archive: Path, mirrors: Path, chance: random.Random) -> dict[str, Any]:
-    """Replay one run; what came of it."""
+async def one(
+    run: dict[str, Any], archive: Path, mirrors: Path, chance: random.Random, *, at: int | None = None
+) -> dict[str, Any]:
+    """Replay one run, killed at the reply `at` or at a random one; what came of it."""
     name = run["instance_id"]
     folder = Path(tempfile.mkdtemp(prefix="hal9-replay-"))
     found: dict[str, Any] = {"instance": name, "commands": len(commands_of(run))}
@@ -108,7 +110,7 @@ async def one(run: dict[str, Any], archive: Path, mirrors: Path, chance: random.
             task_id = await cluster.submit(
                 f"replay {name}", workspace=folder / "testbed", timeout_seconds=3600, budget_usd=None
             )
-            die_at = chance.randint(1, len(commands_of(run)))
+            die_at = at or chance.randint(1, len(commands_of(run)))
             began = time.monotonic()
             process = start(home.root, archive, folder / "log.txt")
             while process.poll() is None and recorded(home.root)[0] < die_at:
@@ -178,6 +180,7 @@ async def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--most", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--at", type=int, help="Kill at this reply instead of a random one.")
     parser.add_argument("--keep", type=Path, default=RESULTS)
     options = parser.parse_args()
     chance = random.Random(options.seed)
@@ -193,7 +196,7 @@ async def main() -> None:
         and run["instance_id"] not in have
     ][: options.most]
     for run in chosen:
-        row = await one(run, options.archive, options.mirrors, chance)
+        row = await one(run, options.archive, options.mirrors, chance, at=options.at)
         known.append(row)
         print(json.dumps(row), flush=True)
         options.keep.parent.mkdir(exist_ok=True)

@@ -13,6 +13,7 @@ from typing import Any
 from hal9.minds.protocol import Capabilities, Request, ToolCall
 
 SUBMIT = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+_ABSENT = re.compile(r"(?m)^bash: line \d+: ([\w.+-]+): command not found$")
 _REFUSED = "Please always provide EXACTLY ONE action"
 
 
@@ -26,13 +27,22 @@ def runs(path: str) -> dict[str, dict[str, Any]]:
 def commands_of(run: dict[str, Any]) -> list[str]:
     """The commands that were really executed; the last one prints the diff."""
     kept = [
-        step["command"]
+        _as_there(step["command"], step["output"] or "")
         for step in run["steps"]
         if step["command"]
         and not (step["output"] or "").startswith(_REFUSED)
         and SUBMIT not in step["command"]
     ]
     return [*kept, "git add -A && git diff --cached"]
+
+
+def _as_there(command: str, output: str) -> str:
+    """The command where a program that the recording's container did not have is not there either."""
+    absent = dict.fromkeys(_ABSENT.findall(output))
+    shadows = "".join(
+        f"{name}() {{ echo 'bash: {name}: command not found' >&2; return 127; }}\n" for name in absent
+    )
+    return shadows + command
 
 
 def replay(request: Request) -> Any:

@@ -8,7 +8,7 @@ one line each; when that is not enough, older steps become a list of what was do
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hal9.journal.turns import TurnEntry
@@ -36,6 +36,9 @@ class Conversation:
 
     opening: tuple[Message, ...]
     window_tokens: int
+    # By position and whether folded: entries never change, and each step reads all of them.
+    _shown: dict[tuple[int, bool], Message] = field(default_factory=dict, compare=False)
+    _sizes: dict[int, tuple[Message, int]] = field(default_factory=dict, compare=False)
 
     def messages(self, entries: Sequence[TurnEntry]) -> tuple[Message, ...]:
         """What the mind reads next."""
@@ -48,16 +51,19 @@ class Conversation:
                 Message("user", f"What you have done so far in this task:\n{told}\nGo on from here.")
             )
         for entry in entries[summed:]:
-            if entry.kind == "reply":
-                found.append(reply_message(entry))
-            elif entry.kind == "result":
-                text = entry.body["observation"]["text"]
-                if entry.position < folded:
-                    text = f"[folded] {action_line(entry)}"
-                found.append(Message("tool", text, tool_call_id=entry.body["call_id"]))
+            if entry.kind in ("reply", "result"):
+                found.append(self._message(entry, folded=entry.position < folded))
             elif entry.body["what"] == "words":
                 found.append(Message("user", entry.body["text"]))
         return tuple(found)
+
+    def _message(self, entry: TurnEntry, *, folded: bool) -> Message:
+        key = (entry.position, folded and entry.kind == "result")
+        if key not in self._shown:
+            self._shown[key] = (
+                reply_message(entry) if entry.kind == "reply" else _result(entry, folded=folded)
+            )
+        return self._shown[key]
 
     def next_fold(self, entries: Sequence[TurnEntry]) -> tuple[str, int] | None:
         """What must be folded before the next call: (``fold`` or ``compact``, position), or nothing."""
@@ -77,10 +83,21 @@ class Conversation:
 
     def tokens(self, entries: Sequence[TurnEntry]) -> int:
         """Estimated size of the next prompt."""
-        return int(sum(_size(message) for message in self.messages(entries)) * _SAFETY)
+        return int(sum(self._size(message) for message in self.messages(entries)) * _SAFETY)
+
+    def _size(self, message: Message) -> int:
+        known = self._sizes.get(id(message))
+        if known is None or known[0] is not message:
+            known = self._sizes[id(message)] = (message, _size(message))
+        return known[1]
 
     def _share(self, entries: Sequence[TurnEntry]) -> float:
         return self.tokens(entries) / self.window_tokens
+
+
+def _result(entry: TurnEntry, *, folded: bool) -> Message:
+    text = f"[folded] {action_line(entry)}" if folded else entry.body["observation"]["text"]
+    return Message("tool", text, tool_call_id=entry.body["call_id"])
 
 
 def action_line(entry: TurnEntry) -> str:

@@ -18,7 +18,7 @@ import signal
 import struct
 import sys
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_CHILD_SUBREAPER = 1, 4, 36
 _GRACE_SECONDS = 1.0
@@ -27,6 +27,7 @@ _FIRST_LOOK_SECONDS = 0.02
 _LOOK_SECONDS = 0.1
 _DISK_SHARE = 20
 _CHUNK = 65536
+_RESET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE)
 
 
 def main() -> int:
@@ -35,6 +36,10 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     _protect()
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)  # no command gets what we were given
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
@@ -94,14 +99,12 @@ class _Job:
         """Run it to its end; returns what came on standard input meanwhile and was not for it."""
         reading, writing = os.pipe()
         try:
-            self.pid = os.fork()
+            self._start(writing)
         except OSError as error:
             os.close(reading)
             os.close(writing)
             self._end(f"it could not be started: {error.strerror}")
             return buffer
-        if self.pid == 0:
-            _become(self.request, writing)
         os.close(writing)
         self.output = reading
         try:
@@ -113,6 +116,38 @@ class _Job:
         if not self.abandoned:
             self._end("")
         return buffer
+
+    def _start(self, writing: int) -> None:
+        """Start it in a session of its own.
+
+        It is spawned, not forked: a fork of this process would cost several milliseconds for the pages that
+        both then write. So the limits that do not change are ours, and the child has them from the beginning.
+        """
+        argv, environment = self.request["argv"], self.request["environment"]
+        os.chdir(self.request["cwd"])
+        try:
+            program = _find(argv[0], environment)
+            if program is None:
+                os.write(writing, f"{argv[0]}: command not found\n".encode("utf-8", "replace"))
+                self.status, self.ended = 127 << 8, time.monotonic()
+                return
+            _take_on(self.limits)
+            self.pid = os.posix_spawn(
+                program,
+                argv,
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, writing, 1),
+                    (os.POSIX_SPAWN_DUP2, writing, 2),
+                ],
+                setsid=True,
+                setsigdef=_RESET,
+            )
+        finally:
+            os.chdir("/")
+        if sys.platform == "linux":
+            _limit_child(self.pid, int(self.limits["seconds"] * self.limits["processors"]) + 5)
 
     def _end(self, failed: str) -> None:
         code = None if self.status is None else os.waitstatus_to_exitcode(self.status)
@@ -218,7 +253,7 @@ class _Job:
         if os.getpid() == 1:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL)
-        else:
+        elif self.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         while sys.platform == "linux":
@@ -237,47 +272,44 @@ class _Job:
                 break
 
 
-def _become(request: dict[str, Any], writing: int) -> NoReturn:
-    """In the child: give up what is ours, take the limits on, become the command."""
-    try:
-        os.setsid()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.dup2(writing, 1)
-        os.dup2(writing, 2)
-        os.closerange(3, 256)
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
-        _limit(request["limits"])
-        os.chdir(request["cwd"])
-        argv = request["argv"]
-        os.execvpe(argv[0], argv, request["environment"])  # noqa: S606 - running commands is what it is for
-    except FileNotFoundError as error:
-        os.write(2, f"{error.filename or request['argv'][0]}: command not found\n".encode("utf-8", "replace"))
-        os._exit(127)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, this process must not go on as a supervisor
-        os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace"))
-        os._exit(126)
-
-
-def _limit(limits: dict[str, Any]) -> None:
-    wanted = {
-        resource.RLIMIT_FSIZE: limits["file"],
-        resource.RLIMIT_CPU: int(limits["seconds"] * limits["processors"]) + 5,
-        resource.RLIMIT_CORE: 0,
-    }
+def _take_on(limits: dict[str, Any]) -> None:
+    """The limits that all commands of a turn have; they are this process's too."""
+    wanted = {resource.RLIMIT_FSIZE: limits["file"], resource.RLIMIT_CORE: 0}
     if limits["alone"]:
         # In its own user namespace the count is the command's own; elsewhere it is the whole user's.
         wanted[resource.RLIMIT_NPROC] = limits["processes"]
     for kind, value in wanted.items():
-        _, hard = resource.getrlimit(kind)
+        soft, hard = resource.getrlimit(kind)
         most = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(kind, (most, most))
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
-        # When memory runs out all the same, the command goes before the cluster does.
-        stream.write("900")
+        if soft != most:
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(kind, (most, most))
+
+
+def _limit_child(pid: int, seconds: int) -> None:
+    """Processor time, and that the command goes before the cluster does when memory runs out."""
+    with contextlib.suppress(OSError, ValueError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_CPU)
+        most = seconds if hard == resource.RLIM_INFINITY else min(seconds, hard)
+        resource.prlimit(pid, resource.RLIMIT_CPU, (most, most))
+    with contextlib.suppress(OSError):
+        file = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(file, b"900")
+        finally:
+            os.close(file)
+
+
+def _find(name: str, environment: dict[str, str]) -> str | None:
+    """The program of this name, looked for as `exec` does; None when there is none."""
+    if "/" in name:
+        return name if os.path.exists(name) else None
+    paths = (os.path.join(folder, name) for folder in _folders(environment))
+    return next((path for path in paths if os.access(path, os.X_OK) and not os.path.isdir(path)), None)
+
+
+def _folders(environment: dict[str, str]) -> list[str]:
+    return environment.get("PATH", os.defpath).split(os.pathsep)
 
 
 def _below(top: int) -> list[int]:

@@ -1,0 +1,1 @@
+"""Durable tool loops: steps per second, and time to resume."""
