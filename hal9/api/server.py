@@ -32,6 +32,7 @@ from hal9.clock import Clock
 from hal9.cluster.home import Home
 from hal9.errors.api import (
     AddressUnavailable,
+    AgentProtocolMissing,
     ApiRunning,
     HostRefused,
     PlaintextRefused,
@@ -189,6 +190,8 @@ class ApiServer:
             await stack.enter_async_context(self.services)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             more = await stack.enter_async_context(self._more(self.services)) if self._more else ()
+            if settings.a2a:
+                more = (*more, *_agent_routes(self.services, _url_of(bound, secure=tls is not None)))
             server = _Uvicorn(_config(build_app(self.services, more=more), tls))
             running = group.create_task(server.serve(sockets=[bound]), name="api server")
             stack.push_async_callback(self._end, server, running)
@@ -231,10 +234,27 @@ class ApiServer:
         raise AddressUnavailable(host=settings.host, port=settings.port, detail=problem)
 
     def _write_place(self, bound: socket.socket, *, secure: bool) -> None:
-        host, port = bound.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"{'https' if secure else 'http'}://{shown}:{port}"
-        write_place(self.home, self.url, port)
+        self.url = _url_of(bound, secure=secure)
+        write_place(self.home, self.url, bound.getsockname()[1])
+
+
+def _url_of(bound: socket.socket, *, secure: bool) -> str:
+    host, port = bound.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if secure else 'http'}://{shown}:{port}"
+
+
+def _agent_routes(services: Services, url: str) -> Sequence[BaseRoute]:
+    """The A2A protocol.
+
+    Raises:
+        AgentProtocolMissing: its library is not installed.
+    """
+    try:
+        from hal9.api.agent_protocol import a2a_routes  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise AgentProtocolMissing(library=error.name or "a2a") from error
+    return a2a_routes(services, url)
 
 
 def _tls(settings: ApiSettings) -> ssl.SSLContext | None:

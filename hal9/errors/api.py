@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hal9.errors.base import ApiError, ConfigError
+from hal9.errors.base import ApiError, ConfigError, install_hint
 
 __all__ = [
     "AddressUnavailable",
+    "AgentProtocolMissing",
     "ApiFailed",
     "ApiRunning",
     "ArchiveRefused",
@@ -304,3 +305,13 @@ class ApiFailed(ApiError):
 
     def message(self) -> str:
         return self.text
+
+
+@dataclass(eq=False, kw_only=True)
+class AgentProtocolMissing(ConfigError):
+    """Other agents are to be served, and the protocol's library is not installed."""
+
+    library: str
+
+    def message(self) -> str:
+        return f"api.a2a is true, and {self.library} is not installed: {install_hint('a2a')} brings it; or set api.a2a to false"

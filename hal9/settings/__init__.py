@@ -327,6 +327,7 @@ class ApiSettings(Section):
     uploads_keep_hours: Positive = 72
     requests_per_minute: Positive = 6000
     max_streams: Positive = 2000
+    a2a: bool = False
 
 
 class TelemetrySettings(Section):
