@@ -318,17 +318,19 @@ class _Handler(RequestHandler):
                     status = TaskStatus(state=TaskState.TASK_STATE_WORKING, message=said)
                     yield _status_update(task, status)
                     continue
-                # A state of its own, or silence: somebody may be asked meanwhile.
+                if isinstance(item, TaskEvent) and item.state not in TERMINAL:
+                    yield _status_update(task, TaskStatus(state=_STATES[item.state or "running"]))
+                    continue
+                # It is over, or silent: somebody may be asked meanwhile.
                 now = await self._task(task_id)
-                if item is None and not _rests(now.status.state):
+                if not _rests(now.status.state):
                     continue
                 for artifact in now.artifacts:
                     yield TaskArtifactUpdateEvent(
                         task_id=task_id, context_id=now.context_id, artifact=artifact, last_chunk=True
                     )
                 yield _status_update(now, now.status)
-                if _rests(now.status.state):
-                    return
+                return
 
     async def _task(self, task_id: str) -> Task:
         row = await self._row(task_id)
