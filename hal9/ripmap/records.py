@@ -47,7 +47,7 @@ DefinitionKind = Literal[
     "heading",
 ]
 ReferenceKind = Literal["call", "attribute", "type", "name"]
-ParseStatus = Literal["ok", "partial", "words", "binary", "oversized", "unreadable"]
+ParseStatus = Literal["ok", "partial", "overtime", "words", "binary", "oversized", "unreadable"]
 
 
 class Role(IntFlag):
@@ -151,8 +151,9 @@ class FileRecord:
     """One file of the repository and what was extracted from it.
 
     `content_hash` is the git blob id of the bytes (so a working file and the same file in a commit agree).
-    `parse_status`: "ok"; "partial" (syntax errors, extraction went around them); "words" (no grammar for the
-    language, only its words are known); "binary", "oversized", "unreadable" (nothing but the path is known).
+    `parse_status`: "ok"; "partial" (syntax errors, extraction went around them); "overtime" (what was found
+    until its time was up); "words" (no grammar for the language, only its words are known); "binary",
+    "oversized", "unreadable" (nothing but the path is known).
     """
 
     path: str

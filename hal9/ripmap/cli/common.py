@@ -186,6 +186,8 @@ def print_stats(index: "Index") -> None:
     lost = _lost(index)
     if lost:
         lines.append(f"syntax that the grammars cannot read hides {lost} definitions")
+    if slow := stats.statuses.get("overtime"):
+        lines.append(f"{slow} files took more time than a file may take and are known in part")
     if stats.missing_grammars:
         lines.append(f"no grammar installed for: {', '.join(stats.missing_grammars)} (words only)")
     if index.history.fingerprint:
@@ -203,5 +205,5 @@ def _lost(index: "Index") -> int:
     return sum(
         lost_definitions(entry.language, index.text(entry.path).encode("utf-8", "replace"))
         for entry in index.entries
-        if entry.status == "partial"
+        if entry.status in {"partial", "overtime"}
     )

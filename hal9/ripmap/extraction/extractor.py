@@ -1,12 +1,12 @@
 """Definitions, references, imports and messages of one file, by its language's grammar and query."""
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 from hal9.ripmap.extraction.docstrings import comment_above, first_paragraph, string_value
 from hal9.ripmap.extraction.headings import markdown_headings, rst_headings
 from hal9.ripmap.extraction.imports import read_imports
+from hal9.ripmap.extraction.parsing import FILE_SECONDS, TimeLimit, parse_within
 from hal9.ripmap.extraction.recovery import recover
 from hal9.ripmap.extraction.scopes import Found, Matches, nest, resolve_references
 from hal9.ripmap.files.decoding import is_binary, utf8
@@ -16,15 +16,12 @@ from hal9.ripmap.records import EXTRACTOR_VERSION, Extraction, StringLiteral
 from hal9.ripmap.reference_table import KIND_BITS, RECEIVER_BITS, REFERENCE_KINDS
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Tree
+    from tree_sitter import Node
 
 __all__ = ["EXTRACTOR_VERSION", "Extraction", "extract", "lost_definitions"]
 
 _SIGNATURE_LIMIT = 300
 _LEAST_MESSAGE = 8
-_UNTIMED_BYTES = 500_000
-_READ_BYTES = 65_536
-_PARSE_SECONDS = 30.0
 _RECEIVER_LIMIT = 80
 _KIND, _RECEIVER = (1 << KIND_BITS) - 1, (1 << RECEIVER_BITS) - 1
 _WRAPPERS = frozenset(
@@ -57,11 +54,12 @@ _ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
 _BRACED = frozenset({"function", "method", "macro", "class", "field"})
 
 
-def extract(language: str, content: bytes) -> Extraction:
+def extract(language: str, content: bytes, *, seconds: float = FILE_SECONDS) -> Extraction:
     """Everything that one file's bytes give.
 
     A language without an installed grammar gives status "words" and its line count alone, and so do generated
-    one-line bundles and files that a grammar cannot finish in time.
+    one-line bundles. A file that takes longer than `seconds` of the processor gives what was found until
+    then, with status "overtime".
     """
     if is_binary(content):
         return Extraction("binary")
@@ -74,13 +72,15 @@ def extract(language: str, content: bytes) -> Extraction:
     loaded = load_language(language)
     if loaded is None or (generated and is_minified(source)):
         return Extraction("words", lines, generated=generated)
-    tree = _parse(loaded, source)
+    limit = TimeLimit(seconds)
+    tree = parse_within(loaded, source, limit)
     if tree is None:
-        return Extraction("words", lines, generated=generated)
-    matches = _read_matches(loaded, source, recover(loaded, source, tree).matches)
+        return Extraction("overtime", lines, generated=generated)
+    recovered = recover(loaded, source, tree, limit)
+    matches = _read_matches(loaded, source, recovered.matches)
     definitions, spans = nest(matches.found)
     return Extraction(
-        "partial" if tree.root_node.has_error else "ok",
+        "overtime" if recovered.cut else "partial" if tree.root_node.has_error else "ok",
         lines,
         definitions,
         resolve_references(matches, definitions, spans, source),
@@ -91,12 +91,15 @@ def extract(language: str, content: bytes) -> Extraction:
     )
 
 
-def lost_definitions(language: str, content: bytes) -> int:
+def lost_definitions(language: str, content: bytes, *, seconds: float = FILE_SECONDS) -> int:
     """How many lines of a file read like definitions that its grammar did not find."""
     loaded = load_language(language)
     source = utf8(content)
-    tree = _parse(loaded, source) if loaded is not None and not is_binary(content) else None
-    return recover(loaded, source, tree).lost if loaded is not None and tree is not None else 0
+    if loaded is None or is_binary(content):
+        return 0
+    limit = TimeLimit(seconds)
+    tree = parse_within(loaded, source, limit)
+    return 0 if tree is None else recover(loaded, source, tree, limit).lost
 
 
 def _read_matches(
@@ -160,26 +163,6 @@ def _read_references(
             name = texts[text] = len(texts)
         references[start] = (name << RECEIVER_BITS | receiver) << KIND_BITS | kind
     return others
-
-
-def _parse(loaded: LoadedLanguage, source: bytes) -> "Tree | None":
-    """The syntax tree; None when a large file takes longer than a parse may."""
-    if len(source) < _UNTIMED_BYTES:
-        return loaded.parser.parse(source)
-    deadline = time.monotonic() + _PARSE_SECONDS
-
-    def read(offset: int, _: object) -> bytes:
-        return source[offset : offset + _READ_BYTES]
-
-    def overdue(_offset: int, _has_error: bool) -> bool:
-        return time.monotonic() > deadline
-
-    try:
-        tree: Tree | None = loaded.parser.parse(read, progress_callback=overdue)
-    except ValueError:
-        tree = None
-    loaded.parser.reset()
-    return tree
 
 
 def _text(source: bytes, node: "Node") -> str:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hal9.ripmap.extraction.parsing import TimeLimit, parse_within
 from hal9.ripmap.files.languages import LoadedLanguage
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ DEEPEST = 400
 _MOST_STARTS = 64
 _MOST_BYTES = 20_000_000
 """Bytes parsed again per file; a file that is all errors is not worth more."""
+_SHARE = 0.3
+"""Of a file's time; what an error hides is worth less than the rest of the repository."""
 _LAST = 0xFFFFFFFF
 
 _MODIFIERS = (
@@ -61,10 +64,14 @@ _INDENTED = frozenset({"c", "cpp", "bash"})
 
 @dataclass(slots=True)
 class Recovered:
-    """Matches of the file, and how many lines read like definitions that are still not found."""
+    """Matches of the file, and how many lines read like definitions that are still not found.
+
+    `cut` says that the time was up before all of these were tried.
+    """
 
     matches: list[Match]
     lost: int = 0
+    cut: bool = False
 
 
 def cursor_of(loaded: LoadedLanguage) -> "QueryCursor":
@@ -76,8 +83,9 @@ def cursor_of(loaded: LoadedLanguage) -> "QueryCursor":
     return cursor
 
 
-def recover(loaded: LoadedLanguage, source: bytes, tree: "Tree") -> Recovered:
+def recover(loaded: LoadedLanguage, source: bytes, tree: "Tree", limit: TimeLimit) -> Recovered:
     """All matches in `source`; after an error, those of second parses from the definitions that were lost."""
+    limit = limit.part(_SHARE)
     matches: list[Match] = cursor_of(loaded).matches(tree.root_node)
     if not tree.root_node.has_error:
         return Recovered(matches)
@@ -87,15 +95,15 @@ def recover(loaded: LoadedLanguage, source: bytes, tree: "Tree") -> Recovered:
     while True:
         found = _rows(loaded, matches)
         lost = [head for head in heads if head[0] >= position and head[1] not in found]
-        if not lost or tried >= _MOST_STARTS or parsed > _MOST_BYTES:
+        if not lost or tried >= _MOST_STARTS or parsed > _MOST_BYTES or limit.over():
             break
         start, row = lost[0]
         tried, parsed = tried + 1, parsed + len(source) - start
         position = start + 1
-        again = _parsed_from(loaded, source, start, row)
+        again = _parsed_from(loaded, source, start, row, limit)
         if row in _rows(loaded, again):
             matches = [match for match in matches if _start(match) < start] + again
-    return Recovered(matches, sum(row not in found for _, row in heads))
+    return Recovered(matches, sum(row not in found for _, row in heads), cut=bool(lost) and limit.over())
 
 
 def _heads(loaded: LoadedLanguage, source: bytes, root: "Node") -> list[tuple[int, int]]:
@@ -148,12 +156,15 @@ def _start(match: Match) -> int:
     return min(node.start_byte for nodes in match[1].values() for node in nodes)
 
 
-def _parsed_from(loaded: LoadedLanguage, source: bytes, start: int, row: int) -> list[Match]:
+def _parsed_from(
+    loaded: LoadedLanguage, source: bytes, start: int, row: int, limit: TimeLimit
+) -> list[Match]:
     from tree_sitter import Point, Range  # noqa: PLC0415 - as above
 
     parser = loaded.parser
     parser.included_ranges = [Range(Point(row, 0), Point(_LAST, _LAST), start, _LAST)]
     try:
-        return cursor_of(loaded).matches(parser.parse(source).root_node)
+        tree = parse_within(loaded, source, limit)
+        return [] if tree is None else cursor_of(loaded).matches(tree.root_node)
     finally:
         del parser.included_ranges

@@ -14,6 +14,7 @@ __all__ = ["explain_text", "role_names"]
 
 _PARSED = {
     "partial": "parsed in part: what its grammar cannot read was gone around",
+    "overtime": "parsed in part: what its grammar cannot read took more time than a file may take",
     "words": "known by its words alone: there is no grammar for it here",
     "oversized": "not read: it is larger than max_file_bytes",
     "unreadable": "not read: it cannot be opened, or is not in this clone",
@@ -63,7 +64,9 @@ def _file_lines(index: Index, ranking: "Ranking", path: str) -> list[str]:
     lines.append(f"  times {factor:.2f}  for what the file is: {role_names(index.roles[position])}")
     status = str(index.entries[position].status)
     if status in _PARSED:
-        lines.append(f"  {_PARSED[status]}{_hidden(index, path) if status == 'partial' else ''}")
+        lines.append(
+            f"  {_PARSED[status]}{_hidden(index, path) if status in {'partial', 'overtime'} else ''}"
+        )
     if not file.shares:
         lines.append("  nothing in the task speaks for this file")
     return lines

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hal9.ripmap import FileRecord, IndexSettings, open_index
-from hal9.ripmap.extraction.extractor import Extraction, extract
+from hal9.ripmap import FileRecord, IndexSettings, open_index, rank
+from hal9.ripmap.cli.common import print_stats
+from hal9.ripmap.extraction.extractor import Extraction, extract, lost_definitions
 from hal9.ripmap.files.decoding import decode, utf8
 from hal9.ripmap.files.languages import LANGUAGES
+from hal9.ripmap.rendering.explain import explain_text
 from hal9.ripmap.storage.record_codec import pack_extraction, unpack_extraction
 
 SAMPLES = {
@@ -26,7 +28,7 @@ FRAGMENTS = st.sampled_from(
 
 
 def checked(found: Extraction) -> Extraction:
-    assert found.status in {"ok", "partial", "words", "binary"}
+    assert found.status in {"ok", "partial", "overtime", "words", "binary"}
     assert all(1 <= d.line <= d.end_line for d in found.definitions)
     assert all(-1 <= r.scope < len(found.definitions) for r in found.references)
     assert all(r.line >= 1 for r in found.references)
@@ -142,3 +144,32 @@ def filled(root: Path, own: IndexSettings) -> list[FileRecord]:
 @pytest.mark.parametrize("language", PARSED)
 def test_deep_nesting(language: str) -> None:
     checked(extract(language, b"(" * 3000 + b"{" * 3000 + b"[" * 3000))
+
+
+BROKEN = b"fun f( = { class A {\n"
+
+
+def test_a_file_that_takes_too_long_gives_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After errors this grammar takes time in the square of the length: 100 kB took four minutes."""
+    good = b"fun before(): Int = 1\n"
+    whole = checked(extract("kotlin", good + BROKEN * 40))
+    assert whole.status == "partial"
+    cut = checked(extract("kotlin", good + BROKEN * 600, seconds=0.05))
+    assert cut.status == "overtime"
+    assert "before" in {one.name for one in cut.definitions}
+    assert lost_definitions("kotlin", good + BROKEN * 600, seconds=0.05) > 500
+    # A parse that is not done in time gives the words alone, and the parser is as before.
+    assert checked(extract("kotlin", BROKEN * 6000, seconds=0.05)).definitions == ()
+    assert checked(extract("kotlin", good)).status == "ok"
+
+    monkeypatch.setitem(extract.__kwdefaults__, "seconds", 0.05)
+    monkeypatch.setitem(lost_definitions.__kwdefaults__, "seconds", 0.05)
+    (tmp_path / "slow.kt").write_bytes(good + BROKEN * 600)
+    index = open_index(tmp_path, IndexSettings(use_cache=False, use_git=False))
+    print_stats(index)
+    told = capsys.readouterr().err
+    assert "overtime 1" in told
+    assert "1 files took more time" in told
+    assert "took more time" in explain_text(index, rank(index, "what comes before"), "slow.kt")
