@@ -164,8 +164,8 @@ def test_a_file_that_takes_too_long_gives_what_was_found(
     assert checked(extract("kotlin", BROKEN * 6000, seconds=0.05)).definitions == ()
     assert checked(extract("kotlin", good)).status == "ok"
 
-    monkeypatch.setitem(extract.__kwdefaults__, "seconds", 0.05)
-    monkeypatch.setitem(lost_definitions.__kwdefaults__, "seconds", 0.05)
+    monkeypatch.setitem(extract.__kwdefaults__ or {}, "seconds", 0.05)
+    monkeypatch.setitem(lost_definitions.__kwdefaults__ or {}, "seconds", 0.05)
     (tmp_path / "slow.kt").write_bytes(good + BROKEN * 600)
     index = open_index(tmp_path, IndexSettings(use_cache=False, use_git=False))
     print_stats(index)
