@@ -234,3 +234,77 @@ def test_a_file_without_memories_finds_nothing_whatever_it_is_narrowed_to(tmp_pa
     with MemoryStore(tmp_path / "empty.db", embedder=HashingEmbedder(16)) as store:
         assert search(store, "anything", where=SearchFilter(kinds=("learning",))) == []
         assert search(store, "anything") == []
+
+
+TEXTS = (
+    "用户登录时网络超时,重试三次后失败",
+    "数据库迁移必须编号,旧文件保留在测试中",
+    "キャッシュを消してからテストを実行する",
+    "ログインに失敗したときはトークンを更新する",
+    "로그인 시간이 초과되었습니다",
+    "ล็อกอินไม่สำเร็จเพราะหมดเวลา",
+    "clear the cache before the tests run",
+)
+
+
+@pytest.mark.parametrize("embedder", [None, HashingEmbedder(64)], ids=["words", "fused"])
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("登录超时", 0),
+        ("为什么登录的时候会超时?", 0),
+        ("迁移的编号", 1),
+        ("測試", None),
+        ("テスト", 2),
+        ("キャッシュ", 2),
+        ("ｷｬｯｼｭ", 2),
+        ("トークンの更新", 3),
+        ("로그인", 4),
+        ("หมดเวลา", 5),
+        ("库", 1),
+        ("败", 0),
+    ],
+)
+def test_words_of_scripts_without_spaces_find(
+    tmp_path: Path, embedder: HashingEmbedder | None, asked: str, found: int | None
+) -> None:
+    with MemoryStore(tmp_path / "memory.db", embedder=embedder) as store:
+        ids = store.remember_many([NewMemory(kind="task", content=text) for text in TEXTS])
+        hits = search(store, asked, limit=len(TEXTS))
+        told = [hit for hit in hits if hit.words > 0]
+        if found is None:
+            assert told == [] or embedder is not None
+            return
+        assert hits[0].memory.id == ids[found]
+        assert hits[0].words > 0
+        assert search(store, asked, where=SearchFilter(scope=MemoryScope("elsewhere", "", ""))) == []
+        store.forget([ids[found]])
+        assert not any(hit.memory.id == ids[found] for hit in search(store, asked))
+        left = store.connection.execute(
+            "SELECT count(*) FROM memory_pairs WHERE memory_id = ?", (ids[found],)
+        ).fetchone()[0]
+        assert left == 0
+
+
+def test_texts_with_spaces_have_no_pairs(tmp_path: Path) -> None:
+    with MemoryStore(tmp_path / "memory.db") as store:
+        store.remember_many(
+            [NewMemory(kind="task", content=one) for one in ("clear the cache", "naïve café, Ωmega, привет")]
+        )
+        assert store.connection.execute("SELECT count(*) FROM memory_pairs").fetchone()[0] == 0
+
+
+def test_words_still_find_after_the_embedder_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    with MemoryStore(path, embedder=HashingEmbedder(64)) as store:
+        ids = store.remember_many([NewMemory(kind="task", content=text) for text in TEXTS])
+    with MemoryStore(path, embedder=HashingEmbedder(32)) as store:
+        assert store.lacks_vectors()
+        assert search(store, "clear the cache")[0].memory.id == ids[6]
+        assert search(store, "登录")[0].memory.id == ids[0]
+        fresh = store.remember(NewMemory(kind="task", content="the cache of the builder is cold"))
+        assert {hit.memory.id for hit in search(store, "the cache")} >= {ids[6], fresh}
+        before = [hit.memory.id for hit in search(store, "clear the cache", limit=3)]
+        store.reembed()
+        assert not store.lacks_vectors()
+        assert search(store, "clear the cache", limit=3)[0].memory.id == before[0] == ids[6]

@@ -4,8 +4,9 @@ Fusing everything with everything makes search worse: on paraphrased errors, BM2
 third of the time where cosine is right two thirds, and every weight on it costs accuracy. What cosine cannot
 do is tell ``E042`` from ``E017``. So in the fusion only *telling* words count: codes and identifiers. Each
 candidate is scored ``cosine + w * b / (b + c)``, where ``b`` is its BM25 over the telling words of the query,
-0 without any. A query in plain words is ranked exactly as by cosine. ``w`` and ``c`` were chosen on the
-development texts of `benchmarks/memory`; its README has the figures.
+0 without any. A query in plain words is ranked exactly as by cosine. Pairs of signs of scripts that put no
+spaces between words count as telling, because few embedders know such scripts. ``w`` and ``c`` were chosen on
+the development texts of `benchmarks/memory`; its README has the figures.
 """
 
 import json
@@ -22,6 +23,7 @@ from hal9.memory.records import KINDS, Kind, Memory, MemoryScope
 from hal9.memory.retrieval.vector_matrix import VectorMatrix
 from hal9.memory.store.postgres_words import best_by_words
 from hal9.memory.store.store import MemoryStore
+from hal9.memory.store.unspaced_words import best_by_pairs
 from hal9.text import clean_text
 
 __all__ = ["Fusion", "Hit", "SearchFilter", "escape_match", "search", "telling_words"]
@@ -150,7 +152,12 @@ def search(
     words = dict[int, float]()
     if mode != "vectors":
         words = _by_words(store, [text] if mode == "words" else telling_words(text), where, pool)
-    cosines = _by_vectors(store, text, where, pool, extra=tuple(words)) if mode != "words" else {}
+        for one, score in _by_pairs(store, text, where, pool).items():
+            words[one] = words.get(one, 0.0) + score
+    # What has no vector (yet) of the present model is found by all of its words.
+    plain = _by_words(store, [text], where, pool) if mode == "fused" and store.lacks_vectors() else {}
+    cosines = _by_vectors(store, text, where, pool, extra=(*words, *plain)) if mode != "words" else {}
+    words |= {one: max(score, words.get(one, 0.0)) for one, score in plain.items() if one not in cosines}
     scored = list[tuple[float, int]]()
     for one in words.keys() | cosines.keys():
         bm25 = words.get(one, 0.0)
@@ -200,10 +207,7 @@ def _by_words(store: MemoryStore, words: Sequence[str], where: SearchFilter, lim
     match = escape_match(words)
     if not match:
         return {}
-    clauses, values = _conditions(where)
-    if not where.quarantined:
-        clauses.append("m.quarantined = 0")
-    condition = "".join(f" AND {clause}" for clause in clauses)
+    condition, values = _findable(where)
     with store.reading() as connection:
         if on_postgres(connection):
             return best_by_words(connection, plain_words(words), condition, values, limit)
@@ -215,6 +219,19 @@ def _by_words(store: MemoryStore, words: Sequence[str], where: SearchFilter, lim
         ).fetchall()
     # SQLite's bm25() is the more negative the better.
     return {int(row["id"]): max(0.0, -float(row["rank"])) for row in rows}
+
+
+def _by_pairs(store: MemoryStore, text: str, where: SearchFilter, limit: int) -> dict[int, float]:
+    condition, values = _findable(where)
+    with store.reading() as connection:
+        return best_by_pairs(connection, clean_text(text), condition, values, limit)
+
+
+def _findable(where: SearchFilter) -> tuple[str, list[Any]]:
+    clauses, values = _conditions(where)
+    if not where.quarantined:
+        clauses.append("m.quarantined = 0")
+    return "".join(f" AND {clause}" for clause in clauses), values
 
 
 def _by_vectors(

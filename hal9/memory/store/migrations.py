@@ -9,6 +9,7 @@ from typing import Any
 from hal9.database import Connection, Migration, on_postgres
 from hal9.memory.store.creation import create_table, sqlite_tables
 from hal9.memory.store.postgres_words import index_words
+from hal9.memory.store.unspaced_words import create_pairs
 
 __all__ = ["MIGRATIONS"]
 
@@ -396,6 +397,11 @@ def _places(connection: Connection) -> None:
     )
 
 
+def _unspaced_words(connection: Connection) -> None:
+    """9: words of scripts without spaces."""
+    create_pairs(connection)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _memories,
     _patterns,
@@ -405,4 +411,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     _routes,
     _route_changes,
     _places,
+    _unspaced_words,
 )

@@ -25,6 +25,7 @@ from hal9.memory.records import KINDS, TAUGHT_ON, Memory, NewMemory, Outcome
 from hal9.memory.store.migrations import MIGRATIONS
 from hal9.memory.store.rows import COLUMNS, content_hash, to_memory, to_row
 from hal9.memory.store.tables import Tables
+from hal9.memory.store.unspaced_words import forget_pairs, index_pairs
 from hal9.text import clean_text
 
 __all__ = ["MemoryStore", "content_hash"]
@@ -179,10 +180,11 @@ class MemoryStore:
             vectors = self.embed([clean_text(memory.content) for memory in memories])
         now = self.clock.now()
         ids: list[int] = []
-        with self.writing():
+        with self.writing() as tables:
             for index, memory in enumerate(memories):
                 row = to_row(memory, now) | self.vector_columns(None if vectors is None else vectors[index])
                 ids.append(self.insert("memories", row))
+                index_pairs(tables.conn, ids[-1], row["content"])
         return ids
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
@@ -286,6 +288,7 @@ class MemoryStore:
         with self.writing() as tables:
             for one in ids:
                 tables.conn.execute("UPDATE occurrences SET memory_id = NULL WHERE memory_id = ?", (one,))
+                forget_pairs(tables.conn, one)
                 deleted += tables.conn.execute("DELETE FROM memories WHERE id = ?", (one,)).rowcount
             if deleted:
                 self.bump_epoch()
@@ -325,6 +328,22 @@ class MemoryStore:
                     ).fetchone()[0]
                 )
                 for table in ("memories", "mitigations")
+            )
+
+    def lacks_vectors(self) -> bool:
+        """Whether some memory has no vector of the present model, so that search by meaning misses it."""
+        if self.embedder is None:
+            return True
+        model = self.embedder.model_id
+        with self.reading() as connection:
+            # Each part is answered by the index.
+            parts = ("embedding_model < ?", "embedding_model > ?", "embedding_model IS NULL")
+            return any(
+                connection.execute(
+                    f"SELECT 1 FROM memories WHERE {part} LIMIT 1",  # noqa: S608 - fixed text
+                    (model,) * part.count("?"),
+                ).fetchone()
+                for part in parts
             )
 
     def reembed(self) -> int:
