@@ -1,6 +1,6 @@
 from hal9.cluster.blocking import BlockingCluster, connect_blocking
 from hal9.cluster.client import Cluster, connect
-from hal9.neurons.in_code import Neuron, Workspace, tool
+from hal9.neurons.definitions.in_code import Neuron, Workspace, tool
 
 __version__: str
 __all__ = [

@@ -14,7 +14,7 @@ from hal9.learning.gradients.critic import _Rule, _Written
 from hal9.minds.schema import constrainable, problems
 from hal9.minds.schema_order import THOUGHTS, order_problems, written_in_order
 from hal9.minds.tool_translation import call_schema
-from hal9.neurons.replies import Implementation, split_schema
+from hal9.neurons.messages.replies import Implementation, split_schema
 from hal9.tools.toolbox import control_tools
 from hal9.tools.workspace_tools import WorkspaceTools
 from hal9.trainer.protocol import inner_schema, outer_schema
@@ -32,8 +32,8 @@ SENT: dict[str, dict[str, dict[str, Any]]] = {
         "critique": _Written.model_json_schema(),
         "rule": _Rule.model_json_schema(),
     },
-    "neurons/answering.py": {"implementation": Implementation.model_json_schema()},
-    "neurons/splitting.py": {"split": split_schema(4)},
+    "neurons/implementing/answering.py": {"implementation": Implementation.model_json_schema()},
+    "neurons/dividing/splitting.py": {"split": split_schema(4)},
     "trainer/inner/loop.py": {
         "whole": inner_schema(LEVERS),
         "brief": inner_schema(LEVERS, brief=True, steps={LEVERS[0]: {"increase": ("small",)}}),

@@ -19,7 +19,7 @@ from benchmarks.report import table, write
 from hal9.cluster import Cluster, Daemon, connect, init_home
 from hal9.errors.neurons import ReplyUnusable
 from hal9.minds import Message, Mind, Request, open_mind
-from hal9.neurons.replies import parse_implementation
+from hal9.neurons.messages.replies import parse_implementation
 
 
 async def through_cluster(cluster: Cluster, problem: Problem, folder: Path) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Neurons: load one from its file, let it take its turn, route its work to the next layer."""
 
-from hal9.neurons.definition import NeuronDefinition, NeuronMeta, NeuronOptions, load_neuron
+from hal9.neurons.definitions.definition import NeuronDefinition, NeuronMeta, NeuronOptions, load_neuron
+from hal9.neurons.definitions.loading import known_purposes, load_file, load_neurons, neuron_files
+from hal9.neurons.dividing.splitting import failed_result, task_class
 from hal9.neurons.interfaces import (
     CallContext,
     Directory,
@@ -11,10 +13,8 @@ from hal9.neurons.interfaces import (
     RepositoryMapper,
     Router,
 )
-from hal9.neurons.loading import known_purposes, load_file, load_neurons, neuron_files
 from hal9.neurons.neuron import WAITING_TURNS, GradientHandler, Neuron
 from hal9.neurons.origin import answer_to, given_to, refused_result
-from hal9.neurons.splitting import failed_result, task_class
 from hal9.neurons.turn import NeuronServices
 
 __all__ = [

@@ -12,12 +12,12 @@ from hal9.errors.neurons import TurnFailed
 from hal9.journal import tasks, turns, work
 from hal9.journal.failpoints import failpoint
 from hal9.journal.work import Part, Work
-from hal9.neurons.definition import NeuronDefinition, neuron_meta
-from hal9.neurons.gathering import begin_part, gather
-from hal9.neurons.implementing import implement
+from hal9.neurons.definitions.definition import NeuronDefinition, neuron_meta
+from hal9.neurons.dividing.gathering import begin_part, gather
+from hal9.neurons.dividing.parts import is_staged, parts_in_force, ready_parts
+from hal9.neurons.dividing.splitting import failed_result, plan_parts
+from hal9.neurons.implementing.implementing import implement
 from hal9.neurons.origin import answer_to, given_to, refused_result, refused_signal
-from hal9.neurons.parts import is_staged, parts_in_force, ready_parts
-from hal9.neurons.splitting import failed_result, plan_parts
 from hal9.neurons.turn import NeuronServices, Progress, Turn
 from hal9.neurons.workspaces import abandon_bench, without_earlier_parts
 from hal9.signals import (

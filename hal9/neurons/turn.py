@@ -12,7 +12,7 @@ from hal9.errors.neurons import TurnFailed
 from hal9.journal import Journal
 from hal9.memory import Recall
 from hal9.minds.protocol import Capabilities, Message, OnToken, Reply, Request, Usage
-from hal9.neurons.definition import NeuronDefinition, NeuronMeta
+from hal9.neurons.definitions.definition import NeuronDefinition, NeuronMeta
 from hal9.neurons.interfaces import (
     CallContext,
     Directory,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from hal9.workbench.sandbox import choose_sandbox, command_environment
+from hal9.workbench.running.sandbox import choose_sandbox, command_environment
 from hal9.workbench.snapshot import Snapshot
 
 __all__ = ["SnapshotWorkplace"]

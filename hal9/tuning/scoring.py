@@ -180,7 +180,7 @@ def _lay_out(root: Path, task: TuningTask, answer: str) -> None:
     import shutil  # noqa: PLC0415 - only tasks with checks need it
 
     from hal9.errors.neurons import ReplyUnusable  # noqa: PLC0415
-    from hal9.neurons.replies import parse_implementation  # noqa: PLC0415
+    from hal9.neurons.messages.replies import parse_implementation  # noqa: PLC0415
 
     if task.workspace is not None:
         shutil.copytree(task.workspace, root, symlinks=True, dirs_exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hal9.errors.tuning import TuningRunDiffers
 from hal9.minds.protocol import Message, Mind, Usage
-from hal9.neurons.prompting import compose_implementation
+from hal9.neurons.messages.prompting import compose_implementation
 from hal9.promptgram import Promptgram
 from hal9.settings import WorkbenchSettings
 from hal9.signals import TaskPayload

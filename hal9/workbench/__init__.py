@@ -6,8 +6,8 @@ from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hal9.workbench.changes import ChangeSet, load_changes
-    from hal9.workbench.commands import CommandResult
-    from hal9.workbench.sandbox import Sandbox, choose_sandbox
+    from hal9.workbench.running.commands import CommandResult
+    from hal9.workbench.running.sandbox import Sandbox, choose_sandbox
     from hal9.workbench.secrets import check_workspace
     from hal9.workbench.snapshot import Place, Snapshot
     from hal9.workbench.workbench import FileEdit, Workbench

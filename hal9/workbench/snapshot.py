@@ -20,13 +20,13 @@ from hal9.settings import WorkbenchSettings
 from hal9.signals import FileChange
 from hal9.workbench.carrying import carry_over, locked, recover
 from hal9.workbench.changes import ChangeSet, load_changes, read_json
-from hal9.workbench.commands import CommandResult, CommandRunner
 from hal9.workbench.copying import CopiedTree, TreeCopier
-from hal9.workbench.environments import Environment
 from hal9.workbench.git_state import find_git_folders, write_git_copy
 from hal9.workbench.handles import Entry, FolderHandle, names_in, parts_of, remove_all
 from hal9.workbench.marks import MarkLog
-from hal9.workbench.sandbox import View, choose_sandbox
+from hal9.workbench.running.commands import CommandResult, CommandRunner
+from hal9.workbench.running.environments import Environment
+from hal9.workbench.running.sandbox import View, choose_sandbox
 from hal9.workbench.secrets import left_out_because
 from hal9.workbench.tracking import BEGUN, TreeState, load_base, save_base
 from hal9.workbench.trees import WalkLimits, is_dependency_folder

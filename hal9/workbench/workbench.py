@@ -7,7 +7,7 @@ from typing import Literal
 from hal9.errors.workbench import ActionNotPermitted, FileNotText
 from hal9.settings import LayerPermissions, WorkbenchSettings
 from hal9.signals import CheckReport
-from hal9.workbench.commands import CommandResult
+from hal9.workbench.running.commands import CommandResult
 from hal9.workbench.snapshot import Snapshot
 
 __all__ = ["FileEdit", "Workbench"]

@@ -7,7 +7,7 @@ import pytest
 
 import hal9
 
-MODULES = ("hal9", "hal9.cluster.blocking", "hal9.neurons.in_code")
+MODULES = ("hal9", "hal9.cluster.blocking", "hal9.neurons.definitions.in_code")
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -6,7 +6,7 @@ import pytest
 
 from hal9.errors.neurons import NeuronInvalid, NeuronUnknownTarget
 from hal9.neurons import NeuronMeta, known_purposes, load_neuron, load_neurons
-from hal9.neurons.suiting import suited
+from hal9.neurons.dividing.suiting import suited
 from hal9.signals import TaskPayload
 from scripts.reference import PAGE, made
 

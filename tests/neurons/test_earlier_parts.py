@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from hal9.neurons.splitting import failed_result
+from hal9.neurons.dividing.splitting import failed_result
 from hal9.neurons.turn import Turn
 from hal9.neurons.workspaces import change_folder, without_earlier_parts
 from hal9.settings import WorkbenchSettings

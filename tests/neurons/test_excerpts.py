@@ -2,7 +2,7 @@
 
 import pytest
 
-from hal9.neurons.excerpts import SymbolPlace, choose_excerpts, frames_of
+from hal9.neurons.messages.excerpts import SymbolPlace, choose_excerpts, frames_of
 
 FILES = {
     "pkg/core.py": "".join(f"line {number}\n" for number in range(1, 301)),

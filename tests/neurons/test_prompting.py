@@ -4,9 +4,9 @@ from pathlib import Path
 
 from hal9.memory import MemoryScope, Recall, SolvedExample
 from hal9.neurons import load_neuron, load_neurons
-from hal9.neurons.excerpts import Shown, given_file
-from hal9.neurons.prompting import compose_implementation, infer_targets
-from hal9.neurons.splitting import part_design
+from hal9.neurons.dividing.splitting import part_design
+from hal9.neurons.messages.excerpts import Shown, given_file
+from hal9.neurons.messages.prompting import compose_implementation, infer_targets
 from hal9.promptgram import Promptgram
 from hal9.signals import InlineFile, TaskPayload
 

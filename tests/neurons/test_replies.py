@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal9.errors.neurons import ReplyUnusable
-from hal9.neurons.replies import parse_implementation, parse_split
+from hal9.neurons.messages.replies import parse_implementation, parse_split
 
 FENCE = "```"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hal9.errors.workbench import WorkspaceRefused
-from hal9.workbench.environments import find_environment
 from hal9.workbench.git_state import find_git_folders
+from hal9.workbench.running.environments import find_environment
 from hal9.workbench.secrets import check_workspace, left_out_because
 from tests.workbench.conftest import OpenSnapshot
 

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hal9.neurons.excerpts import SymbolPlace
+from hal9.neurons.messages.excerpts import SymbolPlace
 from hal9.processes import end_group
 from hal9.settings import RepositoryMapSettings
 

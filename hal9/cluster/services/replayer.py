@@ -23,12 +23,12 @@ from hal9.learning import PromptStore, ReplayCase
 from hal9.memory import Recall, Rule
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
 from hal9.neurons import NeuronDefinition, NeuronServices, NoMap
-from hal9.neurons.definition import neuron_meta
-from hal9.neurons.gathering import gather
-from hal9.neurons.implementing import implement
+from hal9.neurons.definitions.definition import neuron_meta
+from hal9.neurons.dividing.gathering import gather
+from hal9.neurons.dividing.splitting import plan_parts
+from hal9.neurons.implementing.implementing import implement
 from hal9.neurons.interfaces import CallContext, ModelClient
-from hal9.neurons.prompting import infer_targets
-from hal9.neurons.splitting import plan_parts
+from hal9.neurons.messages.prompting import infer_targets
 from hal9.neurons.turn import Turn
 from hal9.neurons.workspaces import place_of
 from hal9.promptgram import Promptgram

@@ -14,11 +14,11 @@ from hal9.errors.neurons import ReplyUnusable, TurnFailed
 from hal9.errors.workbench import WorkspaceConflict
 from hal9.journal.failpoints import failpoint
 from hal9.journal.work import Part, Work
-from hal9.neurons.checking import run_check
-from hal9.neurons.parts import MergedParts, conflict_text, is_staged, merge_parts, parts_in_force
-from hal9.neurons.prompting import compose_mending, compose_synthesis
-from hal9.neurons.replies import parse_split, split_schema
-from hal9.neurons.splitting import hand_over, part_design, route
+from hal9.neurons.dividing.parts import MergedParts, conflict_text, is_staged, merge_parts, parts_in_force
+from hal9.neurons.dividing.splitting import hand_over, part_design, route
+from hal9.neurons.implementing.checking import run_check
+from hal9.neurons.messages.prompting import compose_mending, compose_synthesis
+from hal9.neurons.messages.replies import parse_split, split_schema
 from hal9.neurons.turn import Turn
 from hal9.neurons.workspaces import open_bench
 from hal9.signals import CheckReport, ErrorDetail, FileChange, ResultPayload, Tally, new_id, record_parts

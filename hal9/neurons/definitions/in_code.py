@@ -29,7 +29,7 @@ from pydantic.errors import PydanticUserError
 
 from hal9.errors.base import Hal9Error
 from hal9.errors.neurons import NeuronInvalid
-from hal9.neurons.definition import NeuronDefinition, NeuronMeta, NeuronOptions, meta_problems
+from hal9.neurons.definitions.definition import NeuronDefinition, NeuronMeta, NeuronOptions, meta_problems
 from hal9.promptgram import Promptgram
 from hal9.tools.action import Action, tool_action
 from hal9.tools.observation import Observation

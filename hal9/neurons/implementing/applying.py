@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hal9.errors.neurons import ReplyUnusable
 from hal9.errors.tools import EditMissed, FileUnseen
-from hal9.neurons.replies import Implementation
+from hal9.neurons.messages.replies import Implementation
 from hal9.text import TextStyle
 from hal9.tools.edits import apply_diff, replace_text, split_diff
 from hal9.workbench import Workbench

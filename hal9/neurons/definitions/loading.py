@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hal9.errors.base import ConfigError, PromptgramError
 from hal9.errors.neurons import NeuronInvalid, NeuronMissing, NeuronUnknownTarget
-from hal9.neurons.definition import NeuronDefinition, NeuronMeta, load_neuron
-from hal9.neurons.in_code import load_module
+from hal9.neurons.definitions.definition import NeuronDefinition, NeuronMeta, load_neuron
+from hal9.neurons.definitions.in_code import load_module
 
 __all__ = ["check_targets", "known_purposes", "load_file", "load_neurons", "neuron_files"]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from hal9.errors.workbench import CommandNotFound, CommandsUnavailable
 from hal9.settings import WorkbenchSettings
-from hal9.workbench.environments import Environment
-from hal9.workbench.sandbox import View, choose_sandbox, command_environment
+from hal9.workbench.running.environments import Environment
+from hal9.workbench.running.sandbox import View, choose_sandbox, command_environment
 
 __all__ = ["CommandResult", "CommandRunner"]
 

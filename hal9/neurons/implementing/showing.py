@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from hal9.errors.base import WorkbenchError
-from hal9.neurons.excerpts import Shown, SymbolPlace, choose_excerpts
-from hal9.neurons.prompting import named_files
+from hal9.neurons.messages.excerpts import Shown, SymbolPlace, choose_excerpts
+from hal9.neurons.messages.prompting import named_files
 from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport
 from hal9.workbench import Workbench

@@ -7,13 +7,13 @@ from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import ReplyUnusable
 from hal9.errors.tools import FileUnseen
 from hal9.minds.protocol import Message
-from hal9.neurons.applying import Applier
-from hal9.neurons.checking import run_check
-from hal9.neurons.excerpts import Shown, given_file
 from hal9.neurons.gating import refusal
-from hal9.neurons.prompting import compose_implementation, infer_targets, named_files
-from hal9.neurons.replies import Implementation, parse_implementation
-from hal9.neurons.showing import also_shown, gather_shown, room_tokens
+from hal9.neurons.implementing.applying import Applier
+from hal9.neurons.implementing.checking import run_check
+from hal9.neurons.implementing.showing import also_shown, gather_shown, room_tokens
+from hal9.neurons.messages.excerpts import Shown, given_file
+from hal9.neurons.messages.prompting import compose_implementation, infer_targets, named_files
+from hal9.neurons.messages.replies import Implementation, parse_implementation
 from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.tools.action import command_action, file_action

@@ -12,8 +12,8 @@ from hal9.errors.workbench import PathOutsideWorkspace
 from hal9.journal.failpoints import failpoint
 from hal9.neurons.gating import context_of, gate_of
 from hal9.neurons.looping import TurnLoop, open_turn_log
-from hal9.neurons.prompting import compose_plan
-from hal9.neurons.replies import PartPlan, Plan, parse_plan
+from hal9.neurons.messages.prompting import compose_plan
+from hal9.neurons.messages.replies import PartPlan, Plan, parse_plan
 from hal9.neurons.turn import Turn, capabilities_of
 from hal9.neurons.workspaces import open_bench
 from hal9.tools.action import Action, command_action, tool_action

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from hal9.memory import Recall, place
 from hal9.minds.protocol import Message
-from hal9.neurons.excerpts import Shown
+from hal9.neurons.messages.excerpts import Shown
 from hal9.promptgram import Promptgram
 from hal9.signals import TaskPayload
 

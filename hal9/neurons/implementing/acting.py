@@ -1,10 +1,10 @@
 """Step by step: a neuron's turn with tools, put together from its parts."""
 
 from hal9.minds.protocol import Message
-from hal9.neurons.checking import run_check
+from hal9.neurons.implementing.checking import run_check
+from hal9.neurons.implementing.showing import gather_shown, room_tokens
 from hal9.neurons.looping import TurnLoop
-from hal9.neurons.prompting import compose_tools_task, infer_targets
-from hal9.neurons.showing import gather_shown, room_tokens
+from hal9.neurons.messages.prompting import compose_tools_task, infer_targets
 from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.tools.loop import LoopEnd, ToolLoop

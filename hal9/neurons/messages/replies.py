@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hal9.errors.neurons import ReplyUnusable
-from hal9.neurons.reply_blocks import Block, SearchReplace, find_blocks, find_search_replace
+from hal9.neurons.messages.reply_blocks import Block, SearchReplace, find_blocks, find_search_replace
 from hal9.text import split_lines, without_surrogates
 
 __all__ = [

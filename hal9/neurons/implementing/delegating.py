@@ -3,8 +3,8 @@
 from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import TurnFailed
 from hal9.minds.protocol import AgentAct, Request
-from hal9.neurons.checking import run_check
-from hal9.neurons.prompting import compose_agent_task
+from hal9.neurons.implementing.checking import run_check
+from hal9.neurons.messages.prompting import compose_agent_task
 from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.text import without_surrogates

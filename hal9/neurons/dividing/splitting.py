@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hal9.errors.neurons import ReplyUnusable, TurnFailed
 from hal9.journal.work import Part
-from hal9.neurons.planning import can_look, look_and_plan
-from hal9.neurons.prompting import compose_split
-from hal9.neurons.replies import PartPlan, Split, parse_split, split_schema
-from hal9.neurons.suiting import suited
+from hal9.neurons.dividing.planning import can_look, look_and_plan
+from hal9.neurons.dividing.suiting import suited
+from hal9.neurons.messages.prompting import compose_split
+from hal9.neurons.messages.replies import PartPlan, Split, parse_split, split_schema
 from hal9.neurons.turn import Turn
 from hal9.signals import (
     ErrorDetail,

@@ -9,10 +9,10 @@ from typing import Literal
 from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import TurnFailed
 from hal9.errors.workbench import WorkspaceConflict
-from hal9.neurons.acting import act
-from hal9.neurons.answering import answer
-from hal9.neurons.checking import run_check
-from hal9.neurons.delegating import delegate
+from hal9.neurons.implementing.acting import act
+from hal9.neurons.implementing.answering import answer
+from hal9.neurons.implementing.checking import run_check
+from hal9.neurons.implementing.delegating import delegate
 from hal9.neurons.looping import open_turn_log
 from hal9.neurons.turn import Turn, capabilities_of
 from hal9.neurons.workspaces import open_bench, remove_copy, with_folder

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from hal9.neurons.definition import NeuronMeta
-from hal9.neurons.prompting import named_files
+from hal9.neurons.definitions.definition import NeuronMeta
+from hal9.neurons.messages.prompting import named_files
 from hal9.signals import TaskPayload
 
 __all__ = ["suited"]

@@ -17,7 +17,7 @@ from typing import Literal
 
 from hal9.errors.workbench import SandboxUnavailable
 from hal9.settings import WorkbenchSettings
-from hal9.workbench.environments import Environment, find_environment, tool_folders
+from hal9.workbench.running.environments import Environment, find_environment, tool_folders
 
 __all__ = ["Sandbox", "View", "choose_sandbox", "command_environment"]
 

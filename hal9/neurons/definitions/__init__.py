@@ -1,0 +1,1 @@
+"""What a neuron is: its file or its Python module, read and checked."""

@@ -1,0 +1,1 @@
+"""Commands beside a copy: environment, sandbox, limits."""
