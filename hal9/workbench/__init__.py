@@ -29,8 +29,8 @@ __getattr__ = lazy_names(
     __name__,
     {
         "changes": ("ChangeSet", "load_changes"),
-        "commands": ("CommandResult",),
-        "sandbox": ("Sandbox", "choose_sandbox"),
+        "running.commands": ("CommandResult",),
+        "running.sandbox": ("Sandbox", "choose_sandbox"),
         "secrets": ("check_workspace",),
         "snapshot": ("Place", "Snapshot"),
         "workbench": ("FileEdit", "Workbench"),
