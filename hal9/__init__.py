@@ -27,6 +27,6 @@ __getattr__ = lazy_names(
     {
         "cluster.blocking": ("BlockingCluster", "connect_blocking"),
         "cluster.client": ("Cluster", "connect"),
-        "neurons.in_code": ("Neuron", "Workspace", "tool"),
+        "neurons.definitions.in_code": ("Neuron", "Workspace", "tool"),
     },
 )

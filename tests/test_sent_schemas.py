@@ -33,6 +33,7 @@ SENT: dict[str, dict[str, dict[str, Any]]] = {
         "rule": _Rule.model_json_schema(),
     },
     "neurons/implementing/answering.py": {"implementation": Implementation.model_json_schema()},
+    "neurons/dividing/gathering.py": {"split again": split_schema(1)},
     "neurons/dividing/splitting.py": {"split": split_schema(4)},
     "trainer/inner/loop.py": {
         "whole": inner_schema(LEVERS),
