@@ -203,7 +203,7 @@ async def test_a_supervisor_that_is_killed_is_said(opened: OpenSnapshot) -> None
 
 
 def test_a_required_sandbox_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hal9.workbench import sandbox
+    from hal9.workbench.running import sandbox
 
     monkeypatch.setenv("PATH", "/nonexistent")
     sandbox._bubblewrap_problem.cache_clear()
