@@ -1,6 +1,5 @@
 """Time as an argument: the `Clock` protocol, the real clock and a hand-moved one for tests."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +38,8 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait in the running event loop."""
+        import asyncio  # noqa: PLC0415 - most who ask for the time never wait
+
         await asyncio.sleep(seconds)
 
 
@@ -93,6 +94,8 @@ class SteadyClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait in the running event loop."""
+        import asyncio  # noqa: PLC0415 - most who ask for the time never wait
+
         await asyncio.sleep(seconds)
 
 
@@ -117,4 +120,6 @@ class ManualClock:
     async def sleep(self, seconds: float) -> None:
         """Move the clock instead of waiting."""
         self.time += seconds
+        import asyncio  # noqa: PLC0415 - most who ask for the time never wait
+
         await asyncio.sleep(0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.memory.report import write
 from hal9.learning.guards.advisor import ActionAdvisor, RunWatch
-from hal9.learning.guards.predicate import Guard
+from hal9.learning.guards.guard_form import read_guard
 from hal9.learning.runs.run_state import LiveView, RunState
 from hal9.memory import MemoryScope, MemoryStore, NewRule, RecallPolicy, RuleStore, recall_many, scope_of
 from hal9.memory.embedding.hashing import HashingEmbedder
@@ -41,7 +41,7 @@ def _at(store: MemoryStore, folder: str, count: int) -> dict[str, float]:
             tables.conn.execute("UPDATE mitigations SET state = 'admitted' WHERE id = ?", (made,))
     advisor = ActionAdvisor(store)
     for number in range(10):
-        guard = Guard.model_validate({"when": {"program": f"tool{number}"}, "say": "no", "effect": "require"})
+        guard = read_guard({"when": {"program": f"tool{number}"}, "say": "no", "effect": "require"})
         advisor.guards.accept(
             advisor.guards.add(guard, workspace="*", source="user", cause="b"), [], cause="b"
         )

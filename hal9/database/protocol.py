@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 __all__ = [
     "Connection",
@@ -101,6 +100,8 @@ Place = Path | PostgresPlace
 
 def without_password(url: str) -> str:
     """A database's address as it may be shown."""
+    from urllib.parse import urlsplit, urlunsplit  # noqa: PLC0415 - a file needs none
+
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     name = user.partition(":")[0]

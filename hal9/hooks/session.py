@@ -7,7 +7,6 @@ small file beside the memory; when it cannot be read, the session simply begins 
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from hal9.hooks.events import Agent, HookEvent, answer, read_event
 from hal9.learning.guards.advisor import ActionAdvisor, Advised, RunWatch
 from hal9.learning.runs.guard_miner import RunMemory
 from hal9.learning.runs.run_state import LiveView, RunState
-from hal9.memory import MemoryStore, RecallPolicy, recall_many, repository_of, scope_of
+from hal9.memory import MemoryStore, repository_of
 
 __all__ = ["HookSession", "answer_hook"]
 
@@ -85,6 +84,9 @@ class HookSession:
         return "\n".join(["Known of earlier runs here:", *lines]) if lines else ""
 
     def _rules(self, prompt: str) -> str:
+        # Tool calls, which are many, do without.
+        from hal9.memory import RecallPolicy, recall_many, scope_of  # noqa: PLC0415
+
         scope = scope_of(prompt, workspace=self.event.folder)
         found = recall_many(self.store, prompt, scope, RecallPolicy(limit=_MOST_RULES))
         return "\n".join(f"- {one.rule}" for one in found)
@@ -122,10 +124,11 @@ class HookSession:
             "memory": [[*key, *counts] for key, counts in watch.memory.features.items()],
             "waiting": waiting,
         }
-        handle, name = tempfile.mkstemp(dir=self.folder)
+        beside = self.folder / f".{os.getpid()}.new"
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
             json.dump(kept, stream)
-        Path(name).replace(self._file())
+        beside.replace(self._file())
 
 
 def _number(value: Any) -> int:

@@ -7,9 +7,10 @@ import pytest
 
 from hal9.errors.learning import GuardInvalid, GuardUnknown
 from hal9.learning.guards.advisor import ActionAdvisor, RunWatch
+from hal9.learning.guards.guard_form import parse_guard
 from hal9.learning.guards.guard_store import GuardStore
 from hal9.learning.guards.learned_gate import LearnedGate
-from hal9.learning.guards.predicate import fires, parse_guard, rewritten
+from hal9.learning.guards.predicate import fires, rewritten
 from hal9.learning.guards.remembered import remember_actions, remembered_actions
 from hal9.learning.runs.run_state import LiveView, RunState
 from hal9.memory import MemoryStore

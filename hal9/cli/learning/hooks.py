@@ -13,7 +13,6 @@ from hal9.cli.common import home_of
 __all__ = ["hook", "hooks", "mcp"]
 
 _AGENTS = click.Choice(["claude-code", "codex", "gemini-cli", "cursor"])
-_MOST_INPUT = 5_000_000
 
 
 @click.command()
@@ -25,44 +24,11 @@ def hook(ctx: click.Context, event: str, agent: Any) -> int:
 
     Whatever goes wrong, the agent goes on; the reason stands in the home's log.
     """
-    try:
-        body = json.loads(sys.stdin.read(_MOST_INPUT) or "{}")
-        answer = _answered(ctx, event, agent, body if isinstance(body, dict) else {})
-    except Exception as error:  # noqa: BLE001 - a broken memory must never stop another agent
-        _log(ctx, f"hook {event}: {type(error).__name__}: {error}")
-        answer = {}
-    click.echo(json.dumps(answer))
+    from hal9.hooks.quick import answer_call
+
+    home = ctx.obj.get("home") or os.environ.get("HAL9_HOME") or "."
+    click.echo(json.dumps(answer_call(Path(home) / ".hal9", agent, event, sys.stdin)))
     return 0
-
-
-def _answered(ctx: click.Context, event: str, agent: Any, body: dict[str, Any]) -> dict[str, Any]:
-    from hal9.hooks.session import answer_hook
-    from hal9.memory.store.store import MemoryStore
-
-    state = _state(ctx)
-    memory = state / "memory.db"
-    if not memory.exists():
-        return {}
-    with MemoryStore(memory) as store:
-        return answer_hook(store, state / "hooks", agent, event, body)
-
-
-def _state(ctx: click.Context) -> Path:
-    """Where the home keeps its state, without reading the settings: a hook has to be quick."""
-    given = ctx.obj.get("home") or os.environ.get("HAL9_HOME") or "."
-    return Path(given) / ".hal9"
-
-
-def _log(ctx: click.Context, text: str) -> None:
-    from datetime import UTC, datetime
-
-    try:
-        folder = _state(ctx)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "hooks.log").open("a", encoding="utf-8", errors="replace") as stream:
-            stream.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
-    except Exception as error:  # noqa: BLE001 - the last resort is the agent's own log
-        click.echo(f"hal9: {error}", err=True)
 
 
 @click.group()

@@ -108,21 +108,14 @@ def set_rule(ctx: click.Context, rule_id: int, wanted: str | None, as_json: bool
     """Let a rule hold for another place."""
     if wanted is None:
         raise click.UsageError("say where it is to hold, for example --for project or --for src/billing.")
-    from hal9.learning import Ledger
+    from hal9.learning.gate.rule_rollback import set_rule_scope
     from hal9.memory import RuleStore
 
-    with open_store(ctx) as store, store.writing():
+    with open_store(ctx) as store:
         book = RuleStore(store)
         before = book.get(rule_id)
-        after = book.set_scope(rule_id, _place(wanted, before.scope))
-        Ledger(store).record(
-            "rule_scope",
-            str(rule_id),
-            change=(before.scope.label(), after.scope.label()),
-            cause="hal9 rules set",
-            actor="user",
-            details={"evidence": {"rule": after.rule}},
-        )
+        set_rule_scope(store, rule_id, _place(wanted, before.scope), cause="hal9 rules set", actor="user")
+        after = book.get(rule_id)
     if as_json:
         print_json(_as_json(after))
     else:
@@ -229,8 +222,8 @@ def export_rules(ctx: click.Context, target: Path | None) -> None:
 @click.pass_context
 def guard_command(ctx: click.Context, file: Any, rule_id: int | None, yes: bool) -> int:
     """Add a guard from a YAML FILE ("-" for standard input); shows what it would have stopped."""
+    from hal9.learning.guards.guard_form import parse_guard
     from hal9.learning.guards.guard_store import GuardStore
-    from hal9.learning.guards.predicate import parse_guard
     from hal9.learning.guards.remembered import remembered_actions
     from hal9.memory import repository_of
 
@@ -261,16 +254,12 @@ def guard_command(ctx: click.Context, file: Any, rule_id: int | None, yes: bool)
 def guards_command(ctx: click.Context, as_json: bool) -> None:
     """List guards with their record."""
     from hal9.learning.guards.guard_store import GuardStore
+    from hal9.learning.guards.predicate import guard_as_json
 
     with open_store(ctx) as store:
         found = GuardStore(store).all()
     if as_json:
-        print_json(
-            [
-                {**one.guard.model_dump(exclude_defaults=True), "id": one.id, "state": one.state}
-                for one in found
-            ]
-        )
+        print_json([{**guard_as_json(one.guard), "id": one.id, "state": one.state} for one in found])
         return
     for one in found:
         click.echo(

@@ -1,7 +1,8 @@
 """Undoing: one change, or everything since a moment; what is restored is byte for byte what was.
 
-Learned state is what changes how a task is done: the promptgrams in force, the admitted rules and the
-connection weights. Counters of rules, errors and patterns are observations, not changes; they stay.
+Learned state is what changes how a task is done: the promptgrams in force, the admitted rules with their
+places, the guards and the connection weights. Counters of rules, errors and patterns are observations, not
+changes; they stay.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import Any
 from hal9.errors.learning import RollbackBlocked, RollbackToFuture
 from hal9.errors.promptgram import PromptgramMergeConflict
 from hal9.learning.gate.gate import CHANGES, Gate
+from hal9.learning.gate.rule_rollback import guards_to, scopes_to, undo_guard, undo_scope
 from hal9.learning.routing.restore import restore_weights, weights_document
 from hal9.learning.state.ledger import Change, Ledger
 from hal9.learning.state.prompts import PromptStore
@@ -85,6 +87,10 @@ class Rollback:
                 said = self._prompt(change, actor)
             elif change.kind == "mitigation":
                 said = self._rule(change, actor)
+            elif change.kind == "rule_scope":
+                said = undo_scope(self.store, change, actor)
+            elif change.kind == "guard":
+                said = undo_guard(self.store, change)
             elif change.kind == "import":
                 said = self._import(change, actor)
             else:
@@ -106,6 +112,9 @@ class Rollback:
         with self.store.writing():
             said += self._prompts_to(moment, actor)
             said += self._rules_to(moment, actor)
+            cause = f"{BACK_TO}{moment:.6f}"
+            said += scopes_to(self.store, moment, cause=cause, actor=actor)
+            said += guards_to(self.store, moment, cause=cause)
             said += self._weights_to(moment, actor)
             self._states_to(moment, actor)
             self.ledger.record("rollback", "all", cause=f"{BACK_TO}{moment:.6f}", actor=actor)

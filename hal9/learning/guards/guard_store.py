@@ -7,8 +7,7 @@ from typing import Literal
 
 from hal9.database import Row
 from hal9.errors.learning import GuardUnknown
-from hal9.learning.guards.predicate import Guard, fires
-from hal9.learning.state.ledger import Ledger
+from hal9.learning.guards.predicate import Guard, fires, guard_as_json, guard_of
 from hal9.memory import ANY, MemoryStore
 from hal9.tools.action import Action
 
@@ -52,7 +51,7 @@ class GuardStore:
                 {
                     "mitigation_id": rule_id,
                     "workspace": workspace,
-                    "content": guard.model_dump_json(exclude_defaults=True),
+                    "content": json.dumps(guard_as_json(guard), ensure_ascii=False),
                     "effect": guard.effect,
                     "state": "proposed",
                     "source": source,
@@ -133,6 +132,14 @@ class GuardStore:
             if one.state == "holds" and one.fired >= _LEAST_FIRED and one.wrong > _MOST_WRONG * one.fired:
                 self._set(one, "reminds", f"wrong in {one.wrong} of {one.fired} firings", f"guard {number}")
 
+    def restore(self, number: int, state: str, *, cause: str) -> None:
+        """Give a guard a state that it had before.
+
+        Raises:
+            GuardUnknown: it is not stored.
+        """
+        self._set(self.get(number), state, "rolled back", cause)  # type: ignore[arg-type] # out of the ledger
+
     def _set(self, one: StoredGuard, state: GuardState, reason: str, cause: str) -> None:
         with self.store.writing() as tables:
             tables.conn.execute(
@@ -141,6 +148,8 @@ class GuardStore:
             self._note(one.id, one.state, state, cause, reason)
 
     def _note(self, number: int, before: str, after: str, cause: str, reason: str) -> None:
+        from hal9.learning.state.ledger import Ledger  # noqa: PLC0415 - hooks that only read are in a hurry
+
         Ledger(self.store).record(
             "guard",
             str(number),
@@ -156,7 +165,7 @@ def _stored(row: Row) -> StoredGuard:
         id=int(row["id"]),
         rule_id=row["mitigation_id"],
         workspace=row["workspace"],
-        guard=Guard.model_validate_json(row["content"]),
+        guard=guard_of(json.loads(row["content"])),
         state=row["state"],
         state_reason=row["state_reason"],
         fired=int(row["fired"]),

@@ -1,20 +1,19 @@
-"""A guard as a person writes it: conditions on an action in YAML, no code, and one of three effects."""
+"""Whether a guard fires on an action, and what it rewrites: plain data, no heavy import, for quick hooks.
+
+`guard_form` reads what a person writes; what is stored was checked there.
+"""
 
 import fnmatch
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from hal9.errors.learning import GuardInvalid
 from hal9.tools.action import Action
 from hal9.tools.shell import SimpleCommand, parse_command
 
-__all__ = ["SAFE_FLAGS", "Conditions", "Guard", "fires", "parse_guard", "rewritten"]
+__all__ = ["SAFE_FLAGS", "Conditions", "Guard", "fires", "guard_as_json", "guard_of", "rewritten"]
 
 SAFE_FLAGS = frozenset(
     {"-q", "--quiet", "--no-pager", "--no-color", "--dry-run", "--check", "--maxfail=1", "-x", "--no-input"}
@@ -22,11 +21,10 @@ SAFE_FLAGS = frozenset(
 """What a guard may add to a command: flags that show less or do less. Nothing else is ever rewritten."""
 
 _MOST_TEXT = 20_000
-_Pattern = Annotated[str, Field(min_length=1, max_length=400)]
-_Patterns = Annotated[list[_Pattern], Field(max_length=20)]
 
 
-class Conditions(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Conditions:
     """Conditions on an action; all that are given must hold, each when one of its entries fits.
 
     `kind` and `language` are exact; `program`, `subcommand`, `flag`, `argument` and `path` are globs that
@@ -34,80 +32,63 @@ class Conditions(BaseModel):
     the answer.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: list[Literal["command", "write", "edit", "read", "answer", "tool"]] = Field(default_factory=list)
-    tool: _Patterns = Field(default_factory=list)
-    program: _Patterns = Field(default_factory=list)
-    subcommand: _Patterns = Field(default_factory=list)
-    flag: _Patterns = Field(default_factory=list)
-    argument: _Patterns = Field(default_factory=list)
-    path: _Patterns = Field(default_factory=list)
-    language: _Patterns = Field(default_factory=list)
-    text: str = Field(default="", max_length=400)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists(cls, value: Any) -> Any:
-        """One word stands for a list of one."""
-        if not isinstance(value, dict):
-            return value
-        return {key: [one] if isinstance(one, str) and key != "text" else one for key, one in value.items()}
-
-    @model_validator(mode="after")
-    def _readable(self) -> "Conditions":
-        try:
-            re.compile(self.text)
-        except re.error as error:
-            raise ValueError(f"text is no regular expression ({error})") from error
-        return self
+    kind: tuple[str, ...] = ()
+    tool: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
+    subcommand: tuple[str, ...] = ()
+    flag: tuple[str, ...] = ()
+    argument: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    language: tuple[str, ...] = ()
+    text: str = ""
 
     @property
     def empty(self) -> bool:
         """Whether nothing is asked, so that every action would fit."""
-        return not any(getattr(self, name) for name in type(self).model_fields)
+        return self == Conditions()
 
 
-class Guard(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
     """When it fires, when it does not after all, what happens, and what is said."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     when: Conditions
-    unless: Conditions = Field(default_factory=Conditions)
+    unless: Conditions = Conditions()
     effect: Literal["remind", "require", "require-once", "rewrite"] = "remind"
     add_flag: str = ""
-    say: str = Field(min_length=1, max_length=600)
-
-    @model_validator(mode="after")
-    def _sound(self) -> "Guard":
-        if self.when.empty:
-            raise ValueError("`when` asks nothing, so it would fire on everything")
-        if (self.effect == "rewrite") != bool(self.add_flag):
-            raise ValueError("`rewrite` needs `add_flag`, and nothing else has one")
-        if self.add_flag and self.add_flag not in SAFE_FLAGS:
-            raise ValueError(f"`add_flag` may be one of {', '.join(sorted(SAFE_FLAGS))}")
-        if self.effect == "rewrite" and not self.when.program:
-            raise ValueError("`rewrite` needs `when.program`")
-        return self
+    say: str
 
 
-def parse_guard(text: str) -> Guard:
-    """A guard out of YAML.
+def guard_of(value: Mapping[str, Any]) -> Guard:
+    """A guard out of a checked mapping, as it is stored."""
+    return Guard(
+        when=_conditions(value["when"]),
+        unless=_conditions(value.get("unless", {})),
+        effect=value.get("effect", "remind"),
+        add_flag=value.get("add_flag", ""),
+        say=value["say"],
+    )
 
-    Raises:
-        GuardInvalid: it is no YAML mapping, has an unknown key, or would fire on everything.
-    """
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise GuardInvalid(problem=f"it is no YAML ({error})") from error
-    try:
-        return Guard.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise GuardInvalid(problem=f"{where}: {first['msg']}" if where else first["msg"]) from error
+
+def _conditions(value: Mapping[str, Any]) -> Conditions:
+    return Conditions(**{key: one if isinstance(one, str) else tuple(one) for key, one in value.items()})
+
+
+def guard_as_json(guard: Guard) -> dict[str, Any]:
+    """What `guard_of` reads; nothing stands in it that is as by default."""
+    found: dict[str, Any] = {"when": _given(guard.when)}
+    if not guard.unless.empty:
+        found["unless"] = _given(guard.unless)
+    if guard.effect != "remind":
+        found["effect"] = guard.effect
+    if guard.add_flag:
+        found["add_flag"] = guard.add_flag
+    return {**found, "say": guard.say}
+
+
+def _given(asked: Conditions) -> dict[str, Any]:
+    pairs = ((one.name, getattr(asked, one.name)) for one in fields(asked))
+    return {name: value if isinstance(value, str) else list(value) for name, value in pairs if value}
 
 
 def fires(guard: Guard, action: Action) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from hal9.ingest import Run
-from hal9.ingest.reading import fingerprint
 from hal9.learning.runs.advice import AdviceMiner, CauseRecord
 from hal9.learning.runs.guard_miner import CellCount, Evidence, GuardMiner
 from hal9.learning.runs.remedies import LevelCount, RemedyMiner, Typed
@@ -73,6 +72,8 @@ class RunStore:
 
     def save(self, runs: Sequence[Run] = ()) -> None:
         """Write what changed, and that these runs were read: both or neither."""
+        from hal9.ingest.reading import fingerprint  # noqa: PLC0415 - hooks read no logs
+
         evidence = self._evidence.take_changed()
         cells, levels = self._cells.take_changed(), self._levels.take_changed()
         causes = self.miner.advice.take_changed()

@@ -5,12 +5,11 @@ scope filter comes first, in code; then every rule left must apply with a certai
 and only the worthiest are shown. The same file, task and policy always give the same answer.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from hal9.memory.records import ANY, EVERYWHERE, MemoryScope, Rule, RuleState, SolvedExample
 from hal9.memory.retrieval.applies import Signs, signs_of
@@ -18,6 +17,10 @@ from hal9.memory.rules.lookup import have_vectors, placed_rules
 from hal9.memory.rules.rules import RuleStore
 from hal9.memory.rules.subjects import value_subjects
 from hal9.memory.store.store import MemoryStore
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Recall", "RecallPolicy", "nearness", "recall", "recall_many", "together"]
 
@@ -243,6 +246,8 @@ def _plain(store: MemoryStore) -> bool:
 
 def _said(store: MemoryStore, rule: str, vector: NDArray[np.float32]) -> float | None:
     """Cosine of a task and a rule's own words; vectors of rules are kept in memory, since they come again."""
+    import numpy as np  # noqa: PLC0415 - hooks do without
+
     if store.embedder is None:
         return None
     key = (store.embedder.model_id, rule)
@@ -277,6 +282,8 @@ def _near_enough(own: MemoryScope, task: MemoryScope, similarity: float | None, 
 def _similarities(
     book: RuleStore, candidates: Sequence[Rule], vector: NDArray[np.float32]
 ) -> dict[int, float]:
+    import numpy as np  # noqa: PLC0415 - hooks do without
+
     vectors = book.vectors([one.id for one in candidates])
     # Rounded, so that the order of equal scores cannot hang on the last bit of a dot product.
     return {key: round(float(np.dot(one, vector)), 6) for key, one in vectors.items()}

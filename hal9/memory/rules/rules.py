@@ -4,13 +4,12 @@ A rule begins as a candidate, is admitted when it fixes a case that failed witho
 two failures (each success pays for two more), and is quarantined when it does harm.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hal9.database import Connection
 from hal9.errors.memory import MemoryInvalid, MemoryMissing
@@ -31,6 +30,10 @@ from hal9.memory.rules.rule_rows import rule_of
 from hal9.memory.statistics import wilson_lower
 from hal9.memory.store.store import MemoryStore, content_hash
 from hal9.text import clean_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "HERE",
@@ -252,6 +255,8 @@ class RuleStore:
 
     def vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         """Stored vectors of the present model, shape (dimension,); a rule without one is left out."""
+        import numpy as np  # noqa: PLC0415 - hooks do without
+
         if self.store.embedder is None:
             return {}
         with self.store.reading() as connection:

@@ -5,16 +5,15 @@ serialises them), so an event loop calls them through `asyncio.to_thread`. Other
 same database open; they read while one writes, and each write waits for its turn.
 """
 
+from __future__ import annotations
+
 import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Self
 
 from hal9.clock import Clock, SystemClock
 from hal9.database import Connection, Place, atomic, open_database
@@ -27,6 +26,10 @@ from hal9.memory.store.rows import COLUMNS, content_hash, to_memory, to_row
 from hal9.memory.store.tables import Tables
 from hal9.memory.store.unspaced_words import forget_pairs, index_pairs
 from hal9.text import clean_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["MemoryStore", "content_hash"]
 
@@ -189,6 +192,8 @@ class MemoryStore:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
         """Unit vectors of shape (len(texts), dimension), or None without an embedder."""
+        import numpy as np  # noqa: PLC0415 - hooks do without
+
         if self.embedder is None:
             return None
         if not texts:
@@ -204,6 +209,8 @@ class MemoryStore:
 
         `vector` has shape (dimension,).
         """
+        import numpy as np  # noqa: PLC0415 - hooks do without
+
         if vector is None or self.embedder is None:
             return {"embedding": None, "embedding_model": None, "embedding_dim": None}
         return {
