@@ -5,6 +5,7 @@
     python -m benchmarks.trainer run --start shaken           # from six parameters put anywhere in their ranges
     python -m benchmarks.trainer table                        # scores validation, prints and writes JSON
     python -m benchmarks.trainer conditional                  # steps that switch on features of query or repository
+    python -m benchmarks.trainer left-out --fresh ../flask    # candidates chosen without the repository they are judged on
 
 Every run is resumable, so the measurement may be taken in slices. 50 and 100 evaluations are the first of 300.
 """
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
-from benchmarks.trainer import conditional
+from benchmarks.trainer import conditional, left_out
 from hal9.minds import open_mind
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.evaluation.corpus import localization_corpus
@@ -233,6 +234,11 @@ def main() -> None:
         command.add_argument("--start", choices=("defaults", "shaken"), default="defaults")
     three = commands.add_parser("conditional")
     three.set_defaults(do=lambda _: conditional.main())
+    four = commands.add_parser("left-out")
+    four.add_argument("--candidates", type=int, default=100)
+    four.add_argument("--fresh", type=Path, nargs="*", default=[])
+    four.add_argument("--limit", type=int, default=100)
+    four.set_defaults(do=lambda given: left_out.run(given.candidates, given.fresh, given.limit))
     args = parser.parse_args()
     if args.do is run and not args.strategies and not args.minds:
         args.strategies = list(STRATEGIES)

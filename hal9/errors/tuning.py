@@ -8,7 +8,7 @@ __all__ = [
     "SpecialistRouterInvalid",
     "TuningBudgetTooSmall",
     "TuningRunDiffers",
-    "TuningRunMissing",
+    "TuningStopped",
     "TuningTaskInvalid",
     "TuningTooFewTasks",
 ]
@@ -73,19 +73,6 @@ class TuningRunDiffers(TuningError):
 
 
 @dataclass(eq=False, kw_only=True)
-class TuningRunMissing(TuningError):
-    """There is nothing to show or go on with."""
-
-    exit_code = 7
-    run: str
-    known: tuple[str, ...] = ()
-
-    def message(self) -> str:
-        known = f"there are {', '.join(self.known)}" if self.known else "none has been begun"
-        return f"there is no tuning run {self.run!r}; {known}"
-
-
-@dataclass(eq=False, kw_only=True)
 class SpecialistRouterInvalid(TuningError):
     """A router of specialists cannot be used."""
 
@@ -97,4 +84,20 @@ class SpecialistRouterInvalid(TuningError):
         return (
             f"the router {self.path} cannot be used: {self.detail}. "
             "Tune again, or remove the file: specialists then count as other neurons do"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class TuningStopped(TuningError):
+    """A limit ended a run before there was anything to report."""
+
+    exit_code = 6
+    run: str
+    kept: int
+    why: str
+
+    def message(self) -> str:
+        return (
+            f"the run {self.run!r} ended before its prompts could be compared: {self.why.rstrip('.')}. What was asked so far "
+            f"is kept ({self.kept} task calls); the same command with a higher limit goes on"
         )

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 
 from hal9.clock import Clock, SystemClock
 from hal9.database import Connection, atomic, open_database
+from hal9.errors.base import Hal9Error, LimitError
 from hal9.errors.tuning import TuningRunDiffers
 from hal9.minds.protocol import Message, Mind, Request, Usage
 from hal9.promptgram import Promptgram
@@ -177,11 +178,17 @@ class Attempts:
         """
         if not tasks:
             return []
-        async with asyncio.TaskGroup() as group:
-            made = [
-                group.create_task(self._one(promptgram, task, draw), name=f"tune {task.name}")
-                for task in tasks
-            ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                made = [
+                    group.create_task(self._one(promptgram, task, draw), name=f"tune {task.name}")
+                    for task in tasks
+                ]
+        except BaseExceptionGroup as failures:
+            # Calls under way at once fail for one reason, most often the same; it is told as one error.
+            if (known := failures.subgroup(LimitError) or failures.subgroup(Hal9Error)) is not None:
+                raise _first(known) from None
+            raise
         return [one.result() for one in made]
 
     async def _one(self, promptgram: Promptgram, task: TuningTask, draw: int) -> Attempt:
@@ -200,6 +207,11 @@ class Attempts:
         self.usage += answer.usage
         self.fresh += 1
         return attempt
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 def _text_hash(promptgram: Promptgram) -> str:

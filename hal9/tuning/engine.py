@@ -97,8 +97,8 @@ class Search:
             )
             reason = await self._improve()
             winner, removed, specialists = await self._finish(base)
-        except* LimitError as stopped:
-            reason = str(stopped.exceptions[0])
+        except LimitError as stopped:
+            reason = str(stopped)
             winner, removed = self._best(), []
         return SearchResult(
             base,

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hal9.errors.tuning import TuningRunDiffers
+from hal9.errors.base import LimitError
+from hal9.errors.tuning import TuningRunDiffers, TuningStopped
 from hal9.minds.protocol import Message, Mind, Usage
 from hal9.neurons.messages.prompting import compose_implementation
 from hal9.promptgram import Promptgram
@@ -149,13 +150,16 @@ async def run_tuning(
         attempts = Attempts(roles.answerer, roles.scorer, store, concurrency=settings.concurrency)
         proposer = MindProposer(roles.reflect, store, task_id=roles.task_id, seed=settings.seed)
         search = Search(attempts, proposer, settings, listener)
-        found = await search.run(promptgram, split)
-        last, seed = split.held_out, settings.seed
-        after = found.winner.promptgram
-        held_out = await judge_held_out(attempts, promptgram, after, last, noise=found.noise, seed=seed)
-        routed = None
-        if found.specialists is not None:
-            routed = await judge_specialists(attempts, found.specialists, after, last, seed=seed)
+        last, seed, routed = split.held_out, settings.seed, None
+        try:
+            found = await search.run(promptgram, split)
+            after = found.winner.promptgram
+            held_out = await judge_held_out(attempts, promptgram, after, last, noise=found.noise, seed=seed)
+            if found.specialists is not None:
+                routed = await judge_specialists(attempts, found.specialists, after, last, seed=seed)
+        except LimitError as stopped:
+            # Before the first measurement, or with nothing left for the verdict: there is nothing to report.
+            raise TuningStopped(run=folder.name, kept=attempts.calls, why=str(stopped)) from stopped
         result = TuneResult(
             before=promptgram,
             after=after,

@@ -1,14 +1,17 @@
 """The tasks a prompt is tuned on: read from YAML or JSONL, checked whole, split into three."""
 
+import csv
 import hashlib
+import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from hal9.config import load_model
 from hal9.errors.config import ConfigInvalid, ConfigMissing, ConfigProblem
@@ -19,6 +22,11 @@ __all__ = ["FEWEST_TASKS", "Match", "TaskSplit", "TuningTask", "load_tasks", "sp
 Match = Literal["text", "exact", "contains", "regex", "number", "json"]
 FEWEST_TASKS = 6
 _MOST_HELD_OUT = 60
+_LIST = re.compile(r"(?:\s*(?:#[^\n]*)?\n|---[^\n]*\n)*\s*(?:- |-\n|\[)")
+_KEY = re.compile(r"(?m)(?:^|[{,\s])[\"']?tasks[\"']?\s*:")
+_ASKED = ("input", "question", "text", "prompt", "query")
+_ANSWERED = ("expected", "answer", "label", "output", "target")
+"""What data sets call the two columns that count, the clearest names first."""
 
 
 class TuningTask(BaseModel):
@@ -100,6 +108,10 @@ class _TaskEntry(BaseModel):
     fields: dict[str, str] = Field(default_factory=dict)
 
 
+class _TaskList(RootModel[list[_TaskEntry]]):
+    """A file that is nothing but a list of tasks."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskSplit:
     """What proposals are made from, what chooses among them, and what judges the winner."""
@@ -110,13 +122,13 @@ class TaskSplit:
 
 
 def load_tasks(path: Path) -> tuple[TuningTask, ...]:
-    """Read a file of tasks: `.jsonl` has one task a line, anything else is YAML with the key `tasks`.
+    """Read a file of tasks: JSONL with one a line, CSV and TSV with one a row, else YAML or JSON.
 
     Raises:
         ConfigMissing, ConfigInvalid: the file cannot be read; names each line and the nearest key.
         TuningTaskInvalid: nothing says how a task is judged, or two share an id.
     """
-    given = _TaskFile(tasks=_jsonl(path)) if path.suffix == ".jsonl" else load_model(path, _TaskFile)
+    given = _given(path)
     found: list[TuningTask] = []
     for number, entry in enumerate(given.tasks, start=1):
         values = entry.model_dump()
@@ -171,15 +183,59 @@ def split_tasks(tasks: Sequence[TuningTask], *, seed: int = 0) -> TaskSplit:
     return TaskSplit(tuple(pool[:train]), tuple(pool[train:]), tuple(order[:held_out]))
 
 
-def _jsonl(path: Path) -> list[_TaskEntry]:
+def _given(path: Path) -> _TaskFile:
+    if path.suffix == ".jsonl":
+        return _TaskFile(tasks=_jsonl(path))
+    if path.suffix in (".csv", ".tsv"):
+        return _TaskFile(tasks=_table(path))
+    text = _read(path)
+    if _LIST.match(text):
+        return _TaskFile(tasks=load_model(path, _TaskList).root)
+    if not _KEY.search(text):
+        told = "holds no tasks: write `tasks:` and below it a list, each with `input` and `expected`"
+        raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text=told),))
+    return load_model(path, _TaskFile)
+
+
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigMissing(path=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text=str(error)),)) from error
+
+
+def _table(path: Path) -> list[_TaskEntry]:
+    """Rows of a data set: a column for what is asked, one for the answer; the others are fields."""
+    rows = list(csv.reader(io.StringIO(_read(path)), delimiter="\t" if path.suffix == ".tsv" else ","))
+    columns = [name.strip() for name in rows[0]] if rows else []
+    low = [name.lower() for name in columns]
+    asked = next((low.index(name) for name in _ASKED if name in low), None)
+    answer = next((low.index(name) for name in _ANSWERED if name in low), None)
+    if asked is None or answer is None:
+        told = f"needs a column {' or '.join(_ASKED)}, and one {' or '.join(_ANSWERED)}; it has "
+        told += ", ".join(columns) or "none"
+        raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text=told),))
+    found: list[_TaskEntry] = []
+    for number, row in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(columns) or not row[asked].strip():
+            told = f"row {number} has {len(row)} cells of {len(columns)}, or asks nothing"
+            raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=number, text=told),))
+        named = {name: cell for name, cell in zip(columns, row, strict=True) if name}
+        fields = {name: cell for name, cell in named.items() if name not in (columns[asked], columns[answer])}
+        identity = fields.pop("id", "")
+        found.append(_TaskEntry(input=row[asked], expected=row[answer], id=identity, fields=fields))
+    if not found:
+        raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text="holds no task"),))
+    return found
+
+
+def _jsonl(path: Path) -> list[_TaskEntry]:
     found, problems = [], []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(_read(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -94,6 +94,33 @@ def test_killed_half_way_it_goes_on(home: Path, tmp_path: Path) -> None:
     assert kept(record) >= before and json.loads(done.stdout)["held_out"]["after"] == 1.0
 
 
+def test_a_limit_that_is_used_up_at_once_is_one_sentence_and_the_run_goes_on(home: Path, tasks: Path) -> None:
+    command = process(
+        home, "tune", "l2-implementer", str(tasks), *MINDS, "--budget", "60", "--run-name", "poor"
+    )
+    poor = subprocess.run([*command, "--limit-tokens", "10"], capture_output=True, text=True, check=False)
+    assert poor.returncode == 6 and "the same command with a higher limit goes on" in poor.stderr, poor.stderr
+    assert "unexpected" not in poor.stderr and "Group" not in poor.stderr
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and json.loads(done.stdout)["held_out"]["after"] == 1.0, done.stderr
+
+
+def test_ctrl_c_says_that_the_run_goes_on(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "slow.yaml"
+    entries = [{"id": f"t{n}", "input": f"q{n}", "check": "sleep 0.2; exit 1"} for n in range(20)]
+    path.write_text(yaml.safe_dump({"tasks": entries}))
+    command = process(
+        home, "tune", "l2-implementer", str(path), *MINDS, "--budget", "60", "--run-name", "once"
+    )
+    record = home / ".hal9" / "tuning" / "once" / "run.sqlite"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        while running.poll() is None and kept(record) < 2:
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate()
+    assert running.returncode == 130 and "the same command goes on" in said and str(record.parent) in said
+
+
 def kept(record: Path) -> int:
     import sqlite3
 

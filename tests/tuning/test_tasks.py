@@ -28,8 +28,35 @@ def test_jsonl_one_task_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.yaml", "# mine\n- {input: one, expected: a}\n- {input: two, expected: b}\n"),
+        ("t.json", '[{"input": "one", "expected": "a"}, {"input": "two", "expected": "b"}]'),
+        ("t.json", '{"tasks": [{"input": "one", "expected": "a"}, {"input": "two", "expected": "b"}]}'),
+        ("t.csv", "Question,Answer\none,a\n\ntwo,b\n"),
+        ("t.tsv", "text\tlabel\none\ta\ntwo\tb\n"),
+    ],
+)
+def test_a_plain_list_and_a_data_set_are_tasks_too(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    assert [(task.input, task.answers) for task in load_tasks(path)] == [("one", ("a",)), ("two", ("b",))]
+
+
+def test_other_columns_are_fields(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('id,text,label,shop\nfirst,"one, and more",a,north\n')
+    (task,) = load_tasks(path)
+    assert (task.name, task.input, task.fields) == ("first", "one, and more", {"shop": "north"})
+
+
+@pytest.mark.parametrize(
     ("name", "text", "said"),
     [
+        ("t.yaml", "hello", "write `tasks:`"),
+        ("t.csv", "a,b\n1,2\n", "it has a, b"),
+        ("t.csv", "text,label\n1\n", "t.csv:2"),
+        ("t.csv", "", "it has none"),
         ("t.yaml", "tasks:\n  - {input: one, expectd: a}\n", "expected"),
         ("t.jsonl", '{"input": "a"}\n{"input": \n', "t.jsonl:2"),
         ("t.jsonl", "\n", "no task"),

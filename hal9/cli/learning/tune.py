@@ -1,5 +1,6 @@
 """`hal9 tune`: make a neuron's prompt better on one's own tasks."""
 
+import asyncio
 import hashlib
 import re
 from contextlib import AsyncExitStack
@@ -129,16 +130,21 @@ async def _tune(
             roles, told = await _roles(stack, home, definitions[neuron], f"tune-{name}", options)
             if not options["as_json"]:
                 _tell_before(given, options, name, told)
-            result = await run_tuning(
-                base,
-                given,
-                roles,
-                home.state / "tuning" / name,
-                settings=TuneSettings(
-                    budget=options["budget"], seed=options["seed"], concurrency=options["concurrency"]
-                ),
-                listener=None if options["as_json"] else _show,
-            )
+            folder = home.state / "tuning" / name
+            try:
+                result = await run_tuning(
+                    base,
+                    given,
+                    roles,
+                    folder,
+                    settings=TuneSettings(
+                        budget=options["budget"], seed=options["seed"], concurrency=options["concurrency"]
+                    ),
+                    listener=None if options["as_json"] else _show,
+                )
+            except asyncio.CancelledError:
+                click.echo(f"what was asked is kept in {folder}; the same command goes on", err=True)
+                raise
         promotion = promote(
             store,
             files,
