@@ -1,8 +1,9 @@
 """Taking rules out again that add nothing.
 
 Where answers repeat exactly, the prompt is tried without one rule on the tasks that it gained, beginning with
-those that led to the rule; the first task lost keeps the rule. Under noise one loss says little, so the tasks
-that led to a rule are done with and without it several times, and it stays when it gains more than the noise.
+those that led to the rule; the first task lost keeps the rule. In the end the tasks that passed all along are
+done too. Under noise one loss says little, so the tasks that led to a rule are done with and without it
+several times, and it stays when it gains more than the noise.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,25 @@ class Pruner:
         return await self._prune_exactly(winner, rules)
 
     async def _prune_exactly(self, winner: Candidate, rules: list[Rule]) -> tuple[Candidate, list[Rule]]:
-        gained = [n for n in self._search.names if winner.estimate(n) > self._base.estimate(n) + 1e-9]
+        """Rules go whose absence loses none of the gained tasks, nor any that passed all along."""
+        looked = [n for n in self._search.names if winner.estimate(n) > self._base.estimate(n) + 1e-9]
+        others = [n for n in self._search.names if n not in looked and winner.estimate(n) > 0]
+        present, removed = await self._without_idle(winner, rules, looked, kept_back=len(others))
+        while removed:
+            # A rule may only mend what another rule does to tasks that passed under the prompt as it was.
+            if not await self._search.measure(present, others):
+                return winner, []
+            lost = [n for n in others if _lower(present, winner, n)]
+            if not lost:
+                break
+            looked = [*lost, *looked]
+            others = [name for name in others if name not in lost]
+            present, removed = await self._without_idle(winner, removed, looked, kept_back=len(others))
+        return present, removed
+
+    async def _without_idle(
+        self, winner: Candidate, rules: Sequence[Rule], looked: Sequence[str], *, kept_back: int
+    ) -> tuple[Candidate, list[Rule]]:
         removed: list[Rule] = []
         present = winner
         for rule in reversed(rules):
@@ -62,10 +81,10 @@ class Pruner:
             if trial is None:
                 continue
             lost = False
-            for name in sorted(gained, key=lambda name: name not in _cause_of(rule, winner)):
-                if not await self._search.measure(trial, [name]):
+            for name in sorted(looked, key=lambda name: name not in _cause_of(rule, winner)):
+                if self._search.left() <= kept_back or not await self._search.measure(trial, [name]):
                     return present, removed
-                if trial.evidence.mean(name) < winner.estimate(name) - 1e-9:
+                if _lower(trial, winner, name):
                     lost = True
                     break
             if not lost:
@@ -100,6 +119,10 @@ class Pruner:
             return None
         edits = [ProposedEdit(Edit(section, "delete", target=plain(item)), "") for section, item in gone]
         return self._search._candidate(promptgram, present, edits)  # noqa: SLF001 - the search numbers its prompts
+
+
+def _lower(trial: Candidate, winner: Candidate, name: str) -> bool:
+    return trial.evidence.mean(name) < winner.estimate(name) - 1e-9
 
 
 def _cause_of(rule: Rule, winner: Candidate) -> tuple[str, ...]:

@@ -7,8 +7,10 @@ import pytest
 from hal9.belief import Evidence
 from hal9.errors.minds import MindUnreachable
 from hal9.errors.tuning import TuningBudgetTooSmall, TuningRunDiffers
+from hal9.minds import ScriptedMind
+from hal9.minds.protocol import Request
 from hal9.promptgram import Edit
-from hal9.tuning import TuneResult, TuneSettings, TuningRoles, run_tuning
+from hal9.tuning import TuneResult, TuneSettings, TuningRoles, run_tuning, tune
 from hal9.tuning.attempts import Answer
 from hal9.tuning.candidates import Candidate, pareto_weights
 from hal9.tuning.tasks import TuningTask
@@ -124,3 +126,28 @@ async def test_answers_are_kept_by_what_the_model_reads(tmp_path: Path) -> None:
     await tuned(tmp_path / "run", answerer=answerer)
     assert len(answerer.asked) == len(set(answerer.asked))
     assert isinstance(await answerer.answer(BASE, toy_tasks(1)[0], draw=0), Answer)
+
+
+async def test_a_rule_that_mends_what_another_rule_spoils_is_not_pruned(tmp_path: Path) -> None:
+    """Red tasks pass under the prompt as it is; a rule for blue ones spoils them, and the next one mends that."""
+    tasks = [
+        TuningTask(id=f"t{n}", input=f"{('red', 'blue')[n % 2]} {n}", expected=str(1 + n % 2))
+        for n in range(32)
+    ]
+
+    def answer(prompt: str, task: TuningTask) -> str:
+        if "For red say 1." in prompt and task.input.startswith("red"):
+            return "1"
+        return "2" if "Say 2 to everything." in prompt else "1"
+
+    def reply(request: Request) -> dict[str, object]:
+        failed = request.messages[-1].content.split("# What went wrong")[1]
+        content = "For red say 1." if "Task:\nred" in failed else "Say 2 to everything."
+        edit = {"section": "Policy", "edit_type": "append", "target": "", "content": content}
+        return {"diagnosis": "d", "edits": [{"failure": 1, "rationale": "r", **edit}]}
+
+    found = await tune(
+        "You count.", tasks, mind=answer, reflect=ScriptedMind(reply), budget=200, folder=tmp_path / "run"
+    )
+    assert found.held_out.after == 1.0
+    assert {"For red say 1.", "Say 2 to everything."} <= set(found.after.items("Policy"))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tune"]
 
+_UNBOUNDED = 1e15
 _SIGNS = {
     "kept": "+",
     "merged": "+",
@@ -179,10 +180,11 @@ async def _roles(
     # One task's cap is meant for one task; a run of hundreds has limits of its own.
     limits = [one for one in budget_limits(settings) if one.scope != "task"]
     book = stack.enter_context(BudgetStore(home.budgets, limits))
+    # Both are set: a run that goes on is held to what is given now, not to what ended it before.
+    given = {kind: options[f"limit_{kind}"] for kind in ("tokens", "usd")}
     own = [
-        Limit(kind=kind, scope="task", value=float(options[f"limit_{kind}"]))
-        for kind in ("tokens", "usd")
-        if options[f"limit_{kind}"] is not None
+        Limit(kind=kind, scope="task", value=_UNBOUNDED if value is None else float(value))
+        for kind, value in given.items()
     ]
     book.limit_task(task_id, own)
     pool = await stack.enter_async_context(MindPool(lambda: settings, book))
