@@ -180,12 +180,11 @@ async def _roles(
     # One task's cap is meant for one task; a run of hundreds has limits of its own.
     limits = [one for one in budget_limits(settings) if one.scope != "task"]
     book = stack.enter_context(BudgetStore(home.budgets, limits))
-    # Both are set: a run that goes on is held to what is given now, not to what ended it before.
-    given = {kind: options[f"limit_{kind}"] for kind in ("tokens", "usd")}
-    own = [
-        Limit(kind=kind, scope="task", value=_UNBOUNDED if value is None else float(value))
-        for kind, value in given.items()
-    ]
+    # Always set: a run that goes on is held to what is given now, not to what ended it before. (A limit of
+    # dollars that nobody gave would refuse minds whose price is unknown.)
+    own = [Limit(kind="tokens", scope="task", value=float(options["limit_tokens"] or _UNBOUNDED))]
+    if options["limit_usd"] is not None:
+        own.append(Limit(kind="usd", scope="task", value=float(options["limit_usd"])))
     book.limit_task(task_id, own)
     pool = await stack.enter_async_context(MindPool(lambda: settings, book))
     doing = await pool.mind(options["spec"] or meta.model)
