@@ -103,6 +103,7 @@ class StatusReport:
             "nodes": {},
             "unconfirmed": 0,
             "waiting": [],
+            "tool_servers": {},
             "alerts": list(self.alerts),
         }
         if runtime is None:
@@ -118,6 +119,7 @@ class StatusReport:
             },
             "unconfirmed": runtime.courier.unconfirmed,
             "waiting": runtime.directory.waits(),
+            "tool_servers": runtime.services.tools.problems(),
         }
 
 

@@ -26,9 +26,10 @@ from hal9.promptgram import Promptgram, estimate_tokens
 from hal9.settings import Settings
 from hal9.signals import Signal, StepRecord, Tally, TaskPayload, new_id
 from hal9.tools.action import ActionGate, OpenGate
+from hal9.tools.spending import tally_of
 from hal9.tools.toolbox import NoTools, ToolSource
 
-__all__ = ["NeuronServices", "Progress", "Turn", "capabilities_of", "paid_for", "tally_of"]
+__all__ = ["NeuronServices", "Progress", "Turn", "capabilities_of", "paid_for"]
 
 Progress = Callable[[str, dict[str, object]], None]
 _KEPT_TEXT = 12_000
@@ -294,14 +295,3 @@ def paid_for(error: TurnFailed) -> Tally:
     """What a call that failed has cost all the same; the task's tally says what the budget book says."""
     usage = getattr(error.__cause__, "usage", None)
     return tally_of(usage) if isinstance(usage, Usage) else Tally()
-
-
-def tally_of(usage: Usage) -> Tally:
-    """What a call cost, as it stands in steps and results."""
-    return Tally(
-        calls=usage.calls,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        usd=usage.usd or 0.0,
-        seconds=usage.seconds,
-    )

@@ -63,11 +63,12 @@ class Grant(SignalModel):
 
 
 class Tally(SignalModel):
-    """What was spent."""
+    """What was spent. `cached_tokens` are those of the prompts that the provider had in its cache."""
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
     usd: float = 0.0
     seconds: float = 0.0
 
@@ -77,6 +78,7 @@ class Tally(SignalModel):
             calls=self.calls + other.calls,
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
             usd=self.usd + other.usd,
             seconds=self.seconds + other.seconds,
         )

@@ -15,6 +15,7 @@ from hal9.clock import Clock
 from hal9.errors.base import RipmapError, WorkbenchError
 from hal9.errors.tools import ToolUnknown
 from hal9.journal.failpoints import failpoint
+from hal9.minds.protocol import Usage
 from hal9.signals import Tally
 from hal9.text import clean_text
 from hal9.tools.action import Action, ActionContext, ActionGate, ActionOutcome, Decision, answer_action
@@ -22,6 +23,7 @@ from hal9.tools.conversation import Conversation
 from hal9.tools.interfaces import FinishCall, Person, StepMaker, ThinkCall
 from hal9.tools.observation import Observation, OutputStore, bounded
 from hal9.tools.schema import Tool
+from hal9.tools.spending import tally_of
 from hal9.tools.stuck import find_circle
 from hal9.tools.turn_log import PendingCall, TurnLog, observation_from
 from hal9.workbench import Snapshot
@@ -116,16 +118,7 @@ class ToolLoop:
         """What an earlier process spent and saw."""
         for entry in self.log.entries:
             if entry.kind == "reply":
-                usage = entry.body["usage"]
-                self.tally = self.tally.plus(
-                    Tally(
-                        calls=usage["calls"],
-                        prompt_tokens=usage["prompt_tokens"],
-                        completion_tokens=usage["completion_tokens"],
-                        usd=usage["usd"] or 0.0,
-                        seconds=usage["seconds"],
-                    )
-                )
+                self.tally = self.tally.plus(tally_of(Usage(**entry.body["usage"])))
             elif entry.kind == "result":
                 seen = entry.body["observation"]
                 self.outputs.keep(entry.position, seen["full"] or seen["text"])
@@ -165,14 +158,7 @@ class ToolLoop:
             position=position,
         )
         failpoint("turn-thought")
-        usage = reply.usage
-        spent = Tally(
-            calls=usage.calls,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            usd=usage.usd or 0.0,
-            seconds=usage.seconds,
-        )
+        spent = tally_of(reply.usage)
         self.tally = self.tally.plus(spent)
         asked = ", ".join(call.name for call in reply.tool_calls)
         shown = reply.text + (f"\n[calls {asked}]" if asked else "")

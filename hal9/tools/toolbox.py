@@ -21,6 +21,10 @@ class ToolSource(Protocol):
         """What a neuron may use of them now."""
         ...
 
+    def problems(self) -> dict[str, str]:
+        """Servers that cannot be reached now, and why."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NoTools:
@@ -28,6 +32,9 @@ class NoTools:
 
     def for_neuron(self, neuron: str) -> tuple[Tool, ...]:
         return ()
+
+    def problems(self) -> dict[str, str]:
+        return {}
 
 
 async def finish(

@@ -4,10 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from hal9.cli.tasks.render import answer_panel
 from hal9.cluster import Home
 from hal9.journal import tasks, turns
 from hal9.signals import StepRecord
+from hal9.tools.action import Action, ActionOutcome
 from tests.conftest import Script, edit_settings, running_cluster
 
 OBJECTIVE = "add(2, 3) gives a wrong result; repair it."
@@ -128,3 +131,35 @@ async def test_a_check_that_passes_before_anything_is_done_is_told(
     assert task.state == "done"
     assert task.result is not None
     assert task.result.answer == "All is well.\n\n(The check passed already; nothing was changed.)"
+
+
+async def test_what_came_from_the_providers_cache_is_counted_and_shown(
+    home: Home, workspace: Path, script: Script
+) -> None:
+    script("answers_from_the_cache")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit("Say it.", workspace=workspace)
+        task = await cluster.wait(task_id, timeout_seconds=60)
+    assert task.result is not None
+    assert (task.result.tally.prompt_tokens, task.result.tally.cached_tokens) == (200, 150)
+    shown = Console(width=200, record=True)
+    shown.print(answer_panel(task))
+    assert "(75% of the prompts cached)" in shown.export_text()
+
+
+async def test_guards_learn_how_the_commands_of_a_whole_answer_ended(
+    home: Home, workspace: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int | None]] = []
+
+    async def after(
+        self: object, action: Action, context: object, decision: object, outcome: ActionOutcome
+    ) -> None:
+        told.append((action.text, outcome.exit_code))
+
+    monkeypatch.setattr("hal9.learning.guards.learned_gate.LearnedGate.after", after)
+    script("answers_with_commands")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit("Do it.", workspace=workspace)
+        await cluster.wait(task_id, timeout_seconds=60)
+    assert told[:2] == [("true one", 0), ("exit 3", 3)]

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from hal9.errors.minds import MindBroken
-from hal9.minds.protocol import Capabilities, Request, ToolCall
+from hal9.minds.protocol import Capabilities, Reply, Request, ToolCall, Usage
 
 FIXED = """Here it is.
 
@@ -251,3 +251,16 @@ def counts(request: Request) -> Any:
         return _call("count", text="one two three")
     number = request.messages[-1].content.split()[0]
     return _call("finish", answer=f"{number} words")
+
+
+@_with_tools
+def answers_from_the_cache(request: Request) -> Any:
+    """Two replies, of whose prompts three quarters were in the provider's cache."""
+    usage = Usage(prompt_tokens=100, completion_tokens=5, cached_tokens=75)
+    call = (_call("bash", command="ls"), _call("finish", answer="said"))[_turn(request)]
+    return Reply("", "script", usage, tool_calls=(call,))
+
+
+def answers_with_commands(request: Request) -> str:
+    """Two commands, the second of which fails."""
+    return "```run\ntrue one\nexit 3\n```\n"

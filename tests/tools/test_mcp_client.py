@@ -153,3 +153,12 @@ def test_a_server_has_a_command_or_an_address() -> None:
     for wrong in ({}, {"command": "x", "url": "http://x"}, {"url": "ftp://x"}):
         with pytest.raises(ValidationError):
             McpServerSettings.model_validate(wrong)
+
+
+def test_a_server_that_is_gone_stands_in_doctor() -> None:
+    from hal9.cli.cluster.doctor import _daemon
+
+    said = {"state": "ready", "pid": 1, "broker": "b", "tool_servers": {"docs": "connection refused"}}
+    (found,) = [finding for finding in _daemon(said) if finding.what == "tool server"]
+    assert found.state == "problem"
+    assert found.text.startswith("docs: connection refused")

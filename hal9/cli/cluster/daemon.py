@@ -161,6 +161,8 @@ def _print_status(said: dict[str, Any]) -> None:
         out.print("  request ", request_line(one))
     if up:
         out.print(_neuron_table(said))
+    for server, problem in said.get("tool_servers", {}).items():
+        out.print(f"  tool server {server}: {problem}", markup=False)
     for alert in said.get("alerts", []):
         out.print("  [yellow]![/] ", end="")
         out.print(str(alert), markup=False)

@@ -97,6 +97,9 @@ def _daemon(said: dict[str, Any]) -> "Iterator[Finding]":
     for one in said.get("waiting", []):
         text = f"task {str(one['task'])[-12:]} waits for {', '.join(one['for'])}, which nobody serves now"
         yield Finding("waiting", "note", text)
+    for server, problem in said.get("tool_servers", {}).items():
+        text = f"{server}: {problem}; the next call of one of its tools starts it anew"
+        yield Finding("tool server", "problem", text)
     for alert in said.get("alerts", []):
         yield Finding("alert", "note", alert)
 

@@ -53,8 +53,15 @@ def _seconds(value: float) -> str:
 
 def _cost(tally: Tally) -> str:
     tokens = tally.prompt_tokens + tally.completion_tokens
-    text = f"{tokens} tokens" if tokens else ""
+    text = f"{tokens} tokens{_cached(tally)}" if tokens else ""
     return f"{text}, ${tally.usd:.4f}" if tally.usd else text
+
+
+def _cached(tally: Tally) -> str:
+    """How much of the prompts the provider had in its cache."""
+    if not tally.cached_tokens or not tally.prompt_tokens:
+        return ""
+    return f" ({tally.cached_tokens / tally.prompt_tokens:.0%} of the prompts cached)"
 
 
 def task_line(task: TaskRow) -> str:
@@ -170,7 +177,7 @@ def answer_panel(task: TaskRow, *, diff: bool = True) -> RenderableType:
     parts.append(
         Text(
             f"{took:.1f} s, {tally.calls} model calls, "
-            f"{tally.prompt_tokens} + {tally.completion_tokens} tokens, ${tally.usd:.4f}",
+            f"{tally.prompt_tokens} + {tally.completion_tokens} tokens{_cached(tally)}, ${tally.usd:.4f}",
             style="dim",
         )
     )

@@ -7,7 +7,7 @@ from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import ReplyUnusable
 from hal9.errors.tools import FileUnseen
 from hal9.minds.protocol import Message
-from hal9.neurons.gating import refusal
+from hal9.neurons.gating import refusal, tell_outcome
 from hal9.neurons.implementing.applying import Applier
 from hal9.neurons.implementing.checking import run_check
 from hal9.neurons.implementing.showing import also_shown, gather_shown, room_tokens
@@ -142,8 +142,13 @@ async def _carry_out(turn: Turn, bench: Workbench, implementation: Implementatio
     if why_not:
         return _Try(implementation, None, why_not, "tool_failed")
     await Applier(bench, seen_whole=whole, meant=meant).apply(implementation)
-    for command in implementation.commands:
+    for number, command in enumerate(implementation.commands):
+        action = command_action(command)
+        why_not, decision = await refusal(turn, action, label=f"answer-{len(turn.steps)}.c{number}")
+        if why_not:
+            return _Try(implementation, None, f"{command}: {why_not}", "tool_failed")
         done = await bench.run(command)
+        await tell_outcome(turn, action, decision, done)
         if not done.ok:
             evidence = f"$ {command}\n{done.output}\n(exit code {done.exit_code})"
             return _Try(implementation, None, evidence, "tool_failed")
@@ -164,7 +169,7 @@ async def _carry_out(turn: Turn, bench: Workbench, implementation: Implementatio
 
 
 async def _refused(turn: Turn, implementation: Implementation) -> str:
-    """Why something of a reply must not be done; all of it is looked at before any of it is done."""
+    """Why a file of a reply must not be written; all of them are looked at before any is."""
     files = [file_action("write", file.path, text=file.content) for file in implementation.files]
     parts = [file_action("edit", part.path, text=part.new) for part in implementation.replacements]
     diffs = [
@@ -172,12 +177,11 @@ async def _refused(turn: Turn, implementation: Implementation) -> str:
         for diff in implementation.diffs
         for path, hunks in split_diff(diff.diff) or [(diff.path, diff.diff)]
     ]
-    commands = [command_action(command) for command in implementation.commands]
     calls = len(turn.steps)
-    for number, action in enumerate([*files, *parts, *diffs, *commands]):
-        why = await refusal(turn, action, label=f"answer-{calls}.{number}")
+    for number, action in enumerate([*files, *parts, *diffs]):
+        why, _ = await refusal(turn, action, label=f"answer-{calls}.{number}")
         if why:
-            return f"{action.text if action.kind == 'command' else ', '.join(action.paths)}: {why}"
+            return f"{', '.join(action.paths)}: {why}"
     return ""
 
 
