@@ -19,15 +19,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hal9.api.cluster import CLUSTER_ENDPOINTS
 from hal9.api.endpoint import Endpoint, problem_response, route_of
-from hal9.api.learning import LEARNING_ENDPOINTS
 from hal9.api.openapi import describe
 from hal9.api.place import last_port, lock_file, served_at, write_place
 from hal9.api.problems import MEDIA_TYPE
-from hal9.api.questions import QUESTION_ENDPOINTS
+from hal9.api.routes.cluster import CLUSTER_ENDPOINTS
+from hal9.api.routes.learning import LEARNING_ENDPOINTS
+from hal9.api.routes.questions import QUESTION_ENDPOINTS
+from hal9.api.routes.tasks import TASK_ENDPOINTS
 from hal9.api.services import Services, reachable_from_outside
-from hal9.api.tasks import TASK_ENDPOINTS
 from hal9.clock import Clock
 from hal9.cluster.home import Home
 from hal9.errors.api import (
@@ -251,7 +251,7 @@ def _agent_routes(services: Services, url: str) -> Sequence[BaseRoute]:
         AgentProtocolMissing: its library is not installed.
     """
     try:
-        from hal9.api.agent_protocol import a2a_routes  # noqa: PLC0415 - an extra
+        from hal9.api.routes.agent_protocol import a2a_routes  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise AgentProtocolMissing(library=error.name or "a2a") from error
     return a2a_routes(services, url)

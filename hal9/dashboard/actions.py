@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hal9.api.questions import answer as give_answer
 from hal9.api.requests import ask
+from hal9.api.routes.questions import answer as give_answer
 from hal9.dashboard.view import View
 from hal9.errors.cluster import TaskInvalid
 from hal9.learning import parse_feedback

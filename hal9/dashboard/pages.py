@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from hal9.api.questions import questions
+from hal9.api.routes.questions import questions
+from hal9.api.routes.tasks import cursor_number
 from hal9.api.services import Services
-from hal9.api.tasks import cursor_number
 from hal9.api.views import VIEWS
 from hal9.cluster.services.thinking import budget_limits
 from hal9.dashboard.learning_data import curves_of, rule_tree

@@ -37,7 +37,7 @@ async def ask_daemon(
 async def _ask_server(
     cluster: "RemoteCluster", kind: str, body: dict[str, Any], task_id: str | None
 ) -> dict[str, Any] | None:
-    from hal9.api.learning import REQUEST_PATHS
+    from hal9.api.routes.learning import REQUEST_PATHS
 
     path = REQUEST_PATHS.get(kind) or f"/v1/tasks/{await cluster.resolve(task_id or '')}/{kind}"
     answer = await cluster.ask(path, body)

@@ -56,7 +56,7 @@ from starlette.routing import BaseRoute, Route
 
 from hal9 import __version__
 from hal9.api.endpoint import problem_response
-from hal9.api.questions import questions
+from hal9.api.routes.questions import questions
 from hal9.api.services import Services
 from hal9.api.tokens import Token, TokenScope
 from hal9.errors.api import ScopeMissing, TokenRefused
