@@ -9,6 +9,7 @@ be lost.
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -206,14 +207,18 @@ class EventHub:
             return
         version = None
         while True:
-            async with self._lock:
-                now = change_mark(reader)
-            if now != version:
-                version = now
-                while found := await self._read(self._cursor):
-                    for event in found:
-                        self._tell(event)
-                    self._cursor = found[-1].seq
+            try:
+                async with self._lock:
+                    now = change_mark(reader)
+                if now != version:
+                    while found := await self._read(self._cursor):
+                        for event in found:
+                            self._tell(event)
+                        self._cursor = found[-1].seq
+                    version = now
+            except sqlite3.OperationalError as error:
+                _log.warning("events wait: %s", error)  # the database is away; nothing is missed
+                await asyncio.sleep(_RETRY_SECONDS)
             await asyncio.sleep(_POLL_SECONDS)
 
     def _tell(self, item: Item) -> None:

@@ -30,6 +30,7 @@ from hal9.cluster.supervision.watchdog import Watchdog
 from hal9.cluster.workloads.workloads import WorkloadRunner
 from hal9.errors.base import ConfigError
 from hal9.errors.journal import JournalUnwritable
+from hal9.errors.memory import MemoryUnwritable
 from hal9.journal import Journal, typed_error
 from hal9.neurons import NeuronServices, load_neurons
 
@@ -218,12 +219,12 @@ class Daemon:
             self._tasks.append(group.create_task(self._keep_running(name, run), name=f"daemon {name}"))
 
     async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a loop; a file that cannot be written for a while (a full disk) does not end the daemon."""
+        """Run a loop; a database that is away for a while (a full disk, a restart) does not end the daemon."""
         told = ""
         while True:
             try:
                 return await run()
-            except (JournalUnwritable, sqlite3.OperationalError) as error:
+            except (JournalUnwritable, MemoryUnwritable, sqlite3.OperationalError) as error:
                 text = str(typed_error(error, self.home.journal))
                 if text != told:
                     self.alert(f"{name} waits: {text}")

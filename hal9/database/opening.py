@@ -103,5 +103,12 @@ def keep_private(place: Place) -> None:
 
 
 def is_there(place: Place) -> bool:
-    """Whether there may be something to read; what is on PostgreSQL is seen when it is opened."""
-    return isinstance(place, PostgresPlace) or place.is_file()
+    """Whether the database was ever made.
+
+    Raises:
+        DatabaseUnreachable, DatabaseRefused: of PostgreSQL.
+    """
+    if not isinstance(place, PostgresPlace):
+        return place.is_file()
+    with look_into(place) as connection:
+        return not on_postgres(connection) or connection.version() > 0

@@ -173,7 +173,7 @@ class PostgresConnection:
         """
         if not migrations:
             return
-        version = self._version()
+        version = self.version()
         if version > len(migrations):
             raise DatabaseTooNew(path=str(self.place), found=version, known=len(migrations))
         if version == len(migrations):
@@ -181,7 +181,7 @@ class PostgresConnection:
         self.execute("BEGIN IMMEDIATE")
         try:
             self._make_schema()
-            for number, step in enumerate(migrations[self._version() :], start=self._version() + 1):
+            for number, step in enumerate(migrations[self.version() :], start=self.version() + 1):
                 step(self)
                 self.execute("UPDATE schema_version SET version = ?", (number,))
         except BaseException:
@@ -197,7 +197,8 @@ class PostgresConnection:
         self.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
         self.execute("INSERT INTO schema_version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM schema_version)")
 
-    def _version(self) -> int:
+    def version(self) -> int:
+        """How many migrations were done here; 0 before it was made."""
         there = self.execute("SELECT to_regclass(?)", (f'"{self.place.schema}".schema_version',)).fetchone()
         if there is None or there[0] is None:
             return 0

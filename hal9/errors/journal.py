@@ -21,9 +21,14 @@ class JournalUnwritable(DatabaseError):
     detail: str
 
     def message(self) -> str:
+        remedy = (
+            "start it again"
+            if self.detail.startswith("PostgreSQL")
+            else "free disk space or repair the file system"
+        )
         return (
             f"The journal {self.path} cannot be written ({self.detail}). Nothing of this step was recorded; "
-            "free disk space or repair the file system, work continues by itself."
+            f"{remedy}, work continues by itself."
         )
 
 

@@ -195,17 +195,29 @@ class Journal:
         self._callbacks.append(callback)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        """Run `fn` on a read-only connection in the reader thread; it sees everything committed before."""
+        """Run `fn` on a read-only connection in the reader thread; it sees everything committed before.
+
+        Raises:
+            JournalUnwritable: PostgreSQL is away.
+        """
         readers, connection = self._readers, self._read_connection
         if readers is None or connection is None:
             raise JournalClosed(path=str(self.path))
-        return await asyncio.get_running_loop().run_in_executor(readers, fn, connection)
+        return await asyncio.get_running_loop().run_in_executor(readers, self._look, fn, connection)
 
     def read_now(self, fn: Callable[[Connection], T]) -> T:
         """Like `read`, at once and in the event loop: for one row by its key, never for a list."""
         if self._point_connection is None:
             raise JournalClosed(path=str(self.path))
-        return fn(self._point_connection)
+        return self._look(fn, self._point_connection)
+
+    def _look(self, fn: Callable[[Connection], T], connection: Connection) -> T:
+        if not self.shared:
+            return fn(connection)
+        try:
+            return fn(connection)
+        except sqlite3.Error as error:
+            raise self._typed(error) from error
 
     # --- opening and closing ---------------------------------------------------------------
 

@@ -43,7 +43,7 @@ def test_a_divided_task_killed_at_a_transition_is_done_once(
         stop(second)
     texts = {path.name: path.read_text() for path in workspace.glob("*.txt")}
     assert texts == {"one.txt": "1\n", "two.txt": "2\n", "three.txt": "1\n2\n"}
-    with closing(sqlite3.connect(home.journal)) as journal:
+    with closing(sqlite3.connect(home.state / "journal.db")) as journal:
         assert journal.execute("SELECT count(*) FROM parts").fetchone() == (0,)
         assert journal.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)
         entries = journal.execute("SELECT signal_id, kind, body FROM turn_entries").fetchall()

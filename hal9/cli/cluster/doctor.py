@@ -169,11 +169,11 @@ def _record(home: "Home") -> "Iterator[Finding]":
     from hal9.errors.journal import JournalIncomplete
     from hal9.journal.counts import read_record
 
-    if not is_there(home.journal):
-        if read_record(home.journal) is not None:
-            yield Finding("journal", "problem", f"{home.journal} is gone, the record beside it is there")
-        return
     try:
+        if not is_there(home.journal):
+            if read_record(home.journal) is not None:
+                yield Finding("journal", "problem", f"{home.journal} is gone, the record beside it is there")
+            return
         with look_into(home.journal) as connection:
             require_complete(home, connection)
     except JournalIncomplete as error:
@@ -196,9 +196,9 @@ def _disk(home: "Home") -> "Iterator[Finding]":
 def _dead_letters(home: "Home") -> dict[str, Any]:
     from hal9.errors.base import DatabaseError
 
-    if not is_there(home.journal):
-        return {"total": 0, "newest": []}
     try:
+        if not is_there(home.journal):
+            return {"total": 0, "newest": []}
         with look_into(home.journal) as connection:
             total = connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0]
             rows = connection.execute(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from hal9.cluster.home import Home
 from hal9.database import Connection
-from hal9.errors.journal import JournalIncomplete
+from hal9.errors.journal import JournalIncomplete, JournalUnwritable
 from hal9.journal import Journal
 from hal9.journal.counts import Counts, compare, held_rows, read_counts, read_record, write_record
 
@@ -58,7 +58,10 @@ class JournalRecord:
 
     async def write(self) -> None:
         """Bring the record up to date; a disk that is full is told once."""
-        counts = self._journal.read_now(read_counts)
+        try:
+            counts = self._journal.read_now(read_counts)
+        except JournalUnwritable:
+            return  # PostgreSQL is away; the record stays behind, never ahead
         if counts == self._written:
             return
         try:

@@ -75,7 +75,9 @@ class WorkloadRunner:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    await self._take_up(group)
+                    # Those that run go on while the journal is away.
+                    with contextlib.suppress(JournalUnwritable):
+                        await self._take_up(group)
                     await self._clock.sleep(_POLL_SECONDS)
         finally:
             self._children.clear()

@@ -1,0 +1,1 @@
+"""State on PostgreSQL: a whole cluster, moves, several daemons."""
