@@ -219,7 +219,7 @@ class Daemon:
             self._tasks.append(group.create_task(self._keep_running(name, run), name=f"daemon {name}"))
 
     async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a loop; a database that is away for a while (a full disk, a restart) does not end the daemon."""
+        """Run a loop; a database that is away (a full disk, a restart) does not end the daemon."""
         told = ""
         while True:
             try:

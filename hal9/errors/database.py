@@ -12,6 +12,10 @@ __all__ = [
     "DatabaseTooNew",
     "DatabaseTooOld",
     "DatabaseUnreachable",
+    "StateMoveDiffers",
+    "StateMoveFailed",
+    "StateSourceMissing",
+    "StateTargetTaken",
 ]
 
 
@@ -108,3 +112,57 @@ class DatabaseTooOld(DatabaseError):
 
     def message(self) -> str:
         return f"The database {self.where} runs PostgreSQL {self.found}; HAL9 needs {self.needed} or newer."
+
+
+@dataclass(eq=False, kw_only=True)
+class StateSourceMissing(DatabaseError):
+    """There is no journal to move."""
+
+    where: str
+
+    def message(self) -> str:
+        return (
+            f"There is no journal at {self.where}, so there is nothing to move. Check the source's address."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class StateTargetTaken(DatabaseError):
+    """The place to move to holds something already."""
+
+    where: str
+
+    def message(self) -> str:
+        return (
+            f"{self.where} holds rows that this move has not put there; nothing was changed. "
+            "Move into an empty database (or drop that schema), or give the cluster another name."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class StateMoveFailed(DatabaseError):
+    """A batch of rows cannot be stored in the target."""
+
+    table: str
+    first: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"The rows of {self.table} from {self.first} on cannot be stored in the target ({self.detail}). "
+            "The source is unchanged; the same command goes on there once that is mended."
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class StateMoveDiffers(DatabaseError):
+    """A row in the target is not the row of the source."""
+
+    table: str
+    key: str
+
+    def message(self) -> str:
+        return (
+            f"The row {self.key} of {self.table} differs between source and target: something wrote meanwhile. "
+            "Stop every daemon, empty the target and move again; the source is unchanged."
+        )

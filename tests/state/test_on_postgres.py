@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hal9.cluster import Home, init_home
+from hal9.errors.base import DatabaseError
 from hal9.errors.database import DatabaseRefused, DatabaseUnreachable
 from hal9.limits import BudgetStore
 from hal9.memory import MemoryStore, RuleStore
@@ -78,7 +79,7 @@ async def test_the_server_dies_and_comes_back(tmp_path: Path, script: Script) ->
 async def submitted(cluster: object) -> bool:
     try:
         await cluster.submit("again")  # type: ignore[attr-defined]
-    except Exception as error:
+    except DatabaseError as error:
         assert "PostgreSQL" in str(error) or "does not answer" in str(error), error
         return False
     return True

@@ -1,0 +1,1 @@
+"""The cluster's state as a whole: moving it between databases; which hosts share it."""
