@@ -36,6 +36,8 @@ __all__ = ["PostgresConnection", "PostgresRow", "ServerError"]
 
 _OLDEST = 140_000  # server_version_num; 14 is the oldest that is still maintained
 _ASKS = 50
+# Connection, conflict with others, resources, locks, shutdown, the system below.
+_PASSING = ("08", "40", "53", "55", "57", "58")
 _SESSION = (
     # A host that is gone must not hold the writers' lock for the hours TCP would allow.
     "SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3; "
@@ -49,7 +51,9 @@ class ServerError(sqlite3.OperationalError):
 
     def __init__(self, text: str, sqlstate: str | None = None) -> None:
         super().__init__(text)
-        self.sqlite_errorname = f"PostgreSQL {sqlstate or 'connection'}"
+        # What passes by itself is named so that a journal waits for it; a refused statement does not pass.
+        passes = sqlstate is None or sqlstate.startswith(_PASSING)
+        self.sqlite_errorname = f"PostgreSQL {sqlstate or 'connection'}" if passes else f"SQLSTATE {sqlstate}"
         self.sqlstate = sqlstate
 
 
