@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -109,17 +109,21 @@ class TaskScheduler:
             if self._accepting:
                 for task in await self._journal.read(tasks.queued_tasks):
                     await self._start(task)
-            for request in await self._journal.read(tasks.open_requests):
-                if request.kind in self.delegated:
-                    self.delegated[request.kind].set()
-                else:
-                    await self._answer(request)
+            waiting = await self._journal.read(tasks.open_request_kinds)
+            for kind in waiting & self.delegated.keys():
+                self.delegated[kind].set()
+            if waiting - self.delegated.keys():
+                await self._answer_own(waiting - self.delegated.keys())
             self._nudge.clear()
             try:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._nudge.wait()
             except TimeoutError:
                 continue
+
+    async def _answer_own(self, kinds: Collection[str]) -> None:
+        for request in await self._journal.read(lambda connection: tasks.open_requests(connection, kinds)):
+            await self._answer(request)
 
     async def _start(self, task: TaskRow) -> None:
         signal = self._root_signal(task)

@@ -7,7 +7,6 @@ from hal9.api.requests import ask
 from hal9.api.routes.questions import answer as give_answer
 from hal9.dashboard.view import View
 from hal9.errors.cluster import TaskInvalid
-from hal9.learning import parse_feedback
 
 __all__ = [
     "answer",
@@ -79,7 +78,6 @@ async def feedback(view: View, form: Mapping[str, str]) -> tuple[str, str]:
             body["score"] = float(form["score"])
         except ValueError:
             raise TaskInvalid(problem=f"the score {form['score'][:20]!r} is no number from 0 to 1") from None
-    parse_feedback(body)
     answer = await ask(view.services, "feedback", body, task_id=task_id)
     return f"/tasks/{task_id}", _said(answer.queued, answer.said)
 

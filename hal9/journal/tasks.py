@@ -1,6 +1,7 @@
 """Rows of tasks: every function takes the connection of a running transaction (or a reader)."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ __all__ = [
     "insert_task",
     "list_requests",
     "list_tasks",
+    "open_request_kinds",
     "open_requests",
     "open_workloads",
     "purge",
@@ -271,10 +273,20 @@ def add_request(
     return int(done.fetchone()[0])
 
 
-def open_requests(connection: Connection) -> list[RequestRow]:
-    """Requests nobody has answered yet, oldest first."""
-    rows = connection.execute("SELECT * FROM requests WHERE done_at IS NULL ORDER BY seq")
+def open_requests(connection: Connection, kinds: Collection[str]) -> list[RequestRow]:
+    """Requests of these kinds that nobody has answered yet, oldest first."""
+    wanted = ", ".join("?" for _ in kinds)
+    rows = connection.execute(
+        f"SELECT * FROM requests WHERE done_at IS NULL AND kind IN ({wanted}) ORDER BY seq",  # noqa: S608 - only marks
+        tuple(kinds),
+    )
     return [_request(row) for row in rows]
+
+
+def open_request_kinds(connection: Connection) -> set[str]:
+    """Kinds of which a request waits."""
+    rows = connection.execute("SELECT DISTINCT kind FROM requests WHERE done_at IS NULL")
+    return {str(row["kind"]) for row in rows}
 
 
 def _request(row: Row) -> RequestRow:

@@ -28,7 +28,6 @@ from hal9.errors.cluster import TaskInvalid
 from hal9.journal.events import TaskEvent
 from hal9.journal.listing import page_of_tasks
 from hal9.journal.tasks import TERMINAL
-from hal9.learning import parse_feedback
 from hal9.signals import StepRecord, TaskScope, new_id
 from hal9.signals.tracing import TRACEPARENT_LABEL, parse_traceparent
 
@@ -138,7 +137,6 @@ async def _cancel(call: Call) -> TaskView:
 async def _feedback(call: Call) -> Answer:
     body: FeedbackIn = call.body
     given = body.model_dump(exclude_defaults=True)
-    parse_feedback(given)
     return await ask(call.services, "feedback", given, task_id=call.path("id"))
 
 

@@ -95,8 +95,6 @@ def feedback(
 
     TASK_ID is an id, its beginning, its end, or "last".
     """
-    from hal9.learning import parse_feedback
-
     body: dict[str, Any] = {"note": rest["note"], "holds_for": rest["holds_for"]}
     if verdict is not None and why_not is not None:
         raise click.UsageError("--accept and --reject exclude each other.")
@@ -111,7 +109,6 @@ def feedback(
             body["expected"] = expected.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise click.BadParameter(f"{expected} is not UTF-8 text", param_hint="--expected") from error
-    parse_feedback(body)
     return show_answer(run(ask_daemon(ctx, "feedback", body, task_id=task_id)), as_json=as_json)
 
 

@@ -73,7 +73,7 @@ class LearningRequests:
         while True:
             await self.wake.wait()
             self.wake.clear()
-            requests = [one for one in await self._journal.read(tasks.open_requests) if one.kind in REQUESTS]
+            requests = await self._journal.read(lambda connection: tasks.open_requests(connection, REQUESTS))
             for is_learn, group in groupby(requests, key=lambda one: one.kind == "learn"):
                 if is_learn:
                     await self._learn([*group])
