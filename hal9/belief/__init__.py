@@ -9,6 +9,7 @@ outcome.reason, outcome.winner.belief, population.log
 
 from hal9.belief.evidence import Evaluator, Evidence, Paired, Proposer, sign_test
 from hal9.belief.genealogy import Birth, Genealogy, LogEntry
+from hal9.belief.item_router import ItemRouter, RouterQuality, router_of
 from hal9.belief.message_writer import TurnContext
 from hal9.belief.node import NodeState
 from hal9.belief.outcome import Outcome, RankedNode
@@ -36,6 +37,7 @@ __all__ = [
     "Evaluator",
     "Evidence",
     "Genealogy",
+    "ItemRouter",
     "LocalHost",
     "LogEntry",
     "NodeHost",
@@ -49,6 +51,7 @@ __all__ = [
     "Proposer",
     "RankedNode",
     "ReplayHost",
+    "RouterQuality",
     "Signal",
     "SpreadHost",
     "StopReason",
@@ -56,6 +59,7 @@ __all__ = [
     "TurnReply",
     "TurnRequest",
     "answer_line",
+    "router_of",
     "serve_lines",
     "sign_test",
     "take_turn",

@@ -31,6 +31,8 @@ __all__ = ["Population"]
 B = TypeVar("B")
 E = TypeVar("E")
 
+_FINALISTS = 3
+
 
 class Population(Committer[B, E], Generic[B, E]):
     """A graph of beliefs that improve, split and reunite.
@@ -295,12 +297,16 @@ class Population(Committer[B, E], Generic[B, E]):
     # --- the end ---
 
     async def _score_finalists(self) -> None:
-        """Measure the best few on all items, so that the winner is compared on equal terms."""
+        """Measure nodes on all items, the best first: a specialist is not judged by its own ones alone."""
         learners = self.learners()
         if len(learners) < 2:
             return
-        best = sorted(learners, key=lambda node: (-self.nodes[node].evidence.average(self.items), node))[:3]
-        for node in best:
+        order = sorted(learners, key=lambda node: (-self.nodes[node].evidence.average(self.items), node))
+        for number, node in enumerate(order):
+            missing = sum(item not in self.nodes[node].standing[2].scores for item in self.items)
+            # For the best few the budget kept a reserve; the others are measured with what is left.
+            if number >= _FINALISTS and missing > self.budget - self.spent:
+                break
             ask = Signal(id=self.next_id(), kind="need", source=POPULATION, target=node, reason="final")
             free = self.budget - self.spent
             state = self.nodes[node]

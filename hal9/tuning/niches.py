@@ -38,7 +38,7 @@ class Niches:
         names = list(tasks)
         self._place = {name: number for number, name in enumerate(names)}
         fields = sorted({f"{k}={v}" for task in tasks.values() for k, v in task.fields.items()})
-        features = task_features(list(tasks.values()), fields, task_embedder())[:, :-1]
+        features = task_features(list(tasks.values()), fields, task_embedder())
         # Words that all tasks share say nothing about which is which.
         centred = features - features.mean(axis=0)
         norms = np.linalg.norm(centred, axis=1, keepdims=True)

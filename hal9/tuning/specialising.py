@@ -117,7 +117,6 @@ def _names(
 def save_router(path: Path, neuron: str, names: Sequence[str], router: SpecialistRouter) -> None:
     """Write the router of a neuron's specialists."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    router = replace(router, names=tuple(names))
     scratch = path.with_suffix(".part")
-    scratch.write_text(json.dumps({"neuron": neuron, **router.to_json()}), encoding="utf-8")
+    scratch.write_text(json.dumps({"neuron": neuron, **router.named(names).to_json()}), encoding="utf-8")
     scratch.replace(path)
