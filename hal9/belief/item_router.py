@@ -1,8 +1,8 @@
 """Which of several specialists takes a new item: learned from which did better on items like it.
 
 A ridge regression predicts every specialist's score from an item's features; the item goes to the one with
-the highest prediction. How well that works is estimated by leaving items out in turn, and said beside the best
-single specialist and a perfect router.
+the highest prediction. How well that works is estimated by leaving items out in turn, and said beside the
+best single specialist and a perfect router.
 """
 
 from collections.abc import Mapping, Sequence
