@@ -47,7 +47,7 @@ def edges(data, seed):
     for source, target in np.argwhere(found.adjacency):
         a, b = (target, source) if leads.turned[source, target] < 0 else (source, target)
         yield (
-            leads.family, leads.joined[a, b], leads.turned[a, b], joined[a, b], directed[a, b],
+            leads.curve(a, b), leads.joined[a, b], leads.turned[a, b], joined[a, b], directed[a, b],
             truth[a, b] or truth[b, a], truth[a, b],
         )  # fmt: skip
 

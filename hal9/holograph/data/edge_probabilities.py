@@ -26,12 +26,13 @@ _HELD, _REFUTED = 3.0, 9.0
 """Nats by which the noise's size depends on a cause: up to the first a model holds, from the second not."""
 
 CURVES: dict[str, tuple[float, float, float]] = {
-    "linear": (-1.48, 1.24, 0.79),
-    "equal variances": (-3.74, 2.16, 1.3),
-    "categories": (-0.38, 1.26, 1.17),
-    "shaped": (-3.65, 2.15, 1.7),
-    "curved": (-1.28, 1.18, 0.69),
-    "mixed": (-2.72, 1.57, 0.37),
+    "linear": (-1.65, 1.19, 0.69),
+    "equal variances": (-3.54, 2.37, 1.48),
+    "categories": (-0.26, 1.15, 0.81),
+    "shaped": (-4.08, 2.7, 1.1),
+    "curved": (-1.51, 1.2, 1.1),
+    "mixed": (-3.26, 1.75, 0.49),
+    "mixed, a category": (-0.42, 0.83, 0.29),
 }
 """Per family: offset and slope of an edge's log-odds, slope of its direction's, by log(1 + lead)."""
 
@@ -44,11 +45,18 @@ class EdgeLeads:
         joined: of the better direction over no edge, after the edge's cost; symmetric.
         turned: of this direction over the other; antisymmetric.
         family: of the score.
+        category: whether one of the two is a category among numbers, symmetric; None where there are none.
     """
 
     joined: FloatArray
     turned: FloatArray
     family: str
+    category: NDArray[np.bool_] | None = None
+
+    def curve(self, source: int, target: int) -> str:
+        """The name of the curve that a pair's leads are read by."""
+        apart = self.category is not None and bool(self.category[source, target])
+        return f"{self.family}, a category" if apart else self.family
 
 
 def family_of(scorer: LocalScore) -> str:
@@ -74,7 +82,11 @@ def edge_leads(table: Table, scorer: LocalScore, found: Climbed, *, seed: int = 
     turned[second, first] = -turned[first, second]
     if isinstance(scorer, AdditiveScore):
         turned *= _trusted(scorer, found.adjacency, turned)
-    return EdgeLeads(joined, turned, family_of(scorer))
+    family, apart = family_of(scorer), None
+    if family == "mixed":
+        kinds = np.array(table.categories())
+        apart = kinds[:, None] | kinds[None, :]
+    return EdgeLeads(joined, turned, family, apart)
 
 
 def _trusted(scorer: AdditiveScore, adjacency: NDArray[np.bool_], turned: FloatArray) -> FloatArray:
@@ -96,7 +108,11 @@ def _trusted(scorer: AdditiveScore, adjacency: NDArray[np.bool_], turned: FloatA
 
 def probabilities(leads: EdgeLeads) -> tuple[FloatArray, FloatArray]:
     """Probability that two variables are joined, and of each direction if they are; [source, target]."""
-    offset, slope, turn = CURVES[leads.family]
+    chosen = np.array(CURVES[leads.family])[:, None, None]
+    if leads.category is not None:
+        other = np.array(CURVES[f"{leads.family}, a category"])[:, None, None]
+        chosen = np.where(leads.category, other, chosen)
+    offset, slope, turn = chosen
     joined = 1.0 / (1.0 + np.exp(-(offset + slope * np.sign(leads.joined) * np.log1p(np.abs(leads.joined)))))
     directed = 1.0 / (1.0 + np.exp(-turn * np.sign(leads.turned) * np.log1p(np.abs(leads.turned))))
     return np.asarray(joined), np.asarray(directed)
