@@ -37,7 +37,9 @@ TIERS = (
 
 def _table(path):
     lines = path.read_text().splitlines()
-    return lines[0].split("\t"), np.array([[float(cell) for cell in line.split("\t")] for line in lines[1:]])
+    # A star is a missing value.
+    rows = [line.split("\t") for line in lines[1:] if "*" not in line]
+    return lines[0].split("\t"), np.array(rows, dtype=float)
 
 
 def sachs(folder, *, everything, logs):

@@ -1,6 +1,6 @@
 """Are stated probabilities right? Edges of graphs found in simulated tables, by what was said of them.
 
-python -m benchmarks.holograph reliability [--seeds 4] [--first 0] [--learn]
+python -m benchmarks.holograph reliability [--seeds 4] [--first 0] [--learn] [--kinds mixed,…]
 
 `--learn` fits the curves of `hal9.holograph.data.edge_probabilities` anew and prints them; use other seeds to check.
 """
@@ -74,9 +74,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--learn", action="store_true")
+    parser.add_argument("--kinds", default=",".join((*KINDS, "categorical", "raw")))
     args = parser.parse_args()
     by_family, by_kind = defaultdict(list), defaultdict(list)
     for number, (kind, data) in enumerate(tables(args.seeds, args.first)):
+        if kind not in args.kinds.split(","):
+            continue
         for row in edges(data, number):
             by_family[row[0]].append(row)
             by_kind[kind].append(row)

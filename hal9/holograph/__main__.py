@@ -145,6 +145,14 @@ async def _discover(
         await discover(inquiry, Nobody(), run=Run(store, name))
         return
     chosen = spec or default_spec()
+    if spec is None:
+        click.echo(f"no --mind was named: {chosen} is asked", err=True)
+        if chosen == "local":
+            click.echo(
+                "the small local model knows little of causes (docs/holograph.md has figures): name a strong "
+                "one with --mind, or give --data and --budget-queries 0",
+                err=True,
+            )
     chosen = f"agent:{chosen}" if chosen in ("claude", "gemini", "codex") else chosen
     async with open_mind(chosen) as mind:
         answerer = MindAnswerer(mind, inquiry.problem, store if cached else None)

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from hal9.errors.holograph import KnowledgeContradictory, NotFitted, TableInvalid, UnknownVariable
+from hal9.errors.minds import UnknownMind
 from hal9.holograph.__main__ import main
 from hal9.holograph.data.edge_probabilities import CURVES, EdgeLeads, probabilities
 from hal9.holograph.drawing import dot, svg
@@ -233,6 +234,22 @@ def test_discovery_from_a_table_alone_opens_no_model(tmp_path: Path, monkeypatch
     assert run.exit_code == 0, run.output
     assert " — " in run.stdout or " -> " in run.stdout
     assert "per unit" in run.stdout
+
+
+def test_discovery_says_whom_it_asks_when_nobody_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(spec: str, **_: Any) -> Any:
+        raise UnknownMind(spec=spec, why="not in this test")
+
+    monkeypatch.setattr("hal9.minds.open_mind", refuse)
+    monkeypatch.setattr("hal9.minds.default_spec", lambda: "local")
+    (tmp_path / "v.yaml").write_text("domain: two\nvariables:\n  - name: a\n  - name: b\n")
+    run = CliRunner().invoke(
+        main, ["discover", "--variables", str(tmp_path / "v.yaml"), "--store", str(tmp_path / "runs.db")]
+    )
+    assert "no --mind was named: local is asked" in run.stderr
+    assert "name a strong one with --mind" in run.stderr
 
 
 def test_discovery_reads_the_tables_that_fit_reads(tmp_path: Path) -> None:

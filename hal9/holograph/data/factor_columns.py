@@ -1,7 +1,8 @@
 """Columns of numbers out of rows of mixed values, and how far an association with an outcome exceeds chance.
 
-Numbers and booleans stay as they are; a text becomes one 0/1 column per frequent value, named after the value
-("tool=sh"); an hour of the day becomes overlapping quarters of the clock, so that a night is one piece.
+Numbers and booleans stay as they are, lopsided numbers become their ranks; a text becomes one 0/1 column per
+frequent value, named after the value ("tool=sh"); an hour of the day becomes overlapping quarters of the
+clock, so that a night is one piece.
 """
 
 from collections import Counter
@@ -11,12 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata, skew
 
 from hal9.holograph.model.state import FloatArray
 
 __all__ = ["FactorColumns", "chance_of_association", "factor_columns", "odds_beyond_chance"]
 
 _LEVELS = 8
+_LOPSIDED = 0.5
+"""Skewness from which a number's ranks stand for it."""
 _SAME = 1.0 - 1e-9
 
 
@@ -69,12 +73,19 @@ def factor_columns(
             elif key in circular and key not in outcomes:
                 _add_arcs(found, key, column, circular[key])
             else:
-                found.add(key, column)
+                found.add(key, column if key in outcomes else _levelled(column))
         elif key in outcomes:
             found.left_out[key] = "is not a number"
         else:
             _add_levels(found, key, ["unknown" if v is None else str(v) for v in raw], outcome)
     return _without_copies(found, outcomes)
+
+
+def _levelled(column: FloatArray) -> FloatArray:
+    """A lopsided number as its ranks, so that a few large values do not decide; shape (rows,)."""
+    if np.unique(column).size <= _LEVELS or abs(float(skew(column))) < _LOPSIDED:
+        return column
+    return np.asarray(rankdata(column), dtype=np.float64)
 
 
 def _add_levels(found: FactorColumns, key: str, texts: list[str], outcome: FloatArray) -> None:
