@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hal9.cli.tasks.render import trace_tree
 from hal9.cluster import Home
 from hal9.cluster.client import Cluster
 from hal9.journal import turns
@@ -153,3 +154,19 @@ async def test_changes_for_review_and_a_cancelled_plan_touch_nothing(
     assert files(workspace)["three.txt"] == "1\n2\n"
     with sqlite3.connect(one_strategist.journal) as journal:
         assert journal.execute("SELECT count(*) FROM work").fetchone() == (0,)
+
+
+async def test_in_the_trace_each_part_stands_below_who_gave_it(
+    home: Home, workspace: Path, script: Script
+) -> None:
+    script("divides")
+    async with running_cluster(home) as (_, cluster):
+        task = await divided(cluster, workspace, check=CHECK)
+        steps = await cluster.steps(task.id)
+    (strategy,) = trace_tree(task, steps).children
+    designs = [branch for branch in strategy.children if branch.children]
+    assert len(designs) == 3
+    for design in designs:
+        (implementation,) = [branch for branch in design.children if branch.children]
+        assert "L2" in str(implementation.label)
+    assert any("merge: 3 parts" in str(line.label) for line in strategy.children)

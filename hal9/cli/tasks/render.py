@@ -17,6 +17,7 @@ from rich.tree import Tree
 
 from hal9.journal.tasks import TaskRow
 from hal9.signals import StepRecord, Tally
+from hal9.signals.tracing import parse_traceparent, span_id_of
 from hal9.text import split_lines
 
 __all__ = [
@@ -99,13 +100,17 @@ def trace_tree(task: TaskRow, steps: Sequence[StepRecord], *, live: dict[str, st
     tree = Tree(task_line(task), guide_style="dim")
     branches: dict[int, Tree] = {}
     by_signal: dict[str, Tree] = {}
+    by_span: dict[str, Tree] = {}
     for step in steps:
         branch = by_signal.get(step.signal_id)
         if branch is None:
-            parent = next((branches[layer] for layer in sorted(branches) if layer > step.layer), tree)
+            # Who gave the work; parts that run side by side each stay below their own. Old steps do not tell.
+            above = next((branches[layer] for layer in sorted(branches) if layer > step.layer), tree)
+            asked = parse_traceparent(step.traceparent)
+            parent = by_span.get(asked[1], above) if asked is not None else above
             label = _LAYER_NAMES.get(step.layer, "")
             branch = parent.add(f"[bold]L{step.layer}[/] {escape(step.neuron)} [dim]{label}[/]")
-            by_signal[step.signal_id] = branch
+            by_signal[step.signal_id] = by_span[span_id_of(step.signal_id)] = branch
             branches[step.layer] = branch
         branch.add(_step_line(step))
     for neuron, text in (live or {}).items():
@@ -139,6 +144,8 @@ def _step_line(step: StepRecord) -> RenderableType:
 
 def _what(step: StepRecord) -> str:
     """What a tool was called with, in a few words."""
+    if step.tool == "merge":
+        return f" merge: {escape(' '.join(step.observation.split())[:110])}"
     if not step.tool:
         return ""
     named = [
