@@ -18,6 +18,7 @@ from hal9.clock import Clock, SystemClock
 from hal9.cluster.client import Cluster
 from hal9.cluster.home import Home
 from hal9.errors.api import WorkspaceRefused
+from hal9.errors.memory import MemoryClosed
 from hal9.memory import MemoryStore
 
 __all__ = ["COOKIE", "Services"]
@@ -53,8 +54,10 @@ class Services:
             self.home.make_state()
             await stack.enter_async_context(self.cluster)
             stack.enter_context(self.tokens)
-            # Made (or migrated) once, before many requests would do it at the same time.
-            await asyncio.to_thread(_make_memory, self.home)
+            # Opened (made, or migrated) once: opening it for each request costs more than most of them read.
+            self.cluster.memory = await asyncio.to_thread(
+                stack.enter_context, MemoryStore(self.home.memory, clock=self.clock)
+            )
             await stack.enter_async_context(self.hub)
             self._stack = stack.pop_all()
         return self
@@ -113,14 +116,16 @@ class Services:
                     return wanted
         raise WorkspaceRefused(path=given)
 
+    @property
+    def memory(self) -> MemoryStore:
+        """The memory file, open as long as the server runs."""
+        if self.cluster.memory is None:
+            raise MemoryClosed(path=str(self.home.memory))
+        return self.cluster.memory
+
     async def status(self) -> dict[str, Any]:
         """What the cluster says of itself."""
         return await self.cluster.status()
-
-
-def _make_memory(home: Home) -> None:
-    with MemoryStore(home.memory):
-        pass
 
 
 def _same_origin(request: Request) -> bool:

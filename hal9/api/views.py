@@ -13,8 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hal9.cluster.client import Cluster
 from hal9.learning import Ledger, PromptStore, change_as_json, learning_status, versions
+from hal9.learning.detection.feedback import parse_feedback
+from hal9.learning.guards.guard_store import GuardStore
 from hal9.learning.reporting.explain import explain
+from hal9.learning.reporting.weight_history import weight_history
 from hal9.learning.routing.weights import Edge, WeightStore
+from hal9.learning.rules.preview import preview_feedback
 from hal9.memory import MemoryStore, PatternStore, RuleStore, SearchFilter, search
 from hal9.neurons import load_neurons
 from hal9.promptgram import diff as promptgram_diff
@@ -24,12 +28,14 @@ __all__ = [
     "VIEWS",
     "DiffQuery",
     "EdgeQuery",
+    "HistoryQuery",
     "LedgerQuery",
     "NoQuery",
     "NumberQuery",
     "RulesQuery",
     "SearchQuery",
     "TaskQuery",
+    "UnderstoodQuery",
     "View",
     "WeightsQuery",
     "rule_as_json",
@@ -89,6 +95,20 @@ class EdgeQuery(_Query):
     target: Name
 
 
+class HistoryQuery(_Query):
+    """How many connections."""
+
+    edges: Annotated[int, Field(ge=1, le=50, description="The most used so many.")] = 6
+
+
+class UnderstoodQuery(_Query):
+    """Words about a task's answer."""
+
+    id: Name
+    why: Annotated[str, Field(max_length=2000, description="Why it is wrong.")] = ""
+    note: Annotated[str, Field(max_length=2000, description="A rule for next time.")] = ""
+
+
 class DiffQuery(_Query):
     """Two versions of a neuron's prompt: "file", "now", a number, a hash's beginning, or a change's id."""
 
@@ -106,7 +126,11 @@ class SearchQuery(_Query):
 
 
 async def _stored(cluster: Cluster, read: Callable[[MemoryStore], T]) -> T:
+    """Read the memory file: the one that a server keeps open, else open it for this once."""
+
     def run() -> T:
+        if cluster.memory is not None:
+            return read(cluster.memory)
         with MemoryStore(cluster.home.memory) as store:
             return read(store)
 
@@ -295,6 +319,27 @@ async def _search(cluster: Cluster, query: SearchQuery) -> list[dict[str, Any]]:
     return await asyncio.to_thread(run)
 
 
+async def _guards(cluster: Cluster, _query: NoQuery) -> list[dict[str, Any]]:
+    def read(store: MemoryStore) -> list[dict[str, Any]]:
+        return [
+            {**asdict(one), "guard": one.guard.model_dump(exclude_defaults=True)}
+            for one in GuardStore(store).all()
+        ]
+
+    return await _stored(cluster, read)
+
+
+async def _history(cluster: Cluster, query: HistoryQuery) -> list[dict[str, Any]]:
+    return await _stored(cluster, lambda store: weight_history(store, edges=query.edges))
+
+
+async def _understood(cluster: Cluster, query: UnderstoodQuery) -> list[str]:
+    task = await cluster.task(query.id)
+    given = {name: value for name, value in (("why", query.why), ("note", query.note)) if value.strip()}
+    feedback = parse_feedback({"verdict": "reject", **given})
+    return await _stored(cluster, lambda store: preview_feedback(feedback, task, RuleStore(store)))
+
+
 VIEWS: dict[str, tuple[View, type[BaseModel], str]] = {
     "ledger": (_ledger, LedgerQuery, "Changes of what was learned, newest last."),
     "change": (_change, TaskQuery, "One change by its id, or a unique end of it."),
@@ -303,6 +348,13 @@ VIEWS: dict[str, tuple[View, type[BaseModel], str]] = {
     "patterns": (_patterns, NoQuery, "Recurring errors, surest first."),
     "pattern": (_pattern, NumberQuery, "One recurring error, with its rules and the tasks it was seen in."),
     "weights": (_weights, WeightsQuery, "Connection weights between neurons."),
+    "weight-history": (_history, HistoryQuery, "How the most used connections came to their weights."),
+    "guards": (_guards, NoQuery, "What is checked before an action, and how often it fired and was right."),
+    "understood": (
+        _understood,
+        UnderstoodQuery,
+        "What a correction would be taken to mean.",
+    ),
     "edge": (_edge, EdgeQuery, "One connection: its probability now, and the tasks behind them."),
     "learning": (_learning, NoQuery, "Learning at a glance."),
     "why": (_why, TaskQuery, "Why an answer came out so, and what was learned from it."),

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from hal9.clock import Clock, SystemClock
 from hal9.cluster.addressee import check_addressee
@@ -31,6 +31,9 @@ from hal9.journal.turns import Question, TurnEntry
 from hal9.settings import Settings
 from hal9.signals import StepRecord, TaskPayload
 from hal9.text import storable
+
+if TYPE_CHECKING:
+    from hal9.memory import MemoryStore
 
 __all__ = ["Cluster", "connect", "request_as_json", "task_as_json"]
 
@@ -53,6 +56,8 @@ class Cluster:
     def __init__(self, home: Home, *, clock: Clock | None = None) -> None:
         self.home = home
         self._clock = clock or SystemClock()
+        self.memory: MemoryStore | None = None
+        """The memory file, while a server keeps it open for all requests."""
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
 

@@ -84,7 +84,7 @@ def _action(
             back, note = await action(View(request, services, pulse, token), form)
         except Hal9Error as error:
             return _back(request, f"problem={quote(str(error))}")
-        return RedirectResponse(f"{back}{'&' if '?' in back else '?'}note={quote(note)}", 303, SECURITY)
+        return RedirectResponse(f"{back}{'&' if '?' in back else '?'}told={quote(note)}", 303, SECURITY)
 
     return serve
 

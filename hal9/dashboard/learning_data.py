@@ -11,7 +11,7 @@ from hal9.database import is_there, look_into
 from hal9.learning.reporting.metrics import Judged, judged_tasks, measure, wilson
 from hal9.memory import MemoryStore
 
-__all__ = ["Place", "curves_of", "rule_tree"]
+__all__ = ["Place", "curves_of", "edge_curve", "rule_tree"]
 
 _WINDOW = 20
 _POINTS = 120
@@ -45,14 +45,13 @@ def rule_tree(rules: Sequence[dict[str, Any]]) -> Place:
     return root
 
 
-def curves_of(home: Home) -> dict[str, Any]:
+def curves_of(home: Home, store: MemoryStore) -> dict[str, Any]:
     """Success of judged tasks over time, and the figures of `hal9 learning report`."""
-    with MemoryStore(home.memory) as store:
-        judged = judged_tasks(store)
-        if not is_there(home.journal):
-            return {"judged": len(judged), "success": success_curve(judged), "figures": []}
-        with look_into(home.journal) as journal:
-            metrics = measure(store, journal=journal)
+    judged = judged_tasks(store)
+    if not is_there(home.journal):
+        return {"judged": len(judged), "success": success_curve(judged), "figures": []}
+    with look_into(home.journal) as journal:
+        metrics = measure(store, journal=journal)
     names = {
         "error_reduction": "error reduction",
         "pattern_accuracy": "pattern recognition accuracy",
@@ -74,4 +73,13 @@ def success_curve(judged: Sequence[Judged]) -> Any:
         points.append((float(end), passed / len(window), low, high))
     return curve(
         points, label=f"share of passed tasks among the last {_WINDOW}, over {len(judged)} judged tasks"
+    )
+
+
+def edge_curve(edge: dict[str, Any]) -> Any:
+    """The share of successes over one connection, with its interval."""
+    points = [(float(number), share, low, high) for number, share, low, high in edge["points"]]
+    now = f"{edge['points'][-1][1]:.0%}" if points else "nothing"
+    return curve(
+        points, label=f"{edge['source']} to {edge['target']}: {now} after {edge['events']} hand-overs"
     )

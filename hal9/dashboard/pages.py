@@ -11,7 +11,7 @@ from hal9.api.routes.tasks import cursor_number
 from hal9.api.services import Services
 from hal9.api.views import VIEWS
 from hal9.cluster.services.thinking import budget_limits
-from hal9.dashboard.learning_data import curves_of, rule_tree
+from hal9.dashboard.learning_data import curves_of, edge_curve, rule_tree
 from hal9.dashboard.pictures import Band, Edge, Node, network, path
 from hal9.dashboard.view import View
 from hal9.database import is_there
@@ -122,6 +122,9 @@ async def task(view: View) -> Shown:
     why = await _view(view, "why", id=found.id)
     asked = [one for one in await questions(cluster) if one.task_id == found.id]
     first = found.started_at or found.created_at
+    words = {name: view.request.query_params.get(name, "")[:2000] for name in ("why", "note")}
+    given = any(text.strip() for text in words.values())
+    understood = await _view(view, "understood", id=found.id, **words) if given else []
     return "task.html", {
         "task": found,
         "open": found.state not in TERMINAL,
@@ -130,6 +133,9 @@ async def task(view: View) -> Shown:
         "why": why,
         "asked": asked,
         "took": _took(found),
+        "words": words,
+        "verdict": view.request.query_params.get("verdict", ""),
+        "understood": understood,
         "now": time.time(),
     }
 
@@ -164,6 +170,7 @@ async def learning(view: View) -> Shown:
         "rules": len(rules),
         "patterns": (await _view(view, "patterns"))[:30],
         "weights": await _view(view, "weights"),
+        "guards": await _view(view, "guards"),
     }
 
 
@@ -175,8 +182,14 @@ async def ledger(view: View) -> Shown:
 
 async def curves(view: View) -> Shown:
     """Success over time with intervals, and the four figures."""
-    found = await asyncio.to_thread(curves_of, view.services.home)
-    return "curves.html", {"tab": "curves", "status": await _view(view, "learning"), **found}
+    found = await asyncio.to_thread(curves_of, view.services.home, view.services.memory)
+    history = await _view(view, "weight-history")
+    return "curves.html", {
+        "tab": "curves",
+        "status": await _view(view, "learning"),
+        "edges": [{**one, "curve": edge_curve(one)} for one in history],
+        **found,
+    }
 
 
 async def inbox(view: View) -> Shown:

@@ -30,6 +30,6 @@ class View:
             "seen": self.seen,
             "home": str(self.services.home.root),
             "may": {scope: self.token.allows(scope) for scope in SCOPES},
-            "note": self.request.query_params.get("note", "")[:500],
+            "note": self.request.query_params.get("told", "")[:500],
             "problem": self.request.query_params.get("problem", "")[:500],
         }

@@ -10,6 +10,7 @@ from hal9.minds.protocol import Message, Reply, Request, ToolSpec
 from hal9.neurons.gating import context_of, gate_of, person_of
 from hal9.neurons.turn import Turn, paid_for
 from hal9.signals import StepRecord
+from hal9.signals.tracing import CURRENT_TRACEPARENT, trace_id_of, traceparent_of
 from hal9.tools.conversation import Conversation
 from hal9.tools.interfaces import FinishCall
 from hal9.tools.loop import LoopLimits, ToolLoop
@@ -73,6 +74,8 @@ class TurnLoop:
             steps: most replies.
         """
         turn, services = self.turn, self.turn.services
+        trace = trace_id_of(turn.signal.task_id, turn.signal.traceparent)
+        CURRENT_TRACEPARENT.set(traceparent_of(trace, turn.signal.id))
         window = services.models.window(turn.meta.model)
         files = WorkspaceTools(
             copy=self.bench.snapshot,

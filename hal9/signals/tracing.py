@@ -6,10 +6,13 @@ label). A signal is a span: the id of the neuron's turn that it starts.
 
 import hashlib
 import re
+from contextvars import ContextVar
 
-__all__ = ["parse_traceparent", "span_id_of", "trace_id_of", "traceparent_of"]
+__all__ = ["CURRENT_TRACEPARENT", "parse_traceparent", "span_id_of", "trace_id_of", "traceparent_of"]
 
 TRACEPARENT_LABEL = "traceparent"
+CURRENT_TRACEPARENT: ContextVar[str] = ContextVar("hal9_traceparent", default="")
+"""The traceparent of the turn that is under way here: what it calls outside carries it on."""
 _FORM = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 

@@ -22,6 +22,7 @@ from hal9.errors.tools import McpMissing
 from hal9.minds.protocol import ToolSpec
 from hal9.minds.schema import problems
 from hal9.settings import McpServerSettings
+from hal9.signals.tracing import CURRENT_TRACEPARENT
 from hal9.text import first_line, without_surrogates
 from hal9.tools.action import tool_action
 from hal9.tools.mcp_results import shown_result
@@ -158,7 +159,7 @@ class McpServers:
         seconds = server.settings.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                result = await client.call_tool(tool, dict(arguments))
+                result = await client.call_tool(tool, dict(arguments), meta=_trace_context())
         except TimeoutError:
             return _failed(f"{server.name}.{tool} gave no answer within {seconds:g} s.")
         except Exception as error:  # noqa: BLE001 - a library and a server stand behind this call
@@ -287,6 +288,12 @@ def _told(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     return first_line(str(error)) or type(error).__name__
+
+
+def _trace_context() -> Any:
+    """The W3C trace context of the turn, as MCP carries it along with a request; None outside of turns."""
+    traceparent = CURRENT_TRACEPARENT.get()
+    return {"traceparent": traceparent} if traceparent else None
 
 
 def _failed(text: str) -> Observation:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from selenium.common.exceptions import (
     NoSuchElementException,
-    StaleElementReferenceException,
     TimeoutException,
+    WebDriverException,
 )
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
@@ -22,12 +22,14 @@ from selenium.webdriver.support.ui import WebDriverWait
 from hal9.clock import SystemClock
 from hal9.cluster import Home, init_home
 from hal9.learning import Ledger
-from hal9.memory import MemoryStore
+from hal9.learning.guards.guard_store import GuardStore
+from hal9.learning.guards.predicate import Conditions, Guard
+from hal9.memory import ANY, MemoryStore
 from hal9.promptgram import Edit, Promptgram
 from tests.dashboard.browser import chromium, show
 
 # A page that is drawn anew while it is looked at.
-_PASSING = (NoSuchElementException, StaleElementReferenceException)
+_PASSING = (NoSuchElementException, WebDriverException)
 pytestmark = pytest.mark.chromium
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -88,7 +90,7 @@ class Site:
         for _ in range(50):
             try:
                 return act()
-            except StaleElementReferenceException:
+            except WebDriverException:
                 continue
         return act()
 
@@ -105,10 +107,22 @@ class Site:
         self._steadily(lambda: self.driver.find_element(By.CSS_SELECTOR, css).click())
 
 
+def seed_guard(home: Home) -> None:
+    when = Conditions(program=["git"], subcommand=["push"], flag=["--force*"])
+    with MemoryStore(home.memory, clock=SystemClock()) as store:
+        GuardStore(store).add(
+            Guard(when=when, effect="require", say="Never force a push"),
+            workspace=ANY,
+            source="user",
+            cause="a test",
+        )
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = init_home(tmp_path_factory.mktemp("dashboard") / "home")
     seed_waiting_change(home)
+    seed_guard(home)
     hal9(home, "up", "--detach")
     try:
         hal9(home, "submit", "Write add(a, b) in adder.py", "--wait", "--json")
@@ -125,7 +139,8 @@ def test_every_page_shows_its_matter_without_an_error(site: Site) -> None:
     wanted = {
         "/": ("ready", "l2-implementer", "waiting for you"),
         "/tasks/last": ("Write add", "l4-strategist", "What do you think"),
-        "/learning": (RULE, "Connections", "l3-designer"),
+        "/learning": (RULE, "Connections", "l3-designer", "Guards", "Never force a push", "fired 0"),
+        "/learning/curves": ("Connections over time", "l3-designer →"),
         "/learning/ledger": ("RULE", RULE),
         "/inbox": ("prompt of l2-implementer", "+- Say what was assumed.", "Approve"),
     }
@@ -162,7 +177,7 @@ def test_a_change_is_approved_and_one_is_undone(site: Site) -> None:
     assert "waiting → candidate" in site.text()
     site.open("/learning/ledger")
     site.press("form[action='/learning/undo'] button")
-    site.until(lambda: "note=" in site.driver.current_url or "problem=" in site.driver.current_url)
+    site.until(lambda: "told=" in site.driver.current_url or "problem=" in site.driver.current_url)
     assert "problem=" not in site.driver.current_url, site.text()
     assert "→" in site.text("p.note"), "it says what was put back"
 
@@ -176,6 +191,25 @@ def test_a_task_is_given_followed_and_judged(site: Site) -> None:
     site.press("input[value=accept]")
     site.press("form[action$='/feedback'] button")
     site.until(lambda: "recorded" in site.text())
+
+
+def test_feedback_shows_what_was_understood_before_it_is_sent(site: Site) -> None:
+    site.open("/tasks/last")
+    asked = len(json.loads(hal9(site.home, "requests", "--json")))
+    site.press("input[value=reject]")
+    site.write("#why", "always write docstrings for public functions")
+    site.press("button[formmethod=get]")
+    site.until(lambda: "docstrings" in site.text("#understood"))
+    assert "would hold for" in site.text("#understood")
+    look = (
+        "return [document.getElementById('why').value, document.querySelector('input[value=reject]').checked]"
+    )
+    assert site.driver.execute_script(look) == ["always write docstrings for public functions", True]
+    assert len(json.loads(hal9(site.home, "requests", "--json"))) == asked, "nothing was sent"
+    site.press("form[action$='/feedback'] button:not([formmethod])")
+    site.until(
+        lambda: "understood: always write docstrings" in site.text() and "told=" in site.driver.current_url
+    )
 
 
 def test_what_is_typed_opened_and_chosen_outlives_a_change_of_the_page(site: Site) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
@@ -21,6 +21,13 @@ def add(a: int, b: int) -> str:
 def variable(name: str) -> str:
     """Say what an environment variable holds."""
     return os.environ.get(name, "(not set)")
+
+
+@server.tool()
+async def traced(context: Context) -> str:
+    """Say which trace the call belongs to."""
+    meta = context.request_context.meta
+    return str((meta or {}).get("traceparent"))
 
 
 @server.tool()

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from hal9.minds import checked_calls
 from hal9.minds.protocol import ToolCall
 from hal9.settings import McpServerSettings
+from hal9.signals.tracing import CURRENT_TRACEPARENT, traceparent_of
 from hal9.tools.mcp_client import McpServers, tool_name
 from tests.support.waiting import eventually_now
 
@@ -80,6 +81,14 @@ async def test_a_key_of_ours_does_not_reach_a_server(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("OPENAI_API_KEY", "sk-ours")
     async with McpServers({"fake": stdio()}) as servers:
         assert (await servers.call("fake", "variable", {"name": "OPENAI_API_KEY"})).text == "(not set)"
+
+
+async def test_the_trace_of_the_turn_goes_along() -> None:
+    async with McpServers({"fake": stdio()}) as servers:
+        assert (await servers.call("fake", "traced", {})).text == "None"
+        traceparent = traceparent_of("ab" * 16, "a turn")
+        CURRENT_TRACEPARENT.set(traceparent)
+        assert (await servers.call("fake", "traced", {})).text == traceparent
 
 
 async def test_a_call_that_takes_too_long_is_told_and_the_server_lives_on() -> None:

@@ -145,7 +145,7 @@ class RuleStore:
             )
         rule, scope = defused(clean_text(new.rule)).strip(), new.scope.cleaned()
         example = _clean_example(new.example)
-        self._check(rule, example, scope)
+        self.check(rule, example, scope)
         if vector is None:
             taught_on = str(new.provenance.get(TAUGHT_ON, ""))
             made = self.store.embed([example.task if example else taught_on or rule])
@@ -176,7 +176,12 @@ class RuleStore:
             } | self.store.vector_columns(vector)
             return self.store.insert("mitigations", row)
 
-    def _check(self, rule: str, example: SolvedExample | None, scope: MemoryScope) -> None:
+    def check(self, rule: str, example: SolvedExample | None, scope: MemoryScope) -> None:
+        """Find out whether `propose` would take a rule.
+
+        Raises:
+            MemoryInvalid: it would not; says why.
+        """
         if not rule:
             raise MemoryInvalid(what="rule", why="its rule is empty")
         if len(rule) > self.policy.max_rule_chars:
@@ -391,7 +396,7 @@ class RuleStore:
         scope = scope.cleaned()
         with self.store.writing() as tables:
             one = self.get(rule_id)
-            self._check(one.rule, one.example, scope)
+            self.check(one.rule, one.example, scope)
             identity = rule_hash(one.rule, one.example, scope)
             known = tables.conn.execute(
                 "SELECT id FROM mitigations WHERE content_hash = ? AND id != ?", (identity, rule_id)
