@@ -15,6 +15,7 @@ from hal9.cluster.client import Cluster
 from hal9.learning import Ledger, PromptStore, change_as_json, learning_status, versions
 from hal9.learning.detection.feedback import parse_feedback
 from hal9.learning.guards.guard_store import GuardStore
+from hal9.learning.guards.predicate import guard_as_json
 from hal9.learning.reporting.explain import explain
 from hal9.learning.reporting.weight_history import weight_history
 from hal9.learning.routing.weights import Edge, WeightStore
@@ -321,10 +322,7 @@ async def _search(cluster: Cluster, query: SearchQuery) -> list[dict[str, Any]]:
 
 async def _guards(cluster: Cluster, _query: NoQuery) -> list[dict[str, Any]]:
     def read(store: MemoryStore) -> list[dict[str, Any]]:
-        return [
-            {**asdict(one), "guard": one.guard.model_dump(exclude_defaults=True)}
-            for one in GuardStore(store).all()
-        ]
+        return [{**asdict(one), "guard": guard_as_json(one.guard)} for one in GuardStore(store).all()]
 
     return await _stored(cluster, read)
 

@@ -108,7 +108,7 @@ class Site:
 
 
 def seed_guard(home: Home) -> None:
-    when = Conditions(program=["git"], subcommand=["push"], flag=["--force*"])
+    when = Conditions(program=("git",), subcommand=("push",), flag=("--force*",))
     with MemoryStore(home.memory, clock=SystemClock()) as store:
         GuardStore(store).add(
             Guard(when=when, effect="require", say="Never force a push"),

@@ -175,7 +175,7 @@ def test_python_runs(block: Block, site: Site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", of("yaml", "json", "markdown"))
-def test_data_is_read_by_what_reads_it(block: Block, site: Site, tmp_path: Path) -> None:
+def test_data_is_read_by_what_reads_it(block: Block, tmp_path: Path) -> None:
     reader = READERS.get(block.path)
     assert reader is not None, f"{block}: say in READERS what reads it"
     reader(block, tmp_path)
@@ -223,7 +223,7 @@ def _tuning(block: Block, folder: Path) -> None:
 
 
 def _guard(block: Block, _: Path) -> None:
-    from hal9.learning.guards.predicate import parse_guard
+    from hal9.learning.guards.guard_form import parse_guard
 
     assert parse_guard(block.text).say
 
