@@ -40,7 +40,7 @@ from hal9.bus.watching import ProgressWriter, StatusBoard, Watchers
 from hal9.clock import Clock, SystemClock
 from hal9.errors.bus import CourierClosed, NotHosted
 from hal9.errors.journal import JournalUnwritable
-from hal9.journal import Journal, inbox
+from hal9.journal import Journal, hosts, inbox
 from hal9.signals import Signal
 
 __all__ = ["Courier"]
@@ -126,7 +126,11 @@ class Courier:
 
     async def __aenter__(self) -> Self:
         owner, end = self._journal.boot_id, self._journal.previous_end
-        await self._journal.write(lambda connection: inbox.recover(connection, owner=owner, end=end))
+        await self._journal.write(
+            lambda connection: inbox.recover(
+                connection, owner=owner, end=end, others=hosts.living(connection)
+            )
+        )
         await self._relay.start()
         self._bus.set_last_will(self._status.last_will)
         async with AsyncExitStack() as stack:
@@ -287,7 +291,8 @@ class Courier:
 
             def renew(connection: Any, running: list[str] = running, now: float = now) -> int:
                 inbox.renew(connection, running, owner=owner, lease_until=now + lease)
-                return inbox.lapsed(connection, now=now)
+                # Other hosts' clocks differ: on a shared journal the hosts' own beats tell who is gone.
+                return 0 if self._journal.shared else inbox.lapsed(connection, now=now)
 
             try:
                 lapsed = await self._journal.write(renew)
@@ -295,8 +300,21 @@ class Courier:
                 _log.error("%s", error)
                 continue
             if lapsed:
-                for hosted in self._hosted.values():
-                    hosted.look_again()
+                self._look_again()
+
+    def _look_again(self) -> None:
+        for hosted in self._hosted.values():
+            hosted.look_again()
+
+    async def take_over(self) -> None:
+        """Another host that shared this journal is gone: what it left is there to be taken up and sent."""
+        await self._relay.start()
+        self._look_again()
+
+    @property
+    def running(self) -> int:
+        """How many signals are being handled."""
+        return sum(len(hosted.running) for hosted in self._hosted.values())
 
     async def _retention_loop(self) -> None:
         while True:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dashboard": ("hal9.cli.serving.serve", "dashboard_command", "Open the dashboard in a browser."),
     "token": ("hal9.cli.serving.serve", "token", "Say who may use the API, and for what."),
     "login": ("hal9.cli.server", "login", "Keep a server's URL and token for --profile."),
+    "drain": ("hal9.cli.cluster.state", "drain", "Let one host of a cluster take up nothing new."),
     "state": ("hal9.cli.cluster.state", "state", "Move the state between SQLite and PostgreSQL."),
     "requests": (
         "hal9.cli.cluster.requests",

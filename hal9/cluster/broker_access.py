@@ -108,18 +108,18 @@ def local_access(home: Home, user: str) -> BrokerAddress:
     return BrokerAddress(host=entry["host"], port=entry["port"], username=user, password=entry["password"])
 
 
-async def examine_broker(address: BrokerAddress, *, cluster: str, home_id: str) -> None:
+async def examine_broker(address: BrokerAddress, *, cluster: str, home_id: str, node: str = NODE) -> None:
     """Look, before the cluster begins, whether an external broker will do and the name is free on it.
 
     Raises:
         BusError: typed by what is wrong.
         ClusterNameTaken: another home's daemon lives there under the same name.
     """
-    await probe_broker(address, cluster=cluster, node=NODE)
-    client = f"{cluster}-{NODE}-look-{home_id}"
+    await probe_broker(address, cluster=cluster, node=node)
+    client = f"{cluster}-{node}-look-{home_id}"
     async with MqttBus(address, client_id=client, clean=True) as bus:
         await bus.wait_connected(_LOOK_SECONDS)
-        await bus.subscribe(status(cluster, NODE))
+        await bus.subscribe(status(cluster, node))
         # What is retained may be of a daemon that died with the broker: only a living one says it again.
         retained = await _namesake(bus, home_id, seconds=_RETAINED_SECONDS, retained=True)
         if retained is not None and await _namesake(bus, home_id, seconds=_LOOK_SECONDS, retained=False):

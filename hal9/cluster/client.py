@@ -9,7 +9,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
@@ -23,9 +23,9 @@ from hal9.cluster.submission import Submission, SubmitOptions, new_task, task_of
 from hal9.cluster.supervision.journal_record import require_complete
 from hal9.cluster.supervision.process import clock_offset, read_status
 from hal9.database import Connection, atomic, keep_private, open_database
-from hal9.errors.cluster import HomeUnwritable, TaskFinished, TaskUnknown
+from hal9.errors.cluster import HomeUnwritable, HostUnknown, TaskFinished, TaskUnknown
 from hal9.errors.tools import QuestionAnswered, QuestionUnknown
-from hal9.journal import MIGRATIONS, counts, tasks, turns, typed_error
+from hal9.journal import MIGRATIONS, counts, hosts, tasks, turns, typed_error
 from hal9.journal.tasks import TERMINAL, RequestRow, TaskRow, TaskState
 from hal9.journal.turns import Question, TurnEntry
 from hal9.settings import Settings
@@ -314,7 +314,18 @@ class Cluster:
         started = said.get("started_at") or 0.0
         # Nobody was there to answer these; who asked hears of it here.
         late = [request_as_json(one) for one in await self.requests() if one.at < started or not one.done_at]
-        return {**said, "home": str(self.home.root), "tasks": states, "requests": late}
+        found = [asdict(one) for one in await self.read(hosts.list_hosts)]
+        return {**said, "home": str(self.home.root), "tasks": states, "requests": late, "hosts": found}
+
+    async def drain(self, host: str, *, drain: bool = True) -> None:
+        """Ask a host to take up nothing new, or to work again; what it has begun it ends.
+
+        Raises:
+            HostUnknown: no host of this cluster has that name.
+        """
+        if not await self.write(lambda connection: hosts.ask_to_drain(connection, host, drain=drain)):
+            known = {one.name for one in await self.read(hosts.list_hosts)}
+            raise HostUnknown(name=host, known=tuple(sorted(known)))
 
     # --- small things -----------------------------------------------------------------------------
 

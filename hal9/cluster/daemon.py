@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -22,6 +23,7 @@ from hal9.cluster.services.learning import LearningService
 from hal9.cluster.services.learning_requests import REQUESTS, ask_to_learn
 from hal9.cluster.services.routing import LearnedRouter, Routing
 from hal9.cluster.services.thinking import MindPool, resolve_spec
+from hal9.cluster.state.hosts import HostRegistry
 from hal9.cluster.state_files import HomeLock
 from hal9.cluster.status import STATUS_SECONDS, StatusReport
 from hal9.cluster.supervision.journal_record import JournalRecord
@@ -58,6 +60,7 @@ class Daemon:
         self.settings = home.settings()
         self._clock = clock or SteadyClock()
         self._stack = AsyncExitStack()
+        self._open_for_work = False
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -132,10 +135,22 @@ class Daemon:
         self.record = JournalRecord(self.home, self.journal, alert=self.alert)
         await self.record.check(accept_loss=self._accept_loss)
         stack.push_async_callback(self.record.write)
+        self.hosts = HostRegistry(
+            self.journal,
+            name=self.settings.state.host or socket.gethostname(),
+            home=self.status.home_id,
+            clock=self._clock,
+            running=lambda: self.courier.running if self._open_for_work else 0,
+            on_death=self._take_over,
+        )
+        await self.hosts.join()
+        stack.push_async_callback(self.hosts.leave)
         broker = open_broker(self.home, self.settings, clock=self._clock)
         address, self.broker = await stack.enter_async_context(broker)
         if self.broker is None:
-            await examine_broker(address, cluster=self.settings.cluster.name, home_id=self.status.home_id)
+            await examine_broker(
+                address, cluster=self.settings.cluster.name, home_id=self.status.home_id, node=self._node()
+            )
         runtime = open_runtime(self._plan(), self.journal, address)
         self.runtime: NodeRuntime = await stack.enter_async_context(runtime)
         self.status.attach(self.runtime, embedded=self.broker is not None)
@@ -145,6 +160,7 @@ class Daemon:
         await stack.enter_async_context(self.courier)
         await self.courier.set_status("starting", self._about())
         await self.courier.wait_connected(_CONNECT_SECONDS)
+        self._open_for_work = True
         await self._start_loops(stack)
         await self.courier.set_status("ready", self._about())
         self.status.write("ready")
@@ -153,10 +169,21 @@ class Daemon:
     def _about(self) -> dict[str, str]:
         return {"version": __version__, "home": self.status.home_id}
 
+    def _node(self) -> str:
+        """Hosts that share a broker need names of their own there."""
+        if self.journal.shared and self.settings.broker.url is not None:
+            return f"{NODE}-{self.status.home_id}"
+        return NODE
+
+    async def _take_over(self) -> None:
+        """Take up what a host that died has left."""
+        if self._open_for_work:
+            await self.courier.take_over()
+
     def _plan(self) -> NodePlan:
         return NodePlan(
             home=self.home,
-            node=NODE,
+            node=self._node(),
             definitions=self.definitions,
             settings=lambda: self.settings,
             clock=self._clock,
@@ -187,6 +214,7 @@ class Daemon:
             router=runtime.router,
             settings=lambda: self.settings,
             clock=self._clock,
+            hosts=self.hosts,
         )
         self.scheduler.finish_writes.append(ask_to_learn)
         self.scheduler.delegated.update(dict.fromkeys(REQUESTS, runtime.learner.requests.wake))
@@ -204,17 +232,20 @@ class Daemon:
 
     async def _start_loops(self, stack: AsyncExitStack) -> None:
         group = await stack.enter_async_context(asyncio.TaskGroup())
+        alone = self.hosts.while_leading
         for name, run in (
+            ("hosts", self.hosts.run),
             ("intake", self.scheduler.intake),
-            ("deadlines", self.scheduler.watch_deadlines),
-            ("retention", self.scheduler.forget_old),
+            ("deadlines", lambda: alone(self.scheduler.watch_deadlines)),
+            ("retention", lambda: alone(self.scheduler.forget_old)),
             ("reload", self._reload_loop),
             ("routing", self.routing.run),
             ("status", self._status_loop),
             ("nodes", self.runtime.watch_nodes),
-            ("learning", self.learner.requests.run),
-            ("gate", self.learner.loops.move_changes),
-            ("workloads", self.workloads.run),
+            ("learning", lambda: alone(self.learner.requests.run)),
+            ("gate", lambda: alone(self.learner.loops.move_changes)),
+            ("workloads", lambda: alone(self.workloads.run)),
+            *([("stops", self.scheduler.stop_ended)] if self.journal.shared else []),
         ):
             self._tasks.append(group.create_task(self._keep_running(name, run), name=f"daemon {name}"))
 

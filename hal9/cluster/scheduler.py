@@ -9,6 +9,7 @@ from functools import partial
 from hal9.bus import Courier, Failure, Outcome
 from hal9.clock import Clock
 from hal9.cluster.directory import NeuronDirectory
+from hal9.cluster.state.hosts import HostRegistry
 from hal9.database import Connection
 from hal9.errors.cluster import TaskNotQueued
 from hal9.journal import Journal, tasks, work
@@ -32,6 +33,7 @@ SCHEDULER = "book"
 RequestHandler = Callable[[RequestRow], Awaitable[str]]
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 0.5
+_STOP_SECONDS = 1.0
 _RETENTION_SECONDS = 3600.0
 
 
@@ -45,6 +47,7 @@ class TaskScheduler:
         router: chooses among entry neurons.
         settings: in force now.
         clock: time.
+        hosts: this host's place among those that share the journal; None when it is alone.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class TaskScheduler:
         router: Router,
         settings: Callable[[], Settings],
         clock: Clock,
+        hosts: HostRegistry | None = None,
     ) -> None:
         self._courier = courier
         self._journal = journal
@@ -69,6 +73,7 @@ class TaskScheduler:
         self.on_finished: list[Callable[[str], None]] = []
         self.finish_writes: list[Callable[[Connection, str, float], None]] = []
         self.delegated: dict[str, asyncio.Event] = {}
+        self._hosts = hosts
         self._accepting = True
 
     # --- tasks in -------------------------------------------------------------------------
@@ -106,20 +111,24 @@ class TaskScheduler:
     async def intake(self) -> None:
         """Take up tasks and requests that other processes put into the journal; runs for ever."""
         while True:
-            if self._accepting:
+            if self._accepting and not (self._hosts and self._hosts.draining):
                 for task in await self._journal.read(tasks.queued_tasks):
                     await self._start(task)
-            waiting = await self._journal.read(tasks.open_request_kinds)
-            for kind in waiting & self.delegated.keys():
-                self.delegated[kind].set()
-            if waiting - self.delegated.keys():
-                await self._answer_own(waiting - self.delegated.keys())
+            if self._hosts is None or self._hosts.leads:
+                await self._look_at_requests()
             self._nudge.clear()
             try:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._nudge.wait()
             except TimeoutError:
                 continue
+
+    async def _look_at_requests(self) -> None:
+        waiting = await self._journal.read(tasks.open_request_kinds)
+        for kind in waiting & self.delegated.keys():
+            self.delegated[kind].set()
+        if waiting - self.delegated.keys():
+            await self._answer_own(waiting - self.delegated.keys())
 
     async def _answer_own(self, kinds: Collection[str]) -> None:
         for request in await self._journal.read(lambda connection: tasks.open_requests(connection, kinds)):
@@ -291,8 +300,22 @@ class TaskScheduler:
 
     async def _stop(self, task_id: str, state: TaskState, result: ResultPayload) -> None:
         reason = result.error.message if result.error else ""
+        signals = self._cancels(task_id, reason)
+        await self._courier.send(signals, writes=(self._finish(task_id, state, result),))
+
+    async def stop_ended(self) -> None:
+        """Stop turns of tasks that another host has ended; runs for ever."""
+        owner = self._journal.boot_id
+        while True:
+            for task_id in await self._journal.read(
+                lambda connection: tasks.ended_but_worked_on(connection, owner)
+            ):
+                await self._courier.send(self._cancels(task_id, "the task has ended"))
+            await self._clock.sleep(_STOP_SECONDS)
+
+    def _cancels(self, task_id: str, reason: str) -> list[Signal]:
         now = self._clock.now()
-        signals = [
+        return [
             Signal.create(
                 CancelPayload(reason=reason),
                 task_id=task_id,
@@ -304,7 +327,6 @@ class TaskScheduler:
             )
             for name, layer in self._directory.reachable().items()
         ]
-        await self._courier.send(signals, writes=(self._finish(task_id, state, result),))
 
     async def _cancel_request(self, request: RequestRow) -> str:
         await self.cancel(request.task_id or "", str(request.body.get("reason", "")))

@@ -13,6 +13,7 @@ __all__ = [
     "HomeExists",
     "HomeMissing",
     "HomeUnwritable",
+    "HostUnknown",
     "NeuronHostedElsewhere",
     "RequestInvalid",
     "StopTimeout",
@@ -245,3 +246,18 @@ class ClientClosed(ClusterError):
 
     def message(self) -> str:
         return "this client is closed; connect again"
+
+
+@dataclass(eq=False, kw_only=True)
+class HostUnknown(ClusterError):
+    """No daemon of this cluster calls its host so."""
+
+    name: str
+    known: tuple[str, ...]
+
+    def message(self) -> str:
+        if not self.known:
+            return (
+                "Only clusters whose state is on PostgreSQL (state.url) have hosts to drain; none is up now."
+            )
+        return f"No host of this cluster is called {self.name!r}; there are {', '.join(self.known)}."

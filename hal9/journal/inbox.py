@@ -5,6 +5,7 @@ id stays until retention ends so that a late copy is recognised). Functions take
 transaction.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -161,7 +162,7 @@ def release(connection: Connection, signal_id: str, *, owner: str, not_before: f
     )
 
 
-def recover(connection: Connection, *, owner: str, end: PreviousEnd) -> int:
+def recover(connection: Connection, *, owner: str, end: PreviousEnd, others: Sequence[str] = ()) -> int:
     """At start: work leased to earlier runs of the program is waiting again.
 
     A run that ended in order had given its work back. So what is still leased was worked on when the process
@@ -171,6 +172,7 @@ def recover(connection: Connection, *, owner: str, end: PreviousEnd) -> int:
         connection: of a running transaction.
         owner: this run.
         end: how the run before has ended.
+        others: runs on other hosts, which keep their work.
 
     Returns:
         How many signals were taken back.
@@ -179,8 +181,15 @@ def recover(connection: Connection, *, owner: str, end: PreviousEnd) -> int:
         "UPDATE inbox SET state = 'new', owner = NULL, lease_until = NULL, "
         "deaths = deaths + CASE WHEN ? = 0 AND (? = 1 OR id = ?) THEN 1 ELSE 0 END, "
         "blame = CASE WHEN id = ? THEN ? ELSE blame END "
-        "WHERE state = 'working' AND owner IS NOT ?",
-        (int(end.excused), int(end.culprit is None), end.culprit, end.culprit, end.reason, owner),
+        "WHERE state = 'working' AND owner NOT IN (SELECT value FROM json_each(?))",
+        (
+            int(end.excused),
+            int(end.culprit is None),
+            end.culprit,
+            end.culprit,
+            end.reason,
+            json.dumps([owner, *others]),
+        ),
     )
     return cursor.rowcount
 

@@ -2,6 +2,7 @@
 
 from hal9.database import Connection, Migration
 from hal9.journal.events import m006_events
+from hal9.journal.hosts import m008_hosts
 from hal9.journal.task_schema import m002_tasks, m004_counters, m007_recount
 from hal9.journal.turns import m005_turns
 
@@ -80,4 +81,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     m005_turns,
     m006_events,
     m007_recount,
+    m008_hosts,
 )

@@ -18,6 +18,7 @@ __all__ = [
     "TaskState",
     "add_request",
     "close_request",
+    "ended_but_worked_on",
     "finish_task",
     "get_task",
     "insert_steps",
@@ -225,6 +226,17 @@ def running_past_deadline(connection: Connection, *, now: float) -> list[str]:
         " (SELECT 1 FROM questions WHERE questions.task_id = tasks.id AND questions.state = 'open')"
         " ORDER BY seq",
         (now,),
+    )
+    return [row[0] for row in rows]
+
+
+def ended_but_worked_on(connection: Connection, owner: str) -> list[str]:
+    """Ids of tasks that have their result while this run of the program still has a turn of theirs."""
+    rows = connection.execute(
+        "SELECT DISTINCT i.task_id FROM inbox i JOIN tasks t ON t.id = i.task_id "
+        "WHERE i.state <> 'done' AND i.state = 'working' AND i.owner = ? AND i.kind = 'task' "
+        "AND t.state IN ('done', 'failed', 'cancelled')",
+        (owner,),
     )
     return [row[0] for row in rows]
 

@@ -84,6 +84,7 @@ class StateSettings(Section):
     """Where journal, budgets and memory are. Without a URL they are SQLite files in the home."""
 
     url: Annotated[str, Field(pattern=r"^postgres(ql)?://")] | None = None
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
 
 
 class PriceSettings(Section):

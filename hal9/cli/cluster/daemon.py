@@ -152,6 +152,7 @@ def _print_status(said: dict[str, Any]) -> None:
     if said["tasks"]:
         counts = sorted(said["tasks"].items())
         out.print("  tasks: " + ", ".join(f"{number} {one}" for one, number in counts))
+    _print_hosts(said)
     for one in said.get("waiting", []) if up else ():
         short, wanted = str(one["task"])[-12:], ", ".join(one["for"])
         out.print(f"  task {short} waits for {wanted}, which nobody serves now", markup=False)
@@ -180,6 +181,20 @@ def _neuron_table(said: dict[str, Any]) -> "Table":
     for layer, name, where in sorted(rows, key=lambda row: (-row[0], row[1])):
         table.add_row(f"L{layer}", name, where)
     return table
+
+
+def _print_hosts(said: dict[str, Any]) -> None:
+    for one in said.get("hosts", []):
+        console().print(f"  host {one['name']}: {_host_line(one)}", markup=False)
+
+
+def _host_line(host: dict[str, Any]) -> str:
+    words = [f"{host['running']} turns", f"seen {_age(max(0.0, time.time() - host['seen_at']))} ago"]
+    if host["leads"]:
+        words.insert(0, "leads")
+    if host["draining"]:
+        words.insert(0, "draining")
+    return ", ".join(words)
 
 
 def _age(seconds: float) -> str:

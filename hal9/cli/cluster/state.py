@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hal9.cli.common import home_of, json_option, print_json
+from hal9.cli.common import home_of, json_option, print_json, run
 
 if TYPE_CHECKING:
     from hal9.cluster.state.move import Moved
 
-__all__ = ["state"]
+__all__ = ["drain", "state"]
 
 
 @click.group()
@@ -51,3 +51,19 @@ def move(ctx: click.Context, source: str, target: str, as_json: bool) -> None:
         return
     where = "empty" if target.startswith("sqlite:") else without_password(target)
     click.echo(f"moved; now make state.url in {home.settings_file} {where}")
+
+
+@click.command()
+@click.argument("host")
+@click.option("--undo", is_flag=True, help="Let it take up work again.")
+@click.pass_context
+def drain(ctx: click.Context, host: str, undo: bool) -> None:
+    """Let HOST take up nothing new; what it has begun it ends. `hal9 status` shows when it is idle."""
+    from hal9.cluster.client import Cluster
+
+    async def ask() -> None:
+        async with Cluster(home_of(ctx)) as cluster:
+            await cluster.drain(host, drain=not undo)
+
+    run(ask())
+    click.echo(f"{host} works again" if undo else f"{host} takes up nothing new")
