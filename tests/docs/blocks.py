@@ -34,6 +34,8 @@ NOT_RUN = {
     "hal9 --profile work": "the same server",
     "hal9 eval suite.yaml": "runs a dozen clusters; tests/evaluation does it",
     "hal9 tune l2-implementer tasks.yaml": "asks a model two hundred times",
+    "hal9 state move sqlite:": "a database of somebody's; tests/state moves to a real one",
+    "hal9 drain left": "a host of somebody's; tests/state has real ones",
     "hal9 learn ~/.claude/projects": "reads the person's own runs; examples/claude-code-logs does it on a copy",
 }
 """Beginning of a line in a shell block: why it is not run here."""
