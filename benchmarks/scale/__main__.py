@@ -79,11 +79,8 @@ class Hosts:
 
 
 async def submit(hosts: Hosts, count: int) -> list[str]:
-    ids = []
     async with connect(hosts.homes[0].root) as cluster:
-        for number in range(count):
-            ids.append(await cluster.submit(f"say {number}"))
-    return ids
+        return [await cluster.submit(f"say {number}") for number in range(count)]
 
 
 async def finished(hosts: Hosts, ids: list[str], *, patience: float = 120.0) -> dict[str, str]:
