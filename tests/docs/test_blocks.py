@@ -246,6 +246,7 @@ READERS = {
         block, folder
     ),
     "docs/mcp.md": _settings,
+    "docs/scale.md": _settings,
     "docs/promptgram.md": _neuron,
     "docs/holograph.md": _variables,
     "docs/ripmap-ranking.md": _preset,
