@@ -16,7 +16,9 @@ from typing import Any, TextIO
 from hal9.errors.ingest import RunFileUnreadable, RunFormatUnknown
 from hal9.ingest.formats import RunFormat, format_of
 from hal9.ingest.masking import mask_secrets
+from hal9.ingest.own_journal import JOURNAL, is_journal, journal_runs
 from hal9.ingest.records import Run, RunStep
+from hal9.memory import repository_of
 
 __all__ = ["Progress", "ReadReport", "fingerprint", "read_runs"]
 
@@ -61,7 +63,8 @@ def read_runs(
     """All runs of these files that were not read before.
 
     Args:
-        files: files, plain or gzipped; folders are searched for ``.json``, ``.jsonl`` and their ``.gz``.
+        files: files, plain or gzipped; folders are searched for ``.json``, ``.jsonl``,
+                their ``.gz``, and for journals of HAL9.
         known: fingerprints of runs read before; what is read now is added.
         report: counted up while reading.
         progress: called after each run.
@@ -87,7 +90,7 @@ def read_runs(
             report.formats[run.agent] = report.formats.get(run.agent, 0) + 1
             if progress is not None:
                 progress(str(file), given)
-            yield run
+            yield _at_home(run)
 
 
 def _expanded(files: Iterable[Path]) -> Iterator[Path]:
@@ -96,13 +99,17 @@ def _expanded(files: Iterable[Path]) -> Iterator[Path]:
             yield from sorted(
                 one
                 for one in file.rglob("*")
-                if one.is_file() and one.name.removesuffix(".gz").endswith((".json", ".jsonl"))
+                if one.is_file()
+                and (one.name.removesuffix(".gz").endswith((".json", ".jsonl")) or one.name == JOURNAL)
             )
         else:
             yield file
 
 
 def _runs_of(file: Path, report: ReadReport) -> Iterator[Run]:
+    if is_journal(file):
+        yield from map(_bounded, journal_runs(file))
+        return
     name = file.name.removesuffix(".gz").rsplit(".", 1)[0]
     gathered: list[Mapping[str, Any]] = []
     found: RunFormat | None = None
@@ -169,6 +176,13 @@ def _opened(file: Path) -> TextIO:
     if file.name.endswith(".gz"):
         return gzip.open(file, "rt", encoding="utf-8", errors="replace")
     return file.open("rt", encoding="utf-8", errors="replace", newline="\n")
+
+
+def _at_home(run: Run) -> Run:
+    """A run that tells only its folder belongs to the folder's repository, as what is learned live does."""
+    if not run.repo.startswith("/"):
+        return run
+    return replace(run, repo=repository_of(run.repo).identity)
 
 
 def _bounded(run: Run) -> Run:
