@@ -11,6 +11,7 @@ from hal9.cluster.scheduler import SCHEDULER
 from hal9.cluster.services.gradient_intake import GradientIntake
 from hal9.cluster.services.learning_loops import LearningLoops
 from hal9.cluster.services.learning_requests import LearningRequests
+from hal9.cluster.services.mapping import RipmapMapper
 from hal9.cluster.services.replayer import TaskReplayer
 from hal9.cluster.services.retrieval import RuleRetrieval
 from hal9.cluster.services.thinking import MindPool
@@ -144,7 +145,11 @@ async def open_learning(
             replayer=replayer,
             gate=LearnedGate(advisor, learning=lambda: engine.learning),
             retrieval=RuleRetrieval(
-                recalling, RuleStore(scopes), definitions=plan.definitions, settings=settings
+                recalling,
+                RuleStore(scopes),
+                definitions=plan.definitions,
+                settings=settings,
+                likely_files=RipmapMapper(settings().repository_map).likely_files,
             ),
             gradients=gradients,
             requests=requests,

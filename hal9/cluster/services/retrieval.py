@@ -1,8 +1,9 @@
 """What a neuron is told of earlier tasks: one memory or none, found beside whoever is writing."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from hal9.cluster.services.thinking import resolve_spec
 from hal9.memory import (
@@ -16,6 +17,7 @@ from hal9.memory import (
     scope_of,
     together,
 )
+from hal9.memory.rules.lookup import placed_rules
 from hal9.neurons import NeuronDefinition
 from hal9.settings import Settings
 from hal9.signals import TaskScope
@@ -31,6 +33,7 @@ class RuleRetrieval:
         rules: the same file's rules, read in the event loop, hence on a connection of their own too.
         definitions: neurons by name.
         settings: in force now.
+        likely_files: which files a task is about that names none; asked only where rules for places wait.
     """
 
     def __init__(
@@ -40,31 +43,40 @@ class RuleRetrieval:
         *,
         definitions: Mapping[str, NeuronDefinition],
         settings: Callable[[], Settings],
+        likely_files: Callable[[Path, str], Awaitable[list[str]]] | None = None,
     ) -> None:
         self._store = store
         self._rules = rules
         self._definitions = definitions
         self._settings = settings
+        self._likely_files = likely_files
 
     async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
         """One memory or none; layers above implementation get the rule without the solved example."""
         memory = self._settings().memory
         if memory.recall_limit == 0:
             return None
-        wanted = await asyncio.to_thread(
-            scope_of,
-            objective,
-            workspace=scope.workspace,
-            module=scope.module or None,
-            family=scope.task_family or None,
-            paths=scope.paths,
-        )
-        if memory.scope_gate and not self._rules.in_scope(wanted.cleaned(), ("admitted",)):
+        wanted = await self._scope(objective, scope, scope.paths)
+        waiting = not wanted.paths and bool(placed_rules(self._rules.store, wanted.cleaned(), limit=1))
+        if waiting and self._likely_files is not None and scope.workspace:
+            likely = await self._likely_files(Path(scope.workspace), objective)
+            wanted = await self._scope(objective, scope, likely) if likely else wanted
+        if memory.scope_gate and not waiting and not self._rules.in_scope(wanted.cleaned(), ("admitted",)):
             return None  # the common case, and not worth another thread
         found = await asyncio.to_thread(self._recall, objective, wanted, neuron)
         if found is not None and layer != 2:
             return replace(found, example=None)
         return found
+
+    async def _scope(self, objective: str, scope: TaskScope, paths: Sequence[str]) -> MemoryScope:
+        return await asyncio.to_thread(
+            scope_of,
+            objective,
+            workspace=scope.workspace,
+            module=scope.module or None,
+            family=scope.task_family or None,
+            paths=paths,
+        )
 
     def _recall(self, objective: str, wanted: MemoryScope, neuron: str) -> Recall | None:
         memory = self._settings().memory

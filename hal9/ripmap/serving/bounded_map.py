@@ -1,7 +1,8 @@
 """The child process that draws one map within limits: `python -m hal9.ripmap.serving.bounded_map`.
 
 Reads one JSON object on standard input: {workspace, task, tokens, symbols, min_files, max_files, seconds,
-memory_mb, cache_megabytes}. Prints {map, symbols: [[path, name, first line, last line]]} as JSON. Exit
+memory_mb, cache_megabytes, files (optional)}. Prints {map, symbols: [[path, name, first line, last line]],
+files: [[path, score]]} as JSON; without tokens no map is drawn. Exit
 codes: 0 a map, or nothing for a small workspace; 3 a reason on standard error. It ends when its standard
 input ends: whoever asked is gone then.
 """
@@ -33,7 +34,7 @@ def main() -> int:
         print(problem, file=sys.stderr)  # noqa: T201 - this is the protocol
         return _REFUSED
     if count < asked["min_files"]:
-        return _print({"map": "", "symbols": []})
+        return _print({"map": "", "symbols": [], "files": []})
     try:
         found = _map(asked)
     except Exception as error:  # noqa: BLE001 - whatever a repository holds, the task goes on without a map
@@ -49,9 +50,16 @@ def _map(asked: dict[str, Any]) -> dict[str, Any]:
     maps = MapService()
     index = maps.index(Path(asked["workspace"]), cache_megabytes=asked["cache_megabytes"])
     ranking = maps.ranking(index, MapRequest(asked["task"]))
-    text = maps.draw(index, ranking, MapOptions(tokens=asked["tokens"], badges=False))
+    text = ""
+    if asked["tokens"]:
+        text = maps.draw(index, ranking, MapOptions(tokens=asked["tokens"], badges=False))
     best = ranking.symbols(asked["symbols"]) if asked["symbols"] else []
-    return {"map": text, "symbols": [[one.path, one.name, one.line, one.end_line] for one in best]}
+    files = ranking.files(asked["files"]) if asked.get("files") else []
+    return {
+        "map": text,
+        "symbols": [[one.path, one.name, one.line, one.end_line] for one in best],
+        "files": [[one.path, float(one.score)] for one in files],
+    }
 
 
 def _print(found: dict[str, Any]) -> int:
