@@ -144,17 +144,21 @@ async def open_learning(
             engine=engine,
             replayer=replayer,
             gate=LearnedGate(advisor, learning=lambda: engine.learning),
-            retrieval=RuleRetrieval(
-                recalling,
-                RuleStore(scopes),
-                definitions=plan.definitions,
-                settings=settings,
-                likely_files=RipmapMapper(settings().repository_map).likely_files,
-            ),
+            retrieval=_retrieval(plan, recalling, scopes),
             gradients=gradients,
             requests=requests,
             loops=LearningLoops(prompts, engine.gate, changed=changed, clock=plan.clock, alert=plan.alert),
         )
+
+
+def _retrieval(plan: NodePlan, recalling: MemoryStore, scopes: MemoryStore) -> RuleRetrieval:
+    return RuleRetrieval(
+        recalling,
+        RuleStore(scopes),
+        definitions=plan.definitions,
+        settings=plan.settings,
+        likely_files=RipmapMapper(plan.settings().repository_map).likely_files,
+    )
 
 
 def _engine(
