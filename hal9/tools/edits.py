@@ -78,7 +78,8 @@ def apply_diff(text: str, diff: str, *, path: str) -> Edit:
     if not hunks:
         raise EditMissed(path=path, problem="the diff has no hunk; a hunk begins with a line @@ -1,3 +1,3 @@")
     ending = _line_ending(text)
-    lines = text.split(ending)
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    lines = text.removeprefix(mark).split(ending)
     first, last, shift = len(lines), 0, 0
     for number, hunk in enumerate(hunks, start=1):
         place = _place(lines, hunk, hunk.start - 1 + shift)
@@ -92,7 +93,7 @@ def apply_diff(text: str, diff: str, *, path: str) -> Edit:
         shift += len(hunk.new) - len(hunk.old)
         first = min(first, place + 1)
         last = max(last, place + len(hunk.new))
-    changed = ending.join(lines)
+    changed = mark + ending.join(lines)
     if changed == text:
         raise EditMissed(path=path, problem="the diff changes nothing")
     return Edit(changed, first, max(last, first))
@@ -107,7 +108,7 @@ def split_diff(diff: str) -> list[tuple[str, str]]:
         for index, (line, following) in enumerate(pairwise(lines))
         if line.startswith("--- ") and following.startswith("+++ ")
     ]
-    for index, following_head in zip(heads, [*heads[1:], len(lines)], strict=True):
+    for index, following_head in pairwise([*heads, len(lines)]):
         path = lines[index + 1][4:].split("\t", 1)[0].strip()
         path = path.removeprefix("b/")
         body = lines[index + 2 : following_head]

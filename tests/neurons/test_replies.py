@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from hal9.errors.neurons import ReplyUnusable
 from hal9.neurons.messages.replies import parse_implementation, parse_split
+from hal9.tools.edits import apply_diff
 
 FENCE = "```"
 
@@ -255,3 +256,56 @@ def test_no_part_of_a_split_is_left_out_in_silence() -> None:
     assert len(parse_split({"approach": "", "parts": parts}, width=3).parts) == 3
     with pytest.raises(ReplyUnusable, match="3 parts were planned and at most 2"):
         parse_split({"approach": "", "parts": parts}, width=2)
+
+
+PATCH = """*** Begin Patch
+*** Update File: ./src/a.py
+@@ def f():
+-    return 1
++    return 2
+*** Add File: src/new.py
++x = 1
++
++y = "*** End"
+*** Delete File: old file.py
+*** Update File: b.py
+*** Move to: lib/b.py
+ keep
+-gone
+*** End of File
+*** End Patch"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"I change three files.\n\n{PATCH}\n\nDone.",
+        f"I change three files.\n\n{FENCE}diff\n{PATCH}\n{FENCE}\n\nDone.",
+        f"I change three files.\n\n{FENCE}run\napply_patch <<'EOF'\n{PATCH}\nEOF\n{FENCE}\n\nDone.",
+    ],
+)
+def test_a_patch_envelope_is_applied(text: str) -> None:
+    found = parse_implementation(text, targets=("src/a.py",))
+    assert {file.path: file.content for file in found.files} == {"src/new.py": 'x = 1\n\ny = "*** End"\n'}
+    assert [diff.path for diff in found.diffs] == ["src/a.py", "b.py"]
+    assert found.commands == [
+        "rm -- 'old file.py'",
+        'mkdir -p -- "$(dirname -- lib/b.py)" && mv -- b.py lib/b.py',
+    ]
+    assert found.answer.split() == ["I", "change", "three", "files.", "Done."]
+    first, second = found.diffs
+    assert apply_diff("def f():\n    return 1\n", first.diff, path="a").text == "def f():\n    return 2\n"
+    assert apply_diff("keep\r\ngone\r\nend\r\n", second.diff, path="b").text == "keep\r\nend\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("*** Begin Patch\n*** Update File: a.py\n-x\n+y\n", "no \\*\\*\\* End Patch"),
+        ("*** Begin Patch\n-x\n+y\n*** End Patch", "names no file"),
+        ("*** Begin Patch\n*** Update File: a.py\n@@\n+y\n*** End Patch", "nobody knows where"),
+    ],
+)
+def test_a_patch_envelope_that_says_too_little_is_refused(text: str, told: str) -> None:
+    with pytest.raises(ReplyUnusable, match=told):
+        parse_implementation(text, targets=())

@@ -2,12 +2,20 @@
 
 import itertools
 import re
+import shlex
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hal9.errors.neurons import ReplyUnusable
-from hal9.neurons.messages.reply_blocks import Block, SearchReplace, find_blocks, find_search_replace
+from hal9.neurons.messages.reply_blocks import (
+    Block,
+    PatchedFile,
+    SearchReplace,
+    find_blocks,
+    find_patched_files,
+    find_search_replace,
+)
 from hal9.text import split_lines, without_surrogates
 
 __all__ = [
@@ -178,7 +186,7 @@ def parse_plan(value: object) -> Plan:
 
 
 def parse_implementation(text: str, *, targets: tuple[str, ...], truncated: bool = False) -> Implementation:
-    """Read a reply's blocks: files, diffs, search-and-replace, `run` blocks, and the words around them.
+    """Read a reply's blocks: files, diffs, patches, search-and-replace, `run` blocks, the words around them.
 
     A block's path stands in its info string, in the line above it, or in a comment on its first line. A
     single target takes the longest block without a path. Shell blocks are commands when the reply consists
@@ -190,13 +198,17 @@ def parse_implementation(text: str, *, targets: tuple[str, ...], truncated: bool
     text = without_surrogates(text)
     lines = split_lines(text)
     edits = find_search_replace(lines)
-    blocks = find_blocks(lines, [(edit.first, edit.after) for edit in edits])
+    patched = find_patched_files(lines)
+    own: list[SearchReplace | PatchedFile] = [*edits, *patched]
+    blocks = find_blocks(lines, [(one.first, one.after) for one in own])
     if truncated and blocks and not blocks[-1].closed:
         raise ReplyUnusable(detail="the reply was cut off within a code block", text=text)
     reader = _Reader(lines, targets)
     for edit in edits:
         reader.take_edit(edit, blocks)
-    held = [block for block in blocks if not any(block.first <= e.first < block.after for e in edits)]
+    for file in patched:
+        reader.take_patch(file, blocks)
+    held = [block for block in blocks if not any(block.first <= one.first < block.after for one in own)]
     for block in held:
         reader.take(block)
     reader.settle(held)
@@ -248,6 +260,25 @@ class _Reader:
             raise ReplyUnusable(detail="a SEARCH block names no file", text="\n".join(self._lines))
         self.replacements.append(Replacement(path=_plain(path), old=edit.old, new=edit.new))
         first, after = (around.first, around.after) if around else (edit.first, edit.after)
+        self._taken.update(range(first, after))
+
+    def take_patch(self, file: PatchedFile, blocks: list[Block]) -> None:
+        """A new file is written, a changed one is a diff; deleting and moving are commands."""
+        path = _plain(file.path)
+        if file.action == "Add":
+            self.files[path] = file.body
+        elif file.action == "Delete":
+            self.commands.append(f"rm -- {shlex.quote(path)}")
+        else:
+            if file.body.strip("@ \n"):
+                self.diffs.append(FileDiff(path=path, diff=file.body))
+            if file.moved_to:
+                target = shlex.quote(_plain(file.moved_to))
+                self.commands.append(
+                    f'mkdir -p -- "$(dirname -- {target})" && mv -- {shlex.quote(path)} {target}'
+                )
+        around = next((block for block in blocks if block.first < file.first < block.after), None)
+        first, after = (around.first, around.after) if around else (file.first, file.after)
         self._taken.update(range(first, after))
 
     def take(self, block: Block) -> None:

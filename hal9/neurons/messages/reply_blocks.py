@@ -8,20 +8,31 @@ settled before: a block of Markdown holds fences of its own, and a search-and-re
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hal9.errors.neurons import ReplyUnusable
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-__all__ = ["Block", "SearchReplace", "find_blocks", "find_search_replace"]
+__all__ = [
+    "Block",
+    "PatchedFile",
+    "SearchReplace",
+    "find_blocks",
+    "find_patched_files",
+    "find_search_replace",
+]
 
 _FENCE = re.compile(r"^[ ]{0,3}(`{3,}|~{3,})[ \t]*([^`]*?|(?<=~)[^\n]*?)[ \t]*$")
 _MARKDOWN = re.compile(r"(?:^|[\s:=/.])(?:markdown|md|mdx|rst)\b|\.(?:md|markdown|mdx|rst|qmd|Rmd)\b")
 _SEARCH = re.compile(r"^\s{0,8}<{5,9} ?SEARCH\b[: ]*(.*)$")
 _DIVIDER = re.compile(r"^\s{0,8}={5,9}\s*$")
 _REPLACE = re.compile(r"^\s{0,8}>{5,9} ?(?:REPLACE|UPDATED)\b.*$")
+_PATCH_BEGIN = re.compile(r"^\s{0,8}\*\*\* Begin Patch\s*$")
+_PATCH_END = re.compile(r"^\s{0,8}\*\*\* End Patch\s*$")
+_PATCH_FILE = re.compile(r"^\*\*\* (Add|Update|Delete) File: *(.*?)\s*$")
+_PATCH_MOVE = re.compile(r"^\*\*\* Move to: *(.*?)\s*$")
 # Characters at which markdown-it would break a line or that it replaces; line numbers must stay ours.
 _ODD = str.maketrans({"\r": " ", "\0": " "})
 
@@ -54,6 +65,27 @@ class SearchReplace:
     first: int
     after: int
     named: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchedFile:
+    """What one ``*** Begin Patch`` does to one file.
+
+    Attributes:
+        path: the file.
+        action: what is done.
+        body: the lines of a new file, or the hunks of a diff.
+        moved_to: its new path; empty when it stays.
+        first: the line on which the patch begins.
+        after: the line after the patch's end.
+    """
+
+    path: str
+    action: Literal["Add", "Update", "Delete"]
+    body: str
+    moved_to: str
+    first: int
+    after: int
 
 
 def find_blocks(lines: list[str], hidden: list[tuple[int, int]]) -> list[Block]:
@@ -160,6 +192,58 @@ def find_search_replace(lines: list[str]) -> list[SearchReplace]:
         )
         index = end + 1
     return found
+
+
+def find_patched_files(lines: list[str]) -> list[PatchedFile]:
+    """What the ``*** Begin Patch … *** End Patch`` envelopes of a reply do, file by file.
+
+    Raises:
+        ReplyUnusable: one is not closed, names no file, or says not where its lines belong.
+    """
+    found: list[PatchedFile] = []
+    index = 0
+    while index < len(lines):
+        if not _PATCH_BEGIN.match(lines[index]):
+            index += 1
+            continue
+        end = _next(lines, index + 1, _PATCH_END)
+        if end is None:
+            raise ReplyUnusable(
+                detail="a patch that begins with *** Begin Patch has no *** End Patch", text="\n".join(lines)
+            )
+        heads = [line for line in range(index + 1, end) if _PATCH_FILE.match(lines[line])]
+        if not heads:
+            raise ReplyUnusable(
+                detail="a patch names no file; begin it with *** Update File: PATH, Add File or Delete File",
+                text="\n".join(lines),
+            )
+        for head, following in zip(heads, [*heads[1:], end], strict=True):
+            found.append(_patched_file(lines, head, following, (index, end + 1)))
+        index = end + 1
+    return found
+
+
+def _patched_file(lines: list[str], head: int, end: int, around: tuple[int, int]) -> PatchedFile:
+    named = _PATCH_FILE.match(lines[head])
+    assert named is not None  # noqa: S101 - its caller looked
+    action, path = named.groups()
+    body = [line for line in lines[head + 1 : end] if line.rstrip() != "*** End of File"]
+    moved = _PATCH_MOVE.match(body[0]) if body else None
+    if moved:
+        body = body[1:]
+    if action == "Add":
+        text = _joined([line.removeprefix("+") for line in body])
+    else:
+        if body and not body[0].startswith("@@"):
+            body = ["@@", *body]
+        text = _joined(body)
+        if action == "Update" and not moved and not any(line[:1] in {" ", "-"} for line in body):
+            raise ReplyUnusable(
+                detail=f"the patch for {path} shows no line of the file, so nobody knows where it belongs; "
+                "give lines around the change",
+                text="\n".join(lines),
+            )
+    return PatchedFile(path, action, text, moved.group(1) if moved else "", *around)  # type: ignore[arg-type]
 
 
 def _next(lines: list[str], start: int, pattern: re.Pattern[str]) -> int | None:
