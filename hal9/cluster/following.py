@@ -7,7 +7,6 @@ from hal9.journal.tasks import TERMINAL, TaskRow
 from hal9.journal.turns import TurnEntry
 from hal9.signals import Grant, TaskPayload
 from hal9.signals.labels import FOLLOWS
-from hal9.tools.conversation import action_line
 
 __all__ = ["follow_up", "retried"]
 
@@ -63,6 +62,8 @@ def _again(task: TaskRow, *, objective: str, background: str) -> TaskPayload:
 
 def _background(task: TaskRow, entries: Sequence[TurnEntry]) -> str:
     """The earlier task in words: what it was, what was done, what was answered, what was changed."""
+    from hal9.tools.conversation import action_line  # noqa: PLC0415 - only what follows up needs it
+
     parts = [f"This follows an earlier task:\n{task.payload.objective}"]
     done = [action_line(entry).split(" (read ", 1)[0] for entry in entries if entry.kind == "result"]
     if done:
