@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hal9.ripmap.parameters import Parameters
+from hal9.trainer.cli.outer import outer_command
 from hal9.trainer.evaluation import case_cache
 from hal9.trainer.evaluation.corpus import Corpus, history_corpus
 from hal9.trainer.evaluation.evaluator import Gain, paired_gain
@@ -21,7 +22,7 @@ from hal9.trainer.record.changes import FIRST_TRIES, NOISE, verdict
 from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.record.runs import EvaluationData
 from tests.trainer.support import WORDS, _tree
-from tests.trainer.test_commands import train
+from tests.trainer.test_commands import INNER, OUTER, train
 
 COMMITS = 15
 
@@ -205,3 +206,12 @@ def test_a_run_goes_on_without_its_flags(
     assert more.exit_code == 0, more.output
     pad = RunLog.load(tmp_path / "training/runs/flags/scratchpad.json")
     assert len(pad.entries) == 4 and pad.settings["seed"] == 4
+
+
+def test_an_outer_run_goes_on_without_its_flags(here: Path) -> None:
+    begun = ["two", "--episodes-inner", "1", "--repeats", "1", "--agent-inner", INNER, "--agent-outer", OUTER]
+    assert train(*begun, "--no-test", "--steps-outer", "1", command=outer_command).exit_code == 0
+    more = train("two", "--resume", "--steps-outer", "2", command=outer_command)
+    assert more.exit_code == 0, more.output
+    pad = RunLog.load(here / "training-outer/runs/two/outer_scratchpad.json")
+    assert len(pad.entries) == 2 and pad.settings["agent_inner"] == INNER
