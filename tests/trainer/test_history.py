@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hal9.errors.trainer import CorpusUnavailable, TrainingRunUnknown
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.cli.outer import outer_command
 from hal9.trainer.evaluation import case_cache
@@ -215,3 +216,13 @@ def test_an_outer_run_goes_on_without_its_flags(here: Path) -> None:
     assert more.exit_code == 0, more.output
     pad = RunLog.load(here / "training-outer/runs/two/outer_scratchpad.json")
     assert len(pad.entries) == 2 and pad.settings["agent_inner"] == INNER
+
+
+def test_what_is_no_history_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(CorpusUnavailable, match="plain has no history to learn from.*--curated"):
+        train("--repo", "plain", "--strategy", "steps")
+    with pytest.raises(TrainingRunUnknown, match="no run 'never'"):
+        train("--resume", "--run-name", "never")

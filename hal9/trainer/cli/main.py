@@ -203,12 +203,18 @@ def _options(values: dict[str, Any]) -> Any:
 def _train(values: dict[str, Any]) -> None:
     import asyncio  # noqa: PLC0415
 
+    from hal9.errors.trainer import TrainingRunUnknown  # noqa: PLC0415
     from hal9.trainer import session  # noqa: PLC0415
+    from hal9.trainer.record.runs import list_runs  # noqa: PLC0415
     from hal9.trainer.reporting.views import episode_line, verdict_lines  # noqa: PLC0415
     from hal9.trainer.stopping import RunStop  # noqa: PLC0415
 
     click.echo(f"run {values['run_name']}")
     options = _options(values)
+    if values["resume"] and not options.mind and not options.strategy:
+        raise TrainingRunUnknown(
+            run=options.run_name, folder=str(options.root), known=tuple(list_runs(options.root))
+        )
     best: list[float] = []
     stop = RunStop()
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hal9.errors.ripmap import CasesInvalid, GitFailed
 from hal9.errors.trainer import CorpusUnavailable, TrainerSettingInvalid
 from hal9.ripmap.evaluation.evaluation import PreparedCase, RankingCase, prepare_cases, read_cases
 from hal9.ripmap.index.index import Index
@@ -263,7 +264,14 @@ def history_corpus(
     from hal9.trainer.evaluation.case_cache import CaseCache, cases_home  # noqa: PLC0415 - with the parser
 
     kept = CaseCache(root, cache or cases_home())
-    cases = kept.cases(CaseRules(limit=limit))[::-1]
+    try:
+        cases = kept.cases(CaseRules(limit=limit))[::-1]
+    except (GitFailed, CasesInvalid) as error:
+        why = error.detail.strip().partition("\n")[0]
+        raise CorpusUnavailable(
+            detail=f"{root} has no history to learn from ({why})",
+            remedy="Give a git repository with ten commits that change source, or use --curated",
+        ) from error
     if len(cases) < 10:
         raise CorpusUnavailable(
             detail=f"only {len(cases)} commits of {root} qualify as cases",
