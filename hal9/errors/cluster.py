@@ -12,6 +12,7 @@ __all__ = [
     "DaemonRunning",
     "HomeExists",
     "HomeMissing",
+    "HomeNotOnFiles",
     "HomeUnwritable",
     "HostUnknown",
     "NeuronHostedElsewhere",
@@ -25,6 +26,20 @@ __all__ = [
     "TaskUnknown",
     "WorkloadUnreadable",
 ]
+
+
+@dataclass(eq=False, kw_only=True)
+class HomeNotOnFiles(ClusterError):
+    """What works on copies of a home's files was asked of one whose state is on a server."""
+
+    exit_code = 2
+    what: str
+
+    def message(self) -> str:
+        return (
+            f"{self.what} works on copies of a home's files, and the state of this home is on PostgreSQL "
+            f"(state.url). Make a home for it (`hal9 init DIR`) and name it with --home DIR."
+        )
 
 
 @dataclass(eq=False, kw_only=True)

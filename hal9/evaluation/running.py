@@ -14,6 +14,7 @@ import yaml
 
 from hal9.cluster import Cluster, Daemon, Home, connect
 from hal9.cluster.addressee import check_addressee
+from hal9.errors.cluster import HomeNotOnFiles
 from hal9.evaluation.suite import Learning, Suite, SuiteTask
 from hal9.journal.tasks import TaskRow
 from hal9.signals import TaskScope
@@ -66,6 +67,7 @@ async def evaluate(suite: Suite, home: Home, *, told: Callable[[Cell, Attempt], 
         told: hears of each attempt as it ends.
 
     Raises:
+        HomeNotOnFiles: its state is on PostgreSQL.
         TaskInvalid: a neuron of the suite does not exist.
         Hal9Error: a cluster cannot be started.
     """
@@ -88,6 +90,9 @@ async def evaluate(suite: Suite, home: Home, *, told: Callable[[Cell, Attempt], 
 
 def _copied(home: Home, target: Path, cell: Cell) -> Home:
     """A home like the given one, with the cell's model and learning, and the same accounts."""
+    accounts, memory = home.budgets, home.memory
+    if not isinstance(accounts, Path) or not isinstance(memory, Path):
+        raise HomeNotOnFiles(what="hal9 eval")
     target.mkdir()
     copy = Home(target)
     shutil.copytree(home.neurons, copy.neurons)
@@ -104,11 +109,11 @@ def _copied(home: Home, target: Path, cell: Cell) -> Home:
     copy.make_state()
     home.make_state()
     # Limits of money hold for evaluations too: what is spent is booked where everything is.
-    copy.budgets.symlink_to(home.budgets.absolute())
-    if cell.learning == "with" and home.memory.exists():
+    (copy.state / accounts.name).symlink_to(accounts.absolute())
+    if cell.learning == "with" and memory.exists():
         with (
-            closing(sqlite3.connect(f"{home.memory.absolute().as_uri()}?mode=ro", uri=True)) as source,
-            closing(sqlite3.connect(copy.memory)) as out,
+            closing(sqlite3.connect(f"{memory.absolute().as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(copy.state / memory.name)) as out,
         ):
             source.backup(out)
     return copy

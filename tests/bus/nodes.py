@@ -1,13 +1,13 @@
 """A node with a journal, for courier tests: what it hosts writes one row per handled signal."""
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hal9.bus import Bus, Courier, CourierSettings, Failure, Outcome, RetryPolicy
+from hal9.database import Connection
 from hal9.journal import Journal, dead_letters
 from hal9.signals import ResultPayload, Signal, TaskPayload
 
@@ -32,8 +32,8 @@ def task(objective: str, *, source: str = "book", target: str = "l2", ttl: float
     )
 
 
-def recording(note: str) -> Callable[[sqlite3.Connection], None]:
-    def write(connection: sqlite3.Connection) -> None:
+def recording(note: str) -> Callable[[Connection], None]:
+    def write(connection: Connection) -> None:
         connection.execute("INSERT INTO effects (note) VALUES (?)", (note,))
 
     return write

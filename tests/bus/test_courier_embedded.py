@@ -1,15 +1,15 @@
 """The courier end to end over the embedded broker: real files, a real nats-server process."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 from hal9.bus import Courier, EmbeddedBroker, MqttBus, Outcome, node_user
+from hal9.database import Connection
 from hal9.journal import Journal, inbox, outbox
 from hal9.signals import ResultPayload, Signal, TaskPayload
 
 
-def count_effect(connection: sqlite3.Connection) -> None:
+def count_effect(connection: Connection) -> None:
     connection.execute("INSERT INTO effects VALUES (1)")
 
 

@@ -4,13 +4,13 @@ import asyncio
 import os
 import shutil
 import signal as signals
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hal9.bus import StoreLimits
+from hal9.database import Connection
 from hal9.journal import inbox, outbox
 from tests.bus.harness import Embedded, embedded
 from tests.bus.nodes import QUICK, Node, node, task
@@ -176,7 +176,7 @@ async def test_a_full_disk_stops_receiving_and_loses_nothing(nats: Embedded, tmp
             await asyncio.sleep(1.5)
             assert len(a.results) < 30
 
-            def more_space(connection: sqlite3.Connection) -> None:
+            def more_space(connection: Connection) -> None:
                 connection.execute("PRAGMA max_page_count=100000")
 
             await b.journal.write(more_space)

@@ -1,7 +1,6 @@
 """Signals between inboxes of one node: straight from one to the other, in the transaction that makes them."""
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hal9.bus import LoopbackBroker, Outcome
+from hal9.database import Connection
 from hal9.errors.bus import NotHosted
 from hal9.errors.signals import SignalOversize
 from hal9.journal import inbox, outbox
@@ -40,7 +40,7 @@ async def listening(broker: LoopbackBroker) -> AsyncIterator[list[str]]:
             listener.cancel()
 
 
-def failing(_connection: sqlite3.Connection) -> None:
+def failing(_connection: Connection) -> None:
     raise ZeroDivisionError
 
 

@@ -152,7 +152,7 @@ async def test_changes_for_review_and_a_cancelled_plan_touch_nothing(
     assert found.carried == "none"
     found.apply()
     assert files(workspace)["three.txt"] == "1\n2\n"
-    with sqlite3.connect(one_strategist.journal) as journal:
+    with sqlite3.connect(one_strategist.state / "journal.db") as journal:
         assert journal.execute("SELECT count(*) FROM work").fetchone() == (0,)
 
 

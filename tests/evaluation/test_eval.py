@@ -41,7 +41,7 @@ def test_models_are_compared_on_real_clusters_and_with_the_run_before(
     cases = ET.parse(report).getroot()
     assert [one.get("failures") for one in cases] == ["0", "0", "2", "2"]
     assert not (workspace / "adder.py").exists(), "each attempt works on a copy"
-    assert not home.journal.exists(), "the home's own tasks are not touched"
+    assert not (home.state / "journal.db").exists(), "the home's own tasks are not touched"
     suite_in(tmp_path, workspace, models=[GOOD])
     assert run(cli, command) == 0
     told = json.loads(capsys.readouterr().out)

@@ -52,7 +52,7 @@ async def say(cluster: Cluster, task_id: str, **body: Any) -> dict[str, Any]:
 
 
 def rows(home: Home, query: str, *values: object) -> list[sqlite3.Row]:
-    connection = sqlite3.connect(home.memory)
+    connection = sqlite3.connect(home.state / "memory.db")
     connection.row_factory = sqlite3.Row
     try:
         return connection.execute(query, values).fetchall()

@@ -19,7 +19,7 @@ CHECK = "from dates import invoice_date as f\n\ndef check():\n    assert f(3, 4,
 
 
 def counts(home: Home) -> dict[str, int]:
-    connection = sqlite3.connect(home.memory)
+    connection = sqlite3.connect(home.state / "memory.db")
     try:
         queries = {
             "gradients": "SELECT count(*) FROM gradients",

@@ -1,6 +1,7 @@
 """Gradients along the path: shares, decay, depth; forged, stale and repeated ones."""
 
 import json
+import sqlite3
 from typing import Any
 
 import pytest
@@ -13,6 +14,12 @@ from hal9.settings import BackwardPropagationSettings, Settings
 from hal9.signals import ErrorGradient, Signal
 from tests.learning.conftest import make_engine
 from tests.learning.world import finished, step, straight
+
+
+def written(store: MemoryStore) -> str:
+    """All that stands in the file."""
+    assert isinstance(store.connection, sqlite3.Connection)
+    return "\n".join(store.connection.iterdump())
 
 
 def gradient_of(signal: Signal) -> ErrorGradient:
@@ -115,11 +122,11 @@ async def test_the_same_gradient_again_changes_nothing_and_sends_the_same(
     path = TaskPath.recorded(steps)
     first = await engine.examine(task, steps)
     onward = await engine.on_gradient(first[0], gradient_of(first[0]), recorded=path)
-    before = "\n".join(store.connection.iterdump())
+    before = written(store)
     clock.advance(5)
     again = await engine.on_gradient(first[0], gradient_of(first[0]), recorded=path)
     assert again == onward
-    assert "\n".join(store.connection.iterdump()) == before
+    assert written(store) == before
     assert [one.id for one in await engine.examine(task, steps)] == [one.id for one in first]
 
 

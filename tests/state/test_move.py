@@ -54,10 +54,10 @@ def fill(home: Home, *, count: int = 1200) -> None:
         )
         with store.writing() as tables:
             for name in ("zeta", "alpha", "mu"):
-                row = dict.fromkeys(
+                texts: dict[str, Any] = dict.fromkeys(
                     ("actor", "cause", "kind", "target", "before", "after", "content_hash", "state"), "x"
                 )
-                tables.table("adjustments").insert({"id": name, "time": 1.5, **row})
+                tables.table("adjustments").insert({"id": name, "time": 1.5, **texts})
 
 
 @pytest.fixture
@@ -97,7 +97,8 @@ def test_there_and_back_everything_is_equal(move: Any, tmp_path: Path) -> None:
 
 def test_an_interrupted_move_goes_on_where_it_was(move: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = move
-    store, stored = moving._Mover._store, []
+    store = moving._Mover._store
+    stored: list[int] = []
 
     def dies(self: Any, insert: str, batch: Any) -> None:
         if self._table == "tasks" and self._where.startswith("journal") and len(stored) == 1:
@@ -110,14 +111,13 @@ def test_an_interrupted_move_goes_on_where_it_was(move: Any, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         move_state(here, there)
     stored.append(0)
-    monkeypatch.setattr(
-        moving._Mover,
-        "_store",
-        lambda self, insert, batch: (
-            stored.append(len(batch)) if self._table == "tasks" else None,
-            store(self, insert, batch),
-        )[1],
-    )
+
+    def counted(self: Any, insert: str, batch: Any) -> None:
+        if self._table == "tasks":
+            stored.append(len(batch))
+        store(self, insert, batch)
+
+    monkeypatch.setattr(moving._Mover, "_store", counted)
     done = {(one.database, one.table): one.rows for one in move_state(here, there)}
     assert done["journal", "tasks"] == 1200
     assert sum(stored) == 1200, "what was there was not copied again"

@@ -71,7 +71,8 @@ def guard_of(value: Mapping[str, Any]) -> Guard:
 
 
 def _conditions(value: Mapping[str, Any]) -> Conditions:
-    return Conditions(**{key: one if isinstance(one, str) else tuple(one) for key, one in value.items()})
+    checked: dict[str, Any] = {key: one if isinstance(one, str) else tuple(one) for key, one in value.items()}
+    return Conditions(**checked)
 
 
 def guard_as_json(guard: Guard) -> dict[str, Any]:
