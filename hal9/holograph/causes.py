@@ -22,7 +22,7 @@ from hal9.holograph.data.factor_columns import (
     FactorColumns,
     chance_of_association,
     factor_columns,
-    odds_beyond_chance,
+    probability_beyond_chance,
 )
 from hal9.holograph.data.scores import GaussianScore
 from hal9.holograph.data.table import Table
@@ -264,7 +264,7 @@ def _beyond_chance(
         # Several kinds of failure are several chances to be wrong.
         chance = min(1.0, chance * len(effects))
         told = float(np.clip(language[kept.index(edge.cause), kept.index(edge.effect)], -6.0, 6.0))
-        most = odds_beyond_chance(chance, _PRIOR_ODDS * float(np.exp(told)))
+        most = probability_beyond_chance(chance, _PRIOR_ODDS * float(np.exp(told)))
         found.append(replace(edge, probability=min(edge.probability, most)))
     return found
 

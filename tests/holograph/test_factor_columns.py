@@ -6,7 +6,11 @@ from typing import Any
 import numpy as np
 
 from hal9.holograph import causes
-from hal9.holograph.data.factor_columns import chance_of_association, factor_columns, odds_beyond_chance
+from hal9.holograph.data.factor_columns import (
+    chance_of_association,
+    factor_columns,
+    probability_beyond_chance,
+)
 
 
 def rows(count: int, seed: int, **columns: Any) -> list[dict[str, Any]]:
@@ -51,9 +55,9 @@ def test_looking_at_many_columns_is_paid_for() -> None:
 
 
 def test_little_evidence_leaves_little_of_a_cause() -> None:
-    assert odds_beyond_chance(0.5, 0.25) < 0.21
-    assert odds_beyond_chance(0.02, 0.25) < 0.6
-    assert odds_beyond_chance(0.0003, 0.25) > 0.95
+    assert probability_beyond_chance(0.5, 0.25) < 0.21
+    assert probability_beyond_chance(0.02, 0.25) < 0.6
+    assert probability_beyond_chance(0.0003, 0.25) > 0.95
 
 
 def test_tables_of_chance_name_no_cause_surely() -> None:

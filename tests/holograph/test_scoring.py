@@ -6,7 +6,7 @@ import pytest
 from hal9.holograph import Table
 from hal9.holograph.data.dag_search import best_graph
 from hal9.holograph.data.pair_evidence import data_evidence
-from hal9.holograph.data.scores import DiscreteScore, GaussianScore, edge_odds, tuned
+from hal9.holograph.data.scores import DiscreteScore, GaussianScore, edge_log_odds, tuned
 from hal9.holograph.model.edge_posterior import EdgePosterior
 
 NONE = np.array([], dtype=np.intp)
@@ -62,8 +62,8 @@ def test_the_prior_weight_and_the_edge_odds_follow_the_table() -> None:
         assert isinstance(found, DiscreteScore)
         weights.append(found.equivalent)
     assert weights[0] < weights[1]
-    assert edge_odds(50) < edge_odds(10) < 0
-    assert edge_odds(50, 0) < edge_odds(50) < edge_odds(50, 300)
+    assert edge_log_odds(50) < edge_log_odds(10) < 0
+    assert edge_log_odds(50, 0) < edge_log_odds(50) < edge_log_odds(50, 300)
 
 
 def test_few_rows_of_many_unrelated_columns_give_few_edges() -> None:

@@ -107,7 +107,7 @@ class AdditiveScore:
     """Local terms of additive models.
 
     Attributes:
-        table: data. odds: log prior odds of an edge.
+        table: data. log_odds: log prior odds of an edge.
         features: of the variables. shaped: whether the noise's shape counts.
         equivalent: whether graphs of one equivalence class score alike.
     """
@@ -115,13 +115,13 @@ class AdditiveScore:
     def __init__(
         self,
         table: Table,
-        odds: float = 0.0,
+        log_odds: float = 0.0,
         *,
         features: Features,
         shaped: bool,
         moments: Moments | None = None,
     ) -> None:
-        self.table, self.odds, self.features, self.shaped = table, odds, features, shaped
+        self.table, self.log_odds, self.features, self.shaped = table, log_odds, features, shaped
         self.equivalent = not shaped and not features.curved
         if moments is None:
             moments = Moments(np.asarray(features.values.T @ features.values) / table.rows)
@@ -132,10 +132,10 @@ class AdditiveScore:
         self._shape: dict[tuple[int, Set], float] = {}
         self._local: dict[tuple[int, Set], float] = {}
 
-    def with_odds(self, odds: float) -> "AdditiveScore":
+    def with_log_odds(self, log_odds: float) -> "AdditiveScore":
         """The same with other prior odds of an edge."""
         return AdditiveScore(
-            self.table, odds, features=self.features, shaped=self.shaped, moments=self.moments
+            self.table, log_odds, features=self.features, shaped=self.shaped, moments=self.moments
         )
 
     def _columns(self, parents: Set) -> Set:
@@ -145,7 +145,7 @@ class AdditiveScore:
     def _penalty(self, node: int, degrees: Any, parents: Any) -> FloatArray:
         """Of so many coefficients per scored column, and so many parents."""
         bic = 0.5 * np.log(self.table.effective) * float(self.features.target[node])
-        return np.asarray(self.odds * parents - bic * degrees)
+        return np.asarray(self.log_odds * parents - bic * degrees)
 
     def _own(self, node: int) -> slice:
         start = node * self.features.width

@@ -23,7 +23,7 @@ from hal9.holograph.data.scores import (
     FixedVarianceScore,
     GaussianScore,
     LocalScore,
-    edge_odds,
+    edge_log_odds,
     tuned,
 )
 from hal9.holograph.data.table import Table
@@ -70,8 +70,8 @@ class Fitted:
 
 def score_of(table: Table) -> GaussianScore | DiscreteScore:
     """The score that suits a table's scale, with the edge odds expected before anything is known."""
-    odds = edge_odds(len(table.names))
-    return DiscreteScore(table, odds) if table.discrete else GaussianScore(table, odds)
+    log_odds = edge_log_odds(len(table.names))
+    return DiscreteScore(table, log_odds) if table.discrete else GaussianScore(table, log_odds)
 
 
 def language_terms(belief: EdgePosterior) -> FloatArray:
@@ -79,7 +79,7 @@ def language_terms(belief: EdgePosterior) -> FloatArray:
     size = len(belief.names)
     terms = np.zeros((size, size))
     evidence = belief.evidence
-    rarity = belief.confounding_odds()
+    rarity = belief.confounding_log_odds()
     for column, (source, target) in enumerate(((belief.first, belief.second), (belief.second, belief.first))):
         best = np.maximum(evidence[:, column], evidence[:, 3] + rarity)
         terms[source, target] = best - evidence[:, 2]
@@ -221,10 +221,10 @@ def _equal_variance(
 
     Alternates the two steps of its likelihood: weights 1/σ² for all residual sums, then the common σ².
     """
-    table, odds = scorer.table, scorer.odds
+    table, log_odds = scorer.table, scorer.log_odds
     size = len(table.names)
     sigma = _mean_variance(scorer, np.zeros((size, size), dtype=bool), np.median)
-    fixed = FixedVarianceScore(table, sigma, odds, scorer.moments)
+    fixed = FixedVarianceScore(table, sigma, log_odds, scorer.moments)
     starts: tuple[NDArray[np.bool_], ...] = ()
     for _ in range(6):
         best = climb(fixed, size, language=language, starts=starts, restarts=3, seed=seed, orders=False)
@@ -233,7 +233,7 @@ def _equal_variance(
         if abs(new - sigma) < 1e-3 * sigma:
             break
         sigma = new
-        fixed = FixedVarianceScore(table, sigma, odds, scorer.moments)
+        fixed = FixedVarianceScore(table, sigma, log_odds, scorer.moments)
     return fixed, best
 
 
@@ -250,7 +250,7 @@ def _equal_total(scorer: FixedVarianceScore, adjacency: NDArray[np.bool_], langu
     rows, size, edges = float(scorer.table.effective), adjacency.shape[0], float(adjacency.sum())
     sigma = _mean_variance(scorer, adjacency, np.mean)
     fit = -0.5 * rows * size * np.log(sigma) - 0.5 * np.log(rows) * (edges + 1)
-    return float(fit + scorer.odds * edges + language[adjacency].sum())
+    return float(fit + scorer.log_odds * edges + language[adjacency].sum())
 
 
 def best_of_scores(
@@ -286,7 +286,7 @@ def best_of_scores(
     fitting = None if plain else diagnose(table, rough.adjacency).score
     if fitting is not None:
         best = climb(fitting, size, language=terms, starts=starts, restarts=2, seed=seed, orders=False)
-        fitting = fitting.with_odds(edge_odds(size, float(best.adjacency.sum())))
+        fitting = fitting.with_log_odds(edge_log_odds(size, float(best.adjacency.sum())))
         starts = (*starts, best.adjacency)
         most = 3 if restarts is None else restarts
         return fitting, climb(
@@ -370,8 +370,8 @@ def _with_hidden_causes(
     """The graph with bidirected edges where table and answers together are better explained by them."""
     size = len(table.names)
     known = EdgePosterior(table.names) if belief is None else belief
-    direct = np.full((size, size), scorer.odds)
-    shared = direct + known.confounding_odds()
+    direct = np.full((size, size), scorer.log_odds)
+    shared = direct + known.confounding_log_odds()
     first, second, gains = known.first, known.second, known.evidence - known.evidence[:, 2:3]
     bow = np.zeros((size, size))
     for column, (source, target) in enumerate(((first, second), (second, first))):
@@ -404,7 +404,7 @@ def _drawn(names: tuple[str, ...], found: NDArray[np.bool_], belief: EdgePosteri
     adjacency = found.copy()
     bidirected: list[tuple[str, str]] = []
     if belief is not None:
-        rarity = belief.confounding_odds()
+        rarity = belief.confounding_log_odds()
         for row, (i, j) in enumerate(zip(belief.first, belief.second, strict=True)):
             direct = belief.evidence[row, 0] if adjacency[i, j] else belief.evidence[row, 1]
             if (adjacency[i, j] or adjacency[j, i]) and belief.evidence[row, 3] + rarity > direct:

@@ -76,7 +76,7 @@ def edge_leads(table: Table, scorer: LocalScore, found: Climbed, *, seed: int = 
     evidence = data_evidence(table, (scorer, found), ceiling=1e4, seed=seed)
     first, second = np.triu_indices(size, 1)
     joined, turned = np.zeros((size, size)), np.zeros((size, size))
-    lead = evidence[:, :2].max(axis=1) - evidence[:, 2] + scorer.odds
+    lead = evidence[:, :2].max(axis=1) - evidence[:, 2] + scorer.log_odds
     joined[first, second] = joined[second, first] = lead
     turned[first, second] = evidence[:, 0] - evidence[:, 1]
     turned[second, first] = -turned[first, second]

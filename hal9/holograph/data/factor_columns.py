@@ -16,7 +16,7 @@ from scipy.stats import rankdata, skew
 
 from hal9.holograph.model.state import FloatArray
 
-__all__ = ["FactorColumns", "chance_of_association", "factor_columns", "odds_beyond_chance"]
+__all__ = ["FactorColumns", "chance_of_association", "factor_columns", "probability_beyond_chance"]
 
 _LEVELS = 8
 _LOPSIDED = 0.5
@@ -186,7 +186,7 @@ def chance_of_association(
     return (1 + beaten) / (1 + draws)
 
 
-def odds_beyond_chance(chance: float, prior_odds: float) -> float:
+def probability_beyond_chance(chance: float, prior_odds: float) -> float:
     """Probability that an association is real, at most (Sellke, Bayarri & Berger 2001).
 
     Args:

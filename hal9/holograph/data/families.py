@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.holograph.data.additive_score import AdditiveScore, Features
-from hal9.holograph.data.scores import edge_odds
+from hal9.holograph.data.scores import edge_log_odds
 from hal9.holograph.data.table import Table
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -60,9 +60,9 @@ def diagnose(table: Table, adjacency: NDArray[np.bool_]) -> Diagnosis:
     """
     size = len(table.names)
     categories = table.categories()
-    odds = edge_odds(size, float(adjacency.sum()))
-    straight = AdditiveScore(table, odds, features=Features.of(table, curved=False), shaped=False)
-    bent = AdditiveScore(table, odds, features=Features.of(table, curved=True), shaped=False)
+    log_odds = edge_log_odds(size, float(adjacency.sum()))
+    straight = AdditiveScore(table, log_odds, features=Features.of(table, curved=False), shaped=False)
+    bent = AdditiveScore(table, log_odds, features=Features.of(table, curved=True), shaped=False)
     parents = [np.flatnonzero(adjacency[:, node]).astype(np.intp) for node in range(size)]
     gains = []
     for node in range(size):
@@ -85,5 +85,7 @@ def diagnose(table: Table, adjacency: NDArray[np.bool_]) -> Diagnosis:
     shaped = sum(shapes) > _PER_NODE * numbers + _AT_LEAST
     score = None
     if curved or shaped or any(categories):
-        score = AdditiveScore(table, odds, features=fitting.features, shaped=shaped, moments=fitting.moments)
+        score = AdditiveScore(
+            table, log_odds, features=fitting.features, shaped=shaped, moments=fitting.moments
+        )
     return Diagnosis(tuple(gains), tuple(shapes), score)

@@ -65,8 +65,8 @@ def _single_changes(scorer: LocalScore, adjacency: NDArray[np.bool_]) -> FloatAr
     drawn = np.where(adjacency, gain, 0.0)
     alone = climber.total() - drawn[first, second] - drawn[second, first]
     # The belief has a prior of its own for edges; it must not count twice.
-    forward = alone + gain[first, second] - scorer.odds
-    backward = alone + gain[second, first] - scorer.odds
+    forward = alone + gain[first, second] - scorer.log_odds
+    backward = alone + gain[second, first] - scorer.log_odds
     # With a path the other way the graph would have a cycle, whose score means nothing.
     round_about = _reach_besides(adjacency)
     forward[round_about[second, first]] = -np.inf

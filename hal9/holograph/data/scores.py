@@ -22,7 +22,7 @@ __all__ = [
     "GaussianScore",
     "LocalScore",
     "as_set",
-    "edge_odds",
+    "edge_log_odds",
     "tuned",
 ]
 
@@ -40,7 +40,7 @@ def as_set(parents: NDArray[np.intp]) -> Set:
     return tuple(sorted(parents.tolist()))
 
 
-def edge_odds(size: int, edges: float | None = None, *, strength: float = 1.0) -> float:
+def edge_log_odds(size: int, edges: float | None = None, *, strength: float = 1.0) -> float:
     """Log prior odds of an edge in one direction over none.
 
     Args:
@@ -64,15 +64,15 @@ class GaussianScore:
 
     equivalent = True
 
-    def __init__(self, table: Table, odds: float = 0.0, moments: "list[Moments] | None" = None) -> None:
+    def __init__(self, table: Table, log_odds: float = 0.0, moments: "list[Moments] | None" = None) -> None:
         """Prepare the table's moments, or take those of another score of the same table.
 
         Args:
             table: data.
-            odds: log prior odds of an edge.
+            log_odds: log prior odds of an edge.
             moments: per variable.
         """
-        self.table, self.odds = table, odds
+        self.table, self.log_odds = table, log_odds
         self.moments = _moments(table) if moments is None else moments
         counted = [max(2, int((table.targets != node).sum())) for node in range(len(table.names))]
         self.counts = np.array(counted, dtype=np.float64) * table.worth
@@ -89,7 +89,7 @@ class GaussianScore:
     def term(self, node: int, variances: FloatArray, parents: FloatArray | float) -> FloatArray:
         """Local term in nats, by residual variances and numbers of parents."""
         count = self.counts[node]
-        return np.asarray(-0.5 * count * np.log(variances) + (self.odds - 0.5 * np.log(count)) * parents)
+        return np.asarray(-0.5 * count * np.log(variances) + (self.log_odds - 0.5 * np.log(count)) * parents)
 
     def additions(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
         """Local term with each other variable added; entry [node] is the term of the parents alone.
@@ -148,14 +148,14 @@ class DiscreteScore:
     """Conditional frequency tables.
 
     Attributes:
-        table: data. odds: log prior odds of an edge.
+        table: data. log_odds: log prior odds of an edge.
         equivalent: the prior's weight in rows, spread evenly over the cells of each variable's table.
     """
 
     def __init__(
-        self, table: Table, odds: float = 0.0, equivalent: float = 1.0, counts: Counts | None = None
+        self, table: Table, log_odds: float = 0.0, equivalent: float = 1.0, counts: Counts | None = None
     ) -> None:
-        self.table, self.odds, self.equivalent = table, odds, equivalent
+        self.table, self.log_odds, self.equivalent = table, log_odds, equivalent
         self.counted = Counts(table) if counts is None else counts
         self._known: dict[tuple[int, Set], float] = {}
         self._added: dict[tuple[int, Set], FloatArray] = {}
@@ -165,7 +165,7 @@ class DiscreteScore:
         key = (node, as_set(parents))
         if key not in self._known:
             marginal = self.counted.marginal(node, key[1], self.equivalent)
-            self._known[key] = marginal + self.odds * len(key[1])
+            self._known[key] = marginal + self.log_odds * len(key[1])
         return self._known[key]
 
     def removals(self, node: int, parents: NDArray[np.intp]) -> FloatArray:
@@ -180,7 +180,7 @@ class DiscreteScore:
         key = (node, as_set(parents))
         found = self._added.get(key)
         if found is None:
-            found = self.counted.additions(node, key[1], self.equivalent) + self.odds * (len(key[1]) + 1)
+            found = self.counted.additions(node, key[1], self.equivalent) + self.log_odds * (len(key[1]) + 1)
             found[[node, *key[1]]] = self.local(node, parents)
             if len(self._added) * found.size > _KEPT:
                 self._added.clear()
@@ -194,15 +194,17 @@ class FixedVarianceScore(GaussianScore):
     equivalent = False
 
     def __init__(
-        self, table: Table, sigma: float, odds: float = 0.0, moments: "list[Moments] | None" = None
+        self, table: Table, sigma: float, log_odds: float = 0.0, moments: "list[Moments] | None" = None
     ) -> None:
-        super().__init__(table, odds, moments)
+        super().__init__(table, log_odds, moments)
         self.sigma = sigma
 
     def term(self, node: int, variances: FloatArray, parents: FloatArray | float) -> FloatArray:
         """Local term in nats, by residual variances and numbers of parents."""
         count = self.counts[node]
-        return np.asarray(-0.5 * count * variances / self.sigma + (self.odds - 0.5 * np.log(count)) * parents)
+        return np.asarray(
+            -0.5 * count * variances / self.sigma + (self.log_odds - 0.5 * np.log(count)) * parents
+        )
 
 
 LocalScore = GaussianScore | DiscreteScore | AdditiveScore
@@ -219,15 +221,15 @@ def tuned(scorer: LocalScore, adjacency: NDArray[np.bool_]) -> LocalScore:
     The graph has shape (variables, variables).
     """
     size = adjacency.shape[0]
-    odds = edge_odds(size, float(adjacency.sum()))
+    log_odds = edge_log_odds(size, float(adjacency.sum()))
     if isinstance(scorer, AdditiveScore):
-        return scorer.with_odds(odds)
+        return scorer.with_log_odds(log_odds)
     if not isinstance(scorer, DiscreteScore):
-        return GaussianScore(scorer.table, odds, scorer.moments)
+        return GaussianScore(scorer.table, log_odds, scorer.moments)
     parents = [np.flatnonzero(adjacency[:, node]).astype(np.intp) for node in range(size)]
 
     def total(equivalent: float) -> float:
-        tried = DiscreteScore(scorer.table, odds, equivalent, scorer.counted)
+        tried = DiscreteScore(scorer.table, log_odds, equivalent, scorer.counted)
         return sum(tried.local(node, parents[node]) for node in range(size))
 
-    return DiscreteScore(scorer.table, odds, max(_EQUIVALENT, key=total), scorer.counted)
+    return DiscreteScore(scorer.table, log_odds, max(_EQUIVALENT, key=total), scorer.counted)

@@ -242,7 +242,7 @@ class EdgePosterior:
         log_prior = self._log_prior(alone, known, base)
         return _softmax(informed - peak + log_prior)
 
-    def confounding_odds(self) -> float:
+    def confounding_log_odds(self) -> float:
         """Log-odds of a hidden common cause over a cause in one direction, before the pair's own answers."""
         return float(np.log(self._confounded_rate() / (0.5 * self._base_rate())))
 
