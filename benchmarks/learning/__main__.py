@@ -42,7 +42,7 @@ class OracleDaemon(Daemon):
 
     memory: OracleRecaller
 
-    def furnish(self, services: NeuronServices) -> NeuronServices:
+    def neuron_services(self, services: NeuronServices) -> NeuronServices:
         return replace(services, memory=self.memory)
 
 

@@ -156,7 +156,7 @@ class Daemon:
         self.status.attach(self.runtime, embedded=self.broker is not None)
         self.courier, self.directory = self.runtime.courier, self.runtime.directory
         self._hire()
-        self.runtime.host_neurons(self.furnish(self.runtime.services))
+        self.runtime.host_neurons(self.neuron_services(self.runtime.services))
         await stack.enter_async_context(self.courier)
         await self.courier.set_status("starting", self._about())
         await self.courier.wait_connected(_CONNECT_SECONDS)
@@ -193,7 +193,7 @@ class Daemon:
             on_failure=self._give_up,
         )
 
-    def furnish(self, services: NeuronServices) -> NeuronServices:
+    def neuron_services(self, services: NeuronServices) -> NeuronServices:
         """What the neurons work with; a benchmark's daemon may put something else in."""
         return services
 

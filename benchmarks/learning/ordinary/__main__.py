@@ -79,7 +79,7 @@ class OtherDaemon(Daemon):
 
     memory_of_others: OtherMemory
 
-    def furnish(self, services: NeuronServices) -> NeuronServices:
+    def neuron_services(self, services: NeuronServices) -> NeuronServices:
         return replace(services, memory=self.memory_of_others)
 
 
