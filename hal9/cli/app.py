@@ -7,12 +7,15 @@ Exit codes: 0 fine; 1 an error; 2 wrong usage or a task that was not accepted; 3
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hal9 import __version__
 from hal9.cli.server import with_server_options
+
+if TYPE_CHECKING:
+    from hal9.errors.cluster import HomeUnwritable
 
 __all__ = ["HERE", "TASK_FAILED", "LazyGroup", "cli", "main"]
 
@@ -185,6 +188,19 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     return value if isinstance(value, int) else 0
 
 
+def _unwritable_home(error: OSError) -> "HomeUnwritable | None":
+    """A home's state that is read-only, full or somebody else's, wherever that is noticed."""
+    import errno
+
+    from hal9.errors.cluster import HomeUnwritable
+
+    refused = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
+    if error.errno not in refused or not isinstance(error.filename, str):
+        return None
+    root, state, _ = f"{error.filename}/".partition("/.hal9/")
+    return HomeUnwritable(home=root, detail=str(error)) if state else None
+
+
 def _explain(error: Exception, arguments: list[str] | None) -> int:
     from hal9.errors.base import Hal9Error
 
@@ -200,6 +216,9 @@ def _explain(error: Exception, arguments: list[str] | None) -> int:
     if isinstance(inner, TimeoutError):
         click.echo("hal9: no answer in time; the task goes on, `hal9 watch` follows it", err=True)
         return 1
+    if isinstance(inner, OSError) and (unwritable := _unwritable_home(inner)) is not None:
+        click.echo(f"hal9: {unwritable}", err=True)
+        return unwritable.exit_code
     click.echo(
         f"hal9: unexpected {type(inner).__name__}: {inner}\nRun again with --debug for the traceback.",
         err=True,

@@ -1,5 +1,6 @@
 """`hal9 doctor`: is everything there that a cluster needs, and what was refused."""
 
+import os
 import shutil
 import sqlite3
 import time
@@ -122,7 +123,12 @@ def _sandbox(home: "Home") -> "Iterator[Finding]":
 
 def _files(home: "Home") -> "Iterator[Finding]":
     from hal9.cluster.supervision.readiness import Finding
+    from hal9.errors.cluster import HomeUnwritable
 
+    folder = home.state if home.state.is_dir() else home.root
+    if not os.access(folder, os.W_OK):
+        error = HomeUnwritable(home=str(home.root), detail=f"{folder} cannot be written")
+        yield Finding("state", "problem", str(error))
     if not home.state.is_dir():
         yield Finding("state", "note", f"{home.state} does not exist yet")
         return

@@ -26,7 +26,7 @@ def daemon_pid(home: Home) -> int | None:
     The lock, not the file, tells whether it runs.
     """
     try:
-        with home.lock.open("r+", encoding="utf-8") as stream:
+        with home.lock.open(encoding="utf-8") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
