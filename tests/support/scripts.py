@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import time
 from typing import Any
 
@@ -264,3 +265,17 @@ def answers_from_the_cache(request: Request) -> Any:
 def answers_with_commands(request: Request) -> str:
     """Two commands, the second of which fails."""
     return "```run\ntrue one\nexit 3\n```\n"
+
+
+@_with_tools
+def asks_the_database(request: Request) -> Any:
+    """Looks at the schema, tries a query, answers with what it found."""
+    if _turn(request) == 0:
+        return _call("schema")
+    if _turn(request) == 1:
+        return _call(
+            "query", sql="SELECT customer, sum(cents) AS s FROM orders GROUP BY customer ORDER BY s DESC"
+        )
+    found = re.search(r'"(\w+)", (\d+)', request.messages[-1].content)
+    name, cents = found.groups() if found else ("nobody", "nothing")
+    return _call("finish", answer=f"{name} spent {cents}")
