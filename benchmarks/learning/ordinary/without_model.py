@@ -73,6 +73,12 @@ class Learner:
         scope = scope_of(task.words, workspace=self.workspace(task), paths=self.paths(task))
         return recall_many(self.store, task.words, scope, RecallPolicy(limit=self.limit, unplaced=1))
 
+    def weighed(self, task: OrdinaryTask) -> list[Recall]:
+        """Every rule that might apply, with its probability, however small."""
+        scope = scope_of(task.words, workspace=self.workspace(task), paths=self.paths(task))
+        policy = RecallPolicy(limit=1_000, tokens=1_000_000, min_probability=0.0, words_probability=0.0)
+        return [one for one in recall_many(self.store, task.words, scope, policy) if one.scope.place]
+
     async def teach(self, task: OrdinaryTask, recalled: list[Recall]) -> str:
         """The user rejects the answer in their words and shows the right file."""
         self.now += 60
@@ -128,6 +134,11 @@ async def run(learner: Learner, stream: list[OrdinaryTask], counted: Counted) ->
         names = {learner.family.get(one.rule_id, "?") for one in found}
         known = task.rules & taught
         counted.tasks += 1
+        if task.scored and not task.correction:
+            counted.probabilities += [
+                (one.probability, learner.family.get(one.rule_id, "?") in task.rules)
+                for one in learner.weighed(task)
+            ]
         if task.scored:
             counted.wanted += len(known)
             hits = len(names & known)
@@ -167,6 +178,7 @@ async def main() -> None:
     options = parser.parse_args()
     embedder = choose_embedder("auto")[0] if options.embedder == "auto" else open_embedder(options.embedder)
     rows, figures = [], {}
+    everything: list[tuple[float, bool]] = []
     for wording in options.wordings:
         counted = Counted()
         for seed in options.seeds:
@@ -183,6 +195,7 @@ async def main() -> None:
             "wrong": counted.wrong,
             "tasks": counted.tasks,
         }
+        everything += counted.probabilities
         if options.verbose:
             print("\n".join([*counted.misses, "--", *counted.errors]))
             for name, counts in counted.by_family.items():
@@ -192,7 +205,23 @@ async def main() -> None:
         ("wording", "right rule reached", "tasks with a wrong one"),
         rows,
     )
-    write("learning-ordinary-recall", vars(options), figures)
+    reliability = diagram(everything)
+    table(
+        "is the probability right?", ("probability told", "pairs", "mean told", "really applied"), reliability
+    )
+    write("learning-ordinary-recall", vars(options), {"recall": figures, "reliability": reliability})
+
+
+def diagram(pairs: list[tuple[float, bool]]) -> list[list[str]]:
+    """By tenths of the probability that was told: how many pairs, the mean told, and how many really applied."""
+    rows = []
+    for tenth in range(10):
+        low = tenth / 10
+        mine = [(p, right) for p, right in pairs if low <= p < low + 0.1 or (tenth == 9 and p == 1.0)]
+        if mine:
+            told, true = (sum(one[at] for one in mine) / len(mine) for at in (0, 1))
+            rows.append([f"{low:.1f} to {low + 0.1:.1f}", str(len(mine)), f"{told:.2f}", f"{true:.2f}"])
+    return rows
 
 
 if __name__ == "__main__":
