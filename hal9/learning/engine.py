@@ -31,6 +31,7 @@ from hal9.learning.gradients.critic import Critic, Critique
 from hal9.learning.gradients.facts import GradientFacts
 from hal9.learning.gradients.propagate import check_origin, make_signal, onward
 from hal9.learning.rules.rules import RuleLearner, RuleOutcome
+from hal9.learning.rules.spreading import spread_of
 from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.prompts import PromptStore
 from hal9.learning.task_path import TaskPath
@@ -405,6 +406,13 @@ def _told(learned: RuleOutcome, learner: RuleLearner) -> list[str]:
         said.append(
             f"understood: {rule[:200]} · holds for: {learned.holds_for} · "
             f"change with `hal9 rules set {learned.rule_id} --for project|FOLDER|FILE`"
+        )
+    spread = spread_of(learner.book, learner.book.get(learned.rule_id)) if learned.holds_for else None
+    if spread is not None:
+        numbers, place = ", ".join(map(str, spread.rules)), spread.place.removesuffix("/**")
+        said.append(
+            f"rules {numbers} say the same in {len(spread.rules)} places: `hal9 rules set {learned.rule_id} --for "
+            f"{'project' if place == '**' else place}` lets this one hold for all of them"
         )
     said += [
         f"it replaces rule {number}: {learner.book.get(number).rule[:120]}" for number in learned.replaced

@@ -132,3 +132,20 @@ def test_a_rule_at_the_root_holds_for_its_file(shop: str, tmp_path: Path) -> Non
     assert task.module == "prices"
     found = proposed_scope(task, words="amounts in cents", wanted="", changed=["prices.py"], workspace=shop)
     assert (found.place, found.module) == ("", "prices")
+
+
+async def test_the_same_lesson_in_three_places_proposes_the_wider_one_and_widens_nothing(
+    engine: LearningEngine, store: MemoryStore, files: dict[str, Promptgram], shop: str
+) -> None:
+    from hal9.learning import parse_feedback
+
+    said: list[str] = []
+    for number, folder in enumerate(("src/cart", "src/billing", "src/mail")):
+        task = task_in(shop, "Do.", f"{folder}/a.py", now=1_700_000_000.0 + number)
+        told = parse_feedback({"verdict": "reject", "why": "amounts in whole cents"})
+        report = await engine.take_feedback(told, task, straight(task, files), cause=str(number))
+        said = [*report.said]
+        assert any("say the same" in line for line in said) is (number == 2)
+    assert any("`hal9 rules set 3 --for src`" in line for line in said)
+    places = {one.scope.place for one in RuleStore(store).all(states=("admitted",))}
+    assert places == {"src/cart/**", "src/billing/**", "src/mail/**"}
