@@ -411,8 +411,8 @@ def _told(learned: RuleOutcome, learner: RuleLearner) -> list[str]:
     if spread is not None:
         numbers, place = ", ".join(map(str, spread.rules)), spread.place.removesuffix("/**")
         said.append(
-            f"rules {numbers} say the same in {len(spread.rules)} places: `hal9 rules set {learned.rule_id} --for "
-            f"{'project' if place == '**' else place}` lets this one hold for all of them"
+            f"rules {numbers} say the same in {len(spread.rules)} places: `hal9 rules set {learned.rule_id} "
+            f"--for {'project' if place == '**' else place}` lets this one hold for all of them"
         )
     said += [
         f"it replaces rule {number}: {learner.book.get(number).rule[:120]}" for number in learned.replaced

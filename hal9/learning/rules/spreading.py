@@ -51,10 +51,7 @@ def _same(first: str, second: str) -> bool:
 
 def _around(places: list[str]) -> str:
     """The deepest folder that holds all places."""
-    folders = [place.removesuffix("/**").split("/") for place in places]
-    folders = [
-        parts if place.endswith("/**") else parts[:-1] for parts, place in zip(folders, places, strict=True)
-    ]
+    folders = [place.split("/")[:-1] for place in places]  # without the file's name, or the stars
     shared = []
     for parts in zip(*folders, strict=False):
         if len(set(parts)) > 1:
