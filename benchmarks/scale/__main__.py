@@ -12,7 +12,6 @@ import contextlib
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -191,4 +190,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

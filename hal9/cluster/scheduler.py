@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from hal9.bus import Courier, Failure, Outcome
 from hal9.clock import Clock
@@ -34,6 +35,7 @@ RequestHandler = Callable[[RequestRow], Awaitable[str]]
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 0.5
 _STOP_SECONDS = 1.0
+_FOLDER_SECONDS = 10.0
 _RETENTION_SECONDS = 3600.0
 
 
@@ -113,7 +115,8 @@ class TaskScheduler:
         while True:
             if self._accepting and not (self._hosts and self._hosts.draining):
                 for task in await self._journal.read(tasks.queued_tasks):
-                    await self._start(task)
+                    if await self._for_here(task):
+                        await self._start(task)
             if self._hosts is None or self._hosts.leads:
                 await self._look_at_requests()
             self._nudge.clear()
@@ -122,6 +125,18 @@ class TaskScheduler:
                     await self._nudge.wait()
             except TimeoutError:
                 continue
+
+    async def _for_here(self, task: TaskRow) -> bool:
+        """Whether this host is to take a task up: one that changes a folder is for a host that has it.
+
+        When no host took it for a while, the one that leads does, so that the task ends and says why.
+        """
+        folder = task.payload.workspace
+        if folder is None or self._hosts is None or not self._hosts.shared:
+            return True
+        if await asyncio.to_thread(Path(folder).is_dir):
+            return True
+        return self._hosts.leads and self._clock.now() - task.created_at > _FOLDER_SECONDS
 
     async def _look_at_requests(self) -> None:
         waiting = await self._journal.read(tasks.open_request_kinds)

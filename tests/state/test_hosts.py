@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hal9.cluster import Cluster, Daemon, Home, connect
 from hal9.database import open_database
 from hal9.errors.cluster import HostUnknown
 from hal9.journal import hosts
+from hal9.journal.tasks import TaskRow
 from tests.conftest import Script, edit_settings
 from tests.state.test_on_postgres import home_on
 from tests.support.daemons import start, wait_ready
@@ -78,6 +80,40 @@ async def drains(cluster: Cluster, second: Daemon, ids: list[str]) -> None:
     cancelled = await cluster.submit("again")
     await cluster.wait(cancelled, timeout_seconds=60)
     assert cancelled not in ids
+
+
+async def test_a_task_with_a_folder_goes_to_a_host_that_has_it(
+    two: tuple[Home, Home], workspace: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script("adder")
+    left, right = two
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(Daemon(left))
+        second = await stack.enter_async_context(Daemon(right))
+        asked: list[str] = []
+
+        async def has_none(task: TaskRow) -> bool:
+            asked.append(task.id)
+            gone = replace(
+                task, payload=task.payload.model_copy(update={"workspace": "/nowhere/on/this/host"})
+            )
+            return await type(second.scheduler)._for_here(second.scheduler, gone)
+
+        monkeypatch.setattr(second.scheduler, "_for_here", has_none)
+        cluster = await stack.enter_async_context(connect(left.root))
+        ids = [
+            await cluster.submit("write adder.py", workspace=str(workspace), check="python3 check.py")
+            for _ in range(3)
+        ]
+        for one in ids:
+            assert (await cluster.wait(one, timeout_seconds=60)).state == "done"
+        assert first.hosts.leads
+        task = await cluster.task(ids[0])
+        absent = replace(task, payload=task.payload.model_copy(update={"workspace": "/nowhere"}))
+        for age, leader_takes_it in ((0.0, False), (60.0, True)):
+            old = replace(absent, created_at=first.scheduler._clock.now() - age)
+            assert await first.scheduler._for_here(old) is leader_takes_it, "it must not wait for ever"
+            assert not await type(second.scheduler)._for_here(second.scheduler, old)
 
 
 async def test_a_host_is_killed_and_another_does_its_work(two: tuple[Home, Home], script: Script) -> None:

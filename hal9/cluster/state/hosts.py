@@ -57,6 +57,11 @@ class HostRegistry:
         self._changed = asyncio.Event()
 
     @property
+    def shared(self) -> bool:
+        """Whether there may be other hosts."""
+        return self._journal.shared
+
+    @property
     def leads(self) -> bool:
         """Whether this host does what only one may do; never longer than it could prove to the others."""
         return not self._journal.shared or self._clock.monotonic() < self._leads_until
@@ -129,10 +134,10 @@ class HostRegistry:
                 await self._changed.wait()
             task = asyncio.ensure_future(run())
             try:
-                while self.leads and not task.done():
-                    await asyncio.wait((task,), timeout=BEAT_SECONDS / 4)
-                if task.done():
-                    return await task
+                while self.leads:
+                    done, _ = await asyncio.wait((task,), timeout=BEAT_SECONDS / 4)
+                    if done:
+                        return await task
                 _log.info("another host leads now")
             finally:
                 task.cancel()
