@@ -77,6 +77,8 @@ class Oracle:
     def reply(self, body: dict[str, Any]) -> dict[str, Any]:
         messages = body["messages"]
         given = "\n".join(_text(message) for message in messages if message["role"] != "assistant")
+        # mini-swe-agent shows what a command printed as JSON: lines and quotes stand there escaped.
+        given += "\n" + given.replace("\\n", "\n").replace('\\"', '"').replace("\\t", "\t")
         fault = next((one for one in FAULTS if one.symptom in given), None)
         prompt = len(json.dumps(messages)) + len(json.dumps(body.get("tools") or []))
         if fault is None:
