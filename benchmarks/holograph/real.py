@@ -37,8 +37,7 @@ TIERS = (
 
 def _table(path):
     lines = path.read_text().splitlines()
-    # A star is a missing value.
-    rows = [line.split("\t") for line in lines[1:] if "*" not in line]
+    rows = [["nan" if cell == "*" else cell for cell in line.split("\t")] for line in lines[1:]]
     return lines[0].split("\t"), np.array(rows, dtype=float)
 
 
@@ -73,7 +72,10 @@ def pairs(folder):
         if first != last or (int(first), int(effect)) not in ((1, 2), (2, 1)):
             continue
         _, values = _table(root / f"data/pair.{int(number)}.txt")
-        yield int(number), values[:, [int(first) - 1, int(effect) - 1]], float(weight)
+        both = values[:, [int(first) - 1, int(effect) - 1]]
+        both = both[np.isfinite(both).all(axis=1)]
+        if len(both):
+            yield int(number), both, float(weight)
 
 
 def network(name, rows, rng, folder):

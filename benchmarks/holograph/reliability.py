@@ -88,7 +88,11 @@ def main():
             print(f'    "{family}": {learned(rows)},  # {len(rows)} edges', flush=True)
     figures = {}
     everything = [row for rows in by_kind.values() for row in rows]
-    for kind, found in {**by_kind, "all": everything}.items():
+    for kind, found in {
+        **by_kind,
+        **{f"curve {name}": rows for name, rows in by_family.items()},
+        "all": everything,
+    }.items():
         stated, right = [], []
         for _, _, _, joined, directed, adjacent, way in found:
             decided = directed >= DECIDED
