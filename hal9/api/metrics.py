@@ -58,7 +58,7 @@ def _waiting(learning: Mapping[str, Any]) -> float:
 def _budgets(services: Services) -> list[str]:
     if not is_there(services.home.budgets):
         return []
-    limits = budget_limits(services.home.settings())
+    limits = budget_limits(services.cluster.current_settings())
     with BudgetStore(services.home.budgets, limits, clock=services.clock) as book:
         total, standings = book.totals(), book.standings()
     used = [

@@ -229,7 +229,7 @@ async def _pattern(cluster: Cluster, query: NumberQuery) -> dict[str, Any]:
 
 
 async def _weights(cluster: Cluster, query: WeightsQuery) -> list[dict[str, Any]]:
-    settings = cluster.home.settings().routing
+    settings = cluster.current_settings().routing
 
     def read(store: MemoryStore) -> list[dict[str, Any]]:
         book = WeightStore(store, lambda: settings)
@@ -254,7 +254,7 @@ def _with_probabilities(book: WeightStore, edges: list[Edge]) -> list[dict[str, 
 
 
 async def _edge(cluster: Cluster, query: EdgeQuery) -> dict[str, Any]:
-    settings = cluster.home.settings().routing
+    settings = cluster.current_settings().routing
 
     def read(store: MemoryStore) -> dict[str, Any]:
         book = WeightStore(store, lambda: settings)
@@ -270,7 +270,7 @@ async def _edge(cluster: Cluster, query: EdgeQuery) -> dict[str, Any]:
 
 
 async def _learning(cluster: Cluster, _query: NoQuery) -> dict[str, Any]:
-    settings = cluster.home.settings()
+    settings = cluster.current_settings()
     return await _stored(cluster, lambda store: learning_status(store, settings))
 
 
@@ -296,7 +296,7 @@ async def _diff(cluster: Cluster, query: DiffQuery) -> dict[str, Any]:
 async def _search(cluster: Cluster, query: SearchQuery) -> list[dict[str, Any]]:
     from hal9.cluster.services.learning import choose_embedder  # noqa: PLC0415 - loads the daemon's part of learning
 
-    wanted = cluster.home.settings().memory.embedder
+    wanted = cluster.current_settings().memory.embedder
 
     def run() -> list[dict[str, Any]]:
         embedder, _notice = choose_embedder(wanted)

@@ -60,6 +60,7 @@ class Cluster:
         """The memory file, while a server keeps it open for all requests."""
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
+        self._read_settings: tuple[tuple[int, int], Settings] | None = None
 
     async def __aenter__(self) -> Self:
         self.settings: Settings = self.home.settings()
@@ -82,6 +83,21 @@ class Cluster:
             connection.close()
             raise
         return connection
+
+    def current_settings(self) -> Settings:
+        """The home's settings; read again when the file was changed.
+
+        Raises:
+            ConfigMissing, ConfigInvalid: the file cannot be read now.
+        """
+        try:
+            found = self.home.settings_file.stat()
+        except OSError:
+            return self.home.settings()  # which says what is wrong
+        version = (found.st_mtime_ns, found.st_size)
+        if self._read_settings is None or self._read_settings[0] != version:
+            self._read_settings = (version, self.home.settings())
+        return self._read_settings[1]
 
     def now(self) -> float:
         """The time as the daemon counts it, epoch seconds; setting the machine's clock does not change it."""

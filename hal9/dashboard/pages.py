@@ -83,7 +83,7 @@ def _budgets(services: Services) -> list[dict[str, Any]]:
     if not is_there(services.home.budgets):
         return []
     with BudgetStore(
-        services.home.budgets, budget_limits(services.home.settings()), clock=services.clock
+        services.home.budgets, budget_limits(services.cluster.current_settings()), clock=services.clock
     ) as book:
         return [
             {

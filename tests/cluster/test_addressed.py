@@ -88,3 +88,12 @@ async def test_an_answer_that_failed_is_an_error(home: Home, workspace: Path, sc
                 cluster.ask("Write add", workspace=workspace, check="python check.py")
 
         await asyncio.to_thread(ask)
+
+
+async def test_settings_are_read_again_when_the_file_was_changed(home: Home) -> None:
+    async with hal9.connect(home.root) as cluster:
+        first = cluster.current_settings()
+        assert cluster.current_settings() is first, "not parsed for every request"
+        text = home.settings_file.read_text()
+        home.settings_file.write_text(text.replace("relevance_edges: 0", "relevance_edges: 17"))
+        assert cluster.current_settings().routing.relevance_edges == 17
