@@ -344,15 +344,8 @@ def _archive(folder: Path, name: str) -> Path:
 def _download(name: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     project, version = name.rsplit("-", 1)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--no-binary",
-        ":all:",
-    ]
+    # Only the project itself comes as source: `:all:` would build its build tools from source too.
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", project]
     done = subprocess.run(
         [*command, "--quiet", "--dest", str(folder), f"{project}=={version}"],
         capture_output=True,
