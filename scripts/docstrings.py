@@ -44,7 +44,7 @@ def reflowed(text: str) -> list[str]:
             and not plain.endswith((":", ".", "``", ")", "\b"))
             and len(line) < 60
             and len(line) + 1 + len(first) <= 70
-            and not re.match(r"[-*|=`>]|\w+(?:, \w+)*: ", plain)
+            and not re.match(r"[-*|=`>@]|\w+(?:, \w+)*: ", plain)
         ):
             found.append(plain)
     return found

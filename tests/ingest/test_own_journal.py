@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hal9.database import Connection
 from hal9.errors.ingest import RunFileUnreadable
 from hal9.ingest import ReadReport, read_runs
 from hal9.journal import Journal
@@ -35,7 +36,7 @@ async def journal_with_a_task(folder: Path) -> Path:
     )
     thought = step.model_copy(update={"id": new_id(now=3.0), "kind": "think", "arguments": {}, "tool": ""})
 
-    def keep(connection: sqlite3.Connection) -> None:
+    def keep(connection: Connection) -> None:
         insert_task(connection, task)
         for one in (step, thought):
             connection.execute(

@@ -59,6 +59,8 @@ def without_soft_interventions(table: Table, adjacency: NDArray[np.bool_], score
 def shift_elsewhere(table: Table, adjacency: NDArray[np.bool_]) -> float:
     """Share of the variance left over by causes that lies between experiments on other variables; the mean.
 
+    `adjacency` has shape (variables, variables).
+
     Args:
         table: data with targets.
         adjacency: a first graph, [source, target].
@@ -86,6 +88,8 @@ def without_false_interventions(table: Table, adjacency: NDArray[np.bool_], scor
     """The table with rows taken as observed that their experiment did not set, or not alone.
 
     Arguments are those of `without_soft_interventions`.
+
+    `adjacency` has shape (variables, variables).
     """
     checked = without_soft_interventions(table, adjacency, score)
     if (checked.targets < 0).all() or checked.discrete or shift_elsewhere(table, adjacency) <= _ELSEWHERE:

@@ -29,7 +29,7 @@ def equivalent_graph(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> 
 
 
 def shaken_graph(adjacency: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Drop, turn or add a few random edges, staying acyclic."""
+    """Drop, turn or add a few random edges, staying acyclic. In and out of shape (variables, variables)."""
     size = adjacency.shape[0]
     scores = rng.random((size, size))
     kept = adjacency & (scores > 0.3)

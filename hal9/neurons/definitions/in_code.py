@@ -71,7 +71,7 @@ def tool(
 
     Args:
         function: the function, where it is used without arguments.
-        name: how the model calls it; default: the function's name.
+        name: how the model calls it (else by the function's name).
         permission: what the neuron's layer must be allowed (`read`, `write`, `run`) for it to be offered.
         changes: whether it changes files of the workspace, so that they can be put back.
 
