@@ -7,6 +7,7 @@ import click
 
 from hal9.cli.app import TASK_FAILED
 from hal9.cli.common import console, home_of, json_option, print_json, run
+from hal9.text import split_lines
 
 if TYPE_CHECKING:
     from hal9.evaluation import Attempt, Cell, Comparison
@@ -46,7 +47,7 @@ def evaluation(
     def told(cell: "Cell", attempt: "Attempt") -> None:
         if not as_json:
             mark = "✔" if attempt.passed else "✘"
-            why = "" if attempt.passed else f"  {attempt.why.splitlines()[0][:120]}"
+            why = "" if attempt.passed else f"  {(split_lines(attempt.why) or [''])[0][:120]}"
             click.echo(f"{mark} {cell.name}: {attempt.task} {attempt.seconds:.1f} s{why}", err=True)
 
     cells = run(evaluate(wanted, home, told=told))
