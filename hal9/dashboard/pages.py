@@ -175,8 +175,8 @@ async def learning(view: View) -> Shown:
 
 
 async def ledger(view: View) -> Shown:
-    """Every change, newest first, with undo."""
-    rows = await _view(view, "ledger", limit=100)
+    """The newest changes, with undo."""
+    rows = await _view(view, "ledger", limit=40)
     return "ledger.html", {"tab": "ledger", "rows": rows[::-1], "status": await _view(view, "learning")}
 
 
