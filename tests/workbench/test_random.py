@@ -160,6 +160,10 @@ def _expected(before: dict[str, Any], kept: Any) -> dict[str, Any]:
             and any(path.startswith(f"{change.path}/") for path in after)
         ):
             after[change.path] = "d"
+    # What is there stands in a folder, also where only the entry below it is a change.
+    for path in list(after):
+        for parent in Path(path).parents[:-1]:
+            after.setdefault(parent.as_posix(), "d")
     return after
 
 
