@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.report import table, write
 from benchmarks.routing import choice, others, relevance
-from hal9.learning.routing.routing import POLICIES, Hal9Original, Policy, Static, Thompson, make_policy
+from hal9.learning.routing.policies import POLICIES, Hal9Original, Policy, Static, Thompson, make_policy
 from hal9.learning.routing.simulator import Change, Level, Run, World, regret
 from hal9.settings import RoutingSettings
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from benchmarks.report import table
-from hal9.learning.routing.routing import Policy
+from hal9.learning.routing.policies import Policy
 
 SPANS = {"low": (0.2, 0.5), "high": (0.6, 0.95), "wide": (0.1, 0.9)}
 KINDS = ("three changes", "one arm changes", "random walk")

@@ -1,7 +1,7 @@
 """The signals of a node that no receiver has confirmed: which go out now, which later, and how many fit.
 
 What the journal's outbox holds is mirrored here without the bodies, so that nobody has to read the table to
-know what is due.
+know what is due. `outbox_relay` sends them, and sends them again.
 """
 
 import asyncio

@@ -12,7 +12,6 @@ from hal9.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hal9.minds.agents import AGENTS, Agent, AgentMind, AgentSettings
-    from hal9.minds.answering import answer, checked_calls
     from hal9.minds.budgeted import BudgetedMind
     from hal9.minds.chat.client import ChatClient
     from hal9.minds.chat.endpoint import Endpoint
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from hal9.minds.retries import RetryingMind, RetryPolicy
     from hal9.minds.schema import schema_instruction
     from hal9.minds.scripted import ScriptedMind
+    from hal9.minds.valid_replies import answer, checked_calls
 
 _HOMES = {
     "agents": ("AGENTS", "Agent", "AgentMind", "AgentSettings"),

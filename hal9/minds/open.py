@@ -24,7 +24,6 @@ from typing import Any
 from hal9.errors.minds import UnknownMind
 from hal9.limits import BudgetStore
 from hal9.minds.agents import AGENTS, AgentMind, AgentSettings
-from hal9.minds.answering import answer
 from hal9.minds.budgeted import BudgetedMind
 from hal9.minds.chat.endpoint import Endpoint, is_private_address
 from hal9.minds.chat.openai_mind import OpenAIMind
@@ -37,6 +36,7 @@ from hal9.minds.recording import RecordingMind, ReplayMind
 from hal9.minds.retries import RetryingMind, RetryPolicy
 from hal9.minds.scripted import ScriptedMind
 from hal9.minds.tool_translation import ToolTranslatingMind
+from hal9.minds.valid_replies import answer
 from hal9.minds.wrapping import WrappingMind
 
 __all__ = ["MindSettings", "ValidatingMind", "default_spec", "open_mind"]

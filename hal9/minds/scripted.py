@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from hal9.errors.minds import ScriptExhausted
-from hal9.minds.answering import answer
 from hal9.minds.prices import Quote, bound_request
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request, ToolCall, Usage
+from hal9.minds.valid_replies import answer
 
 __all__ = ["ScriptedMind"]
 

@@ -1,4 +1,4 @@
-"""One neuron's turn: what it is about, what it may use, and the record of what it did."""
+"""One neuron's turn: it asks the model, goes on where a reply was cut off, and records what was done."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping

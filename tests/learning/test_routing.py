@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hal9.learning.routing.betas import best_arm_probability
 from hal9.learning.routing.credit import hand_overs, routes_of
-from hal9.learning.routing.routing import POLICIES, Hal9Original, Policy, Thompson, make_policy, with_floor
+from hal9.learning.routing.policies import POLICIES, Hal9Original, Policy, Thompson, make_policy, with_floor
 from hal9.settings import RoutingSettings
 from hal9.signals import Route, RoutingDecision, StepRecord, read_routes, record_parts, record_route
 
@@ -125,7 +125,7 @@ def test_probabilities_sum_to_one_for_any_counts(counts: list[tuple[float, float
 
 def test_a_choice_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from hal9.learning.routing.routing import Thompson; "
+        "import sys; from hal9.learning.routing.policies import Thompson; "
         "print(Thompson(1, 4).probabilities(range(4))[0].tolist(), 'scipy' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -284,8 +284,8 @@ TEXT = Capabilities(tools="text")
     ],
 )
 async def test_calls_are_read_out_of_text(said: str, expected: dict[str, Any] | None, words: str) -> None:
-    from hal9.minds.answering import answer
     from hal9.minds.tool_translation import ToolTranslatingMind
+    from hal9.minds.valid_replies import answer
 
     script = ScriptedMind([said], capabilities=TEXT)
     mind = ToolTranslatingMind(script.unvalidated())

@@ -123,7 +123,7 @@ def set_rule(ctx: click.Context, rule_id: int, wanted: str | None, as_json: bool
 
 
 def _withdraw(store: "MemoryStore", rule_id: int) -> "Rule":
-    from hal9.learning.rules.rule_life import RuleLife
+    from hal9.learning.rules.withdrawing import RuleLife
     from hal9.memory import RuleStore
 
     book = RuleStore(store)
@@ -162,7 +162,7 @@ def forget(ctx: click.Context, rule_id: int, as_json: bool) -> None:
 @click.pass_context
 def keep_rule(ctx: click.Context, rule_id: int) -> None:
     """Bring a rule into force, or keep one that was doubted."""
-    from hal9.learning.rules.rule_life import RuleLife
+    from hal9.learning.rules.withdrawing import RuleLife
     from hal9.memory import RuleStore
 
     with open_store(ctx) as store:

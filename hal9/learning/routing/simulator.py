@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hal9.learning.routing.routing import Policy
+from hal9.learning.routing.policies import Policy
 
 __all__ = ["LEVELS", "Change", "Level", "Run", "World", "regret"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hal9.database import Connection, Row
-from hal9.learning.routing.routing import Policy, make_policy, with_floor
+from hal9.learning.routing.policies import Policy, make_policy, with_floor
 from hal9.memory import MemoryStore
 from hal9.settings import RoutingSettings
 from hal9.signals import RoutingDecision

@@ -30,9 +30,9 @@ from hal9.learning.replay_cases import (
     wrong_and_right,
 )
 from hal9.learning.rules.outcome import Origin, RuleOutcome
-from hal9.learning.rules.rule_life import RuleLife, ended_for_good
 from hal9.learning.rules.scope_proposal import proposed_scope
 from hal9.learning.rules.understanding import Understood, understand
+from hal9.learning.rules.withdrawing import RuleLife, ended_for_good
 from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Ledger
 from hal9.memory import (

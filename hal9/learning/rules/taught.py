@@ -1,8 +1,8 @@
 """A rule that a person gives outright: understood, stored and in force, or refused with the reason."""
 
 from hal9.errors.memory import MemoryInvalid
-from hal9.learning.rules.rule_life import RuleLife
 from hal9.learning.rules.understanding import understand
+from hal9.learning.rules.withdrawing import RuleLife
 from hal9.memory import MemoryScope, MemoryStore, NewRule, RuleStore, template_rule
 
 __all__ = ["teach"]

@@ -1,4 +1,7 @@
-"""What a correction asks for and where it holds: said back to the user at once, changed with one command."""
+"""What a correction asks for and where it holds: said back to the user at once, changed with one command.
+
+How a rule is replaced or taken back ("forget that") stands in `withdrawing`.
+"""
 
 import re
 from dataclasses import dataclass

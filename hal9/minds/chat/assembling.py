@@ -6,7 +6,7 @@ from typing import Any
 
 from hal9.errors.minds import MindBroken, MindDeclined, MindUnreachable
 from hal9.minds.chat.counts import believed_counts
-from hal9.minds.chat.finish import read_finish
+from hal9.minds.chat.finish_reason import read_finish
 from hal9.minds.protocol import OnToken, Reply, Request, StopReason, Usage
 from hal9.minds.thoughts import ThoughtFilter, split_thoughts
 from hal9.minds.tool_wire import CallDeltas, read_calls

@@ -2,7 +2,7 @@
 
 Inside bubblewrap everything is absent that is not named here. The workspace's own path shows the copy, so
 that what was installed "editable", and every path in a message, is right. The home folder is an empty one in
-memory.
+memory. Limits of time, memory and disk are kept by `supervisor`.
 """
 
 import functools

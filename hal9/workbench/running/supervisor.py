@@ -1,4 +1,6 @@
-"""Runs a turn's commands, one after the other, and lets none outlive it: a program of its own, no HAL9 in it.
+"""Runs a turn's commands within their limits of time, memory and disk, and lets none outlive it.
+
+A program of its own, no HAL9 in it.
 
 It is told what to run by lines of JSON on standard input, and answers with frames on standard output: a
 letter, a length of four bytes, the data (`o` output, `e` end as JSON, `r` ready). When standard input ends,

@@ -1,4 +1,8 @@
-"""Why a model stopped, in the words of many servers."""
+"""Why a model stopped, in the words of many servers.
+
+A reply that was cut off at the length limit is gone on with by who asked: `hal9.neurons.turn`, and
+`hal9.tools.loop` for turns with tools.
+"""
 
 from typing import Any, Literal
 

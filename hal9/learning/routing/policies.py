@@ -1,4 +1,4 @@
-"""Which neuron gets the work: the policies, as arithmetic on arrays.
+"""The policies by which a neuron is chosen, as arithmetic on arrays; `weights` chooses with them.
 
 A policy looks at `runs` independent histories of `arms` neurons at once: a cluster has one history, the
 simulator hundreds, and both run this very code. Rewards lie within 0..1.
