@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "agents": ("AGENTS", "Agent", "AgentMind", "AgentSettings"),
-    "answering": ("answer", "checked_calls"),
+    "valid_replies": ("answer", "checked_calls"),
     "budgeted": ("BudgetedMind",),
     "litellm_mind": ("LiteLLMMind",),
     "local.mind": ("LocalMind", "LocalSettings", "running_servers"),
