@@ -16,9 +16,13 @@ from hal9.errors.base import ConfigError, Hal9Error, LimitError, MindError
 __all__ = ["MEDIA_TYPE", "error_of", "headers_of", "problem_of", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
+_CONFLICTS = (
+    *("Finished", "Unfinished", "Stale", "Exists", "Running", "NotQueued"),
+    *("Decided", "Conflict", "Taken", "State"),
+)
 _BY_NAME = (
     (("Unknown", "Missing", "Absent", "NotFound"), 404),
-    (("Finished", "Stale", "Exists", "Running", "NotQueued", "Decided", "Conflict", "Taken", "State"), 409),
+    (_CONFLICTS, 409),
     (("NotRunning", "Unavailable", "Unreachable"), 503),
 )
 

@@ -23,7 +23,9 @@ from hal9.api.problems import error_of
 from hal9.cluster.submission import Submission, SubmitOptions, given_files
 from hal9.errors.api import ServerUnreachable
 from hal9.errors.cluster import TaskInvalid, TaskUnknown
+from hal9.errors.tools import QuestionUnknown
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState
+from hal9.journal.turns import Question, TurnEntry
 from hal9.signals import ResultPayload, StepRecord, Tally
 
 __all__ = ["RemoteCluster"]
@@ -166,6 +168,53 @@ class RemoteCluster:
             TaskFinished: it has its result already.
         """
         await self._call("POST", f"/v1/tasks/{_quoted(task_id)}/cancel", body={"reason": reason})
+
+    async def reply(self, task_id: str, words: str) -> str:
+        """Go on with a task that is over; returns the new task's id.
+
+        Raises:
+            TaskInvalid, TaskUnfinished, TaskUnknown.
+            WorkspaceRefused: it worked where this client may let no task work.
+        """
+        if not words.strip():
+            raise TaskInvalid(problem="a reply needs words")
+        return await self._follow(task_id, "reply", {"words": words})
+
+    async def retry(self, task_id: str, reason: str = "") -> str:
+        """Do a task again; a reason is learned from like any rejection. Returns the new task's id.
+
+        Raises:
+            TaskUnfinished, TaskUnknown.
+            WorkspaceRefused: it worked where this client may let no task work.
+        """
+        return await self._follow(task_id, "retry", {"reason": reason})
+
+    async def _follow(self, task_id: str, how: str, body: dict[str, str]) -> str:
+        path, headers = f"/v1/tasks/{_quoted(task_id)}/{how}", {"Idempotency-Key": secrets.token_hex(16)}
+        return str(json.loads(await self._call("POST", path, body=body, headers=headers, repeat=True))["id"])
+
+    async def turn_entries(self, task_id: str) -> list[TurnEntry]:
+        """The logs of a task's turns that went step by step."""
+        data = await self._call("GET", f"/v1/tasks/{_quoted(task_id)}/turns")
+        return [TurnEntry(**one) for one in json.loads(data)]
+
+    async def questions(self) -> list[Question]:
+        """Questions and approvals that wait for a person, oldest first."""
+        return [Question(**one) for one in json.loads(await self._call("GET", "/v1/questions"))]
+
+    async def answer_question(self, given: str, answer: str) -> str:
+        """Answer one; returns the task that goes on.
+
+        Raises:
+            QuestionUnknown: none, or several.
+            QuestionAnswered: somebody was quicker.
+        """
+        if not (given.isascii() and given.isalnum()):
+            raise QuestionUnknown(given=given, open=tuple(one.id for one in await self.questions()))
+        body = {"answer": answer}
+        return str(
+            json.loads(await self._call("POST", f"/v1/questions/{given}/answer", body=body))["task_id"]
+        )
 
     async def wait(self, task_id: str, *, timeout_seconds: float | None = None) -> TaskRow:
         """Wait for a task's result, over lost connections too.

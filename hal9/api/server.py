@@ -24,6 +24,7 @@ from hal9.api.openapi import describe
 from hal9.api.place import last_port, lock_file, served_at, write_place
 from hal9.api.problems import MEDIA_TYPE
 from hal9.api.routes.cluster import CLUSTER_ENDPOINTS
+from hal9.api.routes.follow_ups import FOLLOW_UP_ENDPOINTS
 from hal9.api.routes.learning import LEARNING_ENDPOINTS
 from hal9.api.routes.questions import QUESTION_ENDPOINTS
 from hal9.api.routes.tasks import TASK_ENDPOINTS
@@ -46,6 +47,7 @@ __all__ = ["ENDPOINTS", "ApiServer", "build_app"]
 _log = logging.getLogger("hal9.api.server")
 ENDPOINTS: tuple[Endpoint, ...] = (
     *TASK_ENDPOINTS,
+    *FOLLOW_UP_ENDPOINTS,
     *QUESTION_ENDPOINTS,
     *LEARNING_ENDPOINTS,
     *CLUSTER_ENDPOINTS,

@@ -116,6 +116,20 @@ class Services:
                     return wanted
         raise WorkspaceRefused(path=given)
 
+    def check_reuse(self, workspace: str | None, *, token: Token) -> None:
+        """Whether a client may let a new task work where an earlier one did, whoever gave that one.
+
+        Raises:
+            WorkspaceRefused: another client's upload, or outside of what the settings allow.
+        """
+        if workspace is None:
+            return
+        owner = self.uploads.owner_of(Path(workspace))
+        if owner is None:
+            self.workspace_of(workspace, token=token)
+        elif owner != token.id and not token.allows("admin"):
+            raise WorkspaceRefused(path=workspace)
+
     @property
     def memory(self) -> MemoryStore:
         """The memory file, open as long as the server runs."""

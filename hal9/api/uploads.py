@@ -69,6 +69,11 @@ class Uploads:
             raise UploadUnknown(upload=upload)
         return path
 
+    def owner_of(self, workspace: Path) -> str | None:
+        """Whose upload a folder is; None for a folder that is none."""
+        inside = workspace.parent == self._folder
+        return workspace.name.rpartition("-")[0] if inside else None
+
     async def archive(self, upload: str, *, owner: str) -> bytes:
         """An upload as it is now, as tar.gz.
 

@@ -4,35 +4,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hal9.cli.common import home_of, json_option, print_json, run
+from hal9.cli.common import json_option, open_cluster, print_json, run
 
 if TYPE_CHECKING:
-    from hal9.cluster.client import Cluster
     from hal9.journal.turns import Question
 
-__all__ = ["answer", "local_cluster", "open_questions", "reply", "retry"]
-
-
-def local_cluster(ctx: click.Context) -> "Cluster":
-    """The client of a home on this machine.
-
-    Raises:
-        LocalOnly: a server was named; it has no call for this yet.
-    """
-    from hal9.cluster.client import Cluster
-
-    return Cluster(home_of(ctx))
+__all__ = ["answer", "open_questions", "reply", "retry"]
 
 
 def open_questions(ctx: click.Context) -> "list[Question]":
     """What waits for a person, oldest first."""
-    from hal9.cli.server import server_of
-
-    if server_of(ctx) is not None:
-        return []
 
     async def read() -> "list[Question]":
-        async with local_cluster(ctx) as cluster:
+        async with open_cluster(ctx) as cluster:
             return await cluster.questions()
 
     return run(read())
@@ -51,7 +35,7 @@ def answer(ctx: click.Context, question: str, words: tuple[str, ...]) -> None:
     text = " ".join(words)
 
     async def go() -> str:
-        async with local_cluster(ctx) as cluster:
+        async with open_cluster(ctx) as cluster:
             return await cluster.answer_question(question, text)
 
     click.echo(f"answered; task {run(go())[-12:]} goes on.")
@@ -79,7 +63,7 @@ def retry(ctx: click.Context, task_id: str, reason: tuple[str, ...], as_json: bo
 
 def _follow(ctx: click.Context, task_id: str, words: str, *, anew: bool, as_json: bool) -> None:
     async def go() -> str:
-        async with local_cluster(ctx) as cluster:
+        async with open_cluster(ctx) as cluster:
             follow = cluster.retry if anew else cluster.reply
             return await follow(task_id, words)
 

@@ -228,35 +228,44 @@ class Cluster:
             QuestionUnknown: none, or several.
             QuestionAnswered: somebody was quicker.
         """
+        question = await self.question(given)
+        now = self.now()
+        first = await self.write(
+            lambda connection: turns.answer_question(connection, question.id, answer, now=now)
+        )
+        if not first:
+            question = await self.question(question.id)
+            raise QuestionAnswered(question=question.id, answer=question.answer or "nobody answered in time")
+        return question.task_id
+
+    async def question(self, given: str) -> Question:
+        """One question, open or not, by its id, or the beginning or end of it.
+
+        Raises:
+            QuestionUnknown: none, or several.
+        """
         known = await self.questions(state=None)
         matches = [one for one in known if one.id == given]
         matches = matches or [one for one in known if one.id.startswith(given) or one.id.endswith(given)]
         if len(matches) != 1:
             raise QuestionUnknown(given=given, open=tuple(one.id for one in known if one.state == "open"))
-        question = matches[0]
-        now = self._clock.now()
-        first = await self.write(
-            lambda connection: turns.answer_question(connection, question.id, answer, now=now)
-        )
-        if not first:
-            raise QuestionAnswered(question=question.id, answer=question.answer or question.state)
-        return question.task_id
+        return matches[0]
 
     async def turn_entries(self, task_id: str) -> list[TurnEntry]:
         """The logs of a task's turns that went step by step."""
         full = await self.resolve(task_id)
         return await self.read(lambda connection: turns.entries_of_task(connection, full))
 
-    async def reply(self, task_id: str, words: str) -> str:
-        """Go on with a task that is over; returns the new task's id.
+    async def reply(self, task_id: str, words: str, *, new_id: str | None = None) -> str:
+        """Go on with a task that is over; returns the new task's id (`new_id`, when it is given).
 
         Raises:
             TaskInvalid, TaskUnfinished, TaskUnknown.
         """
         task = await self.task(task_id)
-        return await self._again(task, follow_up(task, words, await self.turn_entries(task.id)))
+        return await self._again(task, follow_up(task, words, await self.turn_entries(task.id)), new_id)
 
-    async def retry(self, task_id: str, reason: str = "") -> str:
+    async def retry(self, task_id: str, reason: str = "", *, new_id: str | None = None) -> str:
         """Do a task again; a reason is learned from like any rejection. Returns the new task's id.
 
         Raises:
@@ -266,11 +275,12 @@ class Cluster:
         payload = retried(task, reason, await self.turn_entries(task.id))
         if reason.strip():
             await self.request("feedback", {"note": "", "verdict": "reject", "why": reason}, task_id=task.id)
-        return await self._again(task, payload)
+        return await self._again(task, payload, new_id)
 
-    async def _again(self, task: TaskRow, payload: TaskPayload) -> str:
+    async def _again(self, task: TaskRow, payload: TaskPayload, new_id: str | None) -> str:
         seconds = max(task.deadline - task.created_at, 1.0)
-        row = new_task(payload, now=self._clock.now(), timeout_seconds=seconds, workload=task.workload)
+        row = new_task(payload, now=self.now(), timeout_seconds=seconds, workload=task.workload)
+        row = row if new_id is None else replace(row, id=new_id)
         await self.write(lambda connection: tasks.insert_task(connection, row))
         return row.id
 

@@ -47,8 +47,7 @@ async def retry(view: View, _form: Mapping[str, str]) -> tuple[str, str]:
     """The same task once more, as a new one."""
     old = await view.services.cluster.task(str(view.request.path_params["id"]))
     payload = old.payload
-    if payload.workspace is not None and "/uploads/" not in payload.workspace:
-        view.services.workspace_of(payload.workspace, token=view.token)
+    view.services.check_reuse(payload.workspace, token=view.token)
     task_id = await view.services.cluster.submit(
         payload.objective,
         workspace=payload.workspace,

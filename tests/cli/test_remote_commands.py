@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from hal9.cluster import Home
 
@@ -18,6 +19,7 @@ class Far:
     """Runs `hal9` somewhere that has no home, with a token."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir()
         self.folder = folder
         self.environ = {
             **os.environ,
@@ -40,14 +42,19 @@ class Far:
         return done
 
 
-@pytest.fixture
-def served_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    monkeypatch.setenv("HAL9_MODEL", "scripted:tests.support.scripts:adder")
+@contextmanager
+def served(home: Home, script: str) -> Iterator[str]:
+    """A daemon with its server, as a process of its own; gives the server's URL."""
     at_home = [sys.executable, "-m", "hal9", "--home", str(home.root)]
-    up = subprocess.run([*at_home, "up", "--detach"], cwd=ROOT, capture_output=True, text=True, timeout=90)
+    environ = {**os.environ, "HAL9_MODEL": f"scripted:tests.support.scripts:{script}"}
+    up = subprocess.run(
+        [*at_home, "up", "--detach"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=90
+    )
     assert up.returncode == 0, up.stderr
-    yield home
-    subprocess.run([*at_home, "stop", "--force"], cwd=ROOT, capture_output=True, timeout=90)
+    try:
+        yield json.loads((home.state / "api.json").read_text())["url"]
+    finally:
+        subprocess.run([*at_home, "stop", "--force"], cwd=ROOT, capture_output=True, timeout=90)
 
 
 def make_token(home: Home, name: str, *scopes: str) -> str:
@@ -59,15 +66,14 @@ def make_token(home: Home, name: str, *scopes: str) -> str:
     return str(json.loads(done.stdout)["token"])
 
 
-def test_a_day_with_a_cluster_far_away(served_home: Home, tmp_path: Path, workspace: Path) -> None:
-    url = json.loads((served_home.state / "api.json").read_text())["url"]
-    folder = tmp_path / "far"
-    folder.mkdir()
-    far = Far(folder)
-    token = make_token(served_home, "far", "read", "submit", "feedback")
+def test_a_day_with_a_cluster_far_away(home: Home, tmp_path: Path, workspace: Path) -> None:
+    with served(home, "adder") as url:
+        a_day(url, Far(tmp_path / "far"), make_token(home, "far", "read", "submit", "feedback"), workspace)
 
+
+def a_day(url: str, far: Far, token: str, workspace: Path) -> None:
     assert "401" not in far("login", url, "--token", token).stdout
-    kept = folder / "config" / "hal9" / "servers.yaml"
+    kept = far.folder / "config" / "hal9" / "servers.yaml"
     assert kept.stat().st_mode & 0o077 == 0
     far.environ["HAL9_PROFILE"] = "default"
     assert json.loads(far("status", "--json").stdout)["state"] == "ready"
@@ -89,3 +95,56 @@ def test_a_day_with_a_cluster_far_away(served_home: Home, tmp_path: Path, worksp
     assert "valid token" in far("--url", url, "--token", "hal9_x_y", "status", code=1).stderr
     assert "no answer from" in far("status", "--url", "http://127.0.0.1:9", code=4).stderr
     assert "no profile 'other'" in far("status", "--profile", "other", code=3).stderr
+
+
+def test_what_a_person_says_to_tasks_far_away(home: Home, tmp_path: Path, workspace: Path) -> None:
+    with served(home, "asks_first") as url:
+        far = Far(tmp_path / "far")
+        scopes = ("read", "submit", "feedback", "approve")
+        far.environ |= {"HAL9_URL": url, "HAL9_TOKEN": make_token(home, "far", *scopes)}
+        given = far("submit", "Write it.", "--workspace", str(workspace), "--json").stdout
+        task = json.loads(given)["id"]
+        assert "is still" in far("reply", task, "and then?", code=None).stderr
+
+        question = asked(far)
+        assert question["text"] == "Which name?"
+        unknown = far("answer", "nosuch", "yes", code=None)
+        assert question["id"] in unknown.stderr, "what is open is told"
+        assert unknown.returncode == far("answer", "no such", "yes", code=None).returncode != 0
+        assert "goes on" in far("answer", question["id"][:8], "total").stdout
+        assert "already" in far("answer", question["id"], "other", code=None).stderr
+        assert "written" in far("result", task, "--wait").stdout
+
+        steps = far("show", task, "--steps").stdout
+        assert "Which name?" in steps
+        assert "total.txt" in steps
+        logged = json.loads(far("show", task, "--steps", "--json").stdout)
+        assert {one["kind"] for one in logged} >= {"reply", "result"}
+
+        new = json.loads(far("reply", task, "and another", "--json").stdout)["id"]
+        told = json.loads(far("show", new, "--json").stdout)
+        assert told["objective"] == "and another"
+        assert asked(far)["task_id"] == new, "it works on"
+        again = far("retry", task, "another name, please").stdout.split()[0]
+        assert json.loads(far("show", again, "--json").stdout)["objective"] == "Write it."
+
+        assert "no task 'nosuch'" in far("reply", "nosuch", "x", code=7).stderr
+        assert "no task 'nosuch'" in far("show", "nosuch", "--steps", code=7).stderr
+        far.environ["HAL9_TOKEN"] = make_token(home, "other", "read", "submit")
+        assert "scope 'approve'" in far("answer", question["id"], "x", code=1).stderr
+        assert "scope 'feedback'" in far("retry", task, "why not", code=1).stderr
+        assert str(home.root / "uploads") in far("reply", task, "mine now", code=None).stderr, (
+            "what one client brought along is not another's to change"
+        )
+
+
+def asked(far: Far) -> Any:
+    """The newest question that waits, as soon as there is one."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        found = [
+            one for one in json.loads(far("approvals", "--json").stdout) if one.get("type") == "question"
+        ]
+        if found:
+            return found[-1]
+    raise AssertionError("nothing was asked")

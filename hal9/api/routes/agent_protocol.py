@@ -289,6 +289,7 @@ class _Handler(RequestHandler):
                 return await self._cluster.answer_question(asked[0].id, words)
             if row.state not in TERMINAL:
                 raise UnsupportedOperationError(f"task {row.id} is {row.state} and asks nothing")
+            self._services.check_reuse(row.payload.workspace, token=token)
             return await self._cluster.reply(row.id, words)
         given = {str(key): value for key, value in message.metadata.items()}
         labels = {"client": token.name, _MESSAGE: message.message_id}

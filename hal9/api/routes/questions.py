@@ -6,9 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hal9.api.endpoint import Call, Endpoint
 from hal9.cluster.client import Cluster
-from hal9.database import Connection
-from hal9.errors.tools import QuestionAnswered, QuestionUnknown
-from hal9.journal.turns import Question, QuestionState, answer_question, find_question, list_questions
+from hal9.journal.turns import Question, QuestionState
 
 __all__ = ["QUESTION_ENDPOINTS", "answer", "questions"]
 
@@ -31,7 +29,7 @@ class AnswerIn(BaseModel):
 
 async def questions(cluster: Cluster, *, state: QuestionState = "open") -> list[Question]:
     """Questions in a state, oldest first."""
-    return await cluster.read(lambda connection: list_questions(connection, state=state))
+    return await cluster.questions(state=state)
 
 
 async def answer(cluster: Cluster, question_id: str, text: str) -> Question:
@@ -40,18 +38,9 @@ async def answer(cluster: Cluster, question_id: str, text: str) -> Question:
     Raises:
         QuestionUnknown, QuestionAnswered.
     """
-    now = cluster.now()
-
-    def write(connection: Connection) -> tuple[Question | None, bool]:
-        done = answer_question(connection, question_id, text, now=now)
-        return find_question(connection, question_id), done
-
-    found, done = await cluster.write(write)
-    if found is None:
-        raise QuestionUnknown(given=question_id, open=tuple(one.id for one in await questions(cluster)))
-    if not done:
-        raise QuestionAnswered(question=question_id, answer=found.answer or "nobody answered in time")
-    return found
+    question = await cluster.question(question_id)
+    await cluster.answer_question(question.id, text)
+    return await cluster.question(question.id)
 
 
 async def _list(call: Call) -> list[Question]:

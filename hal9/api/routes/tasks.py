@@ -31,24 +31,18 @@ from hal9.journal.tasks import TERMINAL
 from hal9.signals import StepRecord, TaskScope, new_id
 from hal9.signals.tracing import TRACEPARENT_LABEL, parse_traceparent
 
-__all__ = ["TASK_ENDPOINTS", "event_text"]
+__all__ = ["KEY_HEADER", "TASK_ENDPOINTS", "accepted", "claimed", "event_text"]
 
 _HEAVY = {"prompt", "reply", "evidence"}
 _KEY_CHARS = 200
+KEY_HEADER = {"Idempotency-Key": "Repeating a request with the same key gives the same task."}
 
 
 async def _submit(call: Call) -> Response:
     body: TaskIn = call.body
     services, token = call.services, call.token
-    key = call.request.headers.get("idempotency-key", "")
-    if len(key) > _KEY_CHARS:
-        raise TaskInvalid(problem=f"the Idempotency-Key is longer than {_KEY_CHARS} characters")
     workspace = services.workspace_of(body.workspace, token=token)
-    task_id = new_id(now=services.clock.now())
-    if key:
-        fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-        task_id = services.tokens.claim(token.id, key, fingerprint, task_id)
-    known = bool(key) and bool(await _existing(call, task_id))
+    task_id, known = await claimed(call)
     if not known:
         await services.cluster.submit(
             body.objective,
@@ -67,7 +61,31 @@ async def _submit(call: Call) -> Response:
             to=body.to,
             labels={**body.labels, **_context(call), "client": token.name},
         )
-    task = await services.cluster.task(task_id)
+    return await accepted(call, task_id, known=known)
+
+
+async def claimed(call: Call) -> tuple[str, bool]:
+    """The id of the task that a request makes, and whether an equal request (by its key) has made it.
+
+    Raises:
+        TaskInvalid: the key is too long.
+        IdempotencyConflict: the key was used for something else.
+    """
+    key = call.request.headers.get("idempotency-key", "")
+    if len(key) > _KEY_CHARS:
+        raise TaskInvalid(problem=f"the Idempotency-Key is longer than {_KEY_CHARS} characters")
+    task_id = new_id(now=call.services.clock.now())
+    if not key:
+        return task_id, False
+    asked = "" if call.request.url.path == "/v1/tasks" else call.request.url.path
+    fingerprint = hashlib.sha256((asked + call.body.model_dump_json()).encode()).hexdigest()
+    task_id = call.services.tokens.claim(call.token.id, key, fingerprint, task_id)
+    return task_id, bool(await _existing(call, task_id))
+
+
+async def accepted(call: Call, task_id: str, *, known: bool = False) -> Response:
+    """The answer to a request that made a task."""
+    task = await call.services.cluster.task(task_id)
     return Response(
         task_view(task).model_dump_json(),
         200 if known else 201,
@@ -243,7 +261,7 @@ TASK_ENDPOINTS: tuple[Endpoint, ...] = (
         body=TaskIn,
         returns=TaskView,
         status=201,
-        headers={"Idempotency-Key": "Repeating a request with the same key gives the same task."},
+        headers=KEY_HEADER,
     ),
     Endpoint(
         method="GET",

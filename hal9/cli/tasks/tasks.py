@@ -157,10 +157,8 @@ def show(ctx: click.Context, task_id: str, whole: bool, as_json: bool) -> None:
 
 
 def _show_steps(ctx: click.Context, task_id: str, *, as_json: bool) -> None:
-    from hal9.cli.persons import local_cluster
-
     async def read() -> "list[TurnEntry]":
-        async with local_cluster(ctx) as cluster:
+        async with open_cluster(ctx) as cluster:
             return await cluster.turn_entries(task_id)
 
     entries = run(read())
