@@ -4,8 +4,8 @@ Importing this package has no side effects and loads nothing heavy; everything e
 resolved on first use.
 
 >>> import hal9
->>> sorted(hal9.__all__)[:4]
-['BlockingCluster', 'Cluster', 'Neuron', 'Workspace']
+>>> sorted(hal9.__all__)[:5]
+['BlockingCluster', 'Cluster', 'Neuron', 'Workload', 'Workspace']
 """
 
 from hal9.lazy import lazy_names
@@ -15,6 +15,7 @@ __all__ = [  # typed in __init__.pyi: imports here would tie every room to the c
     "BlockingCluster",
     "Cluster",
     "Neuron",
+    "Workload",
     "Workspace",
     "__version__",
     "connect",
@@ -27,6 +28,7 @@ __getattr__ = lazy_names(
     {
         "cluster.blocking": ("BlockingCluster", "connect_blocking"),
         "cluster.client": ("Cluster", "connect"),
+        "cluster.workloads.contract": ("Workload",),
         "neurons.definitions.in_code": ("Neuron", "Workspace", "tool"),
     },
 )

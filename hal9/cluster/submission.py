@@ -7,31 +7,25 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Self, TypedDict
 
-import yaml
-
+from hal9.cluster.workloads.contract import NEURONS, WORKLOADS, find_workload, workload_options
 from hal9.errors.cluster import TaskInvalid
 from hal9.errors.workbench import WorkspaceRefused
 from hal9.journal.tasks import TaskRow
 from hal9.settings import Settings
 from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, TaskPayload, TaskScope, new_id
-from hal9.signals.labels import ALLOW_HOME, DIVIDE, ENVIRONMENT, REVIEW, TO
+from hal9.signals.labels import ALLOW_HOME, DIVIDE, ENVIRONMENT, REVIEW, TO, WORKLOAD_FOLDER
 from hal9.text import without_surrogates
 
 __all__ = [
-    "NEURONS",
-    "WORKLOADS",
     "Submission",
     "SubmitOptions",
     "given_files",
     "new_task",
     "task_of",
-    "workload_options",
 ]
 
-NEURONS = "neurons"
-WORKLOADS = {"ripmap-train": "hal9.trainer.workload:run_workload"}
 _WORKLOAD_SECONDS = 7 * 86400.0
 
 
@@ -159,41 +153,9 @@ def new_task(
     )
 
 
-def workload_options(workload: str, text: str) -> dict[str, Any]:
-    """The options a workload's task text holds.
-
-    Raises:
-        TaskInvalid: no such workload, or the text is no YAML mapping.
-    """
-    if workload not in WORKLOADS and ":" not in workload:
-        known = ", ".join(sorted({NEURONS, *WORKLOADS}))
-        raise TaskInvalid(
-            problem=f"there is no workload {workload!r}; there are: {known}, and MODULE:FUNCTION of your own"
-        )
-    try:
-        options = _mapping(text)
-    except yaml.YAMLError as error:
-        raise TaskInvalid(problem=f"options of {workload} are no YAML: {error}") from error
-    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
-        raise TaskInvalid(problem=f"{workload} takes options such as 'strategy: tpe, budget: 50'")
-    return options
-
-
-def _mapping(text: str) -> Any:
-    """YAML in lines or braces; one line needs no braces."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        if "\n" in text.strip():
-            raise
-        return yaml.safe_load(f"{{{text}}}")
-
-
 def _payload(objective: str, submission: Submission) -> TaskPayload:
     if not objective.strip():
         raise TaskInvalid(problem="it has no text")
-    if submission.workload != NEURONS:
-        workload_options(submission.workload, objective)
     workspace = submission.workspace.expanduser().absolute() if submission.workspace else None
     if workspace is not None and without_surrogates(str(workspace)) != str(workspace):
         shown = without_surrogates(str(workspace))
@@ -201,6 +163,10 @@ def _payload(objective: str, submission: Submission) -> TaskPayload:
     if workspace is not None and not workspace.is_dir():
         raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
     labels = dict(submission.labels or {}) | ({DIVIDE: "yes"} if submission.divide else {})
+    # Code is imported from there: it is found here, and never what a client says.
+    labels.pop(WORKLOAD_FOLDER, None)
+    if submission.workload != NEURONS:
+        labels |= _workload_labels(submission.workload, objective)
     if submission.to is not None:
         labels[TO] = submission.to
     if workspace is not None:
@@ -242,6 +208,17 @@ def _workspace_labels(workspace: Path, submission: Submission) -> dict[str, str]
     active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX") or ""
     given = {ENVIRONMENT: active, ALLOW_HOME: _yes(submission.allow_home), REVIEW: _yes(submission.review)}
     return {name: value for name, value in given.items() if value}
+
+
+def _workload_labels(workload: str, text: str) -> dict[str, str]:
+    """Where a workload's module was found.
+
+    Raises:
+        TaskInvalid: its options are wrong, or there is no such workload.
+    """
+    workload_options(workload, text)
+    folder = find_workload(WORKLOADS.get(workload, workload))
+    return {WORKLOAD_FOLDER: folder} if folder else {}
 
 
 def _yes(wanted: bool) -> str:

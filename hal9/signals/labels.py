@@ -13,6 +13,7 @@ __all__ = [
     "SEEN_AS",
     "STAGED",
     "TO",
+    "WORKLOAD_FOLDER",
 ]
 
 # The Python environment (`VIRTUAL_ENV`) that was active when the task was given.
@@ -39,3 +40,5 @@ MENDS = "part.mends"
 PART_SIGNAL = "part.signal"
 # The neuron that the task is given to, past the layers above it.
 TO = "to"
+# The folder that a workload's module was found in, when the interpreter does not look there by itself.
+WORKLOAD_FOLDER = "workload.folder"

@@ -10,12 +10,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hal9 import Workload
 from hal9.cluster import Home, connect
+from hal9.cluster.workloads.contract import find_workload
 from hal9.cluster.workloads.lines import read_line
 from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
+from hal9.signals.labels import WORKLOAD_FOLDER
+from hal9.trainer import run_workload
 from tests.conftest import Script, running_cluster
 from tests.support.daemons import start, stop, wait_ready
+from tests.support.workloads import count
 
+ROOT = Path(__file__).parents[2]
 COUNT = "tests.support.workloads:count"
 
 
@@ -163,6 +169,15 @@ def test_a_workload_goes_on_after_its_daemon_was_killed(home: Home, tmp_path: Pa
     ("workload", "text", "words"),
     [
         ("nope", "a: 1", "there is no workload"),
+        ("nowhere.at.all:run", "a: 1", r"no module 'nowhere' .* a workload is `async def"),
+        ("tests.support.nowhere:run", "a: 1", "no module 'tests.support.nowhere'"),
+        ("tests.support.workloads:cuont", "a: 1", "has no 'cuont' .* did you mean 'count'"),
+        ("tests.support.workloads:yaml.count", "a: 1", "is not MODULE:FUNCTION"),
+        (":count", "a: 1", "is not MODULE:FUNCTION"),
+        ("json.decoder.more:run", "a: 1", "no module 'json.decoder.more'"),
+        ("sys:exit", "a: 1", "a part of Python"),
+        ("hal9.text:split_lines", "a: 1", "'split_lines' in .* is no async function"),
+        ("tests.support.scripts:slow", "a: 1", "'slow' in .* does not take three arguments"),
         (COUNT, "just words", "takes options"),
         (COUNT, "a: [", "no YAML"),
     ],
@@ -171,3 +186,44 @@ async def test_wrong_options_are_not_accepted(home: Home, workload: str, text: s
     async with connect(home.root) as cluster:
         with pytest.raises(TaskInvalid, match=words):
             await cluster.submit(text, workload=workload)
+
+
+async def test_a_module_of_the_folder_the_task_is_given_in_runs_and_its_package_only_then(
+    home: Home, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "mine" / "jobs_of_mine"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from pathlib import Path\nPath(__file__).with_name('imported').touch()\n"
+    )
+    (package / "nightly.py").write_text(
+        "async def run(options, progress, cancelled):\n    return {'twice': 2 * options['number']}\n"
+    )
+    monkeypatch.chdir(tmp_path / "mine")
+    async with connect(home.root) as cluster:
+        given = {WORKLOAD_FOLDER: "/somewhere/else"}
+        task_id = await cluster.submit("number: 21", workload="jobs_of_mine.nightly:run", labels=given)
+        folder = (await cluster.task(task_id)).payload.labels[WORKLOAD_FOLDER]
+        other = await cluster.submit(options(tmp_path / "count"), workload="ripmap-train", labels=given)
+        assert WORKLOAD_FOLDER not in (await cluster.task(other)).payload.labels, "a client cannot say it"
+        await cluster.cancel(other)
+    assert folder == str(tmp_path / "mine")
+    assert not (package / "imported").exists(), "to look for it runs nothing"
+    deep = tmp_path / "mine" / "outer" / "inner"
+    deep.mkdir(parents=True)
+    (deep / "last.py").write_text("from somewhere import *\n")
+    assert find_workload("outer.inner.last:run") == str(tmp_path / "mine"), "folders without __init__.py"
+    monkeypatch.chdir(ROOT)
+    script("echo")
+    async with running_cluster(home) as (_, cluster):
+        task = await cluster.wait(task_id, timeout_seconds=60)
+    assert task.state == "done", task.result
+    assert task.result is not None
+    assert task.result.answer == "twice: 42\n"
+
+
+def test_what_is_there_is_a_workload() -> None:
+    built_in: Workload = run_workload
+    own: Workload = count
+    for one in (built_in, own):
+        assert find_workload(f"{one.__module__}:{one.__name__}") is None  # type: ignore[attr-defined]

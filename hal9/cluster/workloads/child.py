@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from hal9.cluster.home import Home
-from hal9.cluster.submission import WORKLOADS, workload_options
+from hal9.cluster.workloads.contract import WORKLOADS, Workload, workload_options
 from hal9.cluster.workloads.workloads import REFUSED, read_payload
 from hal9.database import open_database
 from hal9.errors.base import Hal9Error
+from hal9.signals.labels import WORKLOAD_FOLDER
 
 __all__ = ["main"]
 
@@ -63,8 +64,11 @@ async def _run(home: Home, task_id: str) -> None:
     def progress(detail: Mapping[str, Any]) -> None:
         _say(progress=dict(detail))
 
-    result = await getattr(importlib.import_module(module), function)(options, progress, stopped.is_set)
-    _say(result=result)
+    folder = payload.labels.get(WORKLOAD_FOLDER)
+    if folder is not None and folder not in sys.path:
+        sys.path.append(folder)
+    workload_function: Workload = getattr(importlib.import_module(module), function)
+    _say(result=await workload_function(options, progress, stopped.is_set))
 
 
 def main() -> int:

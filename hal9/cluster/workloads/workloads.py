@@ -19,7 +19,7 @@ from hal9.bus import Courier
 from hal9.clock import Clock
 from hal9.cluster.home import Home
 from hal9.cluster.scheduler import SCHEDULER
-from hal9.cluster.submission import NEURONS
+from hal9.cluster.workloads.contract import NEURONS
 from hal9.cluster.workloads.lines import LINE_BYTES, WorkloadLine, read_line
 from hal9.database import Connection
 from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
