@@ -27,24 +27,24 @@ def outcome(
     recalled: list[int] | None = None,
     family: str = "f",
 ) -> None:
+    row = {
+        "task_id": f"t{number}",
+        "at": float(number),
+        "task_class": "code",
+        "workspace": "",
+        "module": "",
+        "task_family": family,
+        "state": "done",
+        "passed": None if passed is None else int(passed),
+        "judged_by": "check",
+        "error_type": "" if passed else "incorrect_output",
+        "prompts": "{}",
+        "routes": "[]",
+        "recalled": json.dumps(recalled or []),
+    }
     with store.writing() as tables:
-        tables.table("outcomes").insert(
-            {
-                "task_id": f"t{number}",
-                "at": float(number),
-                "task_class": "code",
-                "workspace": "",
-                "module": "",
-                "task_family": family,
-                "state": "done",
-                "passed": None if passed is None else int(passed),
-                "judged_by": "check",
-                "error_type": "" if passed else "incorrect_output",
-                "prompts": "{}",
-                "routes": "[]",
-                "recalled": json.dumps(recalled or []),
-            }
-        )
+        marks = ", ".join("?" * len(row))
+        tables.conn.execute(f"INSERT INTO outcomes ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
 
 
 def test_without_data_there_is_a_reason_and_no_figure(store: MemoryStore) -> None:

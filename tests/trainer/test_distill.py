@@ -14,12 +14,13 @@ from tests.trainer.test_commands import train
 
 def record(folder: Path, params: dict[str, float], trials: list[dict[str, Any]]) -> RunLog:
     pad = RunLog.create(folder / "scratchpad.json", "inner", {})
-    pad.append({"episode": 0, "params": params, "best_ndcg": 0.8, "trials": trials})
+    pad.append({"episode": 0, "params": params, "best_ndcg": 0.8, "kept": False, "trials": trials})
     return pad
 
 
 def trial(name: str, before: float, after: float, gain: float, error: float) -> dict[str, Any]:
-    return {"moved": {name: [before, after]}, "gain": gain, "error": error}
+    measured = {"params": {name: after}, "ndcg": 0.8, "kept": False}
+    return {"moved": {name: [before, after]}, "gain": gain, "error": error, **measured}
 
 
 def test_pruning_keeps_what_carries_the_gain(ground: EvaluationData) -> None:

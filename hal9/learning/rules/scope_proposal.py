@@ -54,7 +54,10 @@ def proposed_scope(
     if not place and files and not task.module:
         place = files[0].rstrip("/")
     if not place:
-        return scope_for_memory(task)
+        scope = scope_for_memory(task)
+        if scope.module or scope.task_family:
+            return scope
+        place = EVERYWHERE  # a task without a folder whose wording is like no other's
     work = _work(words, files if place != EVERYWHERE else (), task.work if place != EVERYWHERE else "")
     return MemoryScope(task.workspace, place=place, work=work)
 
