@@ -186,14 +186,21 @@ class FolderHandle:
         finally:
             os.close(file)
 
-    def read(self, path: str, *, limit: int) -> bytes:
+    def read(self, path: str, *, limit: int, expected: Entry | None = None) -> bytes:
         """All bytes of a regular file.
+
+        Args:
+            path: the file.
+            limit: how many bytes at most.
+            expected: what was seen there; another file, or one that got another name since, is refused.
 
         Raises:
             PathOutsideWorkspace, FileNotFoundError, NotRegularFile.
             FileTooLarge: more than `limit` bytes.
         """
         with self.open_file(path) as (file, entry):
+            if expected is not None and (entry.inode, entry.links) != (expected.inode, expected.links):
+                raise NotRegularFile(path=path, kind="file that was replaced while it was looked at")
             if entry.size > limit:
                 raise FileTooLarge(path=path, size=entry.size, limit=limit)
             data = bytearray()

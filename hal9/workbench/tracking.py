@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -90,9 +92,11 @@ class TreeState:
             FileNotFoundError, NotRegularFile, FileTooLarge.
         """
         entry = self.tree.look(path)
-        if entry is not None and entry.kind == "file" and entry.links > 1:
-            self._refuse_foreign(path, entry, WalkLimits(root=str(self.workspace)))
-        return self.tree.read(path, limit=limit)
+        if entry is None or entry.kind != "file" or entry.links == 1:
+            return self.tree.read(path, limit=limit, expected=entry)
+        if path in _foreign(self._walk(WalkLimits(root=str(self.workspace)))):
+            raise NotRegularFile(path=path, kind="hard link to a file outside")
+        return self.tree.read(path, limit=limit, expected=entry)
 
     def write(self, path: str, data: bytes, *, limit: int) -> None:
         """Replace or create a file.
@@ -136,13 +140,6 @@ class TreeState:
                     path=path, detail=f"{folder} is shared read-only with the workspace"
                 )
 
-    def _refuse_foreign(self, path: str, entry: Entry, limits: WalkLimits) -> None:
-        inside = sum(
-            1 for _, other in self._walk(limits) if other.kind == "file" and other.inode == entry.inode
-        )
-        if inside < entry.links:
-            raise NotRegularFile(path=path, kind="hard link to a file outside")
-
     def _walk(self, limits: WalkLimits) -> list[tuple[str, Entry]]:
         return Walk(self.tree, limits, frozenset(self.copied.shared)).entries()
 
@@ -159,17 +156,20 @@ class TreeState:
     # --- marks ----------------------------------------------------------------------------------
 
     def mark(self, label: str, limits: WalkLimits) -> int:
-        """Record what changed since the last mark; contents are kept before the mark is written."""
+        """Record what changed since the last mark; contents are kept before the mark is written.
+
+        Of a hard link to a file outside no content is kept, as of a FIFO: going back puts the base there.
+        """
         changed: dict[str, Known | None] = {}
         found = self._walk(limits)
-        pairs, marked = self.copied.pairs, self._marked
+        pairs, marked, foreign = self.copied.pairs, self._marked, _foreign(found)
         for path, entry in found:
             known = marked[path] if path in marked else pairs.get(path)
             if known is not None:
                 expected = known.entry if isinstance(known, Known) else known.copy
                 if entry == expected or _same(entry, expected):
                     continue
-            digest = self._store(path, entry) if entry.kind == "file" else ""
+            digest = self._store(path, entry) if entry.kind == "file" and path not in foreign else ""
             changed[path] = Known(entry, digest)
         for path in self._expected_paths() - {path for path, _ in found}:
             changed[path] = None
@@ -188,7 +188,10 @@ class TreeState:
         return (set(self.copied.pairs) | set(self._marked)) - gone
 
     def _store(self, path: str, entry: Entry) -> str:
-        data = self.tree.read(path, limit=_LARGEST)
+        try:
+            data = self.tree.read(path, limit=_LARGEST, expected=entry)
+        except (FileNotFoundError, NotRegularFile):
+            return ""  # a command put something else there meanwhile
         digest = digest_of(data)
         pair = self.copied.pairs.get(path)
         if pair is None or pair.digest != digest:
@@ -256,6 +259,10 @@ class TreeState:
     ) -> None:
         if entry is not None:
             self.tree.remove_tree(path)
+        if path not in self.copied.pairs:
+            # Nothing that was left out (a secret, say) comes in because a command made its name.
+            fresh[path] = None
+            return
         with FolderHandle(self.workspace) as original:
             pair: Pair | str = "gone"
             with (
@@ -283,17 +290,18 @@ class TreeState:
         changes: list[Change] = []
         refused: dict[str, str] = {}
         found = self._walk(limits)
-        names: dict[int, int] = {}
-        for _, entry in found:
-            if entry.kind == "file" and entry.links > 1:
-                names[entry.inode] = names.get(entry.inode, 0) + 1
+        foreign = _foreign(found)
         with FolderHandle(self.workspace) as original:
             for path, entry in found:
-                reason = self._unfit(path, entry, names)
+                reason = "a hard link to a file outside" if path in foreign else self._unfit(path, entry)
                 if reason:
                     refused[path] = reason
                     continue
-                change = self._change(path, entry, original, folder / "blobs")
+                try:
+                    change = self._change(path, entry, original, folder / "blobs")
+                except (FileNotFoundError, NotRegularFile):
+                    refused[path] = "replaced while it was looked at"
+                    continue
                 if change is not None:
                     changes.append(change)
             for path in set(self.copied.pairs) - {path for path, _ in found}:
@@ -305,11 +313,9 @@ class TreeState:
         kept.save()
         return kept
 
-    def _unfit(self, path: str, entry: Entry, names: dict[int, int]) -> str:
+    def _unfit(self, path: str, entry: Entry) -> str:
         if entry.kind not in _CARRIED_KINDS:
             return f"a {entry.kind}"
-        if entry.kind == "file" and entry.links > 1 and names[entry.inode] < entry.links:
-            return "a hard link to a file outside"
         pair = self.copied.pairs.get(path)
         old = pair is not None and pair.copy.kind == "link" and pair.copy.target == entry.target
         if entry.kind == "link" and not old and _leads_out(path, entry.target):
@@ -325,7 +331,7 @@ class TreeState:
         elif entry.kind == "link":
             after = Side("link", 0o777, target=entry.target)
         else:
-            data = self.tree.read(path, limit=_LARGEST)
+            data = self.tree.read(path, limit=_LARGEST, expected=entry)
             # The copy lets its owner write; what that added is not the turn's doing.
             mode = pair.original.mode if pair and pair.copy.mode == entry.mode else entry.mode & 0o777
             after = Side("file", mode, len(data), digest_of(data))
@@ -353,12 +359,21 @@ class TreeState:
         data: bytes | None = None
         if now is not None and now.kind == "file" and now.size == entry.size:
             with contextlib.suppress(OSError, NotRegularFile, FileTooLarge):
-                data = original.read(path, limit=entry.size)
+                data = original.read(path, limit=entry.size, expected=now)
         if data is not None and not digest and now is not None and now.unchanged_since(entry):
-            digest = digest_of(data)
+            after = original.look(path)
+            digest = digest_of(data) if after is not None and after.unchanged_since(entry) else ""
         if data is not None and digest and digest_of(data) == digest:
             keep_blob(blobs, digest, data)
         return Side("file", entry.mode, entry.size, digest)
+
+
+def _foreign(found: Sequence[tuple[str, Entry]]) -> frozenset[str]:
+    """Files that have a name outside of what was found too: their content is not the copy's own."""
+    names = Counter(entry.inode for _, entry in found if entry.kind == "file" and entry.links > 1)
+    return frozenset(
+        path for path, entry in found if entry.kind == "file" and entry.links > max(names[entry.inode], 1)
+    )
 
 
 def _same(entry: Entry, other: Entry) -> bool:

@@ -38,6 +38,7 @@ class World:
         (self.outside / "d").mkdir(parents=True)
         for name in ("a", "b", "d/a", "x"):
             (self.outside / name).write_text(f"the user's {name}\n")
+        (self.outside / "shared").write_text("a file of the workspace with another name outside\n")
         self.seen = self.watch()
 
     def watch(self) -> list[tuple[object, ...]]:
@@ -53,7 +54,11 @@ class World:
         return Place(self.workspace, self.state / "snapshot", changes=self.state / "changes")
 
     def swap(self, root: Path) -> None:
-        """What a command, or a person, may do to an entry."""
+        """What a command, or a person, may do to an entry.
+
+        A hard link that a person made in the workspace is a file of the workspace, as any other: what it
+        holds is copied, and may be shown. One that a command made in the copy leads to what is not the task's.
+        """
         path = root / self.draw.choice(PATHS)
         if not path.parent.is_dir() or path.parent.is_symlink():
             return
@@ -63,6 +68,7 @@ class World:
             else:
                 path.unlink()
         goal = self.outside / self.draw.choice(("a", "d", "d/a", "nothing"))
+        linked = self.outside / ("shared" if root == self.workspace else "a")
         kinds: list[Callable[[], Any]] = [
             lambda: path.symlink_to(goal),
             lambda: path.symlink_to("../outside/d"),
@@ -70,7 +76,7 @@ class World:
             lambda: os.mkfifo(path),
             path.mkdir,
             lambda: path.write_text(f"{self.draw.random()}\n"),
-            lambda: os.link(self.outside / "a", path),
+            lambda: os.link(linked, path),
             lambda: None,
         ]
         if os.geteuid() == 0:

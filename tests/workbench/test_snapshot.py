@@ -131,6 +131,42 @@ def _make_socket(path: Path) -> None:
         os.chdir(here)
 
 
+async def test_a_mark_keeps_nothing_of_what_lies_outside(
+    opened: OpenSnapshot, workspace: Path, outside: Path, tmp_path: Path
+) -> None:
+    """Neither what a hard link shows, nor a file that was left out of the copy, comes in by going back."""
+    (workspace / ".env").write_text("KEY=the user's own\n")
+    async with opened() as snapshot:
+        assert ".env" in snapshot.copied.skipped
+        for name in ("a.py", "new"):
+            (snapshot.root / name).unlink(missing_ok=True)
+            os.link(outside / "rc", snapshot.root / name)
+        os.mkfifo(snapshot.root / ".env")
+        await snapshot.checkpoint("odd")
+        for name in ("a.py", "new", ".env"):
+            (snapshot.root / name).unlink()
+    async with opened() as snapshot:
+        assert tree(snapshot.root) == {"a.py": b"x = 1\n", "sub": "d", "sub/rc": b"inside\n"}
+        assert await snapshot.changes() == []
+    kept = (tmp_path / "state" / "snapshot").rglob("*")
+    assert not [path for path in kept if path.is_file() and b"the user's own" in path.read_bytes()]
+
+
+async def test_a_hard_link_of_the_users_is_a_file_of_the_workspace(
+    opened: OpenSnapshot, workspace: Path, outside: Path
+) -> None:
+    (workspace / "sub" / "rc").unlink()
+    os.link(outside / "rc", workspace / "sub" / "rc")
+    async with opened() as snapshot:
+        await snapshot.write("sub/rc", b"edited\n")
+        assert (await snapshot.changes())[0].diff == (
+            "--- a/sub/rc\n+++ b/sub/rc\n@@ -1 +1 @@\n-the user's own\n+edited\n"
+        )
+        await snapshot.accept()
+    assert (workspace / "sub" / "rc").read_text() == "edited\n"
+    assert (outside / "rc").read_text() == "the user's own\n"
+
+
 async def test_what_is_odd_in_a_workspace_is_not_copied(opened: OpenSnapshot, workspace: Path) -> None:
     os.mkfifo(workspace / "pipe")
     (workspace / "sub" / "link").symlink_to("/etc/passwd")
