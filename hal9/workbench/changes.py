@@ -223,14 +223,15 @@ def read_json(path: Path) -> Any:
         raise SnapshotDamaged(path=str(path), detail=str(error)) from error
 
 
-def keep_blob(folder: Path, digest: str, data: bytes) -> None:
-    """Write a content under its digest, once."""
+def keep_blob(folder: Path, digest: str, data: bytes, *, durable: bool = True) -> None:
+    """Write a content under its digest, once; `durable` waits for the disk."""
     path = folder / digest
     if path.exists():
         return
     part = folder / f"{digest}.part"
     with part.open("wb") as stream:
         stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+        if durable:
+            stream.flush()
+            os.fsync(stream.fileno())
     part.replace(path)

@@ -34,12 +34,23 @@ class Pair:
 
 @dataclass(slots=True)
 class CopiedTree:
-    """What was copied, and what was not and why."""
+    """What was copied, and what was not and why.
+
+    Attributes:
+        pairs: files, links and folders of the workspace, by path.
+        shared: folders that are seen read-only.
+        repositories: prefixes of the paths that have a `.git`.
+        skipped: what was left out, with the reason.
+        git_roots: where a `.git` is, or may come to be, that goes back to a mark with the rest.
+        git: what was in them in the beginning, by path; their contents are kept among the blobs.
+    """
 
     pairs: dict[str, Pair] = field(default_factory=dict)
     shared: list[str] = field(default_factory=list)
     repositories: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    git_roots: list[str] = field(default_factory=list)
+    git: dict[str, Pair] = field(default_factory=dict)
 
 
 def digest_of(data: bytes) -> str:

@@ -177,6 +177,7 @@ class Snapshot:
             for number, prefix in enumerate(self.copied.repositories):
                 self._git(number, prefix, limits)
             self._begin()
+            self._state.record_git(self._limits(stop))
             if self.place.begins is not None:
                 self._state.begin_with(load_changes(self.place.begins), limits)
             save_base(folder, self.place.workspace, self.copied)

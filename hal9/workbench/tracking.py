@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from hal9.errors.workbench import (
     FileTooLarge,
@@ -42,6 +43,8 @@ def save_base(folder: Path, workspace: Path, copied: CopiedTree) -> None:
             "shared": copied.shared,
             "repositories": copied.repositories,
             "skipped": copied.skipped,
+            "git_roots": copied.git_roots,
+            "git": {path: asdict(pair) for path, pair in copied.git.items()},
         },
     )
 
@@ -58,16 +61,22 @@ def load_base(folder: Path, workspace: Path) -> CopiedTree:
         if (stored["format"], stored["workspace"]) != (_FORMAT, str(workspace)):
             raise SnapshotDamaged(path=str(folder), detail="it is of another workspace or version")
         return CopiedTree(
-            pairs={
-                path: Pair(Entry(*row["original"]), Entry(*row["copy"]), row["digest"])
-                for path, row in stored["pairs"].items()
-            },
+            pairs=_pairs_from(stored["pairs"]),
             shared=stored["shared"],
             repositories=stored["repositories"],
             skipped=stored["skipped"],
+            # A copy of an earlier version did not note them: its git folders stay as they are.
+            git_roots=stored.get("git_roots", []),
+            git=_pairs_from(stored.get("git", {})),
         )
     except (KeyError, TypeError) as error:
         raise SnapshotDamaged(path=str(folder), detail=str(error)) from error
+
+
+def _pairs_from(rows: dict[str, Any]) -> dict[str, Pair]:
+    return {
+        path: Pair(Entry(*row["original"]), Entry(*row["copy"]), row["digest"]) for path, row in rows.items()
+    }
 
 
 @dataclass(slots=True)
@@ -143,6 +152,28 @@ class TreeState:
     def _walk(self, limits: WalkLimits) -> list[tuple[str, Entry]]:
         return Walk(self.tree, limits, frozenset(self.copied.shared)).entries()
 
+    def _walk_all(self, limits: WalkLimits) -> list[tuple[str, Entry]]:
+        """Git's own too: what a mark records, though it is never part of a change set."""
+        walk = Walk(self.tree, limits, frozenset(self.copied.shared))
+        found = walk.entries()
+        for root in self.copied.git_roots:
+            found += walk.below(root)
+        return found
+
+    def record_git(self, limits: WalkLimits) -> None:
+        """Keep what git's folders of the fresh copy hold, so that a later start finds them as at a mark."""
+        prefixes = ["", *self.copied.repositories]
+        self.copied.git_roots = sorted({f"{prefix}.git" for prefix in prefixes})
+        walk = Walk(self.tree, limits)
+        for path, entry in (pair for root in self.copied.git_roots for pair in walk.below(root)):
+            digest = ""
+            if entry.kind == "file":
+                data = self.tree.read(path, limit=_LARGEST, expected=entry)
+                digest = digest_of(data)
+                # As durable as the copy itself: after a power cut both may be gone.
+                keep_blob(self.folder / "blobs", digest, data, durable=False)
+            self.copied.git[path] = Pair(entry, entry, digest)
+
     def begin_with(self, kept: ChangeSet, limits: WalkLimits) -> None:
         """Make the changes of earlier turns in the fresh copy and mark them.
 
@@ -161,10 +192,10 @@ class TreeState:
         Of a hard link to a file outside no content is kept, as of a FIFO: going back puts the base there.
         """
         changed: dict[str, Known | None] = {}
-        found = self._walk(limits)
-        pairs, marked, foreign = self.copied.pairs, self._marked, _foreign(found)
+        found = self._walk_all(limits)
+        pairs, git, marked, foreign = self.copied.pairs, self.copied.git, self._marked, _foreign(found)
         for path, entry in found:
-            known = marked[path] if path in marked else pairs.get(path)
+            known = marked[path] if path in marked else pairs.get(path) or git.get(path)
             if known is not None:
                 expected = known.entry if isinstance(known, Known) else known.copy
                 if entry == expected or _same(entry, expected):
@@ -180,12 +211,14 @@ class TreeState:
     def _expected(self, path: str) -> Known | None:
         if path in self._marked:
             return self._marked[path]
+        if path in self.copied.git:
+            return Known(self.copied.git[path].copy, self.copied.git[path].digest)
         pair = self.copied.pairs.get(path)
         return None if pair is None else Known(pair.copy)
 
     def _expected_paths(self) -> set[str]:
         gone = {path for path, known in self._marked.items() if known is None}
-        return (set(self.copied.pairs) | set(self._marked)) - gone
+        return (set(self.copied.pairs) | set(self.copied.git) | set(self._marked)) - gone
 
     def _store(self, path: str, entry: Entry) -> str:
         try:
@@ -208,7 +241,7 @@ class TreeState:
         wanted = self.marks.at(label)
         self.marks.cut_after(label)
         self._marked = wanted
-        now = dict(self._walk(limits))
+        now = dict(self._walk_all(limits))
         for path in sorted(set(now) - self._expected_paths(), reverse=True):
             self.tree.remove_tree(path)
         fresh: dict[str, Known | None] = {}

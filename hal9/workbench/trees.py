@@ -1,12 +1,13 @@
 """Walking a workspace by handles: what stands where, within limits; which folders are whose."""
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from hal9.errors.workbench import WorkspaceTooLarge
+from hal9.errors.workbench import NotRegularFile, WorkspaceTooLarge
 from hal9.workbench.handles import Entry, FolderHandle, enter_any, entry_of
 
 __all__ = ["DEPENDENCIES", "PART_SUFFIX", "Walk", "WalkLimits", "is_cache", "is_dependency_folder"]
@@ -99,6 +100,19 @@ class Walk:
         """Every entry, folders before what is in them; links are not followed, git's own is left out."""
         found: list[tuple[str, Entry]] = []
         self._below(self.root.fd, "", 0, found)
+        return found
+
+    def below(self, path: str) -> list[tuple[str, Entry]]:
+        """A folder and every entry in it, also where `entries` leaves it out; anything else alone."""
+        entry = self.root.look(path)
+        if entry is None or entry.kind != "folder":
+            return [] if entry is None else [(path, entry)]
+        found = [(path, entry)]
+        with (
+            contextlib.suppress(FileNotFoundError, NotRegularFile),
+            self.root.parent_of(f"{path}/x") as (fd, _),
+        ):
+            self._below(fd, f"{path}/", 0, found)
         return found
 
     def _below(self, fd: int, prefix: str, depth: int, found: list[tuple[str, Entry]]) -> None:
