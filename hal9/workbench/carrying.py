@@ -410,6 +410,7 @@ class Carrier:
         else:
             if now is not None and now.kind == "folder":
                 self._take_away(change.path, Side("folder", 0o755))
+                now = self.root.look(change.path)
             if self._status(f"{self.staging}/b{at}") is not None and (now is None or self._is_done(change)):
                 self._into_place(f"b{at}", change.path, before)
 

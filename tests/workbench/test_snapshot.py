@@ -384,6 +384,18 @@ async def test_a_file_becomes_a_folder_and_back(
     assert tree(workspace) == {"a.py": b"x = 1\n", "sub": "d", "sub/rc": b"inside\n"}
 
 
+async def test_a_file_that_became_a_folder_is_put_back_when_the_rest_fails(
+    opened: OpenSnapshot, workspace: Path
+) -> None:
+    async with opened() as snapshot:
+        await snapshot.run("rm a.py; mkdir a.py; rm -r sub; ln -s a.py sub")
+        (workspace / "sub" / "theirs").write_text("theirs\n")  # so the folder cannot become a link
+        before = tree(workspace)
+        with pytest.raises(WorkspaceUnwritable):
+            await snapshot.accept()
+    assert tree(workspace) == before
+
+
 async def test_an_accepted_turn_says_so_after_a_crash(opened: OpenSnapshot, workspace: Path) -> None:
     async with opened() as snapshot:
         await snapshot.write("a.py", b"done\n")
