@@ -41,11 +41,11 @@ class Bm25:
     def __init__(self, index: Index, paths: Sequence[str]) -> None:
         self._postings: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         lengths = np.zeros(len(paths))
-        for position, path in enumerate(paths):
+        for file_index, path in enumerate(paths):
             counts = Counter(_words(index.text(path)) + _PATH * _words(path))
-            lengths[position] = counts.total()
+            lengths[file_index] = counts.total()
             for word, count in counts.items():
-                self._postings[word].append((position, count))
+                self._postings[word].append((file_index, count))
         self._norm = _K * (1 - _B + _B * lengths / max(1e-9, float(lengths.mean())))
         self._size = len(paths)
 
@@ -54,9 +54,11 @@ class Bm25:
         found = np.zeros(self._size)
         for word in _words(text):
             if word in self._postings:
-                places, counts = (np.array(column) for column in zip(*self._postings[word], strict=True))
-                idf = math.log1p((self._size - len(places) + 0.5) / (len(places) + 0.5))
-                found[places] += idf * counts / (counts + self._norm[places])
+                file_indexes, counts = (
+                    np.array(column) for column in zip(*self._postings[word], strict=True)
+                )
+                idf = math.log1p((self._size - len(file_indexes) + 0.5) / (len(file_indexes) + 0.5))
+                found[file_indexes] += idf * counts / (counts + self._norm[file_indexes])
         return found
 
 
@@ -69,22 +71,22 @@ def worst_rank(
 ) -> int:
     """Rank of the last of the wanted files, counted from 0; equal scores keep the paths' order."""
     order = np.argsort(-scores, kind="stable")
-    places = {paths[position]: place for place, position in enumerate(order.tolist())}
-    return max(places[path] for path in gold)
+    ranks = {paths[file_index]: rank for rank, file_index in enumerate(order.tolist())}
+    return max(ranks[path] for path in gold)
 
 
 def measured(root: Path, project: dict[str, object]) -> Iterator[tuple[int, int]]:
     """Ranks by ripmap and by BM25 of each case of a project."""
     index = open_revision(root, str(project["base"]))
     extensions = tuple(f".{one}" for one in project["extensions"])  # type: ignore[attr-defined]
-    places = [
+    file_indexes = [
         n for n, path in enumerate(index.paths) if path.endswith(extensions) and not _ASIDE.search(path)
     ]
-    paths = [index.paths[n] for n in places]
+    paths = [index.paths[n] for n in file_indexes]
     plain = Bm25(index, paths)
     for case in project["cases"]:  # type: ignore[attr-defined]
         if set(case["gold"]) <= set(paths):
-            ours = rank_prepared(prepare_task(index, Task(case["query"])), Parameters()).scores[places]
+            ours = rank_prepared(prepare_task(index, Task(case["query"])), Parameters()).scores[file_indexes]
             yield (
                 worst_rank(ours, paths, case["gold"]),
                 worst_rank(plain.scores(case["query"]), paths, case["gold"]),

@@ -144,7 +144,7 @@ def run_bm25s(tree: Path, tasks: list[dict], changed: Path, work: Path) -> dict:
             found, _ = retriever.retrieve(
                 [tokens(task["query"])], k=min(200, len(files)), show_progress=False
             )
-            return [str(files[position].relative_to(tree)) for position in found[0]]
+            return [str(files[file_index].relative_to(tree)) for file_index in found[0]]
 
         ranked, cost = timed(ask)
         queries.append(cost)

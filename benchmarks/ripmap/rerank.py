@@ -30,7 +30,7 @@ def _sample(evaluator: Evaluator, size: int) -> list[PreparedCase]:
     if not size or size >= len(cases):
         return cases
     chosen = np.sort(np.random.default_rng(7).choice(len(cases), size, replace=False))
-    return [cases[place] for place in chosen]
+    return [cases[index] for index in chosen]
 
 
 async def _measure(cases: list[PreparedCase], reorder: Reorder) -> dict[str, object]:

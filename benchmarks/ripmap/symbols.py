@@ -18,11 +18,11 @@ _KINDS = ("function", "method", "class")
 
 def _gold(item: PreparedCase) -> list[int]:
     index_data, table = item.evidence.index_data, item.evidence.index_data.symbols
-    positions = [position for position, path in enumerate(index_data.paths) if path in item.case.gold]
+    file_indexes = [file_index for file_index, path in enumerate(index_data.paths) if path in item.case.gold]
     known = {
-        f"{index_data.paths[position]}::{table.qualified(symbol)}": symbol
-        for position in positions
-        for symbol in range(table.start[position], table.start[position + 1])
+        f"{index_data.paths[file_index]}::{table.qualified(symbol)}": symbol
+        for file_index in file_indexes
+        for symbol in range(table.start[file_index], table.start[file_index + 1])
     }
     return [known[symbol] for symbol in item.case.gold_symbols if symbol in known]
 
@@ -30,7 +30,7 @@ def _gold(item: PreparedCase) -> list[int]:
 def _eligible(item: PreparedCase) -> NDArray[np.bool_]:
     table = item.evidence.index_data.symbols
     kinds = [number for number, name in enumerate(table.names) if name in _KINDS]
-    return item.candidates[table.file] & np.isin(table.kind, kinds)
+    return item.candidates[table.file_index] & np.isin(table.kind, kinds)
 
 
 def _bm25(item: PreparedCase) -> NDArray[np.float64]:
@@ -71,8 +71,12 @@ def main() -> None:
             theirs.append(_ranks(_bm25(item), eligible, gold))
         row: dict[str, object] = {"cases": len(ours)}
         for label, ranks in (("ripmap", ours), ("bm25", theirs)):
-            row[label] = {k: float(np.mean([accuracy_at(places, k) for places in ranks])) for k in CUTS}
-            row[f"{label} any"] = {k: float(np.mean([min(places) < k for places in ranks])) for k in CUTS}
+            row[label] = {
+                k: float(np.mean([accuracy_at(case_ranks, k) for case_ranks in ranks])) for k in CUTS
+            }
+            row[f"{label} any"] = {
+                k: float(np.mean([min(case_ranks) < k for case_ranks in ranks])) for k in CUTS
+            }
         for k in CUTS:
             wins = sum(max(a) < k <= max(b) for a, b in zip(ours, theirs, strict=True))
             losses = sum(max(b) < k <= max(a) for a, b in zip(ours, theirs, strict=True))

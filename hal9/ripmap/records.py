@@ -96,8 +96,7 @@ class Definition:
 class Reference(NamedTuple):
     """A name that a file uses.
 
-    `scope` is the position in the file's `definitions` of the innermost function or class around it (-1:
-    none).
+    `scope` is the `definition_index` of the innermost function or class around it (-1: none).
     `receiver` is what stands before the dot, as written; `receiver_type` is its class where an annotation, an
     assignment from a constructor, or `self` tells it.
     """

@@ -15,7 +15,7 @@ __all__ = ["KIND_BITS", "RECEIVER_BITS", "REFERENCE_KINDS", "ReferenceTable"]
 REFERENCE_KINDS: tuple[ReferenceKind, ...] = ("call", "type", "attribute", "name")
 """The most telling first: of two readings of one name the earlier kind stays."""
 KIND_BITS, RECEIVER_BITS = 2, 24
-"""How wide a kind is as a number, and the place of a text: files are too small to hold more texts."""
+"""How wide a kind is as a number, and the number of a text: files are too small to hold more texts."""
 _COLUMNS = 6
 
 
@@ -26,7 +26,7 @@ class ReferenceTable(Sequence[Reference]):
     Attributes:
         texts: distinct texts; the first is "".
         columns: one row per field of `Reference`, one column per reference. Names, receivers and classes are
-            places in `texts`, kinds are places in `REFERENCE_KINDS`.
+            numbers of `texts`, kinds are numbers of `REFERENCE_KINDS`.
     """
 
     texts: Sequence[str]
@@ -42,19 +42,19 @@ class ReferenceTable(Sequence[Reference]):
         """The same references as columns."""
         if isinstance(references, cls):
             return references
-        places: dict[str, int] = {"": 0}
+        numbers: dict[str, int] = {"": 0}
         rows = [
             (
-                places.setdefault(one.name, len(places)),
+                numbers.setdefault(one.name, len(numbers)),
                 one.line,
                 REFERENCE_KINDS.index(one.kind),
                 one.scope,
-                places.setdefault(one.receiver, len(places)),
-                places.setdefault(one.receiver_type, len(places)),
+                numbers.setdefault(one.receiver, len(numbers)),
+                numbers.setdefault(one.receiver_type, len(numbers)),
             )
             for one in references
         ]
-        return cls(tuple(places), np.array(rows, np.int32).reshape(-1, _COLUMNS).T)
+        return cls(tuple(numbers), np.array(rows, np.int32).reshape(-1, _COLUMNS).T)
 
     def packed(self) -> bytes:
         """Bytes that `unpacked` reads; numbers take two bytes each where they fit."""
@@ -81,13 +81,13 @@ class ReferenceTable(Sequence[Reference]):
         return self._rows(self.columns)
 
     @overload
-    def __getitem__(self, position: int) -> Reference: ...
+    def __getitem__(self, index: int) -> Reference: ...
     @overload
-    def __getitem__(self, position: slice) -> tuple[Reference, ...]: ...
-    def __getitem__(self, position: int | slice) -> Reference | tuple[Reference, ...]:
-        if isinstance(position, slice):
-            return tuple(self._rows(self.columns[:, position]))
-        return next(self._rows(self.columns[:, [position]]))
+    def __getitem__(self, index: slice) -> tuple[Reference, ...]: ...
+    def __getitem__(self, index: int | slice) -> Reference | tuple[Reference, ...]:
+        if isinstance(index, slice):
+            return tuple(self._rows(self.columns[:, index]))
+        return next(self._rows(self.columns[:, [index]]))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

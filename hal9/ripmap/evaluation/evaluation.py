@@ -98,7 +98,7 @@ class CaseResult:
     ndcg: float
 
     @property
-    def places(self) -> list[int]:
+    def relevant_ranks(self) -> list[int]:
         """Ranks of the gold files, those graded below one half left out."""
         return [rank for path, rank in self.ranks.items() if self.case.gold[path] >= _RELEVANT]
 
@@ -157,8 +157,8 @@ class Report:
         if [result.case.id for result in self.results] != [result.case.id for result in other.results]:
             raise CasesInvalid(path="(comparison)", detail="the two reports are about different cases")
         return compare(
-            [result.places for result in self.results],
-            [result.places for result in other.results],
+            [result.relevant_ranks for result in self.results],
+            [result.relevant_ranks for result in other.results],
             [result.ndcg for result in self.results],
             [result.ndcg for result in other.results],
             rng,
@@ -176,8 +176,8 @@ def _figures(results: Sequence[CaseResult]) -> Figures:
 
     return Figures(
         len(results),
-        {k: mean(accuracy_at(result.places, k) for result in results) for k in CUTS},
-        mean(reciprocal_rank(result.places) for result in results),
+        {k: mean(accuracy_at(result.relevant_ranks, k) for result in results) for k in CUTS},
+        mean(reciprocal_rank(result.relevant_ranks) for result in results),
         mean(result.ndcg for result in results),
     )
 
@@ -213,14 +213,14 @@ def gold_ranks(scores: NDArray[np.float64], item: PreparedCase) -> dict[str, int
     `scores` has shape (files,).
     """
     values = np.where(item.candidates, scores, -np.inf)
-    positions = {
-        path: position
-        for position, path in enumerate(item.evidence.index_data.paths)
+    file_indexes = {
+        path: file_index
+        for file_index, path in enumerate(item.evidence.index_data.paths)
         if path in item.case.gold
     }
     return {
-        path: int((values > values[position]).sum() + (values[:position] == values[position]).sum())
-        for path, position in positions.items()
+        path: int((values > values[file_index]).sum() + (values[:file_index] == values[file_index]).sum())
+        for path, file_index in file_indexes.items()
     }
 
 
@@ -242,7 +242,7 @@ def prepare_cases(
             opened[case.tree] = (index, np.array([candidate(path) for path in index.paths], np.bool_))
         index, candidates = opened[case.tree]
         for path in case.gold:
-            if path not in index or not candidates[index.position(path)]:
+            if path not in index or not candidates[index.file_index(path)]:
                 raise CasesInvalid(
                     path=case.id, detail=f"gold file {path} is not among the candidates of {case.tree}"
                 )

@@ -50,7 +50,7 @@ _SYSTEMS = ("Linux-6.5.0-x86_64-with-glibc2.35", "macOS-14.2.1-arm64", "Windows-
 def issue_like(case: RankingCase, index: Index, rng: np.random.Generator) -> RankingCase:
     """The case as a user might have reported it; equal generators give equal texts."""
     index_data = index_data_of(index)
-    gold = [index.position(path) for path in case.gold if path in index]
+    gold = [index.file_index(path) for path in case.gold if path in index]
     title, _, body = case.text.partition("\n")
     parts = [title, "", str(rng.choice(_OPENINGS)), body.strip()]
     snippet = _snippet(case, index, index_data, gold, rng)
@@ -68,7 +68,7 @@ def script_like(case: RankingCase, index: Index, rng: np.random.Generator) -> Ra
     prints them, and three in ten reporters name one of the changed functions or classes.
     """
     index_data = index_data_of(index)
-    gold = [index.position(path) for path in case.gold if path in index]
+    gold = [index.file_index(path) for path in case.gold if path in index]
     title, _, body = case.text.partition("\n")
     parts = [title, "", str(rng.choice(_OPENINGS)), body.strip()]
     snippet = _snippet(case, index, index_data, gold, rng)
@@ -124,7 +124,7 @@ def _importers(index_data: IndexData, files: Sequence[int]) -> list[int]:
 
 def _related_tests(index_data: IndexData, gold: Sequence[int]) -> list[int]:
     found = set(_importers(index_data, gold))
-    return sorted(position for position in found if index_data.tests[position])
+    return sorted(file_index for file_index in found if index_data.tests[file_index])
 
 
 def _snippet(
@@ -161,7 +161,7 @@ def _snippet(
 def _trace(index_data: IndexData, gold: Sequence[int], rng: np.random.Generator) -> str:
     """Three to six frames of files around the fix, outermost first."""
     around = _neighbours(index_data, gold)
-    pool = around or [int(position) for position in np.flatnonzero(index_data.primary)]
+    pool = around or [int(file_index) for file_index in np.flatnonzero(index_data.primary)]
     frames = [pool[int(rng.integers(len(pool)))] for _ in range(int(rng.integers(3, 7)))]
     draw = rng.random()
     if draw < _TOP_FRAME:
@@ -169,8 +169,8 @@ def _trace(index_data: IndexData, gold: Sequence[int], rng: np.random.Generator)
     elif draw < _ANY_FRAME:
         frames[int(rng.integers(len(frames) - 1))] = gold[0]
     lines = ["Traceback (most recent call last):", '  File "main.py", line 7, in <module>', "    main()"]
-    for position in frames:
-        symbols = np.flatnonzero(index_data.symbols.file == position)
+    for file_index in frames:
+        symbols = np.flatnonzero(index_data.symbols.file_index == file_index)
         name, line = "<module>", 1
         if len(symbols):
             symbol = int(symbols[int(rng.integers(len(symbols)))])
@@ -178,7 +178,7 @@ def _trace(index_data: IndexData, gold: Sequence[int], rng: np.random.Generator)
                 index_data.symbols.names[index_data.symbols.name[symbol]],
                 int(index_data.symbols.line[symbol]) + 1,
             )
-        path = index_data.paths[position].removeprefix("src/").removeprefix("lib/")
+        path = index_data.paths[file_index].removeprefix("src/").removeprefix("lib/")
         lines.append(f'  File "{_ELSEWHERE}{path}", line {line}, in {name}')
     return "\n".join([*lines, str(rng.choice(_ERRORS))])
 
@@ -186,8 +186,8 @@ def _trace(index_data: IndexData, gold: Sequence[int], rng: np.random.Generator)
 def _neighbours(index_data: IndexData, gold: Sequence[int]) -> list[int]:
     """Primary files that import a gold file or are imported by one."""
     found = set(_importers(index_data, gold))
-    found |= {int(target) for position in gold for target in index_data.imports.line(position)[0]}
-    return sorted(position for position in found - set(gold) if index_data.primary[position])
+    found |= {int(target) for file_index in gold for target in index_data.imports.line(file_index)[0]}
+    return sorted(file_index for file_index in found - set(gold) if index_data.primary[file_index])
 
 
 def _versions(case: RankingCase, rng: np.random.Generator) -> str:

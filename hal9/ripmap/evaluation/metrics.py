@@ -1,6 +1,6 @@
 """Figures of a ranking and paired comparisons of two.
 
-`ranks` are positions of the gold files, 0-based. Accuracy at k asks for *all* gold files within the first k.
+`ranks` are those of the gold files, 0-based. Accuracy at k asks for *all* gold files within the first k.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def accuracy_at(ranks: Sequence[int], k: int) -> float:
 
 
 def reciprocal_rank(ranks: Sequence[int]) -> float:
-    """One over the first gold file's position, counted from 1."""
+    """One over the first gold file's rank, counted from 1."""
     return 1.0 / (1 + min(ranks)) if ranks else 0.0
 
 
@@ -44,9 +44,7 @@ def ndcg_at(gains: Mapping[int, float], k: int = 10) -> float:
     Source:
         Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002.
     """
-    ideal = sum(
-        grade / log2(place + 2) for place, grade in enumerate(sorted(gains.values(), reverse=True)[:k])
-    )
+    ideal = sum(grade / log2(rank + 2) for rank, grade in enumerate(sorted(gains.values(), reverse=True)[:k]))
     found = sum(grade / log2(rank + 2) for rank, grade in gains.items() if rank < k)
     return found / ideal if ideal > 0 else 0.0
 

@@ -153,10 +153,10 @@ def _read_references(
         if not receiver and "receiver" in match:
             around = match["receiver"][0]
             text = source[around.start_byte : around.end_byte]
-            place = receivers.get(text)
-            if place is None:
-                place = receivers[text] = _receiver(text, texts)
-            receiver = place
+            number = receivers.get(text)
+            if number is None:
+                number = receivers[text] = _receiver(text, texts)
+            receiver = number
         text = source[start : node.end_byte]
         name = texts.get(text)
         if name is None:
@@ -259,7 +259,7 @@ def _before_body(text: str) -> str:
 
 
 def _receiver(text: bytes, texts: dict[bytes, int]) -> int:
-    """The place in `texts` of what stands before a dot, where it is short and calls nothing; else 0."""
+    """The number in `texts` of what stands before a dot, where it is short and calls nothing; else 0."""
     if len(text) > _RECEIVER_LIMIT or b"\n" in text or b"(" in text:
         return 0
     return texts.setdefault(text, len(texts))

@@ -32,7 +32,7 @@ class Found:
     docstring: str
     bases: tuple[str, ...]
     parent: str
-    position: int = -1
+    definition_index: int = -1
     qualified: str = ""
 
 
@@ -40,7 +40,7 @@ class Found:
 class Matches:
     """What the query found, by what it is.
 
-    `references` maps the place of a name to its text, its receiver's text (both as places in `texts`) and its
+    `references` maps the offset of a name to its text, its receiver's text (both as numbers of `texts`) and its
     kind, the lowest bits last: one number each, as there are many.
     """
 
@@ -55,7 +55,7 @@ class Matches:
 
 
 def nest(found: list[Found]) -> tuple[tuple[Definition, ...], list[tuple[int, int, int]]]:
-    """Give each definition its parent by containment; spans are (start, end, position in definitions)."""
+    """Give each definition its parent by containment; spans are (start, end, definition_index)."""
     seen: set[tuple[int, str]] = set()
     stack: list[Found] = []
     definitions: list[Definition] = []
@@ -78,7 +78,7 @@ def nest(found: list[Found]) -> tuple[tuple[Definition, ...], list[tuple[int, in
                 kind = "method"
             elif kind == "variable" and item.name.isupper() and len(item.name) > 1:
                 kind = "constant"
-            item.position = len(definitions)
+            item.definition_index = len(definitions)
             definitions.append(
                 Definition(
                     item.name,
@@ -92,7 +92,7 @@ def nest(found: list[Found]) -> tuple[tuple[Definition, ...], list[tuple[int, in
                 )
             )
             if kind not in {"variable", "constant", "field"}:
-                spans.append((item.start, item.end, item.position))
+                spans.append((item.start, item.end, item.definition_index))
                 stack.append(item)
         else:
             stack.append(item)
@@ -100,7 +100,7 @@ def nest(found: list[Found]) -> tuple[tuple[Definition, ...], list[tuple[int, in
 
 
 class _Scopes:
-    """The innermost span at each place of a file, and what is around it.
+    """The innermost span at each offset of a file, and what is around it.
 
     Spans nest, so the place where each begins and ends cuts the file into stretches with one innermost span.
     """
@@ -175,7 +175,7 @@ def resolve_references(
         matches,
         scopes,
         at[told].tolist(),
-        [texts[place] for place in receiver[told].tolist()],
+        [texts[number] for number in receiver[told].tolist()],
         inner[told].tolist(),
     )
     numbers = {text: number for number, text in enumerate(dict.fromkeys(("", *classes)))}
@@ -196,7 +196,7 @@ def resolve_references(
 def _receiver_classes(
     matches: Matches,
     scopes: _Scopes,
-    places: list[int],
+    offsets: list[int],
     receivers: list[str],
     inner: list[int],
 ) -> list[str]:
@@ -207,8 +207,8 @@ def _receiver_classes(
     attributes: dict[str, dict[str, str]] = {}
     classes = [""] * len(receivers)
     following, count = 0, len(bindings)
-    for position, receiver in enumerate(receivers):
-        while following < count and bindings[following][0] < places[position]:
+    for index, receiver in enumerate(receivers):
+        while following < count and bindings[following][0] < offsets[index]:
             _, variable, declared = bindings[following]
             span = within[following]
             base, _, attribute = variable.partition(".")
@@ -218,13 +218,13 @@ def _receiver_classes(
             else:
                 bound.setdefault(span, {})[variable] = declared
             following += 1
-        span = inner[position]
+        span = inner[index]
         base, _, attribute = receiver.partition(".")
         if base in _SELF:
             owner = scopes.owner(span)
-            classes[position] = attributes.get(owner, {}).get(attribute, "") if attribute else owner
+            classes[index] = attributes.get(owner, {}).get(attribute, "") if attribute else owner
             continue
         while receiver not in bound.get(span, _NOTHING) and span >= 0:
             span = scopes.parent[span]
-        classes[position] = bound.get(span, _NOTHING).get(receiver, "")
+        classes[index] = bound.get(span, _NOTHING).get(receiver, "")
     return classes

@@ -33,7 +33,7 @@ _SOURCE_FOLDERS = frozenset({"src", "lib", "libs", "crates", "internal", "pkg", 
 
 def placed_roles(paths: Sequence[str], languages: Sequence[str], roles: Sequence[int]) -> list[int]:
     """The files' roles after a look at their surroundings; arguments and result run in parallel."""
-    weak = [position for position, path in enumerate(paths) if _weak_part(path) >= 0]
+    weak = [file_index for file_index, path in enumerate(paths) if _weak_part(path) >= 0]
     if not weak:
         return list(roles)
     projects = {path.rpartition("/")[0] for path in paths if _is_manifest(path)}
@@ -43,12 +43,12 @@ def placed_roles(paths: Sequence[str], languages: Sequence[str], roles: Sequence
         if role & Role.SOURCE and not role & (Role.CONFIG | Role.DEPLOY) and _weak_part(path) < 0
     }
     found = list(roles)
-    for position in weak:
-        if roles[position] & Role.SOURCE:
-            path = paths[position]
+    for file_index in weak:
+        if roles[file_index] & Role.SOURCE:
+            path = paths[file_index]
             # Anew from the path: what was found among other neighbours says nothing now.
-            own = int(path_roles(path, languages[position])) | (roles[position] & Role.GENERATED)
-            found[position] = _placed(path, own, projects, packages)
+            own = int(path_roles(path, languages[file_index])) | (roles[file_index] & Role.GENERATED)
+            found[file_index] = _placed(path, own, projects, packages)
     return found
 
 
@@ -60,7 +60,7 @@ def _is_manifest(path: str) -> bool:
 def _weak_part(path: str) -> int:
     """Which of a path's folders is the first with an ambiguous name; -1 for none."""
     parts = path.lower().split("/")[:-1]
-    return next((place for place, part in enumerate(parts) if part in _WEAK), -1)
+    return next((depth for depth, part in enumerate(parts) if part in _WEAK), -1)
 
 
 def _placed(path: str, role: int, projects: set[str], packages: set[str]) -> int:
@@ -68,10 +68,10 @@ def _placed(path: str, role: int, projects: set[str], packages: set[str]) -> int
     parts = path.split("/")[:-1]
     lower = [part.lower() for part in parts]
     spoken = Role.NONE
-    for place, part in enumerate(lower):
+    for depth, part in enumerate(lower):
         if part in _STRONG:
             spoken |= _STRONG[part]
-        elif part in _WEAK and not _within_source(parts, place, projects, packages):
+        elif part in _WEAK and not _within_source(parts, depth, projects, packages):
             spoken |= _WEAK[part]
     cleared = Role.NONE
     for part in lower:
@@ -79,17 +79,17 @@ def _placed(path: str, role: int, projects: set[str], packages: set[str]) -> int
     return role & ~int(cleared & ~spoken) if not _by_name(path, cleared) else role
 
 
-def _within_source(parts: list[str], place: int, projects: set[str], packages: set[str]) -> bool:
-    """Whether the folder at `place` lies inside source code rather than beside it."""
-    parent = "/".join(parts[:place])
+def _within_source(parts: list[str], depth: int, projects: set[str], packages: set[str]) -> bool:
+    """Whether the folder at `depth` lies inside source code rather than beside it."""
+    parent = "/".join(parts[:depth])
     if not parent or parent in projects:
         return False
     if parent in packages:
         return True
-    for end in range(place, 0, -1):
+    for end in range(depth, 0, -1):
         if "/".join(parts[:end]) in projects and parts[end - 1].lower() not in _SOURCE_FOLDERS:
-            return any(part.lower() in _SOURCE_FOLDERS for part in parts[end:place])
-    return any(part.lower() in _SOURCE_FOLDERS for part in parts[:place])
+            return any(part.lower() in _SOURCE_FOLDERS for part in parts[end:depth])
+    return any(part.lower() in _SOURCE_FOLDERS for part in parts[:depth])
 
 
 def _by_name(path: str, cleared: Role) -> bool:

@@ -54,11 +54,11 @@ class _LazyCommits(Sequence[Commit]):
         return len(self._commits)
 
     @overload
-    def __getitem__(self, position: int) -> Commit: ...
+    def __getitem__(self, index: int) -> Commit: ...
     @overload
-    def __getitem__(self, position: slice) -> tuple[Commit, ...]: ...
-    def __getitem__(self, position: int | slice) -> Commit | tuple[Commit, ...]:
-        return self._commits[position]
+    def __getitem__(self, index: slice) -> tuple[Commit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Commit | tuple[Commit, ...]:
+        return self._commits[index]
 
     def __iter__(self) -> Iterator[Commit]:
         return iter(self._commits)
@@ -95,8 +95,8 @@ def _loaded(
 
 
 def _load_commits(root: Path, fingerprint: str, limit: int, folder: Path | None) -> tuple[Commit, ...]:
-    place = folder / f"history-{limit}" if folder is not None else None
-    known_as, known = _cached(place) if place is not None else ("", ())
+    path = folder / f"history-{limit}" if folder is not None else None
+    known_as, known = _cached(path) if path is not None else ("", ())
     if known_as == fingerprint:
         return known
     head, _, extent = fingerprint.partition(":")
@@ -107,14 +107,14 @@ def _load_commits(root: Path, fingerprint: str, limit: int, folder: Path | None)
         commits = (*newer, *known)[:limit]
     if commits is None:
         commits = read_history(root, head, limit=limit)
-    if place is not None:
+    if path is not None:
         rows = [(c.id, c.time, c.author, c.message, c.files, c.parents) for c in commits]
-        write_sealed_file(place, marshal.dumps((_HISTORY_FORMAT, fingerprint, rows)))
+        write_sealed_file(path, marshal.dumps((_HISTORY_FORMAT, fingerprint, rows)))
     return commits
 
 
-def _cached(place: Path) -> tuple[str, tuple[Commit, ...]]:
-    data = read_sealed_file(place)
+def _cached(path: Path) -> tuple[str, tuple[Commit, ...]]:
+    data = read_sealed_file(path)
     if data is None:
         return "", ()
     version, fingerprint, rows = marshal.loads(data)  # noqa: S302 - our own file, checked against its seal

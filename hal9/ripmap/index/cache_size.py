@@ -32,14 +32,14 @@ class CachedTree:
 
 def mark_used(folder: Path, root: Path, now: float | None = None) -> None:
     """Note that a tree's folder was used; at most once an hour, as a warm query should write nothing."""
-    place = folder / _ROOT
+    marker = folder / _ROOT
     moment = time.time() if now is None else now
     try:
-        if place.exists() and moment - place.stat().st_mtime < _FRESH_SECONDS:
+        if marker.exists() and moment - marker.stat().st_mtime < _FRESH_SECONDS:
             return
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        place.write_bytes(os.fsencode(root))
-        os.utime(place, (moment, moment))
+        marker.write_bytes(os.fsencode(root))
+        os.utime(marker, (moment, moment))
     except OSError:
         # A cache that cannot be written is told of by whoever needs to write it.
         return
@@ -52,10 +52,10 @@ def cached_trees(cache: Path) -> list[CachedTree]:
     for folder in sorted(trees.iterdir()) if trees.is_dir() else []:
         if not folder.is_dir():
             continue
-        place = folder / _ROOT
+        marker = folder / _ROOT
         try:
-            used = place.stat().st_mtime if place.exists() else folder.stat().st_mtime
-            root = os.fsdecode(place.read_bytes()) if place.exists() else ""
+            used = marker.stat().st_mtime if marker.exists() else folder.stat().st_mtime
+            root = os.fsdecode(marker.read_bytes()) if marker.exists() else ""
         except OSError:
             # Removed by another process meanwhile.
             continue

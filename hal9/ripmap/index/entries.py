@@ -62,5 +62,5 @@ def record_of(entry: Entry, found: Extraction) -> FileRecord:
 def artifact_key(name: str, version: int, entry: Entry) -> str:
     """Where the store keeps what is made from one file alone."""
     # A path need not be valid text, which a key must be.
-    place = hashlib.blake2b(entry.path.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
-    return f"a/{name}/{version}/{entry.content_hash}:{place}"
+    path_digest = hashlib.blake2b(entry.path.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
+    return f"a/{name}/{version}/{entry.content_hash}:{path_digest}"

@@ -34,7 +34,7 @@ __all__ = ["Index", "Patch"]
 Patch = Callable[[memoryview, list[int]], bytes | None]
 """Makes a new artifact from an older one.
 
-Gets its bytes and, for every file now, its position then (-1: changed).
+Gets its bytes and, for every file now, its `file_index` then (-1: changed).
 """
 
 _BATCH = 100
@@ -81,7 +81,7 @@ class Index:
         self._stale: set[str] = set()
 
     def __contains__(self, path: str) -> bool:
-        return path in self._positions
+        return path in self._file_indexes
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -93,8 +93,8 @@ class Index:
             store.close()
 
     @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {path: position for position, path in enumerate(self.paths)}
+    def _file_indexes(self) -> dict[str, int]:
+        return {path: file_index for file_index, path in enumerate(self.paths)}
 
     @cached_property
     def roles(self) -> tuple[Role, ...]:
@@ -107,14 +107,14 @@ class Index:
         """Ancestors of the commit the tree stands on, newest first; empty without git."""
         return self._origin.history(self.settings, self.folder, self._notify)
 
-    def position(self, path: str) -> int:
+    def file_index(self, path: str) -> int:
         """Where `path` stands in `paths` and `files`.
 
         Raises:
             FileNotIndexed: it is not there.
         """
         try:
-            return self._positions[path]
+            return self._file_indexes[path]
         except KeyError:
             raise FileNotIndexed(path=path, root=str(self.root)) from None
 
@@ -124,7 +124,7 @@ class Index:
         Raises:
             FileNotIndexed: it is not there.
         """
-        return self.files[self.position(path)]
+        return self.files[self.file_index(path)]
 
     def text(self, path: str) -> str:
         """The file's text ("" when it is oversized, or gone since the index was made).
@@ -132,7 +132,7 @@ class Index:
         Raises:
             FileNotIndexed: it was never there.
         """
-        return decode(self._content(self.entries[self.position(path)]))
+        return decode(self._content(self.entries[self.file_index(path)]))
 
     def _content(self, entry: Entry) -> bytes:
         if entry.status in {"oversized", "unreadable"}:
@@ -220,23 +220,25 @@ class Index:
             before = {bytes(members[start : start + _STAMP]): start // _STAMP
                       for start in range(0, len(members), _STAMP)}  # fmt: skip
             mine = self._members
-            places = [before.get(mine[start : start + _STAMP], -1) for start in range(0, len(mine), _STAMP)]
-            return patch(older, places)
+            older_indexes = [
+                before.get(mine[start : start + _STAMP], -1) for start in range(0, len(mine), _STAMP)
+            ]
+            return patch(older, older_indexes)
         return None
 
     def file_artifacts(
-        self, name: str, version: int, build: "Builder", positions: Sequence[int] | None = None
+        self, name: str, version: int, build: "Builder", file_indexes: Sequence[int] | None = None
     ) -> list[bytes]:
         """Bytes made from each file alone, in the order of `files`; only files that changed are built again.
 
-        `positions` asks for some files only, in that order.
+        `file_indexes` asks for some files only, in that order.
 
         `build` gets the record and its text, must depend on nothing else, and be a function at the top of a
         module:
         it may run in another process.
         """
-        places = range(len(self.entries)) if positions is None else positions
-        keys = [artifact_key(name, version, self.entries[place]) for place in places]
+        chosen = range(len(self.entries)) if file_indexes is None else file_indexes
+        keys = [artifact_key(name, version, self.entries[file_index]) for file_index in chosen]
         known = {key: self._facts[key] for key in keys if key in self._facts}
         wanted = [key for key in keys if key not in known]
         for start in range(0, len(wanted), _BATCH):
@@ -244,19 +246,19 @@ class Index:
         if self._store is not None:
             # They are in the store from now on, and were handed over only for the first look.
             self._facts = {}
-        key_of = dict(zip(places, keys, strict=True))
-        missing = [position for position in places if key_of[position] not in known]
+        key_of = dict(zip(chosen, keys, strict=True))
+        missing = [file_index for file_index in chosen if key_of[file_index] not in known]
         for batch, made in self._made(build, missing):
             fresh: list[tuple[str, bytes]] = []
-            for position, payload in zip(batch, made, strict=True):
+            for file_index, payload in zip(batch, made, strict=True):
                 if payload is None:
                     # It changed under this index: what it gives now is used, and not kept.
-                    self._stale.add(self.paths[position])
-                    record = self.records([position])[0]
-                    known[key_of[position]] = build(record, self.text(record.path))
+                    self._stale.add(self.paths[file_index])
+                    record = self.records([file_index])[0]
+                    known[key_of[file_index]] = build(record, self.text(record.path))
                 else:
-                    known[key_of[position]] = payload
-                    fresh.append((key_of[position], payload))
+                    known[key_of[file_index]] = payload
+                    fresh.append((key_of[file_index], payload))
             if fresh and self._store is not None:
                 self._store.write(fresh)
         return [known[key] for key in keys]
@@ -267,8 +269,8 @@ class Index:
         from hal9.ripmap.index.building import pool  # noqa: PLC0415
 
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
-        tasks = ([self._task(position) for position in batch] for batch in batches)
-        size = sum(max(self.entries[position].signature[0], 0) for position in missing)
+        tasks = ([self._task(file_index) for file_index in batch] for batch in batches)
+        size = sum(max(self.entries[file_index].signature[0], 0) for file_index in missing)
         workers = self.settings.workers or os.cpu_count() or 1
         folder = self.settings.folder if self.folder is not None else None
         heavy = size > _POOL_BYTES and workers > 1 and len(batches) > 1
@@ -280,8 +282,8 @@ class Index:
             run = partial(work_artifacts, build=build, origin=self._origin)
             yield from zip(batches, executor.map(run, tasks), strict=True)
 
-    def _task(self, position: int) -> tuple[Entry, bytes | None]:
-        entry = self.entries[position]
+    def _task(self, file_index: int) -> tuple[Entry, bytes | None]:
+        entry = self.entries[file_index]
         return entry, self._packed.get(extraction_key(entry.language, entry.content_hash))
 
     # --- records ---
@@ -294,13 +296,13 @@ class Index:
         Raises:
             FileNotIndexed: it is not there.
         """
-        position = self.position(path)
+        file_index = self.file_index(path)
         blob = self.artifact("outlines", _OUTLINES_VERSION, self._outlines)
         bounds = blob[: 8 * (len(self.entries) + 1)].cast("q")
-        part = blob[bounds[position] : bounds[position + 1]]
+        part = blob[bounds[file_index] : bounds[file_index + 1]]
         if not part:
             return self.file(path)
-        return record_of(self.entries[position], unpack_outline(part))
+        return record_of(self.entries[file_index], unpack_outline(part))
 
     def _outlines(self) -> bytes:
         parts: list[bytes] = []
@@ -323,9 +325,9 @@ class Index:
             found.update(self._store.read(rest))
         return found
 
-    def records(self, positions: Sequence[int]) -> list[FileRecord]:
+    def records(self, file_indexes: Sequence[int]) -> list[FileRecord]:
         """Records of several files at once (quicker than one by one)."""
-        chosen = [self.entries[position] for position in positions]
+        chosen = [self.entries[file_index] for file_index in file_indexes]
         keys = [extraction_key(entry.language, entry.content_hash) for entry in chosen]
         stored = self._stored(keys)
         return [
@@ -351,7 +353,7 @@ class Index:
 
 
 class _Files(Sequence[FileRecord]):
-    """Records by position, decoded on demand and not held."""
+    """Records by `file_index`, decoded on demand and not held."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -359,8 +361,8 @@ class _Files(Sequence[FileRecord]):
     def __len__(self) -> int:
         return len(self._index.entries)
 
-    def __getitem__(self, position: int) -> FileRecord:  # type: ignore[override]  # slices are not offered
-        return self._index.records([position])[0]
+    def __getitem__(self, file_index: int) -> FileRecord:  # type: ignore[override]  # slices are not offered
+        return self._index.records([file_index])[0]
 
     def __iter__(self) -> Iterator[FileRecord]:
         size = len(self)

@@ -131,9 +131,9 @@ class IndexData:
         count = len(self.symbols.name)
         if not count:
             return nodes
-        return np.where(nodes < count, self.symbols.file[np.minimum(nodes, count - 1)], nodes - count).astype(
-            np.int32
-        )
+        return np.where(
+            nodes < count, self.symbols.file_index[np.minimum(nodes, count - 1)], nodes - count
+        ).astype(np.int32)
 
     def definers(self, name: str) -> Ints:
         """Symbols of exactly this name; empty when there is none. Shape (symbols found,)."""
@@ -193,15 +193,17 @@ def _roles(index: Index) -> Ints:
 
 
 def _patcher(index: Index) -> Patch:
-    def patch(older: memoryview, places: list[int]) -> bytes | None:
+    def patch(older: memoryview, older_indexes: list[int]) -> bytes | None:
         from hal9.ripmap.postings.incremental import patched  # noqa: PLC0415 - only after an edit
 
-        changed = [position for position, place in enumerate(places) if place < 0]
+        changed = [file_index for file_index, older_index in enumerate(older_indexes) if older_index < 0]
 
         def facts() -> list[bytes]:
             return index.file_artifacts(FACTS, FACTS_VERSION, facts_of_file, changed)
 
-        made = patched(MergedPostings.unpacked(unpack(older)), places, index.paths, _roles(index), facts)
+        made = patched(
+            MergedPostings.unpacked(unpack(older)), older_indexes, index.paths, _roles(index), facts
+        )
         return pack(made.packed()) if made is not None else None
 
     return patch

@@ -113,16 +113,16 @@ def open_index(
         _folder(root / settings.subtree)
     opening = _Opening(settings, notify)
     origin = WorkingTree(root, digest_of(root, settings))
-    place = settings.folder / "trees" / origin.digest / _SNAPSHOT if settings.use_cache else None
-    known = load_snapshot(place) if place is not None else None
+    snapshot_path = settings.folder / "trees" / origin.digest / _SNAPSHOT if settings.use_cache else None
+    known = load_snapshot(snapshot_path) if snapshot_path is not None else None
     tree = recheck(root, settings, known.tree) if known is not None else walk(root, settings)
     if known is not None and tree is known.tree:
         snapshot = known
         opening.reused = len(tree.paths)
     else:
         snapshot = _refreshed(root, settings, tree, known, opening)
-        if place is not None and not save_snapshot(place, snapshot):
-            opening.notify(f"{place} cannot be written; the next run will read the tree again")
+        if snapshot_path is not None and not save_snapshot(snapshot_path, snapshot):
+            opening.notify(f"{snapshot_path} cannot be written; the next run will read the tree again")
     entries = [entry for entry in map(snapshot.entry, range(len(tree.paths))) if entry.status != "binary"]
     binary = len(tree.binary) + len(tree.paths) - len(entries)
     index = Index(
@@ -136,8 +136,8 @@ def open_index(
         notify=opening.notify,
     )
     index.tree = snapshot.tree
-    if place is not None:
-        _look_after(place.parent, root, settings, grown=opening.extracted > 0)
+    if snapshot_path is not None:
+        _look_after(snapshot_path.parent, root, settings, grown=opening.extracted > 0)
     return index
 
 
@@ -180,11 +180,13 @@ def _refreshed(
 
     entries: dict[str, Entry] = {}
     changed: list[tuple[str, Signature]] = []
-    before = {path: position for position, path in enumerate(known.tree.paths)} if known is not None else {}
+    before = (
+        {path: file_index for file_index, path in enumerate(known.tree.paths)} if known is not None else {}
+    )
     for path, signature in zip(tree.paths, tree.signatures, strict=True):
-        position = before.get(path)
-        if position is not None and known is not None and known.tree.signatures[position] == signature:
-            entries[path] = known.entry(position)
+        file_index = before.get(path)
+        if file_index is not None and known is not None and known.tree.signatures[file_index] == signature:
+            entries[path] = known.entry(file_index)
         else:
             changed.append((path, signature))
     opening.reused = len(entries)

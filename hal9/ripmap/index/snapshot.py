@@ -40,16 +40,16 @@ class Snapshot:
             fingerprint,
         )
 
-    def entry(self, position: int) -> Entry:
+    def entry(self, file_index: int) -> Entry:
         """One row."""
         return Entry(
-            self.tree.paths[position],
-            self.tree.signatures[position],
-            self.hashes[position],
-            self.languages[position],
-            self.roles[position],
-            self.statuses[position],  # type: ignore[arg-type]  # written from the same closed set
-            self.lines[position],
+            self.tree.paths[file_index],
+            self.tree.signatures[file_index],
+            self.hashes[file_index],
+            self.languages[file_index],
+            self.roles[file_index],
+            self.statuses[file_index],  # type: ignore[arg-type]  # written from the same closed set
+            self.lines[file_index],
         )
 
 

@@ -30,7 +30,7 @@ _Code = TypeVar("_Code", np.uint32, np.uint64)
 
 def patched(
     old: MergedPostings,
-    places: Sequence[int],
+    older_indexes: Sequence[int],
     paths: Sequence[str],
     roles: Ints,
     facts: Callable[[], list[bytes]],
@@ -39,44 +39,47 @@ def patched(
 
     Args:
         old: those of an earlier state.
-        places: for every file now, its place then; -1 where its contents are new.
+        older_indexes: for every file now, its `file_index` then; -1 where its contents are new.
         paths: of the files now, and
         roles: theirs, shape (files,).
         facts: gives the facts of the files that changed, in order.
     """
-    changed = _changed(old, places, roles)
+    changed = _changed(old, older_indexes, roles)
     if not changed:
         return None
     primary = primary_files(roles)
     made = facts()
-    blobs = {position: names_part(fact) for position, fact in zip(changed, made, strict=True)}
-    word_blobs = {position: words_part(fact) for position, fact in zip(changed, made, strict=True)}
-    gone = np.zeros(len(places), np.bool_)
+    blobs = {file_index: names_part(fact) for file_index, fact in zip(changed, made, strict=True)}
+    word_blobs = {file_index: words_part(fact) for file_index, fact in zip(changed, made, strict=True)}
+    gone = np.zeros(len(older_indexes), np.bool_)
     gone[changed] = True
     symbols, names, uses = _names(old, gone, blobs)
     texts = list(old.import_texts)
-    for position, blob in blobs.items():
-        texts[position] = import_texts(blob)
-    known = all(texts[position] == old.import_texts[position] for position in changed)
+    for file_index, blob in blobs.items():
+        texts[file_index] = import_texts(blob)
+    known = all(texts[file_index] == old.import_texts[file_index] for file_index in changed)
     pairs, pair_file = _merged(
         old.pairs,
         old.pair_file,
         gone,
-        {position: pairs_of(blob) for position, blob in word_blobs.items() if primary[position]},
+        {file_index: pairs_of(blob) for file_index, blob in word_blobs.items() if primary[file_index]},
     )
     shingles, shingle_file = _merged(
         old.shingles,
         old.shingle_file,
         gone,
         {
-            position: np.asarray(unpack(blob)["shingles"]).astype(np.uint64)
-            for position, blob in blobs.items()
+            file_index: np.asarray(unpack(blob)["shingles"]).astype(np.uint64)
+            for file_index, blob in blobs.items()
         },
     )
     return MergedPostings(
         roles=roles,
         postings=_postings(
-            old.postings, gone, {position: read_file(blob) for position, blob in word_blobs.items()}, primary
+            old.postings,
+            gone,
+            {file_index: read_file(blob) for file_index, blob in word_blobs.items()},
+            primary,
         ),
         symbols=symbols,
         names=names,
@@ -90,11 +93,11 @@ def patched(
     )
 
 
-def _changed(old: MergedPostings, places: Sequence[int], roles: Ints) -> list[int]:
+def _changed(old: MergedPostings, older_indexes: Sequence[int], roles: Ints) -> list[int]:
     """The files with new contents; none where they are too many, or files came, went or changed roles."""
-    changed = [position for position, place in enumerate(places) if place < 0]
-    same_files = len(places) == len(old.roles) and all(
-        place in (-1, position) for position, place in enumerate(places)
+    changed = [file_index for file_index, older_index in enumerate(older_indexes) if older_index < 0]
+    same_files = len(older_indexes) == len(old.roles) and all(
+        older_index in (-1, file_index) for file_index, older_index in enumerate(older_indexes)
     )
     if not same_files or len(changed) > _MOST_CHANGED:
         return []
@@ -104,9 +107,9 @@ def _changed(old: MergedPostings, places: Sequence[int], roles: Ints) -> list[in
 def _numbers(known: TermDictionary, added: dict[str, int], words: Sequence[str]) -> Ints:
     """Numbers of words; unknown ones are put into `added` under the next."""
     found = np.empty(len(words), np.int32)
-    for place, word in enumerate(words):
+    for index, word in enumerate(words):
         number = known.get(word)
-        found[place] = number if number >= 0 else added.setdefault(word, len(known) + len(added))
+        found[index] = number if number >= 0 else added.setdefault(word, len(known) + len(added))
     return found
 
 
@@ -116,11 +119,11 @@ def _merged(
     """Codes in ascending order with their files, those of some files replaced."""
     kept = ~gone[files]
     every = np.concatenate([codes[kept], *fresh.values()]).astype(codes.dtype)
-    file = np.concatenate(
-        [files[kept], *(np.full(len(part), position, np.int32) for position, part in fresh.items())]
+    file_indexes = np.concatenate(
+        [files[kept], *(np.full(len(part), file_index, np.int32) for file_index, part in fresh.items())]
     )
-    order = np.lexsort((file, every))
-    return every[order], file[order].astype(np.int32)
+    order = np.lexsort((file_indexes, every))
+    return every[order], file_indexes[order].astype(np.int32)
 
 
 def _names(
@@ -129,18 +132,18 @@ def _names(
     """Definitions, their names, and references, with those of some files replaced."""
     symbols = old.symbols
     added: dict[str, int] = {}
-    kept = ~gone[symbols.file]
-    columns = (symbols.name, symbols.parent, symbols.kind, symbols.line, symbols.end_line, symbols.file)
+    kept = ~gone[symbols.file_index]
+    columns = (symbols.name, symbols.parent, symbols.kind, symbols.line, symbols.end_line, symbols.file_index)
     rows = [np.column_stack(columns)[kept]]
     uses = [np.asarray(old.uses)[~gone[old.uses[:, 4]]]]
-    for position, blob in blobs.items():
+    for file_index, blob in blobs.items():
         found = unpack(blob)
         numbers = _numbers(old.names, added, found["names"])  # type: ignore[arg-type]
         defined, used = np.array(found["definitions"]), np.array(found["uses"])
         defined[:, :3] = numbers[defined[:, :3]] if len(defined) else defined[:, :3]
         used[:, 1:3] = numbers[used[:, 1:3]] if len(used) else used[:, 1:3]
-        rows.append(np.column_stack([defined, np.full(len(defined), position, np.int32)]))
-        uses.append(np.column_stack([used, np.full(len(used), position, np.int32)]))
+        rows.append(np.column_stack([defined, np.full(len(defined), file_index, np.int32)]))
+        uses.append(np.column_stack([used, np.full(len(used), file_index, np.int32)]))
     every = np.concatenate(rows).astype(np.int32)
     every = every[np.argsort(every[:, 5], kind="stable")]
     used = np.concatenate(uses).astype(np.int32)
@@ -155,19 +158,19 @@ def _postings(
     """The words of all files, with those of some files replaced."""
     added: dict[str, int] = {}
     columns = {
-        position: _numbers(old.vocabulary, added, words.vocabulary) for position, words in fresh.items()
+        file_index: _numbers(old.vocabulary, added, words.vocabulary) for file_index, words in fresh.items()
     }
     vocabulary = old.vocabulary.extended(list(added))
     sizes = np.bincount(old.chunk_file, minlength=len(gone))
     before = np.concatenate([[0], np.cumsum(sizes)])
-    for position, words in fresh.items():
-        sizes[position] = len(words.owner)
+    for file_index, words in fresh.items():
+        sizes[file_index] = len(words.owner)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     moved = np.arange(len(old.chunk_file)) + (starts - before)[old.chunk_file]
     lost = np.zeros((len(vocabulary), len(fresh)), np.bool_)
-    place_of = {position: place for place, position in enumerate(fresh)}
+    column_of = {file_index: column for column, file_index in enumerate(fresh)}
     of_changed = np.full(len(gone), -1)
-    of_changed[list(place_of)] = list(place_of.values())
+    of_changed[list(column_of)] = list(column_of.values())
     matrices: dict[str, CsrMatrix] = {}
     lengths: dict[str, NDArray[np.float32]] = {}
     for name in MATRICES:
@@ -179,10 +182,10 @@ def _postings(
         lost[tokens[out], of_changed[files[out]]] = True
         rows = [(moved[matrix.indices] if by_chunk else matrix.indices)[~out]]
         words_, counts = [tokens[~out]], [matrix.data[~out]]
-        for position, item in fresh.items():
+        for file_index, item in fresh.items():
             row, token, count = item.matrices[name]
-            rows.append(row + (starts[position] if by_chunk else position))
-            words_.append(columns[position][token])
+            rows.append(row + (starts[file_index] if by_chunk else file_index))
+            words_.append(columns[file_index][token])
             counts.append(count)
         height = int(starts[-1]) if by_chunk else len(gone)
         row, count = np.concatenate(rows).astype(np.int32), np.concatenate(counts).astype(np.float32)
@@ -193,10 +196,10 @@ def _postings(
     chunk_file = np.repeat(np.arange(len(gone), dtype=np.int32), sizes)
     lengths["file"] = np.bincount(chunk_file, lengths["body"], len(gone)).astype(np.float32)
     counted = np.concatenate([old.document_count, np.zeros(len(added), np.float32)])
-    for position, place in place_of.items():
-        if primary[position]:
-            counted -= lost[:, place]
-            counted[columns[position]] += 1.0
+    for file_index, column in column_of.items():
+        if primary[file_index]:
+            counted -= lost[:, column]
+            counted[columns[file_index]] += 1.0
     return replace(
         _stems(old, vocabulary, list(added)),
         matrices=matrices,
@@ -218,8 +221,8 @@ def _owners(
     owner = np.empty(height, np.int32)
     kept = ~gone[old.chunk_file]
     owner[moved[kept]] = old.chunk_owner[kept]
-    for position, words in fresh.items():
-        owner[starts[position] : starts[position + 1]] = words.owner
+    for file_index, words in fresh.items():
+        owner[starts[file_index] : starts[file_index + 1]] = words.owner
     return owner
 
 

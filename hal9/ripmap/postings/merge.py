@@ -46,7 +46,7 @@ class MergedPostings:
     def packed(self) -> Packed:
         """Arrays for `codec.pack`: these, and what follows from them."""
         postings, symbols = self.postings, self.symbols
-        token, file = _definers(postings, symbols, primary_files(self.roles))
+        token, file_index = _definers(postings, symbols, primary_files(self.roles))
         counts = np.bincount(symbols.name, minlength=len(symbols.names))
         values: Packed = {
             "roles": self.roles,
@@ -57,7 +57,7 @@ class MergedPostings:
             "pairs": self.pairs,
             "pair_file": self.pair_file,
             "definers.token": token,
-            "definers.file": file,
+            "definers.file": file_index,
             "names.codes": self.names.codes,
             "names.order": self.names.order,
             "head_rarity": _head_rarity(postings),
@@ -65,7 +65,7 @@ class MergedPostings:
             "name_start": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
         }
         values |= {f"postings.{name}": value for name, value in postings.packed().items()}
-        values |= {f"symbols.{name}": getattr(symbols, name) for name in symbols.__slots__}
+        values |= {f"symbols.{name}": value for name, value in symbols.packed().items()}
         return (
             values | self.imports.packed("imports") | _test_words(postings, self.roles).packed("test_words")
         )
@@ -78,7 +78,7 @@ class MergedPostings:
             label, _, rest = name.partition(".")
             if label in groups:
                 groups[label][rest] = value
-        symbols = Symbols(**groups["symbols"])
+        symbols = Symbols.unpacked(groups["symbols"])
         return cls(
             roles=found["roles"],  # type: ignore[arg-type]
             postings=Postings.unpacked(groups["postings"]),
@@ -156,8 +156,8 @@ def _definers(postings: Postings, symbols: Symbols, primary: Bools) -> tuple[Int
     columns = {word: column for column, word in enumerate(postings.vocabulary)}
     column = np.array([columns.get(name.strip("_").lower(), -1) for name in symbols.names], np.int64)
     token = column[symbols.name]
-    keep = (token >= 0) & primary[symbols.file]
-    pairs = np.unique(np.column_stack([token[keep], symbols.file[keep]]), axis=0).astype(np.int32)
+    keep = (token >= 0) & primary[symbols.file_index]
+    pairs = np.unique(np.column_stack([token[keep], symbols.file_index[keep]]), axis=0).astype(np.int32)
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 

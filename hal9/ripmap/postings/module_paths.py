@@ -61,14 +61,16 @@ class PathFinder:
 
     @cached_property
     def _modules(self) -> tuple[str, list[int], list[int]]:
-        """The same for module names of source files, with the files' positions."""
-        own = [place for place, roles in enumerate(self._files.roles.tolist()) if roles & Role.SOURCE]
-        return *_joined(".", (module_name(self._files.paths[place]) for place in own)), own
+        """The same for module names of source files, with the `file_index` of each."""
+        own = [
+            file_index for file_index, roles in enumerate(self._files.roles.tolist()) if roles & Role.SOURCE
+        ]
+        return *_joined(".", (module_name(self._files.paths[file_index]) for file_index in own)), own
 
     def module(self, name: str) -> list[int]:
         """Files that a dotted module name can mean, at most eight; empty when none or too many."""
         text, starts, own = self._modules
-        found = [own[place] for place in _ending(text, starts, f".{name}\n", _MOST_TARGETS + 1)]
+        found = [own[line] for line in _ending(text, starts, f".{name}\n", _MOST_TARGETS + 1)]
         return found if len(found) <= _MOST_TARGETS else []
 
     def tail(self, path: str) -> list[int]:
@@ -101,10 +103,10 @@ def _joined(mark: str, names: Iterable[str]) -> tuple[str, list[int]]:
 def _ending(text: str, starts: list[int], wanted: str, most: int | None = None) -> list[int]:
     """Lines that end in `wanted`, at most `most` of them."""
     found: list[int] = []
-    place = text.find(wanted)
-    while place >= 0 and (most is None or len(found) < most):
-        found.append(bisect_right(starts, place) - 1)
-        place = text.find(wanted, place + len(wanted) - 1)
+    offset = text.find(wanted)
+    while offset >= 0 and (most is None or len(found) < most):
+        found.append(bisect_right(starts, offset) - 1)
+        offset = text.find(wanted, offset + len(wanted) - 1)
     return found
 
 
@@ -116,11 +118,11 @@ class ModuleMap:
         self.imports = imports
         self.names = [module_name(path) for path in files.paths]
         self._suffixes: defaultdict[str, list[int]] = defaultdict(list)
-        for position, name in enumerate(self.names):
+        for file_index, name in enumerate(self.names):
             parts = name.split(".")
-            if files.roles[position] & Role.SOURCE:
+            if files.roles[file_index] & Role.SOURCE:
                 for start in range(len(parts)):
-                    self._suffixes[".".join(parts[start:])].append(position)
+                    self._suffixes[".".join(parts[start:])].append(file_index)
         self._exports: dict[int, dict[str, Import]] = {}
 
     def targets(self, source: int, item: Import) -> dict[int, float]:

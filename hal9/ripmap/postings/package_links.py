@@ -37,9 +37,9 @@ class PackageLinks:
         self._extensions = [path.rpartition(".")[2].lower() for path in files.paths]
         self._folders: dict[tuple[str, str], list[int]] = defaultdict(list)
         self._entries: dict[str, list[int]] = defaultdict(list)
-        for position, path in enumerate(files.paths):
-            if self._is_source(position):
-                self._folders[self._extensions[position], path.rpartition("/")[0]].append(position)
+        for file_index, path in enumerate(files.paths):
+            if self._is_source(file_index):
+                self._folders[self._extensions[file_index], path.rpartition("/")[0]].append(file_index)
         self._by_tail: dict[tuple[str, str], list[str]] = defaultdict(list)
         for extension, folder in self._folders:
             parts = re.split(r"[/.]" if extension == "cs" else "/", folder)
@@ -55,8 +55,8 @@ class PackageLinks:
             **dict.fromkeys(_SCRIPTS, self._script),
         }
 
-    def _is_source(self, position: int) -> bool:
-        role = int(self._roles[position])
+    def _is_source(self, file_index: int) -> bool:
+        role = int(self._roles[file_index])
         return bool(role & Role.SOURCE) and not role & Role.TEST
 
     def alone(self, source: int) -> bool:
@@ -73,8 +73,8 @@ class PackageLinks:
     def _common_prefixes(self, imports: Sequence[Sequence[Import]]) -> list[str]:
         """What a Go module calls itself: the part before a folder's path in many imports."""
         votes: Counter[str] = Counter()
-        for position, items in enumerate(imports):
-            if self._extensions[position] != "go":
+        for file_index, items in enumerate(imports):
+            if self._extensions[file_index] != "go":
                 continue
             for module in {item.module for item in items if "." in item.module.partition("/")[0]}:
                 parts = module.split("/")
@@ -113,7 +113,7 @@ class PackageLinks:
 
     def _manifests(self) -> None:
         """Packages of a workspace by the name of their folder, each with the file that stands for it."""
-        places = {path: position for position, path in enumerate(self._paths)}
+        file_indexes = {path: file_index for file_index, path in enumerate(self._paths)}
         for path in self._paths:
             folder, _, name = path.rpartition("/")
             if name not in {"package.json", "Cargo.toml"} or not folder:
@@ -126,7 +126,7 @@ class PackageLinks:
                 for base in stem
                 for end in endings
             )
-            entry = next((places[one] for one in tries if one in places), None)
+            entry = next((file_indexes[one] for one in tries if one in file_indexes), None)
             if entry is not None:
                 self._entries[folder.rpartition("/")[2].lower()].append(entry)
 
@@ -175,39 +175,41 @@ class PackageLinks:
         return found
 
     def _whole(self, extension: str, folders: Iterable[str]) -> dict[int, float]:
-        chosen = [position for folder in folders for position in self._folders.get((extension, folder), [])]
+        chosen = [
+            file_index for folder in folders for file_index in self._folders.get((extension, folder), [])
+        ]
         return dict.fromkeys(chosen, _PACKAGE) if len(chosen) <= _MOST_FILES else {}
 
     def beside_tests(self) -> dict[int, dict[int, float]]:
         """What each test lies beside: the file it is named after, and in Go its whole package."""
         twins: dict[str, list[int]] = defaultdict(list)
-        for position in range(len(self._paths)):
-            if self._is_source(position):
-                twins[_bare(self._stem(position))].append(position)
+        for file_index in range(len(self._paths)):
+            if self._is_source(file_index):
+                twins[_bare(self._stem(file_index))].append(file_index)
         found: dict[int, dict[int, float]] = {}
-        for position in range(len(self._paths)):
-            role = int(self._roles[position])
+        for file_index in range(len(self._paths)):
+            role = int(self._roles[file_index])
             if not (role & Role.TEST and role & Role.SOURCE):
                 continue
             own: dict[int, float] = {}
-            folder = self._paths[position].rpartition("/")[0]
-            if self._extensions[position] == "go":
+            folder = self._paths[file_index].rpartition("/")[0]
+            if self._extensions[file_index] == "go":
                 own = dict.fromkeys(self._folders.get(("go", folder), [])[:_MOST_FILES], _NEIGHBOUR)
-            named = _bare(_TEST_WORDS.sub("", self._stem(position)))
-            own |= dict.fromkeys(self._nearest(position, twins.get(named, [])), 1.0)
+            named = _bare(_TEST_WORDS.sub("", self._stem(file_index)))
+            own |= dict.fromkeys(self._nearest(file_index, twins.get(named, [])), 1.0)
             if own:
-                found[position] = own
+                found[file_index] = own
         return found
 
-    def _stem(self, position: int) -> str:
-        name = self._paths[position].rpartition("/")[2]
+    def _stem(self, file_index: int) -> str:
+        name = self._paths[file_index].rpartition("/")[2]
         return name.rpartition(".")[0] or name
 
-    def _nearest(self, position: int, found: Sequence[int]) -> list[int]:
+    def _nearest(self, file_index: int, found: Sequence[int]) -> list[int]:
         """Of files of one name those in the test's language that share most of its path; none if too many."""
-        alike = [one for one in found if self._extensions[one] == self._extensions[position]]
+        alike = [one for one in found if self._extensions[one] == self._extensions[file_index]]
         if len(alike) > 1:
-            here = set(self._paths[position].lower().split("/"))
+            here = set(self._paths[file_index].lower().split("/"))
             shared = [len(here & set(self._paths[one].lower().split("/"))) for one in alike]
             alike = [one for one, count in zip(alike, shared, strict=True) if count == max(shared)]
         return alike if len(alike) <= _MOST_TWINS else []

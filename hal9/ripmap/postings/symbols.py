@@ -7,10 +7,10 @@ spreading; the *final* pass is tuned for precision and feeds PageRank and call r
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.records import FileRecord, Import
 from hal9.ripmap.reference_table import ReferenceTable
-from hal9.ripmap.storage.array_codec import pack, unpack
+from hal9.ripmap.storage.array_codec import Packed, pack, unpack
 from hal9.ripmap.storage.sparse import CsrMatrix
 
 __all__ = [
@@ -49,6 +49,8 @@ _CONFIDENCE = {
     "name_match": (0.5, _NAME),
 }
 _MOST_NAMESAKES = 12
+_STORED_AS = {"file_index": "file"}
+"""Attributes of `Symbols` that artifacts have under an older name."""
 _BETWEEN, _WITHIN, _IMPORTS = "\x1f", "\x1e", "\x1d"
 _RESERVED = str.maketrans(dict.fromkeys("\0\x1d\x1e\x1f"))
 _BLOCK = 4_000_000
@@ -89,8 +91,8 @@ def _uses(references: ReferenceTable) -> tuple[Ints, list[str], Ints]:
     whole = np.array([canonical.setdefault(text, len(canonical)) for text in texts])
     name, _, _, scope, _, declared = references.columns.astype(np.int64)
     last = np.zeros(len(texts), np.int64)
-    for place in np.unique(declared).tolist():
-        last[place] = canonical.setdefault(texts[place].rpartition(".")[2], len(canonical))
+    for number in np.unique(declared).tolist():
+        last[number] = canonical.setdefault(texts[number].rpartition(".")[2], len(canonical))
     name, declared, width = whole[name], last[declared], len(canonical)
     _, first, times = np.unique(
         (scope * width + name) * width + declared, return_index=True, return_counts=True
@@ -101,7 +103,7 @@ def _uses(references: ReferenceTable) -> tuple[Ints, list[str], Ints]:
     said = np.column_stack([name[chosen], declared[chosen]]).ravel().tolist()
     return (
         scope[chosen].astype(np.int32),
-        [listed[place] for place in said],
+        [listed[number] for number in said],
         times[order].astype(np.int32),
     )
 
@@ -150,9 +152,9 @@ def join_shingles(blobs: Sequence[bytes]) -> tuple[NDArray[np.uint64], Ints]:
     if not parts:
         return np.zeros(0, np.uint64), np.zeros(0, np.int32)
     every = np.concatenate(parts).astype(np.uint64)
-    file = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
+    file_indexes = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
     order = np.argsort(every, kind="stable")
-    return every[order], file[order]
+    return every[order], file_indexes[order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,9 @@ class Symbols:
 
     Attributes:
         names: distinct texts (names, parents, kinds).
-        name, parent, kind: positions in `names`, one per definition.
+        name, parent, kind: numbers of texts in `names`, one per definition.
         line, end_line: where, counted from 1.
-        file: file of each definition, ascending.
+        file_index: file of each definition, ascending.
         start: first definition of each file; one more entry than files.
     """
 
@@ -173,8 +175,17 @@ class Symbols:
     kind: Ints
     line: Ints
     end_line: Ints
-    file: Ints
+    file_index: Ints
     start: Ints
+
+    def packed(self) -> Packed:
+        """The columns, as the index's artifact names them."""
+        return {_STORED_AS.get(name, name): getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def unpacked(cls, found: Mapping[str, Any]) -> "Symbols":
+        """The inverse of `packed`."""
+        return cls(**{name: found[_STORED_AS.get(name, name)] for name in cls.__slots__})
 
     def qualified(self, symbol: int) -> str:
         """Dotted name within the file."""
@@ -216,7 +227,7 @@ def join_names(blobs: Sequence[bytes]) -> tuple[Symbols, Ints]:
     table: dict[str, int] = {"": 0}
     definitions: list[Ints] = []
     uses: list[Ints] = []
-    for file, blob in enumerate(blobs):
+    for file_index, blob in enumerate(blobs):
         found = unpack(blob)
         words: Sequence[str] = found["names"]  # type: ignore[assignment]
         mapping = np.fromiter((table.setdefault(word, len(table)) for word in words), np.int32, len(words))
@@ -224,7 +235,7 @@ def join_names(blobs: Sequence[bytes]) -> tuple[Symbols, Ints]:
         rows[:, :3] = mapping[rows[:, :3]] if len(rows) else rows[:, :3]
         used[:, 1:3] = mapping[used[:, 1:3]] if len(used) else used[:, 1:3]
         definitions.append(rows)
-        uses.append(np.column_stack([used, np.full(len(used), file, np.int32)]))
+        uses.append(np.column_stack([used, np.full(len(used), file_index, np.int32)]))
     rows = np.concatenate(definitions) if definitions else np.zeros((0, 5), np.int32)
     symbols = symbols_of(list(table), rows, np.array([len(part) for part in definitions], np.int64))
     every = np.concatenate(uses) if uses else np.zeros((0, 5), np.int32)
@@ -244,9 +255,9 @@ def symbols_of(names: Sequence[str], rows: Ints, sizes: NDArray[np.integer]) -> 
     name, parent, kind, line, end_line = (
         np.ascontiguousarray(rows[:, column], np.int32) for column in range(5)
     )
-    file = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    file_index = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    return Symbols(names, name, parent, kind, line, end_line, file, start)
+    return Symbols(names, name, parent, kind, line, end_line, file_index, start)
 
 
 def find_candidates(symbols: Symbols, uses: Ints, imports: CsrMatrix, folders: Ints) -> Candidates:
@@ -281,16 +292,18 @@ def find_candidates(symbols: Symbols, uses: Ints, imports: CsrMatrix, folders: I
         group = np.repeat(np.arange(len(part), dtype=np.int32), repeat)
         within = np.arange(len(group)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
         target = by_name[starts[part[group, 1]] + within] if len(group) else np.zeros(0, np.int32)
-        scope, kind_of_receiver, times, file = (part[group, column] for column in (0, 2, 3, 4))
-        target_file = symbols.file[target]
+        scope, kind_of_receiver, times, file_index = (part[group, column] for column in (0, 2, 3, 4))
+        target_file = symbols.file_index[target]
         reasons = np.zeros(len(group), np.uint8)
-        reasons[target_file == file] |= _SAME_FILE
+        reasons[target_file == file_index] |= _SAME_FILE
         typed = (kind_of_receiver != 0) & (last_parent[symbols.parent[target]] == kind_of_receiver)
         reasons[typed] |= _TYPE_HINT
-        reasons[_pairs_in(imports, file, target_file)] |= _IMPORT
+        reasons[_pairs_in(imports, file_index, target_file)] |= _IMPORT
         reasons[np.repeat(repeat <= _MOST_NAMESAKES, repeat)] |= _NAME
-        reasons[folders[file] == folders[target_file]] |= _NEAR
-        source = np.where(scope >= 0, symbols.start[file] + scope, len(symbols.name) + file).astype(np.int32)
+        reasons[folders[file_index] == folders[target_file]] |= _NEAR
+        source = np.where(
+            scope >= 0, symbols.start[file_index] + scope, len(symbols.name) + file_index
+        ).astype(np.int32)
         keep = ((reasons & (_SAME_FILE | _TYPE_HINT | _IMPORT | _NAME)) > 0) & (source != target)
         blocks.append(
             (
@@ -320,8 +333,8 @@ def _pairs_in(matrix: CsrMatrix, rows: Ints, columns: Ints) -> NDArray[np.bool_]
     if not len(keys):
         return np.zeros(len(rows), np.bool_)
     wanted = rows.astype(np.int64) * size + columns
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    found: NDArray[np.bool_] = keys[place] == wanted
+    nearest = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    found: NDArray[np.bool_] = keys[nearest] == wanted
     return found
 
 

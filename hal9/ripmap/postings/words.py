@@ -53,7 +53,7 @@ Floats = NDArray[np.float32]
 class FileWords:
     """Token counts of one file, against its own vocabulary.
 
-    `owner[c]` is the position of the definition that chunk c belongs to (-1: the file itself). Each matrix is
+    `owner[c]` is the `definition_index` that chunk c belongs to (-1: the file itself). Each matrix is
     (row, token, count); rows are chunks for "body" and "head", 0 for the fields.
     """
 
@@ -82,15 +82,15 @@ def chunk_lines(record: FileRecord) -> tuple[list[int], list[int]]:
     function_end = 0
     definitions = record.definitions
     order = sorted(range(len(definitions)), key=lambda i: (definitions[i].line, -definitions[i].end_line))
-    for position in order:
-        definition = definitions[position]
+    for definition_index in order:
+        definition = definitions[definition_index]
         if definition.kind not in _FUNCTIONS and definition.kind not in _CONTAINERS:
             continue
         if definition.end_line <= function_end:
             continue
         first, last = max(1, definition.line), min(record.lines, definition.end_line)
         of_line[first - 1 : last] = [len(owners)] * max(0, last - first + 1)
-        owners.append(position)
+        owners.append(definition_index)
         if definition.kind in _FUNCTIONS:
             function_end = max(function_end, last)
     return of_line, owners
@@ -156,13 +156,13 @@ def join_pairs(blobs: Sequence[bytes], primary: NDArray[np.bool_]) -> tuple[NDAr
     `primary` has shape (files,), the results (pairs,).
     """
     chosen = np.flatnonzero(primary)
-    parts = [pairs_of(blobs[int(position)]) for position in chosen]
+    parts = [pairs_of(blobs[int(file_index)]) for file_index in chosen]
     if not parts:
         return np.zeros(0, np.uint32), np.zeros(0, np.int32)
     every = np.concatenate(parts)
-    file = np.repeat(chosen.astype(np.int32), [len(part) for part in parts])
+    file_indexes = np.repeat(chosen.astype(np.int32), [len(part) for part in parts])
     order = np.argsort(every, kind="stable")
-    return every[order], file[order]
+    return every[order], file_indexes[order]
 
 
 def _narrow(numbers: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -233,7 +233,7 @@ class Postings:
         vocabulary: token to column.
         matrices: "body" and "head" (chunks x tokens), the fields (files x tokens); counts, by token.
         chunk_file: file of each chunk, ascending.
-        chunk_owner: definition position of each chunk within its file, -1 for the file's own.
+        chunk_owner: `definition_index` of each chunk within its file, -1 for the file's own.
         lengths: per matrix, row sums; "file" is the body's by file.
         document_count: files of role source that hold each token anywhere.
         documents: how many files have role source.

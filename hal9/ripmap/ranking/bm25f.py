@@ -32,7 +32,7 @@ class TaskWords:
     Attributes:
         tokens: the words.
         columns: their columns in the vocabulary, -1 where only relatives by stem are known.
-        relatives, relative_of: columns of words with the same stem, and the position of the word they stand
+        relatives, relative_of: columns of words with the same stem, and the number of the word they stand
         for.
         parts: (parts x words) counts.
         idf: inverse document frequency among source files.
@@ -106,18 +106,18 @@ def task_words(index_data: IndexData, query: Query, names: frozenset[str]) -> Ta
         kept = np.sort(
             np.argsort(-(parts.sum(axis=0) ** 0.5 * idf + 1e3 * (parts[0] > 0)), kind="stable")[:_MOST_WORDS]
         )
-    place = np.full(len(tokens), -1, np.intp)
-    place[kept] = np.arange(len(kept))
-    owner = place[np.array(relative_of, np.intp)] if relatives else np.zeros(0, np.intp)
+    kept_index = np.full(len(tokens), -1, np.intp)
+    kept_index[kept] = np.arange(len(kept))
+    owner = kept_index[np.array(relative_of, np.intp)] if relatives else np.zeros(0, np.intp)
     return TaskWords(
-        tokens=tuple(tokens[position] for position in kept),
+        tokens=tuple(tokens[index] for index in kept),
         columns=found[kept],
         relatives=np.array(relatives, np.intp)[owner >= 0],
         relative_of=owner[owner >= 0],
         parts=parts[:, kept],
         idf=idf[kept],
-        identifiers=np.array([tokens[position] in names for position in kept], np.bool_),
-        boilerplate=np.array([tokens[position] in spoken for position in kept], np.bool_),
+        identifiers=np.array([tokens[index] in names for index in kept], np.bool_),
+        boilerplate=np.array([tokens[index] in spoken for index in kept], np.bool_),
     )
 
 
@@ -126,7 +126,7 @@ class Slice:
     """Counts of the task's words in several fields of the same rows.
 
     Attributes:
-        rows, words: the places where any field counts a word.
+        rows, words: the entries where any field counts a word.
         exact, related: field to counts there; of the word itself, and of words with its stem.
         relative_length: field to row length over the mean of primary rows; fields without it are not
         discounted.
@@ -141,7 +141,7 @@ class Slice:
     height: int
 
     def saturated(self, fields: Mapping[str, float], stem_weight: float, k: float, b: float) -> Array:
-        """BM25F's term weight at each place, before idf and the task's weights. Shape (entries,)."""
+        """BM25F's term weight at each entry, before idf and the task's weights. Shape (entries,)."""
         total = np.zeros(len(self.rows))
         for name, weight in fields.items():
             if weight == 0.0:
@@ -176,10 +176,10 @@ def _slice(
             (False, words.columns[words.columns >= 0], np.flatnonzero(words.columns >= 0)),
             (True, words.relatives, words.relative_of),
         ):
-            rows, places, counts = matrix.select(columns)
+            rows, indices, counts = matrix.select(columns)
             if file_of_body is not None and name == "body":
                 rows = file_of_body[rows].astype(np.intp)
-            keys.append(rows * width + owners[places])
+            keys.append(rows * width + owners[indices])
             values.append((name, related, counts))
     union, inverse = numbered(np.concatenate(keys)) if keys else (np.zeros(0, np.intp), np.zeros(0, np.intp))
     tables: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
@@ -218,15 +218,15 @@ def chunk_slice(index_data: IndexData, words: TaskWords) -> Slice:
 
 
 def _with_path(chunks: Slice, files: Slice, chunk_file: NDArray[np.int32], width: int) -> Slice:
-    """Give each place of a chunk the path's count of the same word (a path names a word once)."""
+    """Give each entry of a chunk the path's count of the same word (a path names a word once)."""
     keys = files.rows * width + files.words
     wanted = chunk_file[chunks.rows].astype(np.intp) * width + chunks.words
 
     def looked_up(counts: Array) -> Array:
         if not len(keys):
             return np.zeros(len(wanted))
-        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where(keys[place] == wanted, np.minimum(counts[place], 1.0), 0.0)
+        nearest = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[nearest] == wanted, np.minimum(counts[nearest], 1.0), 0.0)
 
     exact = {**chunks.exact, "path": looked_up(files.exact["path"])}
     related = {**chunks.related, "path": looked_up(files.related["path"])}
@@ -251,8 +251,8 @@ def best_per_file(
     order = np.lexsort((-value, owner))
     owner, value = owner[order], value[order]
     first = np.r_[True, owner[1:] != owner[:-1]]
-    places = np.arange(len(owner))
-    nth = places - np.maximum.accumulate(np.where(first, places, 0))
+    indices = np.arange(len(owner))
+    nth = indices - np.maximum.accumulate(np.where(first, indices, 0))
     kept = nth < most
     summed: Array = np.bincount(owner[kept], value[kept] * decay ** nth[kept], files).astype(np.float64)
     return summed

@@ -109,8 +109,8 @@ class CommitIndex:
             return np.zeros(self.files), np.zeros(self.files)
         now = before if before is not None else float(self.times[seen].max())
         last = np.full(self.files, -np.inf)
-        places, which, _ = self.touched.select(seen)
-        np.maximum.at(last, places, self.times[seen][which])
+        file_indexes, which, _ = self.touched.select(seen)
+        np.maximum.at(last, file_indexes, self.times[seen][which])
         days = np.where(np.isfinite(last), np.maximum(0.0, now - last) / _DAY, np.inf)
         recency = np.log1p(
             (parameters["git_recency_max_boost"] - 1.0) * np.exp(-days / parameters["git_recency_decay_days"])
@@ -170,7 +170,7 @@ def _message_words(message: str) -> tuple[tuple[str, int], ...]:
 
 
 def _packed(index: Index) -> Packed:
-    positions = {path: position for position, path in enumerate(index.paths)}
+    file_indexes = {path: file_index for file_index, path in enumerate(index.paths)}
     vocabulary: dict[str, int] = {}
     times: list[float] = []
     widths: list[int] = []
@@ -183,7 +183,7 @@ def _packed(index: Index) -> Packed:
             (row, vocabulary.setdefault(token, len(vocabulary)), count)
             for token, count in _message_words(commit.message)
         ]
-        touched += [(row, positions[path]) for path in commit.files if path in positions]
+        touched += [(row, file_indexes[path]) for path in commit.files if path in file_indexes]
     commits = len(times)
     words_of = np.array(message, np.int64).reshape(-1, 3)
     files = np.array(touched, np.int64).reshape(-1, 2)

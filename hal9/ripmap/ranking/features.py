@@ -120,11 +120,13 @@ class Features:
         best = np.argsort(-scores, kind="stable")[:_BEST_SOURCES]
         strength = (scores[best] / scores[best[0]]) ** 3
         links = symbol_links(index_data, self.parameters)
-        owner, file = postings.chunk_owner[best], postings.chunk_file[best]
+        owner, file_index = postings.chunk_owner[best], postings.chunk_file[best]
         count = len(index_data.symbols.name)
-        nodes = np.where(owner >= 0, index_data.symbols.start[file] + owner, count + file)
+        nodes = np.where(owner >= 0, index_data.symbols.start[file_index] + owner, count + file_index)
         reached = links.weighted(nodes, strength / np.sqrt(np.maximum(1, links.sizes[nodes])))
-        by_file: Array = np.bincount(index_data.symbols.file, reached[:count], self.size).astype(np.float64)
+        by_file: Array = np.bincount(index_data.symbols.file_index, reached[:count], self.size).astype(
+            np.float64
+        )
         return by_file
 
     def path(self) -> Array:
@@ -139,8 +141,10 @@ class Features:
         """Files of the task's stack frames, inner frames first. Shape (files,)."""
         found = np.zeros(self.size)
         for depth, frame in enumerate(self.prepared.frames):
-            for position, share in frame:
-                found[position] = max(found[position], self.parameters["traceback_decay"] ** depth * share)
+            for file_index, share in frame:
+                found[file_index] = max(
+                    found[file_index], self.parameters["traceback_decay"] ** depth * share
+                )
         return found
 
     def tests(self) -> Array:
@@ -165,11 +169,11 @@ class Features:
             return np.zeros(self.size)
         best = np.argpartition(-scores, min(_BEST_TEST_CHUNKS, len(scores) - 1))[:_BEST_TEST_CHUNKS]
         strength = (scores[best] / scores[best].max()) ** (0.5 * self.parameters["test_sharpness"])
-        columns, places, _ = index_data.test_words.select(best)
+        columns, rows, _ = index_data.test_words.select(best)
         matrix = index_data.definers_by_token
         definers = np.maximum(1, matrix.indptr[columns + 1] - matrix.indptr[columns])
         # A common name says less of each definer (1/n), and less at all (1/√n).
-        weight = strength[places] * index_data.rarity[columns] / definers**1.5
+        weight = strength[rows] * index_data.rarity[columns] / definers**1.5
         tokens, which = numbered(columns)
         return matrix.weighted(tokens, np.bincount(which, weight, len(tokens)).astype(np.float64))
 
@@ -261,7 +265,7 @@ def file_graph(index_data: IndexData, parameters: Parameters) -> "Graph":
         candidates, symbols = index_data.candidates, index_data.symbols
         _, weight = resolve(candidates, parameters, "final")
         source = index_data.file_of_node(candidates.source)
-        target = symbols.file[candidates.target]
+        target = symbols.file_index[candidates.target]
         other = source != target
         imports, size = index_data.imports, len(index_data.paths)
         joined = csr_matrix(

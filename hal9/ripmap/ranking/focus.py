@@ -27,7 +27,7 @@ def adjacency(index_data: IndexData, parameters: Parameters) -> CsrMatrix:
         certain = np.minimum(1.0, np.minimum(confidence, 1.0) * np.minimum(weight, 1.0)).astype(np.float64)
         shape = (len(index_data.paths), len(index_data.paths))
         links = csr_matrix(
-            index_data.file_of_node(candidates.source), symbols.file[candidates.target], certain, shape
+            index_data.file_of_node(candidates.source), symbols.file_index[candidates.target], certain, shape
         )
         source = np.concatenate([links.row_of_entry, imports.row_of_entry])
         target = np.concatenate([links.indices, imports.indices]).astype(np.intp)

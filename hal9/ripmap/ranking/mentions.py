@@ -39,7 +39,7 @@ def named_files(index_data: IndexData, query: Query) -> Array:
 
 
 def _name(named: Array, found: list[int], primary: NDArray[np.bool_], strength: float) -> None:
-    first = [position for position in found if primary[position]] or found
+    first = [file_index for file_index in found if primary[file_index]] or found
     if first and len(first) <= _MOST_NAMED:
         named[first] = np.maximum(named[first], strength)
 
@@ -49,9 +49,9 @@ def _files_of_dotted(index_data: IndexData, mention: Mention) -> tuple[list[int]
     parts = mention.text.split(".")
     for end in range(len(parts), 0, -1):
         found = index_data.modules.module(".".join(parts[:end]))
-        packages = [position for position in found if is_package_file(index_data.paths[position])]
+        packages = [file_index for file_index in found if is_package_file(index_data.paths[file_index])]
         if end > 1 and len(packages) < len(found):
-            return [position for position in found if position not in packages], 1.0
+            return [file_index for file_index in found if file_index not in packages], 1.0
         if packages and end < len(parts):
             within = _defined_within(index_data, packages, parts[end])
             if within:
@@ -63,16 +63,20 @@ def _files_of_dotted(index_data: IndexData, mention: Mention) -> tuple[list[int]
 
 def _defined_within(index_data: IndexData, packages: list[int], name: str) -> list[int]:
     """Primary files below the packages that define a name; of them those that the packages import, if any."""
-    folders = tuple(index_data.paths[position].rpartition("/")[0] + "/" for position in packages)
+    folders = tuple(index_data.paths[file_index].rpartition("/")[0] + "/" for file_index in packages)
     table = index_data.symbols
     files = {
-        int(table.file[symbol]) for symbol in index_data.definers(name).tolist() if not table.parent[symbol]
+        int(table.file_index[symbol])
+        for symbol in index_data.definers(name).tolist()
+        if not table.parent[symbol]
     }
     found = sorted(
-        file for file in files if index_data.primary[file] and index_data.paths[file].startswith(folders)
+        file_index
+        for file_index in files
+        if index_data.primary[file_index] and index_data.paths[file_index].startswith(folders)
     )
-    shown = {int(target) for position in packages for target in index_data.imports.line(position)[0]}
-    return [file for file in found if file in shown or file in packages] or found
+    shown = {int(target) for file_index in packages for target in index_data.imports.line(file_index)[0]}
+    return [file_index for file_index in found if file_index in shown or file_index in packages] or found
 
 
 def dotted_symbols(index_data: IndexData, dotted: str) -> list[int]:
@@ -87,9 +91,10 @@ def dotted_symbols(index_data: IndexData, dotted: str) -> list[int]:
     found = [
         symbol
         for symbol in symbols.tolist()
-        if table.names[table.parent[symbol]].rpartition(".")[2] == owner or int(table.file[symbol]) in modules
+        if table.names[table.parent[symbol]].rpartition(".")[2] == owner
+        or int(table.file_index[symbol]) in modules
     ]
-    found = [symbol for symbol in found if index_data.primary[table.file[symbol]]]
+    found = [symbol for symbol in found if index_data.primary[table.file_index[symbol]]]
     return found if len(found) <= _MOST_NAMED else []
 
 

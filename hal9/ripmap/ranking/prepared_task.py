@@ -59,11 +59,11 @@ class PreparedTask:
         mentioned: per file, strength of names it defines.
         mentioned_symbols: symbol to strength.
         named: per file, how clearly the task names it, 0 to 1.
-        frames: (file, share) per stack frame in the repository, innermost first.
+        frames: (file_index, share) pairs per stack frame in the repository, innermost first.
         errors: per file, matched error texts and quotations, rare ones more.
         pairs: per file, summed rarity of the title's word pairs it holds, and of the prose's others.
         stems: per file, how rare the words of its own name are, where title or prose have them all.
-        chat: positions of chat files.
+        chat: `file_index` of each chat file.
         focus: per file, how well it matches the focus words.
         commit_index: the history; None without git.
         memory: what is worth keeping between parameter sets.
@@ -116,7 +116,7 @@ def prepare_query(index_data: IndexData, task: Task, commit_index: CommitIndex |
         errors=_errors(index_data, query),
         pairs=_pairs(index_data, query),
         stems=_stems(index_data, query, by_file),
-        chat=_positions(index_data, task.chat),
+        chat=_file_indexes(index_data, task.chat),
         focus=_focus(index_data, task.focus),
         commit_index=commit_index,
     )
@@ -146,8 +146,8 @@ def _mentioned(index_data: IndexData, query: Query) -> tuple[Array, dict[int, fl
         symbols = index_data.definers(mention.text)
         if not len(symbols) or not _speaks(mention):
             continue
-        symbols = symbols[primary[index_data.symbols.file[symbols]]]
-        files = distinct(index_data.symbols.file[symbols])
+        symbols = symbols[primary[index_data.symbols.file_index[symbols]]]
+        files = distinct(index_data.symbols.file_index[symbols])
         strength = _PART_STRENGTH[mention.part] * (_MARKED if mention.marked else _PLAIN)
         by_file[files] += strength / max(1, len(files))
         for symbol in symbols.tolist():
@@ -155,7 +155,7 @@ def _mentioned(index_data: IndexData, query: Query) -> tuple[Array, dict[int, fl
     for mention in query.dotted:
         for symbol in dotted_symbols(index_data, mention.text):
             by_symbol[symbol] = max(by_symbol.get(symbol, 0.0), _PART_STRENGTH[mention.part])
-            by_file[index_data.symbols.file[symbol]] += 0.5 * _PART_STRENGTH[mention.part]
+            by_file[index_data.symbols.file_index[symbol]] += 0.5 * _PART_STRENGTH[mention.part]
     return by_file, by_symbol
 
 
@@ -168,9 +168,11 @@ def _frames(index_data: IndexData, query: Query) -> tuple[tuple[tuple[int, float
     found: list[tuple[tuple[int, float], ...]] = []
     tests = index_data.role(Role.TEST)
     for frame in query.frames[:_MOST_FRAMES]:
-        files = [position for position in index_data.modules.longest_tail(frame.path) if not tests[position]]
+        files = [
+            file_index for file_index in index_data.modules.longest_tail(frame.path) if not tests[file_index]
+        ]
         if files and ("/" in frame.path or len(files) == 1):
-            found.append(tuple((position, 1.0 / len(files)) for position in files))
+            found.append(tuple((file_index, 1.0 / len(files)) for file_index in files))
     return tuple(found)
 
 
@@ -258,8 +260,8 @@ def _rarity(index_data: IndexData, token: str) -> float:
     return float(index_data.rarity[column]) if column >= 0 else 0.0
 
 
-def _positions(index_data: IndexData, paths: Iterable[str]) -> NDArray[np.intp]:
-    known = {path: position for position, path in enumerate(index_data.paths)}
+def _file_indexes(index_data: IndexData, paths: Iterable[str]) -> NDArray[np.intp]:
+    known = {path: file_index for file_index, path in enumerate(index_data.paths)}
     return np.array([known[path] for path in paths if path in known], np.intp)
 
 
@@ -272,10 +274,10 @@ def _focus(index_data: IndexData, focus: Iterable[str]) -> Array:
             column = index_data.postings.vocabulary.get(token)
             columns = [] if column < 0 else [column]
             for strength, chosen in ((1.0, columns), (0.5, index_data.postings.relatives(token).tolist())):
-                for place in chosen:
+                for term in chosen:
                     for name, worth in (("path", 1.0), ("names", 0.7)):
-                        rows, _ = index_data.postings.matrices[name].line(place)
+                        rows, _ = index_data.postings.matrices[name].line(term)
                         match[rows] = np.maximum(match[rows], strength * worth / max(1, len(wanted)) ** 0.5)
-        for position in index_data.modules.tail(text) + index_data.modules.folder(text):
-            match[position] = 1.0
+        for file_index in index_data.modules.tail(text) + index_data.modules.folder(text):
+            match[file_index] = 1.0
     return match

@@ -118,7 +118,7 @@ def features_of(index_data: IndexData) -> dict[str, float]:
         "vendored_share": float(index_data.role(Role.VENDORED).mean()) if len(index_data.paths) else 0.0,
         "imports_per_file": float(index_data.imports.sizes[primary].sum() / count),
         "definitions_per_file": float(
-            np.isin(index_data.symbols.file, np.flatnonzero(primary)).sum() / count
+            np.isin(index_data.symbols.file_index, np.flatnonzero(primary)).sum() / count
         ),
     }
 

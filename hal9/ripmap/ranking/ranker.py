@@ -34,7 +34,7 @@ class RankedFile:
 
 @dataclass(frozen=True, slots=True)
 class RankedSymbol:
-    """One definition: where it is, its score, and its position among the file's definitions."""
+    """One definition: where it is, its score, and its `definition_index` among the file's."""
 
     path: str
     name: str
@@ -42,7 +42,7 @@ class RankedSymbol:
     line: int
     end_line: int
     score: float
-    definition: int
+    definition_index: int
 
     @property
     def id(self) -> str:
@@ -69,39 +69,39 @@ class Ranking:
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
-        """Positions of files, best first; equal scores keep the paths' order. Shape (files,)."""
+        """`file_index` of every file, best first; equal scores keep the paths' order. Shape (files,)."""
         return np.argsort(-self.scores, kind="stable")
 
     def put_in_order(self, paths: Sequence[str]) -> None:
         """Take another order of the same files; their scores stay what they are."""
-        places = {path: position for position, path in enumerate(self.index_data.paths)}
-        self.order = np.array([places[path] for path in paths], np.intp)
+        file_indexes = {path: file_index for file_index, path in enumerate(self.index_data.paths)}
+        self.order = np.array([file_indexes[path] for path in paths], np.intp)
 
     @property
     def paths(self) -> list[str]:
         """All files, best first."""
-        return [self.index_data.paths[position] for position in self.order]
+        return [self.index_data.paths[file_index] for file_index in self.order]
 
-    def file(self, position: int) -> RankedFile:
+    def file(self, file_index: int) -> RankedFile:
         """One file with its shares."""
-        total = float(self._sum[position])
-        factor = float(self.scores[position]) / total if total > 0 else 0.0
+        total = float(self._sum[file_index])
+        factor = float(self.scores[file_index]) / total if total > 0 else 0.0
         shares = {
-            name: float(values[position]) * factor
+            name: float(values[file_index]) * factor
             for name, values in self._signals.items()
-            if values[position] > 0
+            if values[file_index] > 0
         }
-        return RankedFile(self.index_data.paths[position], float(self.scores[position]), shares)
+        return RankedFile(self.index_data.paths[file_index], float(self.scores[file_index]), shares)
 
-    def positions(self, limit: int | None = None) -> list[int]:
-        """Positions of the best files, best first; files without any score are left out."""
+    def file_indexes(self, limit: int | None = None) -> list[int]:
+        """`file_index` of the best files, best first; files without any score are left out."""
         chosen = self.order[:limit]
         found: list[int] = chosen[self.scores[chosen] > 0].tolist()
         return found
 
     def files(self, limit: int | None = None) -> list[RankedFile]:
         """The best files, best first; files without any score are left out."""
-        return [self.file(position) for position in self.positions(limit)]
+        return [self.file(file_index) for file_index in self.file_indexes(limit)]
 
     def signal(self, name: str) -> Array:
         """One signal times its weight, per file (zeros when it is silent). Shape (files,)."""
@@ -112,18 +112,18 @@ class Ranking:
         """Signals that speak for at least one file."""
         return tuple(self._signals)
 
-    def role_factor(self, position: int) -> float:
+    def role_factor(self, file_index: int) -> float:
         """What the file's role multiplies its score by."""
-        return float(self._role[position])
+        return float(self._role[file_index])
 
     @cached_property
     def _symbol_scores(self) -> Array:
         return symbol_scores(self.prepared, self.parameters, self.scores)
 
-    def symbol_place(self, file: int, definition: int) -> tuple[int, int]:
+    def symbol_rank(self, file_index: int, definition_index: int) -> tuple[int, int]:
         """Rank of one definition (1 is best, 0: no score) and how many have a score."""
         scores = self._symbol_scores
-        symbol = int(self.index_data.symbols.start[file]) + definition
+        symbol = int(self.index_data.symbols.start[file_index]) + definition_index
         own, total = scores[symbol], int((scores > 0).sum())
         if own <= 0:
             return 0, total
@@ -136,17 +136,17 @@ class Ranking:
         if paths is not None:
             wanted = set(paths)
             kept = np.array([path in wanted for path in index_data.paths], np.bool_)
-            scores = np.where(kept[table.file], scores, 0.0) if len(scores) else scores
+            scores = np.where(kept[table.file_index], scores, 0.0) if len(scores) else scores
         order = np.argsort(-scores, kind="stable")[:limit]
         return [
             RankedSymbol(
-                path=index_data.paths[table.file[symbol]],
+                path=index_data.paths[table.file_index[symbol]],
                 name=table.qualified(int(symbol)),
                 kind=table.names[table.kind[symbol]],
                 line=int(table.line[symbol]),
                 end_line=int(table.end_line[symbol]),
                 score=float(scores[symbol]),
-                definition=int(symbol - table.start[table.file[symbol]]),
+                definition_index=int(symbol - table.start[table.file_index[symbol]]),
             )
             for symbol in order
             if scores[symbol] > 0
@@ -282,7 +282,7 @@ def symbol_scores(prepared: PreparedTask, parameters: Parameters, file_scores: A
     if highest_file <= 0 or not len(own):
         return own
     share = parameters["symbol_file_share"]
-    by_file = (file_scores / highest_file)[table.file]
+    by_file = (file_scores / highest_file)[table.file_index]
     if not own.any():
         return np.asarray(by_file)
     return np.asarray(own ** (2 * (1 - share)) * by_file ** (2 * share))

@@ -81,7 +81,7 @@ def _blended(ranking: Ranking, opinion: NDArray[np.float64], weight: float) -> l
     paths, top = ranking.paths, len(opinion)
     scores = ranking.scores[ranking.order[:top]]
     total = scores / max(float(scores.max()), 1e-12) + weight * opinion
-    return [paths[place] for place in np.argsort(-total, kind="stable")] + paths[top:]
+    return [paths[rank] for rank in np.argsort(-total, kind="stable")] + paths[top:]
 
 
 def rerank_by_embedding(

@@ -141,7 +141,7 @@ def compose(
     """
     if options.tokens < _LEAST_TOKENS:
         raise BudgetTooSmall(tokens=options.tokens, least=_LEAST_TOKENS)
-    ranked = ranking.positions(options.limit)
+    ranked = ranking.file_indexes(options.limit)
     view = MapView(index.root.name or str(index.root), total_files=len(index), ranked_files=len(ranked))
     view.budget = options.tokens
     maker = _Maker(index, ranking, options)
@@ -152,43 +152,43 @@ def compose(
     spent = 0
     chosen: dict[int, FileView] = {}
     misses = 0
-    for position, file in enumerate(ranked):
+    for rank, file_index in enumerate(ranked):
         room = detailed - spent
         if room < _LEAST_ROOM or misses > _MOST_MISSES:
             break
         fitting = maker.best(
-            position,
-            ranking.file(file),
-            min(room, max(_file_share(position) * room, _LEAST_SHARE)),
+            rank,
+            ranking.file(file_index),
+            min(room, max(_file_share(rank) * room, _LEAST_SHARE)),
             draw,
             count,
         )
         if fitting is None:
             misses += 1
         else:
-            chosen[position] = fitting[0]
+            chosen[rank] = fitting[0]
             spent += fitting[1]
     misses = 0
-    for position, file in enumerate(ranked):
+    for rank, file_index in enumerate(ranked):
         if left - spent < _LEAST_LINE or misses > _MOST_BARE_MISSES or not bare_left:
             break
-        if position not in chosen and len(index.paths[file]) <= _LONGEST_TOKEN * (left - spent):
-            bare = maker.bare(position, ranking.file(file))
+        if rank not in chosen and len(index.paths[file_index]) <= _LONGEST_TOKEN * (left - spent):
+            bare = maker.bare(rank, ranking.file(file_index))
             cost = count(draw(bare) + "\n")
             if spent + cost <= left:
-                chosen[position] = bare
+                chosen[rank] = bare
                 spent += cost
                 bare_left -= 1
             else:
                 misses += 1
-    view.files = [chosen[position] for position in sorted(chosen)]
+    view.files = [chosen[rank] for rank in sorted(chosen)]
     view.scores = float(ranking.scores[ranked].sum())
     return view
 
 
-def _file_share(position: int) -> float:
+def _file_share(rank: int) -> float:
     """How much of what is left one file may take: the first ones more."""
-    return max(_LEAST_FILE_SHARE, _FIRST_FILE_SHARE * 0.8**position)
+    return max(_LEAST_FILE_SHARE, _FIRST_FILE_SHARE * 0.8**rank)
 
 
 def _worth_showing(definition: Definition) -> bool:
@@ -210,7 +210,7 @@ class _Maker:
 
     def best(
         self,
-        position: int,
+        rank: int,
         file: RankedFile,
         room: float,
         draw: Callable[[FileView], str],
@@ -220,11 +220,11 @@ class _Maker:
 
         None when no more than a path would fit.
         """
-        highest = {"auto": 3 if position < 5 else 2, "low": 1, "medium": 2, "high": 3}[self._options.detail]
+        highest = {"auto": 3 if rank < 5 else 2, "low": 1, "medium": 2, "high": 3}[self._options.detail]
         for level in range(highest, 0, -1):
             wanted = min(_SYMBOLS[level], int(room // _TOKENS_PER_SYMBOL[level]))
             while wanted >= 1:
-                view = self.view(position, file, level, wanted)
+                view = self.view(rank, file, level, wanted)
                 cost = count(draw(view) + "\n")
                 if cost <= room:
                     return view, cost
@@ -233,17 +233,17 @@ class _Maker:
                 wanted = min(wanted - 1, int(wanted * room / cost))
         return None
 
-    def bare(self, position: int, file: RankedFile) -> FileView:
+    def bare(self, rank: int, file: RankedFile) -> FileView:
         """The file's path alone (with badges and reasons where they are wanted)."""
         life = self._lives.get(file.path)
         whole = sum(file.shares.values())
         shares = sorted(file.shares.items(), key=lambda item: -item[1])[:4] if self._options.why else []
         return FileView(
             path=file.path,
-            rank=position + 1,
+            rank=rank + 1,
             score=file.score,
             level=0,
-            language=self._index.entries[self._index.position(file.path)].language,
+            language=self._index.entries[self._index.file_index(file.path)].language,
             badges=badges_of(life, self._options.now, self._usual) if life is not None else (),
             why=tuple(
                 (name, share / whole)
@@ -252,19 +252,23 @@ class _Maker:
             ),
         )
 
-    def view(self, position: int, file: RankedFile, level: int, wanted: int) -> FileView:
+    def view(self, rank: int, file: RankedFile, level: int, wanted: int) -> FileView:
         """The file with its `wanted` best definitions and what encloses them."""
         outline = self._outline(file.path)
         chosen = set(outline.best[:wanted])
-        shown = [place for place in outline.order if place in chosen]
-        needed = chosen.union(*(outline.around[place] for place in shown))
+        shown = [definition_index for definition_index in outline.order if definition_index in chosen]
+        needed = chosen.union(*(outline.around[definition_index] for definition_index in shown))
         return replace(
-            self.bare(position, file),
+            self.bare(rank, file),
             level=level,
             symbols=tuple(
-                self._symbol(outline, place, sum(outer in needed for outer in outline.around[place]))
-                for place in outline.order
-                if place in needed
+                self._symbol(
+                    outline,
+                    definition_index,
+                    sum(outer in needed for outer in outline.around[definition_index]),
+                )
+                for definition_index in outline.order
+                if definition_index in needed
             ),
             hidden=max(0, len(outline.best) - len(needed)),
             docstring=outline.record.docstring if level >= 3 else "",
@@ -276,27 +280,27 @@ class _Maker:
 
     def _outline(self, path: str) -> "_Outline":
         if path not in self._outlines:
-            file = self._index.position(path)
+            file_index = self._index.file_index(path)
             record = self._index.outline(path)
-            start = int(self._ranking.index_data.symbols.start[file])
+            start = int(self._ranking.index_data.symbols.start[file_index])
             scores = self._scores[start : start + len(record.definitions)]
-            self._outlines[path] = _Outline.of(file, record, np.asarray(scores))
+            self._outlines[path] = _Outline.of(file_index, record, np.asarray(scores))
         return self._outlines[path]
 
-    def _symbol(self, outline: "_Outline", place: int, depth: int) -> SymbolView:
-        definition = outline.record.definitions[place]
+    def _symbol(self, outline: "_Outline", definition_index: int, depth: int) -> SymbolView:
+        definition = outline.record.definitions[definition_index]
         callers: tuple[str, ...] = ()
         callees: tuple[str, ...] = ()
         if self._calls is not None and definition.kind in {"function", "method"}:
-            callers, callees = self._calls.around(outline.file, place, _RELATIONS)
-        return SymbolView(definition, depth, float(outline.scores[place]), callers, callees)
+            callers, callees = self._calls.around(outline.file_index, definition_index, _RELATIONS)
+        return SymbolView(definition, depth, float(outline.scores[definition_index]), callers, callees)
 
 
 @dataclass(frozen=True, slots=True)
 class _Outline:
     """A file's definitions prepared for showing: best first, in source order, and what encloses each."""
 
-    file: int
+    file_index: int
     record: FileRecord
     scores: NDArray[np.float64]
     best: list[int]
@@ -304,23 +308,25 @@ class _Outline:
     around: list[tuple[int, ...]]
 
     @classmethod
-    def of(cls, file: int, record: FileRecord, scores: NDArray[np.float64]) -> "_Outline":
+    def of(cls, file_index: int, record: FileRecord, scores: NDArray[np.float64]) -> "_Outline":
         definitions = record.definitions
         standing = np.array([_standing(definition) for definition in definitions], float)
         ranked = np.lexsort((-standing, -np.round(scores, 9))).tolist()
-        plain = [place for place in ranked if _worth_showing(definitions[place])]
+        plain = [
+            definition_index for definition_index in ranked if _worth_showing(definitions[definition_index])
+        ]
         order = sorted(range(len(definitions)), key=lambda p: (definitions[p].line, -definitions[p].end_line))
         around: list[tuple[int, ...]] = [()] * len(definitions)
         stack: list[int] = []
-        for place in order:
-            while stack and definitions[stack[-1]].end_line < definitions[place].line:
+        for definition_index in order:
+            while stack and definitions[stack[-1]].end_line < definitions[definition_index].line:
                 stack.pop()
-            around[place] = tuple(
-                outer for outer in stack if _encloses(definitions[outer], definitions[place])
+            around[definition_index] = tuple(
+                outer for outer in stack if _encloses(definitions[outer], definitions[definition_index])
             )
-            if _worth_showing(definitions[place]):
-                stack.append(place)
-        return cls(file, record, scores, plain or ranked, order, around)
+            if _worth_showing(definitions[definition_index]):
+                stack.append(definition_index)
+        return cls(file_index, record, scores, plain or ranked, order, around)
 
 
 def _standing(definition: Definition) -> float:

@@ -36,19 +36,19 @@ class CallTable:
         self._by_source = np.argsort(index_data.candidates.source, kind="stable")
         self._sources = index_data.candidates.source[self._by_source]
 
-    def around(self, file: int, definition: int, limit: int) -> Relations:
-        """Names of callers and callees of one definition, given as file position and place in that file.
+    def around(self, file_index: int, definition_index: int, limit: int) -> Relations:
+        """Names of callers and callees of one definition, given by its file and its number in that file.
 
         Guesses are left out; each comes as ``name confidence``.
         """
-        key = (file, definition, limit)
+        key = (file_index, definition_index, limit)
         if key not in self._known:
-            self._known[key] = self._find(file, definition, limit)
+            self._known[key] = self._find(file_index, definition_index, limit)
         return self._known[key]
 
-    def _find(self, file: int, definition: int, limit: int) -> Relations:
+    def _find(self, file_index: int, definition_index: int, limit: int) -> Relations:
         symbols, candidates = self._index_data.symbols, self._index_data.candidates
-        node = int(symbols.start[file]) + definition
+        node = int(symbols.start[file_index]) + definition_index
         return (
             self._named(self._rows(self._by_target, self._targets, node), candidates.source, limit),
             self._named(self._rows(self._by_source, self._sources, node), candidates.target, limit),

@@ -40,8 +40,8 @@ def explain_text(index: Index, ranking: "Ranking", target: str) -> str:
         chosen = found[0]
         path = chosen.path
         lines.append(f"{chosen.kind} {chosen.name}, {shown(path)}:{chosen.line}-{chosen.end_line}")
-        place, total = ranking.symbol_place(index.position(path), chosen.position)
-        lines.append(f"symbol rank {place} of {total}" if place else "the task gives this symbol no score")
+        rank, total = ranking.symbol_rank(index.file_index(path), chosen.definition_index)
+        lines.append(f"symbol rank {rank} of {total}" if rank else "the task gives this symbol no score")
         lines.extend(f"also: {shown(other.path)}:{other.line} {other.name}" for other in found[1:6])
     return shown_text("\n".join([*lines, *_file_lines(index, ranking, path)]))
 
@@ -49,20 +49,20 @@ def explain_text(index: Index, ranking: "Ranking", target: str) -> str:
 def _file_lines(index: Index, ranking: "Ranking", path: str) -> list[str]:
     from hal9.ripmap.parameters import PARAMETERS  # noqa: PLC0415 - brings numpy
 
-    position = index.position(path)
-    file = ranking.file(position)
-    rank = int((ranking.order == position).nonzero()[0][0]) + 1
+    file_index = index.file_index(path)
+    file = ranking.file(file_index)
+    rank = int((ranking.order == file_index).nonzero()[0][0]) + 1
     lines = [f"{shown(path)}: rank {rank} of {len(index)}, score {file.score:.4f}"]
     whole = sum(file.shares.values())
     for name, share in sorted(file.shares.items(), key=lambda item: -item[1]):
         entry = PARAMETERS.get(f"weight_{name}")
         meaning = entry.meaning if entry is not None else name.replace("_", " ")
         best = float(ranking.signal(name).max())
-        own = float(ranking.signal(name)[position])
+        own = float(ranking.signal(name)[file_index])
         lines.append(f"  {share / whole:6.1%}  {name:<12} {own:.3f} (best file {best:.3f})  {meaning}")
-    factor = ranking.role_factor(position)
-    lines.append(f"  times {factor:.2f}  for what the file is: {role_names(index.roles[position])}")
-    status = str(index.entries[position].status)
+    factor = ranking.role_factor(file_index)
+    lines.append(f"  times {factor:.2f}  for what the file is: {role_names(index.roles[file_index])}")
+    status = str(index.entries[file_index].status)
     if status in _PARSED:
         lines.append(
             f"  {_PARSED[status]}{_hidden(index, path) if status in {'partial', 'overtime'} else ''}"
@@ -76,5 +76,5 @@ def _hidden(index: Index, path: str) -> str:
     from hal9.ripmap.extraction.extractor import lost_definitions  # noqa: PLC0415 - a warm query never parses
 
     text = index.text(path).encode("utf-8", "replace")
-    lost = lost_definitions(index.entries[index.position(path)].language, text)
+    lost = lost_definitions(index.entries[index.file_index(path)].language, text)
     return f", which hides {lost} definitions" if lost else ", no definition is hidden by it"

@@ -147,7 +147,7 @@ class Found:
     end_line: int
     signature: str
     docstring: str
-    position: int
+    definition_index: int
 
 
 def find_symbol(index: Index, name: str) -> list[Found]:
@@ -161,14 +161,14 @@ def find_symbol(index: Index, name: str) -> list[Found]:
     index_data = index_data_of(index)
     path, separator, wanted = name.rpartition("::")
     last = wanted.rpartition(".")[2]
-    place = path if separator else None
-    exact = _named(index, index_data, index_data.definers(last).tolist(), wanted, place)
+    within = path if separator else None
+    exact = _named(index, index_data, index_data.definers(last).tolist(), wanted, within)
     if exact:
         return exact
     names = index_data.symbols.names
     alike = [text for text in names if text.lower() == last.lower()]
     loose = [symbol for text in alike for symbol in index_data.definers(text).tolist()]
-    found = _named(index, index_data, sorted(loose), wanted, place)
+    found = _named(index, index_data, sorted(loose), wanted, within)
     if not found:
         import difflib  # noqa: PLC0415 - only a wrong name is compared with others
 
@@ -180,26 +180,26 @@ def find_symbol(index: Index, name: str) -> list[Found]:
 
 
 def _named(
-    index: Index, index_data: "IndexData", symbols: Sequence[int], wanted: str, place: str | None
+    index: Index, index_data: "IndexData", symbols: Sequence[int], wanted: str, within: str | None
 ) -> list[Found]:
-    """Those of the symbols that the wanted name means, in the file `place` if it says one."""
+    """Those of the symbols that the wanted name means, in the file `within` if it says one."""
     table = index_data.symbols
     found: list[Found] = []
     for symbol in symbols:
-        file = int(table.file[symbol])
+        file_index = int(table.file_index[symbol])
         qualified = f".{table.qualified(symbol)}".lower()
         if not qualified.endswith(f".{wanted}".lower()) and "." in wanted:
             continue
-        if place is not None and index_data.paths[file] != place:
+        if within is not None and index_data.paths[file_index] != within:
             continue
-        found.append(_found(index, index_data.paths[file], symbol - int(table.start[file])))
+        found.append(_found(index, index_data.paths[file_index], symbol - int(table.start[file_index])))
         if len(found) == _MOST_FOUND:
             break
     return found
 
 
-def _found(index: Index, path: str, position: int) -> Found:
-    entry = index.outline(path).definitions[position]
+def _found(index: Index, path: str, definition_index: int) -> Found:
+    entry = index.outline(path).definitions[definition_index]
     return Found(
         path,
         entry.qualified,
@@ -208,5 +208,5 @@ def _found(index: Index, path: str, position: int) -> Found:
         entry.end_line,
         entry.signature,
         entry.docstring,
-        position,
+        definition_index,
     )

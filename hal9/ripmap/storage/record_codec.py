@@ -117,11 +117,11 @@ class LazyRows(Sequence[_T]):
         return len(self._all())
 
     @overload
-    def __getitem__(self, position: int) -> _T: ...
+    def __getitem__(self, index: int) -> _T: ...
     @overload
-    def __getitem__(self, position: slice) -> tuple[_T, ...]: ...
-    def __getitem__(self, position: int | slice) -> _T | tuple[_T, ...]:
-        return self._all()[position]
+    def __getitem__(self, index: slice) -> tuple[_T, ...]: ...
+    def __getitem__(self, index: int | slice) -> _T | tuple[_T, ...]:
+        return self._all()[index]
 
     def __iter__(self) -> Iterator[_T]:
         return iter(self._all())

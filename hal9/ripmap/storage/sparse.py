@@ -21,7 +21,7 @@ class CsrMatrix:
     """A matrix by its lines: rows or columns, whichever are asked for.
 
     Attributes:
-        data, indices: values, and their places across the line; one entry each, line after line.
+        data, indices: values, and their indices across the line; one entry each, line after line.
         indptr: where each line begins; one more entry than lines.
         across: how long a line is.
     """
@@ -45,12 +45,12 @@ class CsrMatrix:
         return np.repeat(np.arange(len(self)), self.sizes)
 
     def line(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Places and values of one line. Both of shape (entries of the line,)."""
+        """Indices and values of one line. Both of shape (entries of the line,)."""
         entries = slice(self.indptr[number], self.indptr[number + 1])
         return self.indices[entries], self.data[entries]
 
     def select(self, lines: NDArray[Any]) -> tuple[Ints, Ints, Array]:
-        """Entries of some lines: places, position of the line in `lines`, values.
+        """Entries of some lines: indices, which of `lines` each is of, values.
 
         `lines` has shape (lines asked,), the results (entries found,).
         """
@@ -62,8 +62,8 @@ class CsrMatrix:
 
     def weighted(self, lines: NDArray[Any], weights: Array) -> Array:
         """Sum of some lines, each times its weight; shape (across,)."""
-        places, which, values = self.select(lines)
-        return np.bincount(places, values * weights[which], self.across).astype(np.float64)
+        indices, which, values = self.select(lines)
+        return np.bincount(indices, values * weights[which], self.across).astype(np.float64)
 
     def summed(self) -> Array:
         """Sum of all lines; shape (across,)."""
@@ -87,7 +87,7 @@ class CsrMatrix:
 
 def csr_matrix(
     line: NDArray[Any],
-    place: NDArray[Any],
+    index: NDArray[Any],
     values: NDArray[Any],
     shape: tuple[int, int],
     *,
@@ -95,9 +95,9 @@ def csr_matrix(
 ) -> CsrMatrix:
     """A matrix from coordinates; values given twice are added, or the largest is taken.
 
-    `line`, `place` and `values` have shape (entries,).
+    `line`, `index` and `values` have shape (entries,).
     """
-    key = line.astype(np.int64) * max(1, shape[1]) + place
+    key = line.astype(np.int64) * max(1, shape[1]) + index
     order = np.argsort(key, kind="stable")
     key, values = key[order], values[order]
     first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, np.intp)

@@ -32,20 +32,20 @@ class StringTable(Sequence[str]):
         return iter(bytes(self._block).decode(*_CODING).split(SEPARATOR))
 
     @overload
-    def __getitem__(self, position: int) -> str: ...
+    def __getitem__(self, index: int) -> str: ...
     @overload
-    def __getitem__(self, position: slice) -> list[str]: ...
-    def __getitem__(self, position: int | slice) -> str | list[str]:
-        if isinstance(position, slice):
-            return [self[place] for place in range(*position.indices(self._size))]
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(self._size))]
         if self._bounds is None:
             zeros = np.flatnonzero(np.frombuffer(self._block, np.uint8) == 0)
             self._bounds = np.concatenate([[-1], zeros, [len(self._block)]])
-        if position < 0:
-            position += self._size
-        if not 0 <= position < self._size:
-            raise IndexError(position)
-        block = self._block[self._bounds[position] + 1 : self._bounds[position + 1]]
+        if index < 0:
+            index += self._size
+        if not 0 <= index < self._size:
+            raise IndexError(index)
+        block = self._block[self._bounds[index] + 1 : self._bounds[index + 1]]
         return bytes(block).decode(*_CODING)
 
     def __eq__(self, other: object) -> bool:
@@ -96,12 +96,12 @@ class TermDictionary:
     def get(self, text: str, otherwise: int = -1) -> int:
         """The text's number."""
         code = code_of(text)
-        place = int(np.searchsorted(self.codes, np.uint32(code)))
-        while place < len(self.codes) and self.codes[place] == code:
-            number = int(self.order[place])
+        index = int(np.searchsorted(self.codes, np.uint32(code)))
+        while index < len(self.codes) and self.codes[index] == code:
+            number = int(self.order[index])
             if self.texts[number] == text:
                 return number
-            place += 1
+            index += 1
         return otherwise
 
     def extended(self, added: "Sequence[str]") -> "TermDictionary":

@@ -30,8 +30,10 @@ class CachedScorer:
 
     def __post_init__(self) -> None:
         paths = self.item.evidence.index_data.paths
-        position = {path: number for number, path in enumerate(paths) if path in self.item.case.gold}
-        self._gold = [(path, position[path]) for path in self.item.case.gold if path in position]
+        file_indexes = {
+            path: file_index for file_index, path in enumerate(paths) if path in self.item.case.gold
+        }
+        self._gold = [(path, file_indexes[path]) for path in self.item.case.gold if path in file_indexes]
 
     def _ranking(self, parameters: Parameters) -> Ranking:
         return rank_prepared(self.item.evidence, parameters, None if self.exact else self._memory)
@@ -44,8 +46,8 @@ class CachedScorer:
         """0-based ranks of the wanted files among the candidates."""
         values = np.where(self.item.candidates, self.scores(parameters), -np.inf)
         return {
-            path: int((values > values[at]).sum() + (values[:at] == values[at]).sum())
-            for path, at in self._gold
+            path: int((values > values[file_index]).sum() + (values[:file_index] == values[file_index]).sum())
+            for path, file_index in self._gold
         }
 
     def signals(self, parameters: Parameters) -> dict[str, Array]:

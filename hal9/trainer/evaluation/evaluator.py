@@ -35,7 +35,7 @@ class Evaluation:
         ranks: path to 0-based rank of each wanted file, per case.
         weights: what each case counts.
         trees: the repository of each case.
-        places: ranks of the files that accuracy asks for, per case.
+        relevant_ranks: ranks of the files that accuracy asks for, per case.
         seconds: how long it took.
     """
 
@@ -44,7 +44,7 @@ class Evaluation:
     ranks: tuple[dict[str, int], ...]
     weights: Array
     trees: tuple[str, ...] = ()
-    places: tuple[tuple[int, ...], ...] = ()
+    relevant_ranks: tuple[tuple[int, ...], ...] = ()
     seconds: float = 0.0
 
     @property
@@ -61,7 +61,7 @@ class Evaluation:
             ranks=tuple(self.ranks[i] for i in at),
             weights=self.weights[rows],
             trees=tuple(self.trees[i] for i in at) if self.trees else (),
-            places=tuple(self.places[i] for i in at) if self.places else (),
+            relevant_ranks=tuple(self.relevant_ranks[i] for i in at) if self.relevant_ranks else (),
         )
 
     def figures(self) -> dict[str, float]:
@@ -69,8 +69,10 @@ class Evaluation:
         share = self.weights / self.weights.sum()
         found = {"ndcg": self.score}
         for k in CUTS:
-            found[f"acc@{k}"] = float(share @ np.array([accuracy_at(places, k) for places in self.places]))
-        found["mrr"] = float(share @ np.array([reciprocal_rank(places) for places in self.places]))
+            found[f"acc@{k}"] = float(
+                share @ np.array([accuracy_at(ranks, k) for ranks in self.relevant_ranks])
+            )
+        found["mrr"] = float(share @ np.array([reciprocal_rank(ranks) for ranks in self.relevant_ranks]))
         return found
 
 
@@ -203,7 +205,7 @@ class TrainingEvaluator:
                 for wanted, found in zip(gold, ranks, strict=True)
             ]
         )
-        places = tuple(
+        relevant_ranks = tuple(
             tuple(rank for path, rank in found.items() if wanted[path] >= _RELEVANT)
             for wanted, found in zip(gold, ranks, strict=True)
         )
@@ -213,7 +215,7 @@ class TrainingEvaluator:
             tuple(ranks),
             self._weights,
             self.repositories,
-            places,
+            relevant_ranks,
             time.perf_counter() - started,
         )
         self._known[chosen] = made

@@ -95,26 +95,29 @@ def _describe(case: CachedScorer, evaluation: Evaluation, number: int) -> Failur
     signals = case.signals(evaluation.parameters)
     scores = np.where(case.item.candidates, case.scores(evaluation.parameters), -np.inf)
     order = np.argsort(-scores, kind="stable")
-    rank = {int(position): place for place, position in enumerate(order[:200].tolist(), 1)}
+    rank_of = {int(file_index): rank for rank, file_index in enumerate(order[:200].tolist(), 1)}
     gold = set(case.item.case.gold)
     ranks = evaluation.ranks[number]
 
-    def standing(position: int, place: int) -> FileStanding:
+    def standing(file_index: int, rank: int) -> FileStanding:
         parts = {
-            name: float(values[position]) for name, values in signals.items() if values[position] > 0.005
+            name: float(values[file_index]) for name, values in signals.items() if values[file_index] > 0.005
         }
         top = dict(sorted(parts.items(), key=lambda pair: -pair[1])[:_SIGNALS])
-        return FileStanding(paths[position], place, float(scores[position]), top)
+        return FileStanding(paths[file_index], rank, float(scores[file_index]), top)
 
-    positions = {path: position for position, path in enumerate(paths) if path in gold}
+    file_indexes = {path: file_index for file_index, path in enumerate(paths) if path in gold}
     wanted = sorted(
-        (standing(positions[path], ranks[path] + 1) for path in ranks), key=lambda found: found.rank
+        (standing(file_indexes[path], ranks[path] + 1) for path in ranks), key=lambda found: found.rank
     )
     last = max((found.rank for found in wanted), default=1)
-    above = [p for p, place in rank.items() if place < last and paths[p] not in gold][:_DISTRACTORS]
+    above = [
+        file_index for file_index, rank in rank_of.items() if rank < last and paths[file_index] not in gold
+    ][:_DISTRACTORS]
     lack = {
         name: float(
-            np.mean([values[p] for p in above]) - np.mean([values[positions[path]] for path in ranks])
+            np.mean([values[file_index] for file_index in above])
+            - np.mean([values[file_indexes[path]] for path in ranks])
         )
         for name, values in signals.items()
         if above and ranks
@@ -126,7 +129,7 @@ def _describe(case: CachedScorer, evaluation: Evaluation, number: int) -> Failur
         " ".join(case.item.case.text.split())[:240],
         float(evaluation.ndcg[number]),
         tuple(wanted[:3]),
-        tuple(standing(p, rank[p]) for p in above),
+        tuple(standing(file_index, rank_of[file_index]) for file_index in above),
         strongest,
     )
 
@@ -158,19 +161,23 @@ def _case_slopes(
     paths, gold = case.item.evidence.index_data.paths, case.item.case.gold
     scores = np.where(case.item.candidates, case.scores(evaluation.parameters), -np.inf)
     order = np.argsort(-scores, kind="stable")[:_RIVALS]
-    worth = {int(at): 1.0 / np.log2(place + 2.0) for place, at in enumerate(order[:_CUT])}
-    rivals = np.array([at for at in order.tolist() if paths[at] not in gold], np.intp)
-    wanted = [at for at, path in enumerate(paths) if path in gold and np.isfinite(scores[at])]
+    worth = {int(file_index): 1.0 / np.log2(rank + 2.0) for rank, file_index in enumerate(order[:_CUT])}
+    rivals = np.array([file_index for file_index in order.tolist() if paths[file_index] not in gold], np.intp)
+    wanted = [
+        file_index
+        for file_index, path in enumerate(paths)
+        if path in gold and np.isfinite(scores[file_index])
+    ]
     if not len(rivals) or not wanted:
         return {}
-    theirs = np.array([worth.get(int(at), 0.0) for at in rivals])
+    theirs = np.array([worth.get(int(file_index), 0.0) for file_index in rivals])
     ideal = float((1.0 / np.log2(np.arange(min(_CUT, len(wanted))) + 2.0)).sum())
     found: dict[str, float] = {}
-    for at in wanted:
-        ahead = 1.0 / (1.0 + np.exp(-np.clip((scores[at] - scores[rivals]) / _NEAR, -30.0, 30.0)))
-        pull = np.abs(worth.get(at, 0.0) - theirs) / ideal * ahead * (1.0 - ahead) / _NEAR
+    for file_index in wanted:
+        ahead = 1.0 / (1.0 + np.exp(-np.clip((scores[file_index] - scores[rivals]) / _NEAR, -30.0, 30.0)))
+        pull = np.abs(worth.get(file_index, 0.0) - theirs) / ideal * ahead * (1.0 - ahead) / _NEAR
         for name, values in signals.items():
-            found[name] = found.get(name, 0.0) + float(pull @ (values[at] - values[rivals]))
+            found[name] = found.get(name, 0.0) + float(pull @ (values[file_index] - values[rivals]))
     return found
 
 

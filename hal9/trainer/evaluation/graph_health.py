@@ -71,6 +71,6 @@ def _links(tree: IndexData, parameters: Parameters, which: Literal["shadow", "fi
     confidence, weight = resolve(candidates, parameters, which)
     certain = np.minimum(confidence, 1.0) * np.minimum(weight, 1.0)
     source = tree.file_of_node(candidates.source)
-    target = tree.symbols.file[candidates.target]
+    target = tree.symbols.file_index[candidates.target]
     live = (certain > _LIVE) & (source != target)
     return len(np.unique(np.stack([source[live], target[live]]), axis=1).T)

@@ -42,7 +42,7 @@ def test_records_and_texts(shop: Path, settings: IndexSettings) -> None:
     assert cart.strings[0].text == "the cart has no items"
     assert index.text("shop/price.py").startswith("def total")
     assert list(index.paths) == sorted(index.paths)
-    assert index.files[index.position("shop/cart.py")] == cart
+    assert index.files[index.file_index("shop/cart.py")] == cart
     with pytest.raises(FileNotIndexed, match="ignored/secret.py"):
         index.file("ignored/secret.py")
 
@@ -207,10 +207,15 @@ def test_artifact_is_patched_from_an_earlier_tree(shop: Path, settings: IndexSet
     second = open_index(shop, settings)
     seen: list[list[int]] = []
 
-    def patch(older: memoryview, places: list[int]) -> bytes:
-        seen.append(places)
+    def patch(older: memoryview, older_indexes: list[int]) -> bytes:
+        seen.append(older_indexes)
         names = bytes(older).decode().split("|")
-        return b"patched:" + "|".join(names[place] if place >= 0 else "?" for place in places).encode()
+        return (
+            b"patched:"
+            + "|".join(
+                names[older_index] if older_index >= 0 else "?" for older_index in older_indexes
+            ).encode()
+        )
 
     made = bytes(second.artifact("a", 1, lambda: b"built", patch=patch)).decode()
     expected = [path if path not in {"shop/price.py", "aaa.py"} else "?" for path in second.paths]
@@ -241,11 +246,11 @@ def test_tree_changing_underneath_is_never_cached_wrongly(shop: Path, settings: 
     made = index.file_artifacts("t", 1, upper)
     index.artifact("whole", 1, lambda: b"from a mixed state")
     assert index.stale == {"shop/price.py"}
-    assert b"LATE" in made[index.position("shop/price.py")]
+    assert b"LATE" in made[index.file_index("shop/price.py")]
     write_files(shop, {"shop/price.py": original})
     again = open_index(shop, settings)
     assert again.fingerprint == index.fingerprint
-    assert b"DEF TOTAL" in again.file_artifacts("t", 1, upper)[again.position("shop/price.py")]
+    assert b"DEF TOTAL" in again.file_artifacts("t", 1, upper)[again.file_index("shop/price.py")]
     assert bytes(again.artifact("whole", 1, lambda: b"clean")) == b"clean"
 
 

@@ -132,7 +132,7 @@ def test_documentation(name: str) -> None:
 
 def test_scopes_and_signatures() -> None:
     found = extracted("sample.py")
-    by_name = {d.qualified: position for position, d in enumerate(found.definitions)}
+    by_name = {d.qualified: definition_index for definition_index, d in enumerate(found.definitions)}
     find = found.definitions[by_name["UserStore.find"]]
     assert (find.line, find.end_line, find.signature) == (22, 28, "def find(self, id: int) -> User")
     assert found.definitions[by_name["UserStore"]].bases == ("Base",)

@@ -62,9 +62,9 @@ def compare(name: str, lines: list[str]) -> None:
 
 
 def figures(found: list[list[int]]) -> str:
-    first = sum(min(places) == 0 for places in found) / len(found)
+    first = sum(min(ranks) == 0 for ranks in found) / len(found)
     mrr = sum(map(reciprocal_rank, found)) / len(found)
-    ndcg = sum(ndcg_at(dict.fromkeys(places, 1.0)) for places in found) / len(found)
+    ndcg = sum(ndcg_at(dict.fromkeys(ranks, 1.0)) for ranks in found) / len(found)
     return f"first {first:.3f}  MRR {mrr:.3f}  NDCG@10 {ndcg:.3f}"
 
 
@@ -72,13 +72,13 @@ def figures(found: list[list[int]]) -> str:
 def test_rankings_of_the_fixture(which: str, request: pytest.FixtureRequest) -> None:
     index: Index = request.getfixturevalue(which)
     lines: list[str] = []
-    places: list[list[int]] = []
+    ranks: list[list[int]] = []
     for name, text in TASKS.items():
         ranking = rank(index, Task(text, time=1_800_000_000.0))
         lines += [name, *told(ranking)]
         order = ranking.paths
-        places += [[order.index(path) for path in WANTED.get(name, ())]] if name in WANTED else []
-    compare(which, [*lines, figures(places)])
+        ranks += [[order.index(path) for path in WANTED.get(name, ())]] if name in WANTED else []
+    compare(which, [*lines, figures(ranks)])
 
 
 @pytest.mark.slow
@@ -91,9 +91,9 @@ def test_rankings_of_a_release(tmp_path: Path) -> None:
         packed.extractall(tmp_path, filter="data")
     index = open_index(tmp_path / RELEASE, IndexSettings(use_cache=False, use_git=False, workers=1))
     lines: list[str] = []
-    places: list[list[int]] = []
+    ranks: list[list[int]] = []
     for text, wanted in RELEASE_TASKS.items():
         ranking = rank(index, text)
         lines += [text, *(f"  {file.score:.6f} {file.path}" for file in ranking.files(10))]
-        places.append([ranking.paths.index(path) for path in wanted])
-    compare(RELEASE, [*lines, figures(places)])
+        ranks.append([ranking.paths.index(path) for path in wanted])
+    compare(RELEASE, [*lines, figures(ranks)])

@@ -29,8 +29,8 @@ def everything(path: str) -> bool:
 def test_commits_with_like_messages_speak_for_their_files(history: Index) -> None:
     ranking = rank(history, "banker's halves")
     assert "commits" in ranking.signals
-    assert ranking.signal("commits")[history.position("shop/storage.py")] > 0
-    assert ranking.signal("commits")[history.position("shop/orders.py")] == 0
+    assert ranking.signal("commits")[history.file_index("shop/storage.py")] > 0
+    assert ranking.signal("commits")[history.file_index("shop/orders.py")] == 0
 
 
 def test_only_history_before_the_task_counts(history: Index) -> None:
@@ -43,13 +43,15 @@ def test_only_history_before_the_task_counts(history: Index) -> None:
 def test_recency_churn_and_coupling(history: Index) -> None:
     commit_index = commit_index_of(history)
     recency, churn = commit_index.boosts(Parameters(), None)
-    money, orders, views = (history.position(f"shop/{name}.py") for name in ("money", "orders", "web/views"))
+    money, orders, views = (
+        history.file_index(f"shop/{name}.py") for name in ("money", "orders", "web/views")
+    )
     assert churn[money] > churn[orders] == 0
     assert recency[views] > recency[money] > 0
-    together = commit_index.cochange(np.array([history.position("shop/storage.py")]), None)
+    together = commit_index.cochange(np.array([history.file_index("shop/storage.py")]), None)
     assert together[money] == pytest.approx(2 / 12)
     assert together[views] == pytest.approx(1 / 3)
-    assert together[history.position("shop/storage.py")] == 0
+    assert together[history.file_index("shop/storage.py")] == 0
 
 
 def test_cases_ask_of_the_parent_and_mask_what_follows(history_root: Path, tmp_path: Path) -> None:

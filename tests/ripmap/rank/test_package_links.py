@@ -102,5 +102,5 @@ def test_imports_reach_packages(language: str, tmp_path: Path) -> None:
     index = open_index(write_tree(tmp_path / "tree", files), settings(tmp_path))
     links = index_data_of(index).imports
     for path, reached in wanted.items():
-        columns, _ = links.line(index.position(path))
+        columns, _ = links.line(index.file_index(path))
         assert {index.paths[column] for column in columns.tolist()} == reached, path

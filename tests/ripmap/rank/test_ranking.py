@@ -69,10 +69,10 @@ def test_without_a_task_structure_ranks(shop: Index) -> None:
 def test_focus_leads_and_spreads(shop: Index) -> None:
     ranking = rank(shop, Task(focus=("money",)))
     assert ranking.paths[0] == "shop/money.py"
-    assert ranking.signal("focus")[shop.position("shop/orders.py")] > 0
+    assert ranking.signal("focus")[shop.file_index("shop/orders.py")] > 0
     assert (
-        ranking.signal("focus")[shop.position("shop/storage.py")]
-        < ranking.signal("focus")[shop.position("shop/orders.py")]
+        ranking.signal("focus")[shop.file_index("shop/storage.py")]
+        < ranking.signal("focus")[shop.file_index("shop/orders.py")]
     )
 
 
@@ -85,10 +85,10 @@ def test_mentions_count_like_text(shop: Index) -> None:
 
 
 def test_operations_tasks_raise_configuration(shop: Index) -> None:
-    def place(task: str) -> int:
+    def rank_of(task: str) -> int:
         return rank(shop, task).paths.index("Dockerfile")
 
-    assert place("Dockerfile deployment of the build image") < place(
+    assert rank_of("Dockerfile deployment of the build image") < rank_of(
         "Dockerfile shop rounding price checkout order view"
     )
 
@@ -116,15 +116,15 @@ def test_cached_index_data_equal_new_ones(shop: Index) -> None:
 
 def test_relative_imports_and_reexports_reach_the_definition(shop: Index) -> None:
     index_data = index_data_of(shop)
-    views, orders = shop.position("shop/web/views.py"), shop.position("shop/orders.py")
-    money = shop.position("shop/money.py")
+    views, orders = shop.file_index("shop/web/views.py"), shop.file_index("shop/orders.py")
+    money = shop.file_index("shop/money.py")
     links = [
         dict(zip(*map(np.ndarray.tolist, index_data.imports.line(file)), strict=True))
         for file in (views, orders)
     ]
     assert links[0][orders] == 1.0
     assert links[1][money] == 1.0
-    assert bool(index_data.roles[shop.position("tests/test_money.py")] & Role.TEST)
+    assert bool(index_data.roles[shop.file_index("tests/test_money.py")] & Role.TEST)
 
 
 def probes(shop: Index, history: Index) -> list[PreparedTask]:
