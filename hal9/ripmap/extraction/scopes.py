@@ -40,8 +40,8 @@ class Found:
 class Matches:
     """What the query found, by what it is.
 
-    `references` maps the offset of a name to its text, its receiver's text (both as numbers of `texts`) and its
-    kind, the lowest bits last: one number each, as there are many.
+    `references` maps the offset of a name to its text, its receiver's text (both as numbers of `texts`) and
+    its kind, the lowest bits last: one number each, as there are many.
     """
 
     found: list[Found] = field(default_factory=list)
