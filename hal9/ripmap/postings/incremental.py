@@ -68,10 +68,7 @@ def patched(
         old.shingles,
         old.shingle_file,
         gone,
-        {
-            file_index: np.asarray(unpack(blob)["shingles"]).astype(np.uint64)
-            for file_index, blob in blobs.items()
-        },
+        {file_index: _shingles(blob) for file_index, blob in blobs.items()},
     )
     return MergedPostings(
         roles=roles,
@@ -91,6 +88,10 @@ def patched(
         shingles=shingles,
         shingle_file=shingle_file,
     )
+
+
+def _shingles(blob: bytes) -> NDArray[np.uint64]:
+    return np.asarray(unpack(blob)["shingles"]).astype(np.uint64)
 
 
 def _changed(old: MergedPostings, older_indexes: Sequence[int], roles: Ints) -> list[int]:
