@@ -113,12 +113,19 @@ def test_ctrl_c_says_that_the_run_goes_on(home: Path, tmp_path: Path) -> None:
         home, "tune", "l2-implementer", str(path), *MINDS, "--budget", "60", "--run-name", "once"
     )
     record = home / ".hal9" / "tuning" / "once" / "run.sqlite"
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    # Who runs the tests in the background has SIGINT ignored, and children inherit that.
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c
+    ) as running:
         while running.poll() is None and kept(record) < 2:
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
         _, said = running.communicate()
     assert running.returncode == 130 and "the same command goes on" in said and str(record.parent) in said
+
+
+def heeds_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def kept(record: Path) -> int:
