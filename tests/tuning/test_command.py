@@ -115,7 +115,11 @@ def test_ctrl_c_says_that_the_run_goes_on(home: Path, tmp_path: Path) -> None:
     record = home / ".hal9" / "tuning" / "once" / "run.sqlite"
     # Who runs the tests in the background has SIGINT ignored, and children inherit that.
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeds_ctrl_c,  # noqa: PLW1509 - no threads here
     ) as running:
         while running.poll() is None and kept(record) < 2:
             time.sleep(0.02)
