@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hal9.bus import stop_survivor
 from hal9.cluster import Cluster, Daemon, Home, connect
 from hal9.database import open_database
 from hal9.errors.cluster import HostUnknown
@@ -138,3 +139,4 @@ async def test_a_host_is_killed_and_another_does_its_work(two: tuple[Home, Home]
     finally:
         process.kill()
         process.wait()
+        stop_survivor(left.broker)
