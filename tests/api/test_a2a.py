@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -132,3 +133,15 @@ async def test_a_wrong_or_under_scoped_token_gets_nothing(served: Served) -> Non
         answer = (await http.post("/a2a", json=send, headers={"A2A-Version": "1.0"})).json()
     assert "submit" in answer["error"]["message"]
     assert await served.cluster.tasks() == []
+
+
+async def test_a_reply_goes_on_only_where_the_client_may_work(served: Served, workspace: Path) -> None:
+    task_id = await served.cluster.submit("Say hello", workspace=workspace)
+    await served.cluster.wait(task_id, timeout_seconds=60)
+    asked = len(await served.cluster.tasks(limit=10))
+    async with agent(served) as client:
+        with pytest.raises((A2AClientError, A2AError), match="may not use|outside|workspaces"):
+            [one async for one in client.send_message(message("once more", task_id=task_id))]
+    again = await served.http.post(f"/v1/tasks/{task_id}/retry", json={})
+    assert (again.status_code, again.json()["error"]) == (403, "api.WorkspaceRefused")
+    assert len(await served.cluster.tasks(limit=10)) == asked, "no task began"
