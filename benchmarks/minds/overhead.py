@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hal9.limits import BudgetStore, Kind, Limit, LimitPeriod, Spend
+from hal9.budgets import BudgetStore, Kind, Limit, LimitPeriod, Spend
 from hal9.minds import Endpoint, LiteLLMMind, Message, MindSettings, OpenAIMind, Price, Request, open_mind
 
 RESULTS = Path(__file__).parents[1] / "results"

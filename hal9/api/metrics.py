@@ -9,7 +9,7 @@ from hal9.api.services import Services
 from hal9.api.views import VIEWS, NoQuery
 from hal9.cluster.services.thinking import budget_limits
 from hal9.database import is_there
-from hal9.limits import BudgetStore
+from hal9.budgets import BudgetStore
 
 __all__ = ["metrics_text"]
 

@@ -18,7 +18,7 @@ from hal9.cluster.services.mapping import RipmapMapper
 from hal9.cluster.services.routing import LearnedRouter
 from hal9.cluster.services.thinking import MindPool, budget_limits
 from hal9.journal import Journal
-from hal9.limits import BudgetStore
+from hal9.budgets import BudgetStore
 from hal9.neurons import WAITING_TURNS, Neuron, NeuronDefinition, NeuronServices, known_purposes
 from hal9.settings import Settings
 from hal9.signals import Signal, StatusPayload

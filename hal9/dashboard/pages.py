@@ -17,7 +17,7 @@ from hal9.dashboard.view import View
 from hal9.database import is_there
 from hal9.journal.listing import page_of_tasks
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState, task_counts
-from hal9.limits import BudgetStore
+from hal9.budgets import BudgetStore
 from hal9.promptgram import Promptgram
 from hal9.promptgram import diff as promptgram_diff
 from hal9.signals import StepRecord

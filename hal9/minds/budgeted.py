@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, replace
 
 from hal9.errors.base import MindError
-from hal9.errors.limits import LimitExceeded
+from hal9.errors.budgets import LimitExceeded
 from hal9.errors.minds import (
     AgentMissing,
     GrammarUnsupported,
@@ -23,7 +23,7 @@ from hal9.errors.minds import (
     ScriptExhausted,
     ToolsUnsupported,
 )
-from hal9.limits import BudgetStore, Reservation, Spend
+from hal9.budgets import BudgetStore, Reservation, Spend
 from hal9.minds.prices import Quote
 from hal9.minds.protocol import Mind, OnToken, Reply, Request, Usage
 from hal9.minds.wrapping import WrappingMind

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from hal9.clock import Clock, SystemClock
 from hal9.errors.trainer import OptimiserMissing, ScratchpadInvalid, TrainingRunExists
-from hal9.limits import BudgetStore
+from hal9.budgets import BudgetStore
 from hal9.minds.protocol import Usage
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.corpus import Queries

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from hal9.errors.minds import UnknownMind
 from hal9.errors.trainer import OptimiserMissing
-from hal9.limits import BudgetStore, Limit
+from hal9.budgets import BudgetStore, Limit
 from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters

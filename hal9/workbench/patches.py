@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hal9.errors.workbench import BranchFailed, ChangesMissing, WorkspaceConflict
-from hal9.workbench.carrying import carry_over
+from hal9.workbench.applying import carry_over
 from hal9.workbench.changes import ChangeSet, load_changes, read_json
 from hal9.workbench.git_state import find_git_folders
 from hal9.workbench.handles import FolderHandle

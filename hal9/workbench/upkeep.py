@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from hal9.errors.base import WorkbenchError
-from hal9.workbench.carrying import recover
+from hal9.workbench.applying import recover
 from hal9.workbench.handles import FolderHandle, names_in, remove_all
 
 __all__ = ["remove_snapshot", "tidy"]

@@ -22,7 +22,7 @@ from hal9.errors.database import (
 )
 from hal9.journal import MIGRATIONS, tasks
 from hal9.journal.tasks import TaskRow
-from hal9.limits import BudgetStore, Spend
+from hal9.budgets import BudgetStore, Spend
 from hal9.memory import MemoryScope, MemoryStore, NewMemory
 from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.memory.store.migrations import MIGRATIONS as MEMORY

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from hal9.errors.limits import PriceUnknown
+from hal9.errors.budgets import PriceUnknown
 from hal9.errors.minds import AgentMissing, UnknownMind
 from hal9.errors.trainer import (
     ScratchpadInvalid,

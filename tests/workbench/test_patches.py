@@ -201,7 +201,7 @@ async def test_two_turns_in_parallel_become_one_change(workspace: Path, tmp_path
     ]
     assert "+x" in merged.conflicts[0].ours
     assert "+y" in merged.conflicts[0].theirs
-    from hal9.workbench.carrying import carry_over
+    from hal9.workbench.applying import carry_over
 
     carry_over(merged.kept, workspace)
     assert tree(workspace) == {

@@ -14,7 +14,7 @@ import pytest
 from hal9.errors.base import WorkbenchError
 from hal9.settings import WorkbenchSettings
 from hal9.workbench import Place, Snapshot
-from hal9.workbench.carrying import recover
+from hal9.workbench.applying import recover
 from tests.workbench.test_snapshot import tree
 
 SETTINGS = WorkbenchSettings(isolation="none")

@@ -378,7 +378,7 @@ async def test_a_file_becomes_a_folder_and_back(
         await snapshot.accept()
         assert tree(workspace) == {"a.py": "d", "a.py/x": b"x\n", "sub": b"f\n"}
         kept = load_changes(tmp_path / "state" / "snapshot" / "changes")
-    from hal9.workbench.carrying import carry_over
+    from hal9.workbench.applying import carry_over
 
     carry_over(kept, workspace, direction="back")
     assert tree(workspace) == {"a.py": b"x = 1\n", "sub": "d", "sub/rc": b"inside\n"}
@@ -472,7 +472,7 @@ async def test_names_that_are_no_utf8_come_through(opened: OpenSnapshot, workspa
 async def test_a_start_finishes_what_a_kill_left_and_removes_what_is_old(
     opened: OpenSnapshot, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hal9.workbench import carrying
+    from hal9.workbench import applying
     from hal9.workbench.upkeep import tidy
 
     class Killed(BaseException):
@@ -484,7 +484,7 @@ async def test_a_start_finishes_what_a_kill_left_and_removes_what_is_old(
     changes = tmp_path / "state" / "changes"
     async with opened(changes=changes / "task" / "turn") as snapshot:
         await snapshot.run("echo 1 > a.py; echo 2 > new")
-        monkeypatch.setattr(carrying.Carrier, "_exchange_one", kill)
+        monkeypatch.setattr(applying.Carrier, "_exchange_one", kill)
         with pytest.raises(Killed):
             await snapshot.accept("the answer")
         monkeypatch.undo()

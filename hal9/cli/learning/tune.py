@@ -173,7 +173,7 @@ async def _roles(
 ) -> "tuple[TuningRoles, str]":
     """Open the minds within the home's budgets and the run's own limits; and who does what, in words."""
     from hal9.cluster.services.thinking import MindPool, budget_limits
-    from hal9.limits import BudgetStore, Limit
+    from hal9.budgets import BudgetStore, Limit
     from hal9.tuning import AnswerScorer, MindAnswerer, TuningRoles, compose_task
 
     settings, meta = home.settings(), definition.meta

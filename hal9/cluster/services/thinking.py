@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hal9.limits import BudgetStore, Limit
+from hal9.budgets import BudgetStore, Limit
 from hal9.minds import MindSettings as OpenSettings
 from hal9.minds import default_spec, open_mind
 from hal9.minds.agents import AgentSettings

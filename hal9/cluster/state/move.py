@@ -17,7 +17,7 @@ from hal9.errors.database import (
     StateTargetTaken,
 )
 from hal9.journal import MIGRATIONS as JOURNAL
-from hal9.limits import MIGRATIONS as BUDGETS
+from hal9.budgets import MIGRATIONS as BUDGETS
 from hal9.memory.store.migrations import MIGRATIONS as MEMORY
 
 __all__ = ["Moved", "move_state", "places_at"]

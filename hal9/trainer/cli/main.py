@@ -7,7 +7,7 @@ import click
 
 from hal9 import __version__
 from hal9.errors.base import Hal9Error
-from hal9.errors.limits import PriceUnknown
+from hal9.errors.budgets import PriceUnknown
 
 __all__ = ["main", "train_command"]
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from hal9.errors.base import Hal9Error
-from hal9.errors.limits import PriceUnknown
+from hal9.errors.budgets import PriceUnknown
 from hal9.errors.minds import AgentMissing, MindRefusedKey, ModelMissing, RuntimeMissing
 from hal9.minds.protocol import Mind, Reply, Request
 

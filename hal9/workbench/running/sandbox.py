@@ -2,7 +2,7 @@
 
 Inside bubblewrap everything is absent that is not named here. The workspace's own path shows the copy, so
 that what was installed "editable", and every path in a message, is right. The home folder is an empty one in
-memory. Limits of time, memory and disk are kept by `supervisor`.
+memory. Limits of time, memory and disk are kept by `process_supervisor`.
 """
 
 import functools
@@ -46,8 +46,8 @@ _ETC = (
     "resolv.conf", "rpc", "services", "shells", "ssl/certs", "ssl/openssl.cnf", "static",
     "terminfo", "timezone",
 )  # fmt: skip
-_SUPERVISOR = Path(__file__).with_name("supervisor.py")
-_SUPERVISOR_SEEN = "/run/hal9/supervisor.py"
+_SUPERVISOR = Path(__file__).with_name("process_supervisor.py")
+_SUPERVISOR_SEEN = "/run/hal9/process_supervisor.py"
 _MEGA = 1024 * 1024
 
 

@@ -20,7 +20,7 @@ from typing import Literal, Self, get_args
 
 from hal9.clock import Clock, SystemClock
 from hal9.database import Connection, Migration, Place, Row, atomic, on_postgres, open_database
-from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
+from hal9.errors.budgets import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
 from hal9.processes import boot_id, owner_lives, process_owner
 
 __all__ = ["MIGRATIONS", "BudgetStore", "Kind", "Limit", "LimitPeriod", "LimitUsage", "Reservation", "Spend"]

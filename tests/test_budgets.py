@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from hal9.clock import ManualClock
 from hal9.database import Place, open_database
-from hal9.errors.limits import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
-from hal9.limits import BudgetStore, Kind, Limit, Reservation, Spend, _first_schema
+from hal9.errors.budgets import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
+from hal9.budgets import BudgetStore, Kind, Limit, Reservation, Spend, _first_schema
 from tests.support.postgres import write_place
 
 
@@ -200,7 +200,7 @@ def test_an_open_call_counts_however_long_it_runs(place: Place) -> None:
 
 _CHILD = textwrap.dedent("""
     import os, sys
-    from hal9.limits import BudgetStore, Limit
+    from hal9.budgets import BudgetStore, Limit
     from tests.support.postgres import read_place
     book = BudgetStore(read_place(sys.argv[1]))
     book.reserve("dead", "t", tokens=60, usd=0.5, seconds=9)
@@ -244,8 +244,8 @@ def test_a_book_of_an_older_version_opens_and_its_open_calls_count(place: Place)
 
 _RACER = textwrap.dedent("""
     import random, sys
-    from hal9.errors.limits import LimitExceeded
-    from hal9.limits import BudgetStore, Limit, Spend
+    from hal9.errors.budgets import LimitExceeded
+    from hal9.budgets import BudgetStore, Limit, Spend
     from tests.support.postgres import read_place
     place, name, seed = read_place(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     chance = random.Random(seed)
