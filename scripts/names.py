@@ -1,8 +1,8 @@
 """Names that were given up for the field's terms do not come back. Prints where one stands and ends with 1.
 
 Left is the name given up, right the term (see docs/glossary.md). Only what the package itself defines is
-looked
-at: modules, classes, functions, arguments and attributes.
+looked at:
+modules, classes, functions, arguments and attributes.
 """
 
 import ast
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 GIVEN_UP = {
+    "carrier|carrying|carry_over": "applying, apply_changes",
     "task_?book": "scheduler",
     "cartographer|recaller|thinker": "mapper, memory, models",
     "chronicle": "commit_index",

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hal9.budgets import BudgetStore, Kind, Limit, Reservation, Spend, _first_schema
 from hal9.clock import ManualClock
 from hal9.database import Place, open_database
 from hal9.errors.budgets import LimitExceeded, PriceUnknown, ReservationRepeated, ReservationUnknown
-from hal9.budgets import BudgetStore, Kind, Limit, Reservation, Spend, _first_schema
 from tests.support.postgres import write_place
 
 

@@ -25,9 +25,9 @@ from typing import Any
 
 from benchmarks.chaos.server import CountingServer
 from benchmarks.report import RESULTS, table, write
+from hal9.budgets import BudgetStore
 from hal9.bus import stop_survivor
 from hal9.cluster import Home, connect, daemon_pid, init_home, read_status
-from hal9.budgets import BudgetStore
 
 ROOT = Path(__file__).parents[2]
 LOG = RESULTS / "chaos.jsonl"

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import table, write
+from hal9.budgets import BudgetStore
 from hal9.bus import stop_survivor
 from hal9.cluster import Home, connect, init_home
 from hal9.database import PostgresPlace, open_database
 from hal9.errors.base import DatabaseError
-from hal9.budgets import BudgetStore
 from tests.support.daemons import start, wait_ready
 from tests.support.postgres import PostgresServer, fresh_prefix
 

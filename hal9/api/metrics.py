@@ -7,9 +7,9 @@ from typing import Any
 from hal9 import __version__
 from hal9.api.services import Services
 from hal9.api.views import VIEWS, NoQuery
+from hal9.budgets import BudgetStore
 from hal9.cluster.services.thinking import budget_limits
 from hal9.database import is_there
-from hal9.budgets import BudgetStore
 
 __all__ = ["metrics_text"]
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from hal9.budgets import BudgetStore
 from hal9.bus import BrokerAddress, Courier, CourierSettings, MqttBus
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.plan import NodePlan
@@ -18,7 +19,6 @@ from hal9.cluster.services.mapping import RipmapMapper
 from hal9.cluster.services.routing import LearnedRouter
 from hal9.cluster.services.thinking import MindPool, budget_limits
 from hal9.journal import Journal
-from hal9.budgets import BudgetStore
 from hal9.neurons import WAITING_TURNS, Neuron, NeuronDefinition, NeuronServices, known_purposes
 from hal9.settings import Settings
 from hal9.signals import Signal, StatusPayload

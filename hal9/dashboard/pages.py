@@ -10,6 +10,7 @@ from hal9.api.routes.questions import questions
 from hal9.api.routes.tasks import cursor_number
 from hal9.api.services import Services
 from hal9.api.views import VIEWS
+from hal9.budgets import BudgetStore
 from hal9.cluster.services.thinking import budget_limits
 from hal9.dashboard.learning_data import curves_of, edge_curve, rule_tree
 from hal9.dashboard.pictures import Band, Edge, Node, network, path
@@ -17,7 +18,6 @@ from hal9.dashboard.view import View
 from hal9.database import is_there
 from hal9.journal.listing import page_of_tasks
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState, task_counts
-from hal9.budgets import BudgetStore
 from hal9.promptgram import Promptgram
 from hal9.promptgram import diff as promptgram_diff
 from hal9.signals import StepRecord

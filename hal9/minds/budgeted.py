@@ -6,6 +6,7 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 
+from hal9.budgets import BudgetStore, Reservation, Spend
 from hal9.errors.base import MindError
 from hal9.errors.budgets import LimitExceeded
 from hal9.errors.minds import (
@@ -23,7 +24,6 @@ from hal9.errors.minds import (
     ScriptExhausted,
     ToolsUnsupported,
 )
-from hal9.budgets import BudgetStore, Reservation, Spend
 from hal9.minds.prices import Quote
 from hal9.minds.protocol import Mind, OnToken, Reply, Request, Usage
 from hal9.minds.wrapping import WrappingMind

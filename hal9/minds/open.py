@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hal9.errors.minds import UnknownMind
 from hal9.budgets import BudgetStore
+from hal9.errors.minds import UnknownMind
 from hal9.minds.agents import AGENTS, AgentMind, AgentSettings
 from hal9.minds.budgeted import BudgetedMind
 from hal9.minds.chat.endpoint import Endpoint, is_private_address

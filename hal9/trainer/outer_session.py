@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hal9.budgets import BudgetStore
 from hal9.clock import Clock, SystemClock
 from hal9.errors.trainer import OptimiserMissing, ScratchpadInvalid, TrainingRunExists
-from hal9.budgets import BudgetStore
 from hal9.minds.protocol import Usage
 from hal9.ripmap.parameters import Parameters
 from hal9.trainer.evaluation.corpus import Queries

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hal9.budgets import BudgetStore, Limit
 from hal9.errors.minds import UnknownMind
 from hal9.errors.trainer import OptimiserMissing
-from hal9.budgets import BudgetStore, Limit
 from hal9.minds.protocol import Mind
 from hal9.promptgram import Promptgram
 from hal9.ripmap.parameters import Parameters

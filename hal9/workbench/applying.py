@@ -1,4 +1,4 @@
-"""Carrying a change set over into a workspace: all of it or nothing, also when the process dies in between.
+"""Applying a change set to a workspace: all of it or nothing, also when the process dies in between.
 
 The order is what makes it safe. New contents and hard links to the old ones are put into a staging folder of
 the workspace's own file system; then a plan is written with an fsync, the point from which the change is
@@ -29,7 +29,7 @@ from hal9.workbench.copying import digest_of
 from hal9.workbench.handles import FolderHandle, write_all
 from hal9.workbench.trees import PART_SUFFIX
 
-__all__ = ["Carrier", "carry_over", "locked", "recover"]
+__all__ = ["ChangeApplier", "apply_changes", "locked", "recover"]
 
 Direction = Literal["forward", "back"]
 _PLAN = "carry.json"
@@ -65,7 +65,7 @@ def locked(root: FolderHandle, *, shared: bool, seconds: float = _LOCK_SECONDS) 
         os.close(fd)
 
 
-def carry_over(kept: ChangeSet, root: Path, *, direction: Direction = "forward") -> None:
+def apply_changes(kept: ChangeSet, root: Path, *, direction: Direction = "forward") -> None:
     """Make the changes in the workspace (or take them back), all or none.
 
     Raises:
@@ -74,7 +74,7 @@ def carry_over(kept: ChangeSet, root: Path, *, direction: Direction = "forward")
         WorkspaceMissing, WorkspaceBusy.
     """
     with FolderHandle(root) as handle, locked(handle, shared=False):
-        Carrier(kept, handle, direction).run()
+        ChangeApplier(kept, handle, direction).run()
 
 
 def recover(folder: Path) -> Literal["nothing", "finished", "undone"]:
@@ -93,7 +93,7 @@ def recover(folder: Path) -> Literal["nothing", "finished", "undone"]:
         plan = _open_plan(folder)
         if plan is None:
             return "nothing"
-        carrier = Carrier(load_changes(folder), handle, plan["direction"])
+        carrier = ChangeApplier(load_changes(folder), handle, plan["direction"])
         carrier.staging = plan["staging"]
         if plan["state"] == "staging":
             carrier.clean_up("undone")
@@ -112,7 +112,7 @@ def _open_plan(folder: Path) -> dict[str, Any] | None:
 
 
 @dataclass(slots=True)
-class Carrier:
+class ChangeApplier:
     """One carry-over under the workspace's lock."""
 
     kept: ChangeSet

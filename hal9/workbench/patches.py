@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hal9.errors.workbench import BranchFailed, ChangesMissing, WorkspaceConflict
-from hal9.workbench.applying import carry_over
+from hal9.workbench.applying import apply_changes
 from hal9.workbench.changes import ChangeSet, load_changes, read_json
 from hal9.workbench.git_state import find_git_folders
 from hal9.workbench.handles import FolderHandle
@@ -40,7 +40,7 @@ class TaskChanges:
         Raises:
             WorkspaceConflict, WorkspaceUnwritable, WorkspaceMissing, WorkspaceBusy.
         """
-        carry_over(self.kept, Path(self.kept.root))
+        apply_changes(self.kept, Path(self.kept.root))
 
     def take_back(self) -> None:
         """Make the workspace what it was before the task.
@@ -48,7 +48,7 @@ class TaskChanges:
         Raises:
             WorkspaceConflict, WorkspaceUnwritable, WorkspaceMissing, WorkspaceBusy.
         """
-        carry_over(self.kept, Path(self.kept.root), direction="back")
+        apply_changes(self.kept, Path(self.kept.root), direction="back")
 
     def commit(self, branch: str, message: str) -> str:
         """Commit the changes to a new branch, without touching the working tree; never pushes.

@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 from hal9.errors.workbench import WorkspaceMissing
 from hal9.settings import WorkbenchSettings
 from hal9.signals import FileChange
-from hal9.workbench.applying import carry_over, locked, recover
+from hal9.workbench.applying import apply_changes, locked, recover
 from hal9.workbench.changes import ChangeSet, load_changes, read_json
 from hal9.workbench.copying import CopiedTree, TreeCopier
 from hal9.workbench.git_state import find_git_folders, write_git_copy
@@ -368,7 +368,7 @@ class Snapshot:
         """
         await self._stop_commands()
         kept = await self.keep(note)
-        await self._pool.run(lambda _: carry_over(kept, self.place.workspace), seconds=None)
+        await self._pool.run(lambda _: apply_changes(kept, self.place.workspace), seconds=None)
         self.accepted = kept
         return kept
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from hal9.budgets import BudgetStore
 from hal9.cluster import Home, connect, init_home
 from hal9.journal.failpoints import ENVIRONMENT_VARIABLE, FAILPOINTS
-from hal9.budgets import BudgetStore
 from tests.support.daemons import daemon_process, finished, movement, stop, wait_ready
 from tests.support.waiting import eventually_now
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hal9.budgets import BudgetStore, Limit
 from hal9.errors.budgets import PriceUnknown
 from hal9.errors.minds import AgentFailed, AgentMissing, MindReplyInvalid, MindTimeout
-from hal9.budgets import BudgetStore, Limit
 from hal9.minds import (
     AGENTS,
     AgentMind,

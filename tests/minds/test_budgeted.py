@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from hal9.budgets import BudgetStore, Limit
 from hal9.errors.budgets import LimitExceeded, PriceUnknown
 from hal9.errors.minds import MindBroken, MindReplyInvalid, MindTimeout, MindUnreachable
-from hal9.budgets import BudgetStore, Limit
 from hal9.minds import (
     BudgetedMind,
     Message,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from hal9.budgets import BudgetStore, Spend
 from hal9.cli.app import cli
 from hal9.cluster import Home
 from hal9.cluster.state import move as moving
@@ -22,7 +23,6 @@ from hal9.errors.database import (
 )
 from hal9.journal import MIGRATIONS, tasks
 from hal9.journal.tasks import TaskRow
-from hal9.budgets import BudgetStore, Spend
 from hal9.memory import MemoryScope, MemoryStore, NewMemory
 from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.memory.store.migrations import MIGRATIONS as MEMORY

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from hal9.budgets import BudgetStore
 from hal9.cluster import Home, init_home
 from hal9.errors.base import DatabaseError
 from hal9.errors.database import DatabaseRefused, DatabaseUnreachable
-from hal9.budgets import BudgetStore
 from hal9.memory import MemoryStore, RuleStore
 from tests.conftest import Script, edit_settings, running_cluster
 from tests.support.postgres import PostgresServer, fresh_prefix

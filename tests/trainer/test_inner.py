@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from hal9.budgets import BudgetStore, Limit
 from hal9.errors.budgets import PriceUnknown
 from hal9.errors.minds import MindRefusedKey, MindTimeout
 from hal9.errors.trainer import ScratchpadInvalid
-from hal9.budgets import BudgetStore, Limit
 from hal9.minds.agents import AgentSettings
 from hal9.minds.budgeted import BudgetedMind
 from hal9.minds.open import MindSettings, open_mind

@@ -201,9 +201,9 @@ async def test_two_turns_in_parallel_become_one_change(workspace: Path, tmp_path
     ]
     assert "+x" in merged.conflicts[0].ours
     assert "+y" in merged.conflicts[0].theirs
-    from hal9.workbench.applying import carry_over
+    from hal9.workbench.applying import apply_changes
 
-    carry_over(merged.kept, workspace)
+    apply_changes(merged.kept, workspace)
     assert tree(workspace) == {
         "a.py": b"x = 1\ny\n", "code.py": changed(BASE, l2="two", l9="nine").encode(), "ours": b"x\n", "theirs": b"y\n",
     }  # fmt: skip

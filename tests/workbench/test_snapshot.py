@@ -378,9 +378,9 @@ async def test_a_file_becomes_a_folder_and_back(
         await snapshot.accept()
         assert tree(workspace) == {"a.py": "d", "a.py/x": b"x\n", "sub": b"f\n"}
         kept = load_changes(tmp_path / "state" / "snapshot" / "changes")
-    from hal9.workbench.applying import carry_over
+    from hal9.workbench.applying import apply_changes
 
-    carry_over(kept, workspace, direction="back")
+    apply_changes(kept, workspace, direction="back")
     assert tree(workspace) == {"a.py": b"x = 1\n", "sub": "d", "sub/rc": b"inside\n"}
 
 
@@ -484,7 +484,7 @@ async def test_a_start_finishes_what_a_kill_left_and_removes_what_is_old(
     changes = tmp_path / "state" / "changes"
     async with opened(changes=changes / "task" / "turn") as snapshot:
         await snapshot.run("echo 1 > a.py; echo 2 > new")
-        monkeypatch.setattr(applying.Carrier, "_exchange_one", kill)
+        monkeypatch.setattr(applying.ChangeApplier, "_exchange_one", kill)
         with pytest.raises(Killed):
             await snapshot.accept("the answer")
         monkeypatch.undo()

@@ -172,8 +172,8 @@ async def _roles(
     stack: AsyncExitStack, home: "Home", definition: "NeuronDefinition", task_id: str, options: dict[str, Any]
 ) -> "tuple[TuningRoles, str]":
     """Open the minds within the home's budgets and the run's own limits; and who does what, in words."""
-    from hal9.cluster.services.thinking import MindPool, budget_limits
     from hal9.budgets import BudgetStore, Limit
+    from hal9.cluster.services.thinking import MindPool, budget_limits
     from hal9.tuning import AnswerScorer, MindAnswerer, TuningRoles, compose_task
 
     settings, meta = home.settings(), definition.meta

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from hal9.budgets import MIGRATIONS as BUDGETS
 from hal9.database import Connection, Migration, Place, PostgresPlace, atomic, on_postgres, open_database
 from hal9.errors.database import (
     DatabaseAddressInvalid,
@@ -17,7 +18,6 @@ from hal9.errors.database import (
     StateTargetTaken,
 )
 from hal9.journal import MIGRATIONS as JOURNAL
-from hal9.budgets import MIGRATIONS as BUDGETS
 from hal9.memory.store.migrations import MIGRATIONS as MEMORY
 
 __all__ = ["Moved", "move_state", "places_at"]
