@@ -218,7 +218,8 @@ def _agent(spec: str, rest: str, settings: MindSettings) -> Mind:
         raise UnknownMind(
             spec=spec, why="there is no such agent", nearest=tuple(f"agent:{name}" for name in near)
         )
-    return AgentMind(AGENTS[rest], settings.agent)
+    price = _price_of(settings, spec, rest, free=False)
+    return AgentMind(AGENTS[rest], replace(settings.agent, price=price))
 
 
 def _replay(spec: str, rest: str, _settings: MindSettings) -> Mind:

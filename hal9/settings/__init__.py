@@ -106,7 +106,7 @@ class MindSettings(Section):
     key_variable: str = "OPENAI_API_KEY"
     prices: dict[str, PriceSettings] = Field(default_factory=dict)
     agent_model: str = ""
-    agent_usd_per_call: Annotated[float, Field(ge=0)] | None = None
+    agent_usd_per_call: Annotated[float, Field(ge=0)] | None = 0.5
     agent_tokens_per_call: Positive = 100_000
     record_to: str | None = None
     critic: str = "none"

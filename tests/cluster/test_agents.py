@@ -45,7 +45,7 @@ def agent(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("HAL9_MODEL", "agent:codex")
-    edit_settings(home, "agent_usd_per_call: null", "agent_usd_per_call: 0.1 ")
+    edit_settings(home, "agent_usd_per_call: 0.5 ", "agent_usd_per_call: 0.1 ")
     return path
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hal9.budgets import BudgetStore, Limit
-from hal9.errors.budgets import PriceUnknown
+from hal9.errors.budgets import LimitExceeded, PriceUnknown
 from hal9.errors.minds import AgentFailed, AgentMissing, MindReplyInvalid, MindTimeout
 from hal9.minds import (
     AGENTS,
@@ -19,6 +19,7 @@ from hal9.minds import (
     AgentSettings,
     Message,
     MindSettings,
+    Price,
     Request,
     RetryPolicy,
     open_mind,
@@ -254,3 +255,28 @@ async def test_money_is_limited_by_what_the_agent_is_told(bench: Bench, tmp_path
         assert book.totals().usd == 0.0125
     argv = json.loads(bench.note.read_text())["argv"]
     assert argv[argv.index("--max-budget-usd") + 1] == "0.4"
+
+
+async def test_a_price_makes_an_agent_affordable_as_the_error_says(bench: Bench, tmp_path: Path) -> None:
+    bench.install("claude", "print(output)")
+    agent = AgentSettings(environment=bench.environment)
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="usd", scope="day", value=0.5)]) as book:
+        for price, paid in ((Price(0.0, 0.0), 0.0), (Price(1.0, 10.0), 0.000223)):
+            settings = MindSettings(agent=agent, prices={"agent:claude": price})
+            async with open_mind("agent:claude", settings=settings, budget=book) as mind:
+                reply = await mind.think(ASK)
+            assert reply.usage.usd == pytest.approx(paid)
+
+
+async def test_an_agent_that_tells_no_cost_is_charged_the_most_of_a_call(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.install("codex", "print(output)")
+    agent = AgentSettings(environment=bench.environment, usd_per_call=0.2)
+    with BudgetStore(tmp_path / "b.db", [Limit(kind="usd", scope="day", value=0.5)]) as book:
+        async with open_mind("agent:codex", settings=MindSettings(agent=agent), budget=book) as mind:
+            await mind.think(ASK)
+            await mind.think(ASK)
+            with pytest.raises(LimitExceeded):
+                await mind.think(ASK)
+        assert book.totals().usd == pytest.approx(0.4)

@@ -93,7 +93,14 @@ class AgentMind:
         prompt = bound_tokens((Message("user", _prompt(request)),))
         acts = request.workplace is not None
         most = max(self._settings.tokens_per_call, request.max_tokens) if acts else request.max_tokens
-        return Quote(tokens=prompt + most, usd=self._settings.usd_per_call)
+        return Quote(tokens=prompt + most, usd=self._most_usd(prompt, most))
+
+    def _most_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        price, cap = self._settings.price, self._settings.usd_per_call
+        if price is None:
+            return cap
+        priced = price.of(prompt_tokens, completion_tokens)
+        return priced if cap is None else min(priced, cap)
 
     async def think(self, request: Request, *, on_token: OnToken | None = None) -> Reply:
         """Run the agent once; `on_token` gets the whole text at the end.
@@ -142,15 +149,20 @@ class AgentMind:
 
     def _usage(self, said: Answer, prompt: str, seconds: float) -> Usage:
         estimated = said.prompt_tokens is None or said.completion_tokens is None
+        asked = said.prompt_tokens
+        if asked is None:
+            asked = bound_tokens((Message("user", prompt),))
+        answered = said.completion_tokens
+        if answered is None:
+            answered = len(said.text.encode())
+        price = self._settings.price
+        usd = price.of(asked, answered) if price is not None else said.usd
         return Usage(
-            prompt_tokens=said.prompt_tokens
-            if said.prompt_tokens is not None
-            else bound_tokens((Message("user", prompt),)),
-            completion_tokens=said.completion_tokens
-            if said.completion_tokens is not None
-            else len(said.text.encode()),
+            prompt_tokens=asked,
+            completion_tokens=answered,
             cached_tokens=said.cached_tokens,
-            usd=said.usd,
+            # What nobody knows is charged at its most, else a usd budget would never fill.
+            usd=usd if usd is not None else self._settings.usd_per_call,
             seconds=seconds,
             estimated=estimated,
         )

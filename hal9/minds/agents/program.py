@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hal9.minds.prices import Price
 from hal9.minds.protocol import AgentAct
 from hal9.text import split_lines, without_surrogates
 
@@ -20,8 +21,10 @@ class AgentSettings:
     Attributes:
         model: passed to the agent's ``--model``; empty for the agent's own default.
         folder: the agent's working directory; None for a fresh empty one for each call.
-        usd_per_call: the most one call may cost. Needed when a usd budget is set, because agents quote no
-            price; agents that know such a cap (claude) are given it.
+        usd_per_call: the most one call may cost; agents that know such a cap (claude) are given it. An agent
+            that tells its tokens but no cost, and has no price, is charged this much for each call.
+        price: of the agent's tokens; goes before what the agent tells, so a price of 0 is a subscription. One
+            of the two is needed when a usd budget is set, because agents quote no price.
         tokens_per_call: what a call that acts in a workspace is reserved at.
         environment: searched for the executable (PATH); what the agent needs of it is handed on.
     """
@@ -29,6 +32,7 @@ class AgentSettings:
     model: str = ""
     folder: Path | None = None
     usd_per_call: float | None = None
+    price: Price | None = None
     tokens_per_call: int = 100_000
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
