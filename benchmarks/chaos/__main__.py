@@ -151,12 +151,14 @@ async def one_round(cluster: Cluster, chance: random.Random, tasks: int, number:
     unfinished = [
         t for t, space in spaces.items() if found[t] == "done" and not (space / "adder.py").exists()
     ]
+    lost = [task_id for task_id in ids if found.get(task_id) != "done"] + unfinished
     return {
         "round": number,
         "victim": victim,
         "after": round(after, 3),
         "open_at_kill": open_at_kill,
-        "lost": [task_id for task_id in ids if found.get(task_id) != "done"] + unfinished,
+        "lost": lost,
+        "why": {task_id: story(cluster, task_id) for task_id in lost},
         "doubled": doubled(cluster, ids),
         "half": half,
         "seconds": round(time.monotonic() - began, 2),
@@ -167,6 +169,16 @@ def states(cluster: Cluster, ids: list[str]) -> dict[str, str]:
     marks = ",".join("?" * len(ids))
     with contextlib.closing(sqlite3.connect(f"file:{cluster.home.journal}?mode=ro", uri=True)) as connection:
         return dict(connection.execute(f"SELECT id, state FROM tasks WHERE id IN ({marks})", ids).fetchall())
+
+
+def story(cluster: Cluster, task_id: str) -> list[Any]:
+    """How a lost task ended: its result and its steps."""
+    with contextlib.closing(sqlite3.connect(f"file:{cluster.home.journal}?mode=ro", uri=True)) as connection:
+        ended = connection.execute("SELECT state, stop_reason, result FROM tasks WHERE id = ?", (task_id,))
+        steps = connection.execute(
+            "SELECT neuron, body FROM steps WHERE task_id = ? ORDER BY seq", (task_id,)
+        )
+        return [*ended.fetchone(), *steps.fetchall()]
 
 
 def doubled(cluster: Cluster, ids: list[str]) -> list[str]:

@@ -35,6 +35,7 @@ from hal9.errors.journal import JournalUnwritable
 from hal9.errors.memory import MemoryUnwritable
 from hal9.journal import Journal, typed_error
 from hal9.neurons import NeuronServices, load_neurons
+from hal9.workbench.upkeep import empty_scratch
 
 __all__ = ["Daemon"]
 
@@ -130,6 +131,7 @@ class Daemon:
     async def _open(self, stack: AsyncExitStack) -> None:
         await stack.enter_async_context(Watchdog(self.home.state, self.status.write_stuck))
         self.definitions = load_neurons(self.home.neurons, enabled=self.settings.neurons.enabled)
+        await asyncio.to_thread(empty_scratch, self.home.scratch)
         journal = Journal(self.home.journal, previous_end=previous_end(self.home))
         self.journal = await stack.enter_async_context(journal)
         self.record = JournalRecord(self.home, self.journal, alert=self.alert)

@@ -75,6 +75,11 @@ class Home:
         return self.state / "snapshots"
 
     @property
+    def scratch(self) -> Path:
+        """Copies of rehearsals, which no one goes on with. What a killed daemon left goes at the next start."""
+        return self.state / "scratch"
+
+    @property
     def changes(self) -> Path:
         """What turns changed, by task: diffs, undo and patches come from here."""
         return self.state / "changes"
@@ -132,6 +137,7 @@ class Home:
         """Create the state folder, readable by its owner only."""
         self.state.mkdir(mode=0o700, exist_ok=True)
         self.snapshots.mkdir(mode=0o700, exist_ok=True)
+        self.scratch.mkdir(mode=0o700, exist_ok=True)
         self.changes.mkdir(mode=0o700, exist_ok=True)
 
 

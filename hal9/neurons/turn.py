@@ -51,6 +51,7 @@ class NeuronServices:
     directory: Directory
     journal: Journal
     snapshots: Path | None = None
+    scratch: Path | None = None
     changes: Path | None = None
     hidden: tuple[Path, ...] = ()
     carry_steps: bool = False

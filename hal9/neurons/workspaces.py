@@ -4,8 +4,8 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,8 +121,8 @@ async def open_bench(
         yield None
         return
     services = turn.services
-    with tempfile.TemporaryDirectory(prefix="hal9-turn-") as scratch:
-        folder = (services.snapshots or Path(scratch)) / turn.signal.id
+    with _snapshots_folder(turn) as snapshots:
+        folder = snapshots / turn.signal.id
         kept = services.changes
         staged = Path(turn.task.labels.get(STAGED, "")).name
         changes = change_folder(kept, turn.signal.task_id, turn.signal.id, staged=staged) if kept else None
@@ -148,6 +148,16 @@ async def open_bench(
             yield Workbench(snapshot, turn.definition.layer_name, turn.settings.workbench)
         finally:
             await snapshot.__aexit__(None, None, None)
+
+
+@contextmanager
+def _snapshots_folder(turn: Turn) -> Iterator[Path]:
+    """Where the turn's copy is made: kept for after a crash, or a folder that goes with the block."""
+    if turn.services.snapshots is not None:
+        yield turn.services.snapshots
+        return
+    with tempfile.TemporaryDirectory(prefix="hal9-turn-", dir=turn.services.scratch) as folder:
+        yield Path(folder)
 
 
 async def abandon_bench(turn: Turn) -> tuple[ResultPayload | None, list[FileChange]]:

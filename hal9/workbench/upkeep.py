@@ -52,6 +52,15 @@ def _touched(folder: Path) -> float:
     return max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
 
 
+def empty_scratch(folder: Path) -> None:
+    """Remove what a process that was killed left in its folder for copies that no one goes on with."""
+    for child in _children(folder):
+        try:
+            remove_snapshot(child)
+        except OSError as error:
+            _log.warning("%s cannot be removed: %s", child, error)
+
+
 def remove_snapshot(folder: Path) -> None:
     """Remove a folder with all below it, whatever commands left in it; no link is followed."""
     if folder.is_dir():

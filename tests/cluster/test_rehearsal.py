@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,22 @@ async def test_a_designers_prompt_is_tried_through_the_layers_below_it(
         assert await rehearsal.perform(case(workspace), neuron, better(prompt), "p") is True
         assert len(scripts.SEEN) > asked
     assert files(workspace) == before
+
+
+async def test_what_a_killed_rehearsal_left_goes_at_the_next_start(
+    home: Home, workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    left = home.scratch / "rehearsal-killed" / "copy"
+    left.mkdir(parents=True)
+    (left / "code.py").write_text("x = 1\n")
+    async with running_cluster(home) as (daemon, _):
+        assert list(home.scratch.iterdir()) == []
+        prompt = daemon.definitions["l2-implementer"].promptgram
+        await daemon.learner.replayer.perform(case(workspace), "l2-implementer", prompt, "p")
+        assert len(scripts.SEEN) == 1
+    assert list(home.scratch.iterdir()) == list((tmp_path / "temporary").iterdir()) == []
 
 
 async def test_a_prompt_that_plays_no_part_is_not_tried(home: Home, workspace: Path) -> None:

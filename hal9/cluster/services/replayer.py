@@ -229,6 +229,7 @@ class TaskReplayer:
             directory=_HereAlone(clock=self.clock, node="rehearsal", local=layers),
             journal=self.journal,
             hidden=(self.home.state,),
+            scratch=self.home.scratch,
         )
 
     @asynccontextmanager
@@ -236,7 +237,7 @@ class TaskReplayer:
         """A copy of a workspace without the named files; None when it is gone or cannot be copied."""
         settings = self.settings().workbench
         small = settings.model_copy(update={"snapshot_mb": min(settings.snapshot_mb, _MOST_MB)})
-        with tempfile.TemporaryDirectory(prefix="hal9-rehearsal-") as folder:
+        with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=self.home.scratch) as folder:
             try:
                 place = place_of(payload, Path(folder) / "copy", changes=None, hidden=(self.home.state,))
                 snapshot = await Snapshot(replace(place, remove=tuple(remove)), small).__aenter__()
