@@ -215,7 +215,7 @@ async def one_home(chance: random.Random, options: argparse.Namespace, first: in
         with BudgetStore(cluster.home.budgets) as book:
             book.recover()
             spent = book.totals()
-        with contextlib.closing(sqlite3.connect(cluster.home.journal)) as connection:
+        with contextlib.closing(sqlite3.connect(str(cluster.home.journal))) as connection:
             sound = connection.execute("PRAGMA integrity_check").fetchone()[0]
             letters = connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0]
         summary = {

@@ -76,7 +76,7 @@ class Home:
 
     @property
     def scratch(self) -> Path:
-        """Copies of rehearsals, which no one goes on with. What a killed daemon left goes at the next start."""
+        """Copies of rehearsals, which no one goes on with; a killed daemon's go at the next start."""
         return self.state / "scratch"
 
     @property
