@@ -29,6 +29,7 @@ from hal9.bus.contracts import (
     Write,
 )
 from hal9.bus.crew import BackgroundTasks
+from hal9.bus.exchange import Exchange
 from hal9.bus.hosting import InboxRunner
 from hal9.bus.outbox_relay import OutboxRelay
 from hal9.bus.protocol import Bus
@@ -98,6 +99,7 @@ class Courier:
         self._recorder = Recorder(context, self._unconfirmed, self._hosted, on_failure=on_failure)
         self._relay = OutboxRelay(context, self._recorder, self._unconfirmed, seed=seed)
         self._receipts = Receipts(context)
+        self.exchange = Exchange(self._publish_frame, clock=self._clock)
         self._watchers = Watchers(bus, cluster=cluster, clock=self._clock)
         self._receiver = Receiver(
             context,
@@ -106,6 +108,7 @@ class Courier:
             self._receipts,
             hosted=self._hosted,
             observe=self._watchers.observe,
+            exchanged=self.exchange.arrived,
         )
         self._progress = ProgressWriter(
             bus, cluster=cluster, clock=self._clock, per_second=self.settings.progress_per_second
@@ -134,11 +137,13 @@ class Courier:
         await self._relay.start()
         self._bus.set_last_will(self._status.last_will)
         async with AsyncExitStack() as stack:
-            for name in self._hosted:
+            for name in {*self._hosted, self.node}:
                 # Before the connection: a persistent session delivers at once what it kept for us.
                 await self._bus.subscribe(topics.inbox_filter(self.cluster, name))
             await stack.enter_async_context(self._bus)
             self._crew = crew = await stack.enter_async_context(BackgroundTasks())
+            self.exchange.open(crew)
+            stack.callback(self.exchange.close)
             loops = [
                 *self._relay.loops(),
                 ("confirm", self._receipts.run),
@@ -279,6 +284,10 @@ class Courier:
     ) -> AsyncGenerator[Signal, None]:
         """Progress (of one task or all) and status of all nodes, as they happen. Use with `aclosing`."""
         return self._watchers.watch(task_id=task_id, progress=progress, status=status)
+
+    async def _publish_frame(self, node: str, frame: bytes) -> None:
+        topic = topics.inbox(self.cluster, topics.check_name(node), topics.EXCHANGE, self.node)
+        await self._bus.publish(topic, frame)
 
     # --- housekeeping -----------------------------------------------------------------------------
 

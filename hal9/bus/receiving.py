@@ -42,6 +42,7 @@ class Receiver:
         *,
         hosted: Collection[str],
         observe: Callable[[Incoming], None],
+        exchanged: Callable[[str, bytes], None],
     ) -> None:
         self._bus = context.bus
         self._recorder = recorder
@@ -50,6 +51,7 @@ class Receiver:
         self._clock = context.clock
         self._hosted = hosted
         self._observe = observe
+        self._exchanged = exchanged
         self._inbox_prefix = f"hal9/{context.cluster}/in/"
 
     async def run(self) -> None:
@@ -87,6 +89,10 @@ class Receiver:
                 continue
             try:
                 place = topics.parse_inbox(message.topic)
+                if place.kind == topics.EXCHANGE:
+                    self._exchanged(place.source, message.payload)
+                    message.ack()
+                    continue
                 signal = decode(
                     message.payload, now=now, source=place.source, target=place.target, kind=place.kind
                 )

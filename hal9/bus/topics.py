@@ -1,6 +1,6 @@
 """Topics: built and parsed in one place, of fixed depth, from names that every broker takes.
 
-hal9/{cluster}/in/{target}/{kind}/{source}    inboxes
+hal9/{cluster}/in/{target}/{kind}/{source}    inboxes; of nodes too, for what they ask (kind `exchange`)
 hal9/{cluster}/st/{node}                      retained status with last will
 hal9/{cluster}/ev/{source}/{task}             progress, may be lost
 """
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from hal9.errors.bus import TopicInvalid
 
 __all__ = [
+    "EXCHANGE",
     "InboxTopic",
     "check_name",
     "event",
@@ -24,6 +25,8 @@ __all__ += ["parse_event", "parse_inbox", "parse_status", "status"]
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _ROOT = "hal9"
+EXCHANGE = "exchange"
+"""In place of a signal's kind: questions and answers between nodes, which are no signals."""
 
 
 class InboxTopic(NamedTuple):

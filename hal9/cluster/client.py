@@ -22,7 +22,7 @@ from hal9.cluster.requests import check_request
 from hal9.cluster.submission import Submission, SubmitOptions, new_task, task_of
 from hal9.cluster.supervision.journal_record import require_complete
 from hal9.cluster.supervision.process import clock_offset, read_status
-from hal9.database import Connection, atomic, keep_private, open_database
+from hal9.database import Connection, PostgresPlace, atomic, keep_private, open_database
 from hal9.errors.cluster import HomeUnwritable, HostUnknown, TaskFinished, TaskUnknown
 from hal9.errors.tools import QuestionAnswered, QuestionUnknown
 from hal9.journal import MIGRATIONS, counts, hosts, tasks, turns, typed_error
@@ -30,6 +30,7 @@ from hal9.journal.tasks import TERMINAL, RequestRow, TaskRow, TaskState
 from hal9.journal.turns import Question, TurnEntry
 from hal9.settings import Settings
 from hal9.signals import StepRecord, TaskPayload
+from hal9.signals.labels import WORKSPACE_AT
 from hal9.text import storable
 
 if TYPE_CHECKING:
@@ -133,6 +134,10 @@ class Cluster:
             await asyncio.to_thread(check_addressee, self.home, submission.to)
         made = await asyncio.to_thread(task_of, objective, submission, settings=self.settings, now=self.now())
         task = made if task_id is None else replace(made, id=task_id)
+        if task.payload.workspace is not None and isinstance(self.home.journal, PostgresPlace):
+            # Of several hosts this home's has the workspace.
+            labels = {**task.payload.labels, WORKSPACE_AT: self.home.shared_node()}
+            task = replace(task, payload=task.payload.model_copy(update={"labels": labels}))
 
         def accept_once(connection: Connection) -> counts.Counts:
             if task_id is None or tasks.get_task(connection, task_id) is None:

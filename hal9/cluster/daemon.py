@@ -21,6 +21,7 @@ from hal9.cluster.runtime import NodeRuntime, open_runtime
 from hal9.cluster.scheduler import SCHEDULER, TaskScheduler
 from hal9.cluster.services.learning import LearningService
 from hal9.cluster.services.learning_requests import REQUESTS, ask_to_learn
+from hal9.cluster.services.lending import WorkspaceLending
 from hal9.cluster.services.routing import LearnedRouter, Routing
 from hal9.cluster.services.thinking import MindPool, resolve_spec
 from hal9.cluster.state.hosts import HostRegistry
@@ -158,6 +159,7 @@ class Daemon:
         self.status.attach(self.runtime, embedded=self.broker is not None)
         self.courier, self.directory = self.runtime.courier, self.runtime.directory
         self._hire()
+        await self._lend_workspaces()
         self.runtime.host_neurons(self.neuron_services(self.runtime.services))
         await stack.enter_async_context(self.courier)
         await self.courier.set_status("starting", self._about())
@@ -172,9 +174,9 @@ class Daemon:
         return {"version": __version__, "home": self.status.home_id}
 
     def _node(self) -> str:
-        """Hosts that share a broker need names of their own there."""
-        if self.journal.shared and self.settings.broker.url is not None:
-            return f"{NODE}-{self.status.home_id}"
+        """Hosts that share a cluster need names of their own."""
+        if self.journal.shared:
+            return self.home.shared_node()
         return NODE
 
     async def _take_over(self) -> None:
@@ -226,6 +228,20 @@ class Daemon:
         self.workloads = WorkloadRunner(
             self.home, self.journal, runtime.courier, clock=self._clock, finish=self.scheduler.end
         )
+
+    async def _lend_workspaces(self) -> None:
+        """Nodes on other machines get the workspaces that are here, and give their changes back."""
+        directory = self.runtime.directory
+        lending = WorkspaceLending(
+            self.home.travelling,
+            self.home.changes,
+            self.journal,
+            settings=lambda: self.settings,
+            known=lambda node: node in directory.nodes,
+        )
+        await asyncio.to_thread(lending.clear)
+        self.courier.exchange.answer = lending.answer
+        self.scheduler.on_finished.append(lending.forget)
 
     async def _give_up(self, failure: Failure) -> Outcome:
         return await self.scheduler.give_up(failure)

@@ -85,6 +85,11 @@ class Home:
         return self.state / "changes"
 
     @property
+    def travelling(self) -> Path:
+        """Archives of workspaces on their way to other machines, by task."""
+        return self.state / "travelling"
+
+    @property
     def log(self) -> Path:
         """The daemon's log."""
         return self.state / "hal9.log"
@@ -108,6 +113,10 @@ class Home:
     def forced(self) -> Path:
         """Left by `hal9 stop --force`: nothing that ran then is to blame for the daemon's end."""
         return self.state / "stopped_by_force"
+
+    def shared_node(self) -> str:
+        """The name of this home's daemon among several hosts that share a cluster."""
+        return f"daemon-{self.identity()}"
 
     def identity(self) -> str:
         """A random name of this home, drawn once and kept; the folder must be writable the first time."""

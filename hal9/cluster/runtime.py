@@ -14,6 +14,7 @@ from hal9.budgets import BudgetStore
 from hal9.bus import BrokerAddress, Courier, CourierSettings, MqttBus
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.plan import NodePlan
+from hal9.cluster.services.borrowing import WorkspaceBorrowing
 from hal9.cluster.services.learning import LearningService, open_learning
 from hal9.cluster.services.mapping import RipmapMapper
 from hal9.cluster.services.routing import LearnedRouter
@@ -140,6 +141,7 @@ async def open_runtime(
             snapshots=plan.snapshots,
             changes=plan.home.changes,
             hidden=(plan.home.state,),
+            workspaces=WorkspaceBorrowing(courier.exchange, node=plan.node, settings=plan.settings),
             carry_steps=not plan.whole_tasks,
             tools=tools,
             purposes=await asyncio.to_thread(known_purposes, plan.home.neurons),

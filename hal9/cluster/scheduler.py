@@ -24,7 +24,8 @@ from hal9.signals import (
     Tally,
     TaskPayload,
 )
-from hal9.signals.labels import TO
+from hal9.signals.labels import TO, WORKSPACE_AT, WORKSPACE_IS
+from hal9.workbench.travelling import identity_of
 
 __all__ = ["SCHEDULER", "RequestHandler", "TaskScheduler"]
 
@@ -82,7 +83,7 @@ class TaskScheduler:
 
     async def submit(self, task: TaskRow) -> TaskRow:
         """Accept a task and send it on its way in one transaction."""
-        signal = self._root_signal(task)
+        signal = self._root_signal(await self._placed(task))
         if signal is None:
             await self._journal.write(lambda connection: tasks.insert_task(connection, task))
             return task
@@ -116,7 +117,7 @@ class TaskScheduler:
             if self._accepting and not (self._hosts and self._hosts.draining):
                 for task in await self._journal.read(tasks.queued_tasks):
                     if await self._for_here(task):
-                        await self._start(task)
+                        await self._start(await self._placed(task))
             if self._hosts is None or self._hosts.leads:
                 await self._look_at_requests()
             self._nudge.clear()
@@ -137,6 +138,17 @@ class TaskScheduler:
         if await asyncio.to_thread(Path(folder).is_dir):
             return True
         return self._hosts.leads and self._clock.now() - task.created_at > _FOLDER_SECONDS
+
+    async def _placed(self, task: TaskRow) -> TaskRow:
+        """The task, with the node that has its workspace; of several that may, this one when it does."""
+        folder = task.payload.workspace
+        if folder is None:
+            return task
+        labels = {WORKSPACE_AT: self._courier.node, **task.payload.labels}
+        if self._hosts is not None and self._hosts.shared:
+            here = await asyncio.to_thread(identity_of, Path(folder))
+            labels |= {WORKSPACE_AT: self._courier.node, WORKSPACE_IS: here} if here else {}
+        return replace(task, payload=task.payload.model_copy(update={"labels": labels}))
 
     async def _look_at_requests(self) -> None:
         waiting = await self._journal.read(tasks.open_request_kinds)

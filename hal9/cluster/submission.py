@@ -15,7 +15,16 @@ from hal9.errors.workbench import WorkspaceRefused
 from hal9.journal.tasks import TaskRow
 from hal9.settings import Settings
 from hal9.signals import MAX_SIGNAL_BYTES, Grant, InlineFile, TaskPayload, TaskScope, new_id
-from hal9.signals.labels import ALLOW_HOME, DIVIDE, ENVIRONMENT, REVIEW, TO, WORKLOAD_FOLDER
+from hal9.signals.labels import (
+    ALLOW_HOME,
+    DIVIDE,
+    ENVIRONMENT,
+    REVIEW,
+    TO,
+    WORKLOAD_FOLDER,
+    WORKSPACE_AT,
+    WORKSPACE_IS,
+)
 from hal9.text import without_surrogates
 
 __all__ = [
@@ -163,8 +172,9 @@ def _payload(objective: str, submission: Submission) -> TaskPayload:
     if workspace is not None and not workspace.is_dir():
         raise TaskInvalid(problem=f"workspace {workspace} is not a directory")
     labels = dict(submission.labels or {}) | ({DIVIDE: "yes"} if submission.divide else {})
-    # Code is imported from there: it is found here, and never what a client says.
-    labels.pop(WORKLOAD_FOLDER, None)
+    # Code is imported from there, and files are taken from there: it is found here, never what a client says.
+    for name in (WORKLOAD_FOLDER, WORKSPACE_AT, WORKSPACE_IS):
+        labels.pop(name, None)
     if submission.workload != NEURONS:
         labels |= _workload_labels(submission.workload, objective)
     if submission.to is not None:
@@ -200,13 +210,19 @@ def _workspace_labels(workspace: Path, submission: Submission) -> dict[str, str]
         TaskInvalid: no task may work in this folder.
     """
     from hal9.workbench.secrets import check_workspace  # noqa: PLC0415 - only tasks with a workspace
+    from hal9.workbench.travelling import identity_of  # noqa: PLC0415
 
     try:
         check_workspace(workspace, allow_home=submission.allow_home)
     except WorkspaceRefused as error:
         raise TaskInvalid(problem=str(error)) from error
     active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX") or ""
-    given = {ENVIRONMENT: active, ALLOW_HOME: _yes(submission.allow_home), REVIEW: _yes(submission.review)}
+    given = {
+        ENVIRONMENT: active,
+        ALLOW_HOME: _yes(submission.allow_home),
+        REVIEW: _yes(submission.review),
+        WORKSPACE_IS: identity_of(workspace),
+    }
     return {name: value for name, value in given.items() if value}
 
 

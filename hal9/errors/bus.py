@@ -19,6 +19,7 @@ __all__ = [
     "BrokerUnreachable",
     "BrokerWithoutTls",
     "CourierClosed",
+    "ExchangeUnanswered",
     "NotHosted",
     "OutboxFull",
     "RetentionTooShort",
@@ -238,3 +239,15 @@ class CourierClosed(BusError):
 
     def message(self) -> str:
         return f"The courier of node {self.node!r} is not open. Use it inside `async with Courier(...)`."
+
+
+@dataclass(eq=False, kw_only=True)
+class ExchangeUnanswered(BusError):
+    """A node was asked something and did not answer."""
+
+    node: str
+    seconds: float
+    detail: str
+
+    def message(self) -> str:
+        return f"Node {self.node!r} has not answered for {self.seconds:g} s: {self.detail}. Is it running?"

@@ -17,6 +17,7 @@ __all__ = [
     "PathOutsideWorkspace",
     "SandboxUnavailable",
     "SnapshotDamaged",
+    "WorkspaceAway",
     "WorkspaceBusy",
     "WorkspaceConflict",
     "WorkspaceMissing",
@@ -34,6 +35,18 @@ class WorkspaceMissing(WorkbenchError):
 
     def message(self) -> str:
         return f"workspace {self.path} is not a directory; create it or name another with --workspace."
+
+
+@dataclass(eq=False, kw_only=True)
+class WorkspaceAway(WorkbenchError):
+    """The task's workspace is on another machine, and could not be had from there or given back."""
+
+    path: str
+    node: str
+    detail: str
+
+    def message(self) -> str:
+        return f"workspace {self.path} is on the machine of node {self.node!r}: {self.detail}"
 
 
 @dataclass(eq=False, kw_only=True)

@@ -9,7 +9,8 @@ from hal9.memory import Recall
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
 from hal9.neurons.messages.excerpts import SymbolPlace
 from hal9.promptgram import Promptgram
-from hal9.signals import Grant, RoutingDecision, TaskScope
+from hal9.signals import Grant, RoutingDecision, TaskPayload, TaskScope
+from hal9.workbench import ChangeSet
 
 __all__ = [
     "CallContext",
@@ -20,6 +21,7 @@ __all__ = [
     "PromptSource",
     "RepositoryMapper",
     "Router",
+    "WorkspaceAccess",
 ]
 
 
@@ -113,6 +115,49 @@ class PromptSource(Protocol):
 
     def compares(self, neuron: str) -> bool:
         """Whether two promptgrams of this neuron are being compared on its tasks."""
+        ...
+
+
+class WorkspaceAccess(Protocol):
+    """Gets the workspaces of tasks from other machines, and gives what a turn changed back to them."""
+
+    async def is_away(self, task: TaskPayload) -> bool:
+        """Whether the task's workspace is on another machine."""
+        ...
+
+    async def fetch(self, task: TaskPayload, task_id: str, into: Path) -> None:
+        """Have a copy of the workspace in the new folder `into`, whole or not at all.
+
+        Raises:
+            WorkspaceAway: it cannot be had.
+        """
+        ...
+
+    async def fetch_changes(self, task: TaskPayload, task_id: str, name: str, into: Path) -> None:
+        """Have a change set of the task that is kept there in the new folder `into`.
+
+        Raises:
+            WorkspaceAway: it cannot be had.
+        """
+        ...
+
+    async def give_back(
+        self, task: TaskPayload, task_id: str, kept: ChangeSet, name: str, *, carry: bool
+    ) -> None:
+        """Have a change set kept there under a name; with `carry` also carried over, once.
+
+        Raises:
+            WorkspaceConflict: the workspace was changed meanwhile; nothing was changed.
+            WorkspaceAway: it could not be done there.
+        """
+        ...
+
+    async def was_carried(self, task: TaskPayload, task_id: str, name: str) -> bool:
+        """Whether the change set of this name was carried over.
+
+        Raises:
+            WorkspaceAway: nobody answers.
+        """
         ...
 
 

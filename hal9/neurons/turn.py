@@ -21,6 +21,7 @@ from hal9.neurons.interfaces import (
     PromptSource,
     RepositoryMapper,
     Router,
+    WorkspaceAccess,
 )
 from hal9.promptgram import Promptgram, estimate_tokens
 from hal9.settings import Settings
@@ -54,6 +55,7 @@ class NeuronServices:
     scratch: Path | None = None
     changes: Path | None = None
     hidden: tuple[Path, ...] = ()
+    workspaces: WorkspaceAccess | None = None
     carry_steps: bool = False
     scheduler: str = "book"
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

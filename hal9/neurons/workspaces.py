@@ -15,11 +15,13 @@ from hal9.errors.workbench import (
     ChangesMissing,
     SandboxUnavailable,
     SnapshotDamaged,
+    WorkspaceAway,
     WorkspaceConflict,
     WorkspaceMissing,
     WorkspaceRefused,
     WorkspaceTooLarge,
 )
+from hal9.neurons.away import AwayWorkspace
 from hal9.neurons.turn import Turn
 from hal9.signals import FileChange, ResultPayload, TaskPayload
 from hal9.signals.labels import ALLOW_HOME, BEGINS_WITH, ENVIRONMENT, REVIEW, SEEN_AS, STAGED
@@ -120,34 +122,87 @@ async def open_bench(
     if turn.task.workspace is None:
         yield None
         return
-    services = turn.services
     with _snapshots_folder(turn) as snapshots:
         folder = snapshots / turn.signal.id
-        kept = services.changes
-        staged = Path(turn.task.labels.get(STAGED, "")).name
-        changes = change_folder(kept, turn.signal.task_id, turn.signal.id, staged=staged) if kept else None
-        permissions = turn.settings.workbench.layers.get(turn.definition.layer_name)
+        away = await _away(turn, folder)
         try:
-            choose_sandbox(turn.settings.workbench.isolation)
-            place = place_of(turn.task, folder, changes=changes, hidden=services.hidden)
-            snapshot = await _opened(
-                Snapshot(
-                    replace(place, begins=begins or _begins(turn)),
-                    turn.settings.workbench,
-                    network=permissions is not None and permissions.network,
-                    mark=mark,
-                )
-            )
-        except WorkspaceConflict as error:
-            raise TurnFailed(reason="conflict", detail=str(error)) from error
-        except (WorkspaceMissing, WorkspaceRefused, WorkspaceTooLarge) as error:
-            raise TurnFailed(reason="workspace_unreachable", detail=str(error)) from error
-        except (SandboxUnavailable, WorkbenchError, OSError) as error:
-            raise TurnFailed(reason="tool_failed", detail=str(error)) from error
+            snapshot = await _opened_bench(turn, folder, away, mark=mark, begins=begins)
+        except TurnFailed:
+            if away is not None:
+                await away.remove()
+            raise
         try:
             yield Workbench(snapshot, turn.definition.layer_name, turn.settings.workbench)
         finally:
             await snapshot.__aexit__(None, None, None)
+            if away is not None and not folder.exists():
+                await away.settle(accepted=snapshot.accepted is not None)
+
+
+async def _opened_bench(
+    turn: Turn, folder: Path, away: AwayWorkspace | None, *, mark: str | None, begins: Path | None
+) -> Snapshot:
+    """The turn's copy, open; fetched before when the workspace is elsewhere.
+
+    Raises:
+        TurnFailed: the workspace cannot be used; says why.
+    """
+    try:
+        choose_sandbox(turn.settings.workbench.isolation)
+        place = _bench_place(turn, folder, away, begins)
+        if away is not None:
+            await away.fetch()
+        snapshot = await _opened(_snapshot(turn, place, mark, away))
+        if away is not None:
+            await away.find_accepted(snapshot)
+    except WorkspaceConflict as error:
+        raise TurnFailed(reason="conflict", detail=str(error)) from error
+    except (WorkspaceAway, WorkspaceMissing, WorkspaceRefused, WorkspaceTooLarge) as error:
+        raise TurnFailed(reason="workspace_unreachable", detail=str(error)) from error
+    except (SandboxUnavailable, WorkbenchError, OSError) as error:
+        raise TurnFailed(reason="tool_failed", detail=str(error)) from error
+    return snapshot
+
+
+async def _away(turn: Turn, folder: Path) -> AwayWorkspace | None:
+    """The task's workspace on another machine; None when it is here."""
+    access = turn.services.workspaces
+    if access is None or not await access.is_away(turn.task):
+        return None
+    staged = Path(turn.task.labels.get(STAGED, "")).name
+    name = f"{PARTS}/{staged}" if staged else turn.signal.id
+    return AwayWorkspace(
+        access, turn.task, turn.signal.task_id, folder.with_name(f"{folder.name}.away"), name
+    )
+
+
+def _bench_place(turn: Turn, folder: Path, away: AwayWorkspace | None, begins: Path | None) -> Place:
+    """Where the turn works.
+
+    Raises:
+        WorkspaceRefused: no task may work there.
+        TurnFailed: what it begins with is not kept here.
+    """
+    kept, hidden = turn.services.changes, turn.services.hidden
+    if away is not None:
+        place = place_of(turn.task, folder, changes=away.changes, hidden=hidden)
+        seen_as = place.seen_as or place.workspace
+        return replace(place, workspace=away.workspace, seen_as=seen_as, begins=begins or away.begins)
+    staged = Path(turn.task.labels.get(STAGED, "")).name
+    changes = change_folder(kept, turn.signal.task_id, turn.signal.id, staged=staged) if kept else None
+    place = place_of(turn.task, folder, changes=changes, hidden=hidden)
+    return replace(place, begins=begins or _begins(turn))
+
+
+def _snapshot(turn: Turn, place: Place, mark: str | None, away: AwayWorkspace | None) -> Snapshot:
+    permissions = turn.settings.workbench.layers.get(turn.definition.layer_name)
+    return Snapshot(
+        place,
+        turn.settings.workbench,
+        network=permissions is not None and permissions.network,
+        mark=mark,
+        carrier=away.carry if away is not None else None,
+    )
 
 
 @contextmanager
@@ -186,8 +241,13 @@ async def abandon_bench(turn: Turn) -> tuple[ResultPayload | None, list[FileChan
 
 async def remove_copy(turn: Turn) -> None:
     """End the copy of a turn whose result is recorded; that there is none is fine."""
-    if turn.services.snapshots is not None:
-        await asyncio.to_thread(remove_snapshot, turn.services.snapshots / turn.signal.id)
+    if turn.services.snapshots is None:
+        return
+    folder = turn.services.snapshots / turn.signal.id
+    await asyncio.to_thread(remove_snapshot, folder)
+    away = await _away(turn, folder)
+    if away is not None:
+        await away.settle(accepted=await away.was_accepted())
 
 
 async def without_earlier_parts(turn: Turn, failed: ResultPayload) -> ResultPayload:

@@ -185,6 +185,8 @@ class WorkbenchSettings(Section):
     snapshot_mb: Positive = 2048
     snapshot_files: Positive = 200_000
     snapshot_seconds: Seconds = 120.0
+    travel_mb: Positive = 512
+    travel_seconds: Seconds = 300.0
     layers: dict[LayerName, LayerPermissions] = Field(default_factory=_layer_permissions)
 
 

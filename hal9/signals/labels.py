@@ -14,6 +14,8 @@ __all__ = [
     "STAGED",
     "TO",
     "WORKLOAD_FOLDER",
+    "WORKSPACE_AT",
+    "WORKSPACE_IS",
 ]
 
 # The Python environment (`VIRTUAL_ENV`) that was active when the task was given.
@@ -42,3 +44,7 @@ PART_SIGNAL = "part.signal"
 TO = "to"
 # The folder that a workload's module was found in, when the interpreter does not look there by itself.
 WORKLOAD_FOLDER = "workload.folder"
+# The node whose machine has the workspace: others get it from there, and give their changes back to it.
+WORKSPACE_AT = "workspace.at"
+# Which folder it is there, so that one of the same name elsewhere is not taken for it.
+WORKSPACE_IS = "workspace.is"

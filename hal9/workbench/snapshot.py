@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from hal9.errors.workbench import WorkspaceMissing
 from hal9.settings import WorkbenchSettings
@@ -21,6 +21,7 @@ from hal9.signals import FileChange
 from hal9.workbench.applying import apply_changes, locked, recover
 from hal9.workbench.changes import ChangeSet, load_changes, read_json
 from hal9.workbench.copying import CopiedTree, TreeCopier
+from hal9.workbench.file_threads import FileThreads
 from hal9.workbench.git_state import find_git_folders, write_git_copy
 from hal9.workbench.handles import Entry, FolderHandle, names_in, parts_of, remove_all
 from hal9.workbench.marks import MarkLog
@@ -34,9 +35,6 @@ from hal9.workbench.upkeep import remove_snapshot
 
 __all__ = ["Place", "Snapshot", "WorkbenchSettings"]
 
-T = TypeVar("T")
-_THREADS = 2
-_READ_SECONDS = 30.0
 # Two writes within one tick of a kernel's clock cannot be told apart by their times.
 _TICK_SECONDS = 0.02
 
@@ -75,6 +73,8 @@ class Snapshot:
         settings: limits, sandbox, shared folders.
         network: whether commands may use the network.
         mark: what a continued snapshot goes back to: None the last mark, "" the base, else a mark's label.
+        carrier: carries the changes over where the workspace is, when `place.workspace` was fetched from
+            another machine; what it raises leaves everything as it is.
 
     Raises:
         WorkspaceMissing, WorkspaceRefused, WorkspaceTooLarge, WorkspaceBusy, SnapshotDamaged, MarkUnknown.
@@ -85,19 +85,20 @@ class Snapshot:
     settings: WorkbenchSettings = field(default_factory=WorkbenchSettings)
     network: bool = False
     mark: str | None = None
+    carrier: Callable[[ChangeSet], Awaitable[None]] | None = None
     continued: bool = field(default=False, init=False)
     accepted: ChangeSet | None = field(default=None, init=False)
     copied: CopiedTree = field(default_factory=CopiedTree, init=False)
     _tree: FolderHandle = field(init=False)
     _state: TreeState = field(init=False)
     _runner: CommandRunner | None = field(default=None, init=False)
-    _pool: "_FileThreads" = field(init=False)
+    _pool: FileThreads = field(init=False)
     _settled: float = field(default=0.0, init=False)
 
     # --- opening and closing ------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._pool = _FileThreads()
+        self._pool = FileThreads()
         try:
             await self._pool.run(self._open, seconds=None)
         except BaseException:
@@ -368,9 +369,19 @@ class Snapshot:
         """
         await self._stop_commands()
         kept = await self.keep(note)
+        if self.carrier is not None:
+            await self.carrier(kept)
+        await self.note_accepted(kept)
+        return kept
+
+    async def note_accepted(self, kept: ChangeSet) -> None:
+        """Carry a change set over into `place.workspace`: it is what the turn came to.
+
+        Raises:
+            WorkspaceConflict, WorkspaceUnwritable, WorkspaceMissing, WorkspaceBusy.
+        """
         await self._pool.run(lambda _: apply_changes(kept, self.place.workspace), seconds=None)
         self.accepted = kept
-        return kept
 
     async def discard(self) -> None:
         """Remove the copy and its records; a change set that was kept elsewhere stays."""
@@ -395,39 +406,6 @@ class Snapshot:
             seconds=self.settings.snapshot_seconds,
             stop=stop,
         )
-
-
-class _FileThreads:
-    """File work of one snapshot, off the event loop; a cancelled caller stops the work at the next file."""
-
-    def __init__(self) -> None:
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not for `hal9 --help`
-
-        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="hal9-files")
-
-    async def run(self, work: Callable[[threading.Event], T], *, seconds: float | None = _READ_SECONDS) -> T:
-        """Run it in a thread.
-
-        Raises:
-            TimeoutError: it takes longer than `seconds`.
-        """
-        stop = threading.Event()
-        done = asyncio.get_running_loop().run_in_executor(self._threads, work, stop)
-        try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.shield(done)
-        except BaseException:
-            if not done.done():
-                stop.set()
-                if seconds is None:
-                    # It stops at the next file; what it holds open must not be closed under it.
-                    with contextlib.suppress(BaseException):
-                        await asyncio.shield(done)
-            raise
-
-    def close(self) -> None:
-        """Do not wait for a file system that does not answer."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _empty(folder: Path) -> None:
