@@ -118,17 +118,14 @@ class WorkspaceBorrowing:
                 places = [at + number * LARGEST_BODY for number in range(_PIECES_AT_ONCE)]
                 places = [place for place in places if place < size]
                 questions = [{"do": "piece", "digest": digest, "at": place} for place in places]
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        asked = [group.create_task(self._ask(task, task_id, one)) for one in questions]
-                except BaseExceptionGroup as errors:
-                    raise errors.exceptions[0] from errors
-                for one in asked:
-                    piece = one.result()[1]
-                    await asyncio.to_thread(stream.write, piece)
-                    at += len(piece)
-                    if not piece:
+                asked = (self._ask(task, task_id, one) for one in questions)
+                for got in await asyncio.gather(*asked, return_exceptions=True):
+                    if isinstance(got, BaseException):
+                        raise got  # what came before it stays
+                    if not got[1]:
                         raise SnapshotDamaged(path=str(part), detail="the archive ended early")
+                    await asyncio.to_thread(stream.write, got[1])
+                    at += len(got[1])
 
     async def _ask(
         self, task: TaskPayload, task_id: str, question: Mapping[str, Any], body: bytes = b""
