@@ -225,7 +225,8 @@ def _archive(
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
-    member.mtime = int(member.mtime)
+    # The copy of a link is new; its time would make another archive of the same content.
+    member.mtime = 0 if member.issym() else int(member.mtime)
     return member
 
 

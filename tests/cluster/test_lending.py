@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -33,7 +33,7 @@ class Pair:
         self.journal = journal
         self.frames = 0
         self.bytes = 0
-        self.lose = lambda: False
+        self.lose: Callable[[], bool] = lambda: False
         self.near = Exchange(self._wire("daemon"), clock=SystemClock())
         self.far = Exchange(self._wire("far"), clock=SystemClock())
         self.begin()
