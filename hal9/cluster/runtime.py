@@ -115,15 +115,7 @@ async def open_runtime(
         directory = NeuronDirectory(clock=clock, node=plan.node)
         router = stack.enter_context(LearnedRouter(plan.home, settings=plan.settings, clock=clock))
         bus = _bus(plan, address)
-        courier = Courier(
-            bus,
-            journal,
-            cluster=settings.cluster.name,
-            node=plan.node,
-            settings=courier_settings(settings),
-            clock=clock,
-            on_failure=plan.on_failure,
-        )
+        courier = _courier(plan, bus, journal)
         learning = open_learning(plan, minds=minds, journal=journal, courier=courier)
         learner = await stack.enter_async_context(learning)
         tools = await stack.enter_async_context(McpServers(settings.tools.servers))
@@ -157,6 +149,19 @@ async def open_runtime(
             learner=learner,
             services=services,
         )
+
+
+def _courier(plan: NodePlan, bus: MqttBus, journal: Journal) -> Courier:
+    settings = plan.settings()
+    return Courier(
+        bus,
+        journal,
+        cluster=settings.cluster.name,
+        node=plan.node,
+        settings=courier_settings(settings),
+        clock=plan.clock,
+        on_failure=plan.on_failure,
+    )
 
 
 def _bus(plan: NodePlan, address: BrokerAddress) -> MqttBus:
