@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from hal9.cluster import Home
-
-ROOT = Path(__file__).parents[2]
+from tests.support.commands import run_hal9
 
 
 class Shell:
@@ -24,16 +23,7 @@ class Shell:
     def __call__(
         self, *arguments: str, stdin: str = "", code: int | None = 0
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "hal9", "--home", str(self.home), *arguments],
-            cwd=ROOT,
-            env=self.environ,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        done = run_hal9("--home", str(self.home), *arguments, environ=self.environ, stdin=stdin)
         if code is not None:
             assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

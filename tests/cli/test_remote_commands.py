@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hal9.cluster import Home
-
-ROOT = Path(__file__).parents[2]
+from tests.support.commands import ROOT, run_hal9
 
 
 class Far:
@@ -29,14 +27,7 @@ class Far:
         }
 
     def __call__(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "hal9", *arguments],
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=90,
-        )
+        done = run_hal9(*arguments, environ=self.environ, folder=self.folder)
         if code is not None:
             assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
@@ -45,24 +36,20 @@ class Far:
 @contextmanager
 def served(home: Home, script: str) -> Iterator[str]:
     """A daemon with its server, as a process of its own; gives the server's URL."""
-    at_home = [sys.executable, "-m", "hal9", "--home", str(home.root)]
+    at_home = ("--home", str(home.root))
     environ = {**os.environ, "HAL9_MODEL": f"scripted:tests.support.scripts:{script}"}
-    up = subprocess.run(
-        [*at_home, "up", "--detach"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=90
-    )
+    up = run_hal9(*at_home, "up", "--detach", environ=environ)
     assert up.returncode == 0, up.stderr
     try:
         yield json.loads((home.state / "api.json").read_text())["url"]
     finally:
-        subprocess.run([*at_home, "stop", "--force"], cwd=ROOT, capture_output=True, timeout=90)
+        run_hal9(*at_home, "stop", "--force")
 
 
 def make_token(home: Home, name: str, *scopes: str) -> str:
     arguments = [part for scope in scopes for part in ("--scope", scope)]
-    done = subprocess.run(
-        [sys.executable, "-m", "hal9", "--home", str(home.root), "token", "create", name, *arguments, "--json"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+    done = run_hal9("--home", str(home.root), "token", "create", name, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
     return str(json.loads(done.stdout)["token"])
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,11 @@ from hal9.learning.guards.predicate import Conditions, Guard
 from hal9.memory import ANY, MemoryStore
 from hal9.promptgram import Edit, Promptgram
 from tests.dashboard.browser import chromium, show
+from tests.support.commands import run_hal9
 
 # A page that is drawn anew while it is looked at.
 _PASSING = (NoSuchElementException, WebDriverException)
 pytestmark = pytest.mark.chromium
-ROOT = Path(__file__).parents[2]
 PAGES = (
     "/",
     "/tasks",
@@ -46,14 +45,8 @@ RULE = "always add type hints to public functions"
 
 
 def hal9(home: Home, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "hal9", "--home", str(home.root), *arguments],
-        cwd=ROOT,
-        env={**os.environ, "HAL9_MODEL": "scripted:tests.support.scripts:adder"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    environ = {**os.environ, "HAL9_MODEL": "scripted:tests.support.scripts:adder"}
+    done = run_hal9("--home", str(home.root), *arguments, environ=environ)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
