@@ -38,6 +38,14 @@ LOCAL = (
 WAYS = [("broker", name) for name in FAILPOINTS if name not in ELSEWHERE] + [
     ("local", name) for name in LOCAL
 ]
+# A hand-over within the process is one transaction: by default the kills right before and after it. The rest
+# of a handler's way is the same as with the broker.
+SHORT_WAYS = [
+    pytest.param(way, name, marks=pytest.mark.slow)
+    if way == "local" and name not in ("outcome-before-commit", "outcome-committed")
+    else (way, name)
+    for way, name in WAYS
+]
 # The first and a later passage: on the way down, in the middle, on the way up.
 PASSAGES = (1, 3, 5)
 
@@ -115,7 +123,7 @@ def _done(home: Home, task_id: str) -> bool:
     return row is not None and row[0] in ("done", "failed", "cancelled")
 
 
-@pytest.mark.parametrize(("way", "failpoint"), WAYS)
+@pytest.mark.parametrize(("way", "failpoint"), SHORT_WAYS)
 def test_the_daemon_may_die_anywhere(tmp_path: Path, way: str, failpoint: str) -> None:
     # Confirmations are gathered: whether a place is passed twice before the task is done is the machine's
     # affair; once it is.

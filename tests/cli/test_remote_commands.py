@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from hal9.cluster import Home
 from tests.support.commands import ROOT, run_hal9
+from tests.support.waiting import eventually_now
 
 
 class Far:
@@ -127,11 +127,9 @@ def test_what_a_person_says_to_tasks_far_away(home: Home, tmp_path: Path, worksp
 
 def asked(far: Far) -> Any:
     """The newest question that waits, as soon as there is one."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        found = [
-            one for one in json.loads(far("approvals", "--json").stdout) if one.get("type") == "question"
-        ]
-        if found:
-            return found[-1]
-    raise AssertionError("nothing was asked")
+
+    def questions() -> list[Any]:
+        waiting = json.loads(far("approvals", "--json").stdout)
+        return [one for one in waiting if one.get("type") == "question"]
+
+    return eventually_now(questions, "a question waits")[-1]

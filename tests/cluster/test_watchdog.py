@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hal9.cluster import Home, connect
+from hal9.cluster.supervision.previous_end import previous_end
 from hal9.cluster.supervision.process import read_status, stop_daemon
 from hal9.cluster.supervision.watchdog import Watchdog, take_blame
 from hal9.errors.cluster import DaemonNotRunning
@@ -55,6 +56,28 @@ async def test_a_loop_that_goes_on_again_is_not_to_blame(tmp_path: Path) -> None
     assert take_blame(tmp_path) == {}
 
 
+async def test_the_next_start_knows_which_turn_blocked_the_daemon(home: Home) -> None:
+    """What is done about it (twice, and the turn is set aside) is proved in tests/bus/test_courier.py."""
+    home.make_state()
+
+    def told(detail: dict[str, Any]) -> None:
+        seen.append(detail)
+
+    async def turn() -> None:
+        while not seen:
+            time.sleep(0.05)
+
+    seen: list[dict[str, Any]] = []
+    async with Watchdog(home.state, told, patience=2):
+        await asyncio.create_task(turn(), name=f"l2-implementer {TURN}")
+        end = previous_end(home)  # as the next daemon would ask, had this one been killed
+    assert end.culprit == TURN
+    assert "test_watchdog.py" in end.reason
+    assert not end.excused
+    assert previous_end(home).culprit is None
+
+
+@pytest.mark.slow
 def test_a_turn_that_blocks_the_daemon_twice_is_set_aside(home: Home, script: Script) -> None:
     task_id = asyncio.run(_submitted(home))
     blocks = {"HAL9_MODEL": "scripted:tests.support.scripts:blocks"}

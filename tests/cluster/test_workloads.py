@@ -142,7 +142,7 @@ def test_a_workload_goes_on_after_its_daemon_was_killed(home: Home, tmp_path: Pa
 
     async def submit() -> str:
         async with connect(home.root) as cluster:
-            return await cluster.submit(options(path, to=40, pause=0.1), workload=COUNT)
+            return await cluster.submit(options(path, to=20, pause=0.1), workload=COUNT)
 
     async def result(task_id: str) -> str:
         async with connect(home.root) as cluster:
@@ -162,7 +162,7 @@ def test_a_workload_goes_on_after_its_daemon_was_killed(home: Home, tmp_path: Pa
         stop(second)
     numbers = path.read_text().split()
     assert numbers == sorted(set(numbers), key=int)
-    assert len(numbers) == 40
+    assert len(numbers) == 20
 
 
 @pytest.mark.parametrize(

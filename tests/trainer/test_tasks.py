@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 
 from hal9.cluster import Home, connect
@@ -79,6 +80,7 @@ async def test_a_cancelled_run_keeps_its_best(here: Path, home: Home, script: Sc
     assert results["episodes"] == len(json.loads(pad.read_text())["episodes"]) < 500
 
 
+@pytest.mark.slow  # by default: the kill of a run (test_commands) and that of a daemon (cluster/test_workloads)
 def test_a_run_goes_on_after_its_daemon_was_killed(here: Path, home: Home) -> None:
     pad = run_folder(home, "killed") / "scratchpad.json"
 
