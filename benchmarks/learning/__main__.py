@@ -86,7 +86,7 @@ async def run_task(cluster: Cluster, task: StreamTask, workspace: Path) -> dict[
     task_id = await cluster.submit(
         task.objective,
         workspace=workspace,
-        check="python check.py",
+        check="python -m check",  # a file that a check names is shown, and small models copy it
         targets=(task.target,),
         timeout_seconds=1800,
     )

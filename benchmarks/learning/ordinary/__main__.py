@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.learning.ordinary [--mind local] [--arms off "rules file" top-k hal9] [--wording 0]
        [--families NAME …] [--unrelated 24] [--minutes 9]
 
-The simulated user runs a hidden check on each answer. The first time a rule is broken (and the first time after it
+The simulated user runs a hidden check on each answer; it is not in the workspace, for a model that sees it copies it. The first time a rule is broken (and the first time after it
 changed) they reject it in their words and show the right file; any later failure is only rejected, any success accepted.
 A run that is stopped after --minutes goes on where it was when it is started again.
 """
@@ -93,7 +93,7 @@ def lay_out(folder: Path, task: OrdinaryTask) -> Path:
     for path in place.iterdir():
         if path.name != ".git":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for name, text in {**task.files, "check.py": task.check}.items():
+    for name, text in task.files.items():
         (place / name).write_text(text)
     return place
 
@@ -103,7 +103,6 @@ async def do(cluster: Cluster, task: OrdinaryTask, folder: Path) -> dict[str, An
     task_id = await cluster.submit(
         task.words,
         workspace=lay_out(folder, task),
-        check="python check.py",
         targets=(task.target,),
         timeout_seconds=900,
     )
