@@ -54,6 +54,17 @@ def test_shell_transcripts_are_no_files() -> None:
     assert files(text, "f.py") == {"f.py": "x\n"}
 
 
+def test_a_script_that_was_asked_for_is_written_and_not_run() -> None:
+    text = f"{FENCE}bash\n#!/bin/sh\nset -eu\nrm -r build\n{FENCE}\nIt removes the folder."
+    found = parse_implementation(text, targets=("scripts/clean.sh",))
+    assert [(file.path, file.content) for file in found.files] == [
+        ("scripts/clean.sh", "#!/bin/sh\nset -eu\nrm -r build\n")
+    ]
+    assert found.commands == []
+    assert files(text, "bin/clean") == {"bin/clean": "#!/bin/sh\nset -eu\nrm -r build\n"}
+    assert parse_implementation(f"{FENCE}sh\nls\n{FENCE}", targets=("a.py",)).commands == ["ls"]
+
+
 def test_several_files_and_commands_and_words() -> None:
     text = (
         f"Two files.\n`a.py`\n{FENCE}python\n1\n{FENCE}\n`b/c.txt`\n~~~\n2\n~~~\n"

@@ -47,6 +47,7 @@ _COMMENT_PATH = re.compile(
 _QUOTED_PATH = re.compile(rf"`({_PATH})`")
 _RUN = {"run"}
 _SHELLS = {"bash", "sh", "shell", "zsh"}
+_SCRIPTS = (".sh", ".bash", ".zsh")
 _NOT_FILES = {"text", "txt", "console", "output", "plaintext", "shell-session", "sh-session", *_SHELLS}
 _NOT_PATHS = {"vb.net", "asp.net", "node.js", "vue.js", "next.js", "react.js"}
 _DIFFS = {"diff", "patch", "udiff"}
@@ -295,14 +296,20 @@ class _Reader:
             self.diffs.append(FileDiff(path=_plain(path or ""), diff="".join(f"{line}\n" for line in body)))
             return
         content = "".join(f"{line}\n" for line in body)
-        if path is not None and not (language in _SHELLS and not path.endswith((".sh", ".bash", ".zsh"))):
+        if path is not None and not (language in _SHELLS and not path.endswith(_SCRIPTS)):
             self.files[_plain(path)] = content
-        elif language not in _NOT_FILES and content.strip():
+        elif (language not in _NOT_FILES or self._is_script(language, body)) and content.strip():
             named = self._target_named_above(block.first)
             if named is None:
                 self._nameless.append(content)
             else:
                 self.files[named] = content
+
+    def _is_script(self, language: str, body: list[str]) -> bool:
+        """A shell block for the one target that is a script: it is to be written, never to be run."""
+        if language not in _SHELLS or len(self._targets) != 1:
+            return False
+        return self._targets[0].endswith(_SCRIPTS) or bool(body and body[0].startswith("#!"))
 
     def settle(self, blocks: list[Block]) -> None:
         """Give blocks without a path to the one target left, or run a reply of commands alone."""
