@@ -3,8 +3,9 @@
 Usage: python -m benchmarks.learning.ordinary [--mind local] [--arms off "rules file" top-k hal9] [--wording 0]
        [--families NAME …] [--unrelated 24] [--minutes 9]
 
-The simulated user runs a hidden check on each answer; it is not in the workspace, for a model that sees it copies it. The first time a rule is broken (and the first time after it
-changed) they reject it in their words and show the right file; any later failure is only rejected, any success accepted.
+The simulated user runs a hidden check on each answer; it is not in the workspace, for a model that sees it copies it.
+The first time a rule is broken (and the first time after it changed) they reject it in their words and show the right
+file; any later failure is only rejected, any success accepted.
 A run that is stopped after --minutes goes on where it was when it is started again.
 """
 
@@ -125,9 +126,8 @@ async def tell(cluster: Cluster, task: OrdinaryTask, row: dict[str, Any], famili
         if row["correct"]:
             body |= {"why": task.correction, "expected": task.solution}
     request = await cluster.request("feedback", body, task_id=row["task_id"])
-    answer = await cluster.answer(request, timeout_seconds=600)
-    row["told"] = answer
-    number = answer.get("mitigation") if isinstance(answer, dict) else None
+    row["told"] = answer = json.loads(await cluster.answer(request, timeout_seconds=600))
+    number = answer.get("mitigation")
     if number is not None:
         families.setdefault(str(number), task.family)
 
