@@ -8,7 +8,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command; a hook call of another agent takes the short way, without the library of commands."""
     if _HOOK in sys.argv[1:4]:
-        from hal9.hooks.quick import hook_call  # noqa: PLC0415 - the two ways load different things
+        from hal9.hooks.client import hook_call  # noqa: PLC0415 - the two ways load different things
 
         if hook_call(sys.argv[1:]):
             return

@@ -1,9 +1,16 @@
-"""A room's public face whose modules load when one of their names is first used."""
+"""A room's public face whose modules load when one of their names is first used.
 
-import importlib
+Every start of `hal9` loads this, hook calls of other agents too: typing and importlib would be most of it.
+"""
+
+from __future__ import annotations
+
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 __all__ = ["lazy_names"]
 
@@ -18,6 +25,8 @@ def lazy_names(room: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str],
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def find(name: str) -> Any:
+        import importlib  # noqa: PLC0415
+
         home = home_of.get(name)
         if home is None:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")

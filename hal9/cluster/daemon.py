@@ -34,6 +34,7 @@ from hal9.cluster.workloads.workloads import WorkloadRunner
 from hal9.errors.base import ConfigError
 from hal9.errors.journal import JournalUnwritable
 from hal9.errors.memory import MemoryUnwritable
+from hal9.hooks.server import serve_hooks
 from hal9.journal import Journal, typed_error
 from hal9.neurons import NeuronServices, load_neurons
 from hal9.workbench.upkeep import empty_scratch
@@ -165,6 +166,12 @@ class Daemon:
         await self.courier.set_status("starting", self._about())
         await self.courier.wait_connected(_CONNECT_SECONDS)
         self._open_for_work = True
+        learner = self.learner
+        await stack.enter_async_context(
+            serve_hooks(
+                self.home.state, learner.store, learner.advisor, learning=lambda: learner.engine.learning
+            )
+        )
         await self._start_loops(stack)
         await self.courier.set_status("ready", self._about())
         self.status.write("ready")

@@ -25,7 +25,14 @@ _MOST_RULES = 3
 
 
 def answer_hook(
-    store: MemoryStore, folder: Path, agent: Agent, name: str, body: Mapping[str, Any]
+    store: MemoryStore,
+    folder: Path,
+    agent: Agent,
+    name: str,
+    body: Mapping[str, Any],
+    *,
+    advisor: ActionAdvisor | None = None,
+    learning: bool = True,
 ) -> dict[str, Any]:
     """Answer one hook call.
 
@@ -35,9 +42,11 @@ def answer_hook(
         agent: who asks.
         name: the event's name.
         body: what the agent wrote.
+        advisor: guards and runs of the same file, where they are open already.
+        learning: whether outcomes may be learned from.
     """
     event = read_event(name, body)
-    session = HookSession(store, folder, event)
+    session = HookSession(store, folder, event, advisor or ActionAdvisor(store), learning)
     return session.answer(agent)
 
 
@@ -48,6 +57,8 @@ class HookSession:
     store: MemoryStore
     folder: Path
     event: HookEvent
+    advisor: ActionAdvisor
+    learning: bool = True
 
     def answer(self, agent: Agent) -> dict[str, Any]:
         """Judge, learn or tell, by the event's moment."""
@@ -59,7 +70,7 @@ class HookSession:
         if event.action is None or event.moment not in ("before", "after"):
             return {}
         watch, waiting = self._load()
-        advisor = ActionAdvisor(self.store)
+        advisor = self.advisor
         if event.moment == "before":
             advised = advisor.before(event.action, watch)
             self._save(watch, event.action.text if advised.source else "")
@@ -67,7 +78,7 @@ class HookSession:
         source = "runs:" if waiting and waiting == event.action.text else ""
         features = advisor.features(event.action, watch)
         code = event.exit_code
-        if code is not None:
+        if code is not None and self.learning:
             given = Advised(features=features, source=source)
             advisor.after(event.action, watch, given, exit_code=code, output=event.output)
         self._save(watch, "")
@@ -78,7 +89,7 @@ class HookSession:
 
     def _at_start(self) -> str:
         repo = repository_of(self.event.folder).identity
-        told = ActionAdvisor(self.store).advice(repo)
+        told = self.advisor.advice(repo)
         rules = self._rules("")
         lines = [*(f"- {text}" for text in told), *([rules] if rules else [])]
         return "\n".join(["Known of earlier runs here:", *lines]) if lines else ""

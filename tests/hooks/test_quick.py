@@ -1,6 +1,5 @@
 """The short way of a hook call: what it answers, and what it does not load."""
 
-import io
 import json
 import subprocess
 import sys
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hal9.hooks.quick import answer_call, hook_call
+from hal9.hooks.client import hook_call
+from hal9.hooks.quick import answer_call
 from hal9.learning.guards.guard_form import parse_guard
 from hal9.learning.guards.guard_store import GuardStore
 from hal9.memory import MemoryStore
@@ -53,11 +53,11 @@ def test_what_is_no_plain_call_is_left_to_the_command_line(arguments: list[str])
 
 @pytest.mark.parametrize("text", ["", "no json", "[1]", "{}", '{"tool_name": 7, "tool_input": []}', "\x00"])
 def test_odd_input_lets_the_agent_go_on(home: Path, text: str) -> None:
-    assert answer_call(home / ".hal9", "claude-code", "PreToolUse", io.StringIO(text)) == {}
+    assert answer_call(home / ".hal9", "claude-code", "PreToolUse", text.encode()) == {}
 
 
 def test_a_damaged_memory_lets_the_agent_go_on_and_is_logged(home: Path) -> None:
     (home / ".hal9" / "memory.db").write_bytes(b"not a database at all" * 100)
-    answer = answer_call(home / ".hal9", "claude-code", "PreToolUse", io.StringIO(json.dumps(PUSH)))
+    answer = answer_call(home / ".hal9", "claude-code", "PreToolUse", json.dumps(PUSH).encode())
     assert answer == {}
     assert "PreToolUse" in (home / ".hal9" / "hooks.log").read_text()

@@ -1,6 +1,5 @@
 """`hal9 hook EVENT`, `hal9 hooks install|remove`, `hal9 mcp`: for other agents."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -24,10 +23,10 @@ def hook(ctx: click.Context, event: str, agent: Any) -> int:
 
     Whatever goes wrong, the agent goes on; the reason stands in the home's log.
     """
-    from hal9.hooks.quick import answer_call
+    from hal9.hooks.client import hook_call
 
     home = ctx.obj.get("home") or os.environ.get("HAL9_HOME") or "."
-    click.echo(json.dumps(answer_call(Path(home) / ".hal9", agent, event, sys.stdin)))
+    hook_call(["--home", str(home), "hook", event, "--agent", agent])
     return 0
 
 

@@ -60,6 +60,7 @@ class LearningService:
         engine: from an error to a rule or a change of a prompt.
         replayer: runs remembered tasks anew.
         gate: guards of rules, over actions about to be taken.
+        advisor: what the gate asks; other agents' hooks ask it too.
         retrieval: what neurons are told.
         gradients: takes errors that arrive.
         requests: answers requests of the journal.
@@ -71,6 +72,7 @@ class LearningService:
     engine: LearningEngine
     replayer: TaskReplayer
     gate: LearnedGate
+    advisor: ActionAdvisor
     retrieval: RuleRetrieval
     gradients: GradientIntake
     requests: LearningRequests
@@ -144,6 +146,7 @@ async def open_learning(
             engine=engine,
             replayer=replayer,
             gate=LearnedGate(advisor, learning=lambda: engine.learning),
+            advisor=advisor,
             retrieval=_retrieval(plan, recalling, scopes),
             gradients=gradients,
             requests=requests,

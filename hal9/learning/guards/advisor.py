@@ -77,6 +77,7 @@ class ActionAdvisor:
     def before(self, action: Action, watch: RunWatch) -> Advised:
         """What to do about an action; counts the firing of a guard."""
         with self._lock:
+            self.runs.refresh()
             features = command_features(action.text, watch.state) if action.kind == "command" else ()
             best = Advised(features=features)
             for one in self.guards.in_force([watch.repo]):
@@ -105,8 +106,10 @@ class ActionAdvisor:
             line = error_line(RunStep(command=action.text, exit_code=exit_code, output=output))
             miner = self._miner().guards
             miner.begin(watch.repo, watch.memory)
-            miner.learn(advised.features, error=line)
-            self.runs.save()
+            with self.runs.store.writing():  # read, counted and written at once: other processes learn too
+                self.runs.refresh()
+                miner.learn(advised.features, error=line)
+                self.runs.save()
             watch.state.after(action.text, executed=True, exit_code=exit_code)
             if advised.source.startswith("guard:"):
                 number = int(advised.source.split(":")[1])
@@ -120,11 +123,13 @@ class ActionAdvisor:
     def advice(self, repo: str, *, limit: int = 3) -> list[str]:
         """What to know before the first step."""
         with self._lock:
+            self.runs.refresh()
             return [one.text for one in self._miner().advice.advise(repo, limit=limit, least_runs=2)]
 
     def remedy(self, repo: str, command: str, *, exit_code: int | None, output: str) -> str:
         """What helped after an error like this one; "" when nothing is known to."""
         with self._lock:
+            self.runs.refresh()
             line = error_line(RunStep(command=command, exit_code=exit_code, output=output))
             if not line:
                 return ""

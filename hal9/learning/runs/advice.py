@@ -58,6 +58,10 @@ class AdviceMiner:
         self._changed.clear()
         return found
 
+    def forget(self) -> None:
+        """Read everything anew: another process may have written. Nothing may be waiting to be written."""
+        self._known.clear()
+
     def _of(self, repo: str) -> dict[Cause, CauseRecord]:
         if repo not in self._known:
             self._known[repo] = self._read(repo)

@@ -116,6 +116,7 @@ class RunStore:
         self._evidence.forget()
         self._cells.forget()
         self._levels.forget()
+        self.miner.advice.forget()
 
     def _row(self, sql: str, values: Iterable[Any]) -> Any:
         with self.store.reading() as connection:
