@@ -1,8 +1,12 @@
-"""Figures for Prometheus, in its text format: counts of tasks, spend, learning, streams."""
+"""The cluster's figures, gathered once for whoever shows them: `/metrics` (Prometheus' text) and OTLP.
+
+The names are the same everywhere. Labels are few and of a known set, so that no series grows with the tasks.
+"""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from hal9 import __version__
 from hal9.api.services import Services
@@ -10,52 +14,89 @@ from hal9.api.views import VIEWS, NoQuery
 from hal9.budgets import BudgetStore
 from hal9.cluster.services.thinking import budget_limits
 from hal9.database import is_there
+from hal9.learning.reporting.counts import LearningCounts, count_learning
 
-__all__ = ["metrics_text"]
+__all__ = ["Metric", "gather_metrics", "metrics_text"]
 
 _STATES = ("queued", "running", "done", "failed", "cancelled")
 Sample = tuple[Mapping[str, str], float]
 
 
-async def metrics_text(services: Services) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One figure with its samples; `unit` is UCUM's, as OpenTelemetry wants it."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    help: str
+    unit: str
+    samples: tuple[Sample, ...]
+
+
+async def gather_metrics(services: Services) -> list[Metric]:
     """All figures as they are now."""
     status = await services.status()
     learning = await VIEWS["learning"][0](services.cluster, NoQuery())
+    counts = await asyncio.to_thread(count_learning, services.memory)
     budgets = await asyncio.to_thread(_budgets, services)
-    tasks = status["tasks"]
-    parts = [
-        _metric("hal9_info", "gauge", "Version of HAL9.", [({"version": __version__}, 1)]),
-        _metric(
-            "hal9_up", "gauge", "1 while the cluster is ready.", [({}, float(status["state"] == "ready"))]
-        ),
-        _metric(
-            "hal9_tasks",
-            "gauge",
-            "Tasks in the journal.",
-            _by("state", {s: tasks.get(s, 0) for s in _STATES}),
-        ),
-        _metric("hal9_neurons", "gauge", "Neurons of the daemon.", [({}, len(status.get("neurons", {})))]),
-        _metric(
-            "hal9_events_total", "counter", "State changes and steps recorded.", [({}, services.hub.last)]
-        ),
-        _metric("hal9_event_streams", "gauge", "Open event streams.", [({}, services.hub.listeners)]),
-        _metric("hal9_alerts", "gauge", "Alerts the cluster shows.", [({}, len(status.get("alerts") or []))]),
-        _metric("hal9_learning", "gauge", "1 while the cluster learns.", [({}, float(learning["learning"]))]),
-        _metric("hal9_patterns", "gauge", "Recurring errors.", [({}, learning["patterns"])]),
-        _metric("hal9_rules", "gauge", "Rules.", _by("state", learning["mitigations"])),
-        _metric("hal9_gradients", "gauge", "Error gradients.", _by("state", learning["gradients"])),
-        _metric("hal9_changes", "gauge", "Changes of prompts.", _by("state", learning["changes"])),
-        _metric("hal9_waiting", "gauge", "Changes that wait for a person.", [({}, _waiting(learning))]),
-        *budgets,
+    return [*_cluster(services, status), *_learning(learning, counts), *budgets]
+
+
+async def metrics_text(services: Services) -> str:
+    """All figures in Prometheus' text format."""
+    return "".join(_as_text(one) for one in await gather_metrics(services))
+
+
+def _cluster(services: Services, status: Mapping[str, Any]) -> list[Metric]:
+    tasks, hub = status["tasks"], services.hub
+    return [
+        _gauge("hal9_info", "Version of HAL9.", "1", ({"version": __version__}, 1)),
+        _gauge("hal9_up", "1 while the cluster is ready.", "1", ({}, status["state"] == "ready")),
+        _gauge("hal9_tasks", "Tasks in the journal.", "{task}", *_by("state", _STATES, tasks)),
+        _gauge("hal9_neurons", "Neurons of the daemon.", "{neuron}", ({}, len(status.get("neurons", {})))),
+        _counter("hal9_events_total", "State changes and steps recorded.", "{event}", ({}, hub.last)),
+        _gauge("hal9_event_streams", "Open event streams.", "{stream}", ({}, hub.listeners)),
+        _gauge("hal9_alerts", "Alerts the cluster shows.", "{alert}", ({}, len(status.get("alerts") or []))),
     ]
-    return "".join(parts)
 
 
-def _waiting(learning: Mapping[str, Any]) -> float:
-    return float(sum(one["state"] == "waiting" for one in learning["being_tried"]))
+def _learning(learning: Mapping[str, Any], counts: LearningCounts) -> list[Metric]:
+    waiting = sum(one["state"] == "waiting" for one in learning["being_tried"])
+    judged = [
+        ({"passed": _word(passed), "recalled": _word(recalled)}, float(number))
+        for (passed, recalled), number in counts.judged.items()
+    ]
+    return [
+        _gauge("hal9_learning", "1 while the cluster learns.", "1", ({}, learning["learning"])),
+        _gauge("hal9_patterns", "Recurring errors.", "{pattern}", ({}, learning["patterns"])),
+        _gauge("hal9_rules", "Rules.", "{rule}", *_by("state", (), learning["mitigations"])),
+        _gauge("hal9_gradients", "Error gradients.", "{gradient}", *_by("state", (), learning["gradients"])),
+        _gauge("hal9_changes", "Changes of prompts.", "{change}", *_by("state", (), learning["changes"])),
+        _gauge("hal9_waiting", "Changes that wait for a person.", "{change}", ({}, waiting)),
+        # A judgement can be taken back or changed, so this is no counter.
+        _gauge(
+            "hal9_judged_tasks",
+            "Judged tasks by whether they passed, and whether a rule was recalled.",
+            "{task}",
+            *judged,
+        ),
+        _gauge(
+            "hal9_rule_uses",
+            "Recalls of rules by what became of them.",
+            "{recall}",
+            *_by("outcome", (), counts.rule_uses),
+        ),
+        _gauge("hal9_guards", "Guards.", "{guard}", *_by("state", (), counts.guards)),
+        _gauge(
+            "hal9_guard_firings",
+            "Firings of guards: all, and what became of them.",
+            "{firing}",
+            *_by("outcome", (), counts.guard_firings),
+        ),
+    ]
 
 
-def _budgets(services: Services) -> list[str]:
+def _budgets(services: Services) -> list[Metric]:
     if not is_there(services.home.budgets):
         return []
     limits = budget_limits(services.cluster.current_settings())
@@ -66,24 +107,39 @@ def _budgets(services: Services) -> list[str]:
     ]
     caps = [({"scope": one.limit.scope, "kind": one.limit.kind}, one.limit.value) for one in standings]
     return [
-        _metric("hal9_tokens_total", "counter", "Tokens of settled model calls.", [({}, total.tokens)]),
-        _metric(
-            "hal9_cost_usd_total", "counter", "Dollars of settled model calls.", [({}, total.usd or 0.0)]
-        ),
-        _metric("hal9_budget_used", "gauge", "Spent and reserved within a budget's window.", used),
-        _metric("hal9_budget_limit", "gauge", "A budget's cap.", caps),
+        _counter("hal9_tokens_total", "Tokens of settled model calls.", "{token}", ({}, total.tokens)),
+        _counter("hal9_cost_usd_total", "Dollars of settled model calls.", "{USD}", ({}, total.usd or 0.0)),
+        _gauge("hal9_budget_used", "Spent and reserved within a budget's window.", "1", *used),
+        _gauge("hal9_budget_limit", "A budget's cap.", "1", *caps),
     ]
 
 
-def _by(label: str, counts: Mapping[str, float]) -> list[Sample]:
-    return [({label: name}, float(count)) for name, count in counts.items()]
+def _gauge(name: str, text: str, unit: str, *samples: Sample) -> Metric:
+    # Plain numbers: OTLP's encoder takes no truth values.
+    numbers = tuple((labels, float(value)) for labels, value in samples)
+    return Metric(name=name, kind="gauge", help=text, unit=unit, samples=numbers)
 
 
-def _metric(name: str, kind: str, text: str, samples: Iterable[Sample]) -> str:
-    lines = [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-    for labels, value in samples:
+def _counter(name: str, text: str, unit: str, *samples: Sample) -> Metric:
+    numbers = tuple((labels, float(value)) for labels, value in samples)
+    return Metric(name=name, kind="counter", help=text, unit=unit, samples=numbers)
+
+
+def _by(label: str, always: tuple[str, ...], counts: Mapping[str, float]) -> list[Sample]:
+    """A sample for each name counted, and a zero for those that are always shown."""
+    names = always or tuple(counts)
+    return [({label: name}, float(counts.get(name, 0))) for name in names]
+
+
+def _word(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _as_text(metric: Metric) -> str:
+    lines = [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
+    for labels, value in metric.samples:
         inside = ",".join(f'{key}="{_escaped(value_)}"' for key, value_ in labels.items())
-        shown = f"{name}{{{inside}}}" if inside else name
+        shown = f"{metric.name}{{{inside}}}" if inside else metric.name
         lines.append(f"{shown} {value:.17g}")
     return "\n".join(lines) + "\n"
 

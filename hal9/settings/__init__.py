@@ -334,9 +334,10 @@ class ApiSettings(Section):
 
 
 class TelemetrySettings(Section):
-    """Traces of finished tasks, sent to a collector of the user's and nowhere else."""
+    """Traces of finished tasks and figures, sent to a collector of the user's and nowhere else."""
 
     otlp_url: str | None = None
+    metrics_seconds: Seconds | None = 60.0
     headers: dict[str, str] = Field(default_factory=dict)
     service_name: str = "hal9"
     content: bool = False

@@ -1,4 +1,4 @@
-"""Sends finished tasks' spans to the user's collector (OTLP over HTTP), each at least once.
+"""Sends finished tasks' spans to the user's collector (OTLP over HTTP), each at least once; figures beside.
 
 What was sent is noted beside the journal; after a restart, or while the collector was down, it goes on from
 there. Nothing is sent anywhere unless `telemetry.otlp_url` names the place.
@@ -18,6 +18,7 @@ from hal9.errors.telemetry import TelemetryExtraMissing, TelemetryUrlInvalid
 from hal9.journal.events import TaskEvent
 from hal9.journal.tasks import TERMINAL, get_task, steps_of
 from hal9.settings import TelemetrySettings
+from hal9.telemetry.metrics_sender import MetricsSender
 from hal9.telemetry.spans import CONVENTIONS, SpanRecord, spans_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _RETRY_SECONDS = 5.0
 
 
 def check_telemetry(settings: TelemetrySettings) -> None:
-    """Find out before anything starts whether traces can be sent.
+    """Find out before anything starts whether traces and figures can be sent.
 
     Raises:
         TelemetryExtraMissing, TelemetryUrlInvalid.
@@ -62,8 +63,9 @@ class TelemetryExporter:
         self._settings = settings
         self._mark = services.home.state / "telemetry.json"
         self._group = asyncio.TaskGroup()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._exporter: Any = None
+        self._metrics: MetricsSender | None = None
         self.sent = 0
 
     async def __aenter__(self) -> Self:
@@ -71,7 +73,13 @@ class TelemetryExporter:
         await self._group.__aenter__()
         if self._settings.otlp_url is not None:
             self._exporter = _open(self._settings)
-            self._task = self._group.create_task(self._run(), name="telemetry")
+            self._tasks.append(self._group.create_task(self._run(), name="telemetry"))
+            if self._settings.metrics_seconds is not None:
+                self._metrics = MetricsSender(self._services, self._settings)
+                self._tasks += [
+                    self._group.create_task(self._metrics.run(), name="telemetry figures"),
+                    self._group.create_task(self._metrics.listen(), name="telemetry model calls"),
+                ]
         return self
 
     async def __aexit__(
@@ -80,9 +88,11 @@ class TelemetryExporter:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._group.__aexit__(exc_type, exc, traceback)
+        if self._metrics is not None:
+            await self._metrics.close()
         if self._exporter is not None:
             await asyncio.to_thread(self._exporter.shutdown)
 

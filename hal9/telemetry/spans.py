@@ -18,7 +18,7 @@ from hal9.journal.tasks import TaskRow
 from hal9.signals import StepRecord
 from hal9.signals.tracing import TRACEPARENT_LABEL, parse_traceparent, span_id_of, trace_id_of
 
-__all__ = ["CONVENTIONS", "SpanRecord", "spans_of"]
+__all__ = ["CONVENTIONS", "SpanRecord", "model_of", "spans_of"]
 
 CONVENTIONS = "1.44.0"
 Value = str | int | float | bool | list[str]
@@ -152,14 +152,20 @@ def _step_span(trace: str, signal: str, step: StepRecord, *, content: bool) -> S
     )
 
 
+def model_of(mind: str) -> tuple[str, str]:
+    """Provider and model of a mind's name, such as `local:qwen` or `openai/gpt`."""
+    provider, _, model = mind.partition(":") if ":" in mind else mind.partition("/")
+    return provider, model or mind
+
+
 def _model_call(
     step: StepRecord, *, content: bool
 ) -> tuple[str, Literal["internal", "client"], dict[str, Value]]:
-    provider, _, model = step.mind.partition(":") if ":" in step.mind else step.mind.partition("/")
+    provider, model = model_of(step.mind)
     attributes: dict[str, Value] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": provider,
-        "gen_ai.request.model": model or step.mind,
+        "gen_ai.request.model": model,
         "gen_ai.agent.name": step.neuron,
         "gen_ai.usage.input_tokens": step.tally.prompt_tokens,
         "gen_ai.usage.output_tokens": step.tally.completion_tokens,
@@ -168,7 +174,7 @@ def _model_call(
     if content:
         attributes["gen_ai.input.messages"] = _messages("user", step.prompt)
         attributes["gen_ai.output.messages"] = _messages("assistant", step.reply)
-    return f"chat {model or step.mind}", "client", attributes
+    return f"chat {model}", "client", attributes
 
 
 def _tool_call(

@@ -6,6 +6,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -17,7 +21,11 @@ class Receiver:
         self.spans: dict[bytes, Any] = {}
         self.schemas: set[str] = set()
         self.services: set[str] = set()
+        self.figures: dict[str, Any] = {}
+        self.figure_schemas: set[str] = set()
+        self.pushes = 0
         self.refuse = 0
+        self.refuse_figures = 0
         self.headers: list[dict[str, str]] = []
         self.url = ""
 
@@ -31,6 +39,25 @@ class Receiver:
                 self.schemas.add(scope.schema_url)
                 self.spans |= {one.span_id: one for one in scope.spans}
 
+    def take_figures(self, body: bytes) -> None:
+        request = ExportMetricsServiceRequest.FromString(body)
+        for resource in request.resource_metrics:
+            for scope in resource.scope_metrics:
+                self.figure_schemas.add(scope.schema_url)
+                self.figures |= {one.name: one for one in scope.metrics}
+        self.pushes += 1
+
+    def figure(self, name: str, **labels: str) -> Any:
+        """The newest point of a figure with these labels; None before it was sent."""
+        metric = self.figures.get(name)
+        if metric is None:
+            return None
+        for point in getattr(metric, metric.WhichOneof("data")).data_points:
+            said = {one.key: one.value.string_value for one in point.attributes}
+            if all(said.get(key.replace("__", ".")) == value for key, value in labels.items()):
+                return point
+        return None
+
     def named(self, start: str) -> list[Any]:
         return [one for one in self.spans.values() if one.name.startswith(start)]
 
@@ -43,12 +70,20 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             receiver.headers.append({key.lower(): value for key, value in self.headers.items()})
-            refused = receiver.refuse > 0
-            receiver.refuse -= refused
+            figures = self.path == "/v1/metrics"
+            if figures:
+                refused = receiver.refuse_figures > 0
+                receiver.refuse_figures -= refused
+            else:
+                refused = receiver.refuse > 0
+                receiver.refuse -= refused
             self.send_response(400 if refused else 200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.end_headers()
-            if not refused:
+            if not refused and figures:
+                receiver.take_figures(body)
+                self.wfile.write(ExportMetricsServiceResponse().SerializeToString())
+            elif not refused:
                 receiver.take(body)
                 self.wfile.write(ExportTraceServiceResponse().SerializeToString())
 
