@@ -1,0 +1,1 @@
+"""Prompt tuning with local models on three small sets, beside GEPA, MIPROv2 and random search."""
