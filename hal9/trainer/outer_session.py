@@ -18,6 +18,7 @@ from hal9.trainer.inner.loop import InnerSettings, Listener
 from hal9.trainer.outer.context import OuterContext
 from hal9.trainer.outer.population import run_population
 from hal9.trainer.outer.promptgrams import PromptRegistry
+from hal9.trainer.outer.searching import run_search, runs_at_most
 from hal9.trainer.outer.stack import OuterResult, OuterSettings, hall_of_fame, run_stack
 from hal9.trainer.record.changes import open_ledger
 from hal9.trainer.record.detection import EXPLANATIONS
@@ -52,6 +53,8 @@ _FIXED = (
 )
 
 
+Topology = Literal["stack", "search", "population"]
+_TOPOLOGIES = {"stack": run_stack, "search": run_search, "population": run_population}
 _CELL = 160
 _UNRECORDED = ("root", "resume", "run_name", "usd_per_call")
 
@@ -73,7 +76,7 @@ class OuterOptions:
     episodes_inner: int = 20
     agent_inner: str = "claude"
     agent_outer: str = "codex"
-    topology: Literal["stack", "population"] = "stack"
+    topology: Topology = "stack"
     repeats: int = 2
     explore: float = 0.2
     warm_start: bool = False
@@ -171,8 +174,7 @@ async def train_outer(
                     steps=options.steps_outer, seed=options.seed,
                     explore=options.explore, warm_start=options.warm_start,
                 )  # fmt: skip
-                topology = run_population if options.topology == "population" else run_stack
-                done = await topology(workshop, pad, settings, listener=on_step)
+                done = await _TOPOLOGIES[options.topology](workshop, pad, settings, listener=on_step)
                 if done.reason == "cancelled" and stop.reason:
                     done = replace(done, reason=stop.reason, detail=stop.detail)
                 done = replace(done, params=ledger.parameters.changes())
@@ -367,10 +369,10 @@ def _detections(results: Mapping[str, Any]) -> list[str]:
 def dry_run(options: OuterOptions) -> list[str]:
     """What a run would do, without asking a mind or writing anything."""
     corpus = open_corpus(options.train_options())
-    calls = (
-        options.steps_outer * (1 + options.repeats * options.episodes_inner)
-        + options.repeats * options.episodes_inner
-    )
+    runs = (1 + options.steps_outer) * options.repeats
+    if options.topology == "search":
+        runs = runs_at_most(options.steps_outer, options.repeats)
+    calls = options.steps_outer + runs * options.episodes_inner
     told = (
         f"L2 {options.agent_outer}, L1 {options.agent_inner}: at most {calls} calls and "
         f"{3 * (calls - options.steps_outer)} evaluations"

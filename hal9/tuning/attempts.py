@@ -18,7 +18,7 @@ from hal9.promptgram import Promptgram
 from hal9.tuning.scoring import Scorer
 from hal9.tuning.tasks import TuningTask
 
-__all__ = ["Answer", "Answerer", "Attempt", "Attempts", "MindAnswerer", "RunStore"]
+__all__ = ["Answer", "Answerer", "Attempt", "AttemptSource", "Attempts", "MindAnswerer", "RunStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,19 @@ class Attempt:
     def passed(self) -> bool:
         """Whether nothing was wrong with it."""
         return self.score >= 1.0
+
+
+class AttemptSource(Protocol):
+    """Where a search gets its measurements: a mind that does tasks, or whole runs of something else."""
+
+    @property
+    def calls(self) -> int:
+        """Measurements so far."""
+        ...
+
+    async def run(self, promptgram: Promptgram, tasks: Sequence[TuningTask], draw: int) -> list[Attempt]:
+        """Measure each task once under a prompt; `draw` numbers the repetition."""
+        ...
 
 
 class Answerer(Protocol):

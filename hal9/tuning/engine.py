@@ -18,7 +18,7 @@ from hal9.errors.belief import BeliefMergeConflict
 from hal9.errors.promptgram import EditError
 from hal9.errors.tuning import TuningBudgetTooSmall
 from hal9.promptgram import Edit, Promptgram
-from hal9.tuning.attempts import Attempts
+from hal9.tuning.attempts import AttemptSource
 from hal9.tuning.candidates import (
     Candidate,
     Rule,
@@ -38,7 +38,6 @@ __all__ = ["Search"]
 
 _PROBES = 4
 _FIRST_SELECTION = 6
-_GREEDY = 0.7
 _MOST_SILENT = 10
 _MOST_DRAWS = 5
 _SURE = 0.85
@@ -53,7 +52,7 @@ _PRIOR_GAIN, _PRIOR_SPREAD = 0.03, 0.1
 class Search:
     """One search for a better prompt."""
 
-    attempts: Attempts
+    attempts: AttemptSource
     proposer: EditProposer
     settings: TuneSettings
     listener: Listener | None = None
@@ -120,7 +119,8 @@ class Search:
             share = most / (len(train) + len(selection))
             train = train[: max(3, round(len(train) * share))]
             selection = selection[: max(2, most - len(train))]
-        needed = len(train) + len(selection) + _PROBES + self.settings.batch
+        probes = 0 if self.settings.repeatable else _PROBES
+        needed = len(train) + len(selection) + probes + self.settings.batch
         if self.settings.budget < needed:
             raise TuningBudgetTooSmall(budget=self.settings.budget, needed=needed)
         self.tasks = {task.name: task for task in (*train, *selection)}
@@ -153,6 +153,8 @@ class Search:
 
     async def _probe_noise(self, base: Candidate) -> None:
         """Do a few tasks once more: how far the same prompt scores apart says what a gain is worth."""
+        if self.settings.repeatable:
+            return
         order = sorted(base.evidence.scores, key=base.estimate)
         count = min(len(order), max(_PROBES, min(2 * _PROBES, self.settings.budget // 25)))
         probes = list(dict.fromkeys(order[: count // 2] + order[-(count // 2) :]))
@@ -211,7 +213,7 @@ class Search:
         moved = _moved(child, parent, batch)
         if self.noise.noisy and moved and await self.measure(child, sorted(moved), again=True):
             moved &= _moved(child, parent, batch)
-        idle = [one for one in child.edits if one.task not in moved]
+        idle = [one for one in child.edits if not (one.task in moved if one.task else moved)]
         if not idle:
             return child
         if len(idle) == len(child.edits):
@@ -246,7 +248,7 @@ class Search:
     def _parent(self, number: int) -> Candidate:
         """Mostly the best prompt, otherwise one that is best somewhere."""
         rng = np.random.default_rng((self.settings.seed, number, 1))
-        if len(self.pool) == 1 or rng.random() < _GREEDY:
+        if len(self.pool) == 1 or rng.random() < self.settings.greedy:
             return self._best()
         weights = np.array(pareto_weights(self.pool, self.names))
         return self.pool[int(rng.choice(len(self.pool), p=weights / weights.sum()))]
@@ -327,7 +329,8 @@ class Search:
         )
         self._note(child, paired.gain, kept=True)
         self.pool.append(child)
-        self._tell("kept", f"{_describe(child)} ({paired.gain:+.3f} a task on {len(paired.differences)})")
+        told = f"{_describe(child)} ({paired.gain:+.3f} a task on {len(paired.differences)})"
+        self._tell("kept", told, child)
         return True
 
     def _paired(self, child: Candidate, parent: Candidate, names: Sequence[str]) -> Paired:
@@ -338,7 +341,7 @@ class Search:
 
     def _dropped(self, child: Candidate, gain: float, why: str) -> bool:
         self._note(child, gain, kept=False)
-        self._tell("dropped", f"{_describe(child)}: {why}")
+        self._tell("dropped", f"{_describe(child)}: {why}", child)
         return False
 
     def _note(self, child: Candidate, gain: float, *, kept: bool) -> None:
@@ -385,7 +388,7 @@ class Search:
         for contender in [base, *order[:2]]:
             await self.measure(contender, self.names)
         winner = self._best()
-        specialists = await find_specialists(self, winner)
+        specialists = await find_specialists(self, winner) if self.settings.specialists else None
         if specialists is None:
             pruned, removed = await self._pruned(winner, base)
             return pruned, removed, None
@@ -402,11 +405,11 @@ class Search:
         if pruned is not winner:
             self.pool.append(pruned)
             rules = "; ".join(item.lstrip("- ")[:60] for _, item in removed)
-            self._tell("pruned", f"{len(removed)} added nothing: {rules}")
+            self._tell("pruned", f"{len(removed)} added nothing: {rules}", pruned)
         return pruned, removed
 
-    def _tell(self, kind: StepKind, text: str) -> None:
-        step = SearchStep(kind, self.attempts.calls, self._best().average(self.names), text)
+    def _tell(self, kind: StepKind, text: str, candidate: Candidate | None = None) -> None:
+        step = SearchStep(kind, self.attempts.calls, self._best().average(self.names), text, candidate)
         self.steps.append(step)
         if self.listener is not None:
             self.listener(step)

@@ -50,7 +50,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ProposedEdit:
-    """An edit, and the name of the task whose failure it answers."""
+    """An edit, and the name of the task whose failure it answers; empty where it answers all shown."""
 
     edit: Edit
     task: str

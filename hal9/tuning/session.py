@@ -34,6 +34,9 @@ __all__ = [
     "tune",
 ]
 
+_NOT_OF_A_COMMAND = ("greedy", "repeatable", "specialists")
+"""Settings of searches that other rooms run; runs from before they were there go on."""
+
 AnswerFunction = Callable[[str, TuningTask], str | Awaitable[str]]
 ScoreFunction = Callable[
     [TuningTask, str], "float | tuple[float, str] | Awaitable[float | tuple[float, str]]"
@@ -143,7 +146,8 @@ async def run_tuning(
     facts = {
         "prompt": promptgram.content_hash,
         "tasks": hashlib.sha256(repr([task.model_dump(mode="json") for task in tasks]).encode()).hexdigest(),
-        "settings": {**asdict(settings), "concurrency": 0},
+        "settings": {name: value for name, value in asdict(settings).items() if name not in _NOT_OF_A_COMMAND}
+        | {"concurrency": 0},
         "reflecting mind": roles.reflect.name,
     }
     with _only_writer(folder), RunStore(folder / "run.sqlite", facts) as store:

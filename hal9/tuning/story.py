@@ -23,6 +23,9 @@ class TuneSettings:
         batch: failures shown to the proposer at once.
         guards: tasks that passed, measured beside, so that harm is seen.
         prune_share: part of the budget kept for removing rules that add nothing.
+        greedy: chance that the best prompt is edited, not another that is best somewhere.
+        repeatable: known beforehand to score the same again, so that nothing is measured twice to see it.
+        specialists: whether prompts may share the tasks between them in the end.
         concurrency: task calls at once.
         seed: fixes every random choice.
     """
@@ -31,6 +34,9 @@ class TuneSettings:
     batch: int = 4
     guards: int = 4
     prune_share: float = 0.15
+    greedy: float = 0.7
+    repeatable: bool = False
+    specialists: bool = True
     concurrency: int = 4
     seed: int = 0
 
@@ -42,12 +48,14 @@ class SearchStep:
     Attributes:
         calls: task calls so far.
         score: estimated mean score of the best prompt on the tasks of the search.
+        candidate: the prompt it is about, where it is about one.
     """
 
     kind: StepKind
     calls: int
     score: float
     text: str
+    candidate: Candidate | None = None
 
 
 Listener = Callable[[SearchStep], None]

@@ -44,10 +44,10 @@ _FIELDS = {
 @click.option("--agent-inner", default="claude", show_default=True, help="L1: the same choices.")
 @click.option(
     "--topology",
-    type=click.Choice(["stack", "population"]),
+    type=click.Choice(["stack", "search", "population"]),
     default="stack",
     show_default=True,
-    help="Strict levels, or nodes that exchange signals.",
+    help="Strict levels, the search of `hal9 tune`, or nodes that exchange signals.",
 )
 @click.option(
     "--repeats",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,7 +15,18 @@ from hal9.trainer.record.detection import detect_not_steering
 from hal9.trainer.record.episodes import OuterStep
 from hal9.trainer.record.run_log import RunLog
 
-__all__ = ["BestSoFar", "OuterResult", "OuterSettings", "edit_effect", "hall_of_fame", "run_stack"]
+__all__ = [
+    "BestSoFar",
+    "OuterResult",
+    "OuterSettings",
+    "edit_effect",
+    "edit_effects",
+    "facts_of_child",
+    "hall_of_fame",
+    "metrics",
+    "note_edit",
+    "run_stack",
+]
 
 _HALL = 5
 
@@ -83,7 +94,7 @@ async def run_stack(
                     workshop.shelf.load(step["prompt_id"]), Parameters()
                 )
                 best.see(known[step["prompt_id"]])
-                _note(workshop, step)
+                note_edit(workshop, step)
         while len(pad.entries) < settings.steps:
             start = Parameters(best.params if settings.warm_start else {})
             entry, child = await _step(workshop, pad, settings, known, start)
@@ -91,13 +102,13 @@ async def run_stack(
                 best.see(child)
             written = pad.append(entry)
             if child is not None:
-                _note(workshop, written)
+                note_edit(workshop, written)
             if listener is not None:
                 listener(written)
     except BudgetSpent as stop:
         reason, detail = stop.reason, stop.detail
     made = outcome_of(known, best, len(pad.entries), reason)
-    return replace(made, detail=detail, edits=_effects(pad))
+    return replace(made, detail=detail, edits=edit_effects(pad))
 
 
 @dataclass(slots=True)
@@ -124,7 +135,7 @@ class BestSoFar:
             )
 
 
-def _note(workshop: OuterContext, entry: Mapping[str, Any]) -> None:
+def note_edit(workshop: OuterContext, entry: Mapping[str, Any]) -> None:
     """Write a measured edit into the run's ledger; once."""
     if workshop.ledger is None:
         return
@@ -166,7 +177,7 @@ async def _step(
         "proposal": proposal.answer,
         "problem": proposal.problem,
         "warm_started_from": start.changes() if settings.warm_start else None,
-        "baseline": _metrics(base),
+        "baseline": metrics(base),
         "mind": workshop.outer_mind.name,
         "usage": asdict(proposal.usage),
         "detections": [],
@@ -188,20 +199,28 @@ async def _step(
         known[shelved.name] = measured
     else:
         known[shelved.name] = await workshop.measure(shelved, Parameters())
-    gain, error = paired(measured, base)
-    if detect_not_steering(measured.touched, base.touched, gain, error):
-        entry["detections"].append("l2_not_steering")
-    entry |= {
-        "prompt_id": shelved.name,
-        "inner_runs": measured.step,
-        "final": _metrics(measured),
-        "delta": {"ndcg": gain, "error": error, "interval": [gain - 1.96 * error, gain + 1.96 * error]},
-        "stability": _stability(measured),
-        "final_params": measured.best_params,
-        "hall_of_fame": hall_of_fame(known),
-        "duration_secs": round(workshop.clock.monotonic() - began, 3),
-    }
+    entry |= facts_of_child(measured, base, known)
+    entry["duration_secs"] = round(workshop.clock.monotonic() - began, 3)
     return entry, measured
+
+
+def facts_of_child(measured: Measured, base: Measured, known: Mapping[str, Measured]) -> OuterStep:
+    """What a step's entry says about a child that was measured, beside its parent."""
+    gain, error = paired(measured, base)
+    blind = detect_not_steering(measured.touched, base.touched, gain, error)
+    return cast(
+        "OuterStep",
+        {
+            "prompt_id": measured.prompt,
+            "inner_runs": measured.step,
+            "final": metrics(measured),
+            "delta": {"ndcg": gain, "error": error, "interval": [gain - 1.96 * error, gain + 1.96 * error]},
+            "stability": _stability(measured),
+            "final_params": measured.best_params,
+            "hall_of_fame": hall_of_fame(known),
+            "detections": ["l2_not_steering"] if blind else [],
+        },
+    )
 
 
 def _was_measured(workshop: OuterContext, child: Any, known: Mapping[str, Measured]) -> bool:
@@ -260,7 +279,8 @@ def edit_effect(
     }
 
 
-def _effects(pad: RunLog) -> tuple[dict[str, Any], ...]:
+def edit_effects(pad: RunLog) -> tuple[dict[str, Any], ...]:
+    """Every edit of a run's record that was measured (see `edit_effect`)."""
     return tuple(
         edit_effect(
             (entry["parent"], entry["prompt_id"]),
@@ -289,7 +309,8 @@ def hall_of_fame(known: Mapping[str, Measured]) -> list[dict[str, Any]]:
     ]
 
 
-def _metrics(measured: Measured) -> dict[str, Any]:
+def metrics(measured: Measured) -> dict[str, Any]:
+    """The figures of a promptgram's runs, for a step's entry."""
     return {
         "ndcg": measured.mean,
         "finals": measured.finals,
