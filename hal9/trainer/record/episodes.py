@@ -11,7 +11,15 @@ from typing import Any, NotRequired, cast
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-__all__ = ["InnerEpisode", "OuterStep", "StrategyEpisode", "Trial", "entry_problem", "inner_episodes"]
+__all__ = [
+    "InnerEpisode",
+    "OuterStep",
+    "PopulationEntry",
+    "StrategyEpisode",
+    "Trial",
+    "entry_problem",
+    "inner_episodes",
+]
 
 _OPEN = ConfigDict(extra="allow")
 
@@ -157,23 +165,43 @@ class OuterStep(TypedDict):
     hash: NotRequired[str]
 
 
+@with_config(_OPEN)
+class PopulationEntry(TypedDict):
+    """One line of a population's log (L2 as a belief graph).
+
+    Attributes:
+        outer_step: position in the log, from 0.
+        what: what happened, such as join, turn, need, suggestion, fork, merge, stop; `node`: to whom.
+        facts: about it; a turn's `trial` is the edit, its outcome and its gain, or None.
+        number, step: of the population's own count; `hash`: chains the entries.
+    """
+
+    outer_step: int
+    what: str
+    node: str
+    facts: dict[str, Any]
+    number: NotRequired[int]
+    step: NotRequired[int]
+    hash: NotRequired[str]
+
+
 @cache
 def _readers() -> dict[str, TypeAdapter[Any]]:
     return {
         "inner": TypeAdapter(InnerEpisode),
         "strategy": TypeAdapter(StrategyEpisode),
         "outer": TypeAdapter(OuterStep),
+        "population": TypeAdapter(PopulationEntry),
     }
 
 
 def entry_problem(kind: str, entry: Mapping[str, Any]) -> str:
     """What is wrong with an entry of a run of this kind; empty when nothing is.
 
-    The log of a population (a kind of outer run) has entries of the population's own; they name `what`
-    happened.
+    The log of a population (a kind of outer run) has entries of its own; they name `what` happened.
     """
-    reader = _readers().get(kind)
-    if reader is None or (kind == "outer" and "what" in entry):
+    reader = _readers().get("population" if kind == "outer" and "what" in entry else kind)
+    if reader is None:
         return ""
     try:
         reader.validate_python(entry)
