@@ -78,8 +78,38 @@ def test_columns_are_what_they_look_like_and_useless_ones_are_named() -> None:
     nearly = {**patients(), "rare": [1.5] * 299 + [2.5]}
     assert prepare(read_raw(nearly)).left_out["rare"] == "is nearly constant (1 rows differ)"
     age = np.array(patients()["age"])
-    total = {"a": age.tolist(), "b": (age**2).tolist(), "sum": (2 * age + age**2).tolist()}
+    total = {"a": age.tolist(), "b": np.sin(age).tolist(), "sum": (0.3 * age + 5.0 * np.sin(age)).tolist()}
     assert prepare(read_raw(total)).left_out["sum"] == "is an exact sum of a, b"
+
+
+def test_copies_in_other_words_units_and_scales_are_named() -> None:
+    rng = np.random.default_rng(3)
+    region = rng.choice(["Norden", "Süden", "Westen", "Osten"], 300)
+    code = {"Norden": "D", "Süden": "A", "Westen": "C", "Osten": "B"}
+    income, celsius, shares = (
+        np.exp(rng.normal(10, 0.5, 300)),
+        rng.normal(20, 5, 300),
+        rng.dirichlet([2, 3, 4], 300),
+    )
+    prepared = prepare(
+        read_raw(
+            {
+                "region": region, "code": [code[r] for r in region], "half": [r in ("Süden", "Osten") for r in region],
+                "income": income.round(2), "log": np.log(income), "celsius": celsius.round(1),
+                "fahrenheit": (1.8 * celsius + 32).round(1), "near": (celsius + rng.normal(0, 0.5, 300)).round(1),
+                "a": (100 * shares[:, 0]).round(1), "b": (100 * shares[:, 1]).round(1), "c": (100 * shares[:, 2]).round(1),
+                "customer_id": rng.choice(10**6, 300, replace=False), "number": rng.permutation(300) + 1000,
+                "unix_time": 1_700_000_000 + np.cumsum(rng.integers(1, 99, 300)),
+            }
+        )
+    )  # fmt: skip
+    assert prepared.left_out == {
+        "code": "says the same as region", "log": "rises and falls exactly with income",
+        "fahrenheit": "says the same as celsius", "c": "is an exact sum of a, b",
+        "customer_id": "is an id (every row has its own)", "number": "numbers the rows",
+        "unix_time": "is a date or a time",
+    }  # fmt: skip
+    assert any("region fixes half" in note for note in prepared.notes)
 
 
 def test_what_is_no_number_is_no_number() -> None:

@@ -17,10 +17,11 @@ from scipy.stats import rankdata
 
 from hal9.holograph.data.dependence import spread_dependence
 from hal9.holograph.data.moments import Moments
+from hal9.holograph.data.noise_shape import has_density, negentropy
 from hal9.holograph.data.table import Table
 from hal9.holograph.model.state import FloatArray
 
-__all__ = ["AdditiveScore", "Features", "negentropy"]
+__all__ = ["AdditiveScore", "Features"]
 
 _CURVES = 4
 """Polynomials of a number's ranks besides the number itself."""
@@ -33,22 +34,6 @@ _NEAR = -4.0
 Set = tuple[int, ...]
 
 
-def negentropy(residual: FloatArray) -> float:
-    """How far a distribution is from the Gaussian, in nats (Hyvärinen 1998), 0 for a Gaussian one.
-
-    Args:
-        residual: shape (rows,).
-    """
-    spread = residual.std()
-    if spread < 1e-12:
-        return 0.0
-    u = (residual - residual.mean()) / spread
-    peaked = float(np.mean(np.logaddexp(u, -u)) - np.log(2.0)) - 0.374567
-    skewed = float(np.mean(u * np.exp(-0.5 * u * u)))
-    # Constants of the maximum-entropy approximation, halved to nats of a density.
-    return 79.047 * peaked**2 + 7.4129 * skewed**2
-
-
 @dataclass(frozen=True, slots=True)
 class Features:
     """Blocks of equally many columns, padded with zeros.
@@ -56,7 +41,7 @@ class Features:
     Attributes:
         values: standardised, shape (rows, n * width). width: columns per variable.
         used: per variable, how many columns of its block are features. target: how many are scored.
-        graded: per variable, whether it is a number of more than two values, so that its noise has a shape.
+        graded: per variable, whether it is a number that looks drawn from a density: its noise has a shape.
         curved: whether numbers have polynomials.
     """
 
@@ -78,7 +63,7 @@ class Features:
         blocks, target, graded = [], [], []
         for column, categorical in zip(table.values.T, table.categories(), strict=True):
             levels = np.unique(column)
-            graded.append(not categorical and levels.size > 2)
+            graded.append(not categorical and has_density(column))
             if categorical and levels.size > 2:
                 # The rarest level is the one left out, so that no indicator is nearly constant.
                 counts = [int((column == level).sum()) for level in levels]

@@ -93,12 +93,17 @@ def _trusted(scorer: AdditiveScore, adjacency: NDArray[np.bool_], turned: FloatA
     """How much of each edge's lead of a direction counts, shape (n, n), symmetric.
 
     Such a lead rests on noise that does not know its causes. Where its size depends on the cause even in the
-    better direction, the model is wrong for that pair.
+    better direction, the model is wrong for that pair. Where one number has a density and the other (counts,
+    many zeros) has not, the shapes of what is left over are no fair comparison.
     """
     share = np.ones_like(turned)
+    dense, categories = scorer.features.graded, scorer.table.categories()
     for a, b in np.argwhere(adjacency):
+        if dense[a] != dense[b] and not (categories[a] or categories[b]):
+            share[a, b] = share[b, a] = 0.0
+            continue
         cause, effect = (int(a), int(b)) if turned[a, b] >= 0 else (int(b), int(a))
-        if not scorer.features.graded[effect]:
+        if categories[effect]:
             continue
         parents = {int(k) for k in np.flatnonzero(adjacency[:, effect])} | {cause}
         nats = scorer.spread_by(effect, tuple(sorted(parents)), cause)

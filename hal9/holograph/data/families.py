@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.holograph.data.additive_score import AdditiveScore, Features
+from hal9.holograph.data.noise_shape import departure_from_gaussian
 from hal9.holograph.data.scores import edge_log_odds
 from hal9.holograph.data.table import Table
 
@@ -78,7 +79,9 @@ def diagnose(table: Table, adjacency: NDArray[np.bool_]) -> Diagnosis:
     fitting = bent if curved else straight
     graded = fitting.features.graded
     shapes = [
-        table.effective * fitting.shape(node, tuple(parents[node].tolist())) if graded[node] else 0.0
+        table.effective * departure_from_gaussian(fitting.left_over(node, tuple(parents[node].tolist())))
+        if graded[node]
+        else 0.0
         for node in range(size)
     ]
     numbers = int(graded.sum())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hal9.errors.holograph import TableInvalid, TooFewRows, UnknownVariable
 from hal9.holograph.data.table import Table
+from hal9.holograph.fit.copies import determined_by, nested, numbering
 from hal9.holograph.fit.reading import RawTable
 from hal9.holograph.model.state import FloatArray
 
@@ -20,8 +21,6 @@ Missing = Literal["drop", "impute", "refuse"]
 Kind = Literal["number", "category"]
 _DATE = re.compile(r"^\d{4}-\d\d?-\d\d?([ T].*)?$|^\d\d?[./]\d\d?[./]\d{2,4}$|^\d\d?:\d\d(:\d\d)?$")
 _MOST_LEVELS = 12
-_EXACT = 1e-4
-"""Share of a column's spread up to which the rest is rounding."""
 _BOOLEAN = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
 
@@ -115,6 +114,10 @@ def prepare(
     used = tuple(kept[k] for k in keep)
     if len(used) < 2:
         raise _too_few(name, "fewer than two columns vary on their own")
+    for finer, coarser in nested(matrix, np.array([column.kind == "category" for column in used])):
+        notes.append(
+            f"{used[finer].name} fixes {used[coarser].name}: which of them others depend on may not show"
+        )
     return Prepared(_table(used, matrix), used, left_out, tuple(notes), dropped, int(holes.sum()), holes)
 
 
@@ -176,8 +179,8 @@ def _numeric(
     values = np.array([np.nan if value is None else float(value) for value in raw])
     levels = np.unique(values[~np.isnan(values)])
     whole = np.array_equal(levels, np.round(levels))
-    if whole and levels.size == len(given) > 20 and np.abs(np.diff(values[~np.isnan(values)])).max() == 1:
-        return values, "numbers the rows"
+    if whole and levels.size == len(given) > 20 and (problem := numbering(name, values[~np.isnan(values)])):
+        return values, problem
     following = whole and np.array_equal(levels, levels[0] + np.arange(levels.size))
     if levels.size == 2 or (levels.size <= 6 and following):
         codes = np.searchsorted(levels, values).astype(np.float64)
@@ -236,23 +239,17 @@ def _independent(
     matrix: FloatArray, kept: Sequence[Column], left_out: dict[str, str]
 ) -> tuple[list[int], list[str]]:
     """Columns that are not determined by those before them; what determines them is named."""
-    scaled = matrix - matrix.mean(axis=0)
-    length = np.linalg.norm(scaled, axis=0)
     chosen: list[int] = []
     notes: list[str] = []
     for k, column in enumerate(kept):
-        if length[k] < 1e-12:
+        if np.ptp(matrix[:, k]) < 1e-12:
             left_out[column.name] = "is the same in every row that is complete"
             continue
-        own = scaled[:, k] / length[k]
-        if chosen:
-            design = scaled[:, chosen] / length[chosen]
-            slopes = np.linalg.lstsq(design, own, rcond=None)[0]
-            if np.linalg.norm(own - design @ slopes) < _EXACT:
-                makers = [kept[c].name for c, s in zip(chosen, slopes, strict=True) if abs(s) > 10 * _EXACT]
-                how = "says the same as" if len(makers) == 1 else "is an exact sum of"
-                left_out[column.name] = f"{how} {', '.join(makers[:6])}"
-                notes.append(f"{column.name} {left_out[column.name]}; it is set aside, not explained")
-                continue
+        makers, how = determined_by(matrix, k, chosen, [column.kind == "category" for column in kept])
+        if makers:
+            named = ", ".join(kept[c].name for c in makers[:6])
+            left_out[column.name] = f"{how} {named}"
+            notes.append(f"{column.name} {left_out[column.name]}; it is set aside, not explained")
+            continue
         chosen.append(k)
     return chosen, notes
