@@ -53,20 +53,34 @@ def edges(data, seed):
 
 
 def learned(rows):
-    """Offset and slopes that make what was found most probable."""
+    """Offset, slopes and share of wrong directions that make what was found most probable."""
     lead, turn = (np.array([r[k] for r in rows]) for k in (1, 2))
     right, way = (np.array([bool(r[k]) for r in rows]) for k in (5, 6))
 
-    def loss(values, x, y, both):
-        logits = values[0] + values[1] * x if both else values[0] * x
+    def loss(values, x, y):
+        logits = values[0] + values[1] * x
         return np.logaddexp(0, np.where(y, -logits, logits)).sum() + 0.05 * (np.asarray(values) ** 2).sum()
 
     x = np.sign(lead) * np.log1p(np.abs(lead))
-    joined = minimize(loss, [0.0, 1.0], args=(x, right, True), method="Nelder-Mead").x
+    joined = minimize(loss, [0.0, 1.0], args=(x, right), method="Nelder-Mead").x
     decided = right & (np.abs(turn) > 0.05)
     t = np.log1p(np.abs(turn[decided]))
-    directed = minimize(loss, [0.8], args=(t, way[decided], False), method="Nelder-Mead").x
-    return tuple(round(float(v), 2) for v in (*joined, *directed))
+    tries = [
+        minimize(_turned, [slope, wrong], args=(t, way[decided]), method="Nelder-Mead")
+        for slope in (0.5, 1.0, 2.0)
+        for wrong in (0.02, 0.1)
+    ]
+    directed = min(tries, key=lambda found: found.fun).x
+    return tuple(round(float(v), 3) for v in (*joined, *directed))
+
+
+def _turned(values, leads, right):
+    """Loss of a slope of the direction's log-odds and a share of directions that are wrong whatever the lead."""
+    slope, wrong = values
+    if not 0.0 <= wrong <= 0.4:
+        return 1e9
+    chance = wrong + (1.0 - 2.0 * wrong) / (1.0 + np.exp(-slope * leads))
+    return -np.log(np.where(right, chance, 1.0 - chance)).sum() + 0.05 * slope**2
 
 
 def main():
