@@ -70,7 +70,7 @@ def test_negentropy_of_long_tails_is_the_true_one_and_not_several_times_as_much(
 def test_counts_with_many_zeros_keep_their_edges_and_get_no_direction_by_shape() -> None:
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        visits = rng.poisson(np.exp(rng.normal(size=400)))
+        visits = rng.poisson(np.exp(rng.normal(size=400))).astype(np.float64)
         spent = visits * rng.gamma(2, 20, 400)
         assert not has_density(visits) and not has_density(spent)
         model = CausalGraph().fit({"age": rng.integers(18, 80, 400), "visits": visits, "spent": spent})

@@ -91,4 +91,4 @@ def _apart(ordered: FloatArray) -> FloatArray:
     half = 0.5 * np.diff(levels)
     edges = np.concatenate([[levels[0] - half[0]], levels[:-1] + half, [levels[-1] + half[-1]]])
     places = np.concatenate([[0], np.cumsum(counts)])
-    return np.interp(np.arange(ordered.size) + 0.5, places, edges)
+    return np.asarray(np.interp(np.arange(ordered.size) + 0.5, places, edges), dtype=np.float64)

@@ -114,11 +114,16 @@ def prepare(
     used = tuple(kept[k] for k in keep)
     if len(used) < 2:
         raise _too_few(name, "fewer than two columns vary on their own")
-    for finer, coarser in nested(matrix, np.array([column.kind == "category" for column in used])):
-        notes.append(
-            f"{used[finer].name} fixes {used[coarser].name}: which of them others depend on may not show"
-        )
+    notes += _nested_notes(matrix, used)
     return Prepared(_table(used, matrix), used, left_out, tuple(notes), dropped, int(holes.sum()), holes)
+
+
+def _nested_notes(matrix: FloatArray, used: Sequence[Column]) -> list[str]:
+    """Categories of which one fixes another, one sentence each."""
+    found = nested(matrix, np.array([column.kind == "category" for column in used]))
+    return [
+        f"{used[a].name} fixes {used[b].name}: which of them others depend on may not show" for a, b in found
+    ]
 
 
 def _table(used: tuple[Column, ...], matrix: FloatArray) -> Table:
