@@ -73,6 +73,9 @@ BACKPORT = _Pattern(
 )
 RST_TAG = _Pattern(r"^:(?:tags|tickets|versions):.*$", re.MULTILINE)
 CALL = _Pattern(r"(?<![\w.])([^\W\d]\w+)\(", re.UNICODE)
+TWO_PARTS = _Pattern(
+    r"(?<![\w/.@:-])([^\W\d_]{2,20})(?:[/-](\d{1,2})|-([^\W\d_]{2,20}))(?![\w/-]|\.\w)", re.UNICODE
+)
 QUOTED = _Pattern(r"(?<!\w)(?:\"([^\"\n]{6,200})\"|'([^'\n]{6,200})'(?!\w))")
 VERSION_LINE = _Pattern(
     r"^[\s*>|#-]*(?:`{0,3})?(?:python|pip|os|platform|system|windows|linux|macos|darwin|ubuntu|debian|version|versions|commit|"

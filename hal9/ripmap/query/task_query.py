@@ -98,6 +98,8 @@ def parse_task(text: str) -> Query:
     """Read a task text; every text is a valid task, the empty one included."""
     texts = cut_task(text[:_MOST_CHARACTERS])
     counts = {part: Counter(_query_tokens(plain_trace(texts.of(part)))) for part in PARTS}
+    for part in _SPOKEN:
+        counts[part].update(_joined_forms(texts.of(part)))
     mentions = _Mentions()
     for part in PARTS:
         mentions.read(part, texts.of(part))
@@ -123,6 +125,17 @@ def _query_tokens(text: str) -> Iterable[str]:
         for token in identifier_parts(word):
             if token not in STOP_WORDS:
                 yield token
+
+
+_SPOKEN: tuple[Part, ...] = ("title", "prose")
+
+
+def _joined_forms(text: str) -> Iterable[str]:
+    """What prose writes in two parts and code in one: `http2` of HTTP/2, `timezone` of time-zone."""
+    for match in patterns.TWO_PARTS.finditer(text):
+        joined = (match.group(1) + (match.group(2) or match.group(3))).lower()
+        if joined not in STOP_WORDS:
+            yield joined
 
 
 class _Mentions:

@@ -1,9 +1,11 @@
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal9.ripmap import IndexSettings, open_index, rank
 from hal9.ripmap.query.task_query import Mention, parse_task
 
 ISSUE = """USE_THOUSAND_SEPARATOR breaks `numberformat.py`
@@ -171,3 +173,40 @@ def test_a_word_alone_in_code_marks_is_a_name() -> None:
     quoted = {mention.text: mention.quoted for mention in parse_task("Run `new` in a new folder").identifiers}
     assert quoted["new"]
     assert not quoted["folder"]
+
+
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [
+        ("HTTP/2 requests hang", "http2"),
+        ("UTF-8 names are cut", "utf8"),
+        ("The time-zone is lost", "timezone"),
+        ("Broken\n\nA sub-command is not found.", "subcommand"),
+    ],
+)
+def test_what_prose_parts_and_code_joins_is_asked_in_both_forms(text: str, joined: str) -> None:
+    query = parse_task(text)
+    assert joined in query.tokens
+    assert text.replace("/", "-").split("-")[0].split()[-1].lower() in query.tokens
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Broken\n```\nprice-total\n```",
+        "--no-cache is ignored",
+        "see shop/web-views.py",
+        "one-two-three parts",
+        "wait 10-20 s",
+    ],
+)
+def test_code_paths_and_options_are_not_joined(text: str) -> None:
+    joined = {"pricetotal", "nocache", "webviews", "onetwo", "twothree", "shopweb", "1020"}
+    assert not joined & set(parse_task(text).tokens)
+
+
+def test_a_joined_form_reaches_the_file_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "http2.py").write_text("def open_stream():\n    return 1\n", encoding="utf-8")
+    (tmp_path / "client.py").write_text("def http():\n    return 'http http'\n", encoding="utf-8")
+    index = open_index(tmp_path, IndexSettings(use_cache=False, use_git=False))
+    assert rank(index, "HTTP/2 hangs").paths[0] == "http2.py"
