@@ -96,7 +96,12 @@ def compose_task(promptgram: Promptgram, task: TuningTask) -> tuple[Message, ...
     """What the neuron reads: exactly what an implementing neuron with this prompt would."""
     return compose_implementation(
         promptgram,
-        TaskPayload(objective=task.input, check=task.check, targets=list(task.targets)),
+        TaskPayload(
+            objective=task.input,
+            check=task.check,
+            targets=list(task.targets),
+            workspace=None if task.workspace is None else str(task.workspace),
+        ),
         output="fenced",
     )
 

@@ -6,7 +6,13 @@ from hal9.memory import MemoryScope, Recall, SolvedExample
 from hal9.neurons import load_neuron, load_neurons
 from hal9.neurons.dividing.splitting import part_design
 from hal9.neurons.messages.excerpts import Shown, given_file
-from hal9.neurons.messages.prompting import compose_implementation, infer_targets
+from hal9.neurons.messages.prompting import (
+    ANSWER_SCHEMA,
+    FENCED_SCHEMA,
+    JSON_SCHEMA,
+    compose_implementation,
+    infer_targets,
+)
 from hal9.promptgram import Promptgram
 from hal9.signals import InlineFile, TaskPayload
 
@@ -42,6 +48,27 @@ def test_without_a_memory_the_prompt_is_the_bare_one() -> None:
     assert compose_implementation(promptgram, TASK, output="fenced", recalled=None) == bare
     assert [message.role for message in bare] == ["system", "user"]
     assert bare[1].content == TASK.objective
+
+
+def test_only_what_has_files_to_write_is_asked_for_files() -> None:
+    promptgram = load_neuron(SHIPPED / "l2-implementer.md").promptgram
+
+    def system(output: str = "fenced", **fields: object) -> str:
+        task = TaskPayload.model_validate({"objective": "Which is the capital of Peru?", **fields})
+        return compose_implementation(promptgram, task, output=output)[0].content
+
+    plain = system()
+    assert ANSWER_SCHEMA in plain
+    assert FENCED_SCHEMA not in plain
+    for fields in (
+        {"workspace": "/somewhere"},
+        {"check": "test -f answer.txt"},
+        {"targets": ["peru.txt"]},
+        {"objective": "Write the capital of Peru into peru.txt"},
+        {"files": [{"path": "peru.txt", "content": "?"}]},
+    ):
+        assert FENCED_SCHEMA in system(**fields)
+    assert JSON_SCHEMA in system("json")
 
 
 def test_a_memory_stands_directly_before_the_task_and_its_example_is_a_turn() -> None:

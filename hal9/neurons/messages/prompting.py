@@ -11,6 +11,7 @@ from hal9.signals import TaskPayload
 
 __all__ = [
     "AGENT_SCHEMA",
+    "ANSWER_SCHEMA",
     "FENCED_SCHEMA",
     "JSON_SCHEMA",
     "PARTS_SCHEMA",
@@ -31,6 +32,11 @@ __all__ = [
 FENCED_SCHEMA = (
     "Write every file completely, each in one fenced code block, with its path on the line above the block.\n"
     "Commands that must be run stand in a block marked `run`. Anything else you write is read as the answer."
+)
+ANSWER_SCHEMA = (
+    "Answer the task itself: what you write is what the user reads. Where it asks for code, give the code in "
+    "one fenced block. Where it asks a question, answer the question, and write no program unless it asks "
+    "for one."
 )
 PARTS_SCHEMA = (
     "A new file, or one shown to you whole, you may write completely, in one fenced code block with its path "
@@ -135,12 +141,20 @@ def compose_implementation(
         first: whether how the check ended before anything was done is told.
     """
     shown = shown or Shown()
-    schema = JSON_SCHEMA if output == "json" else PARTS_SCHEMA if shown.partly else FENCED_SCHEMA
     parts = _task_parts(task, shown, first=first)
     if evidence:
         parts.append(f"An earlier try failed with:\n```\n{_tail(evidence)}\n```\nAvoid this failure.")
+    schema = JSON_SCHEMA if output == "json" else _schema_for(task, shown)
     system = promptgram.render(protocol={"API_contract": _TASK_CONTRACT, "Output_schema": schema})
     return _messages(system, "\n\n".join(parts), recalled)
+
+
+def _schema_for(task: TaskPayload, shown: Shown) -> str:
+    """How one answer is to look: with files only where there is something to write or to judge them."""
+    if shown.partly:
+        return PARTS_SCHEMA
+    about_files = task.workspace or task.check or task.files or shown.excerpts or infer_targets(task)
+    return FENCED_SCHEMA if about_files else ANSWER_SCHEMA
 
 
 def compose_tools_task(
