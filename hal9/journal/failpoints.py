@@ -36,11 +36,10 @@ FAILPOINTS = (
 
 TURN_FAILPOINTS = (
     "turn-thought",  # the mind answered, nothing is durable yet
-    "turn-reply-recorded",
+    "turn-reply-recorded",  # durable, and with it that its first call begins, when nobody has to be asked
     "turn-call-begun",  # durable that it begins, it has not begun
     "turn-call-ran",  # it ended, that exists in memory only
-    "turn-call-settled",  # its result is durable, its effects are not marked
-    "turn-call-marked",  # its effects are marked, its result is not in the log
+    "turn-call-marked",  # its effects and result are marked in the copy, its result is not in the log
     "turn-result-recorded",
 )
 

@@ -31,7 +31,6 @@ __all__ = [
     "m005_turns",
     "purge_turns",
     "seconds_waited",
-    "settle_call",
 ]
 
 EntryKind = Literal["reply", "result", "note"]
@@ -100,11 +99,10 @@ class TurnEntry:
 
 @dataclass(frozen=True, slots=True)
 class CallUnderWay:
-    """A call that began and has no result yet; `observation` is there when it ended, but was not recorded."""
+    """A call that began and has no result in the log yet."""
 
     label: str
     started_at: float
-    observation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,15 +185,8 @@ def begin_call(connection: Connection, signal_id: str, label: str, *, now: float
     """Note that a call is about to run."""
     connection.execute(
         "INSERT INTO calls_under_way (signal_id, label, started_at) VALUES (?, ?, ?) ON CONFLICT (signal_id) "
-        "DO UPDATE SET label = excluded.label, started_at = excluded.started_at, observation = NULL",
+        "DO UPDATE SET label = excluded.label, started_at = excluded.started_at",
         (signal_id, label, now),
-    )
-
-
-def settle_call(connection: Connection, signal_id: str, observation: dict[str, Any]) -> None:
-    """Keep the result of a call whose effects are about to be marked in the copy of the workspace."""
-    connection.execute(
-        "UPDATE calls_under_way SET observation = ? WHERE signal_id = ?", (json.dumps(observation), signal_id)
     )
 
 
@@ -207,10 +198,7 @@ def end_call(connection: Connection, signal_id: str) -> None:
 def call_under_way(connection: Connection, signal_id: str) -> CallUnderWay | None:
     """The call that was running when the process ended; None when there was none."""
     row = connection.execute("SELECT * FROM calls_under_way WHERE signal_id = ?", (signal_id,)).fetchone()
-    if row is None:
-        return None
-    observation = json.loads(row["observation"]) if row["observation"] else None
-    return CallUnderWay(label=row["label"], started_at=row["started_at"], observation=observation)
+    return None if row is None else CallUnderWay(label=row["label"], started_at=row["started_at"])
 
 
 # --- questions --------------------------------------------------------------------------------

@@ -25,6 +25,22 @@ _KEPT_ENTRIES = 8  # the newest entries are never summed up
 _SAFETY = 1.25  # the estimate may be below the truth by about a fifth
 
 
+@dataclass(slots=True)
+class _Built:
+    """The messages of the first entries of a log, and their estimated tokens."""
+
+    entries: list[TurnEntry]
+    messages: list[Message]
+    tokens: int
+
+    def begins(self, entries: Sequence[TurnEntry]) -> bool:
+        """Whether what was built is how the messages of these entries begin."""
+        count = len(self.entries)
+        if count > len(entries) or (count and entries[count - 1] is not self.entries[-1]):
+            return False
+        return not any(_folds(entry) for entry in entries[count:])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """How one turn's log is shown.
@@ -36,12 +52,23 @@ class Conversation:
 
     opening: tuple[Message, ...]
     window_tokens: int
-    # By position and whether folded: entries never change, and each step reads all of them.
-    _shown: dict[tuple[int, bool], Message] = field(default_factory=dict, compare=False)
-    _sizes: dict[int, tuple[Message, int]] = field(default_factory=dict, compare=False)
+    # Entries never change, and each step reads all of them: only what is new is built.
+    _last: list[_Built] = field(default_factory=list, compare=False)
 
     def messages(self, entries: Sequence[TurnEntry]) -> tuple[Message, ...]:
         """What the mind reads next."""
+        return tuple(self._build(entries).messages)
+
+    def _build(self, entries: Sequence[TurnEntry]) -> _Built:
+        built = self._last[0] if self._last else None
+        if built is None or not built.begins(entries):
+            built = self._anew(entries)
+            self._last[:] = [built]
+        for entry in entries[len(built.entries) :]:
+            self._add(built, entry, folded=False)
+        return built
+
+    def _anew(self, entries: Sequence[TurnEntry]) -> _Built:
         folded, summed = _latest(entries, "fold"), _latest(entries, "compact")
         found = list(self.opening)
         if summed:
@@ -50,20 +77,23 @@ class Conversation:
             found.append(
                 Message("user", f"What you have done so far in this task:\n{told}\nGo on from here.")
             )
+        built = _Built(list(entries[:summed]), found, sum(_size(message) for message in found))
         for entry in entries[summed:]:
-            if entry.kind in ("reply", "result"):
-                found.append(self._message(entry, folded=entry.position < folded))
-            elif entry.body["what"] == "words":
-                found.append(Message("user", entry.body["text"]))
-        return tuple(found)
+            self._add(built, entry, folded=entry.position < folded)
+        return built
 
-    def _message(self, entry: TurnEntry, *, folded: bool) -> Message:
-        key = (entry.position, folded and entry.kind == "result")
-        if key not in self._shown:
-            self._shown[key] = (
-                reply_message(entry) if entry.kind == "reply" else _result(entry, folded=folded)
-            )
-        return self._shown[key]
+    def _add(self, built: _Built, entry: TurnEntry, *, folded: bool) -> None:
+        built.entries.append(entry)
+        if entry.kind == "reply":
+            message = reply_message(entry)
+        elif entry.kind == "result":
+            message = _result(entry, folded=folded)
+        elif entry.body["what"] == "words":
+            message = Message("user", entry.body["text"])
+        else:
+            return
+        built.messages.append(message)
+        built.tokens += _size(message)
 
     def next_fold(self, entries: Sequence[TurnEntry]) -> tuple[str, int] | None:
         """What must be folded before the next call: (``fold`` or ``compact``, position), or nothing."""
@@ -72,7 +102,7 @@ class Conversation:
         results = [entry.position for entry in entries if entry.kind == "result"]
         if len(results) > _KEPT_RESULTS and results[-_KEPT_RESULTS] > _latest(entries, "fold"):
             note = TurnEntry(len(entries), "note", {"what": "fold", "upto": results[-_KEPT_RESULTS]})
-            if self._share([*entries, note]) < _COMPACT_AT:
+            if self._anew([*entries, note]).tokens * _SAFETY / self.window_tokens < _COMPACT_AT:
                 return "fold", results[-_KEPT_RESULTS]
         boundary = _boundary(entries)
         if boundary > _latest(entries, "compact"):
@@ -83,13 +113,7 @@ class Conversation:
 
     def tokens(self, entries: Sequence[TurnEntry]) -> int:
         """Estimated size of the next prompt."""
-        return int(sum(self._size(message) for message in self.messages(entries)) * _SAFETY)
-
-    def _size(self, message: Message) -> int:
-        known = self._sizes.get(id(message))
-        if known is None or known[0] is not message:
-            known = self._sizes[id(message)] = (message, _size(message))
-        return known[1]
+        return int(self._build(entries).tokens * _SAFETY)
 
     def _share(self, entries: Sequence[TurnEntry]) -> float:
         return self.tokens(entries) / self.window_tokens
@@ -116,6 +140,10 @@ def _essence(arguments: dict[str, Any]) -> list[Any]:
     """The arguments that say what was done, without texts that were written."""
     named = [arguments[key] for key in ("command", "path", "pattern", "question") if arguments.get(key)]
     return named or [value for value in arguments.values() if isinstance(value, str | int | float)][:3]
+
+
+def _folds(entry: TurnEntry) -> bool:
+    return entry.kind == "note" and entry.body["what"] in ("fold", "compact")
 
 
 def _latest(entries: Sequence[TurnEntry], what: str) -> int:

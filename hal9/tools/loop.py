@@ -2,9 +2,11 @@
 
 The loop's state is the turn's log and nothing else: what to do next follows from the last entries, so that a
 turn taken up after a crash goes on at the step it had reached. Order of writes for a call that may change
-the workspace: call begun → (it runs) → its result kept → mark in the copy → result in the log. A crash before
-the mark leaves the copy as it was before the call, and the call is reported as interrupted; after it, its
-result is taken over. In no case is a call run a second time without the model having said so.
+the workspace: reply, and with it that its first call begins → (it runs) → mark in the copy, with the result
+→ result in the log. A crash before the mark leaves the copy as it was before the call, and the call is
+reported as interrupted; after it, its result is taken over. A call that changed nothing leaves no mark: until
+its result is in the log it counts as interrupted. In no case is a call run a second time without the model
+having said so.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +15,6 @@ from typing import Any, Literal
 
 from hal9.clock import Clock
 from hal9.errors.base import RipmapError, WorkbenchError
-from hal9.errors.tools import ToolUnknown
 from hal9.journal.failpoints import failpoint
 from hal9.minds.protocol import Usage
 from hal9.signals import Tally
@@ -22,10 +23,11 @@ from hal9.tools.action import Action, ActionContext, ActionGate, ActionOutcome, 
 from hal9.tools.conversation import Conversation
 from hal9.tools.interfaces import FinishCall, Person, StepMaker, ThinkCall
 from hal9.tools.observation import Observation, OutputStore, bounded
+from hal9.tools.planned_call import ASK, FINISH, PlannedCall, plan_call
 from hal9.tools.schema import Tool
 from hal9.tools.spending import tally_of
 from hal9.tools.stuck import find_circle
-from hal9.tools.turn_log import PendingCall, TurnLog, observation_from
+from hal9.tools.turn_log import PendingCall, TurnLog, body_of, observation_from
 from hal9.workbench import Snapshot
 
 __all__ = ["LoopEnd", "LoopLimits", "ToolLoop"]
@@ -34,10 +36,9 @@ EndReason = Literal["finished", "steps", "tokens", "usd", "seconds", "stuck", "s
 _MOST_NUDGES = 3
 _MOST_CUTS = 6
 _RECORDED = 4000  # characters of an argument or observation in a step record; the log has them whole
-FINISH, ASK = "finish", "ask"
 _INTERRUPTED = (
-    "Interrupted: HAL9 was stopped while this ran, and it was not run again. The workspace is as it was "
-    "before this call; what it may have done elsewhere stays. Call it again if you want it done."
+    "Interrupted: HAL9 was stopped before this had ended, and it was not run again. The workspace is as it "
+    "was before this call; what it may have done elsewhere stays. Call it again if you want it done."
 )
 _NUDGE = "Call a tool. When you are done, call finish with your answer."
 _CUT = "Your reply was cut off at the length limit. Go on: call a tool, with shorter arguments if need be."
@@ -89,6 +90,7 @@ class ToolLoop:
     snapshot: Snapshot | None = None
     seconds_left: Callable[[], float | None] = lambda: None
     tally: Tally = field(default_factory=Tally)
+    _begun: PlannedCall | None = field(default=None, init=False)
 
     async def run(self) -> LoopEnd:
         """Work until the turn finishes or a limit says stop.
@@ -133,9 +135,9 @@ class ToolLoop:
         if pending is None:
             return
         started = under_way.started_at
-        marked = self.snapshot is not None and under_way.label in self.snapshot.marks[-1:]
-        if under_way.observation is not None and marked:
-            observation = observation_from(under_way.observation)
+        kept = self.snapshot.note_of(under_way.label) if self.snapshot is not None else None
+        if kept is not None:
+            observation = observation_from(kept)
         else:
             observation = Observation(text=_INTERRUPTED, ok=False, summary="interrupted")
             if self.snapshot is not None:
@@ -170,7 +172,13 @@ class ToolLoop:
             mind=reply.mind,
             position=position,
         )
-        await self.log.add_reply(reply, step)
+        first = None
+        if reply.tool_calls:
+            call = PendingCall(reply.tool_calls[0], f"{position}.0")
+            first = await self._plan(call, position + 1)
+        begins = first if first is not None and first.runs else None
+        await self.log.add_reply(reply, step, begins=begins.label if begins else "")
+        self._begun = begins
         failpoint("turn-reply-recorded")
 
     async def _answer_silence(self) -> None:
@@ -192,24 +200,21 @@ class ToolLoop:
         """Whether anything was done since the words before: else words alone would end a turn unlooked."""
         return any(entry.kind == "result" for entry in self.log.entries)
 
+    async def _plan(self, pending: PendingCall, number: int) -> PlannedCall:
+        return await plan_call(pending, self.tools, self.gate, replace(self.context, step=number))
+
     async def _carry_out(self, pending: PendingCall) -> None:
         started = self.clock.now()
-        call = pending.call
-        if call.problem:
-            observation = Observation(text=f"Not done: {call.problem}", ok=False, summary="not a valid call")
+        begun, self._begun = self._begun, None
+        if begun is not None and begun.label != pending.label:
+            begun = None
+        planned = begun or await self._plan(pending, len(self.log.entries))
+        tool, action, decision, context = planned.tool, planned.action, planned.decision, planned.context
+        if tool is None or action is None:
+            text = f"Not done: {planned.problem}"
+            observation = Observation(text=text, ok=False, summary="not a valid call")
             await self._record(pending, observation, started, Decision(), None)
             return
-        try:
-            tool = self._tool(call.name)
-            arguments = tool.accept(call.arguments)
-        except WorkbenchError as error:
-            observation = Observation(text=f"Not done: {error}", ok=False, summary="not a valid call")
-            await self._record(pending, observation, started, Decision(), None)
-            return
-        action = tool.describe(arguments)
-        context = replace(self.context, step=len(self.log.entries))
-        # The answer passes the gate when it is tried, with the files that were changed.
-        decision = Decision() if tool.name == FINISH else await self.gate.before(action, context)
         if decision.verdict == "ask":
             decision = await self._approval(decision, action, context, pending)
         if decision.verdict == "refuse":
@@ -217,10 +222,11 @@ class ToolLoop:
             observation = Observation(text=text, ok=False, summary="refused")
             await self._record(pending, observation, started, decision, action)
             return
+        arguments = planned.arguments
         if decision.verdict == "rewrite" and decision.action is not None:
             action = decision.action
             arguments = tool.accept(action.arguments)
-        if tool.name != ASK:  # a question stands in a table of its own; the wait goes on after a crash
+        if begun is None and tool.name != ASK:
             await self.log.begin(pending.label)
         failpoint("turn-call-begun")
         observation = await self._run(tool, arguments, pending, context)
@@ -228,9 +234,7 @@ class ToolLoop:
         if decision.verdict in ("remind", "rewrite") and decision.reason:
             observation = observation.with_reminder(decision.reason)
         if tool.changes and self.snapshot is not None:
-            await self.log.settle(observation)
-            failpoint("turn-call-settled")
-            await self.snapshot.checkpoint(pending.label)
+            await self.snapshot.checkpoint(pending.label, note=body_of(observation))
             failpoint("turn-call-marked")
         await self._record(pending, observation, started, decision, action)
         outcome = ActionOutcome(
@@ -240,11 +244,6 @@ class ToolLoop:
             seconds=observation.seconds,
         )
         await self.gate.after(action, context, decision, outcome)
-
-    def _tool(self, name: str) -> Tool:
-        if name not in self.tools:
-            raise ToolUnknown(name=name, known=tuple(self.tools))
-        return self.tools[name]
 
     async def _run(
         self, tool: Tool, arguments: dict[str, Any], pending: PendingCall, context: ActionContext
@@ -296,7 +295,7 @@ class ToolLoop:
             else {"verdict": decision.verdict, "reason": decision.reason, "source": decision.source},
         )
         state = await self._state(action) if observation.ok else {}
-        await self.log.add_result(pending, observation, step, state=state, decision=asdict(decision))
+        await self.log.add_result(pending, observation, step, state=state, decision=_decided(decision))
         failpoint("turn-result-recorded")
 
     async def _state(self, action: Action | None) -> dict[str, str]:
@@ -406,3 +405,7 @@ class ToolLoop:
 
 def _recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value[:_RECORDED] if isinstance(value, str) else value for key, value in arguments.items()}
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    return body_of(decision) if decision.action is None else asdict(decision)

@@ -1,7 +1,5 @@
 """Whether a turn goes round in circles: one call with one result, edits taken back again and again."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,8 +35,7 @@ def find_circle(entries: Sequence[TurnEntry]) -> Circle | None:
 
 
 def _same_call(results: Sequence[TurnEntry]) -> Circle | None:
-    newest = _key(results[-1])
-    count = sum(1 for entry in results if _key(entry) == newest)
+    count = sum(1 for entry in results if _same(entry.body, results[-1].body))
     if count < _REMIND_AT:
         return None
     text = f"the call {results[-1].body['tool']} with these arguments gave the same result {count} times"
@@ -80,7 +77,9 @@ def _failures(results: Sequence[TurnEntry]) -> Circle | None:
     return Circle(f"{count} calls one after the other could not be carried out", count >= 10, count)
 
 
-def _key(entry: TurnEntry) -> str:
-    body: dict[str, Any] = entry.body
-    text = json.dumps([body["tool"], body["arguments"], body["observation"]["text"]], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two results are of the same call, and the same."""
+    keys = ("tool", "arguments")
+    return all(one[key] == other[key] for key in keys) and bool(
+        one["observation"]["text"] == other["observation"]["text"]
+    )

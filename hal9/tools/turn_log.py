@@ -1,7 +1,7 @@
 """A turn's log in the journal: each reply and result is committed before the next thing begins."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hal9.clock import Clock
@@ -13,7 +13,7 @@ from hal9.signals import StepRecord
 from hal9.text import clean_text
 from hal9.tools.observation import Observation
 
-__all__ = ["PendingCall", "TurnLog", "call_from", "observation_from"]
+__all__ = ["PendingCall", "TurnLog", "body_of", "call_from", "observation_from"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,17 @@ class TurnLog:
         if journal is not None and journal.read_now(lambda connection: turns.has_log(connection, signal_id)):
             self.entries, self.under_way = await journal.read(read)
 
-    async def add_reply(self, reply: Reply, step: StepRecord) -> None:
-        """Commit what the mind said."""
+    async def add_reply(self, reply: Reply, step: StepRecord, *, begins: str = "") -> None:
+        """Commit what the mind said; with it, that its call of label `begins` is about to run."""
         body = {
             "text": clean_text(reply.text),
-            "tool_calls": [asdict(call) for call in reply.tool_calls],
+            "tool_calls": [body_of(call) for call in reply.tool_calls],
             "echo": reply.echo,
             "stop_reason": reply.stop_reason,
             "mind": reply.mind,
-            "usage": asdict(reply.usage),
+            "usage": body_of(reply.usage),
         }
-        await self._add("reply", body, step=step)
+        await self._add("reply", body, step=step, begins=begins)
 
     async def add_result(
         self, pending: PendingCall, observation: Observation, step: StepRecord, **more: Any
@@ -77,7 +77,7 @@ class TurnLog:
             "call_id": pending.call.id,
             "tool": pending.call.name,
             "arguments": pending.call.arguments,
-            "observation": asdict(observation),
+            "observation": body_of(observation),
             **more,
         }
         await self._add("result", body, step=step, ends_call=True)
@@ -90,11 +90,6 @@ class TurnLog:
         """Commit that a call is about to run."""
         now = self.clock.now()
         await self._write(lambda connection: turns.begin_call(connection, self.signal_id, label, now=now))
-
-    async def settle(self, observation: Observation) -> None:
-        """Commit a call's result before its effects are marked in the copy."""
-        body = asdict(observation)
-        await self._write(lambda connection: turns.settle_call(connection, self.signal_id, body))
 
     def pending(self) -> list[PendingCall]:
         """Calls of the last reply without a result."""
@@ -118,6 +113,7 @@ class TurnLog:
         body: dict[str, Any],
         *,
         step: StepRecord | None = None,
+        begins: str = "",
         ends_call: bool = False,
     ) -> None:
         steps = [*self.waiting_steps, *([step] if step is not None else [])]
@@ -128,6 +124,8 @@ class TurnLog:
             tasks.insert_steps(connection, steps)
             if ends_call:
                 turns.end_call(connection, self.signal_id)
+            if begins:
+                turns.begin_call(connection, self.signal_id, begins, now=entry.at)
 
         await self._write(write)
         self.waiting_steps.clear()
@@ -136,6 +134,11 @@ class TurnLog:
     async def _write(self, write: Callable[[Connection], None]) -> None:
         if self.journal is not None:
             await self.journal.write(write)
+
+
+def body_of(part: Any) -> dict[str, Any]:
+    """A flat dataclass as the log holds it; nothing in it is copied."""
+    return {one.name: getattr(part, one.name) for one in fields(part)}
 
 
 def call_from(body: dict[str, Any]) -> ToolCall:

@@ -30,6 +30,8 @@ class FileThreads:
         stop = threading.Event()
         done = asyncio.get_running_loop().run_in_executor(self._threads, work, stop)
         try:
+            if seconds is None:
+                return await asyncio.shield(done)
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(done)
         except BaseException:

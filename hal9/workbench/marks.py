@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hal9.errors.workbench import MarkUnknown
 from hal9.workbench.handles import Entry
@@ -23,11 +24,12 @@ class Known:
 class MarkLog:
     """An append-only file: one line per mark, with what changed since the mark before.
 
-    A line that a crash cut short is no mark.
+    A line that a crash cut short is no mark. `note` is what was written with the last mark.
     """
 
     path: Path
     labels: list[str] = field(default_factory=list)
+    note: dict[str, Any] | None = None
     _lines: list[dict[str, Known | None]] = field(default_factory=list)
 
     def load(self) -> None:
@@ -46,21 +48,26 @@ class MarkLog:
                 label = str(row["label"])
             except (ValueError, KeyError, TypeError):
                 break
+            self.note = row.get("note")
             self.labels.append(label)
             self._lines.append(changed)
             kept += len(line) + 1
         if kept < len(data):
             os.truncate(self.path, kept)
 
-    def append(self, label: str, changed: dict[str, Known | None]) -> None:
+    def append(
+        self, label: str, changed: dict[str, Known | None], note: dict[str, Any] | None = None
+    ) -> None:
         """Write a mark; on disk when this returns, if it holds any change."""
         rows = {path: None if seen is None else asdict(seen) for path, seen in changed.items()}
-        line = json.dumps({"label": label, "changed": rows}, separators=(",", ":")) + "\n"
+        row = {"label": label, "changed": rows, **({} if note is None else {"note": note})}
+        line = json.dumps(row, separators=(",", ":")) + "\n"
         with self.path.open("ab") as stream:
             stream.write(line.encode("ascii"))
             stream.flush()
             if changed:
                 os.fsync(stream.fileno())
+        self.note = note
         self.labels.append(label)
         self._lines.append(changed)
 
@@ -90,3 +97,4 @@ class MarkLog:
         lines = self.path.read_bytes().split(b"\n")[:last]
         os.truncate(self.path, sum(len(line) + 1 for line in lines))
         del self.labels[last:], self._lines[last:]
+        self.note = None

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from hal9.errors.workbench import WorkspaceMissing
 from hal9.settings import WorkbenchSettings
@@ -140,6 +140,11 @@ class Snapshot:
     def marks(self) -> list[str]:
         """Labels of the marks so far, in order."""
         return list(self._state.marks.labels)
+
+    def note_of(self, label: str) -> dict[str, Any] | None:
+        """What was written with the mark of this label, if it is the last one."""
+        marks = self._state.marks
+        return marks.note if label in marks.labels[-1:] else None
 
     def _open(self, stop: threading.Event) -> None:
         if not self.place.workspace.is_dir():
@@ -304,7 +309,8 @@ class Snapshot:
             CommandsUnavailable: the sandbox did not start.
         """
         # A change in the same tick as our last look would be invisible.
-        await asyncio.sleep(max(self._settled - time.monotonic(), 0.0))
+        if (left := self._settled - time.monotonic()) > 0:
+            await asyncio.sleep(left)
         if self._runner is None:
             self._runner = CommandRunner(await self._pool.run(lambda _: self.view()), self.settings)
         return await self._runner.run(command, timeout_seconds=timeout_seconds, on_output=on_output)
@@ -328,13 +334,20 @@ class Snapshot:
 
     # --- marks, changes, the end --------------------------------------------------------------------
 
-    async def checkpoint(self, label: str) -> int:
+    async def checkpoint(self, label: str, note: dict[str, Any] | None = None) -> int:
         """Make a durable mark; a snapshot that is opened again after a crash stands there.
+
+        Args:
+            label: names it.
+            note: written with it, and found again by `note_of`; a mark with a note is made only where
+                something changed.
 
         Returns:
             How many entries changed since the mark before.
         """
-        changed = await self._pool.run(lambda stop: self._state.mark(label, self._limits(stop)), seconds=None)
+        changed = await self._pool.run(
+            lambda stop: self._state.mark(label, self._limits(stop), note), seconds=None
+        )
         if changed:
             self._settled = time.monotonic() + _TICK_SECONDS
         return changed

@@ -186,9 +186,10 @@ class TreeState:
 
     # --- marks ----------------------------------------------------------------------------------
 
-    def mark(self, label: str, limits: WalkLimits) -> int:
+    def mark(self, label: str, limits: WalkLimits, note: dict[str, Any] | None = None) -> int:
         """Record what changed since the last mark; contents are kept before the mark is written.
 
+        With a `note`, nothing is written when nothing changed: the mark before says the same.
         Of a hard link to a file outside no content is kept, as of a FIFO: going back puts the base there.
         """
         changed: dict[str, Known | None] = {}
@@ -204,7 +205,9 @@ class TreeState:
             changed[path] = Known(entry, digest)
         for path in self._expected_paths() - {path for path, _ in found}:
             changed[path] = None
-        self.marks.append(label, changed)
+        if note is not None and not changed:
+            return 0
+        self.marks.append(label, changed, note)
         self._marked.update(changed)
         return len(changed)
 
@@ -266,7 +269,7 @@ class TreeState:
             self._rebased = False
         if fresh and self.marks.labels and label != "":
             # The entries that were put back have new times; the same mark again says so.
-            self.marks.append(self.marks.labels[-1], fresh)
+            self.marks.append(self.marks.labels[-1], fresh, self.marks.note)
 
     def _seen(self, path: str) -> Entry:
         entry = self.tree.look(path)

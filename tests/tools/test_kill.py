@@ -75,7 +75,8 @@ async def test_a_turn_killed_at_a_transition_goes_on_there(tmp_path: Path, failp
     process = await start(tmp_path)
     assert await process.wait() == 0
     interrupted = examine(tmp_path, kills=1)
-    lost = failpoint in {"turn-call-begun", "turn-call-ran", "turn-call-settled"}
+    # That the call begins is recorded with the reply that asks for it.
+    lost = failpoint in {"turn-reply-recorded", "turn-call-begun", "turn-call-ran"}
     assert interrupted == (1 if lost else 0)
     assert replies(tmp_path) == COMMANDS + 1 + interrupted
     assert before >= 3

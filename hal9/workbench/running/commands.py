@@ -115,6 +115,7 @@ class CommandRunner:
         self._variables: dict[str, str] = {}
         self._lock = asyncio.Lock()
         self._count = 0
+        self._processors = os.cpu_count() or 1  # the system is asked each time
         self.environment: Environment | None = None
 
     async def run(
@@ -221,7 +222,7 @@ class CommandRunner:
                 "file": self._settings.file_mb * _MEGA,
                 "disk": self._settings.disk_mb * _MEGA,
                 "processes": self._settings.processes,
-                "processors": os.cpu_count() or 1,
+                "processors": self._processors,
                 "alone": inside,
             },
         }
