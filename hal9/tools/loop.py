@@ -11,6 +11,7 @@ having said so.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from typing import Any, Literal
 
 from hal9.clock import Clock
@@ -216,7 +217,7 @@ class ToolLoop:
             await self._record(pending, observation, started, Decision(), None)
             return
         if decision.verdict == "ask":
-            decision = await self._approval(decision, action, context, pending)
+            decision = await self._approval(decision, action, context, pending.label)
         if decision.verdict == "refuse":
             text = f"Not done, it is not allowed: {decision.reason}"
             observation = Observation(text=text, ok=False, summary="refused")
@@ -302,20 +303,18 @@ class ToolLoop:
         """A digest of the file an edit left: what circles are seen by."""
         if action is None or self.snapshot is None or action.kind not in ("write", "edit"):
             return {}
-        import hashlib  # noqa: PLC0415
-
         try:
             data = await self.snapshot.read_bytes(action.paths[0])
         except (OSError, WorkbenchError):
             return {}
-        return {action.paths[0]: hashlib.sha256(data).hexdigest()[:16]}
+        return {action.paths[0]: sha256(data).hexdigest()[:16]}
 
     # --- persons, the end -----------------------------------------------------------------------
 
     async def _approval(
-        self, decision: Decision, action: Action, context: ActionContext, pending: PendingCall
+        self, decision: Decision, action: Action, context: ActionContext, label: str
     ) -> Decision:
-        said = await self.person.approve(action, context, label=pending.label, reason=decision.reason)
+        said = await self.person.approve(action, context, label=label, reason=decision.reason)
         if said.approves:
             return Decision(verdict="allow", source=decision.source)
         if said.text is None:
@@ -341,9 +340,15 @@ class ToolLoop:
         changed: tuple[str, ...] = ()
         if self.snapshot is not None:
             changed = tuple(change.path for change in await self.snapshot.changes())
-        action = answer_action(answer, changed=changed)
-        decision = await self.gate.before(action, replace(self.context, step=len(self.log.entries)))
-        if decision.verdict in ("refuse", "ask"):
+        approved = self.log.approved_paths()
+        action = answer_action(answer, changed=tuple(path for path in changed if path not in approved))
+        context = replace(self.context, step=len(self.log.entries))
+        decision = await self.gate.before(action, context)
+        if decision.verdict == "ask":
+            # The same changes are asked about once, however often the check fails meanwhile.
+            label = f"answer {sha256(chr(0).join(action.paths).encode()).hexdigest()[:16]}"
+            decision = await self._approval(decision, action, context, label)
+        if decision.verdict == "refuse":
             return Observation(text=f"Not finished: {decision.reason}", ok=False, summary="refused")
         observation = await self.finish(answer, verified)
         if decision.verdict == "remind" and not observation.ends:

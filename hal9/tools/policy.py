@@ -108,7 +108,9 @@ def _program_fits(words: Sequence[str], command: SimpleCommand) -> bool:
 
 def _changed_paths(action: Action) -> list[str]:
     """Paths that an action writes; of a command also the plain arguments of programs that change files."""
-    paths = list(action.paths) if action.kind != "read" else []
+    # Undoing puts back what the workspace holds: the way out after a change that must not stay.
+    writes = action.kind != "read" and action.tool != "undo"
+    paths = list(action.paths) if writes else []
     if action.kind == "command":
         for command in parse_command(action.text):
             if command.program in _FILE_PROGRAMS:

@@ -1,5 +1,6 @@
 """A turn's log in the journal: each reply and result is committed before the next thing begins."""
 
+import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -102,6 +103,18 @@ class TurnLog:
             for index, body in enumerate(last.body["tool_calls"])
         ]
         return [one for one in calls if one.label not in done]
+
+    def approved_paths(self) -> frozenset[str]:
+        """Files that a call changed to which a person said yes."""
+        return frozenset(
+            posixpath.normpath(str(entry.body["arguments"].get("path", "")))
+            for entry in self.entries
+            if entry.kind == "result"
+            and entry.body["observation"]["ok"]
+            and entry.body["arguments"].get("path")
+            and entry.body["decision"]["verdict"] == "allow"
+            and entry.body["decision"]["source"]
+        )
 
     def notes(self, what: str) -> list[TurnEntry]:
         """Notes of a kind."""

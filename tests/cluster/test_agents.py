@@ -74,6 +74,21 @@ async def test_an_agent_repairs_a_fault_and_its_steps_are_kept(
     assert task.result.tally.calls == 2
 
 
+async def test_the_policy_judges_what_an_agent_left(home: Home, workspace: Path, agent: Path) -> None:
+    (workspace / "adder.py").write_text("def add(a, b):\n    return a - b\n")
+    rule = "    - {name: own, verdict: refuse, paths: [adder.py], reason: adder.py is not yours}\n"
+    edit_settings(home, "    - {name: no-push", rule + "    - {name: no-push")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
+        task = await cluster.wait(task_id, timeout_seconds=60)
+    assert task.state == "failed"
+    assert task.result is not None
+    assert task.result.error is not None
+    assert "adder.py is not yours" in task.result.error.message
+    assert "a + b" in task.result.changes[0].diff  # what it would have done can be looked at
+    assert "a - b" in (workspace / "adder.py").read_text()
+
+
 async def test_an_agent_that_fails_changes_nothing(home: Home, workspace: Path, agent: Path) -> None:
     (workspace / "adder.py").write_text("def add(a, b):\n    return a - b\n")
     agent.write_text(agent.read_text().split("print({")[0] + "sys.exit('not logged in')\n")

@@ -9,6 +9,7 @@ from typing import Literal
 from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import TurnFailed
 from hal9.errors.workbench import WorkspaceConflict
+from hal9.neurons.gating import refusal
 from hal9.neurons.implementing.acting import act
 from hal9.neurons.implementing.answering import answer
 from hal9.neurons.implementing.checking import run_check
@@ -18,6 +19,7 @@ from hal9.neurons.turn import Turn, capabilities_of
 from hal9.neurons.workspaces import open_bench, remove_copy, with_folder
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.signals.labels import REVIEW, STAGED
+from hal9.tools.action import answer_action
 from hal9.tools.turn_log import TurnLog
 from hal9.workbench import Workbench
 
@@ -133,6 +135,20 @@ def _failure(turn: Turn, error: TurnFailed) -> ResultPayload:
     return ResultPayload(ok=False, error=detail, tally=turn.tally())
 
 
+async def _judged(turn: Turn, result: ResultPayload) -> ResultPayload:
+    """What policy and guards say to the changed files, by whatever commands or agents they were changed."""
+    action = answer_action(result.answer, changed=tuple(change.path for change in result.changes))
+    why_not, _ = await refusal(turn, action, label="answer")
+    if not why_not:
+        return result
+    detail = ErrorDetail(
+        reason="tool_failed",
+        message=f"nothing was carried over ({', '.join(action.paths)}): {why_not}",
+        neuron=turn.definition.name,
+    )
+    return result.model_copy(update={"ok": False, "error": detail})
+
+
 async def _hand_over(turn: Turn, bench: Workbench, log: TurnLog, result: ResultPayload) -> ResultPayload:
     """Carry a success over into the workspace; of a failure the diff stays, and nothing is carried over."""
     changes = (await bench.snapshot.keep()).shown()
@@ -140,6 +156,9 @@ async def _hand_over(turn: Turn, bench: Workbench, log: TurnLog, result: ResultP
     if result.ok and result.check is not None and not changes:
         words = f"{words}\n\n(The check passed already; nothing was changed.)".strip()
     result = result.model_copy(update={"changes": changes, "answer": words})
+    if result.ok and changes and turn.mode != "tools":
+        # Turns with tools ask before they finish; whatever else changed files is judged by what it left.
+        result = await _judged(turn, result)
     kept_back = turn.task.labels.get(REVIEW) == "yes" or bool(turn.task.labels.get(STAGED))
     if result.ok and not kept_back:
         try:
