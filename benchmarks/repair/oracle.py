@@ -16,6 +16,7 @@ from benchmarks.repair.faults import FAULTS, Fault
 __all__ = ["Oracle", "Usage"]
 
 _AROUND = 40
+_ESCAPED = {"n": "\n", "t": "\t"}
 
 
 @dataclass
@@ -77,8 +78,13 @@ class Oracle:
     def reply(self, body: dict[str, Any]) -> dict[str, Any]:
         messages = body["messages"]
         given = "\n".join(_text(message) for message in messages if message["role"] != "assistant")
-        # mini-swe-agent shows what a command printed as JSON: lines and quotes stand there escaped.
-        given += "\n" + given.replace("\\n", "\n").replace('\\"', '"').replace("\\t", "\t")
+        # mini-swe-agent shows what a command printed as JSON, as its templates write it: lines, quotes, < and >
+        # stand there escaped.
+        given += "\n" + re.sub(
+            r"\\(?:u([0-9a-f]{4})|(.))",
+            lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPED.get(found[2], found[2]),
+            given,
+        )
         fault = next((one for one in FAULTS if one.symptom in given), None)
         prompt = len(json.dumps(messages)) + len(json.dumps(body.get("tools") or []))
         if fault is None:
@@ -106,7 +112,10 @@ class Oracle:
         fixed = any(_fixes(message, fault) for message in body["messages"] if message["role"] == "assistant")
         seen = fault.line in given
         if "edit" in tools:
-            return "", [_call(body, *self._hal9(fault, given, seen=seen, fixed=fixed))]
+            calls = [self._hal9(fault, given, seen=seen, fixed=fixed)]
+            if calls[0][0] == "edit":  # HAL9's prompt says that both may stand in one reply
+                calls.append(("finish", {"answer": "repaired"}))
+            return "", [_call(body, *call, at=index) for index, call in enumerate(calls)]
         if "bash" in tools or "bash command" in given or "mswea" in given:
             command = self._bash(fault, given, seen=seen, fixed=fixed)
             if tools:
@@ -156,12 +165,12 @@ def _fixes(message: dict[str, Any], fault: Fault) -> bool:
     ).replace("\\", "")
 
 
-def _call(body: dict[str, Any], name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _call(body: dict[str, Any], name: str, arguments: dict[str, Any], at: int = 0) -> dict[str, Any]:
     number = len(body["messages"])
     return {
-        "id": f"call_{number}",
+        "id": f"call_{number}_{at}",
         "type": "function",
-        "index": 0,
+        "index": at,
         "function": {"name": name, "arguments": json.dumps(arguments)},
     }
 

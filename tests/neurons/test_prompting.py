@@ -11,6 +11,7 @@ from hal9.neurons.messages.prompting import (
     FENCED_SCHEMA,
     JSON_SCHEMA,
     compose_implementation,
+    compose_tools_task,
     infer_targets,
 )
 from hal9.promptgram import Promptgram
@@ -96,6 +97,14 @@ def test_design_files_map_and_evidence_follow_the_task() -> None:
     ]
     assert positions == sorted(positions)
     assert len(text) < 2500
+
+
+def test_the_colours_of_a_failing_check_are_no_text() -> None:
+    promptgram = load_neuron(SHIPPED / "l2-implementer.md").promptgram
+    shown = Shown(check="\x1b[31mE   assert\x1b[0m 1 == \x1b[1;32m2\x1b[0m")
+    text = compose_tools_task(promptgram, TASK, shown=shown)[1].content
+    assert "E   assert 1 == 2" in text
+    assert "\x1b" not in text
 
 
 def test_targets_come_from_the_user_or_from_a_single_named_file() -> None:

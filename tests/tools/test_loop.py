@@ -52,6 +52,18 @@ async def test_a_turn_looks_edits_fails_its_check_and_finishes(tmp_path: Path) -
     assert kinds[:4] == [("think", ""), ("tool", "search"), ("think", ""), ("tool", "read")]
 
 
+async def test_the_last_edit_and_the_answer_may_stand_in_one_reply(tmp_path: Path) -> None:
+    workspace(tmp_path)
+    script = [
+        (call("edit", path="a.py", old="w + h", new="w - h"), call("finish", answer="too early")),
+        (call("edit", path="a.py", old="w - h", new="w * h"), call("finish", answer="area multiplies")),
+    ]
+    async with bench(tmp_path, script, check=CHECK) as opened:
+        end = await opened.loop.run()
+        assert (end.reason, end.answer, end.steps) == ("finished", "area multiplies", 2)
+        assert observations(opened.loop)[1].startswith("the check fails:")
+
+
 async def test_each_prompt_begins_with_the_one_before(tmp_path: Path) -> None:
     workspace(tmp_path)
     script = [call("read", path="a.py"), call("bash", command="ls"), call("finish", answer="x")]

@@ -55,7 +55,8 @@ TOOLS_SCHEMA = (
     "You work with tools in a copy of the user's repository. Every reply calls at least one tool. Look "
     "before you change: search and read what matters. Change parts of files with edit. Run what you changed. "
     "When the task is done and verified, call finish with what the user should read; the task's check is "
-    "run then."
+    "run then. Calls of one reply are done in their order: where there is a check, the last edit and finish "
+    "may stand in one reply."
 )
 AGENT_SCHEMA = (
     "You work in the current folder, which is a copy of the user's: look around, change its files and run "
@@ -91,6 +92,7 @@ _SUFFIXES = frozenset(
     {"py", "js", "ts", "tsx", "rs", "go", "java", "c", "h", "cpp", "rb", "php", "cs", "kt", "sh", "sql",
      "md", "txt", "json", "yaml", "yml", "toml", "html", "css", "cfg", "ini", "csv"}
 )  # fmt: skip
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _NOT_PATHS = re.compile(r"^(?:e\.g|i\.e|\d.*|[A-Z]\.[A-Z])$")
 
 
@@ -281,5 +283,5 @@ def _messages(system: str, user: str, recalled: Recall | None) -> tuple[Message,
 
 def _tail(text: str, limit: int = _MAX_EVIDENCE_CHARS) -> str:
     """The end of an output: that is where the assertion stands."""
-    text = text.strip()
+    text = _COLOURS.sub("", text).strip()
     return text if len(text) <= limit else "…" + text[-limit:]
