@@ -20,7 +20,7 @@ from hal9.memory import MemoryStore
 
 BIN = Path(sys.executable).parent / "hal9"
 GUARD = "when: {program: git, subcommand: push, flag: '--force*'}\neffect: require\nsay: Never force a push."
-CALLS = {
+CALLS: dict[str, dict[str, object]] = {
     "PreToolUse": {"tool_name": "Bash", "tool_input": {"command": "git push --force"}},
     "PostToolUse": {
         "tool_name": "Bash",
@@ -33,7 +33,7 @@ CALLS = {
 
 def call(home: Home, event: str, number: int) -> float:
     """Seconds of one call, from starting the process to its end."""
-    body = {**CALLS[event], "session_id": f"s{number % 5}", "cwd": str(home.root)}
+    body: dict[str, object] = {**CALLS[event], "session_id": f"s{number % 5}", "cwd": str(home.root)}
     begun = time.perf_counter()
     done = subprocess.run(
         [str(BIN), "--home", str(home.root), "hook", event],

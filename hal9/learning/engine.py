@@ -30,6 +30,7 @@ from hal9.learning.gradients.apply import GradientStore
 from hal9.learning.gradients.critic import Critic, Critique
 from hal9.learning.gradients.facts import GradientFacts
 from hal9.learning.gradients.propagate import check_origin, make_signal, onward
+from hal9.learning.guards.offering import offer_for
 from hal9.learning.rules.rules import RuleLearner, RuleOutcome
 from hal9.learning.rules.spreading import spread_of
 from hal9.learning.state.key_value import KeyValueStore
@@ -407,6 +408,9 @@ def _told(learned: RuleOutcome, learner: RuleLearner) -> list[str]:
             f"understood: {rule[:200]} · holds for: {learned.holds_for} · "
             f"change with `hal9 rules set {learned.rule_id} --for project|FOLDER|FILE`"
         )
+    if learned.holds_for:
+        offer = offer_for(learner.store, learner.book.get(learned.rule_id).rule)
+        said += [offer.sentence(learned.rule_id)] if offer is not None else []
     spread = spread_of(learner.book, learner.book.get(learned.rule_id)) if learned.holds_for else None
     if spread is not None:
         numbers, place = ", ".join(map(str, spread.rules)), spread.place.removesuffix("/**")

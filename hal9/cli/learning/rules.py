@@ -248,6 +248,41 @@ def guard_command(ctx: click.Context, file: Any, rule_id: int | None, yes: bool)
     return 0
 
 
+@rules.command("enforce")
+@click.argument("rule_id", type=int)
+@click.pass_context
+def enforce_rule(ctx: click.Context, rule_id: int) -> int:
+    """Let a rule be checked before each action, where its words allow it."""
+    from hal9.learning.guards.guard_store import GuardStore
+    from hal9.learning.guards.offering import offer_for
+    from hal9.learning.guards.remembered import remembered_actions
+    from hal9.memory import RuleStore
+
+    with open_store(ctx) as store:
+        one = RuleStore(store).get(rule_id)
+        offer = offer_for(store, one.rule)
+        if offer is None:
+            click.echo(
+                f"rule {rule_id} says nothing that can be checked before an action; "
+                "`hal9 rules guard FILE.yaml` adds a guard of your own"
+            )
+            return 1
+        for action, went_well in offer.fired[:20]:
+            click.echo(
+                f"  would have stopped: {action.text[:100]!r} ({'went well' if went_well else 'failed'})"
+            )
+        book = GuardStore(store)
+        cause = "hal9 rules enforce"
+        number = book.add(
+            offer.guard, workspace=one.scope.workspace, source="user", rule_id=rule_id, cause=cause
+        )
+        guard = book.accept(number, remembered_actions(store), cause=cause)
+    click.echo(
+        f"guard {number} {guard.state}: {guard.state_reason} (`hal9 rules unguard {number}` takes it back)"
+    )
+    return 0
+
+
 @rules.command("guards")
 @json_option
 @click.pass_context

@@ -1,6 +1,7 @@
 """A rule that a person gives outright: understood, stored and in force, or refused with the reason."""
 
 from hal9.errors.memory import MemoryInvalid
+from hal9.learning.guards.offering import offer_for
 from hal9.learning.rules.understanding import understand
 from hal9.learning.rules.withdrawing import RuleLife
 from hal9.memory import MemoryScope, MemoryStore, NewRule, RuleStore, template_rule
@@ -46,4 +47,6 @@ def teach(store: MemoryStore, text: str, scope: MemoryScope, *, cause: str) -> t
         replaced = life.supersede(number, words=text, cause=cause)
     change = f"change with `hal9 rules set {number} --for project|FOLDER|FILE`"
     said = [f"understood: {rule} · holds for: {scope.label()} · {change}"]
+    offer = offer_for(store, rule)
+    said += [offer.sentence(number)] if offer is not None else []
     return number, said + [f"it replaces rule {old.id}: {old.rule}" for old in replaced]
