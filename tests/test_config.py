@@ -102,7 +102,9 @@ def test_broken_yaml_names_its_line(tmp_path: Path, text: str) -> None:
 
 
 def test_binary_and_missing_files(tmp_path: Path) -> None:
-    path = tmp_path / "x.yaml"
+    with pytest.raises(ConfigMissing, match="Name a file that is there"):
+        load_settings(tmp_path / "x.yaml")
+    path = tmp_path / "hal9.yaml"
     with pytest.raises(ConfigMissing, match="hal9 init"):
         load_settings(path)
     path.write_bytes(b"\xff\xfe\x00")

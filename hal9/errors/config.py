@@ -40,6 +40,8 @@ class ConfigMissing(ConfigError):
     path: str
 
     def message(self) -> str:
+        if not self.path.endswith("hal9.yaml"):
+            return f"{self.path} does not exist. Name a file that is there."
         return (
             f"{self.path} does not exist. `hal9 init DIR` writes a fresh home; --home DIR names another one."
         )

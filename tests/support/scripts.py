@@ -76,6 +76,14 @@ def two_parts(request: Request) -> str:
     return "one" if "say one" in text else "two"
 
 
+def words(request: Request) -> str:
+    """Solves the sample task of scripts/run."""
+    return (
+        "Here it is.\n\n`words.py`\n```python\ndef count_words(text):\n"
+        "    found = text.lower().split()\n    return {word: found.count(word) for word in found}\n```\n"
+    )
+
+
 def blocks(request: Request) -> str:
     """Blocks the event loop for ever, as code that forgets to wait would."""
     while True:
