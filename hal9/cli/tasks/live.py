@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich.live import Live
 
 from hal9.cli.common import console
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hal9.api.remote import RemoteCluster
     from hal9.cluster import Cluster
 
-__all__ = ["follow", "follow_all"]
+__all__ = ["follow", "follow_all", "goes_on"]
 
 _TAIL = 70
 _REFRESH_SECONDS = 0.1
@@ -44,8 +45,26 @@ class _Now:
             self.lines.pop(source, None)
 
 
+@contextlib.contextmanager
+def goes_on(task_id: str) -> Iterator[None]:
+    """Say, when a person stops waiting (Ctrl-C), that the task does not stop with that."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        short = task_id[-12:]
+        click.echo(
+            f"The task goes on: `hal9 watch {short}` follows it, `hal9 cancel {short}` ends it.", err=True
+        )
+        raise
+
+
 async def follow(cluster: "Cluster | RemoteCluster", task_id: str) -> None:
     """Draw a task's tree until the task has its result."""
+    with goes_on(task_id):
+        await _draw(cluster, task_id)
+
+
+async def _draw(cluster: "Cluster | RemoteCluster", task_id: str) -> None:
     now = _Now()
     async with asyncio.TaskGroup() as group:
         listener = group.create_task(_listen(cluster, task_id, now), name="listen for progress")
@@ -96,6 +115,8 @@ async def _progress(
 async def follow_all(cluster: "Cluster | RemoteCluster") -> None:
     """Print everything the cluster reports, until interrupted."""
     out = console()
+    # On stderr, so that a pipe gets the lines alone.
+    click.echo("Waiting for the next thing a task does; Ctrl-C ends only this view.", err=True)
     async with aclosing(_progress(cluster)) as events:
         async for task_id, source, event, detail in events:
             if event != "tokens":

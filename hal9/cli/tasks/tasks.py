@@ -68,11 +68,12 @@ def submit(ctx: click.Context, /, objective: str | None, wait: bool, as_json: bo
             task_id = await cluster.submit(objective or "", **options)
             if not wait:
                 return await cluster.task(task_id)
-            if not as_json:
-                from hal9.cli.tasks.live import follow
+            from hal9.cli.tasks.live import follow, goes_on
 
+            if not as_json:
                 await follow(cluster, task_id)
-            return await cluster.wait(task_id)
+            with goes_on(task_id):
+                return await cluster.wait(task_id)
 
     task = run(go())
     if wait:
