@@ -32,7 +32,7 @@ __all__ = [
     "unpack_index_data",
 ]
 
-INDEX_DATA_VERSION = 10
+INDEX_DATA_VERSION = 11
 _LINKS_VERSION = 2
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]

@@ -173,6 +173,8 @@ class ModuleMap:
         module = item.module
         if module.startswith("."):
             return self._relative_path(source, module)
+        if module == "crate":
+            return self._crate_root(source)
         module = module.removeprefix("crate::").removeprefix("self::").removeprefix("super::")
         if "/" in module or "\\" in module:
             head, _, last = module.rpartition("/")
@@ -188,7 +190,15 @@ class ModuleMap:
                 folder = folder[:-1]
             elif part not in ("", "."):
                 folder = [*folder, re.sub(r"\.(?:m?[jt]sx?|c[jt]s)$", "", part)]
-        return ".".join(folder)
+        # `./core/index.js` means the folder, which is what its package file is called.
+        return ".".join(folder[:-1] if len(folder) > 1 and folder[-1] in _PACKAGE_FILES else folder)
+
+    def _crate_root(self, source: int) -> str | None:
+        """The module of a Rust crate's `lib.rs` or `main.rs`: what `use crate::Name` speaks of."""
+        folder = self.paths[source].split("/")[:-1]
+        if "src" not in folder:
+            return None
+        return ".".join(folder[: len(folder) - folder[::-1].index("src")])
 
     def _near(self, source: int, name: str) -> list[int]:
         """Candidates for a module name; of several, those nearest to the importer."""

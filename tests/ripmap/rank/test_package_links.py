@@ -84,6 +84,28 @@ TREES: dict[str, tuple[dict[str, str], dict[str, set[str]]]] = {
         },
         {"crates/cart/src/lib.rs": {"crates/price/src/lib.rs", "crates/price/src/amount.rs"}},
     ),
+    "typescript-modules": (
+        {
+            "src/core/index.ts": "export { round } from './rounding.js'\n",
+            "src/core/rounding.ts": "export function round() {}\n",
+            "src/cart.ts": "import { round } from './core/index.js'\n",
+            "src/page/view.ts": "import * as core from '../core/index.js'\n",
+        },
+        {
+            "src/core/index.ts": {"src/core/rounding.ts"},
+            "src/cart.ts": {"src/core/index.ts", "src/core/rounding.ts"},
+            "src/page/view.ts": {"src/core/index.ts"},
+        },
+    ),
+    "rust-root": (
+        {
+            "crates/price/src/lib.rs": "pub struct Error;\nmod deep;\n",
+            "crates/price/src/deep/amount.rs": "use crate::Error;\npub struct Amount;\n",
+            "crates/cart/src/lib.rs": "pub struct Error;\n",
+            "build.rs": "use crate::Error;\n",
+        },
+        {"crates/price/src/deep/amount.rs": {"crates/price/src/lib.rs"}, "build.rs": set()},
+    ),
     "python": (
         {
             "src/shop/__init__.py": "",
