@@ -13,7 +13,20 @@ from pathlib import Path
 
 from hal9.database import Connection, Place, beside
 
-__all__ = ["Counts", "add_count", "compare", "held_rows", "read_counts", "read_record", "write_record"]
+__all__ = [
+    "Counts",
+    "add_count",
+    "compare",
+    "held_rows",
+    "move_count",
+    "read_counts",
+    "read_record",
+    "recount_states",
+    "state_counts",
+    "write_record",
+]
+
+_STATE = "state."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,30 @@ def add_count(connection: Connection, name: str, number: int = 1) -> None:
     """Count, in the transaction of what is counted."""
     if number:
         connection.execute("UPDATE counters SET value = value + ? WHERE name = ?", (number, name))
+
+
+def move_count(connection: Connection, *, left: str | None = None, entered: str | None = None) -> None:
+    """Count a task that left one state and entered another, in the transaction of that."""
+    moved = [(number, f"{_STATE}{state}") for number, state in ((-1, left), (1, entered)) if state]
+    connection.executemany("UPDATE counters SET value = value + ? WHERE name = ?", moved)
+
+
+def state_counts(connection: Connection) -> dict[str, int]:
+    """How many tasks are in which state, without looking at all of them; states without any are left out."""
+    rows = connection.execute(
+        "SELECT name, value FROM counters WHERE name LIKE ? AND value > 0", (f"{_STATE}%",)
+    ).fetchall()
+    return {str(name).removeprefix(_STATE): int(value) for name, value in rows}
+
+
+def recount_states(connection: Connection) -> None:
+    """Count the tasks in each state anew, by looking at all of them."""
+    connection.execute("DELETE FROM counters WHERE name LIKE ?", (f"{_STATE}%",))
+    for state in ("queued", "running", "done", "failed", "cancelled"):
+        connection.execute(
+            "INSERT INTO counters (name, value) SELECT ?, count(*) FROM tasks WHERE state = ?",
+            (f"{_STATE}{state}", state),
+        )
 
 
 def read_counts(connection: Connection) -> Counts:

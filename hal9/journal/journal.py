@@ -43,7 +43,7 @@ _BATCH_LIMIT = 512
 _INLINE_LIMIT = 16
 _BUSY_MILLISECONDS = 10_000
 # SQLite's own default is every 1000 pages, at whoever happens to commit; ours is the writer thread.
-_CHECKPOINT_COMMITS = 250
+_CHECKPOINT_BYTES, _LOG_BYTES, _LOOK_COMMITS = 6 << 20, 2 << 20, 16
 _UNWRITABLE = (
     "PostgreSQL",
     "SQLITE_FULL",
@@ -113,6 +113,7 @@ class Journal:
         self._read_connection: Connection | None = None
         self._point_connection: Connection | None = None
         self._checkpoint_connection: Connection | None = None
+        self._checkpointing = False
         self._handed_over = 0  # batches that the writer thread has not settled yet
         self._readers: ThreadPoolExecutor | None = None
         self._lock: IO[bytes] | None = None
@@ -247,6 +248,8 @@ class Journal:
         path.chmod(0o600)
         writer.execute("PRAGMA busy_timeout=0")
         writer.execute("PRAGMA wal_autocheckpoint=0")
+        # A log that begins anew is cut to this; so its size says how much of it is not in the file.
+        writer.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
         if self._max_pages is not None:
             writer.execute(f"PRAGMA max_page_count={int(self._max_pages)}")
         self._checkpoint_connection = open_database(
@@ -325,9 +328,14 @@ class Journal:
         with contextlib.suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         if finishes:
+            self._checkpointing = False
             self._tell(loop, self._taken_over, finishes, [], [])
         else:
             self._tell(loop, self._finish_checkpoint)
+
+    def _log_is_long(self) -> bool:
+        log = beside(self.path, "-wal")
+        return not self.shared and log.exists() and log.stat().st_size > _CHECKPOINT_BYTES
 
     def _finish_checkpoint(self) -> None:
         if self._writer is not None:
@@ -371,7 +379,8 @@ class Journal:
             return failed, []
         self.commits += 1
         self.writes += len(batch)
-        if self.commits % _CHECKPOINT_COMMITS == 0 and not self.shared:
+        if self.commits % _LOOK_COMMITS == 0 and not self._checkpointing and self._log_is_long():
+            self._checkpointing = True
             self._queue.put("checkpoint")
         return settled, self._callbacks
 

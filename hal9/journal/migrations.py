@@ -3,7 +3,7 @@
 from hal9.database import Connection, Migration
 from hal9.journal.events import m006_events
 from hal9.journal.hosts import m008_hosts
-from hal9.journal.task_schema import m002_tasks, m004_counters, m007_recount
+from hal9.journal.task_schema import m002_tasks, m004_counters, m007_recount, m009_states
 from hal9.journal.turns import m005_turns
 
 __all__ = ["MIGRATIONS"]
@@ -82,4 +82,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     m006_events,
     m007_recount,
     m008_hosts,
+    m009_states,
 )

@@ -1,8 +1,9 @@
 """Tables of tasks, of what neurons did for them, and of requests to the daemon."""
 
 from hal9.database import Connection
+from hal9.journal.counts import recount_states
 
-__all__ = ["m002_tasks", "m004_counters", "m007_recount"]
+__all__ = ["m002_tasks", "m004_counters", "m007_recount", "m009_states"]
 
 
 def m002_tasks(connection: Connection) -> None:
@@ -107,3 +108,8 @@ def m007_recount(connection: Connection) -> None:
         "WHERE name = 'finished'"
     )
     connection.execute("UPDATE counters SET value = 0 WHERE name = 'forgotten'")
+
+
+def m009_states(connection: Connection) -> None:
+    """How many tasks are in which state: to say so, a long queue need not be read."""
+    recount_states(connection)

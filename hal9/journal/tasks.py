@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hal9.database import Connection, Row
-from hal9.journal.counts import add_count
+from hal9.journal.counts import add_count, move_count, state_counts
 from hal9.journal.events import record_state, record_states, record_step
 from hal9.journal.turns import purge_turns
 from hal9.signals import ResultPayload, StepRecord, TaskPayload
@@ -119,6 +119,7 @@ def insert_task(connection: Connection, task: TaskRow, *, root_target: str | Non
         states.append(("running", task.started_at))
     record_states(connection, task.id, states)
     add_count(connection, "accepted")
+    move_count(connection, entered=task.state)
 
 
 def get_task(connection: Connection, task_id: str) -> TaskRow | None:
@@ -184,6 +185,7 @@ def start_task(
     )
     if done.rowcount == 1:
         record_state(connection, task_id, "running", at=now)
+        move_count(connection, left="queued", entered="running")
     return done.rowcount == 1
 
 
@@ -208,15 +210,19 @@ def finish_task(
     now: float,
 ) -> bool:
     """Record the one terminal result; False when the task already has one."""
-    done = connection.execute(
-        "UPDATE tasks SET state = ?, result = ?, stop_reason = ?, finished_at = ? "
-        "WHERE id = ? AND state IN ('queued', 'running')",
+    before = connection.execute(
+        "SELECT state FROM tasks WHERE id = ? AND state IN ('queued', 'running')", (task_id,)
+    ).fetchone()
+    if before is None:
+        return False
+    connection.execute(
+        "UPDATE tasks SET state = ?, result = ?, stop_reason = ?, finished_at = ? WHERE id = ?",
         (state, result.model_dump_json(), result.error.reason if result.error else "done", now, task_id),
     )
-    if done.rowcount == 1:
-        record_state(connection, task_id, state, at=now)
-    add_count(connection, "finished", done.rowcount)
-    return done.rowcount == 1
+    record_state(connection, task_id, state, at=now)
+    add_count(connection, "finished")
+    move_count(connection, left=before[0], entered=state)
+    return True
 
 
 def running_past_deadline(connection: Connection, *, now: float) -> list[str]:
@@ -243,7 +249,7 @@ def ended_but_worked_on(connection: Connection, owner: str) -> list[str]:
 
 def task_counts(connection: Connection) -> dict[str, int]:
     """How many tasks are in which state."""
-    return dict(connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall())
+    return state_counts(connection)
 
 
 # --- steps --------------------------------------------------------------------------------
@@ -356,12 +362,15 @@ def purge(connection: Connection, *, tasks_before: float, requests_before: float
         (tasks_before, limit),
     )
     gone = connection.execute(
-        "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE finished_at < ? ORDER BY seq LIMIT ?)",
+        "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE finished_at < ? ORDER BY seq LIMIT ?) "
+        "RETURNING state",
         (tasks_before, limit),
-    )
-    add_count(connection, "forgotten", gone.rowcount)
+    ).fetchall()
+    add_count(connection, "forgotten", len(gone))
+    for row in gone:
+        move_count(connection, left=row[0])
     answered = connection.execute(
         "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE done_at < ? ORDER BY seq LIMIT ?)",
         (requests_before, limit),
     )
-    return turns + steps.rowcount + gone.rowcount + answered.rowcount
+    return turns + steps.rowcount + len(gone) + answered.rowcount

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hal9.database import Connection, Place, atomic, open_database
-from hal9.journal import MIGRATIONS, dead_letters, inbox, outbox
+from hal9.journal import MIGRATIONS, counts, dead_letters, inbox, outbox, tasks
+from hal9.signals import ResultPayload, TaskPayload
 
 
 @pytest.fixture
@@ -148,3 +149,37 @@ def test_dead_letters_are_bounded(db: Connection, monkeypatch: pytest.MonkeyPatc
     assert [letter.detail for letter in latest] == ["7", "6"]
     assert (len(latest[0].excerpt), latest[0].size) == (2048, 5000)
     assert dead_letters.by_reason(db) == {"bad_json": 5}
+
+
+def test_how_many_tasks_are_in_which_state_is_counted_as_it_changes(db: Connection) -> None:
+    def agree(expected: dict[str, int]) -> None:
+        assert tasks.task_counts(db) == expected
+        seen = db.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall()
+        assert {str(row[0]): int(row[1]) for row in seen} == expected
+
+    for number in range(4):
+        row = tasks.TaskRow(
+            id=f"t{number}",
+            workload="neurons",
+            payload=TaskPayload(objective="o"),
+            state="queued",
+            created_at=1.0,
+            deadline=9.0,
+        )
+        with atomic(db):
+            tasks.insert_task(db, row)
+    agree({"queued": 4})
+    with atomic(db):
+        assert tasks.start_task(db, "t0", root_signal="s", now=2.0)
+        assert not tasks.start_task(db, "t0", root_signal="s", now=2.0)
+    agree({"queued": 3, "running": 1})
+    for name, state in (("t0", "done"), ("t1", "cancelled"), ("t0", "failed")):
+        with atomic(db):
+            tasks.finish_task(db, name, state=state, result=ResultPayload(ok=True), now=3.0)  # type: ignore[arg-type]
+    agree({"queued": 2, "done": 1, "cancelled": 1})
+    with atomic(db):
+        tasks.purge(db, tasks_before=4.0, requests_before=4.0)
+    agree({"queued": 2})
+    with atomic(db):
+        counts.recount_states(db)
+    agree({"queued": 2})

@@ -7,7 +7,15 @@ from hal9.cluster.home import Home
 from hal9.database import Connection
 from hal9.errors.journal import JournalIncomplete, JournalUnwritable
 from hal9.journal import Journal
-from hal9.journal.counts import Counts, compare, held_rows, read_counts, read_record, write_record
+from hal9.journal.counts import (
+    Counts,
+    compare,
+    held_rows,
+    read_counts,
+    read_record,
+    recount_states,
+    write_record,
+)
 
 __all__ = ["JournalRecord", "require_complete"]
 
@@ -80,3 +88,4 @@ def _settle(connection: Connection) -> None:
         "UPDATE counters SET value = (SELECT count(*) FROM tasks) "
         "+ (SELECT value FROM counters WHERE name = 'forgotten') WHERE name = 'accepted'"
     )
+    recount_states(connection)
