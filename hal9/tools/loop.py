@@ -5,8 +5,8 @@ turn taken up after a crash goes on at the step it had reached. Order of writes 
 the workspace: reply, and with it that its first call begins → (it runs) → mark in the copy, with the result
 → result in the log. A crash before the mark leaves the copy as it was before the call, and the call is
 reported as interrupted; after it, its result is taken over. A call that changed nothing leaves no mark: until
-its result is in the log it counts as interrupted. In no case is a call run a second time without the model
-having said so.
+its result is in the log it counts as interrupted. Only a call of a tool that keeps to the copy's files
+(`Tool.repeatable`) runs again by itself; any other one only when the model says so.
 """
 
 from collections.abc import Callable, Mapping
@@ -139,6 +139,8 @@ class ToolLoop:
         kept = self.snapshot.note_of(under_way.label) if self.snapshot is not None else None
         if kept is not None:
             observation = observation_from(kept)
+        elif pending.call.name in self.tools and self.tools[pending.call.name].repeatable:
+            return  # The copy is as it was before the call, so it is still to be done.
         else:
             observation = Observation(text=_INTERRUPTED, ok=False, summary="interrupted")
             if self.snapshot is not None:

@@ -29,6 +29,8 @@ class Tool:
         describe: the action that policies and guards decide on, from the same arguments.
         permission: which permission of the layer it needs.
         changes: whether it may change the workspace, so that a mark is set after it.
+        repeatable: it reads or writes files of the copy and nothing else, so that a call which was cut off by
+            a crash runs again: the copy is as it was before.
     """
 
     spec: ToolSpec
@@ -36,6 +38,7 @@ class Tool:
     describe: Callable[[Mapping[str, Any]], Action]
     permission: Permission
     changes: bool
+    repeatable: bool = False
     model: type[BaseModel] | None = None
 
     @property
@@ -67,6 +70,7 @@ def tool_of(
     describe: Callable[[Mapping[str, Any]], Action],
     permission: Permission,
     changes: bool = False,
+    repeatable: bool = False,
     name: str | None = None,
 ) -> Tool:
     """The tool of a method: name, description (its docstring) and schema (its annotated parameters)."""
@@ -78,7 +82,15 @@ def tool_of(
         fields[parameter.name] = (hints[parameter.name], default)
     model = create_model(title, __config__=ConfigDict(extra="forbid"), **fields)
     spec = ToolSpec(name=title, description=inspect.cleandoc(run.__doc__ or ""), schema=_plain(model))
-    return Tool(spec=spec, run=run, describe=describe, permission=permission, changes=changes, model=model)
+    return Tool(
+        spec=spec,
+        run=run,
+        describe=describe,
+        permission=permission,
+        changes=changes,
+        repeatable=repeatable,
+        model=model,
+    )
 
 
 def _plain(model: type[BaseModel]) -> dict[str, Any]:

@@ -49,12 +49,20 @@ class WorkspaceTools:
         """All of them; who may use which is the toolbox's business."""
         return (
             tool_of(self.bash, describe=_describe_bash, permission="run", changes=True),
-            tool_of(self.read, describe=_describe_file("read"), permission="read"),
-            tool_of(self.search, describe=_describe_file("read", "search"), permission="read"),
-            tool_of(self.map, describe=_describe_file("read", "map"), permission="read"),
-            tool_of(self.edit, describe=_describe_edit, permission="write", changes=True),
-            tool_of(self.write, describe=_describe_write, permission="write", changes=True),
-            tool_of(self.undo, describe=_describe_file("edit", "undo"), permission="write", changes=True),
+            tool_of(self.read, describe=_describe_file("read"), permission="read", repeatable=True),
+            tool_of(
+                self.search, describe=_describe_file("read", "search"), permission="read", repeatable=True
+            ),
+            tool_of(self.map, describe=_describe_file("read", "map"), permission="read", repeatable=True),
+            tool_of(self.edit, describe=_describe_edit, permission="write", changes=True, repeatable=True),
+            tool_of(self.write, describe=_describe_write, permission="write", changes=True, repeatable=True),
+            tool_of(
+                self.undo,
+                describe=_describe_file("edit", "undo"),
+                permission="write",
+                changes=True,
+                repeatable=True,
+            ),
         )
 
     # --- commands ---------------------------------------------------------------------------

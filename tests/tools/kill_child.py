@@ -1,4 +1,7 @@
-"""A turn of twelve commands that is killed and started again; run as ``python -m tests.tools.kill_child DIR``."""
+"""A turn of twelve calls that is killed and started again; run as ``python -m tests.tools.kill_child DIR [TOOL]``.
+
+The tool is `bash`, or `write`.
+"""
 
 import asyncio
 import sys
@@ -11,7 +14,7 @@ from tests.tools.loops import bench, call
 COMMANDS = 12
 
 
-def say(asked: Path) -> Any:
+def say(asked: Path, tool: str) -> Any:
     """The next command after those whose result is no interruption; an interrupted one again."""
 
     def next_call(messages: tuple[Message, ...], position: int) -> Any:
@@ -21,6 +24,8 @@ def say(asked: Path) -> Any:
         done = sum(1 for text in seen if not text.startswith("Interrupted"))
         if done == COMMANDS:
             return call("finish", answer=f"{len(seen) - done} interrupted")
+        if tool == "write":
+            return call("write", path=f"{done}.txt", content=f"{done}\n")
         return call(
             "bash", command=f"echo {done} >> log.txt; sleep 0.03; echo {done} > last.txt; echo did {done}"
         )
@@ -28,8 +33,8 @@ def say(asked: Path) -> Any:
     return next_call
 
 
-async def main(folder: Path) -> None:
-    async with bench(folder, say(folder / "asked.txt")) as opened:
+async def main(folder: Path, tool: str) -> None:
+    async with bench(folder, say(folder / "asked.txt", tool)) as opened:
         if opened.snapshot.accepted is None:
             end = await opened.loop.run()
             await opened.snapshot.accept(end.answer)
@@ -37,4 +42,4 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "bash"))

@@ -17,12 +17,13 @@ from hal9.journal.failpoints import ENVIRONMENT_VARIABLE, TURN_FAILPOINTS
 from tests.tools.kill_child import COMMANDS
 
 
-async def start(folder: Path, failpoint: str = "") -> asyncio.subprocess.Process:
+async def start(folder: Path, failpoint: str = "", tool: str = "bash") -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.tools.kill_child",
         str(folder),
+        tool,
         env={**os.environ, ENVIRONMENT_VARIABLE: failpoint},
         start_new_session=True,
     )
@@ -80,6 +81,19 @@ async def test_a_turn_killed_at_a_transition_goes_on_there(tmp_path: Path, failp
     assert interrupted == (1 if lost else 0)
     assert replies(tmp_path) == COMMANDS + 1 + interrupted
     assert before >= 3
+
+
+@pytest.mark.parametrize("failpoint", TURN_FAILPOINTS)
+async def test_a_file_that_was_being_written_is_written(tmp_path: Path, failpoint: str) -> None:
+    process = await start(tmp_path, f"{failpoint}:4", "write")
+    assert await process.wait() == -signal.SIGKILL
+    process = await start(tmp_path, tool="write")
+    assert await process.wait() == 0
+    # The model is told of no interruption and asks for nothing twice.
+    assert (tmp_path / "end.txt").read_text() == "0 interrupted"
+    assert replies(tmp_path) == COMMANDS + 1
+    found = {path.name: path.read_text() for path in (tmp_path / "ws").glob("*.txt")}
+    assert found == {f"{number}.txt": f"{number}\n" for number in range(COMMANDS)}
 
 
 @pytest.mark.slow
