@@ -75,7 +75,8 @@ def test_a_person_teaches_looks_and_undoes(up: Home, tmp_path: Path) -> None:
     assert any(one["kind"] == "mitigation" and one["after"] == "admitted" for one in first["learned"])
     assert "gradients" in hal9(up, "why", task["id"]).stdout
 
-    ledger = fine(up, "ledger", "--kind", "mitigation")
+    ledger = fine(up, "ledger", "--kind", "rule")
+    assert " rule " in hal9(up, "ledger", "--kind", "mitigation").stdout
     assert [row["after"] for row in ledger] == ["candidate", "admitted"]
     undone = fine(up, "rollback", ledger[-1]["id"])
     assert undone["said"] == ["rule 1: admitted → candidate"]

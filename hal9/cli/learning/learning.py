@@ -14,7 +14,7 @@ __all__ = ["approvals", "approve", "deny", "learning", "ledger", "prompt_diff", 
 
 _ALL = click.Choice(
     [
-        *("prompt", "parameter", "model", "mitigation", "pattern", "switch", "state", "prompt_set"),
+        *("prompt", "parameter", "model", "rule", "mitigation", "pattern", "switch", "state", "prompt_set"),
         *("import", "weights", "rollback", "rule_scope", "guard"),
     ]
 )
@@ -28,7 +28,8 @@ _ALL = click.Choice(
 @click.pass_context
 def ledger(ctx: click.Context, neuron: str | None, kinds: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Show every change of what was learned, newest last."""
-    rows = view(ctx, "ledger", kinds=",".join(kinds), neuron=neuron, limit=limit)
+    stored = ["mitigation" if kind == "rule" else kind for kind in kinds]
+    rows = view(ctx, "ledger", kinds=",".join(stored), neuron=neuron, limit=limit)
     if as_json:
         print_json(rows)
     elif rows:

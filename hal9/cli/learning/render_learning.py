@@ -113,7 +113,9 @@ def pattern_panel(found: dict[str, Any]) -> Panel:
 def ledger_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Changes, newest last, one line each."""
     for change in rows:
-        kind, target = change["kind"], change["target"]
+        target = change["target"]
+        # What the store calls a mitigation is a rule everywhere else.
+        kind = "rule" if change["kind"] == "mitigation" else change["kind"]
         shown = target if kind != "state" else target[-12:]
         state = "" if change["state"] == "noted" else f" [cyan]{change['state']}[/]"
         head = f"{change['id'][-12:]} [dim]{_when(change['time'])}[/] {kind} [bold]{escape(shown)}[/]"

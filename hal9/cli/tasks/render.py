@@ -183,7 +183,7 @@ def answer_panel(task: TaskRow, *, diff: bool = True) -> RenderableType:
     tally = result.tally
     parts.append(
         Text(
-            f"{took:.1f} s, {tally.calls} model calls, "
+            f"{took:.1f} s, {tally.calls} model call{'' if tally.calls == 1 else 's'}, "
             f"{tally.prompt_tokens} + {tally.completion_tokens} tokens{_cached(tally)}, ${tally.usd:.4f}",
             style="dim",
         )
