@@ -108,7 +108,12 @@ class TelemetryExporter:
         try:
             return int(json.loads(self._mark.read_text(encoding="utf-8"))["after"])
         except (OSError, ValueError, KeyError, TypeError):
+            # Noted at once: what ends after this is sent, even if this process ends before it sent anything.
+            self._write_mark(self._services.hub.last)
             return self._services.hub.last
+
+    def _write_mark(self, after: int) -> None:
+        self._mark.write_text(json.dumps({"after": after}), encoding="utf-8")
 
     async def _send(self, event: TaskEvent) -> None:
         task, steps = await self._services.cluster.read(
@@ -120,7 +125,7 @@ class TelemetryExporter:
                 _log.warning("%s takes no traces; trying again", self._settings.otlp_url)
                 await asyncio.sleep(_RETRY_SECONDS)
             self.sent += len(spans)
-        await asyncio.to_thread(self._mark.write_text, json.dumps({"after": event.seq}))
+        await asyncio.to_thread(self._write_mark, event.seq)
 
     def _export(self, spans: Sequence[SpanRecord]) -> bool:
         from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - an extra

@@ -172,8 +172,15 @@ async def test_the_whole_stack_hides_the_kill(local_model: Path) -> None:
 async def test_a_timeout_ends_the_computing_too(local_model: Path) -> None:
     async with LocalMind(LocalSettings(threads=1, context_tokens=2048, parallel=1)) as mind:
         await mind.warm()
+        # A schema that cannot be met early, else a quick machine may be done in time.
+        schema = {
+            "type": "object",
+            "properties": {"n": {"type": "array", "items": {"type": "string"}, "minItems": 600}},
+            "required": ["n"],
+            "additionalProperties": False,
+        }
         with pytest.raises(MindTimeout):
-            await mind.think(Request(LONG.messages, max_tokens=1500, timeout_seconds=1.0))
+            await mind.think(Request(LONG.messages, max_tokens=1500, timeout_seconds=1.0, schema=schema))
         # With room for one request only, this would wait for the long story's end.
         await mind.think(Request(ASK.messages, max_tokens=2, timeout_seconds=10))
 

@@ -19,6 +19,7 @@ from hal9.signals.tracing import parse_traceparent, span_id_of, trace_id_of
 from hal9.telemetry.exporter import TelemetryExporter, check_telemetry
 from hal9.telemetry.spans import CONVENTIONS
 from tests.conftest import Script, edit_settings, running_cluster
+from tests.support.waiting import eventually
 from tests.telemetry.receiver import Receiver, attributes, receiving
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +110,21 @@ async def test_what_the_collector_did_not_take_is_sent_later_also_after_a_restar
             await cluster.wait(await cluster.submit("Say hello"), timeout_seconds=60)
             async with Services(home) as services, TelemetryExporter(services, settings):
                 await told(receiver, 2)
+
+
+async def test_what_ended_after_a_start_that_sent_nothing_is_sent_by_the_next(
+    home: Home, script: Script
+) -> None:
+    script("adder")
+    with receiving() as receiver:
+        settings = TelemetrySettings(otlp_url=receiver.url)
+        async with running_cluster(home) as (_, cluster):
+            async with Services(home) as services, TelemetryExporter(services, settings):
+                mark = services.home.state / "telemetry.json"
+                await eventually(mark.exists, "the first start is noted")
+            await cluster.wait(await cluster.submit("Say hello"), timeout_seconds=60)
+            async with Services(home) as services, TelemetryExporter(services, settings):
+                await told(receiver, 1)
 
 
 def test_what_is_missing_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
