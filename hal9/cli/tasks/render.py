@@ -71,11 +71,16 @@ def task_line(task: TaskRow) -> str:
     return f"{state_mark(task.state)} [bold]{short_id(task.id)}[/]  {escape(objective[:90])}"
 
 
-def task_table(rows: Sequence[TaskRow]) -> Table:
-    """A list of tasks."""
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for column in ("", "id", "age", "took", "tokens", "reason", "objective"):
-        table.add_column(column, no_wrap=column != "objective")
+_NARROW_COLUMNS = 100
+
+
+def task_table(rows: Sequence[TaskRow], *, width: int = 80) -> Table:
+    """A list of tasks; on a narrow screen (`width` columns) objective and reason of failure stay readable."""
+    narrow = width < _NARROW_COLUMNS
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    columns = ("", "id", "age") if narrow else ("", "id", "age", "took", "tokens", "reason")
+    for column in (*columns, "objective"):
+        table.add_column(column, no_wrap=column != "objective", overflow="fold")
     now = time.time()
     for task in rows:
         end = task.finished_at or now
@@ -83,16 +88,22 @@ def task_table(rows: Sequence[TaskRow]) -> Table:
         tally = task.result.tally if task.result else Tally()
         reason = task.stop_reason if task.stop_reason not in (None, "done") else ""
         objective = " ".join(task.payload.objective.split())
-        table.add_row(
-            state_mark(task.state),
-            short_id(task.id),
-            _seconds(now - task.created_at),
-            took,
-            str(tally.prompt_tokens + tally.completion_tokens or ""),
-            reason or "",
-            escape(objective[:80]),
-        )
+        about = escape(objective[:80])
+        head = (state_mark(task.state), short_id(task.id), _age(now - task.created_at))
+        if narrow:
+            table.add_row(*head, f"{about} [dim]{reason}[/]" if reason else about)
+        else:
+            tokens = str(tally.prompt_tokens + tally.completion_tokens or "")
+            table.add_row(*head, took, tokens, reason or "", about)
     return table
+
+
+def _age(seconds: float) -> str:
+    """How long ago, in the largest unit that fits."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def trace_tree(task: TaskRow, steps: Sequence[StepRecord], *, live: dict[str, str] | None = None) -> Tree:

@@ -122,7 +122,7 @@ def tasks(ctx: click.Context, limit: int, state: Any, as_json: bool) -> None:
     elif rows:
         from hal9.cli.tasks.render import task_table
 
-        console().print(task_table(rows))
+        console().print(task_table(rows, width=console().width))
     else:
         click.echo('no tasks yet; `hal9 submit "…"` gives one.')
 
