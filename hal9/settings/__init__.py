@@ -108,6 +108,7 @@ class MindSettings(Section):
     agent_model: str = ""
     agent_usd_per_call: Annotated[float, Field(ge=0)] | None = 0.5
     agent_tokens_per_call: Positive = 100_000
+    agent_variables: list[str] = Field(default_factory=list)
     record_to: str | None = None
     critic: str = "none"
     judge: str = "none"

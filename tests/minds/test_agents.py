@@ -268,6 +268,16 @@ async def test_a_price_makes_an_agent_affordable_as_the_error_says(bench: Bench,
             assert reply.usage.usd == pytest.approx(paid)
 
 
+async def test_an_agent_gets_the_variables_that_are_named_for_it(bench: Bench) -> None:
+    bench.environment |= {"MY_SERVER_KEY": "k", "ANOTHER_KEY": "k"}
+    bench.install("codex", "note.write_text(' '.join(os.environ)); print(output)")
+    async with bench.mind("codex", variables=("MY_SERVER_KEY",)) as mind:
+        await mind.think(ASK)
+    got = bench.note.read_text().split()
+    assert "MY_SERVER_KEY" in got
+    assert "ANOTHER_KEY" not in got
+
+
 async def test_an_agent_that_tells_no_cost_is_charged_the_most_of_a_call(
     bench: Bench, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def open_settings(minds: MindSettings) -> OpenSettings:
             model=minds.agent_model,
             usd_per_call=minds.agent_usd_per_call,
             tokens_per_call=minds.agent_tokens_per_call,
+            variables=tuple(minds.agent_variables),
         ),
         retries=RetryPolicy(attempts=minds.attempts),
         record_to=Path(minds.record_to).expanduser() if minds.record_to else None,

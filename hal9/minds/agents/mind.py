@@ -202,7 +202,11 @@ class AgentMind:
     def _variables(self, *, confined: bool) -> dict[str, str]:
         """Only what the agent needs: the keys of other providers are none of its business."""
         wanted = (*_PASSED, *self._agent.passed)
-        kept = {name: value for name, value in self._settings.environment.items() if name.startswith(wanted)}
+        kept = {
+            name: value
+            for name, value in self._settings.environment.items()
+            if name.startswith(wanted) or name in self._settings.variables
+        }
         # An agent within an agent takes itself for a part of the outer one.
         kept.pop("CLAUDECODE", None)
         more = self._agent.confined_variables if confined else {}

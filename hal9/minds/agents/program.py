@@ -26,6 +26,8 @@ class AgentSettings:
         price: of the agent's tokens; goes before what the agent tells, so a price of 0 is a subscription. One
             of the two is needed when a usd budget is set, because agents quote no price.
         tokens_per_call: what a call that acts in a workspace is reserved at.
+        variables: names of environment variables it gets besides its provider's own, such as the one that its
+            configuration names for a key.
         environment: searched for the executable (PATH); what the agent needs of it is handed on.
     """
 
@@ -34,6 +36,7 @@ class AgentSettings:
     usd_per_call: float | None = None
     price: Price | None = None
     tokens_per_call: int = 100_000
+    variables: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
