@@ -1,8 +1,9 @@
 """What commands share: the home, running a coroutine, JSON, consoles."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
     from hal9.api.remote import RemoteCluster
     from hal9.cluster import Cluster, Home
 
-__all__ = ["console", "home_of", "json_option", "open_cluster", "print_json", "run", "view"]
+__all__ = [
+    "age_in_words",
+    "console",
+    "goes_on",
+    "home_of",
+    "json_option",
+    "open_cluster",
+    "print_json",
+    "run",
+    "view",
+]
 
 T = TypeVar("T")
 
@@ -82,6 +93,27 @@ def print_json(value: Any) -> None:
 
 
 @cache
+def age_in_words(seconds: float, *, decimals: int = 1) -> str:
+    """A span in the largest unit that fits: 12 s, 3.0 min, 2.5 h, 1.1 d."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.{decimals}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@contextlib.contextmanager
+def goes_on(task_id: str) -> Iterator[None]:
+    """Say, when a person stops waiting (Ctrl-C), that the task does not stop with that."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        short = task_id[-12:]
+        click.echo(
+            f"The task goes on: `hal9 watch {short}` follows it, `hal9 cancel {short}` ends it.", err=True
+        )
+        raise
+
+
 def console(*, stderr: bool = False) -> "Console":
     """The terminal; plain text when it is a pipe."""
     from rich.console import Console

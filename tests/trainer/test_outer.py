@@ -1,6 +1,8 @@
 """L2 edits promptgrams under measurement; the protocol is out of reach; the stack is a special population."""
 
 import json
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +231,17 @@ async def test_a_warm_start_is_recorded_and_pairs_are_measured_from_it(
     assert {pad.entries[-1]["parent"], pad.entries[-1]["prompt_id"]} <= from_there
 
 
+def dies_at(cut: int) -> Callable[[Any], None]:
+    """A listener that ends the run at its episode of that number, from 1 on."""
+    episodes = count(1)
+
+    def die(_: Any) -> None:
+        if next(episodes) == cut:
+            raise KeyboardInterrupt
+
+    return die
+
+
 @pytest.mark.parametrize("cut", [1, 3, 6, 9])
 async def test_a_run_killed_at_any_episode_ends_as_if_it_had_not_been(
     ground: EvaluationData, tmp_path: Path, cut: int
@@ -236,14 +249,7 @@ async def test_a_run_killed_at_any_episode_ends_as_if_it_had_not_been(
     straight, whole = await stack(ground, tmp_path / "a", outer_mind(one_each), steps=3)
     folder, outer = tmp_path / "b", outer_mind(one_each)
     broken = workshop(ground, folder, outer)
-    seen = [0]
-
-    def die(_: Any) -> None:
-        seen[0] += 1
-        if seen[0] == cut:
-            raise KeyboardInterrupt
-
-    broken.listener = die
+    broken.listener = dies_at(cut)
     pad = RunLog.create(folder / "run" / "outer_scratchpad.json", "outer", {})
     with pytest.raises(KeyboardInterrupt):
         await run_stack(broken, pad, OuterSettings(steps=3, explore=0.0))

@@ -13,7 +13,7 @@ from hal9.trainer.outer.stack import OuterResult, OuterSettings
 from hal9.trainer.record.run_log import RunLog
 from hal9.trainer.record.runs import EvaluationData
 from tests.trainer.support import outer_mind
-from tests.trainer.test_outer import append, one_each, workshop
+from tests.trainer.test_outer import append, dies_at, one_each, workshop
 
 
 async def search(
@@ -75,14 +75,7 @@ async def test_a_search_killed_at_any_episode_ends_as_if_it_had_not_been(
     straight, whole = await search(ground, tmp_path / "a", outer_mind(one_each), steps=2)
     folder, outer = tmp_path / "b", outer_mind(one_each)
     broken = workshop(ground, folder, outer)
-    seen = [0]
-
-    def die(_: Any) -> None:
-        seen[0] += 1
-        if seen[0] == cut:
-            raise KeyboardInterrupt
-
-    broken.listener = die
+    broken.listener = dies_at(cut)
     pad = RunLog.create(folder / "run" / "outer_scratchpad.json", "outer", {})
     with pytest.raises(KeyboardInterrupt):
         await run_search(broken, pad, OuterSettings(steps=2, explore=0.0))

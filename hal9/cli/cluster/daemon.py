@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
+from hal9.cli.common import age_in_words, console, home_of, json_option, open_cluster, print_json, run
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -137,16 +137,16 @@ def _print_status(said: dict[str, Any]) -> None:
     out.print(f"[{colour}]●[/] [bold]{_WORDS.get(state, state)}[/]  {said['home']}")
     up = state not in ("down", "starting")
     if up:
-        age = _age(time.time() - float(said.get("started_at") or time.time()))
+        age = age_in_words(time.time() - float(said.get("started_at") or time.time()))
         out.print(
             f"  process {said.get('pid')}, up {age}, broker {said.get('broker')}, mind {said.get('mind')}"
         )
     if state == "no_broker":
         bus = said.get("bus") or {}
-        out.print(f"  for {_age(bus.get('seconds', 0.0))}: {bus.get('error', '')}", markup=False)
+        out.print(f"  for {age_in_words(bus.get('seconds', 0.0))}: {bus.get('error', '')}", markup=False)
     if state == "stuck":
         stuck = said.get("stuck") or {}
-        seconds = _age(stuck.get("seconds") or said.get("status_age", 0.0))
+        seconds = age_in_words(stuck.get("seconds") or said.get("status_age", 0.0))
         place = stuck.get("where") or "an unknown place"
         out.print(f"  for {seconds}, in {place}; `hal9 stop` ends it", markup=False)
     if said["tasks"]:
@@ -189,19 +189,12 @@ def _print_hosts(said: dict[str, Any]) -> None:
 
 
 def _host_line(host: dict[str, Any]) -> str:
-    words = [f"{host['running']} turns", f"seen {_age(max(0.0, time.time() - host['seen_at']))} ago"]
+    words = [f"{host['running']} turns", f"seen {age_in_words(max(0.0, time.time() - host['seen_at']))} ago"]
     if host["leads"]:
         words.insert(0, "leads")
     if host["draining"]:
         words.insert(0, "draining")
     return ", ".join(words)
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 @click.command()

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.live import Live
 
-from hal9.cli.common import console
+from hal9.cli.common import console, goes_on
 from hal9.cli.tasks.render import event_line, trace_tree
 from hal9.errors.base import BusError
 from hal9.errors.cluster import DaemonNotRunning
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hal9.api.remote import RemoteCluster
     from hal9.cluster import Cluster
 
-__all__ = ["follow", "follow_all", "goes_on"]
+__all__ = ["follow", "follow_all"]
 
 _TAIL = 70
 _REFRESH_SECONDS = 0.1
@@ -43,19 +43,6 @@ class _Now:
             self.lines[source] = "thinking"
         elif event == "step":
             self.lines.pop(source, None)
-
-
-@contextlib.contextmanager
-def goes_on(task_id: str) -> Iterator[None]:
-    """Say, when a person stops waiting (Ctrl-C), that the task does not stop with that."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        short = task_id[-12:]
-        click.echo(
-            f"The task goes on: `hal9 watch {short}` follows it, `hal9 cancel {short}` ends it.", err=True
-        )
-        raise
 
 
 async def follow(cluster: "Cluster | RemoteCluster", task_id: str) -> None:

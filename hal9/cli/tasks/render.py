@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from hal9.cli.common import age_in_words
 from hal9.journal.tasks import TaskRow
 from hal9.signals import StepRecord, Tally
 from hal9.signals.tracing import parse_traceparent, span_id_of
@@ -89,21 +90,17 @@ def task_table(rows: Sequence[TaskRow], *, width: int = 80) -> Table:
         reason = task.stop_reason if task.stop_reason not in (None, "done") else ""
         objective = " ".join(task.payload.objective.split())
         about = escape(objective[:80])
-        head = (state_mark(task.state), short_id(task.id), _age(now - task.created_at))
+        head = (
+            state_mark(task.state),
+            short_id(task.id),
+            age_in_words(max(0.0, now - task.created_at), decimals=0),
+        )
         if narrow:
             table.add_row(*head, f"{about} [dim]{reason}[/]" if reason else about)
         else:
             tokens = str(tally.prompt_tokens + tally.completion_tokens or "")
             table.add_row(*head, took, tokens, reason or "", about)
     return table
-
-
-def _age(seconds: float) -> str:
-    """How long ago, in the largest unit that fits."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
 
 
 def trace_tree(task: TaskRow, steps: Sequence[StepRecord], *, live: dict[str, str] | None = None) -> Tree:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hal9.cli.app import TASK_FAILED
-from hal9.cli.common import console, json_option, open_cluster, print_json, run
+from hal9.cli.common import console, goes_on, json_option, open_cluster, print_json, run
 
 if TYPE_CHECKING:
     from hal9.journal.tasks import TaskRow
@@ -68,9 +68,9 @@ def submit(ctx: click.Context, /, objective: str | None, wait: bool, as_json: bo
             task_id = await cluster.submit(objective or "", **options)
             if not wait:
                 return await cluster.task(task_id)
-            from hal9.cli.tasks.live import follow, goes_on
-
             if not as_json:
+                from hal9.cli.tasks.live import follow
+
                 await follow(cluster, task_id)
             with goes_on(task_id):
                 return await cluster.wait(task_id)
