@@ -122,7 +122,7 @@ async def test_what_cannot_be_done_is_an_error_of_the_protocol(served: Served) -
 async def test_a_wrong_or_under_scoped_token_gets_nothing(served: Served) -> None:
     call = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "x"}}
     for headers, code in (({}, 401), ({"Authorization": "Bearer wrong"}, 401)):
-        async with httpx.AsyncClient(base_url=served.server.url, headers=headers) as http:
+        async with httpx.AsyncClient(base_url=served.server.url, headers=headers, timeout=60.0) as http:
             assert (await http.post("/a2a", json=call)).status_code == code
     read_only = served.token("read")
     async with served.client(read_only) as http:
@@ -137,7 +137,7 @@ async def test_a_wrong_or_under_scoped_token_gets_nothing(served: Served) -> Non
 
 async def test_a_reply_goes_on_only_where_the_client_may_work(served: Served, workspace: Path) -> None:
     task_id = await served.cluster.submit("Say hello", workspace=workspace)
-    await served.cluster.wait(task_id, timeout_seconds=60)
+    await served.cluster.wait(task_id, timeout_seconds=180)
     asked = len(await served.cluster.tasks(limit=10))
     async with agent(served) as client:
         with pytest.raises((A2AClientError, A2AError), match="may not use|outside|workspaces"):

@@ -14,7 +14,7 @@ from hal9.cluster import Home
 
 
 async def test_the_schema_names_every_endpoint_and_is_valid(home: Home) -> None:
-    async with ApiServer(home) as server, httpx.AsyncClient(base_url=server.url) as http:
+    async with ApiServer(home) as server, httpx.AsyncClient(base_url=server.url, timeout=60.0) as http:
         schema = (await http.get("/openapi.json")).json()
     assert {(one.method.lower(), one.path) for one in ENDPOINTS} == {
         (method, path) for path, methods in schema["paths"].items() for method in methods

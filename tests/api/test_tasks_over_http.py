@@ -150,7 +150,7 @@ async def test_errors_are_those_of_the_command_line(served: Served) -> None:
     assert wrong.status_code == 422
     assert len(wrong.json()["facts"]["problems"]) == 3, "all mistakes at once"
     task = (await served.http.post("/v1/tasks", json={"objective": "Say hello"})).json()
-    await served.cluster.wait(task["id"], timeout_seconds=60)
+    await served.cluster.wait(task["id"], timeout_seconds=180)
     late = await served.http.post(f"/v1/tasks/{task['id']}/cancel")
     assert (late.status_code, late.json()["error"]) == (409, "cluster.TaskFinished")
     assert (await served.http.get("/v1/nothing")).json()["title"] == "Not Found"
@@ -164,12 +164,12 @@ async def test_a_task_can_be_cancelled(home: Home, script: Script) -> None:
     async with ApiServer(home) as server:
         token = server.services.tokens.create("c", ("read", "submit"))[1]
         async with httpx.AsyncClient(
-            base_url=server.url, headers={"Authorization": f"Bearer {token}"}
+            base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60.0
         ) as http:
             task = (await http.post("/v1/tasks", json={"objective": "Say hello"})).json()
             assert (await http.post(f"/v1/tasks/{task['id']}/cancel")).status_code == 200
             async with running_cluster(home) as (_, cluster):
-                row = await cluster.wait(task["id"], timeout_seconds=60)
+                row = await cluster.wait(task["id"], timeout_seconds=180)
     assert row.state in TERMINAL
 
 
@@ -189,7 +189,7 @@ async def test_a_workspace_is_one_the_settings_allow(home: Home, workspace: Path
 
 async def test_feedback_is_answered_in_the_clusters_words(served: Served) -> None:
     task = (await served.http.post("/v1/tasks", json={"objective": "Say hello"})).json()
-    await served.cluster.wait(task["id"], timeout_seconds=60)
+    await served.cluster.wait(task["id"], timeout_seconds=180)
     answer = await served.http.post(
         f"/v1/tasks/{task['id']}/feedback", json={"verdict": "reject", "why": "greet by name"}
     )
@@ -247,7 +247,7 @@ async def test_what_a_task_waits_for_is_answered_once(home: Home) -> None:
         await server.services.cluster.write(lambda connection: add_question(connection, one))
         reads = server.services.tokens.create("r", ("read",))[1]
         decides = server.services.tokens.create("d", ("read", "approve"))[1]
-        async with httpx.AsyncClient(base_url=server.url) as http:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60.0) as http:
             reader, decider = ({"Authorization": f"Bearer {text}"} for text in (reads, decides))
             (told,) = (await http.get("/v1/questions", headers=reader)).json()
             assert (told["id"], told["detail"]["text"]) == ("abc123abc123", "alembic upgrade head")
@@ -271,7 +271,7 @@ async def test_old_uploads_go_and_those_of_open_tasks_stay(home: Home) -> None:
     async with ApiServer(home) as server:
         token = server.services.tokens.create("c", ("read", "submit"))[1]
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=server.url, headers=headers) as http:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60.0) as http:
             used, old = [
                 (await http.post("/v1/workspaces", content=archive.getvalue())).json()["workspace"]
                 for _ in range(2)

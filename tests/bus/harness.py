@@ -161,7 +161,7 @@ class Embedded:
         self.proxy.target, self._frozen = 1, self.proxy.target
         os.kill(self.broker.pid, signal.SIGKILL)
         self.proxy.reset()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while self.broker.restarts == before:
                 await asyncio.sleep(0.02)
 
@@ -214,7 +214,7 @@ class Mosquitto:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)

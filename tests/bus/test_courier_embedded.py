@@ -58,7 +58,7 @@ async def test_a_task_goes_there_and_its_result_comes_back(tmp_path: Path) -> No
                 for n in range(20)
             ]
             await courier.send(tasks)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 got = [await answers.get() for _ in tasks]
                 while courier.unconfirmed:
                     await asyncio.sleep(0.01)

@@ -93,7 +93,7 @@ async def test_a_broker_that_outlived_its_daemon_is_adopted(tmp_path: Path) -> N
         async with MqttBus(broker.address("viewer"), client_id="new-login", clean=True) as bus:
             await bus.wait_connected(10)
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while broker.restarts == 0 or not broker.pid or broker.pid == pid:
                 await asyncio.sleep(0.05)
     assert not is_our_server(pid, tmp_path / "broker")
@@ -161,7 +161,7 @@ async def test_logins_come_and_go_without_disturbing_others(tmp_path: Path) -> N
             async with asyncio.timeout(5):
                 (await remote.receive(1))[0].ack()
             await broker.remove_user("l2-remote")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 while remote.connected:
                     await asyncio.sleep(0.02)
         assert daemon.sessions == 1

@@ -167,7 +167,7 @@ async def test_over_hopped_signals_end_as_dead_letters_here_too(tmp_path: Path) 
         a.courier.host("l2", a.answer)
         async with a.courier:
             await a.courier.send([task("round and round").model_copy(update={"hops": 65})])
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 while not await a.letters():
                     await asyncio.sleep(0.01)
         assert [letter.reason for letter in await a.letters()] == ["over_hopped"]

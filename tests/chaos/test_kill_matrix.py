@@ -67,7 +67,7 @@ class Node:
 
     async def live_to_the_end(self) -> None:
         assert self.process is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             assert await self.process.wait() == 0
 
     def kill(self) -> None:
@@ -120,7 +120,7 @@ async def run(directory: Path, kills: dict[str, Sequence[str]], *, broker_kills:
                     assert broker.pid is not None
                     before = broker.restarts
                     os.kill(broker.pid, signal.SIGKILL)
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(120):
                         while broker.restarts == before:
                             await asyncio.sleep(0.02)
 

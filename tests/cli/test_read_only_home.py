@@ -36,7 +36,7 @@ async def test_a_read_only_home_is_told(home: Home, used: bool, monkeypatch: pyt
     if used:
         monkeypatch.setenv("HAL9_MODEL", "scripted:tests.learning.scripts:designs")
         async with running_cluster(home) as (_, cluster):
-            await cluster.wait(await cluster.submit("Say hello"), timeout_seconds=60)
+            await cluster.wait(await cluster.submit("Say hello"), timeout_seconds=180)
     before = everything(home)
     for command in USED if used else FRESH:
         done = said(home, command)

@@ -55,7 +55,7 @@ async def test_an_agent_repairs_a_fault_and_its_steps_are_kept(
     (workspace / "adder.py").write_text("def add(a, b):\n    return a - b\n")
     async with running_cluster(home) as (_daemon, cluster):
         task_id = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
         steps = [step for step in await cluster.steps(task_id) if step.layer == 2]
     assert task.state == "done", task.result
     assert task.result is not None
@@ -80,7 +80,7 @@ async def test_the_policy_judges_what_an_agent_left(home: Home, workspace: Path,
     edit_settings(home, "    - {name: no-push", rule + "    - {name: no-push")
     async with running_cluster(home) as (_, cluster):
         task_id = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
     assert task.state == "failed"
     assert task.result is not None
     assert task.result.error is not None
@@ -94,7 +94,7 @@ async def test_an_agent_that_fails_changes_nothing(home: Home, workspace: Path, 
     agent.write_text(agent.read_text().split("print({")[0] + "sys.exit('not logged in')\n")
     async with running_cluster(home) as (_, cluster):
         task_id = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
     assert task.state == "failed"
     assert task.result is not None
     assert task.result.error is not None

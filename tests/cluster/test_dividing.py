@@ -19,7 +19,7 @@ CHECK = "cat one.txt two.txt three.txt && ! grep -q '<<<' *.txt"
 
 async def divided(cluster: Cluster, workspace: Path, **options: object) -> TaskRow:
     task_id = await cluster.submit("Write all of it.", workspace=workspace, divide=True, **options)  # type: ignore[arg-type]
-    return await cluster.wait(task_id, timeout_seconds=90)
+    return await cluster.wait(task_id, timeout_seconds=180)
 
 
 def files(workspace: Path) -> dict[str, str]:

@@ -44,7 +44,7 @@ async def test_a_journal_cut_to_nothing_is_no_fresh_home(home: Home, script: Scr
     async with Daemon(home, accept_loss=True) as daemon:
         assert any("3 tasks were accepted" in alert for alert in daemon.status.alerts)
         async with connect(home.root) as cluster:
-            task = await cluster.wait(await cluster.submit("go on"), timeout_seconds=60)
+            task = await cluster.wait(await cluster.submit("go on"), timeout_seconds=180)
             assert task.state == "done"
     async with running_cluster(home) as (daemon, cluster):
         assert len(await cluster.tasks()) == 1
@@ -57,7 +57,7 @@ async def test_an_older_copy_of_the_journal_is_noticed(home: Home, script: Scrip
     older = (home.state / "journal.db").read_bytes()
     async with running_cluster(home) as (_, cluster):
         for task in await cluster.tasks():
-            await cluster.wait(task.id, timeout_seconds=60)
+            await cluster.wait(task.id, timeout_seconds=180)
     cut(home)
     (home.state / "journal.db").write_bytes(older)
     with pytest.raises(JournalIncomplete, match="2 tasks were finished, the journal knows of 0"):
@@ -106,7 +106,7 @@ async def test_a_full_disk_stops_the_work_and_loses_nothing(home: Home, script: 
     script("echo")
     async with running_cluster(home) as (daemon, cluster):
         first = await cluster.submit("before")
-        await cluster.wait(first, timeout_seconds=60)
+        await cluster.wait(first, timeout_seconds=180)
 
         def full(connection: Connection) -> None:
             pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -119,7 +119,7 @@ async def test_a_full_disk_stops_the_work_and_loses_nothing(home: Home, script: 
             "the daemon says that its disk is full",
         )
         await daemon.journal.write(lambda c: c.execute("PRAGMA max_page_count=1000000"))
-        states = [(await cluster.wait(task_id, timeout_seconds=90)).state for task_id in ids]
+        states = [(await cluster.wait(task_id, timeout_seconds=180)).state for task_id in ids]
     assert states == ["done"] * 4
 
 
@@ -141,7 +141,7 @@ async def test_a_clock_that_is_set_by_a_day_ends_no_task(home: Home, script: Scr
         late = SteadyClock(wall=lambda: time.time() + jump)
         async with connect(home.root, clock=late) as cluster:
             after = await cluster.submit("after", timeout_seconds=120)
-            tasks = [await cluster.wait(one, timeout_seconds=90) for one in (running, after)]
+            tasks = [await cluster.wait(one, timeout_seconds=180) for one in (running, after)]
     assert [task.state for task in tasks] == ["done", "done"]
     assert all(abs(task.created_at - time.time()) < 300 for task in tasks)
 

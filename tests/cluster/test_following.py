@@ -65,7 +65,7 @@ async def test_approval_is_given_and_refused_from_the_command_line(
         task_id = await cluster.submit("tidy up", workspace=workspace)
 
         async def waiting() -> str:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while True:
                     open_ones = await daemon.journal.read(turns.list_questions)
                     if open_ones:
@@ -83,7 +83,7 @@ async def test_approval_is_given_and_refused_from_the_command_line(
             await asyncio.to_thread(hal9, "answer", first, "no")
         second = await waiting()
         await asyncio.to_thread(hal9, "answer", second[-6:], "no", "keep", "b")
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
         assert task.state == "done", task.result
         steps = await asyncio.to_thread(hal9, "show", task_id, "--steps")
         trace = await asyncio.to_thread(hal9, "trace", task_id)

@@ -14,7 +14,7 @@ async def test_odd_text_goes_through_a_whole_task(home: Home, script: Script) ->
     script("echo")
     async with running_cluster(home) as (_, cluster):
         task_id = await cluster.submit("say it: half a pair \ud83d and a whole one \ud83d\ude00")
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
         request = await cluster.request(
             "feedback", {"verdict": "reject", "why": "no \udc80"}, task_id=task_id
         )

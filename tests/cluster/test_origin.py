@@ -60,7 +60,7 @@ async def test_another_neurons_login_can_neither_end_nor_cancel_a_task(home: Hom
         await eventually(refused, "every forged signal is a dead letter")
         assert (await cluster.task(task_id)).state == "running"
         await cluster.cancel(task_id)
-        assert (await cluster.wait(task_id, timeout_seconds=60)).stop_reason == "cancelled"
+        assert (await cluster.wait(task_id, timeout_seconds=180)).stop_reason == "cancelled"
 
 
 async def _all_sent(parts: object) -> bool:
@@ -83,7 +83,7 @@ async def test_a_neuron_that_is_away_is_waited_for_and_status_says_so(
 
         await eventually(told, "status says whom tasks wait for")
         async with neuron_process(home, "l2-implementer"):
-            states = [(await cluster.wait(task_id, timeout_seconds=90)).state for task_id in ids]
+            states = [(await cluster.wait(task_id, timeout_seconds=180)).state for task_id in ids]
         daemon.status.write()
         assert (await cluster.status())["waiting"] == []
     assert states == ["done"] * 10
@@ -94,7 +94,7 @@ async def test_who_waits_for_nobody_is_told_so_at_the_deadline(home: Home, scrip
     edit_settings(home, 'enabled: ["*"]', 'enabled: ["l4-*", "l3-*"]')
     async with running_cluster(home) as (_, cluster):
         task_id = await cluster.submit("Say something", timeout_seconds=3.0)
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
     assert (task.state, task.stop_reason) == ("failed", "no_route")
     assert task.result is not None
     assert task.result.error is not None

@@ -35,7 +35,7 @@ def counts(daemon: Daemon) -> dict[tuple[str, str], tuple[int, int]]:
 
 async def learned(daemon: Daemon, expected: dict[tuple[str, str], tuple[int, int]]) -> None:
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while counts(daemon) != expected:
                 await asyncio.sleep(0.05)
     except TimeoutError:
@@ -49,7 +49,7 @@ async def test_finished_tasks_teach_the_edges_they_took_and_a_user_corrects_it(
     async with running_cluster(home) as (daemon, cluster):
         daemon.learner.engine.on_outcome.clear()  # the check's own verdict would come in between
         task_id = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
-        assert (await cluster.wait(task_id, timeout_seconds=60)).state == "done"
+        assert (await cluster.wait(task_id, timeout_seconds=180)).state == "done"
         steps = await cluster.steps(task_id)
         route = next(step.route for step in steps if step.neuron == "l3-designer")
         assert set(route["odds"]) >= {"l2-implementer", SECOND}
@@ -68,7 +68,7 @@ async def test_a_users_verdict_travels_to_the_weights(home: Home, script: Script
     script("adder")
     async with running_cluster(home) as (daemon, cluster):
         task_id = await cluster.submit("Say hello")
-        await cluster.wait(task_id, timeout_seconds=60)
+        await cluster.wait(task_id, timeout_seconds=180)
         to = (await cluster.steps(task_id))[1].route["to"]
         taken = [("l4-strategist", "l3-designer"), ("l3-designer", to)]
         await learned(daemon, dict.fromkeys(taken, (1, 0)))
@@ -80,17 +80,17 @@ async def test_what_finished_before_a_crash_is_counted_after_the_restart(home: H
     script("adder")
     async with running_cluster(home) as (daemon, cluster):
         first = await cluster.submit("Say one")
-        await cluster.wait(first, timeout_seconds=60)
-        async with asyncio.timeout(15):
+        await cluster.wait(first, timeout_seconds=180)
+        async with asyncio.timeout(120):
             while not counts(daemon):
                 await asyncio.sleep(0.05)
         daemon.scheduler.on_finished.clear()  # as if the process had died right after the commit
         daemon.learner.engine.on_outcome.clear()
         second = await cluster.submit("Say two")
-        await cluster.wait(second, timeout_seconds=60)
+        await cluster.wait(second, timeout_seconds=180)
         total = sum(map(sum, counts(daemon).values()))
     async with running_cluster(home) as (daemon, cluster):
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while sum(map(sum, counts(daemon).values())) != total + 2:
                 await asyncio.sleep(0.05)
 
@@ -101,8 +101,8 @@ async def test_a_changed_prompt_makes_what_is_known_of_its_edges_weigh_less(
     script("adder")
     async with running_cluster(home) as (daemon, cluster):
         task_id = await cluster.submit("Say one")
-        await cluster.wait(task_id, timeout_seconds=60)
-        async with asyncio.timeout(15):
+        await cluster.wait(task_id, timeout_seconds=180)
+        async with asyncio.timeout(120):
             while not counts(daemon):
                 await asyncio.sleep(0.05)
         for _ in range(2):
@@ -122,8 +122,8 @@ async def test_a_rollback_brings_the_weights_of_that_moment_back_and_its_prompts
 
         async def one_more_task() -> None:
             before = sum(map(sum, counts(daemon).values()))
-            await cluster.wait(await cluster.submit("Say one"), timeout_seconds=60)
-            async with asyncio.timeout(15):
+            await cluster.wait(await cluster.submit("Say one"), timeout_seconds=180)
+            async with asyncio.timeout(120):
                 while sum(map(sum, counts(daemon).values())) != before + 2:
                     await asyncio.sleep(0.05)
 
@@ -153,7 +153,7 @@ async def test_nothing_is_learned_while_learning_is_paused(home: Home, script: S
     edit_settings(home, "paused: false", "paused: true ")
     async with running_cluster(home) as (daemon, cluster):
         task_id = await cluster.submit("Say hello")
-        await cluster.wait(task_id, timeout_seconds=60)
+        await cluster.wait(task_id, timeout_seconds=180)
         await daemon.routing._count([(task_id, None)])
         assert await daemon.routing.observe(task_id, success=True) == 0
         assert counts(daemon) == {}
@@ -167,7 +167,7 @@ async def test_the_routing_section_is_taken_over_while_running(home: Home, scrip
             name: pytest.approx(0.5) for name in names
         }
         edit_settings(home, "policy: discounted_thompson ", "policy: static ")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while daemon.settings.routing.policy != "static":
                 await asyncio.sleep(0.05)
         choice = daemon.router.choose("l3-designer", names, task_class="x", task_id="a")
@@ -189,9 +189,9 @@ async def test_where_a_task_enters_is_learned_when_there_is_a_choice(home: Home,
     )
     async with running_cluster(home) as (daemon, cluster):
         task_id = await cluster.submit("Say hello")
-        await cluster.wait(task_id, timeout_seconds=60)
+        await cluster.wait(task_id, timeout_seconds=180)
         entered = (await cluster.steps(task_id))[0].neuron
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while counts(daemon).get((SCHEDULER, entered)) != (1, 0):
                 await asyncio.sleep(0.05)
         row = daemon.router.weights.events(SCHEDULER, entered)[0]

@@ -86,7 +86,7 @@ async def test_the_workspace_is_fetched_and_the_changes_come_back(
     workspace = repository(tmp_path / "here" / "project")
     async with apart(home, far, tmp_path / "here") as (_, cluster):
         task_id = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
-        task = await cluster.wait(task_id, timeout_seconds=90)
+        task = await cluster.wait(task_id, timeout_seconds=180)
         assert task.state == "done", (task.result, (far.root / "node.log").read_text())
         assert (workspace / "adder.py").read_text() == "def add(a, b):\n    return a + b\n"
         assert os.access(workspace / "run.sh", os.X_OK)
@@ -127,7 +127,7 @@ async def test_a_machine_that_is_killed_in_the_middle_leaves_nothing_half(
             await asyncio.to_thread(process.wait, 30)
         assert not (workspace / "adder.py").exists()
         async with far_neuron(daemon, far, hidden, script="adder"):
-            task = await cluster.wait(task_id, timeout_seconds=90)
+            task = await cluster.wait(task_id, timeout_seconds=180)
         assert task.state == "done", (task.result, (far.root / "node.log").read_text())
     assert (workspace / "adder.py").exists()
     assert left_over(far) == []
@@ -141,7 +141,7 @@ async def test_what_came_to_nothing_is_kept_at_home_as_a_diff(
     workspace = repository(tmp_path / "here" / "project")
     async with apart(home, far, tmp_path / "here", script="stubborn") as (_, cluster):
         failed = await cluster.submit(OBJECTIVE, workspace=workspace, check=CHECK)
-        task = await cluster.wait(failed, timeout_seconds=90)
+        task = await cluster.wait(failed, timeout_seconds=180)
         assert task.state == "failed"
         assert left_over(far) == []
     assert not (workspace / "adder.py").exists()

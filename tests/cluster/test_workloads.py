@@ -35,7 +35,7 @@ async def test_a_workload_shows_progress_and_gives_its_result(
     script("adder")
     async with running_cluster(home) as (_, cluster):
         task_id = await cluster.submit(options(tmp_path / "count"), workload=COUNT)
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
         steps = await cluster.steps(task_id)
     assert task.state == "done"
     assert task.result is not None
@@ -47,7 +47,7 @@ async def test_a_workload_that_fails_says_why(home: Home, tmp_path: Path, script
     script("adder")
     async with running_cluster(home) as (_, cluster):
         task_id = await cluster.submit(options(tmp_path / "count", fail=True), workload=COUNT)
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
     assert task.state == "failed"
     assert task.result is not None
     assert task.result.error is not None
@@ -59,7 +59,7 @@ async def test_a_workload_that_refuses_its_options_has_not_crashed(home: Home, s
     script("adder")
     async with running_cluster(home) as (_, cluster):
         task_id = await cluster.submit("nonsense: 1", workload="ripmap-train")
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
     assert task.result is not None
     assert task.result.error is not None
     assert task.result.error.reason == "tool_failed"
@@ -99,8 +99,8 @@ async def test_whatever_a_workload_says_ends_its_own_task_only(
         for number, text in enumerate(said):
             (tmp_path / f"options{number}").write_text(options(tmp_path / "count", say=text))
             ids.append(await cluster.submit(f"options: {tmp_path / f'options{number}'}", workload=COUNT))
-        ended = [await cluster.wait(task_id, timeout_seconds=60) for task_id in ids]
-        other = await cluster.wait(await cluster.submit("still there"), timeout_seconds=60)
+        ended = [await cluster.wait(task_id, timeout_seconds=180) for task_id in ids]
+        other = await cluster.wait(await cluster.submit("still there"), timeout_seconds=180)
     assert [(task.state, task.stop_reason) for task in ended] == [("failed", "tool_failed")] * 2
     assert other.state == "done"
 
@@ -110,7 +110,7 @@ async def test_a_price_nobody_knows_counts_as_nothing(home: Home, tmp_path: Path
     said = {"calls": 2, "prompt_tokens": 10, "usd": None}
     async with running_cluster(home) as (_, cluster):
         task_id = await cluster.submit(options(tmp_path / "count", tally=said), workload=COUNT)
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
     assert task.state == "done"
     assert task.result is not None
     assert (task.result.tally.calls, task.result.tally.usd) == (2, 0.0)
@@ -130,7 +130,7 @@ async def test_a_cancelled_workload_ends_its_process(home: Home, tmp_path: Path,
         while not path.exists():
             await asyncio.sleep(0.05)
         await cluster.cancel(task_id)
-        assert (await cluster.wait(task_id, timeout_seconds=30)).state == "cancelled"
+        assert (await cluster.wait(task_id, timeout_seconds=180)).state == "cancelled"
         await asyncio.sleep(1.5)
         counted = path.read_text()
         await asyncio.sleep(0.5)
@@ -146,7 +146,7 @@ def test_a_workload_goes_on_after_its_daemon_was_killed(home: Home, tmp_path: Pa
 
     async def result(task_id: str) -> str:
         async with connect(home.root) as cluster:
-            return (await cluster.wait(task_id, timeout_seconds=90)).state
+            return (await cluster.wait(task_id, timeout_seconds=180)).state
 
     task_id = asyncio.run(submit())
     first = start(home)
@@ -216,7 +216,7 @@ async def test_a_module_of_the_folder_the_task_is_given_in_runs_and_its_package_
     monkeypatch.chdir(ROOT)
     script("echo")
     async with running_cluster(home) as (_, cluster):
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
     assert task.state == "done", task.result
     assert task.result is not None
     assert task.result.answer == "twice: 42\n"

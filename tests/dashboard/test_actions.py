@@ -20,7 +20,7 @@ async def test_a_task_is_tried_again_only_where_the_settings_allow(
         folder = workspace / "uploads" / "mine"
         folder.mkdir(parents=True)
         task_id = await cluster.submit("Say hello", workspace=folder)
-        await cluster.wait(task_id, timeout_seconds=60)
+        await cluster.wait(task_id, timeout_seconds=180)
         session = {COOKIE: server.services.tokens.create("page", ("read", "submit"))[1]}
         async with httpx.AsyncClient(
             base_url=server.url, cookies=session, headers={"Origin": server.url}, timeout=60.0

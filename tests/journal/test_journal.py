@@ -242,7 +242,7 @@ async def test_two_checkpoints_that_end_together_give_the_loop_its_writing_back(
     for _ in range(2):
         journal._finish_checkpoint()
     await journal.write(adding(1))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while journal._handed_over:
             await asyncio.sleep(0.005)
     assert await numbers(journal) == [1]

@@ -42,7 +42,7 @@ def one_attempt(home: Home) -> None:
 async def do(cluster: Cluster, workspace: Path, name: str) -> TaskRow:
     check = make_check(workspace, name)
     task_id = await cluster.submit(objective(name), workspace=workspace, check=check, targets=("dates.py",))
-    return await cluster.wait(task_id, timeout_seconds=60)
+    return await cluster.wait(task_id, timeout_seconds=180)
 
 
 async def say(cluster: Cluster, task_id: str, **body: Any) -> dict[str, Any]:
@@ -128,10 +128,10 @@ async def test_one_rejection_without_a_check_makes_the_users_rule_known(
     async with running_cluster(home) as (_, cluster):
         answers = []
         task_id = await cluster.submit(objective(NAMES[0]))
-        await cluster.wait(task_id, timeout_seconds=60)
+        await cluster.wait(task_id, timeout_seconds=180)
         answers.append(await say(cluster, task_id, verdict="reject", why=f"{RULE}."))
         task_id = await cluster.submit(objective(NAMES[3]))
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
         steps = await cluster.steps(task_id)
     assert [answer["mitigation_state"] for answer in answers] == ["admitted"]
     assert "holds for" in answers[0]["said"][2]
@@ -160,7 +160,7 @@ async def test_a_corrected_answer_is_verified_by_the_check_and_shown_as_an_examp
         other_id = await cluster.submit(
             "In module motor, write the function spin_date(day, month, year) today."
         )
-        await cluster.wait(other_id, timeout_seconds=60)
+        await cluster.wait(other_id, timeout_seconds=180)
         other = await cluster.steps(other_id)
     assert wrong["mitigation_state"] == "quarantined"
     assert told["mitigation_state"] == "admitted"
@@ -180,7 +180,7 @@ async def test_a_neuron_in_a_process_of_its_own_learns_too(
             [sys.executable, "-m", "hal9", "--home", str(home.root), "neuron", "l2-implementer"], cwd=ROOT
         )
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while "l2-implementer" not in daemon.directory.reachable():
                     await asyncio.sleep(0.05)
             task = await do(cluster, workspace, NAMES[0])

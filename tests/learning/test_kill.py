@@ -77,7 +77,7 @@ async def test_a_gradient_is_applied_exactly_once(
     try:
         await asyncio.to_thread(wait_ready, home, process)
         async with connect(home.root) as cluster:
-            assert (await cluster.wait(task_id, timeout_seconds=60)).state == "failed"
+            assert (await cluster.wait(task_id, timeout_seconds=180)).state == "failed"
         for _ in range(1200):
             with contextlib.suppress(sqlite3.Error):
                 if counts(home)["applied"] >= 3:

@@ -26,7 +26,7 @@ from hal9.minds import (
 )
 from tests.support.waiting import eventually
 
-ASK = Request((Message("system", "Be brief."), Message("user", "Größe?")), timeout_seconds=20, repairs=0)
+ASK = Request((Message("system", "Be brief."), Message("user", "Größe?")), timeout_seconds=60, repairs=0)
 
 CLAUDE = {
     "type": "result",

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-ASK = Request((Message("user", "Hello?"),), timeout_seconds=10, repairs=0, seed=4, stop=("END",))
+ASK = Request((Message("user", "Hello?"),), timeout_seconds=60, repairs=0, seed=4, stop=("END",))
 
 
 def _mind(server: FakeOpenAI, model: str = "openai/some-model", price: Price | None = None) -> LiteLLMMind:
@@ -111,7 +111,7 @@ async def test_a_schema_is_passed_on() -> None:
 async def test_every_failure_has_its_type_and_is_tried_once(
     behaviour: Behaviour, expected: type[MindError] | tuple[type[MindError], ...]
 ) -> None:
-    request = Request(ASK.messages, timeout_seconds=1.0 if behaviour is hangs else 10.0)
+    request = Request(ASK.messages, timeout_seconds=1.0 if behaviour is hangs else 60.0)
     with FakeOpenAI(behaviour) as server:
         async with _mind(server) as mind:
             with pytest.raises(expected):

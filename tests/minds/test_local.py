@@ -199,7 +199,7 @@ async def test_strangers_are_turned_away(local_model: Path) -> None:
         await mind.warm()
         (address,) = mind._clients
         assert address.url.startswith("http://127.0.0.1:")
-        async with httpx.AsyncClient() as stranger:
+        async with httpx.AsyncClient(timeout=60.0) as stranger:
             answer = await stranger.post(address.url + "/v1/chat/completions", json={"messages": []})
         assert answer.status_code == 401
         assert mind.server_pid is not None
@@ -288,7 +288,7 @@ async def test_a_runtime_that_does_not_import_is_told_with_its_extra(
 
 def test_a_child_of_nobody_ends_at_once() -> None:
     with _server_process() as process:
-        process.communicate(json.dumps({"parent": 1}) + "\n", timeout=30)
+        process.communicate(json.dumps({"parent": 1}) + "\n", timeout=120)
     assert process.returncode == 0
 
 

@@ -24,7 +24,7 @@ HAS_LITELLM = importlib.util.find_spec("litellm") is not None
 async def judge(mind: Mind, server: FakeOpenAI, mode: Mode, way: str, *, expected: object) -> None:
     request = Request(
         (Message("system", "Be brief."), Message("user", "What is 2 + 2?")),
-        **{"timeout_seconds": 10, "repairs": 0, "max_tokens": 64, **mode.ask},
+        **{"timeout_seconds": 60, "repairs": 0, "max_tokens": 64, **mode.ask},
     )
     said: list[str] = []
     async with mind:

@@ -35,7 +35,7 @@ from tests.minds.fake_openai import (
     truncates,
 )
 
-ASK = Request((Message("system", "Be brief."), Message("user", "Hello?")), timeout_seconds=5, repairs=0)
+ASK = Request((Message("system", "Be brief."), Message("user", "Hello?")), timeout_seconds=60, repairs=0)
 ONCE = RetryPolicy(attempts=1, timeouts=1)
 QUICK = RetryPolicy(attempts=3, first_wait_seconds=0.01, timeouts=2)
 

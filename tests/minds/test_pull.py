@@ -205,7 +205,9 @@ def test_a_killed_pull_goes_on_where_it_was(tmp_path: Path, hub: Hub) -> None:
 def test_two_processes_pull_one_model_once(tmp_path: Path, hub: Hub) -> None:
     hub.pause = 0.03
     with _puller(hub, tmp_path) as one, _puller(hub, tmp_path) as two:
-        assert one.communicate(timeout=60)[0] == two.communicate(timeout=60)[0] == f"{tmp_path / 'm.gguf'}\n"
+        assert (
+            one.communicate(timeout=120)[0] == two.communicate(timeout=120)[0] == f"{tmp_path / 'm.gguf'}\n"
+        )
     assert hub.asked == [None]
 
 

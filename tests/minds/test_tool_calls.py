@@ -48,7 +48,7 @@ READ = ToolSpec(
 ASK = Request(
     (Message("system", "Be brief."), Message("user", "Look around.")),
     tools=(BASH, READ),
-    timeout_seconds=10,
+    timeout_seconds=60,
     repairs=0,
 )
 

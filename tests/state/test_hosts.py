@@ -59,7 +59,7 @@ async def test_two_daemons_share_the_work_and_one_leads(two: tuple[Home, Home], 
         cluster = await stack.enter_async_context(connect(left.root))
         ids = [await cluster.submit(f"say {number}") for number in range(12)]
         for one in ids:
-            assert (await cluster.wait(one, timeout_seconds=60)).state == "done"
+            assert (await cluster.wait(one, timeout_seconds=180)).state == "done"
         assert sum(one.leads for one in found(left)) == 1
         assert first.hosts.leads
         assert not second.hosts.leads
@@ -74,7 +74,7 @@ async def drains(cluster: Cluster, second: Daemon, ids: list[str]) -> None:
     await cluster.drain("left")
     await eventually(lambda: second.hosts.leads, "the other one leads")
     more = await cluster.submit("and one more")
-    assert (await cluster.wait(more, timeout_seconds=60)).state == "done"
+    assert (await cluster.wait(more, timeout_seconds=180)).state == "done"
     await cluster.drain("left", drain=False)
     with pytest.raises(HostUnknown, match="left, right"):
         await cluster.drain("middle")
@@ -107,7 +107,7 @@ async def test_a_task_with_a_folder_goes_to_a_host_that_has_it(
             for _ in range(3)
         ]
         for one in ids:
-            assert (await cluster.wait(one, timeout_seconds=60)).state == "done"
+            assert (await cluster.wait(one, timeout_seconds=180)).state == "done"
         assert first.hosts.leads
         task = await cluster.task(ids[0])
         absent = replace(task, payload=task.payload.model_copy(update={"workspace": "/nowhere"}))
@@ -131,7 +131,7 @@ async def test_a_host_is_killed_and_another_does_its_work(two: tuple[Home, Home]
             await eventually(lambda: daemon.hosts.leads, "the one that is left leads")
             moved = daemon._clock.monotonic() - since
             for one in ids:
-                task = await cluster.wait(one, timeout_seconds=60)
+                task = await cluster.wait(one, timeout_seconds=180)
                 assert task.state == "done", task
             assert [one.name for one in found(right)] == ["right"]
             assert set(begun(right)) == set(ids)

@@ -37,7 +37,7 @@ async def test_a_task_and_what_is_said_of_it(shared_home: Home, workspace: Path,
     script("adder")
     async with running_cluster(shared_home) as (_, cluster):
         task_id = await cluster.submit("write adder.py", workspace=str(workspace), check="python3 check.py")
-        task = await cluster.wait(task_id, timeout_seconds=60)
+        task = await cluster.wait(task_id, timeout_seconds=180)
         assert task.state == "done"
         assert (workspace / "adder.py").is_file()
         assert [one.id for one in await cluster.tasks()] == [task_id]
@@ -63,7 +63,7 @@ async def test_the_server_dies_and_comes_back(tmp_path: Path, script: Script) ->
         home = home_on(server, tmp_path / "home", name="cut")
         async with running_cluster(home) as (daemon, cluster):
             first = await cluster.submit("one")
-            await cluster.wait(first, timeout_seconds=60)
+            await cluster.wait(first, timeout_seconds=180)
             server.kill()
             await eventually(
                 lambda: any("waits" in text for text in daemon.status.alerts),
@@ -73,7 +73,7 @@ async def test_the_server_dies_and_comes_back(tmp_path: Path, script: Script) ->
             await eventually(lambda: submitted(cluster), "tasks are accepted again")
             assert [task.state for task in await cluster.tasks() if task.id == first] == ["done"]
             second = await cluster.submit("two")
-            assert (await cluster.wait(second, timeout_seconds=60)).state == "done"
+            assert (await cluster.wait(second, timeout_seconds=180)).state == "done"
 
 
 async def submitted(cluster: object) -> bool:

@@ -17,7 +17,7 @@ from tests.telemetry.receiver import Receiver, attributes, receiving
 
 
 async def seen(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(120):
         while not true():
             await asyncio.sleep(0.02)
 
@@ -35,7 +35,7 @@ async def test_figures_come_under_the_names_of_metrics_and_the_conventions(
         settings = TelemetrySettings(otlp_url=receiver.url, metrics_seconds=0.05)
         async with running_cluster(home) as (_, cluster), Services(home) as services:
             async with TelemetryExporter(services, settings):
-                task = await cluster.wait(await cluster.submit("Say hello"), timeout_seconds=60)
+                task = await cluster.wait(await cluster.submit("Say hello"), timeout_seconds=180)
                 assert task.state == "done"
                 await seen(lambda: value(receiver, "hal9_tasks", state="done") == 1)
                 await seen(lambda: receiver.figure("gen_ai.client.token.usage") is not None)
@@ -85,7 +85,7 @@ async def test_traces_can_be_sent_without_figures(home: Home, script: Script) ->
         settings = TelemetrySettings(otlp_url=receiver.url, metrics_seconds=None)
         async with running_cluster(home) as (_, cluster), Services(home) as services:
             async with TelemetryExporter(services, settings):
-                await cluster.wait(await cluster.submit("Say hello"), timeout_seconds=60)
+                await cluster.wait(await cluster.submit("Say hello"), timeout_seconds=180)
                 await seen(lambda: bool(receiver.spans))
     assert receiver.pushes == 0
 

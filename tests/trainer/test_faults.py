@@ -118,7 +118,7 @@ async def test_an_l2_agent_that_fails_costs_its_step_and_nothing_else(
 ) -> None:
     settings = MindSettings(agent=fake_agent(tmp_path, body), retries=RetryPolicy(attempts=1, timeouts=1))
     mind = open_mind("agent:claude", settings=settings)
-    done = await asyncio.wait_for(outer(ground, tmp_path, mind), 60)
+    done = await asyncio.wait_for(outer(ground, tmp_path, mind), 120)
     assert (done.steps, done.best) == (1, "inner_v001")
     assert said in problems(tmp_path)[0]
     assert problems(tmp_path)[0]
@@ -218,7 +218,7 @@ async def test_cancelling_does_not_wait_for_a_mind(ground: EvaluationData, tmp_p
         InnerSettings(),
         stop=stop,
     )
-    done = await asyncio.wait_for(loop.run(), 20)
+    done = await asyncio.wait_for(loop.run(), 120)
     assert (done.reason, done.episodes) == ("cancelled", 0)
     with pytest.raises(Stopped):
         await think_unless(Endless(), Request(()), lambda: True)

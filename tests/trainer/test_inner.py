@@ -323,7 +323,7 @@ async def test_agents_that_fail_are_recorded(
 ) -> None:
     settings = MindSettings(agent=fake_agent(tmp_path, body), retries=RetryPolicy(attempts=1, timeouts=1))
     mind = open_mind("agent:claude", settings=settings)
-    await asyncio.wait_for(run(ground, pad, mind, episodes=1, timeout_seconds=1.0), 30)
+    await asyncio.wait_for(run(ground, pad, mind, episodes=1, timeout_seconds=1.0), 120)
     entry = pad.entries[0]
     assert said in entry["error"] or (said == "no valid reply" and entry["invalid_reply"])
     assert entry["trials"] == []

@@ -105,7 +105,7 @@ def test_closed_pipe_is_quiet(shop: Path, environment: dict[str, str]) -> None:
     )
     assert running.stdout is not None
     running.stdout.close()
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=120)
     assert b"Traceback" not in errors
 
 
@@ -120,7 +120,7 @@ def watching(shop: Path, environment: dict[str, str]) -> Iterator[subprocess.Pop
             break
     yield process
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
 
 
 def test_a_watching_process_answers_and_follows(
@@ -139,7 +139,7 @@ def test_a_watching_process_answers_and_follows(
         "the new file is found",
     )
     watching.terminate()
-    watching.wait(timeout=20)
+    watching.wait(timeout=120)
     assert ripmap(".", "--task", TASK).stdout.startswith("shop/")
 
 

@@ -168,7 +168,7 @@ def test_concurrent_runs_share_one_cache(shop: Path, settings: IndexSettings) ->
         )
         for _ in range(4)
     ]
-    outputs = {process.communicate(timeout=60)[0] for process in running}
+    outputs = {process.communicate(timeout=120)[0] for process in running}
     assert [process.returncode for process in running] == [0] * 4
     assert len(outputs) == 1
 
