@@ -22,6 +22,7 @@ __all__ = ["REQUESTS", "LearningRequests", "ask_to_learn"]
 
 _log = logging.getLogger("hal9.cluster.services.learning_requests")
 REQUESTS = ("learn", *LEARNING_REQUESTS)
+_GAP_SECONDS = 0.05
 _GRADIENT_PATIENCE = 10.0
 
 
@@ -70,9 +71,14 @@ class LearningRequests:
         """Answer the requests that are learning's; runs for ever."""
         # After a change of embedder, what was stored before gets its vectors anew.
         await asyncio.to_thread(self._engine.store.reembed)
+        looked = -_GAP_SECONDS
         while True:
             await self.wake.wait()
+            # One request alone is answered at once; of many quick tasks several are looked at together.
+            if (left := looked + _GAP_SECONDS - self._clock.monotonic()) > 0:
+                await self._clock.sleep(left)
             self.wake.clear()
+            looked = self._clock.monotonic()
             requests = await self._journal.read(lambda connection: tasks.open_requests(connection, REQUESTS))
             for is_learn, group in groupby(requests, key=lambda one: one.kind == "learn"):
                 if is_learn:
