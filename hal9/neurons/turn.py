@@ -78,6 +78,7 @@ class Turn:
     progress: Progress
     steps: list[StepRecord] = field(default_factory=list)
     recalled: Recall | None = None
+    rule_files: tuple[str, ...] = ()
     time_limit: asyncio.Timeout | None = None
     place: asyncio.Semaphore | None = None
     waited: float = 0.0
@@ -246,7 +247,7 @@ class Turn:
                 "ended_at": self.services.clock.now(),
                 "promptgram_version": self.promptgram.version,
                 "promptgram_hash": self.promptgram.content_hash,
-                "recalled": [str(one) for one in self.recalled.rule_ids] if self.recalled else [],
+                "recalled": self._told_of(),
                 **details,
             }
         )
@@ -263,6 +264,11 @@ class Turn:
             },
         )
         return step
+
+    def _told_of(self) -> list[str]:
+        """Numbers of the rules in the prompt, and the files of rules."""
+        numbers = [str(one) for one in self.recalled.rule_ids] if self.recalled else []
+        return [*numbers, *self.rule_files]
 
     def tally(self) -> Tally:
         """What this turn spent."""

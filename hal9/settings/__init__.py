@@ -213,6 +213,7 @@ class MemorySettings(Section):
     embedder: str = "auto"
     recall_limit: Annotated[int, Field(ge=0, le=10)] = 3
     recall_tokens: Positive = 400
+    rule_file_tokens: Annotated[int, Field(ge=0)] = 2000
     guards: Literal["off", "remind", "require-once"] = "require-once"
     min_similarity: Share = 0.2
     scope_gate: bool = True

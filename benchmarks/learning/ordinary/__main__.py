@@ -241,10 +241,12 @@ async def main() -> None:
     parser.add_argument("--wording", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--unrelated", type=int, default=24)
+    parser.add_argument("--first", type=int, default=1_000, help="how many tasks of the stream")
     parser.add_argument("--minutes", type=float, default=600)
     options = parser.parse_args()
     os.environ["HAL9_MODEL"] = options.mind
     stream = build(options.seed, wording=options.wording, unrelated=options.unrelated)
+    stream = stream[: options.first]
     title = f"learning-ordinary-{options.mind.replace(':', '-')}-{options.wording}"
     state = RESULTS / title
     results = {}

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import json_option, print_json
+from hal9.cli.common import home_of, json_option, print_json
 from hal9.cli.learning.memory import open_store
 
 if TYPE_CHECKING:
     from hal9.memory import MemoryScope, MemoryStore, Rule
+    from hal9.memory.rules.rule_files import ChosenRules
 
 __all__ = ["forget", "remember", "rules"]
 
@@ -33,16 +34,17 @@ def rules(ctx: click.Context, path: str | None, everything: bool, as_json: bool)
         if path is not None:
             scope = _task_scope(path)
             found = [one for one in found if one.scope.covers(scope)]
-        files = _files_of_rules(path)
+    chosen = _rule_files(path, home_of(ctx).settings().memory.rule_file_tokens)
     if as_json:
-        print_json({"rules": [_as_json(one) for one in found], "files": files})
+        left = [{"file": one.file, "section": one.heading, "why": one.why} for one in chosen.left_out]
+        print_json({"rules": [_as_json(one) for one in found], "files": list(chosen.shown),
+                    "text": chosen.text, "left_out": left})  # fmt: skip
         return
-    if not found and not files:
+    if not found and not chosen.shown and not chosen.left_out:
         click.echo('no rules yet; `hal9 remember "…" --for project` adds one, so does `hal9 feedback`.')
     for one in sorted(found, key=lambda rule: rule.id):
         _show(one)
-    for file, text in files:
-        click.echo(f"      {file} (read, never written)\n      {text}")
+    _show_files(chosen, whole=path is not None)
 
 
 def _show(one: "Rule") -> None:
@@ -79,12 +81,26 @@ def _task_scope(path: str) -> "MemoryScope":
     return scope_of("", workspace=str(Path.cwd()), paths=[path])
 
 
-def _files_of_rules(path: str | None) -> list[tuple[str, str]]:
-    """AGENTS.md and CLAUDE.md that speak for a path, the nearest first."""
-    from hal9.memory.rules.rule_files import rule_files
+def _rule_files(path: str | None, tokens: int) -> "ChosenRules":
+    """What AGENTS.md and CLAUDE.md say for a path, as it goes into a prompt with a large window."""
+    from hal9.memory.rules.rule_files import choose_rules
+    from hal9.neurons.rule_files import read_rule_files
 
-    found = rule_files(Path.cwd(), path or ".")
-    return [(one.file, one.text.strip().split("\n")[0][:200]) for one in found]
+    touched = [] if path is None else [path.rstrip("/") + "/" * Path(path).is_dir()]
+    return choose_rules(read_rule_files(Path.cwd(), touched), tokens=tokens)
+
+
+def _show_files(chosen: "ChosenRules", *, whole: bool) -> None:
+    """The files of rules, what of them goes into prompts (`whole`: word for word), and what does not."""
+    if chosen.shown:
+        click.echo(
+            f"      {', '.join(chosen.shown)}: read before each task there ({chosen.tokens} tokens), never "
+            "written"
+        )
+    if whole and chosen.text:
+        click.echo("\n".join(f"        {line}" for line in chosen.text.split("\n")))
+    for one in chosen.left_out:
+        click.echo(f"      left out: {one.file}{' · ' + one.heading if one.heading else ''}: {one.why}")
 
 
 def _place(wanted: str, current: "MemoryScope | None" = None) -> "MemoryScope":

@@ -92,19 +92,27 @@ _FOLDER = re.compile(
     re.IGNORECASE,
 )
 _HOSTILE = re.compile(
-    r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:previous|prior|above|earlier|system|all|any)\b.{0,30}"
-    r"\b(?:instructions?|prompts?|rules?|polic\w+|messages?|guidelines?|safety|limits?|checks?)\b"
-    r"|\byou are now\b|\bpretend (?:to be|you)\b|\b(?:system|developer) (?:prompt|message)\b|<\s*/?\s*(?:system|assistant)\s*>"
-    r"|\b(?:reveal|print|show|send|post|upload|exfiltrate|leak|email|curl)\b.{0,50}"
-    r"\b(?:secrets?|passwords?|api.?keys?|tokens?|credentials?|\.env|\.ssh|private keys?|system prompt)\b"
-    r"|\brm\s+-\w*[rf]\w*\s+(?:/|~|\*)|\b(?:curl|wget)\b[^\n]{0,200}\|\s*(?:ba|z)?sh\b|\bmkfs\b|:\(\)\s*\{"
-    r"|\b(?:disable|turn off|skip|remove|delete)\b.{0,30}\b(?:all )?(?:the )?(?:tests?|checks?|safety|sandbox|security|"
-    r"verification|certificate|authentication)\b"
-    r"|\balways (?:answer|reply|respond|say|return) (?:with )?(?:yes|ok|done|success|passed)\b"
-    r"|\b(?:ignoriere|vergiss)\b.{0,40}\b(?:anweisungen|regeln|vorgaben)\b|\bignor(?:e|ez|a)\b.{0,40}\binstruc\w+"
-    r"|忽略.{0,12}(?:指令|指示|规则)|(?:指示|ルール).{0,6}無視",
+    (
+        r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:previous|prior|above|earlier|system|all|any)\b.{0,30}"
+        r"\b(?:instructions?|prompts?|rules?|polic\w+|messages?|guidelines?|safety|limits?|checks?)\b"
+        r"|\byou are now\b|\bpretend (?:to be|you)\b|\b(?:system|developer) (?:prompt|message)\b|<\s*/?\s*(?:system|assistant)\s*>"
+        r"|\b(?:reveal|print|show|send|post|upload|exfiltrate|leak|email|curl)\b.{0,50}"
+        r"\b(?:secrets?|passwords?|api.?keys?|tokens?|credentials?|\.env|\.ssh|private keys?|system prompt)\b"
+        r"|\brm\s+-\w*[rf]\w*\s+(?:/|~|\*)|\b(?:curl|wget)\b[^\n]{0,200}\|\s*(?:ba|z)?sh\b|\bmkfs\b|:\(\)\s*\{"
+        r"|\b(?:disable|turn off|skip|remove|delete)\b.{0,30}\b(?:all )?(?:the )?(?:tests?|checks?|safety|sandbox|security|"
+        r"verification|certificate|authentication)\b"
+        r"|\balways (?:answer|reply|respond|say|return) (?:with )?(?:yes|ok|done|success|passed)\b"
+        r"|\b(?:ignoriere|vergiss)\b.{0,40}\b(?:anweisungen|regeln|vorgaben)\b|\bignor(?:e|ez|a)\b.{0,40}\binstruc\w+"
+        r"|忽略.{0,12}(?:指令|指示|规则)|(?:指示|ルール).{0,6}無視"
+    ).replace(" ", r"\s+"),  # wherever the lines are broken
     re.IGNORECASE | re.DOTALL,
 )
+_FORBIDDEN = re.compile(
+    r"\b(?:never|don['’]t|do not|must not|mustn['’]t|should not|shouldn['’]t|may not|cannot|can['’]t|without)"
+    r"(?: (?:ever|just|simply|to))?\s+\**$",
+    re.IGNORECASE,
+)
+_BEFORE = 24
 _STOP = frozenset(
     [
         "a",
@@ -301,9 +309,14 @@ def scope_word(text: str) -> Literal["project", "folder", "file", ""]:
 
 
 def hostile(text: str) -> str:
-    """What makes a text one that must not come near a prompt by itself; "" for an ordinary one."""
-    found = _HOSTILE.search(text)
-    return " ".join(found.group(0).split())[:80] if found else ""
+    """What makes a text one that must not come near a prompt by itself; "" for an ordinary one.
+
+    What is forbidden in so many words ("never skip tests") is an ordinary rule.
+    """
+    for found in _HOSTILE.finditer(text):
+        if not _FORBIDDEN.search(text, max(0, found.start() - _BEFORE), found.start()):
+            return " ".join(found.group(0).split())[:80]
+    return ""
 
 
 def subject_words(text: str) -> frozenset[str]:

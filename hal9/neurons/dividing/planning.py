@@ -14,6 +14,7 @@ from hal9.neurons.gating import context_of, gate_of
 from hal9.neurons.looping import TurnLoop, open_turn_log
 from hal9.neurons.messages.prompting import compose_plan
 from hal9.neurons.messages.replies import PartPlan, Plan, parse_plan
+from hal9.neurons.rule_files import with_rule_files
 from hal9.neurons.turn import Turn, capabilities_of
 from hal9.neurons.workspaces import open_bench
 from hal9.tools.action import Action, command_action, tool_action
@@ -100,16 +101,15 @@ class _Planning:
         steps = self.turn.settings.neurons.planner.steps
         opening = self.loop.noted_opening()
         if opening is None:
-            opening = await self.loop.note_opening(
-                compose_plan(
-                    self.turn.promptgram,
-                    self.turn.task,
-                    width=self.width,
-                    steps=steps,
-                    repository_map=drawn,
-                    recalled=await self.turn.recall(),
-                )
+            composed = compose_plan(
+                self.turn.promptgram,
+                self.turn.task,
+                width=self.width,
+                steps=steps,
+                repository_map=drawn,
+                recalled=await self.turn.recall(),
             )
+            opening = await self.loop.note_opening(await with_rule_files(self.turn, self.bench, composed))
         tool = tool_of(self.take, describe=_describe, permission="none", name=PLAN)
         assembled = await self.loop.assemble(opening, control=(tool,), finish=self._words, steps=steps)
         return await assembled.run()

@@ -11,6 +11,7 @@ from hal9.neurons.dividing.planning import can_look, look_and_plan
 from hal9.neurons.dividing.suiting import suited
 from hal9.neurons.messages.prompting import compose_split
 from hal9.neurons.messages.replies import PartPlan, Split, parse_split, split_schema
+from hal9.neurons.rule_files import with_rule_files
 from hal9.neurons.turn import Turn
 from hal9.signals import (
     ErrorDetail,
@@ -103,9 +104,10 @@ async def _split(turn: Turn) -> list[Part]:
 async def _thought_up(turn: Turn, width: int) -> Split:
     """A split in one answer, out of the task's text and the map."""
     recalled = await turn.recall()
-    messages = compose_split(
+    composed = compose_split(
         turn.promptgram, turn.task, width=width, repository_map=await _map(turn), recalled=recalled
     )
+    messages = await with_rule_files(turn, None, composed)
     reply = await turn.think(messages, kind="split", schema=split_schema(width))
     try:
         return parse_split(reply.parsed, width=width)

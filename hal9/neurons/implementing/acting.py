@@ -5,6 +5,7 @@ from hal9.neurons.implementing.checking import run_check
 from hal9.neurons.implementing.showing import gather_shown, room_tokens
 from hal9.neurons.looping import TurnLoop
 from hal9.neurons.messages.prompting import compose_tools_task, infer_targets
+from hal9.neurons.rule_files import with_rule_files
 from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.tools.loop import LoopEnd, ToolLoop
@@ -57,9 +58,8 @@ class _Acting(TurnLoop):
             tokens=room_tokens(turn, self.settings.shown_tokens),
             targets=infer_targets(turn.task),
         )
-        return await self.note_opening(
-            compose_tools_task(turn.promptgram, turn.task, shown=shown, recalled=recalled)
-        )
+        composed = compose_tools_task(turn.promptgram, turn.task, shown=shown, recalled=recalled)
+        return await self.note_opening(await with_rule_files(turn, self.bench, composed))
 
     async def _finish(self, answer: str, verified: str) -> Observation:
         """The task's check decides; without one a change or a finding in words must be there."""

@@ -14,6 +14,7 @@ from hal9.neurons.implementing.showing import also_shown, gather_shown, room_tok
 from hal9.neurons.messages.excerpts import Shown, given_file
 from hal9.neurons.messages.prompting import compose_implementation, infer_targets, named_files
 from hal9.neurons.messages.replies import Implementation, parse_implementation
+from hal9.neurons.rule_files import with_rule_files
 from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.tools.action import command_action, file_action
@@ -71,7 +72,7 @@ async def answer(turn: Turn, bench: Workbench | None, first: CheckReport | None)
             messages = (*chat, Message("user", f"That failed:\n{last.evidence}\nCorrect it."))
         else:
             resampled = attempt > 1 and policy.retry_prompt == "resample"
-            messages = compose_implementation(
+            composed = compose_implementation(
                 turn.promptgram,
                 turn.task,
                 output=turn.meta.output,
@@ -80,6 +81,7 @@ async def answer(turn: Turn, bench: Workbench | None, first: CheckReport | None)
                 evidence="" if attempt == 1 or resampled else last.evidence,
                 first=attempt == 1 or resampled,
             )
+            messages = await with_rule_files(turn, bench, composed)
         last, text = await _attempt(turn, bench, messages, shown=shown, attempt=attempt)
         if last.ok:
             break

@@ -5,6 +5,7 @@ from hal9.errors.neurons import TurnFailed
 from hal9.minds.protocol import AgentAct, Request
 from hal9.neurons.implementing.checking import run_check
 from hal9.neurons.messages.prompting import compose_agent_task
+from hal9.neurons.rule_files import with_rule_files
 from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.text import without_surrogates
@@ -30,8 +31,9 @@ async def delegate(turn: Turn, bench: Workbench) -> ResultPayload:
     for attempt in range(1, attempts + 1):
         if attempt > 1:
             await bench.snapshot.restore()
+        composed = compose_agent_task(turn.promptgram, turn.task, recalled=recalled, evidence=evidence)
         request = Request(
-            messages=compose_agent_task(turn.promptgram, turn.task, recalled=recalled, evidence=evidence),
+            messages=await with_rule_files(turn, bench, composed),
             max_tokens=turn.meta.max_tokens,
             timeout_seconds=turn.patience(),
             workplace=place,
