@@ -8,6 +8,7 @@ from hal9.errors.neurons import TurnFailed
 from hal9.journal import tasks
 from hal9.minds.protocol import Message, Reply, Request, ToolSpec
 from hal9.neurons.gating import context_of, gate_of, person_of
+from hal9.neurons.rule_files import FolderRules
 from hal9.neurons.turn import Turn, paid_for
 from hal9.signals import StepRecord
 from hal9.signals.tracing import CURRENT_TRACEPARENT, trace_id_of, traceparent_of
@@ -97,7 +98,7 @@ class TurnLoop:
                 permissions=self.bench.permissions,
                 listed=turn.meta.tools,
             ),
-            gate=gate_of(turn),
+            gate=FolderRules(gate_of(turn), turn, self.bench),
             person=person_of(turn),
             finish=finish,
             step=self._step,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hal9.errors.base import WorkbenchError
 from hal9.memory import repository_of
+from hal9.memory.rules.place import Repository
 from hal9.memory.rules.rule_files import (
     MOST_BYTES,
     RULE_FILES,
@@ -18,12 +19,14 @@ from hal9.memory.rules.rule_files import (
 from hal9.minds.protocol import Message
 from hal9.neurons.messages.prompting import infer_targets, named_files
 from hal9.neurons.turn import Turn
+from hal9.tools.action import Action, ActionContext, ActionGate, ActionOutcome, Decision
 from hal9.workbench import Workbench
 from hal9.workbench.handles import FolderHandle
 
-__all__ = ["read_rule_files", "with_rule_files"]
+__all__ = ["FolderRules", "read_rule_files", "with_rule_files"]
 
 _SHARE_OF_WINDOW = 8
+_SHARE_OF_FOLDER = 3
 
 
 async def with_rule_files(
@@ -44,16 +47,84 @@ async def with_rule_files(
     return (*messages[:-1], Message(task.role, f"{chosen.text}\n\nThe task:\n{task.content}"))
 
 
+class FolderRules:
+    """A gate that reminds of a folder's rules at the first look into it, besides what another gate says.
+
+    Args:
+        gate: the other gate; it alone refuses, asks and rewrites.
+        turn: whose actions these are.
+        bench: the copy in which they are done.
+    """
+
+    def __init__(self, gate: ActionGate, turn: Turn, bench: Workbench) -> None:
+        self._gate = gate
+        self._turn = turn
+        self._bench = bench
+        self._repository = repository_of(turn.task.workspace or "")
+        self._told = set(rule_file_names(_paths(self._repository, _touched(turn))))
+
+    async def before(self, action: Action, context: ActionContext) -> Decision:
+        """What the other gate says, and the rules of folders that were not told yet."""
+        decision = await self._gate.before(action, context)
+        if decision.verdict not in ("allow", "remind") or action.kind not in ("read", "edit", "write"):
+            return decision
+        seen_at = f"{self._bench.snapshot.seen_at}/"
+        touched = [path.removeprefix(seen_at) for path in action.paths]
+        new = [name for name in rule_file_names(_paths(self._repository, touched)) if name not in self._told]
+        most = _room(self._turn) // _SHARE_OF_FOLDER
+        if not new or most <= 0:
+            return decision
+        self._told.update(new)
+        found = await asyncio.to_thread(
+            read_rule_files, Path(context.workspace), touched, copy=self._bench.snapshot.root
+        )
+        chosen = choose_rules(
+            [one for one in found if one.file in new], tokens=most, task=self._turn.task.objective
+        )
+        if not chosen.text:
+            return decision
+        self._turn.rule_files += chosen.shown
+        return Decision(
+            verdict="remind",
+            reason="\n\n".join(text for text in (decision.reason, chosen.text) if text),
+            source=decision.source or f"rules:{chosen.shown[0]}",
+        )
+
+    async def after(
+        self, action: Action, context: ActionContext, decision: Decision, outcome: ActionOutcome
+    ) -> None:
+        """Told to the other gate."""
+        await self._gate.after(action, context, decision, outcome)
+
+
 async def _chosen(turn: Turn, bench: Workbench | None) -> ChosenRules:
-    window = turn.services.models.window(turn.meta.model)
-    most = min(turn.settings.memory.rule_file_tokens, window // _SHARE_OF_WINDOW)
-    allowed = turn.settings.workbench.layers.get(turn.definition.layer_name)
-    if turn.task.workspace is None or most <= 0 or allowed is None or not allowed.read:
+    most = _room(turn)
+    if turn.task.workspace is None or most <= 0:
         return ChosenRules()
-    touched = [*infer_targets(turn.task), *turn.task.scope.paths, *named_files(turn.task)]
     copy = None if bench is None else bench.snapshot.root
-    files = await asyncio.to_thread(read_rule_files, Path(turn.task.workspace), touched, copy=copy)
+    files = await asyncio.to_thread(read_rule_files, Path(turn.task.workspace), _touched(turn), copy=copy)
     return choose_rules(files, tokens=most, task=turn.task.objective)
+
+
+def _room(turn: Turn) -> int:
+    """Most tokens of rules; none where the layer may not read."""
+    allowed = turn.settings.workbench.layers.get(turn.definition.layer_name)
+    window = turn.services.models.window(turn.meta.model)
+    wanted = turn.settings.memory.rule_file_tokens
+    return min(wanted, window // _SHARE_OF_WINDOW) if allowed is not None and allowed.read else 0
+
+
+def _touched(turn: Turn) -> list[str]:
+    return [*infer_targets(turn.task), *turn.task.scope.paths, *named_files(turn.task)]
+
+
+def _paths(repository: Repository, touched: Sequence[str]) -> list[str]:
+    """As the repository names them, with the workspace itself where it is a folder of the repository."""
+    inside = [f"{repository.inside}/"] if repository.inside else []
+    return [
+        *(f"{named}{'/' * path.endswith('/')}" for path in touched if (named := repository.path(path))),
+        *inside,
+    ]
 
 
 def read_rule_files(workspace: Path, touched: Sequence[str], *, copy: Path | None = None) -> list[RuleFile]:
@@ -66,9 +137,8 @@ def read_rule_files(workspace: Path, touched: Sequence[str], *, copy: Path | Non
     """
     repository = repository_of(str(workspace))
     inside = f"{repository.inside}/" if repository.inside else ""
-    paths = [named + "/" * path.endswith("/") for path in touched if (named := repository.path(path))]
     found = []
-    for name in rule_file_names([*paths, inside] if inside else paths):
+    for name in rule_file_names(_paths(repository, touched)):
         here = name.startswith(inside)
         root = copy if here and copy is not None else Path(repository.root)
         told = name.removeprefix(inside) if here and copy is not None else name

@@ -65,3 +65,21 @@ async def test_none_are_read_where_the_settings_say_so(home: Home, workspace: Pa
         await cluster.wait(task_id, timeout_seconds=60)
         steps = await cluster.steps(task_id)
     assert "Dates are ISO" not in next(step for step in steps if step.kind == "think").prompt
+
+
+async def test_a_folder_s_rules_are_told_once_when_a_turn_first_goes_there(
+    home: Home, workspace: Path, script: Script
+) -> None:
+    script("writes_in_a_folder")
+    edit_settings(home, 'verdict: refuse, programs: ["git push"]', 'verdict: remind, paths: ["shop/b.txt"]')
+    write(workspace, {"AGENTS.md": "- Dates are ISO.\n", "shop/AGENTS.md": "- Prices are Decimal.\n"})
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit("Write both.", workspace=workspace)
+        await cluster.wait(task_id, timeout_seconds=60)
+        steps = await cluster.steps(task_id)
+    first, second = [step.observation for step in steps if step.tool == "write"]
+    assert "- Prices are Decimal." in first
+    assert "Dates are ISO" not in first
+    assert "Prices" not in second
+    assert second.startswith("Reminder: nothing is pushed"), "another gate's words still come through"
+    assert ["AGENTS.md", "shop/AGENTS.md"] in [step.recalled for step in steps]

@@ -167,6 +167,16 @@ def removes_twice(request: Request) -> Any:
     )[_turn(request)]
 
 
+@_with_tools
+def writes_in_a_folder(request: Request) -> Any:
+    """Writes two files in a folder that the task did not name."""
+    return (
+        _call("write", path="shop/a.txt", content="1\n"),
+        _call("write", path="shop/b.txt", content="2\n"),
+        _call("finish", answer="written"),
+    )[_turn(request)]
+
+
 # --- minds that look and divide -------------------------------------------------------------
 
 
