@@ -270,6 +270,7 @@ class Daemon:
             ("learning", lambda: alone(self.learner.requests.run)),
             ("gate", lambda: alone(self.learner.loops.move_changes)),
             ("workloads", lambda: alone(self.workloads.run)),
+            ("vectors", lambda: alone(self._keep_index)),
             *([("stops", self.scheduler.stop_ended)] if self.journal.shared else []),
         ):
             self._tasks.append(group.create_task(self._keep_running(name, run), name=f"daemon {name}"))
@@ -286,6 +287,10 @@ class Daemon:
                     self.alert(f"{name} waits: {text}")
                 told = text
                 await self._clock.sleep(_UNWRITABLE_SECONDS)
+
+    async def _keep_index(self) -> None:
+        above = lambda: self.settings.memory.index_above  # noqa: E731 - it may change while the loop runs
+        await self.learner.loops.keep_index(self.learner.store, above)
 
     async def _reload_loop(self) -> None:
         """Take over changes of the live sections; a file with mistakes changes nothing."""

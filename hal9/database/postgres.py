@@ -164,6 +164,15 @@ class PostgresConnection:
             self.execute("SELECT pg_advisory_lock_shared(?)", (_number(name),))
             self._held.add(name)
 
+    def alone(self, name: str) -> bool:
+        """Be the only session that has a name, as long as this one lives; False when another is."""
+        row = self.execute("SELECT pg_try_advisory_lock(?)", (_number(f"alone: {name}"),)).fetchone()
+        return bool(row and row[0])
+
+    def cancel(self) -> None:
+        """From another thread: stop the statement that runs; it raises ServerError."""
+        self._session.cancel()
+
     def is_held(self, name: str) -> bool:
         """Whether any session holds a name that this one does not; call it in a transaction."""
         row = self.execute("SELECT pg_try_advisory_xact_lock(?)", (_number(name),)).fetchone()

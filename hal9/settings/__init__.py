@@ -220,6 +220,7 @@ class MemorySettings(Section):
     retention_days: Positive = 30
     min_importance: Share = 0.3
     max_entries: Positive = 100_000
+    index_above: Positive = 100_000
     sleep_every_tasks: Positive = 200
 
 

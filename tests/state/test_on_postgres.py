@@ -10,7 +10,9 @@ from hal9.budgets import BudgetStore
 from hal9.cluster import Home, init_home
 from hal9.errors.base import DatabaseError
 from hal9.errors.database import DatabaseRefused, DatabaseUnreachable
-from hal9.memory import MemoryStore, RuleStore
+from hal9.memory import MemoryStore, NewMemory, RuleStore, search
+from hal9.memory.embedding.hashing import HashingEmbedder
+from hal9.memory.store.postgres_vectors import has_index
 from tests.conftest import Script, edit_settings, running_cluster
 from tests.support.postgres import PostgresServer, fresh_prefix
 from tests.support.waiting import eventually
@@ -55,6 +57,24 @@ async def test_a_task_and_what_is_said_of_it(shared_home: Home, workspace: Path,
 def rules(home: Home) -> list[str]:
     with MemoryStore(home.memory) as store:
         return [one.rule for one in RuleStore(store).all()]
+
+
+async def test_the_daemon_indexes_the_vectors_of_many_memories(shared_home: Home, script: Script) -> None:
+    script("echo")
+    edit_settings(shared_home, "  embedder: auto ", "  embedder: hashing ")
+    edit_settings(shared_home, "  index_above: 100000 ", "  index_above: 30 ")
+    embedder = HashingEmbedder()
+    with MemoryStore(shared_home.memory, embedder=embedder) as store:
+        ids = store.remember_many([NewMemory(kind="error", content=f"text {one}") for one in range(40)])
+
+        def indexed() -> bool:
+            with store.reading() as connection:
+                return has_index(connection, embedder.model_id)
+
+        assert not indexed()
+        async with running_cluster(shared_home):
+            await eventually(indexed, "the vectors are indexed")
+        assert search(store, "text 17", limit=1)[0].memory.id == ids[17]
 
 
 async def test_the_server_dies_and_comes_back(tmp_path: Path, script: Script) -> None:

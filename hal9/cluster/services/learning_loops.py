@@ -1,20 +1,25 @@
-"""What learning does by itself: notice what others wrote, and move changes along."""
+"""What learning does by itself: notice what others wrote, move changes along, keep the index of vectors."""
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 
 from hal9.clock import Clock
+from hal9.database import PostgresPlace
+from hal9.errors.base import DatabaseError
 from hal9.learning import Gate, PromptStore
+from hal9.memory import MemoryStore
 
 __all__ = ["LearningLoops"]
 
 _log = logging.getLogger("hal9.cluster.services.learning_loops")
 _REFRESH_SECONDS = 1.0
+_INDEX_SECONDS = 60.0
 
 
 class LearningLoops:
-    """Two loops; each runs for ever.
+    """Loops; each runs for ever.
 
     Args:
         prompts: the promptgrams in force.
@@ -57,3 +62,34 @@ class LearningLoops:
             except Exception as error:  # noqa: BLE001 - a change that cannot be moved must not end the daemon
                 _log.exception("gate")
                 self._alert(f"the gate stopped short: {type(error).__name__}: {error}")
+
+    async def keep_index(self, store: MemoryStore, above: Callable[[], int]) -> None:
+        """Keep the index of very many vectors on PostgreSQL; runs for ever.
+
+        Args:
+            store: the memory; its own connection is not used.
+            above: how many vectors are compared in the process.
+        """
+        place, embedder = store.place, store.embedder
+        if not isinstance(place, PostgresPlace) or embedder is None:
+            await asyncio.Event().wait()
+            return
+        from hal9.memory.store.postgres_vectors import VectorIndexer  # noqa: PLC0415 - on PostgreSQL only
+
+        told = ""
+        while True:
+            indexer = VectorIndexer(place, embedder.model_id, above=above())
+            try:
+                report = await asyncio.to_thread(indexer.keep)
+            except (sqlite3.OperationalError, DatabaseError) as error:
+                _log.warning("the index of vectors waits: %s", error)
+            else:
+                if report.state == "unavailable" and report.detail != told:
+                    told = report.detail
+                    self._alert(
+                        f"{report.vectors} memories are more than memory.index_above, but they cannot be "
+                        f"indexed: {told}; every process compares them itself, which takes memory"
+                    )
+            finally:
+                indexer.stop()  # its thread must not outlive the daemon
+            await self._clock.sleep(_INDEX_SECONDS)

@@ -21,6 +21,7 @@ from hal9.database import Row, on_postgres
 from hal9.errors.memory import MemoryInvalid
 from hal9.memory.records import KINDS, Kind, Memory, MemoryScope
 from hal9.memory.retrieval.vector_matrix import VectorMatrix
+from hal9.memory.store.postgres_vectors import best_by_index, has_index, stored_cosines
 from hal9.memory.store.postgres_words import best_by_words
 from hal9.memory.store.store import MemoryStore
 from hal9.memory.store.unspaced_words import best_by_pairs
@@ -238,9 +239,16 @@ def _by_vectors(
     store: MemoryStore, text: str, where: SearchFilter, limit: int, *, extra: tuple[int, ...]
 ) -> dict[int, float]:
     made = store.embed([clean_text(text)])
-    if made is None:
+    if made is None or store.embedder is None:
         return {}
     clauses, values = _conditions(where)
+    model = store.embedder.model_id
+    with store.reading() as connection:
+        if has_index(connection, model):
+            condition = "".join(f" AND {clause}" for clause in clauses)
+            cosines = best_by_index(connection, made[0], model, condition, values, limit)
+            others = [one for one in extra if one not in cosines]
+            return cosines | stored_cosines(connection, made[0], model, others)
     among = None
     if clauses:
         with store.reading() as connection:
