@@ -1,7 +1,8 @@
 """Questions and answers between nodes, with bytes: what may be asked again, and so needs no journal.
 
 A frame is one line of JSON and then the bytes. Over a broker, frames are published at QoS 0 in the inbox
-topics of the nodes, so that its permissions hold for them too; what got lost is asked for once more.
+topics of the nodes, so that its permissions hold for them too; what got lost is asked for once more. Nodes
+that share no broker may be reached another way; an answer goes back the way its question came.
 """
 
 import asyncio
@@ -48,6 +49,8 @@ class Exchange:
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._crew: BackgroundTasks | None = None
         self.answer: Answer | None = None
+        self.other_wire: Callable[[str], Wire | None] = lambda _node: None
+        """Another way to a node by its name; None when it is to be reached by the first."""
 
     @property
     def waits(self) -> bool:
@@ -80,12 +83,13 @@ class Exchange:
         frame = _frame({"id": name, "ask": question}, body)
         answer: asyncio.Future[tuple[Mapping[str, Any], bytes]] = asyncio.get_running_loop().create_future()
         self._waiting[name] = answer
+        wire = self.other_wire(node) or self._wire
         why = "it does not answer"
         try:
             async with asyncio.timeout(seconds):
                 while not answer.done():
                     try:
-                        await self._wire(node, frame)
+                        await wire(node, frame)
                     except BusError as error:
                         why = str(error)
                     await asyncio.wait((answer,), timeout=_ASK_AGAIN_SECONDS)
@@ -95,8 +99,14 @@ class Exchange:
         finally:
             del self._waiting[name]
 
-    def arrived(self, source: str, frame: bytes) -> None:
-        """A frame of another node; what cannot be read is dropped, its sender asks again or gives up."""
+    def arrived(self, source: str, frame: bytes, *, back: Wire | None = None) -> None:
+        """A frame of another node; what cannot be read is dropped, its sender asks again or gives up.
+
+        Args:
+            source: the node's name.
+            frame: as it was sent.
+            back: the way it came, when that is not the first.
+        """
         read = _read(frame)
         if read is None:
             _log.warning("%s sent something that is neither question nor answer", source)
@@ -112,15 +122,16 @@ class Exchange:
         if self._crew is None or self.answer is None or key in self._answering:
             return
         self._answering.add(key)
-        self._crew.start(self._say(self.answer, source, name, head["ask"], body), name=f"answer {name}")
+        said = self._say(self.answer, source, name, (head["ask"], body), wire=back or self._wire)
+        self._crew.start(said, name=f"answer {name}")
 
     async def _say(
-        self, answer: Answer, source: str, name: str, question: Mapping[str, Any], body: bytes
+        self, answer: Answer, source: str, name: str, asked: tuple[Mapping[str, Any], bytes], *, wire: Wire
     ) -> None:
         try:
             async with self._room:
-                said, with_it = await answer(source, question, body)
-            await self._wire(source, _frame({"id": name, "said": said}, with_it))
+                said, with_it = await answer(source, *asked)
+            await wire(source, _frame({"id": name, "said": said}, with_it))
         except BusError as error:
             _log.info("an answer to %s is lost: %s", source, error)  # it asks again
         finally:

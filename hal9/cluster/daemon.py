@@ -24,6 +24,7 @@ from hal9.cluster.services.learning_requests import REQUESTS, ask_to_learn
 from hal9.cluster.services.lending import WorkspaceLending
 from hal9.cluster.services.routing import LearnedRouter, Routing
 from hal9.cluster.services.thinking import MindPool, resolve_spec
+from hal9.cluster.state.frames import DatabaseWire
 from hal9.cluster.state.hosts import HostRegistry
 from hal9.cluster.state_files import HomeLock
 from hal9.cluster.status import STATUS_SECONDS, StatusReport
@@ -31,6 +32,7 @@ from hal9.cluster.supervision.journal_record import JournalRecord
 from hal9.cluster.supervision.previous_end import previous_end
 from hal9.cluster.supervision.watchdog import Watchdog
 from hal9.cluster.workloads.workloads import WorkloadRunner
+from hal9.database import PostgresPlace
 from hal9.errors.base import ConfigError
 from hal9.errors.journal import JournalUnwritable
 from hal9.errors.memory import MemoryUnwritable
@@ -66,6 +68,7 @@ class Daemon:
         self._open_for_work = False
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._shared_loops: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = ()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -244,11 +247,23 @@ class Daemon:
             self.home.changes,
             self.journal,
             settings=lambda: self.settings,
-            known=lambda node: node in directory.nodes,
+            known=lambda node: node in directory.nodes or node in self.hosts.nodes,
+            clock=self._clock,
         )
         await asyncio.to_thread(lending.clear)
         self.courier.exchange.answer = lending.answer
         self.scheduler.on_finished.append(lending.forget)
+        if isinstance(self.home.journal, PostgresPlace):
+            wire = DatabaseWire(
+                self.home.journal, node=self._node(), exchange=self.courier.exchange, clock=self._clock
+            )
+            self.courier.exchange.other_wire = lambda node: wire.send if self._beyond_broker(node) else None
+            self._shared_loops = (("frames", wire.run), ("travelling", lending.keep_tidy))
+
+    def _beyond_broker(self, node: str) -> bool:
+        """Whether another host is to be reached through the database alone."""
+        seen = self.directory.remote().get(node)
+        return node in self.hosts.nodes and (seen is None or seen.state != "ready")
 
     async def _give_up(self, failure: Failure) -> Outcome:
         return await self.scheduler.give_up(failure)
@@ -271,7 +286,7 @@ class Daemon:
             ("gate", lambda: alone(self.learner.loops.move_changes)),
             ("workloads", lambda: alone(self.workloads.run)),
             ("vectors", lambda: alone(self._keep_index)),
-            *([("stops", self.scheduler.stop_ended)] if self.journal.shared else []),
+            *([("stops", self.scheduler.stop_ended), *self._shared_loops] if self.journal.shared else []),
         ):
             self._tasks.append(group.create_task(self._keep_running(name, run), name=f"daemon {name}"))
 

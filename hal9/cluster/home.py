@@ -13,9 +13,14 @@ from hal9.errors.cluster import HomeExists, HomeMissing
 from hal9.settings import Settings
 from hal9.shipped import shipped_data
 
-__all__ = ["Home", "find_home", "init_home"]
+__all__ = ["Home", "find_home", "init_home", "shared_node"]
 
 _DATA_FOLDERS = ("config", "neurons", "memory")
+
+
+def shared_node(home_id: str) -> str:
+    """The name of a home's daemon among several hosts that share a cluster, by the home's identity."""
+    return f"daemon-{home_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ class Home:
 
     def shared_node(self) -> str:
         """The name of this home's daemon among several hosts that share a cluster."""
-        return f"daemon-{self.identity()}"
+        return shared_node(self.identity())
 
     def identity(self) -> str:
         """A random name of this home, drawn once and kept; the folder must be writable the first time."""

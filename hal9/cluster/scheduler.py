@@ -130,14 +130,16 @@ class TaskScheduler:
     async def _for_here(self, task: TaskRow) -> bool:
         """Whether this host is to take a task up: one that changes a folder is for a host that has it.
 
-        When no host took it for a while, the one that leads does, so that the task ends and says why.
+        When its host takes up nothing new, or no host took it for a while, the one that leads does: the
+        folder travels, or the task ends and says why not.
         """
         folder = task.payload.workspace
         if folder is None or self._hosts is None or not self._hosts.shared:
             return True
         if await asyncio.to_thread(Path(folder).is_dir):
             return True
-        return self._hosts.leads and self._clock.now() - task.created_at > _FOLDER_SECONDS
+        drains = self._hosts.nodes.get(task.payload.labels.get(WORKSPACE_AT, ""), False)
+        return self._hosts.leads and (drains or self._clock.now() - task.created_at > _FOLDER_SECONDS)
 
     async def _placed(self, task: TaskRow) -> TaskRow:
         """The task, with the node that has its workspace; of several that may, this one when it does."""

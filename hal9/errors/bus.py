@@ -20,6 +20,7 @@ __all__ = [
     "BrokerWithoutTls",
     "CourierClosed",
     "ExchangeUnanswered",
+    "FrameNotStored",
     "NotHosted",
     "OutboxFull",
     "RetentionTooShort",
@@ -239,6 +240,17 @@ class CourierClosed(BusError):
 
     def message(self) -> str:
         return f"The courier of node {self.node!r} is not open. Use it inside `async with Courier(...)`."
+
+
+@dataclass(eq=False, kw_only=True)
+class FrameNotStored(BusError):
+    """A question or answer could not be left in the database for another host."""
+
+    node: str
+    detail: str
+
+    def message(self) -> str:
+        return f"Nothing could be left in the database for {self.node!r} ({self.detail}); it is tried again."
 
 
 @dataclass(eq=False, kw_only=True)

@@ -2,6 +2,7 @@
 
 from hal9.database import Connection, Migration
 from hal9.journal.events import m006_events
+from hal9.journal.frames import m010_frames
 from hal9.journal.hosts import m008_hosts
 from hal9.journal.task_schema import m002_tasks, m004_counters, m007_recount, m009_states
 from hal9.journal.turns import m005_turns
@@ -83,4 +84,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     m007_recount,
     m008_hosts,
     m009_states,
+    m010_frames,
 )

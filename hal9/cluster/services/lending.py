@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hal9.bus.exchange import LARGEST_BODY
+from hal9.clock import Clock, SystemClock
 from hal9.errors.base import Hal9Error
 from hal9.errors.workbench import ChangesMissing, SnapshotDamaged, WorkspaceConflict
 from hal9.journal import Journal, tasks
@@ -25,6 +26,7 @@ from hal9.workbench.travelling import digest_of_file, pack_changes, pack_workspa
 __all__ = ["WorkspaceLending", "problem_of"]
 
 _log = logging.getLogger("hal9.cluster.services.lending")
+_TIDY_SECONDS = 5.0
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}){0,2}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _Step = Callable[[str, Path, Mapping[str, Any], bytes], Awaitable[tuple[dict[str, Any], bytes]]]
@@ -39,6 +41,7 @@ class WorkspaceLending:
         journal: where the tasks are: only a running task's workspace is given away.
         settings: in force now.
         known: whether a node belongs to the cluster, by its name.
+        clock: time.
     """
 
     def __init__(
@@ -49,7 +52,9 @@ class WorkspaceLending:
         *,
         settings: Callable[[], Settings],
         known: Callable[[str], bool],
+        clock: Clock | None = None,
     ) -> None:
+        self._clock: Clock = clock or SystemClock()
         self._folder = folder
         self._changes = changes
         self._journal = journal
@@ -114,8 +119,13 @@ class WorkspaceLending:
             packed = await asyncio.to_thread(pack_workspace, root, settings, into)
         return {"digest": packed.digest, "size": packed.size, "skipped": len(packed.skipped)}, b""
 
+    async def keep_tidy(self) -> None:
+        """Forget tasks that other hosts have ended, which are not announced here; runs for ever."""
+        while True:
+            await self._forget_ended()
+            await self._clock.sleep(_TIDY_SECONDS)
+
     async def _forget_ended(self) -> None:
-        """A task that ended on another host is not announced here."""
         for folder in self._folder.iterdir() if self._folder.is_dir() else ():
             if await self._workspace_of(folder.name) is None:
                 self.forget(folder.name)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from hal9.clock import Clock
+from hal9.cluster.home import shared_node
 from hal9.database import Connection, on_postgres
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import Journal, hosts, inbox
@@ -54,6 +55,8 @@ class HostRegistry:
         self._on_death = on_death
         self._leads_until = 0.0
         self.draining = False
+        self.nodes: dict[str, bool] = {}
+        """The other hosts' daemons by name, as long as they live, and whether they take up nothing new."""
         self._changed = asyncio.Event()
 
     @property
@@ -93,7 +96,8 @@ class HostRegistry:
 
     async def _beat(self) -> None:
         begun = self._clock.monotonic()
-        drain, gone, leads = await self._journal.write(self._say)
+        drain, gone, leads, living = await self._journal.write(self._say)
+        self.nodes = {shared_node(one.home): one.draining for one in living if one.home != self._home}
         if drain != self.draining:
             _log.info("draining" if drain else "working again")
         self.draining = drain
@@ -105,7 +109,7 @@ class HostRegistry:
             _log.warning("%d hosts have gone silent; their work is taken up anew", len(gone))
             await self._on_death()
 
-    def _say(self, connection: Connection) -> tuple[bool, list[str], bool]:
+    def _say(self, connection: Connection) -> tuple[bool, list[str], bool, list[hosts.HostRow]]:
         now = connection.server_time() if on_postgres(connection) else time.time()
         boot_id, until = self._journal.boot_id, now + SILENT_SECONDS
         row = hosts.HostRow(
@@ -123,7 +127,7 @@ class HostRegistry:
         leads = hosts.take_lead(connection, boot_id, now=now, until=until, wanted=not drain)
         if gone:
             inbox.recover(connection, owner=boot_id, end=PreviousEnd(), others=hosts.living(connection))
-        return drain, gone, leads
+        return drain, gone, leads, hosts.list_hosts(connection)
 
     async def while_leading(self, run: Callable[[], Awaitable[None]]) -> None:
         """Run a loop whenever this host leads, and only then; runs for ever."""
