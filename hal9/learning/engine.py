@@ -30,10 +30,8 @@ from hal9.learning.gradients.apply import GradientStore
 from hal9.learning.gradients.critic import Critic, Critique
 from hal9.learning.gradients.facts import GradientFacts
 from hal9.learning.gradients.propagate import check_origin, make_signal, onward
-from hal9.learning.guards.offering import offer_for
 from hal9.learning.rules.rules import RuleLearner, RuleOutcome
-from hal9.learning.rules.spreading import spread_of
-from hal9.learning.state.key_value import KeyValueStore
+from hal9.learning.rules.telling import ask_about, told_of
 from hal9.learning.state.prompts import PromptStore
 from hal9.learning.task_path import TaskPath
 from hal9.memory import MemoryStore
@@ -175,7 +173,7 @@ class LearningEngine:
         learned = None
         if feedback.words or (feedback.expected is not None and detection is not None):
             learned = await self.rule_learner.from_feedback(feedback, task, steps, cause=cause)
-            said += _told(learned, self.rule_learner)
+            said += told_of(learned, self.rule_learner.book)
         if detection is None:
             return FeedbackReport(said=tuple(said), learned=learned)
         expected = (feedback.expected or "")[:_TEXT]
@@ -204,7 +202,7 @@ class LearningEngine:
                 leaf = one.path.leaves[-1] if one.path.leaves else ""
                 remember_task(self.store, one.task, one.outcome, neuron=leaf)
         for outcome in fresh:
-            self._ask_about(outcome)
+            ask_about(self.rule_learner.book, outcome, alert=self._parts.alert)
             for listener in self.on_outcome:
                 listener(outcome)
         return self.learning
@@ -222,23 +220,9 @@ class LearningEngine:
             charged = tuple(self.rule_learner.life.concerned(outcome.recalled, feedback.words))
         revised = replace(outcome, passed=passed, judged_by="user", revises=True, charged=charged)
         if save_outcome(self.store, revised):
-            self._ask_about(revised)
+            ask_about(self.rule_learner.book, revised, alert=self._parts.alert)
             for listener in self.on_outcome:
                 listener(revised)
-
-    def _ask_about(self, outcome: TaskOutcome) -> None:
-        """A user's rule that does not help is put to the user, once, and stays in force meanwhile."""
-        asked = KeyValueStore(self.store)
-        for number in outcome.recalled:
-            one = self.rule_learner.book.get(number)
-            if one.source != "user" or one.state != "admitted" or not self.rule_learner.book.doubtful(one):
-                continue
-            if not asked.get(f"asked:rule:{number}"):
-                asked.put(f"asked:rule:{number}", True)
-                self._parts.alert(
-                    f"rule {number} did not help in {one.failed + one.hurt} of {one.tried} tasks: keep it? "
-                    f"({one.rule[:80]}) `hal9 rules forget {number}` takes it back"
-                )
 
     def judged(self) -> int:
         """How many tasks have been looked at."""
@@ -395,33 +379,6 @@ class LearningEngine:
             )
             return [edited, *found]
         return found
-
-
-def _told(learned: RuleOutcome, learner: RuleLearner) -> list[str]:
-    """What a correction came to, in sentences for the user."""
-    if learned.rule_id is None:
-        return [f"no rule: {learned.reason}"]
-    said = [f"rule {learned.rule_id} {learned.state}: {learned.reason}"]
-    if learned.holds_for:
-        rule = learner.book.get(learned.rule_id).rule
-        said.append(
-            f"understood: {rule[:200]} · holds for: {learned.holds_for} · "
-            f"change with `hal9 rules set {learned.rule_id} --for project|FOLDER|FILE`"
-        )
-    if learned.holds_for:
-        offer = offer_for(learner.store, learner.book.get(learned.rule_id).rule)
-        said += [offer.sentence(learned.rule_id)] if offer is not None else []
-    spread = spread_of(learner.book, learner.book.get(learned.rule_id)) if learned.holds_for else None
-    if spread is not None:
-        numbers, place = ", ".join(map(str, spread.rules)), spread.place.removesuffix("/**")
-        said.append(
-            f"rules {numbers} say the same in {len(spread.rules)} places: `hal9 rules set {learned.rule_id} "
-            f"--for {'project' if place == '**' else place}` lets this one hold for all of them"
-        )
-    said += [
-        f"it replaces rule {number}: {learner.book.get(number).rule[:120]}" for number in learned.replaced
-    ]
-    return said
 
 
 def _attempt(task: TaskRow, steps: Sequence[StepRecord]) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from hal9.journal.tasks import TaskRow
 from hal9.learning import LearningEngine, TaskPath, parse_feedback
+from hal9.learning.rules.narrowing import narrowing_of
 from hal9.memory import (
     MemoryScope,
     MemoryStore,
@@ -311,3 +312,68 @@ def test_the_same_rule_for_two_places_is_two_rules_and_moving_one_onto_the_other
     with pytest.raises(MemoryInvalid, match="already"):
         book.set_scope(second, places[0])
     assert book.set_scope(second, MemoryScope("w", place="c/**")).scope.place == "c/**"
+
+
+async def used(
+    engine: LearningEngine, files: dict[str, Promptgram], rule: int, task: TaskRow, *, well: bool
+) -> None:
+    told = parse_feedback({"verdict": "accept"} if well else {"verdict": "reject"})
+    await engine.take_feedback(told, task, straight(task, files, recalled=[rule]), cause=task.id)
+
+
+async def test_a_rule_that_fails_outside_a_folder_is_put_to_the_user_narrower(
+    store: MemoryStore, files: dict[str, Promptgram], shop: str
+) -> None:
+    alerts: list[str] = []
+    engine = make_engine(store, files, alerts=alerts)
+    task = task_in(shop, "Add a report.", "src/report/day.py")
+    number = (await correct(engine, task, "we always round to two places")).rule_id
+    for at, (path, well) in enumerate(
+        [
+            ("src/report/week.py", True),
+            ("tools/build.py", False),
+            ("src/report/deep/er.py", True),
+            ("src/web/a.ts", False),
+        ]
+    ):
+        await used(engine, files, number, task_in(shop, "More.", path, now=1_700_000_100.0 + at), well=well)
+    (said,) = [one for one in alerts if f"rule {number} " in one]
+    assert "helped in 2 of 2 tasks in src/report, failed in 2 of 2 elsewhere" in said
+    assert f"`hal9 rules set {number} --for src/report`" in said
+    assert RuleStore(store).get(number).scope.place == "**", "a user's own rule is not moved without them"
+    await used(engine, files, number, task_in(shop, "Again.", "web/b.ts", now=1_700_000_200.0), well=False)
+    assert len([one for one in alerts if f"rule {number} " in one]) == 1, "it is asked once"
+
+
+async def test_a_rule_nobody_said_is_narrowed_by_evidence_and_back_by_rollback(
+    store: MemoryStore, files: dict[str, Promptgram], shop: str
+) -> None:
+    alerts: list[str] = []
+    engine = make_engine(store, files, alerts=alerts)
+    book = RuleStore(store)
+    scope = MemoryScope(scope_of("x", workspace=shop).workspace, place="src/**")
+    number = book.propose(
+        NewRule(rule="round to two places", scope=scope, source="retry", trusted_by="check")
+    )
+    book.set_state(number, "admitted", "fixes a case")
+    paths = ["src/report/a.py", "src/report/b.py", "src/report/c.py"]
+    for at, path in enumerate(paths):
+        await used(engine, files, number, task_in(shop, "Do.", path, now=1_700_000_100.0 + at), well=True)
+    for at, path in enumerate(["src/web/a.ts", "src/web/b.ts", "src/tool.py"]):
+        await used(engine, files, number, task_in(shop, "Do.", path, now=1_700_000_200.0 + at), well=False)
+    assert book.get(number).scope.place == "src/report/**"
+    assert (book.get(number).state, len(alerts)) == ("admitted", 1)
+    (moved,) = engine.gate.ledger.rows(kinds=("rule_scope",))
+    engine.rollback.change(moved.id)
+    assert book.get(number).scope.place == "src/**"
+
+
+async def test_failures_everywhere_narrow_nothing(
+    store: MemoryStore, files: dict[str, Promptgram], shop: str
+) -> None:
+    engine = make_engine(store, files)
+    number = (await correct(engine, task_in(shop, "Do.", "src/a/x.py"), "we always use tabs")).rule_id
+    outcomes = [("src/a/1.py", True), ("src/a/2.py", False), ("src/b/3.py", True), ("src/b/4.py", False)]
+    for at, (path, well) in enumerate(outcomes):
+        await used(engine, files, number, task_in(shop, "Do.", path, now=1_700_000_100.0 + at), well=well)
+    assert narrowing_of(store, RuleStore(store).get(number)) is None

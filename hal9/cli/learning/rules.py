@@ -11,6 +11,7 @@ from hal9.cli.common import home_of, json_option, print_json
 from hal9.cli.learning.memory import open_store
 
 if TYPE_CHECKING:
+    from hal9.learning.rules.narrowing import Narrowing
     from hal9.memory import MemoryScope, MemoryStore, Rule
     from hal9.memory.rules.rule_files import ChosenRules
 
@@ -26,6 +27,7 @@ def rules(ctx: click.Context, path: str | None, everything: bool, as_json: bool)
     """List rules: what holds where, since when, why, how often it helped, and how to undo it."""
     if ctx.invoked_subcommand is not None:
         return
+    from hal9.learning.rules.narrowing import narrowing_of
     from hal9.memory import RuleStore
 
     with open_store(ctx) as store:
@@ -34,6 +36,7 @@ def rules(ctx: click.Context, path: str | None, everything: bool, as_json: bool)
         if path is not None:
             scope = _task_scope(path)
             found = [one for one in found if one.scope.covers(scope)]
+        narrower = {one.id: seen for one in found if (seen := narrowing_of(store, one)) is not None}
     chosen = _rule_files(path, home_of(ctx).settings().memory.rule_file_tokens)
     if as_json:
         left = [{"file": one.file, "section": one.heading, "why": one.why} for one in chosen.left_out]
@@ -43,11 +46,11 @@ def rules(ctx: click.Context, path: str | None, everything: bool, as_json: bool)
     if not found and not chosen.shown and not chosen.left_out:
         click.echo('no rules yet; `hal9 remember "…" --for project` adds one, so does `hal9 feedback`.')
     for one in sorted(found, key=lambda rule: rule.id):
-        _show(one)
+        _show(one, narrower.get(one.id))
     _show_files(chosen, whole=path is not None)
 
 
-def _show(one: "Rule") -> None:
+def _show(one: "Rule", narrower: "Narrowing | None") -> None:
     day = datetime.fromtimestamp(one.created).astimezone().strftime("%Y-%m-%d")
     record = f"helped {one.helped} of {one.tried}" if one.tried else "not tried yet"
     click.echo(f"{one.id:>4}  {one.rule}")
@@ -56,6 +59,9 @@ def _show(one: "Rule") -> None:
     )
     if one.state == "admitted":
         click.echo(f"      hal9 rules set {one.id} --for PLACE · hal9 rules forget {one.id}")
+    if narrower is not None:
+        place = narrower.place.removesuffix("/**")
+        click.echo(f"      {narrower.told()}: hal9 rules set {one.id} --for {place}")
 
 
 def _as_json(one: "Rule") -> dict[str, Any]:

@@ -35,7 +35,7 @@ class TaskOutcome:
     `passed` is None while nobody judged; `routes` are the hand-overs with their probabilities; `prompts` are
     the hashes of the prompts that a mind was shown: a layer that handed the task down as it is has none;
     `charged` are the recalled rules that a failure concerns, None for all of them; `mind` is who was shown
-    them.
+    them; `paths` are the files and folders of the repository that the task touched.
     """
 
     task_id: str
@@ -54,6 +54,7 @@ class TaskOutcome:
     revises: bool = False
     charged: tuple[int, ...] | None = None
     mind: str = ""
+    paths: tuple[str, ...] = ()
 
 
 def scope_of_task(payload: TaskPayload) -> MemoryScope:
@@ -105,7 +106,11 @@ def outcome_of(
         routes=tuple(routes),
         recalled=tuple(sorted(recalled)),
         mind=next((step.mind for step in reversed(steps) if step.kind == "think" and step.recalled), ""),
+        paths=scope_after(task).paths if recalled else (),
     )
+
+
+_MOST_PATHS = 40
 
 
 def save_outcome(store: MemoryStore, outcome: TaskOutcome) -> bool:
@@ -167,9 +172,9 @@ def credit(store: MemoryStore, outcome: TaskOutcome) -> None:
             if used is not None:
                 _take_back(store, number, used["outcome"])
             tables.conn.execute(
-                "INSERT INTO uses (mitigation_id, task_id, outcome) VALUES (?, ?, ?) "
+                "INSERT INTO uses (mitigation_id, task_id, outcome, paths) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (mitigation_id, task_id) DO UPDATE SET outcome = excluded.outcome",
-                (number, outcome.task_id, word),
+                (number, outcome.task_id, word, json.dumps(outcome.paths[:_MOST_PATHS])),
             )
             after = book.record_outcome(number, word)
             if outcome.mind and word in ("helped", "failed"):

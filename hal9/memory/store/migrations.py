@@ -402,6 +402,11 @@ def _unspaced_words(connection: Connection) -> None:
     create_pairs(connection)
 
 
+def _where_used(connection: Connection) -> None:
+    """10: which files the tasks touched that were given a rule."""
+    connection.execute("ALTER TABLE uses ADD COLUMN paths TEXT NOT NULL DEFAULT '[]'")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _memories,
     _patterns,
@@ -412,4 +417,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     _route_changes,
     _places,
     _unspaced_words,
+    _where_used,
 )
