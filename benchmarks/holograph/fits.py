@@ -18,7 +18,7 @@ import hal9.holograph
 from hal9.holograph.model.graph import MixedGraph
 
 PEERS = ("dagma", "ges", "pc", "notears")
-DATA_PEERS = ("ges", "pc", "boss", "grasp", "dagma", "lingam", "pgmpy")
+DATA_PEERS = ("ges", "pc", "boss", "grasp", "dagma", "notears", "lingam", "pgmpy")
 
 
 # What talks to people, disks and minds has no part in a fit.

@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from hal9.holograph.data.dependence import spread_dependence
 from hal9.holograph.data.moments import Moments
-from hal9.holograph.data.noise_shape import has_density, negentropy
+from hal9.holograph.data.noise_shape import NARROW, WIDE, has_density, negentropy
 from hal9.holograph.data.table import Table
 from hal9.holograph.model.state import FloatArray
 
@@ -95,6 +95,7 @@ class AdditiveScore:
         table: data. log_odds: log prior odds of an edge.
         features: of the variables. shaped: whether the noise's shape counts.
         equivalent: whether graphs of one equivalence class score alike.
+        window: of the spacings by which shapes are measured, see `negentropy`.
     """
 
     def __init__(
@@ -105,12 +106,13 @@ class AdditiveScore:
         features: Features,
         shaped: bool,
         moments: Moments | None = None,
+        window: float = WIDE,
     ) -> None:
         self.table, self.log_odds, self.features, self.shaped = table, log_odds, features, shaped
         self.equivalent = not shaped and not features.curved
         if moments is None:
             moments = Moments(np.asarray(features.values.T @ features.values) / table.rows)
-        self.moments = moments
+        self.moments, self.window = moments, window
         self.size = len(table.names)
         self._sample = features.values[:: max(1, table.rows // _SAMPLE)]
         self._added: dict[tuple[int, Set], FloatArray] = {}
@@ -121,6 +123,20 @@ class AdditiveScore:
         """The same with other prior odds of an edge."""
         return AdditiveScore(
             self.table, log_odds, features=self.features, shaped=self.shaped, moments=self.moments
+        )
+
+    def for_directions(self) -> "AdditiveScore":
+        """The same with shapes measured finely, to tell directions of edges that are settled.
+
+        Fine measures of two residuals differ more by chance, so that edges would be found that are none.
+        """
+        return AdditiveScore(
+            self.table,
+            self.log_odds,
+            features=self.features,
+            shaped=self.shaped,
+            moments=self.moments,
+            window=NARROW,
         )
 
     def _columns(self, parents: Set) -> Set:
@@ -147,7 +163,7 @@ class AdditiveScore:
         """Negentropy of a number's residual, in nats per row."""
         key = (node, parents)
         if key not in self._shape:
-            self._shape[key] = negentropy(self.left_over(node, parents))
+            self._shape[key] = negentropy(self.left_over(node, parents), self.window)
         return self._shape[key]
 
     def left_over(self, node: int, parents: Set) -> FloatArray:

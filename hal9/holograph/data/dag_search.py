@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.holograph.data.additive_score import AdditiveScore
 from hal9.holograph.data.dependence import row_worth
 from hal9.holograph.data.families import diagnose
 from hal9.holograph.data.interventions import without_false_interventions
@@ -49,6 +50,10 @@ _GAIN = 1e-4
 
 _UNEXPECTED = 8.0
 """Nats against equal error variances beforehand: columns have units, and a few may agree by accident."""
+
+
+_HELD = 1e7
+"""Nats that keep a pair joined, or apart, while only directions are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,9 +294,8 @@ def best_of_scores(
         fitting = fitting.with_log_odds(edge_log_odds(size, float(best.adjacency.sum())))
         starts = (*starts, best.adjacency)
         most = 3 if restarts is None else restarts
-        return fitting, climb(
-            fitting, size, language=terms, starts=starts, restarts=most, seed=seed, orders=orders
-        )
+        best = climb(fitting, size, language=terms, starts=starts, restarts=most, seed=seed, orders=orders)
+        return fitting, _directed(fitting, best, terms) if fitting.shaped else best
     lead = -np.inf
     if equal_variances and isinstance(scorer, GaussianScore):
         fixed, equal = _equal_variance(scorer, terms, seed)
@@ -309,6 +313,14 @@ def best_of_scores(
         if total > best.total - 0.5 * np.log(table.effective) * size + _UNEXPECTED:
             return fixed, equal
     return scorer, best
+
+
+def _directed(scorer: AdditiveScore, found: Climbed, language: FloatArray) -> Climbed:
+    """The same joined pairs with their directions by fine measures of the noise's shape."""
+    joined = found.adjacency | found.adjacency.T
+    held = np.where(joined, _HELD, -_HELD)
+    turned = Climber(scorer.for_directions(), found.adjacency, language + held).climb().adjacency
+    return Climbed(turned, Climber(scorer, turned, language).total())
 
 
 def fitted_graph(

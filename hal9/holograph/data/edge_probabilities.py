@@ -79,6 +79,8 @@ def edge_leads(table: Table, scorer: LocalScore, found: Climbed, *, seed: int = 
     joined, turned = np.zeros((size, size)), np.zeros((size, size))
     lead = evidence[:, :2].max(axis=1) - evidence[:, 2] + scorer.log_odds
     joined[first, second] = joined[second, first] = lead
+    if isinstance(scorer, AdditiveScore) and scorer.shaped:
+        evidence = data_evidence(table, (scorer.for_directions(), found), ceiling=1e4, seed=seed)
     turned[first, second] = evidence[:, 0] - evidence[:, 1]
     turned[second, first] = -turned[first, second]
     if isinstance(scorer, AdditiveScore):

@@ -7,12 +7,13 @@ from scipy.special import digamma, ndtri
 
 from hal9.holograph.model.state import FloatArray
 
-__all__ = ["departure_from_gaussian", "has_density", "negentropy"]
+__all__ = ["NARROW", "WIDE", "departure_from_gaussian", "has_density", "negentropy"]
 
 _DENSEST = 10.0
 """Density per standard deviation that is believed at most; atoms would have an infinite one."""
-_WINDOW = 4.0
-"""Points between the ends of a spacing, in square roots of the number of rows."""
+WIDE, NARROW = 4.0, 1.0
+"""Points between the ends of a spacing, in square roots of the number of rows: wide ones vary less from one
+residual to the next, narrow ones smooth the shape less."""
 _ATOM = 0.2
 """Share of rows with one value from which a number is no draw from a density: counts, many zeros."""
 
@@ -45,7 +46,7 @@ def departure_from_gaussian(residual: FloatArray) -> float:
     return 79.047 * peaked**2 + 7.4129 * skewed**2
 
 
-def negentropy(residual: FloatArray) -> float:
+def negentropy(residual: FloatArray, window: float = WIDE) -> float:
     """How far a distribution is from the Gaussian, in nats; about 0 for a Gaussian one.
 
     The entropy is taken from spacings of the sorted values (Vasicek 1976), less what a Gaussian sample of
@@ -55,18 +56,19 @@ def negentropy(residual: FloatArray) -> float:
 
     Args:
         residual: shape (rows,).
+        window: points between the ends of a spacing, in square roots of the number of rows.
     """
     spread = residual.std()
     if spread < 1e-12 or residual.size < 8:
         return 0.0
     ordered = _apart(np.sort((residual - residual.mean()) / spread))
-    return _ordered_negentropy(ordered) - _of_gaussian(ordered.size)
+    return _ordered_negentropy(ordered, window) - _of_gaussian(ordered.size, window)
 
 
-def _ordered_negentropy(ordered: FloatArray) -> float:
+def _ordered_negentropy(ordered: FloatArray, roots: float) -> float:
     """Negentropy of standardised values in rising order."""
     count = ordered.size
-    window = max(1, min(count // 4, round(_WINDOW * count**0.5)))
+    window = max(1, min(count // 4, round(roots * count**0.5)))
     spacings = ordered[window:] - ordered[:-window]
     # Rounding to no width at all, as where many values are one, is bounded by the density that is believed.
     spacings = np.maximum(spacings, window / (count * _DENSEST))
@@ -75,10 +77,10 @@ def _ordered_negentropy(ordered: FloatArray) -> float:
 
 
 @functools.lru_cache(maxsize=256)
-def _of_gaussian(count: int) -> float:
+def _of_gaussian(count: int, roots: float) -> float:
     """What a Gaussian sample seems to have, since spacings smooth the density."""
     ordered = ndtri((np.arange(count) + 0.5) / count)
-    return _ordered_negentropy(np.asarray(ordered / ordered.std(), dtype=np.float64))
+    return _ordered_negentropy(np.asarray(ordered / ordered.std(), dtype=np.float64), roots)
 
 
 def _apart(ordered: FloatArray) -> FloatArray:
