@@ -1,11 +1,10 @@
 """Scores of additive models: curved effects, categories beside numbers, noise that is not Gaussian.
 
 Every variable is a block of features: a number and orthogonal polynomials of its ranks, or the indicators
-of a category. A node is regressed on the blocks of its parents; a category is scored by the determinant of
-its indicators' residual covariance (degenerate Gaussian score, Andrews et al. 2019), a number by its residual
-variance (as in CAM, Bühlmann et al. 2014) and, where noise is not Gaussian, by the residual's negentropy too
-(the likelihood of LiNGAM, Hyvärinen 2010). With curves or such noise directions differ in score that a linear
-Gaussian score cannot tell apart.
+of a category. A number is regressed on the blocks of its parents and scored by its residual variance (as in CAM,
+Bühlmann et al. 2014) and, where noise is not Gaussian, by the residual's negentropy too (the likelihood of
+LiNGAM, Hyvärinen 2010); a category by the likelihood of its levels (`category_likelihood`). With curves, categories
+or such noise directions differ in score that a linear Gaussian score cannot tell apart.
 """
 
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from hal9.holograph.data.category_likelihood import Levels, level_likelihood
 from hal9.holograph.data.dependence import spread_dependence
 from hal9.holograph.data.moments import Moments
 from hal9.holograph.data.noise_shape import NARROW, WIDE, has_density, negentropy
@@ -29,7 +29,8 @@ _SAMPLE = 3000
 """Rows that negentropies are worked out from at most."""
 _KEPT = 8_000_000
 _NEAR = -4.0
-"""Gain in nats by variance alone below which a candidate's effect on the noise's shape is not looked at."""
+"""Gain in nats by variances alone below which a candidate's effect on the noise's shape, or on the likelihood of
+levels, is not looked at."""
 
 Set = tuple[int, ...]
 
@@ -41,6 +42,7 @@ class Features:
     Attributes:
         values: standardised, shape (rows, n * width). width: columns per variable.
         used: per variable, how many columns of its block are features. target: how many are scored.
+        levels: per variable, the levels of a category, None of a number.
         graded: per variable, whether it is a number that looks drawn from a density: its noise has a shape.
         curved: whether numbers have polynomials.
     """
@@ -49,6 +51,7 @@ class Features:
     width: int
     used: NDArray[np.intp]
     target: NDArray[np.intp]
+    levels: tuple[Levels | None, ...]
     graded: NDArray[np.bool_]
     curved: bool = False
 
@@ -61,18 +64,18 @@ class Features:
             curved: whether numbers get polynomials of their ranks.
         """
         blocks, target, graded = [], [], []
+        levels: list[Levels | None] = []
         for column, categorical in zip(table.values.T, table.categories(), strict=True):
-            levels = np.unique(column)
             graded.append(not categorical and has_density(column))
-            if categorical and levels.size > 2:
-                # The rarest level is the one left out, so that no indicator is nearly constant.
-                counts = [int((column == level).sum()) for level in levels]
-                kept = np.delete(levels, int(np.argmin(counts)))
-                blocks.append(np.column_stack([column == level for level in kept]).astype(np.float64))
-                target.append(kept.size)
+            if categorical:
+                found, indicators = Levels.of(column)
+                blocks.append(indicators)
+                levels.append(found)
+                target.append(indicators.shape[1])
                 continue
+            levels.append(None)
             parts = [column]
-            if curved and levels.size > 2 + _CURVES:
+            if curved and np.unique(column).size > 2 + _CURVES:
                 place = 2.0 * (rankdata(column) - 0.5) / column.size - 1.0
                 basis = np.polynomial.legendre.legvander(place, _CURVES + 1)
                 parts += list(basis[:, 2:].T)
@@ -85,7 +88,9 @@ class Features:
             scaled = (block - block.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
             values[:, k * width : k * width + block.shape[1]] = scaled
         used = np.array([block.shape[1] for block in blocks], dtype=np.intp)
-        return cls(values, width, used, np.array(target, dtype=np.intp), np.array(graded), curved)
+        return cls(
+            values, width, used, np.array(target, dtype=np.intp), tuple(levels), np.array(graded), curved
+        )
 
 
 class AdditiveScore:
@@ -114,7 +119,8 @@ class AdditiveScore:
             moments = Moments(np.asarray(features.values.T @ features.values) / table.rows)
         self.moments, self.window = moments, window
         self.size = len(table.names)
-        self._sample = features.values[:: max(1, table.rows // _SAMPLE)]
+        self._step = max(1, table.rows // _SAMPLE)
+        self._sample = features.values[:: self._step]
         self._added: dict[tuple[int, Set], FloatArray] = {}
         self._shape: dict[tuple[int, Set], float] = {}
         self._local: dict[tuple[int, Set], float] = {}
@@ -152,6 +158,19 @@ class AdditiveScore:
         start = node * self.features.width
         return slice(start, start + int(self.features.target[node]))
 
+    def _likelihood(self, node: int, parents: Set) -> float:
+        """Mean log-likelihood of a node given its parents, in nats per row; of numbers, but for a constant."""
+        levels = self.features.levels[node]
+        if levels is not None:
+            if not parents:
+                return -levels.entropy
+            columns, correlation = np.array(self._columns(parents), dtype=np.intp), self.moments.correlation
+            within, across = correlation[np.ix_(columns, columns)], correlation[self._own(node), columns]
+            codes = levels.codes[:: self._step]
+            return level_likelihood(levels, self._sample[:, columns], within, across, codes)
+        fit = -0.5 * self._spread(node, parents)
+        return fit + (self.shape(node, parents) if self._shaped(node) else 0.0)
+
     def _spread(self, node: int, parents: Set) -> float:
         """Log determinant of the residual covariance."""
         rows, _ = self.moments.given(self._columns(parents))
@@ -187,11 +206,10 @@ class AdditiveScore:
         chosen = tuple(sorted(parents.tolist()))
         key = (node, chosen)
         if key not in self._local:
-            fit = -0.5 * self._spread(node, chosen)
-            fit += self.shape(node, chosen) if self._shaped(node) else 0.0
             degrees = float(self.features.used[list(chosen)].sum())
             self._local[key] = float(
-                self.table.effective * fit + self._penalty(node, degrees, float(len(chosen)))
+                self.table.effective * self._likelihood(node, chosen)
+                + self._penalty(node, degrees, float(len(chosen)))
             )
         return self._local[key]
 
@@ -227,13 +245,18 @@ class AdditiveScore:
         others = np.ones(size, dtype=bool)
         others[[node, *chosen]] = False
         after = np.where(others[:, None, None], left[None] - explained, left[None])
-        degrees = float(self.features.used[list(chosen)].sum()) + self.features.used * others
+        held = float(self.features.used[list(chosen)].sum())
         base = self.local(node, np.array(chosen, dtype=np.intp))
-        terms = -0.5 * count * _logdet(after) + self._penalty(node, degrees, len(chosen) + others)
-        if self._shaped(node):
+        gains = -0.5 * count * (_logdet(after) - _logdet(left[None]))
+        gains += self._penalty(node, held + self.features.used, len(chosen) + 1.0)
+        gains -= self._penalty(node, held, float(len(chosen)))
+        terms = base + gains
+        near = np.flatnonzero(others & (gains > _NEAR))
+        if self.features.levels[node] is not None:
+            for other in near:
+                terms[other] = self.local(node, np.array([*chosen, int(other)], dtype=np.intp))
+        elif self._shaped(node):
             now = self.shape(node, chosen)
-            near = np.flatnonzero(others & (terms + count * now - base > _NEAR))
-            terms += count * now
             for other in near:
                 terms[other] += count * (self.shape(node, tuple(sorted((*chosen, int(other))))) - now)
         terms[~others] = base
