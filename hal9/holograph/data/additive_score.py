@@ -1,10 +1,10 @@
 """Scores of additive models: curved effects, categories beside numbers, noise that is not Gaussian.
 
 Every variable is a block of features: a number and orthogonal polynomials of its ranks, or the indicators
-of a category. A number is regressed on the blocks of its parents and scored by its residual variance (as in CAM,
-Bühlmann et al. 2014) and, where noise is not Gaussian, by the residual's negentropy too (the likelihood of
-LiNGAM, Hyvärinen 2010); a category by the likelihood of its levels (`category_likelihood`). With curves, categories
-or such noise directions differ in score that a linear Gaussian score cannot tell apart.
+of a category. A number is regressed on the blocks of its parents and scored by its residual variance (as in
+CAM, Bühlmann et al. 2014) and, where noise is not Gaussian, by the residual's negentropy too (the likelihood
+of LiNGAM, Hyvärinen 2010); a category by the likelihood of its levels (`category_likelihood`). With curves,
+categories or such noise directions differ in score that a linear Gaussian score cannot tell apart.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ _SAMPLE = 3000
 """Rows that negentropies are worked out from at most."""
 _KEPT = 8_000_000
 _NEAR = -4.0
-"""Gain in nats by variances alone below which a candidate's effect on the noise's shape, or on the likelihood of
-levels, is not looked at."""
+"""Gain in nats by variances alone below which a candidate's effect on the noise's shape, or on the likelihood
+of levels, is not looked at."""
 
 Set = tuple[int, ...]
 
@@ -158,18 +158,30 @@ class AdditiveScore:
         start = node * self.features.width
         return slice(start, start + int(self.features.target[node]))
 
-    def _likelihood(self, node: int, parents: Set) -> float:
-        """Mean log-likelihood of a node given its parents, in nats per row; of numbers, but for a constant."""
-        levels = self.features.levels[node]
-        if levels is not None:
-            if not parents:
-                return -levels.entropy
-            columns, correlation = np.array(self._columns(parents), dtype=np.intp), self.moments.correlation
+    def _of_levels(self, node: int, levels: Levels, parents: Set) -> float:
+        """Term of a category: numbers act on its odds in straight lines or, where that pays, in curves.
+
+        Few curves bend odds much; charged for their polynomials, numbers would hardly ever cause a category.
+        """
+        count, chosen = self.table.effective, list(parents)
+        if not parents:
+            return float(self._penalty(node, 0.0, 0.0)) - count * levels.entropy
+        codes, correlation = levels.codes[:: self._step], self.moments.correlation
+        best = -np.inf
+        for width in {tuple(self.features.target[chosen]), tuple(self.features.used[chosen])}:
+            starts = np.array(parents, dtype=np.intp) * self.features.width
+            columns = np.concatenate([start + np.arange(w) for start, w in zip(starts, width, strict=True)])
             within, across = correlation[np.ix_(columns, columns)], correlation[self._own(node), columns]
-            codes = levels.codes[:: self._step]
-            return level_likelihood(levels, self._sample[:, columns], within, across, codes)
+            fit = level_likelihood(levels, self._sample[:, columns], within, across, codes)
+            best = max(best, count * fit + float(self._penalty(node, float(columns.size), len(parents))))
+        return best
+
+    def _of_number(self, node: int, parents: Set) -> float:
+        """Term of a number."""
         fit = -0.5 * self._spread(node, parents)
-        return fit + (self.shape(node, parents) if self._shaped(node) else 0.0)
+        fit += self.shape(node, parents) if self._shaped(node) else 0.0
+        degrees = float(self.features.used[list(parents)].sum())
+        return float(self.table.effective * fit + self._penalty(node, degrees, float(len(parents))))
 
     def _spread(self, node: int, parents: Set) -> float:
         """Log determinant of the residual covariance."""
@@ -206,10 +218,9 @@ class AdditiveScore:
         chosen = tuple(sorted(parents.tolist()))
         key = (node, chosen)
         if key not in self._local:
-            degrees = float(self.features.used[list(chosen)].sum())
-            self._local[key] = float(
-                self.table.effective * self._likelihood(node, chosen)
-                + self._penalty(node, degrees, float(len(chosen)))
+            levels = self.features.levels[node]
+            self._local[key] = (
+                self._of_number(node, chosen) if levels is None else self._of_levels(node, levels, chosen)
             )
         return self._local[key]
 
@@ -231,36 +242,57 @@ class AdditiveScore:
         return self._added[key].copy()
 
     def _all_additions(self, node: int, chosen: Set) -> FloatArray:
-        width, size, count = self.features.width, self.size, self.table.effective
-        rows, _ = self.moments.given(self._columns(chosen))
-        correlation, own = self.moments.correlation, self._own(node)
-        blocks = correlation.reshape(size, width, size, width)[np.arange(size), :, np.arange(size)]
-        parts = rows.reshape(-1, size, width)
-        inner = blocks - np.einsum("mja,mjb->jab", parts, parts)
-        # Columns that are padding, or that the parents determine, add nothing.
-        inner += np.where(np.einsum("jaa->ja", inner) > 1e-9, 1e-9, 1.0)[:, :, None] * np.eye(width)
-        across = (correlation[own] - rows[:, own].T @ rows).reshape(-1, size, width).transpose(1, 2, 0)
-        left = correlation[own, own] - rows[:, own].T @ rows[:, own]
-        explained = np.einsum("jkt,jks->jts", across, np.linalg.solve(inner, across))
+        size, count = self.size, self.table.effective
         others = np.ones(size, dtype=bool)
         others[[node, *chosen]] = False
-        after = np.where(others[:, None, None], left[None] - explained, left[None])
-        held = float(self.features.used[list(chosen)].sum())
         base = self.local(node, np.array(chosen, dtype=np.intp))
-        gains = -0.5 * count * (_logdet(after) - _logdet(left[None]))
-        gains += self._penalty(node, held + self.features.used, len(chosen) + 1.0)
-        gains -= self._penalty(node, held, float(len(chosen)))
-        terms = base + gains
-        near = np.flatnonzero(others & (gains > _NEAR))
+        gains = self._by_variances(node, chosen, self.features.used, others)
         if self.features.levels[node] is not None:
-            for other in near:
+            if self.features.curved:
+                straight = self._by_variances(node, chosen, self.features.target, others)
+                gains = np.maximum(gains, straight)
+            terms = base + gains
+            for other in np.flatnonzero(others & (gains > _NEAR)):
                 terms[other] = self.local(node, np.array([*chosen, int(other)], dtype=np.intp))
-        elif self._shaped(node):
-            now = self.shape(node, chosen)
-            for other in near:
-                terms[other] += count * (self.shape(node, tuple(sorted((*chosen, int(other))))) - now)
+        else:
+            terms = base + gains
+            if self._shaped(node):
+                now = self.shape(node, chosen)
+                for other in np.flatnonzero(others & (gains > _NEAR)):
+                    terms[other] += count * (self.shape(node, tuple(sorted((*chosen, int(other))))) - now)
         terms[~others] = base
         return np.asarray(terms, dtype=np.float64)
+
+    def _by_variances(
+        self, node: int, chosen: Set, widths: NDArray[np.intp], others: NDArray[np.bool_]
+    ) -> FloatArray:
+        """Gain in nats of each other variable besides the chosen, after its cost, by variances alone.
+
+        Args:
+            node: whose term gains.
+            chosen: its parents.
+            widths: per variable, how many columns of its block are looked at.
+            others: which variables may be added, shape (variables,).
+        """
+        width, size, most = self.features.width, self.size, int(widths.max())
+        blocks = np.arange(size)[:, None] * width + np.arange(most)
+        unused = np.arange(most) >= widths[:, None]
+        held = [p * width + k for p in chosen for k in range(int(widths[p]))]
+        rows, _ = self.moments.given(tuple(held))
+        correlation, own = self.moments.correlation, self._own(node)
+        parts = rows[:, blocks]
+        inner = correlation[blocks[:, :, None], blocks[:, None, :]] - np.einsum("mja,mjb->jab", parts, parts)
+        inner[unused[:, :, None] | unused[:, None, :]] = 0.0
+        # Columns that are not looked at, or that the parents determine, add nothing.
+        inner += np.where(np.einsum("jaa->ja", inner) > 1e-9, 1e-9, 1.0)[:, :, None] * np.eye(most)
+        across = (correlation[own] - rows[:, own].T @ rows)[:, blocks]
+        across = np.where(unused, 0.0, across).transpose(1, 2, 0)
+        left = correlation[own, own] - rows[:, own].T @ rows[:, own]
+        explained = np.einsum("jkt,jks->jts", across, np.linalg.solve(inner, across))
+        after = np.where(others[:, None, None], left[None] - explained, left[None])
+        gains = -0.5 * self.table.effective * (_logdet(after) - _logdet(left[None]))
+        gains += self._penalty(node, float(len(held)) + widths, len(chosen) + 1.0)
+        return np.asarray(gains - self._penalty(node, float(len(held)), float(len(chosen))), dtype=np.float64)
 
 
 def _logdet(matrices: FloatArray) -> FloatArray:

@@ -1,10 +1,10 @@
 """How probable the levels of a category are, given numbers and categories beside it.
 
-The odds of the levels are those of a linear discriminant (Fisher 1936): they follow from means per level and one
-common covariance, so that sums over the rows, which a search has at hand, suffice and nothing is iterated. What counts
-is the likelihood of the levels themselves. The determinant of indicators, as if these were numbers (degenerate
-Gaussian score, Andrews et al. 2019), is on another scale than densities of numbers: it makes wrong directions
-sure by hundreds of nats.
+The odds of the levels are those of a linear discriminant (Fisher 1936): they follow from means per level and
+one common covariance, so that sums over the rows, which a search has at hand, suffice; nothing is iterated.
+What counts is the likelihood of the levels. The determinant of their indicators, as if these were numbers
+(degenerate Gaussian score, Andrews et al. 2019), is on another scale than densities of numbers: it makes
+wrong directions sure by hundreds of nats.
 """
 
 from dataclasses import dataclass
