@@ -10,10 +10,8 @@ from typing import Any, Literal
 
 from hal9 import __version__
 from hal9.api.services import Services
+from hal9.api.spend import Spending, read_spending
 from hal9.api.views import VIEWS, NoQuery
-from hal9.budgets import BudgetStore
-from hal9.cluster.services.thinking import budget_limits
-from hal9.database import is_there
 from hal9.learning.reporting.counts import LearningCounts, count_learning
 
 __all__ = ["Metric", "gather_metrics", "metrics_text"]
@@ -38,8 +36,8 @@ async def gather_metrics(services: Services) -> list[Metric]:
     status = await services.status()
     learning = await VIEWS["learning"][0](services.cluster, NoQuery())
     counts = await asyncio.to_thread(count_learning, services.memory)
-    budgets = await asyncio.to_thread(_budgets, services)
-    return [*_cluster(services, status), *_learning(learning, counts), *budgets]
+    spending = await read_spending(services.cluster, clock=services.clock)
+    return [*_cluster(services, status), *_learning(learning, counts), *_budgets(spending)]
 
 
 async def metrics_text(services: Services) -> str:
@@ -96,12 +94,10 @@ def _learning(learning: Mapping[str, Any], counts: LearningCounts) -> list[Metri
     ]
 
 
-def _budgets(services: Services) -> list[Metric]:
-    if not is_there(services.home.budgets):
+def _budgets(spending: Spending | None) -> list[Metric]:
+    if spending is None:
         return []
-    limits = budget_limits(services.cluster.current_settings())
-    with BudgetStore(services.home.budgets, limits, clock=services.clock) as book:
-        total, standings = book.totals(), book.standings()
+    total, standings = spending.total, spending.caps
     used = [
         ({"scope": one.limit.scope, "kind": one.limit.kind}, one.spent + one.reserved) for one in standings
     ]

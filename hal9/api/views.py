@@ -11,7 +11,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hal9.api.spend import cap_as_json, read_spending
 from hal9.cluster.client import Cluster
+from hal9.journal.listing import page_of_tasks
 from hal9.learning import Ledger, PromptStore, change_as_json, learning_status, versions
 from hal9.learning.detection.feedback import parse_feedback
 from hal9.learning.guards.guard_store import GuardStore
@@ -33,6 +35,7 @@ __all__ = [
     "LedgerQuery",
     "NoQuery",
     "NumberQuery",
+    "OverviewQuery",
     "RulesQuery",
     "SearchQuery",
     "TaskQuery",
@@ -116,6 +119,12 @@ class DiffQuery(_Query):
     neuron: Name
     first: Name = "file"
     second: Name = "now"
+
+
+class OverviewQuery(_Query):
+    """How many tasks."""
+
+    tasks: Annotated[int, Field(ge=1, le=500, description="The newest so many.")] = 50
 
 
 class SearchQuery(_Query):
@@ -320,6 +329,19 @@ async def _search(cluster: Cluster, query: SearchQuery) -> list[dict[str, Any]]:
     return await asyncio.to_thread(run)
 
 
+async def _overview(cluster: Cluster, query: OverviewQuery) -> dict[str, Any]:
+    found = await cluster.read(lambda connection: page_of_tasks(connection, limit=query.tasks))
+    spending = await read_spending(cluster)
+    return {
+        "status": await cluster.status(),
+        "tasks": [asdict(one) for one in found],
+        "spent": {"tokens": spending.total.tokens, "usd": spending.total.usd} if spending else None,
+        "caps": [cap_as_json(one) for one in spending.caps] if spending else [],
+        "approvals": len(await _approvals(cluster, NoQuery())),
+        "questions": len(await cluster.questions()),
+    }
+
+
 async def _guards(cluster: Cluster, _query: NoQuery) -> list[dict[str, Any]]:
     def read(store: MemoryStore) -> list[dict[str, Any]]:
         return [{**asdict(one), "guard": guard_as_json(one.guard)} for one in GuardStore(store).all()]
@@ -339,6 +361,7 @@ async def _understood(cluster: Cluster, query: UnderstoodQuery) -> list[str]:
 
 
 VIEWS: dict[str, tuple[View, type[BaseModel], str]] = {
+    "overview": (_overview, OverviewQuery, "Everything at a glance: state, tasks, spend, what waits."),
     "ledger": (_ledger, LedgerQuery, "Changes of what was learned, newest last."),
     "change": (_change, TaskQuery, "One change by its id, or a unique end of it."),
     "approvals": (_approvals, NoQuery, "Changes that wait for a person."),

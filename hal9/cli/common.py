@@ -26,6 +26,7 @@ __all__ = [
     "print_json",
     "run",
     "view",
+    "view_of",
 ]
 
 T = TypeVar("T")
@@ -69,17 +70,22 @@ def view(ctx: click.Context, name: str, **query: Any) -> Any:
 
     async def read() -> Any:
         async with open_cluster(ctx) as cluster:
-            from hal9.cluster.client import Cluster
-
-            if not isinstance(cluster, Cluster):
-                return await cluster.view(name, **query)
-            from hal9.api.views import VIEWS
-
-            function, model, _ = VIEWS[name]
-            given = {key: value for key, value in query.items() if value is not None}
-            return await function(cluster, model.model_validate(given))
+            return await view_of(cluster, name, **query)
 
     return run(read())
+
+
+async def view_of(cluster: "Cluster | RemoteCluster", name: str, **query: Any) -> Any:
+    """The same of a cluster that is open already."""
+    from hal9.cluster.client import Cluster
+
+    if not isinstance(cluster, Cluster):
+        return await cluster.view(name, **query)
+    from hal9.api.views import VIEWS
+
+    function, model, _ = VIEWS[name]
+    given = {key: value for key, value in query.items() if value is not None}
+    return await function(cluster, model.model_validate(given))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

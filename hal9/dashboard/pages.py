@@ -8,14 +8,11 @@ from typing import Any
 
 from hal9.api.routes.questions import questions
 from hal9.api.routes.tasks import cursor_number
-from hal9.api.services import Services
+from hal9.api.spend import cap_as_json, read_spending
 from hal9.api.views import VIEWS
-from hal9.budgets import BudgetStore
-from hal9.cluster.services.thinking import budget_limits
 from hal9.dashboard.learning_data import curves_of, edge_curve, rule_tree
 from hal9.dashboard.pictures import Band, Edge, Node, network, path
 from hal9.dashboard.view import View
-from hal9.database import is_there
 from hal9.journal.listing import page_of_tasks
 from hal9.journal.tasks import TERMINAL, TaskRow, TaskState, task_counts
 from hal9.promptgram import Promptgram
@@ -58,7 +55,7 @@ async def now(view: View) -> Shown:
         "picture": network(nodes, _likeliest(edges)) if nodes else "",
         "doing": doing,
         "tokens_per_second": view.pulse.tokens_per_second(),
-        "budgets": await kept("budgets", 5.0, partial(asyncio.to_thread, _budgets, services)),
+        "budgets": await kept("budgets", 5.0, partial(_caps, view)),
         "waiting": await kept("waiting", 1.0, partial(_waiting, view)),
         "started": status.get("started_at"),
     }
@@ -79,21 +76,9 @@ def _likeliest(edges: list[dict[str, Any]]) -> list[Edge]:
     return [Edge(source=one["source"], target=one["target"], share=one["odds"]) for one in best.values()]
 
 
-def _budgets(services: Services) -> list[dict[str, Any]]:
-    if not is_there(services.home.budgets):
-        return []
-    with BudgetStore(
-        services.home.budgets, budget_limits(services.cluster.current_settings()), clock=services.clock
-    ) as book:
-        return [
-            {
-                "scope": one.limit.scope,
-                "kind": one.limit.kind,
-                "limit": one.limit.value,
-                "used": one.spent + one.reserved,
-            }
-            for one in book.standings()
-        ]
+async def _caps(view: View) -> list[dict[str, Any]]:
+    spending = await read_spending(view.services.cluster, clock=view.services.clock)
+    return [cap_as_json(one) for one in spending.caps] if spending is not None else []
 
 
 async def tasks(view: View) -> Shown:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -20,20 +21,23 @@ if TYPE_CHECKING:
     from hal9.api.remote import RemoteCluster
     from hal9.cluster import Cluster
 
-__all__ = ["follow", "follow_all"]
+__all__ = ["Now", "follow", "follow_all", "signs_of_life"]
 
 _TAIL = 70
 _REFRESH_SECONDS = 0.1
 
 
-class _Now:
+class Now:
     """What neurons are doing at this moment."""
 
     def __init__(self) -> None:
         self.lines: dict[str, str] = {}
         self._texts: dict[str, str] = {}
+        self._tasks: dict[str, str] = {}
 
-    def take(self, source: str, event: str, detail: dict[str, Any]) -> None:
+    def take(self, source: str, event: str, detail: dict[str, Any], *, task_id: str = "") -> None:
+        """One sign of life."""
+        self._tasks[source] = task_id
         if event == "tokens":
             text = (self._texts.get(source, "") + str(detail.get("text", "")))[-_TAIL:]
             self._texts[source] = text
@@ -44,6 +48,10 @@ class _Now:
         elif event == "step":
             self.lines.pop(source, None)
 
+    def of_task(self, task_id: str) -> dict[str, str]:
+        """Only what is done for one task."""
+        return {name: text for name, text in self.lines.items() if self._tasks.get(name) == task_id}
+
 
 async def follow(cluster: "Cluster | RemoteCluster", task_id: str) -> None:
     """Draw a task's tree until the task has its result."""
@@ -52,7 +60,7 @@ async def follow(cluster: "Cluster | RemoteCluster", task_id: str) -> None:
 
 
 async def _draw(cluster: "Cluster | RemoteCluster", task_id: str) -> None:
-    now = _Now()
+    now = Now()
     async with asyncio.TaskGroup() as group:
         listener = group.create_task(_listen(cluster, task_id, now), name="listen for progress")
         with Live(console=console(), refresh_per_second=10, transient=False) as live:
@@ -71,15 +79,15 @@ async def _draw(cluster: "Cluster | RemoteCluster", task_id: str) -> None:
         console().print()
 
 
-async def _listen(cluster: "Cluster | RemoteCluster", task_id: str, now: _Now) -> None:
+async def _listen(cluster: "Cluster | RemoteCluster", task_id: str, now: Now) -> None:
     """Collect progress; without a broker in reach the tree still grows from the journal."""
     with contextlib.suppress(DaemonNotRunning, BusError):
-        async with aclosing(_progress(cluster, task_id)) as events:
+        async with aclosing(signs_of_life(cluster, task_id)) as events:
             async for _, source, event, detail in events:
                 now.take(source, event, detail)
 
 
-async def _progress(
+async def signs_of_life(
     cluster: "Cluster | RemoteCluster", task_id: str | None = None
 ) -> AsyncGenerator[tuple[str, str, str, dict[str, Any]], None]:
     """Signs of life as (task, source, event, detail), from the broker here or over HTTP."""
@@ -99,12 +107,17 @@ async def _progress(
                 yield data["task_id"], data["source"], data["event"], data["detail"]
 
 
-async def follow_all(cluster: "Cluster | RemoteCluster") -> None:
-    """Print everything the cluster reports, until interrupted."""
+async def follow_all(cluster: "Cluster | RemoteCluster", *, where: str) -> None:
+    """Show all that the cluster does, until the person leaves: a full screen, or lines where none can be."""
     out = console()
+    if out.is_terminal and not out.is_dumb_terminal and sys.stdin.isatty() and sys.stdout.isatty():
+        from hal9.cli.tasks.screen import watch_screen
+
+        await watch_screen(cluster, where=where, out=out)
+        return
     # On stderr, so that a pipe gets the lines alone.
     click.echo("Waiting for the next thing a task does; Ctrl-C ends only this view.", err=True)
-    async with aclosing(_progress(cluster)) as events:
+    async with aclosing(signs_of_life(cluster)) as events:
         async for task_id, source, event, detail in events:
             if event != "tokens":
                 out.print(event_line(task_id, source, {"event": event, **detail}))

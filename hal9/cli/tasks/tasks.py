@@ -201,14 +201,20 @@ def trace(ctx: click.Context, task_id: str, svg: Path | None, as_json: bool) -> 
 @click.argument("task_id", required=False)
 @click.pass_context
 def watch(ctx: click.Context, task_id: str | None) -> int:
-    """Follow a task until it ends, or (without TASK_ID) everything the cluster does."""
+    """Follow a task until it ends, or (without TASK_ID) everything the cluster does.
+
+    Without TASK_ID a terminal shows a full screen (? lists its keys); a pipe gets a line for each thing done.
+    """
     from hal9.cli.tasks.live import follow, follow_all
 
     if task_id is None:
 
         async def go_all() -> None:
+            from hal9.cluster.client import Cluster
+
             async with open_cluster(ctx) as cluster:
-                await follow_all(cluster)
+                where = str(cluster.home.root) if isinstance(cluster, Cluster) else cluster.url
+                await follow_all(cluster, where=where)
 
         run(go_all())
         return 0
