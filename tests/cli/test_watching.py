@@ -1,56 +1,29 @@
-"""What a person at a terminal sees who watches, and stops watching."""
+"""What a person at a terminal sees who watches, steers, and stops watching."""
 
 import asyncio
-import os
-import pty
-import select
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
+from hal9.api.server import ApiServer
 from hal9.cluster import Cluster, Home
-from tests.conftest import running_cluster
+from tests.conftest import Script, running_cluster
+from tests.support.commands import ROOT
+from tests.support.terminal import hal9_in_terminal
 
-ROOT = Path(__file__).parents[2]
-# Tests that run in the background hand down a SIGINT that is ignored; a person's terminal does not.
-PROGRAM = (
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from hal9.__main__ import main; sys.exit(main())"
-)
-
-
-def watched(home: Home, *arguments: str, until: str) -> tuple[str, int]:
-    """Run `hal9 watch` in a terminal, press Ctrl-C when a text is there; all of it, and the exit code."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", PROGRAM, "--home", str(home.root), "watch", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown, pressed = "", False
-    try:
-        while True:
-            assert select.select([ours], [], [], 90)[0], f"nothing more after {shown!r}"
-            try:
-                part = os.read(ours, 65536)
-            except OSError:  # the other side is closed: it ended
-                break
-            if not part:
-                break
-            shown += part.decode(errors="replace")
-            if not pressed and until in shown:
-                pressed = True
-                process.send_signal(signal.SIGINT)
-        return shown, process.wait(30)
-    finally:
-        os.close(ours)
-        process.kill()
-        process.wait(30)
+_ALTERNATE, _BACK = "\x1b[?1049h", "\x1b[?1049l"
 
 
 async def test_ctrl_c_ends_the_view_and_says_that_the_task_goes_on(home: Home) -> None:
     async with Cluster(home) as cluster:
         task_id = await cluster.submit("Nobody is there yet")
-        shown, code = await asyncio.to_thread(watched, home, task_id, until="Nobody is there")
+
+        def watch() -> tuple[int, str]:
+            with hal9_in_terminal("--home", str(home.root), "watch", task_id) as terminal:
+                terminal.until("Nobody is there")
+                terminal.process.send_signal(signal.SIGINT)
+                return terminal.ended(), terminal.written
+
+        code, shown = await asyncio.to_thread(watch)
         assert code == 130, shown
         assert "The task goes on" in shown
         assert f"hal9 watch {task_id[-12:]}" in shown.replace("\r\n", " ")
@@ -58,9 +31,92 @@ async def test_ctrl_c_ends_the_view_and_says_that_the_task_goes_on(home: Home) -
         assert (await cluster.task(task_id)).state == "queued"
 
 
-async def test_a_view_of_everything_says_what_it_waits_for(home: Home) -> None:
-    async with running_cluster(home):
-        shown, code = await asyncio.to_thread(watched, home, until="Waiting for")
-    assert code == 130, shown
-    assert "Ctrl-C ends only this view" in shown
-    assert "Traceback" not in shown
+def test_a_screen_of_nothing_says_what_it_waits_for(home: Home) -> None:
+    with hal9_in_terminal("--home", str(home.root), "watch", columns=40, rows=20) as terminal:
+        lines = terminal.until("this waits for the first")
+        assert "HAL9 ● down" in lines[0]
+        assert any("`hal9 up` starts it" in line for line in lines)
+        assert "q quit" in lines[-1]
+        terminal.press("?")
+        lines = terminal.until("follow the chosen task")
+        assert any("q, Ctrl-C" in line for line in lines), lines
+        terminal.press("x")
+        terminal.until("this waits for the first")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ended() == 130
+        assert _ALTERNATE in terminal.written
+        assert _BACK in terminal.written.rpartition(_ALTERNATE)[2], "the screen from before did not come back"
+        assert "Traceback" not in terminal.written
+
+
+async def test_a_task_is_chosen_followed_and_cancelled_over_http(home: Home, script: Script) -> None:
+    script("slow")
+    async with running_cluster(home) as (_, cluster), ApiServer(home) as server:
+        token = server.services.tokens.create("watcher", ("read", "submit"))[1]
+        first = await cluster.submit("The first of two")
+        second = await cluster.submit("The [bold]second[/] of two")
+
+        def steer() -> None:
+            given = {"HAL9_URL": server.url, "HAL9_TOKEN": token}
+            with hal9_in_terminal("watch", columns=120, environ=given) as terminal:
+                terminal.until(lambda lines: any("> " in one and "[bold]second[/]" in one for one in lines))
+                terminal.press("\x1b[B")
+                terminal.until(lambda lines: any("> " in one and "The first" in one for one in lines))
+                terminal.press("\r")
+                terminal.until(lambda lines: first[-12:] in lines[0] and any("L4" in one for one in lines))
+                terminal.press("\x1b")
+                terminal.until("enter follow")
+                terminal.press("c")
+                terminal.until(f"Cancel {first[-12:]}?")
+                terminal.press("n")
+                terminal.until("enter follow")
+                terminal.press("cy")
+                terminal.until(lambda lines: any("cancelled: The first" in one for one in lines))
+                terminal.press("c")
+                terminal.until(f"{first[-12:]} is cancelled already")
+                terminal.press("q")
+                assert terminal.ended() == 0
+
+        await asyncio.to_thread(steer)
+        assert (await cluster.task(first)).state == "cancelled"
+        assert (await cluster.task(second)).state == "running"
+        await cluster.cancel(second)
+
+
+async def test_a_daemon_that_goes_and_comes_back_is_told_on_the_screen(home: Home, script: Script) -> None:
+    script("unhurried")
+    with hal9_in_terminal("--home", str(home.root), "watch", columns=100) as terminal:
+        async with running_cluster(home) as (_, cluster):
+            await asyncio.to_thread(terminal.until, "HAL9 ● ready")
+            await cluster.submit("Say something slowly")
+            # Which neuron thinks is told by signs of life, over the broker of this very run.
+            await asyncio.to_thread(terminal.until, "  thinking")
+        await asyncio.to_thread(terminal.until, "HAL9 ● down")
+        async with running_cluster(home) as (_, cluster):
+            await asyncio.to_thread(terminal.until, "HAL9 ● ready")
+            await cluster.submit("Say another thing slowly")
+            await asyncio.to_thread(terminal.until, "  thinking")
+        terminal.press("q")
+        assert await asyncio.to_thread(terminal.ended) == 0
+
+
+async def test_a_pipe_gets_a_line_for_each_thing_done(home: Home, script: Script) -> None:
+    script("adder")
+    async with running_cluster(home) as (_, cluster):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hal9", "--home", str(home.root), "watch", cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert b"Waiting for the next thing" in await process.stderr.readline()
+            told = asyncio.create_task(process.stdout.readuntil(b" step "))
+            while not told.done():
+                # Signs of life are not kept: what is done before its line to the broker stands is not told.
+                await cluster.wait(await cluster.submit("Write add(a, b)"), timeout_seconds=60)
+                await asyncio.wait([told], timeout=0.2)
+            assert b"\x1b" not in told.result()
+        finally:
+            process.kill()
+            await process.communicate()

@@ -1,5 +1,6 @@
 """What the full screen of `hal9 watch` knows and shows: figures in, lines out, nothing in between."""
 
+import textwrap
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ __all__ = ["Board", "board_lines"]
 _WINDOW_SECONDS = 60.0
 _BAR = 16
 _WIDE = 64
+_ALERTS = 3
 _OPEN = ("queued", "running")
 _COLOURS = {"ready": "green", "down": "red", "stuck": "red", "no_broker": "red"}
 _KEYS = (
@@ -22,7 +24,7 @@ _KEYS = (
     ("page up, page down, g, G", "by a screen; first, last"),
     ("enter", "follow the chosen task"),
     ("esc, backspace, left", "back to the list"),
-    ("c", "cancel the chosen task (asks first)"),
+    ("c", "cancel the task (asks first)"),
     ("?", "this help"),
     ("q, Ctrl-C", "leave; the cluster and its tasks go on"),
 )
@@ -87,10 +89,11 @@ class Board:
 
 def board_lines(board: Board, *, width: int, height: int) -> list[Text]:
     """The whole screen: exactly `height` lines, none wider than `width`."""
-    head = [*_header(board), *_caps(board, width), Text("")]
+    head = _header(board, width)
     if board.helping:
-        middle = [Text("Keys", style="bold"), *_help(width)]
+        middle = [Text(""), Text("Keys", style="bold"), *_help(width)]
     else:
+        head += [*_caps(board, width), Text("")]
         middle = [*_neurons(board, most=max(2, height // 5)), Text("")]
         middle += _tasks(board, width, height - len(head) - len(middle) - 2)
     shown = [*head, *middle][: max(height - 2, 1)]
@@ -102,7 +105,7 @@ def board_lines(board: Board, *, width: int, height: int) -> list[Text]:
     return shown[:height]
 
 
-def _header(board: Board) -> list[Text]:
+def _header(board: Board, width: int) -> list[Text]:
     status = board.overview["status"]
     state = str(status["state"])
     line = Text.assemble(("HAL9 ", "bold"), ("● ", _COLOURS.get(state, "yellow")), state.replace("_", " "))
@@ -111,30 +114,34 @@ def _header(board: Board) -> list[Text]:
     line.append(f"  {board.where}", style="dim")
     counts = status["tasks"]
     figures = [f"{counts.get(one, 0)} {one}" for one in ("running", "queued", "done", "failed")]
-    lines = [line, Text(f"{', '.join(figures)}; {board.tokens_per_second():.1f} tokens/s")]
+    figures.append(f"{board.tokens_per_second():.1f} tokens/s")
+    rows = [figures] if width >= _WIDE else [figures[:3], figures[3:]]
+    lines = [line, *(Text(", ".join(row)) for row in rows)]
     if status.get("mind") and board.run is not None:
         lines.append(Text(f"model {status['mind']}", style="dim"))
-    if waiting := _waiting(board):
-        lines.append(Text(waiting, style="bold yellow"))
-    lines += [Text(f"! {one}", style="yellow") for one in status.get("alerts") or []][:3]
+    lines += [Text(one, style="bold yellow") for one in _waiting(board)]
+    for one in (status.get("alerts") or [])[:_ALERTS]:
+        rows = textwrap.wrap(f"! {one}", width=width, max_lines=2, placeholder="…", subsequent_indent="  ")
+        lines += [Text(row, style="yellow") for row in rows]
     return lines
 
 
-def _waiting(board: Board) -> str:
+def _waiting(board: Board) -> list[str]:
     """What waits for a person, and which command answers it."""
-    parts = []
-    if number := board.overview["questions"]:
-        parts.append(f"{number} question{'s' if number > 1 else ''}: `hal9 answer`")
-    if number := board.overview["approvals"]:
-        parts.append(f"{number} change{'s' if number > 1 else ''}: `hal9 approvals`")
-    return f"Waiting for you: {'; '.join(parts)}" if parts else ""
+    kinds = (("question", board.overview["questions"], "answer"),
+             ("change", board.overview["approvals"], "approvals"))  # fmt: skip
+    return [
+        f"{number} {kind}{'s' if number > 1 else ''} for you: `hal9 {command}`"
+        for kind, number, command in kinds
+        if number
+    ]
 
 
 def _caps(board: Board, width: int) -> list[Text]:
     spent = board.overview["spent"]
     if spent is None:
         return [Text("Nothing spent yet.", style="dim")]
-    dollars = "price unknown" if spent["usd"] is None else f"${spent['usd']:.4f}"
+    dollars = "price unknown" if spent["usd"] is None else f"${spent['usd']:.4f}" if spent["usd"] else "$0"
     lines = [Text(f"Spent {spent['tokens']:,} tokens, {dollars} in all")]
     for one in board.overview["caps"]:
         share = one["used"] / one["limit"] if one["limit"] else 1.0
@@ -154,18 +161,20 @@ def _neurons(board: Board, *, most: int) -> list[Text]:
     for node in dict(status.get("nodes", {})).values():
         found.update(node.get("neurons", {}))
     if not found:
-        return [Text("No neurons: the cluster is down. `hal9 up` starts it.", style="yellow")]
+        return [Text("The cluster is down: `hal9 up` starts it", style="yellow")]
+    # What was begun before this began to listen is not known; then nothing is said of it.
+    idle = "" if status["tasks"].get("running") else "waits for work"
     names = sorted(found, key=lambda name: (name not in board.doing, -found[name], name))
     lines = [
         Text.assemble(
             ("● " if name in board.doing else "· ", "cyan" if name in board.doing else "dim"),
             f"L{found[name]} {name}  ",
-            (board.doing.get(name, "waits for work"), "dim"),
+            (board.doing.get(name, idle), "dim"),
         )
         for name in names[:most]
     ]
     if len(names) > most:
-        lines.append(Text(f"  and {len(names) - most} more that wait for work", style="dim"))
+        lines.append(Text(f"  and {len(names) - most} more", style="dim"))
     return lines
 
 
@@ -173,9 +182,9 @@ def _tasks(board: Board, width: int, room: int) -> list[Text]:
     tasks = board.tasks
     if not tasks:
         return [
-            Text("No tasks yet. This waits for the first one:"),
+            Text("No tasks yet; this waits for the first:"),
             Text('  hal9 submit "…"', style="bold"),
-            Text("in another terminal (or on the dashboard)."),
+            Text("in another terminal or the dashboard."),
         ]
     place = next((number for number, one in enumerate(tasks) if one["id"] == board.chosen), 0)
     room = max(room, 1)
@@ -214,7 +223,7 @@ def _help(width: int) -> list[Text]:
 def _footer(board: Board, width: int) -> list[Text]:
     """What was said last (or the chosen task's id), and the keys."""
     if board.asking:
-        question = f"Cancel {short_id(board.asking)}? y: yes, any other key: no"
+        question = f"Cancel {short_id(board.asking)}? y or n"
         return [Text(question, style="bold yellow"), Text("")]
     named = f"task {short_id(board.chosen)}" if board.chosen else ""
     note = Text(board.note, style="yellow") if board.note else Text(named, style="dim")

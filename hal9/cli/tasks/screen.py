@@ -207,8 +207,8 @@ class _Screen:
         shown += [Text("")] * (room - len(shown))
         hidden = len(self._lines) - above - room
         note = self._board.note or (f"{hidden} more lines below" if hidden > 0 else "")
-        keys = Text("up/down scroll  c cancel  esc back  q quit", style="reverse")
-        lines = [*shown, Text(note, style="yellow"), keys]
+        keys = Text("up/down scroll  esc back  ? help  q quit", style="reverse")
+        lines = [*(one.copy() for one in shown), Text(note, style="yellow"), keys]
         for line in lines:
             line.no_wrap = True
             line.truncate(width, overflow="ellipsis")
