@@ -8,7 +8,7 @@ outcome.reason, outcome.winner.belief, population.log
 """
 
 from hal9.belief.evidence import Evaluator, Evidence, Paired, Proposer, sign_test
-from hal9.belief.genealogy import Birth, Genealogy, LogEntry
+from hal9.belief.genealogy import Birth, Genealogy, LogEntry, genealogy_of
 from hal9.belief.item_router import ItemRouter, RouterQuality, router_of
 from hal9.belief.message_writer import TurnContext
 from hal9.belief.node import NodeState
@@ -59,6 +59,7 @@ __all__ = [
     "TurnReply",
     "TurnRequest",
     "answer_line",
+    "genealogy_of",
     "router_of",
     "serve_lines",
     "sign_test",

@@ -1,11 +1,12 @@
 """Who descends from whom, and the ordered log: enough to explain, draw and replay a run."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
-__all__ = ["Birth", "Genealogy", "LogEntry"]
+__all__ = ["Birth", "Genealogy", "LogEntry", "genealogy_of"]
 
 End = Literal["", "converged", "outdone", "merged", "evicted"]
 
@@ -81,3 +82,31 @@ class Genealogy:
             line[birth.parent] = (birth.parent_age, birth.base)
             birth = self.births[birth.parent]
         return line
+
+
+def genealogy_of(log: Iterable[LogEntry]) -> tuple[Genealogy, int]:
+    """The lives of a run, read off its ordered log, as far as the log goes.
+
+    Scores are not in the log, so a life's trace has nan for each commit.
+
+    Returns:
+        The genealogy, and how many item evaluations were spent.
+    """
+    found, spent = Genealogy(), 0
+    versions: dict[str, int] = {}
+    for entry in log:
+        facts = entry.facts
+        if entry.what == "join" and facts.get("role") == "learner":
+            found.births[entry.node] = Birth(entry.node, None, None, 0, spent, Fraction(0))
+        elif entry.what == "birth":
+            found.births[entry.node] = Birth(entry.node, facts["parent"], None, 0, spent, Fraction(0))
+        elif entry.what == "turn":
+            spent += int(facts.get("spent") or 0)
+            version = int(facts.get("version") or 0)
+            if entry.node in found.births and version > versions.get(entry.node, 0):
+                found.births[entry.node].trace.append((spent, math.nan))
+            versions[entry.node] = version
+        elif entry.what == "death" and entry.node in found.births:
+            life = found.births[entry.node]
+            life.died, life.end, life.heir = spent, facts["end"], facts.get("heir")
+    return found, spent

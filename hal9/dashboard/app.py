@@ -182,6 +182,8 @@ _PAGES: dict[str, Page] = {
     "/learning/curves": pages.curves,
     "/inbox": pages.inbox,
     "/workloads": pages.workloads,
+    "/workloads/causes": pages.causes,
+    "/workloads/{id}": pages.workload,
 }
 _ACTIONS: dict[str, tuple[TokenScope, Action]] = {
     "/tasks/submit": ("submit", actions.submit),

@@ -1,6 +1,7 @@
 """What the pages show: each function gathers plain values for one template, never more than is shown."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -19,12 +20,24 @@ from hal9.promptgram import Promptgram
 from hal9.promptgram import diff as promptgram_diff
 from hal9.signals import StepRecord
 
-__all__ = ["curves", "inbox", "learning", "ledger", "now", "task", "tasks", "workloads"]
+__all__ = [
+    "causes",
+    "curves",
+    "inbox",
+    "learning",
+    "ledger",
+    "now",
+    "task",
+    "tasks",
+    "workload",
+    "workloads",
+]
 
 Shown = tuple[str, Mapping[str, Any]]
 _STATES: tuple[TaskState, ...] = ("queued", "running", "done", "failed", "cancelled")
 _PAGE = 40
 _RECENT = 8
+_LEAST_ZOOM, _MOST_ZOOM = 0.25, 8.0
 
 
 async def _view(view: View, name: str, **query: Any) -> Any:
@@ -195,8 +208,42 @@ async def inbox(view: View) -> Shown:
 
 
 async def workloads(view: View) -> Shown:
-    """Long workloads and what they have told."""
-    from hal9.dashboard.workload_data import workload_runs  # noqa: PLC0415 - only this page needs it
+    """Long workloads and what they have told, and causal graphs."""
+    from hal9.dashboard.causes_data import causal_runs  # noqa: PLC0415 - only this page needs it
+    from hal9.dashboard.workload_data import workload_runs  # noqa: PLC0415 - likewise
 
     runs = await view.services.cluster.read(workload_runs)
-    return "workloads.html", {"runs": runs}
+    return "workloads.html", {
+        "runs": runs,
+        "graphs": await asyncio.to_thread(causal_runs, view.services.home),
+    }
+
+
+async def workload(view: View) -> Shown:
+    """One run of the trainer: proposals with reasons, and who descends from whom."""
+    from hal9.dashboard.training_data import training_run  # noqa: PLC0415 - only this page needs it
+    from hal9.dashboard.workload_data import workload_run  # noqa: PLC0415 - likewise
+
+    cluster = view.services.cluster
+    found = await cluster.task(str(view.request.path_params["id"]))
+    told = await cluster.read(lambda connection: workload_run(connection, found))
+    record = await asyncio.to_thread(training_run, view.services.home, found)
+    return "workload.html", {"run": told, "record": record}
+
+
+async def causes(view: View) -> Shown:
+    """One causal graph of HOLOGRAPH's, as large as is asked for."""
+    from hal9.dashboard.causes_data import causal_graph  # noqa: PLC0415 - only this page needs it
+
+    given = view.request.query_params
+    zoom = _zoom(given.get("zoom", ""))
+    found = await asyncio.to_thread(causal_graph, view.services.home, given.get("run", ""), zoom=zoom)
+    return "causes.html", {"zoom": zoom, "steps": (_LEAST_ZOOM, _MOST_ZOOM), **found}
+
+
+def _zoom(given: str) -> float:
+    try:
+        wanted = float(given)
+    except ValueError:
+        return 1.0
+    return min(max(wanted, _LEAST_ZOOM), _MOST_ZOOM) if math.isfinite(wanted) else 1.0

@@ -8,7 +8,7 @@ from hal9.database import Connection
 from hal9.journal import tasks
 from hal9.journal.tasks import TaskRow
 
-__all__ = ["workload_runs"]
+__all__ = ["workload_run", "workload_runs"]
 
 _RUNS = 12
 _LINES = 400
@@ -22,10 +22,11 @@ def workload_runs(connection: Connection) -> list[dict[str, Any]]:
         "SELECT id FROM tasks WHERE workload <> 'neurons' ORDER BY seq DESC LIMIT ?", (_RUNS,)
     ).fetchall()
     found = (tasks.get_task(connection, row[0]) for row in rows)
-    return [_run(connection, task) for task in found if task is not None]
+    return [workload_run(connection, task) for task in found if task is not None]
 
 
-def _run(connection: Connection, task: TaskRow) -> dict[str, Any]:
+def workload_run(connection: Connection, task: TaskRow) -> dict[str, Any]:
+    """A workload's task, its last lines, and how its best figure went."""
     rows = connection.execute(
         "SELECT body ->> '$.evidence' FROM steps WHERE task_id = ? ORDER BY seq DESC LIMIT ?",
         (task.id, _LINES),

@@ -291,34 +291,15 @@ def _open_existing(path: Path, run: str) -> "RunStore":
 
 
 def _drawn(store: "RunStore", run: str) -> Any:
-    from hal9.holograph.drawing import Drawn, DrawnEdge
+    from hal9.holograph.runs.shown import drawn_run
 
-    result = _result(store, run)
-    edges = [
-        DrawnEdge(
-            e["cause"],
-            e["effect"],
-            e["probability"],
-            "->" if e.get("decided", True) else "--",
-            label=_effect(e),
-        )
-        for e in result["directed"]
-    ]
-    covered = [set(children) for children in result["latents"].values()]
-    for edge in result["bidirected"]:
-        if set(edge["between"]) not in covered:
-            first, second = edge["between"]
-            edges.append(DrawnEdge(first, second, edge["probability"], kind="<->"))
-    return Drawn(result["variables"], edges, result["latents"], title=run)
+    return drawn_run(store.get(run), _result(store, run))
 
 
-def _effect(edge: dict[str, Any]) -> str:
-    return "guess" if edge.get("guessed") else f"{edge['weight']:+.2f}"
-
-
-def _in_units(edge: dict[str, Any]) -> str:
-    """The weight in the table's units, beside the standardised one."""
-    return f" ({edge['weight_per_unit']:+.3g} per unit)" if "weight_per_unit" in edge else ""
+def _weight(edge: dict[str, Any]) -> str:
+    """The standardised weight, and the one in the table's units."""
+    per_unit = f" ({edge['weight_per_unit']:+.3g} per unit)" if "weight_per_unit" in edge else ""
+    return f"  weight={edge['weight']:+.2f}{per_unit}"
 
 
 def _picture(store: "RunStore", run: str) -> str:
@@ -350,7 +331,7 @@ def _print_run(store: "RunStore", run: str) -> None:
     for edge in sorted(result["directed"], key=lambda e: -e["probability"]):
         click.echo(
             f"  {edge['cause']} {'->' if edge.get('decided', True) else '—'} {edge['effect']}  "
-            f"p={edge['probability']:.2f}  weight={edge['weight']:+.2f}{_in_units(edge)}"
+            f"p={edge['probability']:.2f}{_weight(edge) if row.inputs.get('data') else ''}"
             f"{'  a guess: never asked' if edge.get('guessed') else ''}"
         )
     for edge in result["bidirected"]:

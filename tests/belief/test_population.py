@@ -2,7 +2,7 @@
 
 import pytest
 
-from hal9.belief import Policy, ReplayHost
+from hal9.belief import Policy, ReplayHost, genealogy_of
 from hal9.belief.synthetic_problems import RandomMutation, greedy, peaks, rugged
 from hal9.errors.belief import PolicyInvalid, ReplayDiverged
 from tests.belief.support import log_of, population_on, run_on
@@ -130,3 +130,17 @@ def test_impossible_policies_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(PolicyInvalid) as caught:
         Policy(**wrong)  # type: ignore[arg-type]
     assert next(iter(wrong)) in str(caught.value)
+
+
+async def test_the_log_alone_tells_who_descends_from_whom() -> None:
+    population, outcome = await run_on(peaks(2, 1, noise=0.05), seed=1, budget=3000)
+    assert len(population.genealogy.births) > 1
+    read, spent = genealogy_of(population.log)
+    # What finalists cost at the very end is in no line of the log.
+    assert 0 < spent <= outcome.spent
+    assert [*read.births] == [*population.genealogy.births]
+    for life, kept in zip(read.births.values(), population.genealogy.births.values(), strict=True):
+        assert (life.parent, life.born, life.died) == (kept.parent, kept.born, kept.died)
+        assert (life.end, life.heir) == (kept.end, kept.heir)
+    half, _ = genealogy_of(population.log[: len(population.log) // 2])
+    assert {*half.births} <= {*read.births}, "a run that goes on is told as far as it went"

@@ -1,5 +1,6 @@
 """The dashboard in a real browser, over a real daemon: pages, an approval, an undo, a task, a kill and a restart."""
 
+import asyncio
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from hal9.learning.guards.predicate import Conditions, Guard
 from hal9.memory import ANY, MemoryStore
 from hal9.promptgram import Edit, Promptgram
 from tests.dashboard.browser import chromium, show
+from tests.dashboard.runs import garden
 from tests.support.commands import run_hal9
 
 # A page that is drawn anew while it is looked at.
@@ -40,6 +42,7 @@ PAGES = (
     "/learning/curves",
     "/inbox",
     "/workloads",
+    "/workloads/causes?run=garden",
 )
 RULE = "always add type hints to public functions"
 
@@ -116,6 +119,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = init_home(tmp_path_factory.mktemp("dashboard") / "home")
     seed_waiting_change(home)
     seed_guard(home)
+    asyncio.run(garden(home, name="garden"))
     hal9(home, "up", "--detach")
     try:
         hal9(home, "submit", "Write add(a, b) in adder.py", "--wait", "--json")
@@ -135,6 +139,8 @@ def test_every_page_shows_its_matter_without_an_error(site: Site) -> None:
         "/learning": (RULE, "Connections", "l3-designer", "Guards", "Never force a push", "fired 0"),
         "/learning/curves": ("Connections over time", "l3-designer →"),
         "/learning/ledger": ("RULE", RULE),
+        "/workloads": ("Causal graphs", "garden"),
+        "/workloads/causes?run=garden": ("rain", "probability"),
         "/inbox": ("prompt of l2-implementer", "+- Say what was assumed.", "Approve"),
     }
     for path in PAGES:
@@ -263,6 +269,35 @@ def test_without_script_everything_can_be_read_and_pressed(site: Site) -> None:
             lambda one: "learning is off" in one.find_element(By.TAG_NAME, "body").text
         )
         driver.find_element(By.CSS_SELECTOR, "form[action='/learning/resume'] button").click()
+
+
+def test_a_graph_is_made_larger_in_place_and_without_script_by_a_link(site: Site) -> None:
+    def size(driver: Chrome) -> float:
+        return float(
+            driver.execute_script("return document.querySelector('.zoom svg').getBoundingClientRect().width")
+        )
+
+    site.open("/workloads/causes?run=garden")
+    own = size(site.driver)
+    site.driver.execute_script("window.stays = true")
+    site.press("[data-zoom=Larger]")
+    site.until(lambda: size(site.driver) == pytest.approx(1.5 * own, abs=1))
+    assert site.driver.execute_script("return window.stays"), "no page was loaded"
+    frame = site.driver.find_element(By.CSS_SELECTOR, ".zoom")
+    for key in ("-", "-"):
+        frame.send_keys(key)
+    site.until(lambda: size(site.driver) == pytest.approx(own / 1.5, abs=1))
+    site.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/static/*.js"]})
+    site.driver.execute_cdp_cmd("Network.enable", {})
+    try:
+        site.open("/workloads/causes?run=garden")
+        assert size(site.driver) == pytest.approx(own, abs=1)
+        site.press("[data-zoom=Larger]")
+        site.until(lambda: "zoom=1.5" in site.driver.current_url)
+        assert size(site.driver) == pytest.approx(1.5 * own, abs=1)
+    finally:
+        site.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        site.driver.get_log("browser")  # type: ignore[no-untyped-call]
 
 
 def test_a_stranger_sees_the_sign_in_page_only(site: Site) -> None:

@@ -121,8 +121,8 @@ def _header(board: Board, width: int) -> list[Text]:
         lines.append(Text(f"model {status['mind']}", style="dim"))
     lines += [Text(one, style="bold yellow") for one in _waiting(board)]
     for one in (status.get("alerts") or [])[:_ALERTS]:
-        rows = textwrap.wrap(f"! {one}", width=width, max_lines=2, placeholder="…", subsequent_indent="  ")
-        lines += [Text(row, style="yellow") for row in rows]
+        wrapped = textwrap.wrap(f"! {one}", width=width, max_lines=2, placeholder="…", subsequent_indent="  ")
+        lines += [Text(row, style="yellow") for row in wrapped]
     return lines
 
 

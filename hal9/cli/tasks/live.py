@@ -1,17 +1,15 @@
-"""Live views: one task as a growing tree, or the whole cluster line by line."""
+"""One task as a growing tree, and the signs of life that any view shows."""
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.live import Live
 
 from hal9.cli.common import console, goes_on
-from hal9.cli.tasks.render import event_line, trace_tree
+from hal9.cli.tasks.render import trace_tree
 from hal9.errors.base import BusError
 from hal9.errors.cluster import DaemonNotRunning
 from hal9.journal.tasks import TERMINAL
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from hal9.api.remote import RemoteCluster
     from hal9.cluster import Cluster
 
-__all__ = ["Now", "follow", "follow_all", "signs_of_life"]
+__all__ = ["Now", "follow", "signs_of_life"]
 
 _TAIL = 70
 _REFRESH_SECONDS = 0.1
@@ -105,19 +103,3 @@ async def signs_of_life(
         async for kind, data in events:
             if kind == "progress":
                 yield data["task_id"], data["source"], data["event"], data["detail"]
-
-
-async def follow_all(cluster: "Cluster | RemoteCluster", *, where: str) -> None:
-    """Show all that the cluster does, until the person leaves: a full screen, or lines where none can be."""
-    out = console()
-    if out.is_terminal and not out.is_dumb_terminal and sys.stdin.isatty() and sys.stdout.isatty():
-        from hal9.cli.tasks.screen import watch_screen
-
-        await watch_screen(cluster, where=where, out=out)
-        return
-    # On stderr, so that a pipe gets the lines alone.
-    click.echo("Waiting for the next thing a task does; Ctrl-C ends only this view.", err=True)
-    async with aclosing(signs_of_life(cluster)) as events:
-        async for task_id, source, event, detail in events:
-            if event != "tokens":
-                out.print(event_line(task_id, source, {"event": event, **detail}))

@@ -1,20 +1,22 @@
-"""The full screen of `hal9 watch`: figures that stay fresh, keys, and one task followed inside it."""
+"""Everything at once, for `hal9 watch`: lines in a pipe; at a terminal a full screen with keys."""
 
 import asyncio
+import sys
 import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
-from hal9.cli.common import view_of
+from hal9.cli.common import console, view_of
 from hal9.cli.tasks.board import Board, board_lines
 from hal9.cli.tasks.keyboard import keyboard
 from hal9.cli.tasks.live import Now, signs_of_life
-from hal9.cli.tasks.render import answer_panel, short_id, trace_tree
+from hal9.cli.tasks.render import answer_panel, event_line, short_id, trace_tree
 from hal9.errors.base import Hal9Error
 from hal9.journal.tasks import TERMINAL
 
@@ -22,12 +24,26 @@ if TYPE_CHECKING:
     from hal9.api.remote import RemoteCluster
     from hal9.cluster import Cluster
 
-__all__ = ["watch_screen"]
+__all__ = ["follow_all", "watch_screen"]
 
 _FIGURES_SECONDS = 1.0
 _REDRAW_SECONDS = 0.25
 _AGAIN_SECONDS = 2.0
 _TASKS = 200
+
+
+async def follow_all(cluster: "Cluster | RemoteCluster", *, where: str) -> None:
+    """Show all that the cluster does, until the person leaves: a full screen, or lines where none can be."""
+    out = console()
+    if out.is_terminal and not out.is_dumb_terminal and sys.stdin.isatty() and sys.stdout.isatty():
+        await watch_screen(cluster, where=where, out=out)
+        return
+    # On stderr, so that a pipe gets the lines alone.
+    click.echo("Waiting for the next thing a task does; Ctrl-C ends only this view.", err=True)
+    async with aclosing(signs_of_life(cluster)) as events:
+        async for task_id, source, event, detail in events:
+            if event != "tokens":
+                out.print(event_line(task_id, source, {"event": event, **detail}))
 
 
 async def watch_screen(cluster: "Cluster | RemoteCluster", *, where: str, out: Console) -> None:

@@ -205,9 +205,8 @@ def watch(ctx: click.Context, task_id: str | None) -> int:
 
     Without TASK_ID a terminal shows a full screen (? lists its keys); a pipe gets a line for each thing done.
     """
-    from hal9.cli.tasks.live import follow, follow_all
-
     if task_id is None:
+        from hal9.cli.tasks.screen import follow_all
 
         async def go_all() -> None:
             from hal9.cluster.client import Cluster
@@ -218,6 +217,8 @@ def watch(ctx: click.Context, task_id: str | None) -> int:
 
         run(go_all())
         return 0
+
+    from hal9.cli.tasks.live import follow
 
     async def go() -> "TaskRow":
         async with open_cluster(ctx) as cluster:
