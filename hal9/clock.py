@@ -82,6 +82,12 @@ class SteadyClock:
         self._anchor = steady, self._monotonic()
         return steady
 
+    def correct(self, seconds: float) -> None:
+        """Count on from so much later (earlier, when negative), as another clock than this machine's says."""
+        wall, since = self.now(), self._monotonic()
+        self._anchor = wall + seconds, since
+        self._offset -= seconds
+
     @property
     def offset(self) -> float:
         """Seconds by which the machine's clock was set forward since the start; negative for back."""

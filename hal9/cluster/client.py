@@ -22,7 +22,7 @@ from hal9.cluster.requests import check_request
 from hal9.cluster.submission import Submission, SubmitOptions, new_task, task_of
 from hal9.cluster.supervision.journal_record import require_complete
 from hal9.cluster.supervision.process import clock_offset, read_status
-from hal9.database import Connection, PostgresPlace, atomic, keep_private, open_database
+from hal9.database import Connection, PostgresPlace, atomic, keep_private, on_postgres, open_database
 from hal9.errors.cluster import HomeUnwritable, HostUnknown, TaskFinished, TaskUnknown
 from hal9.errors.tools import QuestionAnswered, QuestionUnknown
 from hal9.journal import MIGRATIONS, counts, hosts, tasks, turns, typed_error
@@ -60,6 +60,7 @@ class Cluster:
         self.memory: MemoryStore | None = None
         """The memory file, while a server keeps it open for all requests."""
         self._connection: Connection | None = None
+        self._ahead: float | None = None  # of this machine's clock, where several hosts count by the server's
         self._lock = asyncio.Lock()
         self._read_settings: tuple[tuple[int, int], Settings] | None = None
 
@@ -80,6 +81,8 @@ class Cluster:
             raise typed_error(error, path) from error
         try:
             require_complete(self.home, connection)
+            if on_postgres(connection):
+                self._ahead = self._clock.now() - connection.server_time()
         except BaseException:
             connection.close()
             raise
@@ -101,8 +104,8 @@ class Cluster:
         return self._read_settings[1]
 
     def now(self) -> float:
-        """The time as the daemon counts it, epoch seconds; setting the machine's clock does not change it."""
-        return self._clock.now() - clock_offset(self.home)
+        """The time as the daemons count it, epoch seconds; setting the machine's clock does not change it."""
+        return self._clock.now() - (clock_offset(self.home) if self._ahead is None else self._ahead)
 
     async def __aexit__(
         self,

@@ -166,3 +166,16 @@ def test_small_corrections_of_the_clock_are_followed_and_big_ones_are_not() -> N
     wall = 1031.0  # set back
     assert clock.now() == pytest.approx(1030.7, abs=0.4)
     assert clock.offset == pytest.approx(0.0, abs=0.4)
+
+
+def test_a_steady_clock_is_corrected() -> None:
+    wall, passed = 1000.0, 5.0
+    clock = SteadyClock(wall=lambda: wall, monotonic=lambda: passed)
+    clock.correct(-300.0)
+    assert clock.now() == 700.0
+    assert clock.offset == 300.0
+    wall, passed = 1010.0, 15.0
+    assert clock.now() == 710.0, "what is right stays right"
+    clock.correct(2.5)
+    assert clock.now() == 712.5
+    assert clock.offset == 297.5

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hal9.bus import stop_survivor
+from hal9.clock import SteadyClock
 from hal9.cluster import Cluster, Daemon, Home, connect
 from hal9.database import open_database
 from hal9.errors.cluster import HostUnknown
@@ -115,6 +117,36 @@ async def test_a_task_with_a_folder_goes_to_a_host_that_has_it(
             old = replace(absent, created_at=first.scheduler._clock.now() - age)
             assert await first.scheduler._for_here(old) is leader_takes_it, "it must not wait for ever"
             assert not await type(second.scheduler)._for_here(second.scheduler, old)
+
+
+async def test_hosts_whose_clocks_differ_count_by_the_servers(two: tuple[Home, Home], script: Script) -> None:
+    script("echo")
+    left, right = two
+
+    def off(seconds: float) -> SteadyClock:
+        return SteadyClock(wall=lambda: time.time() + seconds)
+
+    async with AsyncExitStack() as stack:
+        early = await stack.enter_async_context(Daemon(left, clock=off(-300.0)))
+        late = await stack.enter_async_context(Daemon(right, clock=off(300.0)))
+        for daemon in (early, late):
+            assert abs(daemon._clock.now() - time.time()) < 5
+        behind = await stack.enter_async_context(connect(left.root, clock=off(-300.0)))
+        ahead = await stack.enter_async_context(connect(right.root, clock=off(300.0)))
+        # Shorter than the clocks are apart: read by the other's clock it would be over at once.
+        ids = [
+            await cluster.submit(f"say {number}", timeout_seconds=120)
+            for number in range(3)
+            for cluster in (behind, ahead)
+        ]
+        for one in ids:
+            task = await behind.wait(one, timeout_seconds=60)
+            assert task.state == "done", task
+            assert abs(task.created_at - time.time()) < 60
+            assert task.started_at is not None
+            assert task.finished_at is not None
+            assert task.created_at - 1 <= task.started_at <= task.finished_at + 1
+        assert sum(one.leads for one in found(left)) == 1
 
 
 async def test_a_host_is_killed_and_another_does_its_work(two: tuple[Home, Home], script: Script) -> None:

@@ -3,6 +3,7 @@
 Every daemon takes up tasks and works on them. What must be done once (deadlines, requests, learning,
 canaries, consolidation, workloads, forgetting) is done by the one that leads. Each says every two seconds
 that it lives; one that has not for seven is taken for dead: its work is taken up anew, and another leads.
+All count by the server's clock: deadlines are the same everywhere, whatever the hosts' own clocks say.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from hal9.clock import Clock
+from hal9.clock import Clock, SteadyClock
 from hal9.cluster.home import shared_node
 from hal9.database import Connection, on_postgres
 from hal9.errors.journal import JournalUnwritable
@@ -22,6 +23,8 @@ __all__ = ["BEAT_SECONDS", "SILENT_SECONDS", "HostRegistry"]
 _log = logging.getLogger("hal9.cluster.hosts")
 
 BEAT_SECONDS = 2.0
+_AHEAD_SECONDS = 1.0
+"""A clock that differs by less is left alone: the answer of a busy server takes its time."""
 SILENT_SECONDS = 7.0
 
 
@@ -54,6 +57,7 @@ class HostRegistry:
         self._running = running
         self._on_death = on_death
         self._leads_until = 0.0
+        self._ahead = 0.0
         self.draining = False
         self.nodes: dict[str, bool] = {}
         """The other hosts' daemons by name, as long as they live, and whether they take up nothing new."""
@@ -97,6 +101,9 @@ class HostRegistry:
     async def _beat(self) -> None:
         begun = self._clock.monotonic()
         drain, gone, leads, living = await self._journal.write(self._say)
+        if abs(self._ahead) > _AHEAD_SECONDS and isinstance(self._clock, SteadyClock):
+            _log.warning("this machine's clock is %+.1f s off the database's, whose time counts", self._ahead)
+            self._clock.correct(-self._ahead)
         self.nodes = {shared_node(one.home): one.draining for one in living if one.home != self._home}
         if drain != self.draining:
             _log.info("draining" if drain else "working again")
@@ -111,6 +118,7 @@ class HostRegistry:
 
     def _say(self, connection: Connection) -> tuple[bool, list[str], bool, list[hosts.HostRow]]:
         now = connection.server_time() if on_postgres(connection) else time.time()
+        self._ahead = self._clock.now() - now
         boot_id, until = self._journal.boot_id, now + SILENT_SECONDS
         row = hosts.HostRow(
             boot_id=boot_id,
