@@ -191,6 +191,16 @@ _WEIGHTS = (
     _extra("weight_test_names", 0.7, 0.0, 3.0, "linear", "files that define what the matching tests use"),
     _extra("test_sharpness", 4.0, 1.0, 8.0, "linear", "how much the best matching tests outweigh the others"),
     _extra("weight_imported", 0.4, 0.0, 2.0, "linear", "files imported by the best matches so far"),
+    _extra("weight_together", 0.5, 0.0, 5.0, "linear", "files that commits changed with the leading file"),
+    _extra("weight_beside", 0.0, 0.0, 1.0, "linear", "files of the leading file's folder and role"),
+    _extra(
+        "weight_calls",
+        0.08,
+        0.0,
+        1.0,
+        "linear",
+        "callers and callees of the leading file's best definitions",
+    ),
     _extra(
         "weight_errors",
         0.5,

@@ -30,6 +30,7 @@ _DAY = 86_400.0
 _WIDEST_SIMILAR = 12
 """A commit that touches more files says little about each (similar messages)."""
 _WIDEST_COUPLING = 20
+_UNSEEN = 2.0
 _MOST_SIMILAR = 40
 _CHURN_WINDOW = 500
 """Churn counts the newest commits only."""
@@ -121,6 +122,21 @@ class CommitIndex:
         over = np.maximum(0.0, counts - threshold) / threshold
         churn = np.log1p((parameters["git_churn_max_boost"] - 1.0) * (1.0 - np.exp(-over)))
         return recency, churn
+
+    def together(self, anchor: int, before: float | None) -> Array:
+        """Chance that a commit of the anchor touches each other file, a little pessimistic. Shape (files,).
+
+        A commit shares its say among the other files it touched; two commits that touched none are added to
+        those of the anchor, so that one common commit does not make a certainty.
+        """
+        own, _ = self.touching.line(anchor)
+        own = own[(self._visible(before) & (self.widths <= _WIDEST_COUPLING))[own]]
+        if not len(own):
+            return np.zeros(self.files)
+        share = 1.0 / np.maximum(1.0, self.widths[own] - 1.0)
+        found = self.touched.weighted(own, share) / (len(own) + _UNSEEN)
+        found[anchor] = 0.0
+        return found
 
     def cochange(self, anchors: NDArray[np.intp], before: float | None) -> Array:
         """Largest Jaccard overlap of each file's commits with an anchor's; the anchors themselves are 0.

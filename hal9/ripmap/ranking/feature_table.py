@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.parameters import PARAMETERS, Parameters
+from hal9.ripmap.ranking.companions import beside, calls, together
 from hal9.ripmap.ranking.features import Features, cochange, scaled, similar_commits
 from hal9.ripmap.ranking.focus import spread_focus
 from hal9.ripmap.ranking.prepared_task import PreparedTask
@@ -136,6 +137,16 @@ FEATURES: tuple[Feature, ...] = (
         scaled=False,
         speaks=lambda prepared: prepared.commit_index is not None,
     ),
+    Feature(
+        "together",
+        together,
+        _plain("together"),
+        scaled=False,
+        follows=True,
+        speaks=lambda prepared: prepared.commit_index is not None,
+    ),
+    Feature("beside", beside, _plain("beside"), scaled=False, follows=True),
+    Feature("calls", calls, _plain("calls"), scaled=False, follows=True),
 )
 """Every signal of a task, in the order in which they are added up."""
 
@@ -187,7 +198,11 @@ def _values(
         known = memory.get(feature.name)
         if known is not None and known[0] == key:
             return known[1]
-    total = np.sum(list(found.values()), axis=0) if feature.follows else np.zeros(0)
+    total = (
+        np.sum(list(_saturated(found, features.parameters["naming_cap"]).values()), axis=0)
+        if feature.follows
+        else np.zeros(0)
+    )
     made = feature.compute(features, total)
     values: Array | None = made if made.any() else None
     if values is not None and feature.scaled:
