@@ -38,7 +38,7 @@ def together(features: Features, total: Array) -> Array:
     lead, commits = leader(features, total), features.prepared.commit_index
     if lead < 0 or commits is None:
         return np.zeros(features.size)
-    return total[lead] * commits.together(lead, features.prepared.task.time)
+    return float(total[lead]) * commits.together(lead, features.prepared.task.time)
 
 
 def beside(features: Features, total: Array) -> Array:
