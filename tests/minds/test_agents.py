@@ -127,6 +127,15 @@ async def test_an_agent_answers_and_its_cost_is_read(
     assert not Path(note["cwd"]).exists(), "it ran in a fresh folder, which is gone"
 
 
+def test_codex_tells_what_the_whole_conversation_used() -> None:
+    second = {
+        "type": "turn.completed",
+        "usage": {"input_tokens": 50, "cached_input_tokens": 9, "output_tokens": 12},
+    }
+    answer = AGENTS["codex"].read("\n".join(json.dumps(event) for event in (*CODEX, second)))
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens) == (50, 12, 9)
+
+
 async def test_a_schema_is_asked_for_and_validated(bench: Bench) -> None:
     bench.install("gemini", """print(json.dumps({"response": 'Sure:\\n```json\\n{"a": 5}\\n```'}))""")
     schema = {"type": "object", "properties": {"a": {"type": "integer", "maximum": 3}}, "required": ["a"]}

@@ -26,7 +26,8 @@ def _read(output: str) -> Answer:
         if event.get("type") == "item.completed" and isinstance(event.get("item"), dict)
     ]
     texts = [plain_text(item.get("text")) for item in items if item.get("type") == "agent_message"]
-    usages = [event.get("usage") or {} for event in events if event.get("type") == "turn.completed"]
+    # Each turn tells what the whole conversation has used so far.
+    usages = [event.get("usage") or {} for event in events if event.get("type") == "turn.completed"][-1:]
     answer = Answer(
         text=texts[-1] if texts else "",
         prompt_tokens=added(usages, "input_tokens"),
