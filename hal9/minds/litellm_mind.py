@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import os
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -294,6 +295,9 @@ def _import_litellm() -> Any:
     for known, meaning in _WORDS_IT_LACKS.items():
         for word in (known, known.upper(), known.capitalize()):
             core_helpers._FINISH_REASON_MAP.setdefault(word, meaning)  # type: ignore[arg-type] # noqa: SLF001
+    if "REPEATED_STREAMING_CHUNK_LIMIT" not in os.environ:
+        # A table's rule or an array of zeros is an answer; what an endless one may cost, max_tokens says.
+        litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     return litellm

@@ -108,6 +108,14 @@ ANSWERS: tuple[Mode, ...] = (
         ways=("stream",),
     ),
     Mode(
+        name="the same chunk",
+        server="the same chunk 150 times, for an array of zeros",
+        hal9="the reply",
+        behaviours=(stream(*[chunk(" 0,")] * 150, chunk(None, "stop")),),
+        expect=text(" 0," * 150),
+        ways=("stream",),
+    ),
+    Mode(
         name="no done",
         server="no `[DONE]` after the finish reason",
         hal9="the reply",
