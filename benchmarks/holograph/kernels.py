@@ -10,12 +10,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from benchmarks import report
-from hal9.holograph.fitting.fisher import InterventionalFisher, conjugate_gradient
-from hal9.holograph.fitting.losses import acyclicity_exponential, acyclicity_logdet
-from hal9.holograph.fitting.objective import WHOLE, Objective, Weights
-from hal9.holograph.fitting.optimise import METHODS, Optimiser
 from hal9.holograph.model.edge_posterior import EdgePosterior, NoiseModel
 from hal9.holograph.model.state import State, project_arrays
+from hal9.holograph.optimisation.fisher import InterventionalFisher, conjugate_gradient
+from hal9.holograph.optimisation.losses import acyclicity_exponential, acyclicity_logdet
+from hal9.holograph.optimisation.objective import WHOLE, Objective, Weights
+from hal9.holograph.optimisation.optimise import METHODS, Optimiser
 from hal9.holograph.queries.planner import Planner
 from hal9.holograph.sheaf.sections import Cover, descent
 

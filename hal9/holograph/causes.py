@@ -119,6 +119,7 @@ async def causes(
     columns = _checked_columns(rows, outcomes)
     names, values, left_out = columns.names, columns.matrix(len(rows)), columns.left_out
     everything = (tuple(names), values)
+    names, values = _best_forms(columns, values, outcomes)
     names, values, dropped = _most_associated(names, values, outcomes, _MOST_COLUMNS)
     left_out.update(dropped)
     if len(names) < 2:
@@ -161,12 +162,33 @@ def _checked_columns(rows: Sequence[Row], outcomes: Sequence[str]) -> FactorColu
 
 
 def _variable(name: str, texts: Mapping[str, str]) -> Variable:
-    key, _, value = name.partition("=")
+    sign = "=" if "=" in name else ">"
+    key, _, value = name.partition(sign)
     text = texts.get(key, key)
+    relation = "is" if sign == "=" else "is above"
     return Variable(
         name=name[:60].replace("|", "/").replace(",", ";"),
-        description=f"{text} is {value}" if value else text,
+        description=f"{text} {relation} {value}" if value else text,
     )
+
+
+def _best_forms(
+    columns: FactorColumns, values: FloatArray, outcomes: Sequence[str]
+) -> tuple[list[str], FloatArray]:
+    """Of the forms of a number the one that is most associated with the outcomes.
+
+    Which is looked for among all of them; whoever works out what chance allows has to count all of them.
+    """
+    names = columns.names
+    relation = np.abs(np.corrcoef(values.T))
+    worth = relation[:, [names.index(outcome) for outcome in outcomes]].max(axis=1)
+    best: dict[str, int] = {}
+    for k, name in enumerate(names):
+        key = columns.form_of.get(name, name)
+        if key not in best or worth[k] > worth[best[key]]:
+            best[key] = k
+    keep = sorted(best.values())
+    return [names[k] for k in keep], values[:, keep]
 
 
 def _most_associated(

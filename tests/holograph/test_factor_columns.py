@@ -41,6 +41,32 @@ def test_columns_that_say_the_same_are_named_once() -> None:
     }
 
 
+def test_a_number_whose_large_values_fail_is_found_by_its_upper_part() -> None:
+    rng = np.random.default_rng(8)
+    words = rng.gamma(2, 12, 40)
+    table: list[dict[str, Any]] = [{"words": float(n), "kind": "abc"[k % 3]} for k, n in enumerate(words)]
+    large = float(np.sort(words)[-13])
+    failing = [{**row, "failed": row["words"] >= large and rng.random() < 0.7} for row in table]
+    columns = factor_columns(failing, ("failed",), {})
+    splits = [name for name in columns.names if name.startswith("words>")]
+    assert len(splits) == 2
+    assert columns.form_of == dict.fromkeys(splits, "words")
+    found = asyncio.run(causes(failing, outcomes=("failed",)))
+    (edge,) = found.of("failed")
+    assert edge.cause == splits[1]
+    assert edge.effect_size > 0
+    assert edge.probability >= 0.8
+    assert not {"words", splits[0]} & set(found.columns)
+
+
+def test_few_values_and_constant_numbers_are_not_split() -> None:
+    table = [{"layers": k % 4, "one": 1.5, "failed": k % 2 == 0} for k in range(40)]
+    columns = factor_columns(table, ("failed",), {})
+    assert columns.names == ["layers", "failed"]
+    assert columns.left_out == {"one": "is the same in every case"}
+    assert columns.form_of == {}
+
+
 def test_looking_at_many_columns_is_paid_for() -> None:
     rng = np.random.default_rng(3)
     values = rng.normal(size=(80, 21))

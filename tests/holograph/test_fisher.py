@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import hal9.holograph
-from hal9.holograph.fitting.fisher import InterventionalFisher, Layout, conjugate_gradient
-from hal9.holograph.fitting.objective import WHOLE, Objective, Weights
-from hal9.holograph.fitting.optimise import METHODS, Method, Optimiser
 from hal9.holograph.model.state import State
+from hal9.holograph.optimisation.fisher import InterventionalFisher, Layout, conjugate_gradient
+from hal9.holograph.optimisation.objective import WHOLE, Objective, Weights
+from hal9.holograph.optimisation.optimise import METHODS, Method, Optimiser
 from tests.holograph.helpers import random_state
 
 
@@ -140,7 +140,7 @@ def test_natural_steps_get_further_than_gradient_steps_on_badly_scaled_variables
 
 
 def test_the_matrix_free_path_takes_accepted_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hal9.holograph.fitting.optimise.DENSE_LIMIT", 3)
+    monkeypatch.setattr("hal9.holograph.optimisation.optimise.DENSE_LIMIT", 3)
     objective, start = likelihood(6)
     _, reports = Optimiser("natural").minimise({WHOLE: start}, objective, steps=8)
     assert all(report.accepted and report.iterations > 0 for report in reports)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from hal9.holograph.fitting.losses import (
+from hal9.holograph.model.embedding import HashedEmbedder, affinity, statement_gram
+from hal9.holograph.model.state import State
+from hal9.holograph.optimisation.losses import (
     Claims,
     acyclicity_exponential,
     acyclicity_logdet,
@@ -9,9 +11,7 @@ from hal9.holograph.fitting.losses import (
     spectral_penalty,
     spectral_radius,
 )
-from hal9.holograph.fitting.objective import WHOLE, Objective, Weights, gaussian_fit
-from hal9.holograph.model.embedding import HashedEmbedder, affinity, statement_gram
-from hal9.holograph.model.state import State
+from hal9.holograph.optimisation.objective import WHOLE, Objective, Weights, gaussian_fit
 from hal9.holograph.sheaf.sections import Cover
 from tests.holograph.helpers import random_state
 

@@ -16,9 +16,9 @@ from hal9.holograph import (
     discover,
 )
 from hal9.holograph.evaluation.scenarios import make_scenario
-from hal9.holograph.fitting.objective import WHOLE
 from hal9.holograph.model.edge_posterior import NoiseModel
 from hal9.holograph.model.graph import MixedGraph
+from hal9.holograph.optimisation.objective import WHOLE
 from hal9.holograph.queries.answerers import Asked, ScriptedOracle
 from hal9.holograph.sheaf.obstruction import Plateau, conflicts, heldout_energy, local_posterior, surgery
 from hal9.holograph.spec import Context, Variable

@@ -1,7 +1,8 @@
 """Columns of numbers out of rows of mixed values, and how far an association with an outcome exceeds chance.
 
-Numbers and booleans stay as they are, lopsided numbers become their ranks; a text becomes one 0/1 column per
-frequent value, named after the value ("tool=sh"); an hour of the day becomes overlapping quarters of the
+Numbers and booleans stay as they are, lopsided numbers become their ranks, and numbers of many values are
+split at their thirds too, since what fails is often what is large ("words>31"); a text becomes one 0/1 column
+per frequent value, named after the value ("tool=sh"); an hour of the day becomes overlapping quarters of the
 clock, so that a night is one piece.
 """
 
@@ -22,6 +23,7 @@ _LEVELS = 8
 _LOPSIDED = 0.5
 """Skewness from which a number's ranks stand for it."""
 _SAME = 1.0 - 1e-9
+_SPLITS = (1 / 3, 2 / 3)
 
 
 @dataclass(slots=True)
@@ -31,11 +33,13 @@ class FactorColumns:
     Attributes:
         names: of the columns. values: one array of shape (rows,) per column.
         left_out: by name, the reason.
+        form_of: by the name of a column that is another form of a number, the number.
     """
 
     names: list[str] = field(default_factory=list)
     values: list[FloatArray] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    form_of: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, column: FloatArray) -> None:
         """Keep a column that varies."""
@@ -72,8 +76,10 @@ def factor_columns(
                 found.left_out[key] = "has values that are not finite"
             elif key in circular and key not in outcomes:
                 _add_arcs(found, key, column, circular[key])
+            elif key in outcomes:
+                found.add(key, column)
             else:
-                found.add(key, column if key in outcomes else _levelled(column))
+                _add_number(found, key, column)
         elif key in outcomes:
             found.left_out[key] = "is not a number"
         else:
@@ -86,6 +92,20 @@ def _levelled(column: FloatArray) -> FloatArray:
     if np.unique(column).size <= _LEVELS or abs(float(skew(column))) < _LOPSIDED:
         return column
     return np.asarray(rankdata(column), dtype=np.float64)
+
+
+def _add_number(found: FactorColumns, key: str, column: FloatArray) -> None:
+    """A number, and whether it is above its thirds as further columns."""
+    before = len(found.names)
+    found.add(key, _levelled(column))
+    if len(found.names) == before or np.unique(column).size <= _LEVELS:
+        return
+    number = found.names[-1]
+    for cut in sorted({float(np.quantile(column, share, method="lower")) for share in _SPLITS}):
+        above = (column > cut).astype(np.float64)
+        if 3 <= above.sum() <= above.size - 3:
+            found.add(f"{number[:48]}>{cut:.4g}", above)
+            found.form_of[found.names[-1]] = number
 
 
 def _add_levels(found: FactorColumns, key: str, texts: list[str], outcome: FloatArray) -> None:
@@ -119,7 +139,7 @@ def _add_arcs(found: FactorColumns, key: str, column: FloatArray, period: int) -
 
 def _without_copies(found: FactorColumns, outcomes: Sequence[str]) -> FactorColumns:
     """Of columns that say the same (or the opposite) the first is kept; outcomes always are."""
-    kept = FactorColumns(left_out=found.left_out)
+    kept = FactorColumns(left_out=found.left_out, form_of=found.form_of)
     for name, column in zip(found.names, found.values, strict=True):
         same = None
         if name not in outcomes:

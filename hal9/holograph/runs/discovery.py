@@ -12,8 +12,8 @@ from hal9.clock import Clock, SystemClock
 from hal9.errors.holograph import RunDiffers, RunNotFound
 from hal9.holograph.data.edge_probabilities import DECIDED, probabilities
 from hal9.holograph.data.table import Table
-from hal9.holograph.fitting.objective import WHOLE
 from hal9.holograph.model.state import FloatArray, project
+from hal9.holograph.optimisation.objective import WHOLE
 from hal9.holograph.queries.answerers import Answerer, Asked
 from hal9.holograph.queries.planner import Choice
 from hal9.holograph.questions import RELATIONS, Answer, Question

@@ -16,13 +16,13 @@ from hal9.holograph.data.edge_probabilities import EdgeLeads, edge_leads
 from hal9.holograph.data.mixed_graph_search import fit_mixed
 from hal9.holograph.data.pair_evidence import data_evidence
 from hal9.holograph.data.table import Table
-from hal9.holograph.fitting.losses import Claims
-from hal9.holograph.fitting.objective import WHOLE, Objective, Weights
-from hal9.holograph.fitting.optimise import Method, Optimiser, StepReport
 from hal9.holograph.model.edge_posterior import EdgePosterior, NoiseModel, StructurePrior, relation_of
 from hal9.holograph.model.embedding import HashedEmbedder, affinity, statement_gram
 from hal9.holograph.model.graph import MixedGraph, graph_from_belief
 from hal9.holograph.model.state import FloatArray, State, initial_state
+from hal9.holograph.optimisation.losses import Claims
+from hal9.holograph.optimisation.objective import WHOLE, Objective, Weights
+from hal9.holograph.optimisation.optimise import Method, Optimiser, StepReport
 from hal9.holograph.queries.planner import Choice, Planner
 from hal9.holograph.questions import Answer, Question
 from hal9.holograph.sheaf.obstruction import pair_residuals

@@ -12,8 +12,8 @@ from itertools import combinations
 
 import numpy as np
 
-from hal9.holograph.fitting.objective import WHOLE
 from hal9.holograph.model.state import FloatArray, State
+from hal9.holograph.optimisation.objective import WHOLE
 from hal9.holograph.questions import Answer, Question
 from hal9.holograph.runs.inquiry import DiscoveryState
 from hal9.holograph.sheaf.obstruction import (

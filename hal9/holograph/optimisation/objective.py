@@ -6,14 +6,14 @@ from typing import Literal
 
 import numpy as np
 
-from hal9.holograph.fitting.losses import (
+from hal9.holograph.model.state import MIN_FACTOR_DIAGONAL, FloatArray, State
+from hal9.holograph.optimisation.losses import (
     Claims,
     acyclicity_exponential,
     acyclicity_logdet,
     semantic_energy,
     spectral_penalty,
 )
-from hal9.holograph.model.state import MIN_FACTOR_DIAGONAL, FloatArray, State
 from hal9.holograph.sheaf.sections import Overlap, descent, glue
 
 __all__ = ["WHOLE", "Evaluation", "Objective", "Sections", "Weights", "gaussian_fit"]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from hal9.holograph.fitting.fisher import InterventionalFisher, Layout, conjugate_gradient
-from hal9.holograph.fitting.objective import Evaluation, Objective, moved
 from hal9.holograph.model.state import FloatArray, State
+from hal9.holograph.optimisation.fisher import InterventionalFisher, Layout, conjugate_gradient
+from hal9.holograph.optimisation.objective import Evaluation, Objective, moved
 
 __all__ = ["METHODS", "Method", "Optimiser", "StepReport"]
 

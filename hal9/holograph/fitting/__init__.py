@@ -1,1 +1,0 @@
-"""Losses, objective, Fisher information, descent."""

@@ -1,0 +1,1 @@
+"""Losses of the continuous belief, their sum, its Fisher information, and descent on it."""
