@@ -317,3 +317,65 @@ def test_the_python_of_the_docs_runs() -> None:
     blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
     (block,) = [block for block in blocks if "CausalGraph" in block]
     exec(compile(block, "docs/holograph.md", "exec"), {})
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator"),
+    [
+        (["1,234.50", "12", "1,000,000"], ","),
+        (["1.234,50", "12,00", "1.000.000,00"], ";"),
+        (["$1,234.50", "$12", "$1,000,000"], ","),
+        (["1 234.5", "12", "1 000 000"], "\t"),
+        (["1'234.50", "12 €", "1'000'000"], ";"),
+    ],
+)
+def test_numbers_as_people_write_them(tmp_path: Path, cells: list[str], separator: str) -> None:
+    path = tmp_path / "t.csv"
+    lines = [f'"{cells[k % 3]}"{separator}{k}' for k in range(30)]
+    path.write_text("\n".join([f"sum{separator}n", *lines]), encoding="utf-8")
+    assert read_raw(path)["sum"][:3] == [1234.5, 12.0, 1_000_000.0]
+
+
+def test_a_comma_is_a_decimal_sign_where_it_does_not_separate(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a;b\n1,234;2\n0,500;3\n", encoding="utf-8")
+    assert read_raw(path)["a"] == [1.234, 0.5]
+    path.write_text('a,b\n"1,234",2\n"3,500",3\n', encoding="utf-8")
+    assert read_raw(path)["a"] == [1234.0, 3500.0]
+
+
+def test_a_few_words_among_numbers_are_missing_values_and_that_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=60).round(3)
+    cells = ["unknown" if k % 9 == 0 else f"{number}" for k, number in enumerate(numbers)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["a,b", *(f"{a},{b}" for a, b in zip(cells, numbers[::-1], strict=True))]))
+    raw = read_raw(path)
+    assert raw["a"].count(None) == 7
+    assert raw.notes == ("a holds numbers but for 'unknown' (7): taken as missing",)
+    assert raw.notes[0] in prepare(raw).notes
+    words = [["<1", ">2", "low", "high", "mid"][k % 5] if k % 4 == 0 else c for k, c in enumerate(cells)]
+    path.write_text("\n".join(["a,b,c", *(f"{w},{n},{n * n}" for w, n in zip(words, numbers, strict=True))]))
+    assert prepare(read_raw(path)).left_out["a"].startswith("holds numbers and words (<1, >2, high)")
+
+
+def test_comments_old_line_ends_and_other_encodings(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = "\n".join(f"{k},{k * k}" for k in range(20))
+    for start in ("# exported on Monday, by hand\n#\n", "sep=,\n", ""):
+        path.write_text(f"{start}a b,c\n{rows}", encoding="utf-8")
+        assert list(read_raw(path)) == ["a b", "c"]
+    path.write_text(f"#a,c\n{rows}", encoding="utf-8")
+    assert list(read_raw(path)) == ["#a", "c"]
+    path.write_bytes(f'"a\nb",c\n{rows}'.replace("\n", "\r").encode())
+    assert list(read_raw(path)) == ["a b", "c"]
+    path.write_text(f"年齢,収入\n{rows}", encoding="shift_jis")
+    assert list(read_raw(path, encoding="shift_jis")) == ["年齢", "収入"]
+    assert "Windows-1252" in read_raw(path).notes[0]
+    with pytest.raises(TableInvalid, match="cannot be read as utf-8"):
+        read_raw(path, encoding="utf-8")
+    path.write_text(f"# one\na,c\n{rows}\n7", encoding="utf-8")
+    with pytest.raises(TableInvalid, match=":23: 1 cells under 2 columns"):
+        read_raw(path)
+    path.write_text(f"3.5,x\n{rows}", encoding="utf-8")
+    assert read_raw(path).notes == ("the first line looks like data, not like names: 3.5, x",)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hal9.errors.holograph import TableInvalid, TooFewRows, UnknownVariable
 from hal9.holograph.data.table import Table
 from hal9.holograph.fit.copies import determined_by, nested, numbering
-from hal9.holograph.fit.reading import RawTable
+from hal9.holograph.fit.reading import RawTable, as_number
 from hal9.holograph.model.state import FloatArray
 
 __all__ = ["Column", "Missing", "Prepared", "impute", "prepare"]
@@ -110,6 +110,7 @@ def prepare(
     if matrix.shape[0] < needed:
         raise TooFewRows(path=name, rows=matrix.shape[0], needed=needed)
     keep, notes = _independent(matrix, kept, left_out)
+    notes = [*raw.notes, *notes]
     matrix, holes = matrix[:, keep], holes[:, keep]
     used = tuple(kept[k] for k in keep)
     if len(used) < 2:
@@ -154,6 +155,9 @@ def _no_category(texts: Sequence[str], levels: int) -> str:
     """Why a column of texts is no category; "" when it is."""
     if sum(bool(_DATE.match(text)) for text in texts) > 0.9 * len(texts):
         return "is a date or a time"
+    odd = sorted({text for text in texts if as_number(text) is None})
+    if levels > _MOST_LEVELS and 2 * len(odd) < levels:
+        return f"holds numbers and words ({', '.join(odd[:3])}): leave empty what is no number"
     if levels > 0.9 * len(texts) and len(texts) > 20:
         return "is an id or free text (nearly every value is different)"
     return f"is a text of {levels} different values" if levels > _MOST_LEVELS else ""

@@ -50,7 +50,8 @@ def _pairs(
 @click.option("--require", multiple=True, callback=_pairs, help="CAUSE->EFFECT that is.")
 @click.option("--bootstrap", type=click.IntRange(0, 10_000), default=0, help="Resamples for stability.")
 @click.option("--hidden/--no-hidden", default=True, show_default=True, help="Look for hidden common causes.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--encoding", help="Of a CSV file that is not in UTF-8 or UTF-16, such as shift_jis.")
 @click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw the graph into this file.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a Markdown report.")
 @click.option("--dot", "form", flag_value="dot", help="Print Graphviz source.")
@@ -73,6 +74,7 @@ def fit(table: Path, form: str | None, **options: Any) -> None:
         bootstrap=options["bootstrap"],
         hidden=options["hidden"],
         seed=options["seed"],
+        encoding=options["encoding"],
     )
     model.fit(table, name=str(table), progress=_Progress())
     _write(model, table.name, options["svg"], options["report"])

@@ -81,6 +81,7 @@ class CausalGraph:
         bootstrap: int = 0,
         hidden: bool = True,
         seed: int = 0,
+        encoding: str | None = None,
     ) -> None:
         """Say what is fitted and how.
 
@@ -92,9 +93,11 @@ class CausalGraph:
             bootstrap: resamples behind the stability of edges; missing values are imputed anew in each.
             hidden: whether hidden common causes are looked for (linear Gaussian tables only).
             seed: of everything random.
+            encoding: of a CSV file that is not in UTF-8 or UTF-16.
         """
         self.columns, self.exclude, self.missing = columns, exclude, missing
         self.knowledge, self.bootstrap, self.hidden, self.seed = knowledge, bootstrap, hidden, seed
+        self.encoding = encoding
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings by name; `deep` changes nothing."""
@@ -135,7 +138,7 @@ class CausalGraph:
         """
         told = progress or _silent
         told("reading", 0, 1)
-        raw = read_raw(X)
+        raw = read_raw(X, encoding=self.encoding)
         self.prepared_ = prepare(
             raw, columns=self.columns, exclude=self.exclude, missing=self.missing, name=name, seed=self.seed
         )

@@ -49,7 +49,9 @@ def read_listed(path: Path, names: Sequence[str], *, scale: Scale = "auto") -> t
     if marks is not None:
         whole = [row for row in range(len(marks)) if all(raw[name][row] is not None for name in names)]
         table = replace(table, targets=_targets([marks[row] for row in whole], whole, names, file))
-    notes = [f"not listed as variables, so not used: {', '.join(extra)}"] if extra else []
+    notes = list(raw.notes)
+    if extra:
+        notes.append(f"not listed as variables, so not used: {', '.join(extra)}")
     if prepared.dropped:
         notes.append(f"{prepared.dropped} rows lack a value and are left out")
     return table, notes
