@@ -47,6 +47,17 @@ def test_raw_linear_data_gives_the_graph_and_standardised_data_its_class(seed: i
     assert score(scaled, truth).skeleton_f1 > 0.85
 
 
+def test_variances_that_grow_a_hundredfold_along_the_order_do_not_mislead_the_search() -> None:
+    rng = np.random.default_rng([21, 77])
+    truth = random_dag([f"x{k:02d}" for k in range(20)], 43, rng)
+    matrix = truth.adjacency()
+    weights = np.where(matrix, rng.uniform(0.5, 2.0, matrix.shape) * rng.choice([-1, 1], matrix.shape), 0.0)
+    values = rng.normal(size=(500, 20)) @ np.linalg.inv(np.eye(20) - weights)
+    assert values.var(axis=0).max() > 100 * values.var(axis=0).min()
+    found = best_graph(Table.of(truth.names, values)).adjacency()
+    assert (found != matrix).sum() <= 3
+
+
 def test_two_columns_that_leave_equal_variances_by_accident_decide_no_direction() -> None:
     rng = np.random.default_rng(0)
     height = rng.normal(170, 10, 1000)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hal9.holograph.data.additive_score import AdditiveScore
 from hal9.holograph.data.dependence import row_worth
+from hal9.holograph.data.error_variances import ordered_by_variance
 from hal9.holograph.data.families import diagnose
 from hal9.holograph.data.interventions import without_false_interventions
 from hal9.holograph.data.mixed_graph_search import MixedSearch
@@ -228,9 +229,11 @@ def _equal_variance(
     """
     table, log_odds = scorer.table, scorer.log_odds
     size = len(table.names)
-    sigma = _mean_variance(scorer, np.zeros((size, size), dtype=bool), np.median)
+    seen = table.values[table.targets < 0]
+    first = ordered_by_variance(seen if len(seen) > size else table.values)
+    starts: tuple[NDArray[np.bool_], ...] = (first,)
+    sigma = _mean_variance(scorer, first, np.mean)
     fixed = FixedVarianceScore(table, sigma, log_odds, scorer.moments)
-    starts: tuple[NDArray[np.bool_], ...] = ()
     for _ in range(6):
         best = climb(fixed, size, language=language, starts=starts, restarts=3, seed=seed, orders=False)
         starts = (best.adjacency,)
