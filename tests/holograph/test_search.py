@@ -52,9 +52,13 @@ def test_variances_that_grow_a_hundredfold_along_the_order_do_not_mislead_the_se
     truth = random_dag([f"x{k:02d}" for k in range(20)], 43, rng)
     matrix = truth.adjacency()
     weights = np.where(matrix, rng.uniform(0.5, 2.0, matrix.shape) * rng.choice([-1, 1], matrix.shape), 0.0)
-    values = rng.normal(size=(500, 20)) @ np.linalg.inv(np.eye(20) - weights)
+    values = np.zeros((500, 20))
+    noise = rng.normal(size=values.shape)
+    for node in topological_order(matrix) or []:
+        values[:, node] = values @ weights[:, node] + noise[:, node]
+    values = values - values.mean(axis=0)
     assert values.var(axis=0).max() > 100 * values.var(axis=0).min()
-    found = best_graph(Table.of(truth.names, values)).adjacency()
+    found = best_graph(Table.of(truth.names, values), seed=21, restarts=3).adjacency()
     assert (found != matrix).sum() <= 3
 
 

@@ -20,15 +20,17 @@ def ordered_by_variance(values: FloatArray) -> NDArray[np.bool_]:
     """
     rows, size = values.shape
     covariance = np.cov(values.T, bias=True).reshape(size, size)
-    left, order, rest = covariance.copy(), [], list(range(size))
+    left, rest = covariance.copy(), list(range(size))
+    order: list[int] = []
     found = np.zeros((size, size), dtype=bool)
     while rest:
         node = min(rest, key=lambda k: float(left[k, k]))
         if order:
-            inverse = np.linalg.pinv(covariance[np.ix_(order, order)], hermitian=True)
-            slopes = inverse @ covariance[order, node]
+            before = np.array(order, dtype=np.intp)
+            inverse = np.linalg.pinv(covariance[np.ix_(before, before)], hermitian=True)
+            slopes = inverse @ covariance[before, node]
             error = np.sqrt(np.maximum(np.diag(inverse) * max(float(left[node, node]), 1e-12) / rows, 1e-300))
-            found[np.array(order)[np.abs(slopes) > np.sqrt(2.0 * np.log(rows)) * error], node] = True
+            found[before[np.abs(slopes) > np.sqrt(2.0 * np.log(rows)) * error], node] = True
         if left[node, node] > 1e-12:
             left = left - np.outer(left[:, node], left[node]) / left[node, node]
         order.append(node)
