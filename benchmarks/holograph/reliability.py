@@ -2,7 +2,7 @@
 
 python -m benchmarks.holograph reliability [--seeds 4] [--first 0] [--learn] [--kinds mixed,…]
 
-`--learn` fits the curves of `hal9.holograph.data.edge_probabilities` anew and prints them; use other seeds to check.
+`--learn` fits the curves of `hal9.holograph.data.lead_curves` anew and prints them; use other seeds to check.
 """
 
 import argparse
@@ -18,8 +18,11 @@ from benchmarks.holograph.datasets import make
 from benchmarks.holograph.sems import KINDS, sem
 from hal9.holograph.data.dag_search import best_of_scores
 from hal9.holograph.data.edge_probabilities import DECIDED, edge_leads, probabilities
+from hal9.holograph.data.lead_curves import JOINED_AT, TURNED_AT, on_scale
 from hal9.holograph.data.table import Table
 
+_SMOOTH = 1.0
+"""Weight of a curve's squared bends, in nats."""
 BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -53,34 +56,32 @@ def edges(data, seed):
 
 
 def learned(rows):
-    """Offset, slopes and share of wrong directions that make what was found most probable."""
-    lead, turn = (np.array([r[k] for r in rows]) for k in (1, 2))
+    """Curves of an edge and of its direction that make what was found most probable: rising, and smooth."""
+    lead, turn = (np.array([r[k] for r in rows], dtype=float) for k in (1, 2))
     right, way = (np.array([bool(r[k]) for r in rows]) for k in (5, 6))
-
-    def loss(values, x, y):
-        logits = values[0] + values[1] * x
-        return np.logaddexp(0, np.where(y, -logits, logits)).sum() + 0.05 * (np.asarray(values) ** 2).sum()
-
-    x = np.sign(lead) * np.log1p(np.abs(lead))
-    joined = minimize(loss, [0.0, 1.0], args=(x, right), method="Nelder-Mead").x
     decided = right & (np.abs(turn) > 0.05)
-    t = np.log1p(np.abs(turn[decided]))
-    tries = [
-        minimize(_turned, [slope, wrong], args=(t, way[decided]), method="Nelder-Mead")
-        for slope in (0.5, 1.0, 2.0)
-        for wrong in (0.02, 0.1)
-    ]
-    directed = min(tries, key=lambda found: found.fun).x
-    return tuple(round(float(v), 3) for v in (*joined, *directed))
+    edge = _curve(np.array(JOINED_AT), on_scale(lead), right, level=False)
+    direction = _curve(np.array(TURNED_AT), on_scale(np.abs(turn[decided])), way[decided], level=True)
+    return edge, direction
 
 
-def _turned(values, leads, right):
-    """Loss of a slope of the direction's log-odds and a share of directions that are wrong whatever the lead."""
-    slope, wrong = values
-    if not 0.0 <= wrong <= 0.4:
-        return 1e9
-    chance = wrong + (1.0 - 2.0 * wrong) / (1.0 + np.exp(-slope * leads))
-    return -np.log(np.where(right, chance, 1.0 - chance)).sum() + 0.05 * slope**2
+def _curve(knots, x, right, *, level):
+    """Log-odds at the knots; `level` holds the first at nothing."""
+    parts = np.array([np.interp(x, knots, row) for row in np.eye(knots.size)]).T
+    gaps = np.diff(knots)
+    bends = np.diff(np.diff(np.eye(knots.size), axis=0) / gaps[:, None], axis=0)
+
+    def loss(values):
+        values = np.concatenate([[0.0], values]) if level else np.asarray(values)
+        logits = parts @ values
+        # Fewer bends, no falling, nothing endless where all were right.
+        held = _SMOOTH * ((bends @ values) ** 2).sum() + 0.02 * (values**2).sum()
+        falling = 100 * (np.minimum(np.diff(values), 0.0) ** 2).sum()
+        return np.logaddexp(0, np.where(right, -logits, logits)).sum() + held + falling
+
+    found = minimize(loss, np.zeros(knots.size - level), method="L-BFGS-B").x
+    values = np.maximum.accumulate(np.concatenate([[0.0], found]) if level else found)
+    return tuple(round(float(v), 2) for v in values)
 
 
 def main():

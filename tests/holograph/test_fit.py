@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from hal9.errors.holograph import KnowledgeContradictory, NotFitted, TableInvalid, UnknownVariable
 from hal9.errors.minds import UnknownMind
 from hal9.holograph.__main__ import main
-from hal9.holograph.data.edge_probabilities import CURVES, EdgeLeads, probabilities
+from hal9.holograph.data.edge_probabilities import EdgeLeads, probabilities
+from hal9.holograph.data.lead_curves import CURVES, JOINED_AT, TURNED_AT
 from hal9.holograph.drawing import dot, svg
 from hal9.holograph.fit.columns import impute, prepare
 from hal9.holograph.fit.estimator import CausalGraph
@@ -224,6 +225,15 @@ def test_a_lead_of_nothing_is_no_direction_and_more_lead_is_more_probable() -> N
         more = EdgeLeads(lead, np.array([[0.0, 30.0], [-30.0, 0.0]]), family)
         assert probabilities(more)[1][0, 1] > 0.75
         assert probabilities(more)[1].sum() == pytest.approx(2.0)
+
+
+def test_curves_rise_and_start_level() -> None:
+    for edge, direction in CURVES.values():
+        assert len(edge) == len(JOINED_AT)
+        assert len(direction) == len(TURNED_AT)
+        assert list(edge) == sorted(edge)
+        assert list(direction) == sorted(direction)
+        assert direction[0] == 0.0
 
 
 def test_the_command(tmp_path: Path) -> None:

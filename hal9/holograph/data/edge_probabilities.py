@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from hal9.holograph.data.additive_score import AdditiveScore
 from hal9.holograph.data.dag_search import Climbed
+from hal9.holograph.data.lead_curves import CURVES, JOINED_AT, TURNED_AT, log_odds
 from hal9.holograph.data.pair_evidence import data_evidence
 from hal9.holograph.data.scores import DiscreteScore, FixedVarianceScore, LocalScore
 from hal9.holograph.data.table import Table
@@ -24,18 +26,6 @@ DECIDED = 0.75
 
 _HELD, _REFUTED = 3.0, 9.0
 """Nats by which the noise's size depends on a cause: up to the first a model holds, from the second not."""
-
-CURVES: dict[str, tuple[float, float, float, float]] = {
-    "linear": (-1.65, 1.19, 0.69, 0.0),
-    "equal variances": (-3.54, 2.37, 1.48, 0.0),
-    "categories": (0.21, 0.98, 0.73, 0.0),
-    "shaped": (-4.08, 2.7, 1.1, 0.0),
-    "curved": (-1.51, 1.2, 1.1, 0.0),
-    "mixed": (-2.01, 1.21, 1.17, 0.061),
-    "mixed, a category": (-0.28, 0.83, 1.69, 0.132),
-}
-"""Per family: offset and slope of an edge's log-odds, slope of its direction's, by log(1 + lead); and the
-share of directions that are wrong whatever the lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +106,16 @@ def _trusted(scorer: AdditiveScore, adjacency: NDArray[np.bool_], turned: FloatA
 
 def probabilities(leads: EdgeLeads) -> tuple[FloatArray, FloatArray]:
     """Probability that two variables are joined, and of each direction if they are; [source, target]."""
-    chosen = np.array(CURVES[leads.family])[:, None, None]
+    joined, directed = _by_curve(leads, leads.family)
     if leads.category is not None:
-        other = np.array(CURVES[f"{leads.family}, a category"])[:, None, None]
-        chosen = np.where(leads.category, other, chosen)
-    offset, slope, turn, wrong = chosen
-    joined = 1.0 / (1.0 + np.exp(-(offset + slope * np.sign(leads.joined) * np.log1p(np.abs(leads.joined)))))
-    directed = 1.0 / (1.0 + np.exp(-turn * np.sign(leads.turned) * np.log1p(np.abs(leads.turned))))
-    return np.asarray(joined), np.asarray(wrong + (1.0 - 2.0 * wrong) * directed)
+        apart = _by_curve(leads, f"{leads.family}, a category")
+        joined, directed = (
+            np.where(leads.category, other, own) for own, other in zip((joined, directed), apart, strict=True)
+        )
+    return joined, directed
+
+
+def _by_curve(leads: EdgeLeads, name: str) -> tuple[FloatArray, FloatArray]:
+    edge, direction = CURVES[name]
+    turned = np.sign(leads.turned) * log_odds(np.abs(leads.turned), TURNED_AT, direction)
+    return expit(log_odds(leads.joined, JOINED_AT, edge)), expit(turned)
