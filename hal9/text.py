@@ -11,7 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-__all__ = ["TextStyle", "clean_text", "first_line", "split_lines", "storable", "without_surrogates"]
+__all__ = [
+    "TextStyle",
+    "clean_text",
+    "first_line",
+    "span_in_words",
+    "split_lines",
+    "storable",
+    "without_surrogates",
+]
 
 _MAX_MATCHED_LINES = 20_000
 
@@ -32,6 +40,14 @@ def split_lines(text: str, *, keepends: bool = False) -> list[str]:
 def first_line(text: str) -> str:
     """The first line that is not blank, without blanks around it; empty when there is none."""
     return next((line.strip() for line in split_lines(text) if line.strip()), "")
+
+
+def span_in_words(seconds: float, *, decimals: int = 1) -> str:
+    """A span of time in the largest unit that fits: 0.4 s, 12 s, 3 min, 2.5 h, 1.1 d."""
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.{decimals}f}".removesuffix(".0") + f" {unit}"
+    return f"{seconds:.{decimals}f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def without_surrogates(text: str) -> str:

@@ -5,7 +5,7 @@ other process may, beside the daemon.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hal9.api.spend import cap_as_json, read_spending
 from hal9.cluster.client import Cluster
 from hal9.journal.listing import page_of_tasks
-from hal9.learning import Ledger, PromptStore, change_as_json, learning_status, versions
+from hal9.learning import Ledger, PromptStore, change_as_told, learning_status, versions
 from hal9.learning.detection.feedback import parse_feedback
 from hal9.learning.guards.guard_store import GuardStore
 from hal9.learning.guards.predicate import guard_as_json
@@ -153,19 +153,21 @@ def _words(text: str) -> tuple[str, ...]:
 
 async def _ledger(cluster: Cluster, query: LedgerQuery) -> list[dict[str, Any]]:
     def read(store: MemoryStore) -> list[dict[str, Any]]:
-        rows = Ledger(store).rows(kinds=_words(query.kinds), target=query.neuron, states=_words(query.states))
-        return [change_as_json(one) for one in rows[-query.limit :]]
+        # A rule's changes are kept under an older name.
+        kinds = tuple("mitigation" if kind == "rule" else kind for kind in _words(query.kinds))
+        rows = Ledger(store).rows(kinds=kinds, target=query.neuron, states=_words(query.states))
+        return [change_as_told(one) for one in rows[-query.limit :]]
 
     return await _stored(cluster, read)
 
 
 async def _change(cluster: Cluster, query: TaskQuery) -> dict[str, Any]:
-    return await _stored(cluster, lambda store: change_as_json(Ledger(store).get(query.id)))
+    return await _stored(cluster, lambda store: change_as_told(Ledger(store).get(query.id)))
 
 
 async def _approvals(cluster: Cluster, _query: NoQuery) -> list[dict[str, Any]]:
     return await _stored(
-        cluster, lambda store: [change_as_json(one) for one in Ledger(store).rows(states=("waiting",))]
+        cluster, lambda store: [change_as_told(one) for one in Ledger(store).rows(states=("waiting",))]
     )
 
 
@@ -238,36 +240,56 @@ async def _pattern(cluster: Cluster, query: NumberQuery) -> dict[str, Any]:
 
 
 async def _weights(cluster: Cluster, query: WeightsQuery) -> list[dict[str, Any]]:
-    settings = cluster.current_settings().routing
+    settings, layers = cluster.current_settings().routing, await _layers(cluster)
 
     def read(store: MemoryStore) -> list[dict[str, Any]]:
         book = WeightStore(store, lambda: settings)
-        return _with_probabilities(book, book.edges(query.source))
+        return _with_probabilities(book, book.edges(query.source), layers)
 
     return await _stored(cluster, read)
 
 
-def _with_probabilities(book: WeightStore, edges: list[Edge]) -> list[dict[str, Any]]:
-    """Edges with their share in the next choice among those shown."""
-    groups: dict[tuple[str, str], list[str]] = {}
+async def _layers(cluster: Cluster) -> dict[str, int]:
+    """Who can be chosen now, with the layer: the neurons that run, or those that would."""
+    status = await cluster.status()
+    found = dict(status.get("neurons", {}))
+    for node in dict(status.get("nodes", {})).values():
+        found.update(node.get("neurons", {}))
+    if found:
+        return found
+    enabled = cluster.current_settings().neurons.enabled
+    loaded = await asyncio.to_thread(load_neurons, cluster.home.neurons, enabled=enabled)
+    return {name: one.meta.layer for name, one in loaded.items()}
+
+
+def _with_probabilities(
+    book: WeightStore, edges: list[Edge], layers: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Edges with their share in the next choice, and those that a choice may fall on and never did."""
+    groups: dict[tuple[str, str], dict[str, Edge]] = {}
     for edge in edges:
-        groups.setdefault((edge.source, edge.task_class), []).append(edge.target)
-    probabilities = {
-        (source, target, task_class): share
-        for (source, task_class), targets in groups.items()
-        for target, share in book.probabilities(source, sorted(targets), task_class=task_class).items()
-    }
-    return [
-        asdict(edge) | {"odds": probabilities[edge.source, edge.target, edge.task_class]} for edge in edges
-    ]
+        groups.setdefault((edge.source, edge.task_class), {})[edge.target] = edge
+    rows = []
+    for (source, task_class), known in groups.items():
+        reached = {layers[name] for name in known if name in layers}
+        rivals = {name for name, layer in layers.items() if layer in reached} | {*known}
+        shares = book.probabilities(source, sorted(rivals), task_class=task_class)
+        rows += [asdict(edge) | {"odds": shares[name]} for name, edge in known.items()]
+        nothing = {"weight": None, "success_count": 0, "failure_count": 0, "discounted_success": 0.0,
+                   "discounted_failure": 0.0, "last_adjusted": None}  # fmt: skip
+        rows += [
+            {"source": source, "target": name, "task_class": task_class, **nothing, "odds": shares[name]}
+            for name in sorted(rivals - {*known})
+        ]
+    return rows
 
 
 async def _edge(cluster: Cluster, query: EdgeQuery) -> dict[str, Any]:
-    settings = cluster.current_settings().routing
+    settings, layers = cluster.current_settings().routing, await _layers(cluster)
 
     def read(store: MemoryStore) -> dict[str, Any]:
         book = WeightStore(store, lambda: settings)
-        siblings = _with_probabilities(book, book.edges(query.source))
+        siblings = _with_probabilities(book, book.edges(query.source), layers)
         return {
             "edges": [one for one in siblings if one["target"] == query.target],
             "siblings": siblings,

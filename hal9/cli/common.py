@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Coroutine, Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from hal9.cluster import Cluster, Home
 
 __all__ = [
-    "age_in_words",
+    "OutputFile",
     "console",
     "goes_on",
     "home_of",
@@ -30,6 +29,20 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+class OutputFile(click.Path):
+    """A file that a command writes; a missing folder is told before any work is done for it."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path: Any = super().convert(value, param, ctx)
+        if not Path(path).parent.is_dir():
+            self.fail(f"there is no folder {str(Path(path).parent)!r}", param, ctx)
+        return path
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -96,15 +109,6 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def print_json(value: Any) -> None:
     """Machine-readable output, one document."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-@cache
-def age_in_words(seconds: float, *, decimals: int = 1) -> str:
-    """A span in the largest unit that fits: 12 s, 3.0 min, 2.5 h, 1.1 d."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.{decimals}f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
-from hal9.text import split_lines
+from hal9.text import span_in_words, split_lines
 
 __all__ = ["SECURITY", "page_response", "render"]
 
@@ -20,17 +20,10 @@ SECURITY = {
     ),
     "Cache-Control": "no-store",
 }
-_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
 def _duration(seconds: float | None) -> str:
-    """Seconds in words: 0.4 s, 12 s, 3 min, 2.5 h."""
-    if seconds is None:
-        return ""
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return "" if seconds is None else span_in_words(seconds)
 
 
 def _ago(moment: float | None) -> Markup:
@@ -39,7 +32,7 @@ def _ago(moment: float | None) -> Markup:
         return Markup()
     exact = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
     machine = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
-    text = f"{_duration(max(0.0, time.time() - moment))} ago"
+    text = f"{span_in_words(max(0.0, time.time() - moment))} ago"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, exact, text)
 
 

@@ -72,11 +72,11 @@ def test_a_person_teaches_looks_and_undoes(up: Home, tmp_path: Path) -> None:
     assert why["path"][0]["routes"][0]["odds"]
     first = fine(up, "why", task["id"])
     assert [one["layer"] for one in first["gradients"]] == [2, 3, 4]
-    assert any(one["kind"] == "mitigation" and one["after"] == "admitted" for one in first["learned"])
+    assert any(one["kind"] == "rule" and one["after"] == "admitted" for one in first["learned"])
     assert "gradients" in hal9(up, "why", task["id"]).stdout
 
     ledger = fine(up, "ledger", "--kind", "rule")
-    assert " rule " in hal9(up, "ledger", "--kind", "mitigation").stdout
+    assert " rule " in hal9(up, "ledger", "--kind", "rule").stdout
     assert [row["after"] for row in ledger] == ["candidate", "admitted"]
     undone = fine(up, "rollback", ledger[-1]["id"])
     assert undone["said"] == ["rule 1: admitted → candidate"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import age_in_words, console, home_of, json_option, open_cluster, print_json, run
+from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
+from hal9.text import span_in_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -137,16 +138,16 @@ def _print_status(said: dict[str, Any]) -> None:
     out.print(f"[{colour}]●[/] [bold]{_WORDS.get(state, state)}[/]  {said['home']}")
     up = state not in ("down", "starting")
     if up:
-        age = age_in_words(time.time() - float(said.get("started_at") or time.time()))
+        age = span_in_words(time.time() - float(said.get("started_at") or time.time()))
         out.print(
             f"  process {said.get('pid')}, up {age}, broker {said.get('broker')}, mind {said.get('mind')}"
         )
     if state == "no_broker":
         bus = said.get("bus") or {}
-        out.print(f"  for {age_in_words(bus.get('seconds', 0.0))}: {bus.get('error', '')}", markup=False)
+        out.print(f"  for {span_in_words(bus.get('seconds', 0.0))}: {bus.get('error', '')}", markup=False)
     if state == "stuck":
         stuck = said.get("stuck") or {}
-        seconds = age_in_words(stuck.get("seconds") or said.get("status_age", 0.0))
+        seconds = span_in_words(stuck.get("seconds") or said.get("status_age", 0.0))
         place = stuck.get("where") or "an unknown place"
         out.print(f"  for {seconds}, in {place}; `hal9 stop` ends it", markup=False)
     if said["tasks"]:
@@ -189,7 +190,7 @@ def _print_hosts(said: dict[str, Any]) -> None:
 
 
 def _host_line(host: dict[str, Any]) -> str:
-    words = [f"{host['running']} turns", f"seen {age_in_words(max(0.0, time.time() - host['seen_at']))} ago"]
+    words = [f"{host['running']} turns", f"seen {span_in_words(max(0.0, time.time() - host['seen_at']))} ago"]
     if host["leads"]:
         words.insert(0, "leads")
     if host["draining"]:

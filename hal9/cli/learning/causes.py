@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, print_json, run
+from hal9.cli.common import OutputFile, console, home_of, json_option, print_json, run
 
 if TYPE_CHECKING:
     from hal9.holograph import Causes
@@ -16,7 +16,7 @@ __all__ = ["causes"]
 
 @click.command()
 @click.option("--since", default="7d", show_default=True, help="How far back: 90s, 30m, 12h, 7d, 2w.")
-@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw the graph into this file.")
+@click.option("--svg", type=OutputFile(), help="Draw the graph into this file.")
 @click.option("--mind", "spec", help="Also ask this mind where the data leaves it open (local, …).")
 @click.option("--budget-queries", default=30, show_default=True, type=click.IntRange(min=1))
 @json_option
@@ -31,8 +31,6 @@ def causes(
         age = parse_age(since)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from error
-    if svg is not None and not svg.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {str(svg.parent)!r}", param_hint="--svg")
     found = run(_find(ctx, age, spec, budget_queries))
     if svg is not None:
         svg.write_text(found.svg(), encoding="utf-8")

@@ -12,24 +12,26 @@ from hal9.cli.learning.report import report
 
 __all__ = ["approvals", "approve", "deny", "learning", "ledger", "prompt_diff", "rollback"]
 
-_ALL = click.Choice(
-    [
-        *("prompt", "parameter", "model", "rule", "mitigation", "pattern", "switch", "state", "prompt_set"),
-        *("import", "weights", "rollback", "rule_scope", "guard"),
-    ]
+_KINDS = (
+    *("prompt", "parameter", "model", "rule", "pattern", "switch", "state", "prompt_set"),
+    *("import", "weights", "rollback", "rule_scope", "guard"),
 )
 
 
 @click.command()
 @click.option("--neuron", help="Only changes of this neuron.")
-@click.option("--kind", "kinds", multiple=True, type=_ALL, help="Only this kind; may be repeated.")
+@click.option(
+    "--kind", "kinds", multiple=True, metavar="KIND", help=f"Only {', '.join(_KINDS)}; may be repeated."
+)
 @click.option("--limit", "-n", default=30, show_default=True, type=click.IntRange(min=1))
 @json_option
 @click.pass_context
 def ledger(ctx: click.Context, neuron: str | None, kinds: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Show every change of what was learned, newest last."""
-    stored = ["mitigation" if kind == "rule" else kind for kind in kinds]
-    rows = view(ctx, "ledger", kinds=",".join(stored), neuron=neuron, limit=limit)
+    unknown = sorted({*kinds} - {*_KINDS, "mitigation"})
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of: {', '.join(_KINDS)}", param_hint="--kind")
+    rows = view(ctx, "ledger", kinds=",".join(kinds), neuron=neuron, limit=limit)
     if as_json:
         print_json(rows)
     elif rows:

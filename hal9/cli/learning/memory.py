@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, print_json, run, view
+from hal9.cli.common import OutputFile, console, home_of, json_option, print_json, run, view
 from hal9.cli.learning.feedback import ask_daemon, show_answer
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def audit_memory(ctx: click.Context, repair: bool, as_json: bool) -> int:
 
 
 @memory.command("export")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=OutputFile())
 @click.option("--name", default="", help="Name of the pack (default: the file's).")
 @json_option
 @click.pass_context

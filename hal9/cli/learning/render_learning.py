@@ -74,7 +74,7 @@ def _gist(change: dict[str, Any]) -> str:
         return _short(
             str(what.get("content") or f"{what.get('parameter')} {what.get('from')} → {what.get('to')}")
         )
-    if change["kind"] == "mitigation":
+    if change["kind"] == "rule":
         return f"{change['before'] or 'new'} → {change['after']} {_short(str(evidence.get('rule', '')))}"
     if change["kind"] == "import":
         return f"{change['figures'].get('mitigations', 0)} candidates came in"
@@ -114,9 +114,7 @@ def ledger_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Changes, newest last, one line each."""
     for change in rows:
         target = change["target"]
-        # What the store calls a mitigation is a rule everywhere else.
-        kind = "rule" if change["kind"] == "mitigation" else change["kind"]
-        shown = target if kind != "state" else target[-12:]
+        kind, shown = change["kind"], target[-12:] if change["kind"] == "state" else target
         state = "" if change["state"] == "noted" else f" [cyan]{change['state']}[/]"
         head = f"{change['id'][-12:]} [dim]{_when(change['time'])}[/] {kind} [bold]{escape(shown)}[/]"
         yield f"{head}{state} [dim]by {escape(change['actor'])}[/] {_gist(change)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import home_of, json_option, print_json
+from hal9.cli.common import OutputFile, home_of, json_option, print_json
 from hal9.cli.learning.memory import open_store
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def test_rule(ctx: click.Context, rule_id: int, task: str) -> int:
 
 
 @rules.command("export")
-@click.option("--agents-md", "target", type=click.Path(path_type=Path), help="Write a section of this file.")
+@click.option("--agents-md", "target", type=OutputFile(), help="Write a section of this file.")
 @click.pass_context
 def export_rules(ctx: click.Context, target: Path | None) -> None:
     """Print the rules of this project as Markdown, or write them into an AGENTS.md."""

@@ -8,6 +8,8 @@ from hal9.cli.common import console, json_option, print_json, view
 
 __all__ = ["weights"]
 
+_NARROW_COLUMNS = 90
+
 
 @click.command()
 @click.option(
@@ -23,7 +25,7 @@ def weights(ctx: click.Context, explain: tuple[str, str] | None, source: str | N
     """Show the connection weights: successes and failures per edge and class of tasks.
 
     "counts" are successes and failures that still count after forgetting; the probabilities are those of the
-    next choice among the neurons shown. One that was never used has no row yet, and is tried like any other.
+    next choice among the neurons shown. One that was never used has no weight yet; it is tried as any other.
     """
     if explain is not None:
         return _explain(view(ctx, "edge", source=explain[0], target=explain[1]), *explain, as_json=as_json)
@@ -38,25 +40,31 @@ def weights(ctx: click.Context, explain: tuple[str, str] | None, source: str | N
 
 
 def _table(edges: list[dict[str, Any]]) -> None:
+    from rich.box import HEAVY_HEAD
     from rich.table import Table
 
-    shown = Table(title="connection weights", header_style="bold")
-    for name in ("from", "to", "class"):
+    out = console()
+    narrow = out.width < _NARROW_COLUMNS
+    shown = Table(title="connection weights", header_style="bold", box=None if narrow else HEAVY_HEAD)
+    for name in ("from → to",) if narrow else ("from", "to", "class"):
         shown.add_column(name, overflow="fold")
-    for name in ("weight", "ok", "failed", "counts", "probability"):
+    for name in ("weight", "ok", "failed") if narrow else ("weight", "ok", "failed", "counts"):
         shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("%" if narrow else "probability", justify="right", no_wrap=True)
     for edge in edges:
-        shown.add_row(
-            edge["source"],
-            edge["target"],
-            edge["task_class"],
-            f"{edge['weight']:.2f}",
+        figures = [
+            "" if edge["weight"] is None else f"{edge['weight']:.2f}",
             str(edge["success_count"]),
             str(edge["failure_count"]),
-            f"{edge['discounted_success']:.1f}/{edge['discounted_failure']:.1f}",
-            f"{edge['odds']:.1%}",
-        )
-    console().print(shown)
+        ]
+        if narrow:
+            named = [f"{edge['source']} → {edge['target']}, {edge['task_class']}"]
+            shown.add_row(*named, *figures, f"{edge['odds']:.0%}")
+        else:
+            named = [edge["source"], edge["target"], edge["task_class"]]
+            counts = f"{edge['discounted_success']:.1f}/{edge['discounted_failure']:.1f}"
+            shown.add_row(*named, *figures, counts, f"{edge['odds']:.1%}")
+    out.print(shown)
 
 
 def _explain(found: dict[str, Any], source: str, target: str, *, as_json: bool) -> int:
@@ -70,7 +78,7 @@ def _explain(found: dict[str, Any], source: str, target: str, *, as_json: bool) 
     for edge in found["edges"]:
         rivals = sum(other["task_class"] == edge["task_class"] for other in found["siblings"])
         click.echo(
-            f"{source} → {target}, {edge['task_class']} tasks: weight {edge['weight']:.2f}; "
+            f"{source} → {target}, {edge['task_class']} tasks: {_weight(edge)}; "
             f"{edge['success_count']} succeeded, {edge['failure_count']} failed; "
             f"{edge['discounted_success']:.1f} and {edge['discounted_failure']:.1f} still weigh; "
             f"probability {edge['odds']:.1%} among {rivals}"
@@ -78,6 +86,10 @@ def _explain(found: dict[str, Any], source: str, target: str, *, as_json: bool) 
     for event in found["events"]:
         click.echo("  " + _line(event))
     return 0
+
+
+def _weight(edge: dict[str, Any]) -> str:
+    return "never used" if edge["weight"] is None else f"weight {edge['weight']:.2f}"
 
 
 def _line(event: Any) -> str:

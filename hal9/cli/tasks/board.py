@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from hal9.cli.common import age_in_words
 from hal9.cli.tasks.render import short_id, state_mark
+from hal9.text import span_in_words
 
 __all__ = ["Board", "board_lines"]
 
@@ -110,7 +110,7 @@ def _header(board: Board, width: int) -> list[Text]:
     state = str(status["state"])
     line = Text.assemble(("HAL9 ", "bold"), ("● ", _COLOURS.get(state, "yellow")), state.replace("_", " "))
     if board.run is not None and status.get("started_at"):
-        line.append(f" {age_in_words(max(0.0, time.time() - status['started_at']))}")
+        line.append(f" {span_in_words(max(0.0, time.time() - status['started_at']))}")
     line.append(f"  {board.where}", style="dim")
     counts = status["tasks"]
     figures = [f"{counts.get(one, 0)} {one}" for one in ("running", "queued", "done", "failed")]
@@ -195,7 +195,7 @@ def _tasks(board: Board, width: int, room: int) -> list[Text]:
 def _task(one: dict[str, Any], width: int, *, chosen: bool) -> Text:
     now = time.time()
     since = one["started_at"] if one["state"] == "running" else one["created_at"]
-    age = age_in_words(max(0.0, now - (since or one["created_at"])), decimals=0)
+    age = span_in_words(max(0.0, now - (since or one["created_at"])), decimals=0)
     objective = " ".join(str(one["objective"]).split())
     reason = one["stop_reason"] if one["stop_reason"] not in (None, "done") else ""
     line = Text("> " if chosen else "  ")

@@ -9,17 +9,17 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from hal9.cli.common import age_in_words
 from hal9.journal.tasks import TaskRow
 from hal9.signals import StepRecord, Tally
 from hal9.signals.tracing import parse_traceparent, span_id_of
-from hal9.text import split_lines
+from hal9.text import span_in_words, split_lines
 
 __all__ = [
     "answer_panel",
@@ -36,6 +36,7 @@ _MARKS = {"queued": "[dim]…[/]", "running": "[cyan]▶[/]", "done": "[green]�
           "cancelled": "[yellow]■[/]"}  # fmt: skip
 _STEP_MARKS = {"ok": "[green]✔[/]", "failed": "[red]✘[/]", "cancelled": "[yellow]■[/]"}
 _SHOWN_OF_CALL = 90
+_RAISED = re.compile(r"(?:[\w.]+\.)?\w*(?:Error|Exception|Exit|Interrupt|Warning)\b(?::|$)")
 _LAYER_NAMES = {4: "strategy", 3: "design", 2: "implementation"}
 
 
@@ -72,16 +73,16 @@ def task_line(task: TaskRow) -> str:
     return f"{state_mark(task.state)} [bold]{short_id(task.id)}[/]  {escape(objective[:90])}"
 
 
-_NARROW_COLUMNS = 100
+_NARROW_COLUMNS, _SLIM_COLUMNS = 100, 56
 
 
 def task_table(rows: Sequence[TaskRow], *, width: int = 80) -> Table:
     """A list of tasks; on a narrow screen (`width` columns) objective and reason of failure stay readable."""
-    narrow = width < _NARROW_COLUMNS
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    narrow, slim = width < _NARROW_COLUMNS, width < _SLIM_COLUMNS
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False, show_header=not slim)
     columns = ("", "id", "age") if narrow else ("", "id", "age", "took", "tokens", "reason")
-    for column in (*columns, "objective"):
-        table.add_column(column, no_wrap=column != "objective", overflow="fold")
+    for column in ("",) if slim else (*columns, "objective"):
+        table.add_column(column, no_wrap=column not in ("", "objective") and not slim, overflow="fold")
     now = time.time()
     for task in rows:
         end = task.finished_at or now
@@ -93,9 +94,13 @@ def task_table(rows: Sequence[TaskRow], *, width: int = 80) -> Table:
         head = (
             state_mark(task.state),
             short_id(task.id),
-            age_in_words(max(0.0, now - task.created_at), decimals=0),
+            span_in_words(max(0.0, now - task.created_at), decimals=0),
         )
-        if narrow:
+        if slim:
+            # No room beside each other: the objective stands below.
+            table.add_row(f"{head[0]} {head[1]}  {head[2]} [dim]{reason}[/]")
+            table.add_row(Padding(about, (0, 0, 0, 2)))
+        elif narrow:
             table.add_row(*head, f"{about} [dim]{reason}[/]" if reason else about)
         else:
             tokens = str(tally.prompt_tokens + tally.completion_tokens or "")
@@ -145,9 +150,19 @@ def _step_line(step: StepRecord) -> RenderableType:
         details.append(f"{step.decision.get('verdict', '')}: {step.decision.get('source', '')}")
     line = f"{mark} {step.kind}{_what(step)} [dim]{'; '.join(details)}[/]"
     if step.outcome == "failed" and step.evidence:
-        last = split_lines(step.evidence.strip())[-1] if step.evidence.strip() else ""
-        line += f"\n  [red]{escape(last[:120])}[/]"
+        line += f"\n  [red]{escape(_telling_line(step.evidence)[:160])}[/]"
     return line
+
+
+def _telling_line(evidence: str) -> str:
+    """The line that names the error: of a test run its summary or assertion, of a traceback its last line."""
+    lines = [line.strip() for line in split_lines(evidence) if line.strip()]
+    failed = [line for line in lines if line.startswith(("FAILED ", "ERROR ")) and " - " in line]
+    stated = [line.removeprefix("E").strip() for line in lines if line.startswith("E  ")]
+    raised = [line for line in lines if _RAISED.match(line)]
+    return next(
+        (found[at] for found, at in ((failed, 0), (stated, 0), (raised, -1), (lines, -1)) if found), ""
+    )
 
 
 def _what(step: StepRecord) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hal9.cli.app import TASK_FAILED
-from hal9.cli.common import console, goes_on, json_option, open_cluster, print_json, run
+from hal9.cli.common import OutputFile, console, goes_on, json_option, open_cluster, print_json, run
 
 if TYPE_CHECKING:
     from hal9.journal.tasks import TaskRow
@@ -175,7 +175,7 @@ def _show_steps(ctx: click.Context, task_id: str, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("task_id")
-@click.option("--svg", type=click.Path(path_type=Path), help="Draw it into this file.")
+@click.option("--svg", type=OutputFile(), help="Draw it into this file.")
 @json_option
 @click.pass_context
 def trace(ctx: click.Context, task_id: str, svg: Path | None, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from hal9.learning.state.ledger import Change, Ledger
 from hal9.memory import MemoryStore, RuleStore
 from hal9.signals import StepRecord
 
-__all__ = ["change_as_json", "explain", "improvement_score"]
+__all__ = ["change_as_json", "change_as_told", "explain", "improvement_score"]
 
 
 def explain(store: MemoryStore, task: TaskRow, steps: Sequence[StepRecord]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def explain(store: MemoryStore, task: TaskRow, steps: Sequence[StepRecord]) -> d
         "outcome": _outcome(store, task.id),
         "gradients": gradients,
         "patterns": _patterns(store, task.id),
-        "learned": [change_as_json(change) for change in learned],
+        "learned": [change_as_told(change) for change in learned],
     }
 
 
@@ -56,6 +56,12 @@ def change_as_json(change: Change) -> dict[str, Any]:
         "hash": change.content_hash,
         "improvement_score": improvement_score(change),
     }
+
+
+def change_as_told(change: Change) -> dict[str, Any]:
+    """A ledger row for people and clients: what the store calls a mitigation is a rule everywhere else."""
+    told = change_as_json(change)
+    return told | {"kind": "rule"} if change.kind == "mitigation" else told
 
 
 def improvement_score(change: Change) -> float | None:

@@ -106,7 +106,12 @@ def measure(store: MemoryStore, journal: Connection | None = None) -> Metrics:
     right, wrong, missed = _recognitions(store, judged)
     states: dict[str, int] = {}
     if journal is not None:
-        states = dict(journal.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall())
+        # A workload's end says nothing of the neurons.
+        states = dict(
+            journal.execute(
+                "SELECT state, count(*) FROM tasks WHERE workload = 'neurons' GROUP BY state"
+            ).fetchall()
+        )
     return Metrics(
         error_reduction=_reduction(judged),
         pattern_accuracy=_share(

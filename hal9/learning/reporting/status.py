@@ -4,7 +4,7 @@ from typing import Any
 
 from hal9.errors.learning import ChangeUnknown
 from hal9.learning.gate.gate import CHANGES
-from hal9.learning.reporting.explain import change_as_json
+from hal9.learning.reporting.explain import change_as_told
 from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Ledger
 from hal9.learning.state.prompts import PromptStore
@@ -42,7 +42,7 @@ def learning_status(store: MemoryStore, settings: Settings) -> dict[str, Any]:
             "SELECT state, count(*) FROM adjustments "
             "WHERE kind IN ('prompt', 'parameter', 'model') GROUP BY state",
         ),
-        "being_tried": [change_as_json(change) for change in tried],
+        "being_tried": [change_as_told(change) for change in tried],
         "forgotten": [
             f"{one.scope}: solved {one.solved} times, its last {one.failed_lately} tasks failed"
             for one in Stability(store).forgotten()

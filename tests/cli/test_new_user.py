@@ -1,0 +1,120 @@
+"""What somebody stumbles over who has never seen the commands."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from hal9.api.views import VIEWS, WeightsQuery
+from hal9.cli.app import cli, run
+from hal9.cli.tasks.render import trace_tree
+from hal9.clock import SystemClock
+from hal9.cluster import Cluster, Home
+from hal9.database import look_into
+from hal9.journal.tasks import TaskRow, list_tasks
+from hal9.learning.reporting.metrics import measure
+from hal9.learning.routing.weights import HandOver, WeightStore
+from hal9.memory import MemoryStore
+from hal9.signals import StepRecord, TaskPayload
+
+PYTEST = """\
+>       assert add(2, 3) == 5, "2 and 3"
+E       AssertionError: 2 and 3
+E       assert 6 == 5
+
+test_add.py:4: AssertionError
+=========================== short test summary info ============================
+FAILED test_add.py::test_add - AssertionError: 2 and 3
+============================== 1 failed in 0.02s ===============================
+"""
+UNITTEST = """\
+Traceback (most recent call last):
+  File "/w/test_add.py", line 5, in test_add
+    self.assertEqual(add(2, 3), 5)
+AssertionError: 6 != 5
+
+Ran 1 test in 0.000s
+
+FAILED (failures=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("evidence", "told"),
+    [
+        (PYTEST, "test_add.py::test_add - AssertionError: 2 and 3"),
+        (UNITTEST, "AssertionError: 6 != 5"),
+        (
+            "collected 1 item\nE   ModuleNotFoundError: No module named 'adder'\n1 error\n",
+            "No module named 'adder'",
+        ),
+        ("make: *** [all] Fehler 2\n", "make: *** [all] Fehler 2"),
+        ("", "check"),
+    ],
+)
+def test_a_failed_step_shows_the_error_and_not_the_last_line(evidence: str, told: str) -> None:
+    now = time.time()
+    step = StepRecord(
+        id="s", task_id="t", signal_id="g", neuron="l2", layer=2, kind="check", outcome="failed",
+        started_at=now, ended_at=now, evidence=evidence,
+    )  # fmt: skip
+    task = TaskRow(id="t", payload=TaskPayload(objective="add"), state="failed", created_at=now, deadline=now)
+    out = Console(width=200, record=True)
+    out.print(trace_tree(task, [step]))
+    shown = out.export_text()
+    assert told in shown
+    assert "1 failed in" not in shown
+    assert "FAILED (failures" not in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("trace", "last", "--svg"),
+        ("causes", "--svg"),
+        ("eval", "suite.yaml", "--junit"),
+        ("memory", "export"),
+        ("rules", "export", "--agents-md"),
+    ],
+)
+def test_a_file_in_a_missing_folder_is_refused_before_any_work(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    missing = tmp_path / "none"
+    assert run(cli, ["--home", str(home.root), *arguments, str(missing / "file.yaml")]) == 2
+    assert f"there is no folder '{missing}'" in capsys.readouterr().err
+
+
+async def test_weights_and_the_next_choice_agree(home: Home) -> None:
+    home.make_state()
+    with MemoryStore(home.memory, clock=SystemClock()) as store:
+        settings = home.settings().routing
+        book = WeightStore(store, lambda: settings)
+        given = HandOver(source="l3-designer", target="l2-craftsman", task_class="general", success=True)
+        book.observe("a task", [given])
+        chances = book.probabilities("l3-designer", ["l2-craftsman", "l2-implementer"], task_class="general")
+    async with Cluster(home) as cluster:
+        rows = await VIEWS["weights"][0](cluster, WeightsQuery())
+    assert {one["target"]: one["odds"] for one in rows} == pytest.approx(chances)
+    unused = next(one for one in rows if one["target"] == "l2-implementer")
+    assert unused["weight"] is None, "what was never used has no weight"
+    assert await asyncio.to_thread(run, cli, ["--home", str(home.root), "weights"]) == 0
+
+
+async def test_a_workload_that_fails_is_no_failure_of_the_neurons(home: Home) -> None:
+    async with Cluster(home) as cluster:
+        await cluster.submit("say hello")
+        await cluster.submit("run_name: mine", workload="ripmap-train")
+        assert len(await cluster.read(lambda connection: list_tasks(connection, limit=9, state=None))) == 2
+    with MemoryStore(home.memory) as store, look_into(home.journal) as journal:
+        assert measure(store, journal=journal).tasks == {"queued": 1}
+
+
+async def test_everything_at_a_glance_of_a_home_without_a_history(home: Home) -> None:
+    view, query, _ = VIEWS["overview"]
+    async with Cluster(home) as cluster:
+        found = await view(cluster, query())
+    assert found["status"]["state"] == "down"
+    assert (found["tasks"], found["spent"], found["questions"], found["approvals"]) == ([], None, 0, 0)
