@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["EXTRACTOR_VERSION", "Extraction", "extract", "lost_definitions"]
 
 _SIGNATURE_LIMIT = 300
+_COMMENT_SIGNS = (b"#", b"//", b"/*", b"--", b"(*", b"%", b";")
 _LEAST_MESSAGE = 8
 _RECEIVER_LIMIT = 80
 _KIND, _RECEIVER = (1 << KIND_BITS) - 1, (1 << RECEIVER_BITS) - 1
@@ -50,6 +51,8 @@ _WRAPPERS = frozenset(
     }
 )
 _TYPE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|::)[A-Za-z_][A-Za-z0-9_]*)*")
+# What a head of several lines leaves beside its brackets on one line.
+_BRACKET_OPENS, _BRACKET_CLOSES = re.compile(r"([(\[]) "), re.compile(r",? ([)\]])")
 _ANNOTATIONS = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
 _BRACED = frozenset({"function", "method", "macro", "class", "field"})
 
@@ -201,7 +204,7 @@ def _add_definitions(
     bases = match.get("bases")
     parent = match.get("parent")
     body = node.child_by_field_name("body")
-    head = source[node.start_byte : body.start_byte if body else node.end_byte]
+    head = _without_comments(node, source[node.start_byte : body.start_byte if body else node.end_byte])
     start_line = node.start_point.row + 1
     for name_node in match.get("name", ()):
         name = _text(source, name_node).removeprefix(":")
@@ -232,6 +235,23 @@ def _add_definitions(
         )
 
 
+def _without_comments(node: "Node", head: bytes) -> bytes:
+    """A definition's head with blanks where comments stand: on one line they would hide what follows them."""
+    if not any(sign in head for sign in _COMMENT_SIGNS):
+        return head
+    start, blanked, waiting = node.start_byte, bytearray(head), [node]
+    while waiting:
+        for child in waiting.pop().children:
+            first, last = child.start_byte - start, min(child.end_byte - start, len(head))
+            if first >= len(head):
+                break
+            if "comment" in child.type:
+                blanked[first:last] = re.sub(rb"[^\n]", b" ", head[first:last])
+            else:
+                waiting.append(child)
+    return bytes(blanked)
+
+
 def _signature(head: bytes, kind: str, docs: str, *, whole: bool) -> str:
     """The head on one line; of a definition without a body (`whole`) only its first line is taken."""
     text = head[: 4 * _SIGNATURE_LIMIT].decode("utf-8", "replace")
@@ -242,6 +262,7 @@ def _signature(head: bytes, kind: str, docs: str, *, whole: bool) -> str:
     if text.startswith("@"):
         text = _ANNOTATIONS.sub("", text)
     text = " ".join(text.split()).rstrip("{:=;").rstrip()
+    text = _BRACKET_CLOSES.sub(r"\1", _BRACKET_OPENS.sub(r"\1", text))
     return text if len(text) <= _SIGNATURE_LIMIT else text[: _SIGNATURE_LIMIT - 1] + "…"
 
 

@@ -1,6 +1,6 @@
 """Choosing what of a ranking goes into a map, so that it fits a token budget."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -80,13 +80,17 @@ class MapOptions:
 
 @dataclass(frozen=True, slots=True)
 class SymbolView:
-    """One definition as shown: `depth` is how deep it stands among those shown."""
+    """One definition as shown: `depth` is how deep it stands among those shown.
+
+    Overloads are shown once, by the one that does the work; `overloads` counts them all.
+    """
 
     definition: Definition
     depth: int
     score: float
     callers: tuple[str, ...] = ()
     callees: tuple[str, ...] = ()
+    overloads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +297,14 @@ class _Maker:
         callees: tuple[str, ...] = ()
         if self._calls is not None and definition.kind in {"function", "method"}:
             callers, callees = self._calls.around(outline.file_index, definition_index, _RELATIONS)
-        return SymbolView(definition, depth, float(outline.scores[definition_index]), callers, callees)
+        return SymbolView(
+            definition,
+            depth,
+            float(outline.scores[definition_index]),
+            callers,
+            callees,
+            outline.overloads.get(definition_index, 1),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,14 +317,18 @@ class _Outline:
     best: list[int]
     order: list[int]
     around: list[tuple[int, ...]]
+    overloads: dict[int, int]
 
     @classmethod
     def of(cls, file_index: int, record: FileRecord, scores: NDArray[np.float64]) -> "_Outline":
         definitions = record.definitions
         standing = np.array([_standing(definition) for definition in definitions], float)
         ranked = np.lexsort((-standing, -np.round(scores, 9))).tolist()
+        overloads = _overloads(definitions)
         plain = [
-            definition_index for definition_index in ranked if _worth_showing(definitions[definition_index])
+            definition_index
+            for definition_index in ranked
+            if definition_index in overloads and _worth_showing(definitions[definition_index])
         ]
         order = sorted(range(len(definitions)), key=lambda p: (definitions[p].line, -definitions[p].end_line))
         around: list[tuple[int, ...]] = [()] * len(definitions)
@@ -326,7 +341,19 @@ class _Outline:
             )
             if _worth_showing(definitions[definition_index]):
                 stack.append(definition_index)
-        return cls(file_index, record, scores, plain or ranked, order, around)
+        return cls(file_index, record, scores, plain or ranked, order, around, overloads)
+
+
+def _overloads(definitions: Sequence[Definition]) -> dict[int, int]:
+    """Of all definitions of one function the longest, with how many there are; of others each by itself."""
+    groups: dict[tuple[str, str] | int, list[int]] = {}
+    for number, one in enumerate(definitions):
+        key = (one.qualified, one.kind) if one.kind in {"function", "method"} else number
+        groups.setdefault(key, []).append(number)
+    return {
+        max(group, key=lambda number: definitions[number].end_line - definitions[number].line): len(group)
+        for group in groups.values()
+    }
 
 
 def _standing(definition: Definition) -> float:

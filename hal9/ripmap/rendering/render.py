@@ -101,7 +101,8 @@ def draw_file(file: FileView) -> str:
 def _symbol_lines(symbol: SymbolView, level: int) -> list[str]:
     indent = "  " * (symbol.depth + 1)
     definition = symbol.definition
-    lines = [f"{indent}{definition.line}: {definition.signature or definition.name}"]
+    more = f"  ({symbol.overloads} overloads)" if symbol.overloads > 1 else ""
+    lines = [f"{indent}{definition.line}: {definition.signature or definition.name}{more}"]
     if level >= 3 and definition.docstring:
         lines.append(f"{indent}    “{_short(definition.docstring)}”")
     if symbol.callers:
@@ -162,6 +163,8 @@ def _symbol_json(symbol: SymbolView, level: int) -> dict[str, Any]:
     }
     if level >= 2 and definition.signature:
         out["signature"] = definition.signature
+    if symbol.overloads > 1:
+        out["overloads"] = symbol.overloads
     if symbol.callers:
         out["callers"] = list(symbol.callers)
     if symbol.callees:

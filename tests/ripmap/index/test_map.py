@@ -198,3 +198,37 @@ def test_without_a_task_detail_comes_before_bare_names(tmp_path: Path) -> None:
     assert len(bare) <= 21
     paths = draw_map(index, rank(index, ""), MapOptions(tokens=2000), form="paths")
     assert len(paths.splitlines()) == 120
+
+
+OVERLOADED = """\
+from typing import overload
+
+
+@overload
+def load(path: str) -> str: ...
+@overload
+def load(path: bytes) -> bytes: ...
+def load(path):
+    return path
+
+
+def total(
+    items,  # what is summed
+    start="# no comment",  # where it begins
+):
+    return start, items
+"""
+
+
+def test_overloads_are_one_line_and_comments_are_no_part_of_a_signature(tmp_path: Path) -> None:
+    write_files(
+        tmp_path / "tree",
+        {"m.py": OVERLOADED, "m.ts": "function summing(a: number, // left\n b: number) {}\n"},
+    )
+    own = IndexSettings(cache_dir=tmp_path / "cache", use_git=False, workers=1)
+    index = open_index(tmp_path / "tree", own)
+    drawn = draw_map(index, rank(index, "load and total and summing"), MapOptions(tokens=2000))
+    assert "8: def load(path)  (3 overloads)" in drawn
+    assert drawn.count("def load") == 1
+    assert 'def total(items, start="# no comment")' in drawn
+    assert "function summing(a: number, b: number)" in drawn
