@@ -30,6 +30,7 @@ from hal9.learning.gradients.apply import GradientStore
 from hal9.learning.gradients.critic import Critic, Critique
 from hal9.learning.gradients.facts import GradientFacts
 from hal9.learning.gradients.propagate import check_origin, make_signal, onward
+from hal9.learning.rules.layer_lessons import learn_from_layers
 from hal9.learning.rules.rules import RuleLearner, RuleOutcome
 from hal9.learning.rules.telling import ask_about, told_of
 from hal9.learning.state.prompts import PromptStore
@@ -144,9 +145,11 @@ class LearningEngine:
             learned = await self.rule_learner.from_retry(task, steps, cause=task.id)
             if learned is not None:
                 _log.info("task %s: retry taught rule %s (%s)", task.id, learned.rule_id, learned.reason)
+            await learn_from_layers(self.rule_learner, task, steps, cause=task.id)
             return []
         if detection.error.type == "incorrect_output":
             await self.rule_learner.try_candidates(task, cause=task.id)
+            await learn_from_layers(self.rule_learner, task, steps, cause=task.id)
         return await self._start(task, looked.path, detection, cause=task.id, steps=steps)
 
     async def take_feedback(

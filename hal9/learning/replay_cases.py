@@ -4,16 +4,19 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import PurePosixPath
 
-from hal9.memory import Rule
+from hal9.memory import MemoryStore, Rule
 from hal9.signals import StepRecord, TaskPayload
+from hal9.signals.labels import DIVIDE
 
 __all__ = [
     "Rehearse",
     "ReplayCase",
     "Verify",
     "answer_as_turn",
+    "remembered_cases",
     "replay_case",
     "reply_as_turn",
     "wrong_and_right",
@@ -32,10 +35,17 @@ _LANGUAGES = {
 
 @dataclass(frozen=True, slots=True)
 class ReplayCase:
-    """A remembered task as it can be done again: `remove` names the files that it had created itself."""
+    """A remembered task as it can be done again.
+
+    Attributes:
+        payload: the task.
+        remove: files that it had created itself.
+        whole: it is done by all layers, from where tasks enter, instead of by an implementer alone.
+    """
 
     payload: TaskPayload
     remove: tuple[str, ...] = ()
+    whole: bool = False
 
 
 Verify = Callable[[TaskPayload, str], Awaitable[bool | None]]
@@ -90,3 +100,26 @@ def replay_case(checks: str) -> ReplayCase:
     """What the `checks` column of a remembered task says."""
     kept = json.loads(checks)[0]
     return ReplayCase(TaskPayload.model_validate(kept["payload"]), tuple(kept["remove"]))
+
+
+def remembered_cases(store: MemoryStore, most: int, *, divided: bool = False) -> list[ReplayCase]:
+    """Remembered tasks with checks, solved and failed by turns, newest first.
+
+    Args:
+        store: the memory file.
+        most: how many at most.
+        divided: those come first in which a layer spoke that divides; many a task is handed down as it is,
+            and says nothing of the prompts above.
+    """
+    order = "(checks LIKE ?) DESC, created DESC" if divided else "created DESC"
+    values = [f'%"{DIVIDE}": "yes"%'] if divided else []
+    with store.reading() as connection:
+        found = [
+            connection.execute(
+                f"SELECT checks FROM tasks WHERE passed = ? ORDER BY {order} LIMIT ?",  # noqa: S608
+                [passed, *values, most],
+            ).fetchall()
+            for passed in (1, 0)
+        ]
+    by_turns = [row for pair in zip_longest(*found) for row in pair if row is not None]
+    return [replay_case(row["checks"]) for row in by_turns[:most]]

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
@@ -101,9 +101,11 @@ class MemoryScope:
         task_family: the wording that tasks of one kind share.
         place: of a memory: the part of the repository for which it holds (see `rules.place`); then module and
             family say nothing.
-        work: the kind of work (`code`, `tests`, `docs`, `sql`, `shell`, `prose`); empty covers every kind.
+        work: the kind of work (`code`, `tests`, `docs`, `sql`, `shell`, `prose`), or one of `rules.roles`;
+            empty covers every kind.
         paths: of a task: files and folders that it touches.
         also: of a task: another name of its workspace, under which older memories are kept.
+        roles: of a task: kinds of work that whoever asks does with it besides (`planning`, `acceptance`).
     """
 
     workspace: str = ""
@@ -113,6 +115,7 @@ class MemoryScope:
     work: str = ""
     paths: tuple[str, ...] = ()
     also: str = ""
+    roles: tuple[str, ...] = ()
 
     def covers(self, task: "MemoryScope") -> bool:
         """Whether a memory with this scope may be shown to a task with scope `task`.
@@ -123,7 +126,8 @@ class MemoryScope:
         if self.workspace != ANY and self.workspace not in {task.workspace, task.also or task.workspace}:
             return False
         if self.place:
-            return covers_work(self.work, task.work) and covers_place(self.place, task.paths)
+            fits = self.work in task.roles or covers_work(self.work, task.work)
+            return fits and covers_place(self.place, task.paths)
         if not self.module and not self.task_family:
             return False
         pairs = (
@@ -149,9 +153,7 @@ class MemoryScope:
             clean_text(one) for one in (self.workspace, self.module, self.task_family, self.place, self.work)
         ]
         paths = tuple(map(clean_text, self.paths))
-        return MemoryScope(
-            texts[0], texts[1], texts[2], texts[3], texts[4], paths=paths, also=clean_text(self.also)
-        )
+        return replace(MemoryScope.of(texts), paths=paths, also=clean_text(self.also), roles=self.roles)
 
     def label(self) -> str:
         """For people: the place, or ``workspace/module/family`` with dashes for what is not named."""

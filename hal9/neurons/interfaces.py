@@ -65,8 +65,10 @@ class ModelClient(Protocol):
 class MemoryRetriever(Protocol):
     """Finds the memory that applies to a task, or none."""
 
-    async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
-        """One memory or none."""
+    async def recall(
+        self, objective: str, *, scope: TaskScope, neuron: str, layer: int, part: bool = False
+    ) -> Recall | None:
+        """One memory or none; `part` says that the objective is one part of a divided task."""
         ...
 
 

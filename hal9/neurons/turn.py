@@ -26,6 +26,7 @@ from hal9.neurons.interfaces import (
 from hal9.promptgram import Promptgram, estimate_tokens
 from hal9.settings import Settings
 from hal9.signals import Signal, StepRecord, Tally, TaskPayload, new_id
+from hal9.signals.labels import PART_SIGNAL
 from hal9.tools.action import ActionGate, OpenGate
 from hal9.tools.spending import tally_of
 from hal9.tools.toolbox import NoTools, ToolSource
@@ -127,6 +128,7 @@ class Turn:
             scope=scope.model_copy(update={"paths": [*known]}),
             neuron=self.definition.name,
             layer=self.meta.layer,
+            part=PART_SIGNAL in self.task.labels,
         )
         return self.recalled
 

@@ -87,6 +87,7 @@ class GateSettings(Section):
     replay_tasks: Count = 8
     canary_share: Share = 0.25
     canary_tasks: Positive = 12
+    canary_window: Positive = 200
     significance: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
 
 

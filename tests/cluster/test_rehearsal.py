@@ -4,6 +4,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from hal9.cluster import Home
 from hal9.learning import ReplayCase
 from hal9.learning.state.prompts import Canary
+from hal9.memory import MemoryScope, NewRule, RuleStore
 from hal9.promptgram import Edit, Promptgram
 from hal9.signals import Adjustment, ErrorContext, ErrorGradient, TaskFailed, TaskPayload
+from hal9.signals.labels import DIVIDE
 from tests.conftest import edit_settings, running_cluster
 from tests.learning import scripts
 
@@ -62,6 +65,28 @@ async def test_a_designers_prompt_is_tried_through_the_layers_below_it(
         assert await rehearsal.perform(case(workspace), neuron, better(prompt), "p") is True
         assert len(scripts.SEEN) > asked
     assert files(workspace) == before
+
+
+async def test_a_lesson_about_dividing_is_tried_through_all_layers_and_shown_to_those_that_divide(
+    home: Home, workspace: Path
+) -> None:
+    """The task is small and was divided when it was done; without that mark nobody above would speak."""
+    whole = replace(case(workspace), whole=True)
+    marked = replace(whole, payload=whole.payload.model_copy(update={"labels": {DIVIDE: "yes"}}))
+    async with running_cluster(home) as (daemon, _):
+        book = RuleStore(daemon.learner.store)
+        scope = MemoryScope(str(workspace), place="**", work="planning")
+        number = book.propose(
+            NewRule(rule="Think of edge cases.", scope=scope, source="retry", trusted_by="check")
+        )
+        rehearse = daemon.learner.replayer.rehearse
+        assert await rehearse(marked, None) is False
+        scripts.SEEN.clear()
+        assert await rehearse(marked, book.get(number)) is True
+        shown = ["Think of edge cases." in one.messages[-1].content for one in scripts.SEEN]
+        divides = [one.schema is not None for one in scripts.SEEN]
+        assert shown == divides, "implementers are not told how work is divided"
+        assert await rehearse(whole, book.get(number)) is None, "handed down as it is, it shows nothing"
 
 
 async def test_what_a_killed_rehearsal_left_goes_at_the_next_start(

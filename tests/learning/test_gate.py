@@ -16,7 +16,7 @@ from hal9.learning import (
     in_canary,
     mcnemar_worse,
 )
-from hal9.learning.detection.outcomes import TaskOutcome, outcome_of, save_outcome
+from hal9.learning.detection.outcomes import TaskOutcome, outcome_of, remember_task, save_outcome
 from hal9.learning.detection.quality import Score
 from hal9.learning.reporting.explain import change_as_json, improvement_score
 from hal9.learning.reporting.status import learning_status
@@ -243,6 +243,67 @@ async def test_a_denied_change_is_gone_for_good(engine: LearningEngine, clock: M
     assert state(engine, change) == "denied"
     clock.advance(10_000)
     assert engine.gate.propose("l2-implementer", gradient(MAJOR, "l2-implementer"), cause=new_id()) is None
+
+
+@pytest.mark.parametrize(
+    ("lost_in_replay", "pairs", "end", "said"),
+    [
+        (0, 3, "applied", "it held in the replay of 3 tasks"),
+        (3, 3, "rejected", "it lost in the replay of 3 tasks"),
+        (0, 0, "rejected", "nothing speaks for it"),
+    ],
+)
+async def test_a_canary_that_gathers_nothing_within_its_window_says_so_and_a_replay_decides(
+    store: MemoryStore,
+    files: dict[str, Promptgram],
+    clock: ManualClock,
+    lost_in_replay: int,
+    pairs: int,
+    end: str,
+    said: str,
+) -> None:
+    rules = Settings(gate=GateSettings(canary_window=20), safety=SafetySettings(cooldown_seconds=0))
+    alerts: list[str] = []
+    engine = make_engine(store, files, lambda: rules, alerts=alerts)
+    designer = "l3-designer"
+    change = propose(engine, "- Think.", designer)
+    await engine.gate.step()
+    assert state(engine, change) == "canary"
+    asked: list[tuple[bool, bool]] = []
+
+    async def perform(case: ReplayCase, neuron: str, prompt: Promptgram, pair: str) -> bool | None:
+        new = "- Think." in prompt.items("Heuristics")
+        asked.append((case.payload.labels.get("divide") == "yes", new))
+        return not (new and lost_in_replay) if case.payload.labels.get("divide") == "yes" else None
+
+    engine.gate._perform = perform
+    judged = Judged(engine, clock)
+    for number in range(5):
+        # Short tasks, handed down as they are: the designer's prompt was shown to nobody.
+        task = replace(finished(reason=None), id=f"short-{number}")
+        remember_task(
+            store, task, outcome_of(task, [], score=Score(1.0, "check"), detection=None), neuron="x"
+        )
+    for number in range(pairs):
+        task = replace(finished(reason=None), id=f"divided-{number}")
+        outcome = outcome_of(task, [], score=Score(1.0, "check"), detection=None)
+        remember_task(store, task, replace(outcome, divided=True), neuron="x")
+    for _ in range(19):
+        clock.advance(1)
+        judged.count += 1
+        shown = replace(
+            outcome_of(finished(), [], score=None, detection=None), passed=True, judged_by="check"
+        )
+        save_outcome(store, replace(shown, task_id=f"t{judged.count}", prompts={NEURON: "p"}))
+    await engine.gate.step()
+    assert state(engine, change) == "canary", "its window is not over"
+    judged.task(passed=True)
+    await engine.gate.step()
+    assert state(engine, change) == end
+    assert [divided for divided, _ in asked[: 2 * pairs]] == [True] * 2 * pairs, "divided tasks come first"
+    (told,) = [one for one in alerts if said in one]
+    assert "came to 0 of 12 pairs within 20 tasks" in told or "came to 1 of 12" in told
+    assert engine.prompts.canary(designer) is None
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from hal9.journal import Journal
 from hal9.journal.work import Part, Work
 from hal9.learning import PromptStore, ReplayCase
 from hal9.memory import Recall, Rule
+from hal9.memory.rules.roles import ROLES, roles_of
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
 from hal9.neurons import NeuronDefinition, NeuronServices, NoMap
 from hal9.neurons.definitions.definition import neuron_meta
@@ -40,6 +41,7 @@ from hal9.workbench import FileEdit, Snapshot, Workbench
 __all__ = ["TaskReplayer"]
 
 _MOST_MB = 64
+_IMPLEMENTS = 2
 
 
 class _HereAlone(NeuronDirectory):
@@ -75,12 +77,15 @@ class _Trial:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """Recalls what it was given."""
+    """Recalls what it was given; a rule for one role only to whoever has it."""
 
     recalled: Recall | None
 
-    async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
-        return self.recalled
+    async def recall(
+        self, objective: str, *, scope: TaskScope, neuron: str, layer: int, part: bool = False
+    ) -> Recall | None:
+        work = self.recalled.scope.work if self.recalled is not None else ""
+        return self.recalled if work not in ROLES or work in roles_of(layer, part=part) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +116,27 @@ class TaskReplayer:
                 return None
 
     async def rehearse(self, case: ReplayCase, rule: Rule | None) -> bool | None:
-        """Whether the first implementer passes the task in one attempt, with or without a rule."""
+        """Whether the task passes in one attempt, with or without a rule.
+
+        The first implementer does it alone, or, where the case says so, all layers do.
+        """
+        if case.whole:
+            return await self._rehearse_whole(case, rule)
         neuron = next((one for one in self.definitions.values() if one.meta.layer == 2), None)
         if neuron is None:
             return None
         recalled = None if rule is None else _as_recall(rule)
         trial = _Trial(neuron.name, self.prompts.current(neuron.name), new_id(now=self.clock.now()), recalled)
         return await self._passes(case, neuron.name, trial)
+
+    async def _rehearse_whole(self, case: ReplayCase, rule: Rule | None) -> bool | None:
+        divides = next((one.name for one in self.definitions.values() if one.meta.layer > _IMPLEMENTS), None)
+        if divides is None:
+            return None
+        entry = self._entry(divides)
+        recalled = None if rule is None else _as_recall(rule)
+        trial = _Trial(entry, self.prompts.current(entry), new_id(now=self.clock.now()), recalled)
+        return await self._passes(case, entry, trial)
 
     async def perform(self, case: ReplayCase, neuron: str, promptgram: Promptgram, pair: str) -> bool | None:
         """Whether the task passes in one attempt when this neuron has this promptgram.

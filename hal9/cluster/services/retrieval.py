@@ -18,6 +18,7 @@ from hal9.memory import (
     together,
 )
 from hal9.memory.rules.lookup import placed_rules
+from hal9.memory.rules.roles import roles_of
 from hal9.neurons import NeuronDefinition
 from hal9.settings import Settings
 from hal9.signals import TaskScope
@@ -51,16 +52,19 @@ class RuleRetrieval:
         self._settings = settings
         self._likely_files = likely_files
 
-    async def recall(self, objective: str, *, scope: TaskScope, neuron: str, layer: int) -> Recall | None:
+    async def recall(
+        self, objective: str, *, scope: TaskScope, neuron: str, layer: int, part: bool = False
+    ) -> Recall | None:
         """One memory or none; layers above implementation get the rule without the solved example."""
         memory = self._settings().memory
         if memory.recall_limit == 0:
             return None
-        wanted = await self._scope(objective, scope, scope.paths)
+        roles = roles_of(layer, part=part)
+        wanted = replace(await self._scope(objective, scope, scope.paths), roles=roles)
         waiting = not wanted.paths and bool(placed_rules(self._rules.store, wanted.cleaned(), limit=1))
         if waiting and self._likely_files is not None and scope.workspace:
             likely = await self._likely_files(Path(scope.workspace), objective)
-            wanted = await self._scope(objective, scope, likely) if likely else wanted
+            wanted = replace(await self._scope(objective, scope, likely or ()), roles=roles)
         if memory.scope_gate and not waiting and not self._rules.in_scope(wanted.cleaned(), ("admitted",)):
             return None  # the common case, and not worth another thread
         found = await asyncio.to_thread(self._recall, objective, wanted, neuron)

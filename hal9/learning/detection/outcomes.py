@@ -16,6 +16,7 @@ from hal9.learning.task_path import TaskPath
 from hal9.memory import MemoryScope, MemoryStore, Outcome, RuleStore, record_mind, scope_of
 from hal9.memory.rules.place import repository_paths
 from hal9.signals import Route, StepRecord, TaskPayload
+from hal9.signals.labels import DIVIDE
 
 __all__ = [
     "TaskOutcome",
@@ -35,7 +36,8 @@ class TaskOutcome:
     `passed` is None while nobody judged; `routes` are the hand-overs with their probabilities; `prompts` are
     the hashes of the prompts that a mind was shown: a layer that handed the task down as it is has none;
     `charged` are the recalled rules that a failure concerns, None for all of them; `mind` is who was shown
-    them; `paths` are the files and folders of the repository that the task touched.
+    them; `paths` are the files and folders of the repository that the task touched; `divided` says that a
+    layer above the implementers thought about it.
     """
 
     task_id: str
@@ -55,6 +57,7 @@ class TaskOutcome:
     charged: tuple[int, ...] | None = None
     mind: str = ""
     paths: tuple[str, ...] = ()
+    divided: bool = False
 
 
 def scope_of_task(payload: TaskPayload) -> MemoryScope:
@@ -107,6 +110,7 @@ def outcome_of(
         recalled=tuple(sorted(recalled)),
         mind=next((step.mind for step in reversed(steps) if step.kind == "think" and step.recalled), ""),
         paths=scope_after(task).paths if recalled else (),
+        divided=any(step.kind == "split" for step in steps),
     )
 
 
@@ -221,7 +225,11 @@ def remember_task(store: MemoryStore, task: TaskRow, outcome: TaskOutcome, *, ne
     if solved and any(change.action != "created" for change in changes):
         return  # its files are not as they were any more, so it cannot be done again
     kept = {
-        "payload": payload.model_dump(mode="json", include=_REPLAYED),
+        "payload": {
+            **payload.model_dump(mode="json", include=_REPLAYED),
+            # Done again, it is looked at by the same layers, however short it is.
+            "labels": {DIVIDE: "yes"} if outcome.divided else {},
+        },
         "remove": [change.path for change in changes] if solved else [],
     }
     scope = outcome.scope.cleaned()

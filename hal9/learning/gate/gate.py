@@ -13,13 +13,12 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from math import comb
 
 from hal9.errors.learning import ApprovalStale, ChangeNotWaiting
 from hal9.learning.gate.adjust import Adjuster, Proposal
-from hal9.learning.replay_cases import ReplayCase, replay_case
-from hal9.learning.state.change_facts import Figures, change_evidence
+from hal9.learning.replay_cases import ReplayCase, remembered_cases
+from hal9.learning.state.change_facts import Figures, Pairs, change_evidence
 from hal9.learning.state.key_value import KeyValueStore
 from hal9.learning.state.ledger import Change, ChangeState, Ledger
 from hal9.learning.state.prompts import Canary, PromptStore
@@ -33,6 +32,7 @@ __all__ = ["CHANGES", "Gate", "Perform", "mcnemar_worse"]
 
 _log = logging.getLogger("hal9.learning.gate.gate")
 _SPARE = 4
+_IMPLEMENTS = 2
 _LOOK_SECONDS = 1.0
 _OUTDATED = "the prompt was changed meanwhile"
 CHANGES = ("prompt", "parameter", "model")
@@ -184,6 +184,9 @@ class Gate:
         for change in await asyncio.to_thread(self._here, "candidate"):
             moved += await self._replay(change)
         moved += await asyncio.to_thread(self._watch)
+        for change in await asyncio.to_thread(self._here, "canary"):
+            if await asyncio.to_thread(self._starves, change):
+                moved += await self._decide_by_replay(change)
         return moved
 
     def _here(self, state: ChangeState) -> list[Change]:
@@ -192,12 +195,19 @@ class Gate:
         return [change for change in rows if self.prompts.knows(change.target)]
 
     async def _replay(self, change: Change) -> int:
+        seen = await self._replayed(change)
+        return await asyncio.to_thread(self._after_replay, change.id, seen)
+
+    async def _replayed(self, change: Change) -> Pairs:
+        """Both prompts on remembered tasks: pairs, won and lost ones, tasks that were skipped."""
         after = Promptgram.parse(change.after, source=change.target)
         before = Promptgram.parse(change.before, source=change.target)
         won = lost = pairs = skipped = 0
         most = self._settings().gate.replay_tasks
         if self._perform is not None and change.kind != "model":
-            for number, case in enumerate(await asyncio.to_thread(self._cases, most)):
+            divides = int(before.meta.get("layer", 0)) > _IMPLEMENTS
+            cases = await asyncio.to_thread(remembered_cases, self.store, most * _SPARE, divided=divides)
+            for number, case in enumerate(cases):
                 pair = f"{change.id}-{number}"
                 old = await self._perform(case, change.target, before, pair)
                 new = None if old is None else await self._perform(case, change.target, after, pair)
@@ -209,27 +219,10 @@ class Gate:
                 lost += int(old and not new)
                 if pairs == most:
                     break
-        figures: Figures = {"replay": {"pairs": pairs, "won": won, "lost": lost, "skipped": skipped}}
-        return await asyncio.to_thread(self._after_replay, change.id, won, lost, figures)
+        return {"pairs": pairs, "won": won, "lost": lost, "skipped": skipped}
 
-    def _cases(self, most: int) -> list[ReplayCase]:
-        """Remembered tasks with checks, solved and failed by turns, newest first; some more than are wanted.
-
-        Many a task is handed down by the upper layers as it is: it says nothing of their prompts, and is
-        skipped.
-        """
-        with self.store.reading() as connection:
-            found = [
-                connection.execute(
-                    "SELECT checks FROM tasks WHERE passed = ? ORDER BY created DESC LIMIT ?",
-                    (passed, most * _SPARE),
-                ).fetchall()
-                for passed in (1, 0)
-            ]
-        by_turns = [row for pair in zip_longest(*found) for row in pair if row is not None]
-        return [replay_case(row["checks"]) for row in by_turns[: most * _SPARE]]
-
-    def _after_replay(self, change_id: str, won: int, lost: int, figures: Figures) -> int:
+    def _after_replay(self, change_id: str, seen: Pairs) -> int:
+        won, lost, figures = seen["won"], seen["lost"], Figures(replay=seen)
         with self.store.writing():
             change = self.ledger.get(change_id)
             if change.state != "candidate":
@@ -279,18 +272,24 @@ class Gate:
                 self._alert(text)
         self._warned = set(worries)
 
-    def _judge_canary(self, change: Change) -> int:
-        settings = self._settings().gate
+    def _canary(self, change: Change) -> Pairs:
+        """Tasks that got the candidate, and the pairs that they make with tasks that did not."""
         old = Promptgram.parse(change.before, source=change.target).content_hash
         new = Promptgram.parse(change.after, source=change.target).content_hash
-        if self.prompts.in_force(change.target).dump() != change.before:
-            return self._reject(change, _OUTDATED, {})
         seen = self._judged(change.target, since=float(change.figures.get("canary_since", change.time)))
         won, lost, pairs = _paired(
             [one for one in seen if one.prompt == old], [one for one in seen if one.prompt == new]
         )
         tried = sum(1 for one in seen if one.prompt == new)
-        figures: Figures = {"canary": {"tasks": tried, "pairs": pairs, "won": won, "lost": lost}}
+        return {"tasks": tried, "pairs": pairs, "won": won, "lost": lost}
+
+    def _judge_canary(self, change: Change) -> int:
+        settings = self._settings().gate
+        if self.prompts.in_force(change.target).dump() != change.before:
+            return self._reject(change, _OUTDATED, {})
+        canary = self._canary(change)
+        won, lost, pairs = canary["won"], canary["lost"], canary["pairs"]
+        figures: Figures = {"canary": canary}
         worse = mcnemar_worse(won, lost) if lost else 1.0
         if worse <= settings.significance:
             return self._reject(change, f"lost in the canary (p = {worse:.3f})", figures)
@@ -301,6 +300,46 @@ class Gate:
         if not self._adjuster.cooled(change.target):
             return 0
         self._promote(change, cause="held in the canary", figures=figures)
+        return 1
+
+    def _starves(self, change: Change) -> bool:
+        """Whether a canary has not come to its tasks within the window: its layer speaks too rarely."""
+        since = float(change.figures.get("canary_since", change.time))
+        with self.store.reading() as connection:
+            judged = connection.execute(
+                "SELECT count(*) FROM outcomes WHERE passed IS NOT NULL AND at >= ?", (since,)
+            ).fetchone()[0]
+        return int(judged) >= self._settings().gate.canary_window and self._adjuster.cooled(change.target)
+
+    async def _decide_by_replay(self, change: Change) -> int:
+        """Say that a canary gathered too little, and decide on remembered tasks in which its layer speaks."""
+        seen = await self._replayed(change)
+        return await asyncio.to_thread(self._after_window, change.id, seen)
+
+    def _after_window(self, change_id: str, seen: Pairs) -> int:
+        settings = self._settings().gate
+        with self.store.writing():
+            change = self.ledger.get(change_id)
+            if change.state != "canary":
+                return 0
+            canary = self._canary(change)
+            won, lost = seen["won"] + canary["won"], seen["lost"] + canary["lost"]
+            told = (
+                f"its canary came to {canary['pairs']} of {settings.canary_tasks} pairs within "
+                f"{settings.canary_window} tasks"
+            )
+            figures: Figures = {"canary": canary, "replay_after_window": seen}
+            if not seen["pairs"]:
+                why = f"{told}, and no remembered task asks {change.target}: nothing speaks for it"
+                self._reject(change, why, figures)
+            elif lost > won or mcnemar_worse(won, lost) <= settings.significance:
+                why = f"{told}; it lost in the replay of {seen['pairs']} tasks"
+                self._reject(change, why, figures)
+            else:
+                why = f"{told}; it held in the replay of {seen['pairs']} tasks"
+                self._promote(change, cause=why, figures=figures)
+            self._alert(f"change {change.id[-12:]} of {change.target}: {why}")
+        self.prompts.reload()
         return 1
 
     def _judge_applied(self, change: Change) -> int:

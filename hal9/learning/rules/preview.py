@@ -7,6 +7,7 @@ from hal9.learning.detection.outcomes import scope_of_task
 from hal9.learning.rules.scope_proposal import proposed_scope
 from hal9.learning.rules.understanding import understand
 from hal9.memory import RuleStore, template_rule
+from hal9.signals.labels import DIVIDE
 
 __all__ = ["preview_feedback"]
 
@@ -39,6 +40,7 @@ def preview_feedback(feedback: Feedback, task: TaskRow, book: RuleStore) -> list
             changed=changed,
             workspace=payload.scope.workspace or payload.workspace or "",
             objective=payload.objective,
+            divided=payload.labels.get(DIVIDE) == "yes",
         )
         rule = template_rule(
             scope=scope,

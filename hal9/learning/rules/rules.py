@@ -17,7 +17,6 @@ from dataclasses import replace
 from hal9.errors.base import LimitError, MindError
 from hal9.errors.memory import MemoryInvalid
 from hal9.journal.tasks import TaskRow
-from hal9.learning.detection.error_line import key_line
 from hal9.learning.detection.feedback import Feedback
 from hal9.learning.detection.outcomes import scope_after, scope_of_task
 from hal9.learning.replay_cases import (
@@ -25,10 +24,10 @@ from hal9.learning.replay_cases import (
     ReplayCase,
     Verify,
     answer_as_turn,
-    replay_case,
     reply_as_turn,
     wrong_and_right,
 )
+from hal9.learning.rules.cases import candidate_to_try, case_of, failed_cases
 from hal9.learning.rules.outcome import Origin, RuleOutcome
 from hal9.learning.rules.scope_proposal import proposed_scope
 from hal9.learning.rules.understanding import Understood, understand
@@ -43,13 +42,12 @@ from hal9.memory import (
     PatternStore,
     Rule,
     RuleStore,
-    SearchFilter,
     SolvedExample,
     scope_for_memory,
-    search,
     template_rule,
 )
 from hal9.memory.records import TAUGHT_ON
+from hal9.memory.rules.roles import ROLES
 from hal9.signals import ErrorGradient, StepRecord
 
 __all__ = ["RuleLearner", "RuleOutcome", "RuleWriter"]
@@ -60,8 +58,6 @@ RuleWriter = Callable[[ErrorGradient], Awaitable[tuple[str, str] | None]]
 
 _MOST_TRIALS = 3
 _MOST_TAUGHT = 2_000
-_LIKE = 0.6
-"""Search score from which an error is like one that a pack describes."""
 
 
 class RuleLearner:
@@ -120,6 +116,7 @@ class RuleLearner:
                 changed=changed,
                 workspace=task.payload.scope.workspace or task.payload.workspace or "",
                 objective=task.payload.objective,
+                divided=any(step.kind == "split" for step in steps),
             )
             rule = template_rule(
                 scope=scope,
@@ -129,7 +126,7 @@ class RuleLearner:
                 rejected=rejected,
             )
             number = await asyncio.to_thread(
-                self._propose,
+                self.propose,
                 rule,
                 scope,
                 example,
@@ -158,7 +155,7 @@ class RuleLearner:
     def _withdraw(self, words: str, task: TaskRow, steps: Sequence[StepRecord], cause: str) -> RuleOutcome:
         recalled = [int(one) for step in steps for one in step.recalled if one.isdecimal()]
         taken = self.life.withdraw(
-            scope_after(task), words=words, recalled=sorted(set(recalled)), cause=cause
+            replace(scope_after(task), roles=ROLES), words=words, recalled=sorted(set(recalled)), cause=cause
         )
         if not taken:
             return RuleOutcome(None, "none", "no rule in force there speaks of that; `hal9 rules` lists them")
@@ -195,7 +192,7 @@ class RuleLearner:
         example = SolvedExample(task.payload.objective, reply_as_turn(task.payload, changed, right))
         try:
             number = await asyncio.to_thread(
-                self._propose,
+                self.propose,
                 rule,
                 scope,
                 example,
@@ -206,12 +203,14 @@ class RuleLearner:
         one = await asyncio.to_thread(self.book.get, number)
         if one.state != "candidate":
             return RuleOutcome(number, one.state, one.state_reason)
-        return await self._replay(number, await asyncio.to_thread(self._failed_cases, one, ""), cause=cause)
+        return await self.replay(
+            number, await asyncio.to_thread(failed_cases, self.store, one, ""), cause=cause
+        )
 
     async def from_mind(self, task_id: str, gradient: ErrorGradient, *, cause: str) -> RuleOutcome | None:
         """A rule by a mind that the settings trust by name, for a recurring error nobody has explained."""
         writer = self._writer
-        case = await asyncio.to_thread(self._case, task_id)
+        case = await asyncio.to_thread(case_of, self.store, task_id)
         if writer is None or case is None:
             return None
         scope = scope_for_memory(scope_of_task(case.payload))
@@ -224,42 +223,18 @@ class RuleLearner:
                 return None
             rule, mind = written
             origin = Origin("mind", mind, cause, task_id, case.payload.objective)
-            number = await asyncio.to_thread(self._propose, rule, scope, None, origin)
+            number = await asyncio.to_thread(self.propose, rule, scope, None, origin)
         except (MemoryInvalid, MindError, LimitError) as error:
             return RuleOutcome(None, "none", str(error))
-        return await self._replay(number, [HeldBackCase(task_id, case.payload.objective, case)], cause=cause)
-
-    def _case(self, task_id: str) -> ReplayCase | None:
-        with self.store.reading() as connection:
-            row = connection.execute("SELECT checks FROM tasks WHERE id = ?", (task_id,)).fetchone()
-        return None if row is None else replay_case(row["checks"])
+        return await self.replay(number, [HeldBackCase(task_id, case.payload.objective, case)], cause=cause)
 
     async def try_candidates(self, task: TaskRow, *, cause: str) -> list[RuleOutcome]:
         """A task has failed its check: let the newest candidate of its scope show if it would have passed."""
-        one = await asyncio.to_thread(self._to_try, task)
+        one = await asyncio.to_thread(candidate_to_try, self.book, task)
         if one is None:
             return []
         case = HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload))
-        return [await self._replay(one.id, [case], cause=cause)]
-
-    def _to_try(self, task: TaskRow) -> Rule | None:
-        """The newest candidate learned here, else one of a pack whose errors are like this one."""
-        known = {one.id: one for one in self.book.in_scope(scope_of_task(task.payload), ("candidate",))}
-        own = [
-            number
-            for number, one in known.items()
-            if one.source != "pack" and one.provenance.get("task_id") != task.id and not ended_for_good(one)
-        ]
-        if own:
-            return known[max(own)]
-        error = key_line(task.result.error.evidence) if task.result and task.result.error else ""
-        if not known or not error:
-            return None
-        for hit in search(self.store, error, where=SearchFilter(kinds=("learning",)), limit=30):
-            number = hit.memory.meta.get("mitigation_id")
-            if hit.score >= _LIKE and isinstance(number, int) and number in known:
-                return known[number]
-        return None
+        return [await self.replay(one.id, [case], cause=cause)]
 
     def admit_pattern(self, pattern_id: int, scope: MemoryScope, *, cause: str) -> list[int]:
         """A pattern has formed: the user's own rules of its scope that could not be replayed are admitted."""
@@ -288,13 +263,18 @@ class RuleLearner:
 
     # --- inner ----------------------------------------------------------------------------------
 
-    def _propose(
+    def propose(
         self,
         rule: str,
         scope: MemoryScope,
         example: SolvedExample | None,
         origin: Origin,
     ) -> int:
+        """Store a candidate and note it in the ledger; an equal one is returned instead.
+
+        Raises:
+            MemoryInvalid: it may not be stored.
+        """
         provenance = {
             "task_id": origin.task_id,
             "cause": origin.cause,
@@ -343,10 +323,10 @@ class RuleLearner:
             reason = f"the user's corrected answer {what}"
             await asyncio.to_thread(self._set_state, one, "admitted", reason, cause)
             return RuleOutcome(number, "admitted", reason)
-        cases = await asyncio.to_thread(self._failed_cases, one, task.id)
+        cases = await asyncio.to_thread(failed_cases, self.store, one, task.id)
         if task.payload.check:
             cases = [HeldBackCase(task.id, task.payload.objective, ReplayCase(task.payload)), *cases]
-        tried = await self._replay(number, cases, cause=cause)
+        tried = await self.replay(number, cases, cause=cause)
         if tried.state != "candidate" or not said:
             return tried
         # A person who says a rule means it; a replay can only show that it does harm.
@@ -354,13 +334,15 @@ class RuleLearner:
         await asyncio.to_thread(self._set_state, one, "admitted", reason, cause)
         return RuleOutcome(number, "admitted", reason)
 
-    async def _replay(self, number: int, cases: Sequence[HeldBackCase], *, cause: str) -> RuleOutcome:
+    async def replay(self, number: int, cases: Sequence[HeldBackCase], *, cause: str) -> RuleOutcome:
         """Try a candidate on held-back cases with the real mind, as far as that is possible."""
         rehearse = self._rehearse
         chosen = list(cases)[: self._cases()]
         if rehearse is None or not chosen:
             return RuleOutcome(number, "candidate", "waits for a case it can be tried on, or for its pattern")
         one = await asyncio.to_thread(self.book.get, number)
+        if one.scope.work in ROLES:
+            chosen = [replace(case, reference=replace(case.reference, whole=True)) for case in chosen]
         results: dict[tuple[str, bool], bool | None] = {}
         for case in chosen:
             given = replace(one, example=None) if one.example and one.example.task == case.task else one
@@ -396,21 +378,6 @@ class RuleLearner:
             if trials >= _MOST_TRIALS and one.source != "user":
                 self._set_state(one, "retired", f"fixed none of the cases in {trials} trials", cause)
             return self.book.get(one.id)
-
-    def _failed_cases(self, one: Rule, task_id: str) -> list[HeldBackCase]:
-        """Remembered tasks of the scope that failed, newest first; never the one it was made from."""
-        made_from = one.provenance.get("task_id")
-        with self.store.reading() as connection:
-            rows = connection.execute(
-                "SELECT id, text, workspace, module, task_family, checks FROM tasks WHERE passed = 0 "
-                "AND id != ? AND id != ? ORDER BY created DESC LIMIT 200",
-                (task_id, str(made_from)),
-            ).fetchall()
-        return [
-            HeldBackCase(row["id"], row["text"], replay_case(row["checks"]))
-            for row in rows
-            if one.scope.covers(MemoryScope(row["workspace"], row["module"], row["task_family"]))
-        ]
 
     def _set_state(self, one: Rule, state: str, reason: str, cause: str) -> None:
         with self.store.writing():

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from hal9.memory import EVERYWHERE, MemoryScope, place_of, read_place, scope_for_memory
 from hal9.memory.records import covers_path
 from hal9.memory.rules.place import Repository, paths_in, repository_of, work_of
+from hal9.memory.rules.roles import ROLES, role_of
 from hal9.memory.rules.scope import names_module
 from hal9.memory.rules.subjects import about_style, value_subjects
 from hal9.memory.rules.wording import scope_word, we_always
 
-__all__ = ["KINDS", "proposed_scope"]
+__all__ = ["KINDS", "proposed_scope", "shared_folder"]
 
-KINDS = ("tests", "docs", "sql", "shell", "prose", "code")
+KINDS = ("tests", "docs", "sql", "shell", "prose", "code", *ROLES)
 _GENERIC = frozenset(
     {"src", "lib", "libs", "app", "apps", "pkg", "packages", "main", "core", "code", "source"}
 )
@@ -21,13 +22,21 @@ _LEAST_NAME = 3
 
 
 def proposed_scope(
-    task: MemoryScope, *, words: str, wanted: str, changed: Sequence[str], workspace: str, objective: str = ""
+    task: MemoryScope,
+    *,
+    words: str,
+    wanted: str,
+    changed: Sequence[str],
+    workspace: str,
+    objective: str = "",
+    divided: bool = False,
 ) -> MemoryScope:
     """Where a rule is taken to hold.
 
-    In this order: what the user asked for; a file or folder that the words name, as a path or by its name;
-    what the words say ("everywhere", "in this file"); the whole project for what is only about how code is
-    written, or for what a team says it always does; the folder of the files that the answer changed
+    How work is divided, and what must be true at its end, holds for the project unless the words name a
+    place. Else in this order: what the user asked for; a file or folder that the words name, as a path or by
+    its name; what the words say ("everywhere", "in this file"); the whole project for what is only about how
+    code is written, or for what a team says it always does; the folder of the files that the answer changed
     or the task named; the file, when it lies in no folder; the module or wording of the task.
 
     Args:
@@ -37,6 +46,7 @@ def proposed_scope(
         changed: files that the answer changed, as the workspace names them.
         workspace: the task's folder.
         objective: the task in words.
+        divided: the task was done in parts.
 
     Raises:
         MemoryInvalid: `wanted` is no place.
@@ -46,7 +56,12 @@ def proposed_scope(
     if wanted.strip().lower() in KINDS:
         return MemoryScope(task.workspace, place=EVERYWHERE, work=wanted.strip().lower())
     if wanted.strip():
-        return MemoryScope(task.workspace, place=_wanted(wanted, files), work=_work(words, (), ""))
+        work = role_of(words, divided=divided) or _work(words, (), "")
+        return MemoryScope(task.workspace, place=_wanted(wanted, files), work=work)
+    role = role_of(words, divided=divided)
+    if role:  # of the work as a whole: it holds for the project, unless the words name a place
+        named = _named_in(words, files, repository)
+        return MemoryScope(task.workspace, place=named or EVERYWHERE, work=role)
     by_module = names_module(objective)
     place = ""
     if files or scope_word(words) == "project" or not by_module:
@@ -71,7 +86,7 @@ def _place(words: str, files: Sequence[str], repository: Repository) -> str:
         return named
     if said == "project" or about_style(words) or (we_always(words) and not value_subjects(words)):
         return EVERYWHERE
-    return _shared_folder(files) if any("/" in path for path in files) else ""
+    return shared_folder(files) if any("/" in path for path in files) else ""
 
 
 def _named_in(words: str, files: Sequence[str], repository: Repository) -> str:
@@ -118,7 +133,7 @@ def _work(words: str, files: Sequence[str], known: str) -> str:
     return found if found in ("docs", "sql", "shell", "prose") else ""
 
 
-def _shared_folder(files: Sequence[str]) -> str:
+def shared_folder(files: Sequence[str]) -> str:
     """The deepest folder that holds all files, when that is not the whole project."""
     folders = [path.rstrip("/").split("/")[: None if path.endswith("/") else -1] for path in files]
     if not folders:

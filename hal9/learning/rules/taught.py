@@ -1,10 +1,13 @@
 """A rule that a person gives outright: understood, stored and in force, or refused with the reason."""
 
+from dataclasses import replace
+
 from hal9.errors.memory import MemoryInvalid
 from hal9.learning.guards.offering import offer_for
 from hal9.learning.rules.understanding import understand
 from hal9.learning.rules.withdrawing import RuleLife
 from hal9.memory import MemoryScope, MemoryStore, NewRule, RuleStore, template_rule
+from hal9.memory.rules.roles import ROLES, role_of
 
 __all__ = ["teach"]
 
@@ -19,12 +22,14 @@ def teach(store: MemoryStore, text: str, scope: MemoryScope, *, cause: str) -> t
         cause: an id for the ledger.
     """
     meant = understand(text)
+    if not scope.work:
+        scope = replace(scope, work=role_of(text))
     book = RuleStore(store)
     life = RuleLife(store, book)
     if meant.kind == "nothing":
         return None, ["no rule: the words do not say what is to be done"]
     if meant.kind == "withdrawal":
-        taken = life.withdraw(scope, words=text, recalled=(), cause=cause)
+        taken = life.withdraw(replace(scope, roles=ROLES), words=text, recalled=(), cause=cause)
         if taken:
             return None, [f"rule {one.id} is out of use: {one.rule}" for one in taken]
         return None, ["no rule in force there speaks of that; `hal9 rules` lists them"]

@@ -98,7 +98,7 @@ class Figures(TypedDict, total=False):
     Attributes:
         share: of the prompt or of a number's range that it changes.
         magnitude: of the error behind it.
-        replay, canary, paired: comparisons in pairs.
+        replay, canary, paired: comparisons in pairs; `replay_after_window` of a canary that starved.
         canary_since, applied_at: moments (seconds since the epoch).
         window: the first tasks after it; `watched`: that window has passed.
         ndcg: of the ranker under it.
@@ -111,6 +111,7 @@ class Figures(TypedDict, total=False):
     share: float
     magnitude: float
     replay: Pairs
+    replay_after_window: Pairs
     canary: Pairs
     paired: Pairs
     canary_since: float

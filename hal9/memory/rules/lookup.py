@@ -26,7 +26,8 @@ def placed_rules(
                 "limit": limit,
             },
         ).fetchall()
-    return [one for one in map(rule_of, rows) if covers_work(one.scope.work, task.work)]
+    known = map(rule_of, rows)
+    return [one for one in known if one.scope.work in task.roles or covers_work(one.scope.work, task.work)]
 
 
 def have_vectors(store: MemoryStore, ids: Sequence[int]) -> bool:
