@@ -120,17 +120,26 @@ def _width(name: str) -> float:
     return max(46.0, len(name) * _WIDTH_PER_LETTER + 20)
 
 
-def _positions(layers: Sequence[Sequence[str]]) -> tuple[dict[str, tuple[float, float]], float, float]:
-    widths = [sum(_width(name) for name in layer) + _GAP_X * (len(layer) - 1) for layer in layers]
-    full = max(widths, default=0.0)
+def _positions(
+    layers: Sequence[Sequence[str]], edges: int
+) -> tuple[dict[str, tuple[float, float]], float, float]:
+    """Centres of the boxes, and the width and height that they take.
+
+    Layers are as wide as the widest, and further apart the more edges run between them.
+    """
+    boxes = [sum(_width(name) for name in layer) for layer in layers]
+    full = max((b + _GAP_X * (len(layer) - 1) for b, layer in zip(boxes, layers, strict=True)), default=0.0)
+    deep = _GAP_Y + min(2.0 * _GAP_Y, max(0.0, 6.0 * (edges / max(1, len(layers)) - 3.0)))
     spots: dict[str, tuple[float, float]] = {}
-    for depth, (layer, width) in enumerate(zip(layers, widths, strict=True)):
+    for depth, (layer, boxed) in enumerate(zip(layers, boxes, strict=True)):
+        gap = min(4.0 * _GAP_X, (full - boxed) / len(layer)) if len(layer) > 2 else _GAP_X
+        gap = max(_GAP_X, gap)
         # Odd layers are shifted a little, so that arrows across a layer miss its boxes.
-        x = _MARGIN + (full - width) / 2 + (18 if depth % 2 else 0)
+        x = _MARGIN + (full - boxed - gap * (len(layer) - 1)) / 2 + (18 if depth % 2 else 0)
         for name in layer:
-            spots[name] = (x + _width(name) / 2, _MARGIN + 30 + depth * _GAP_Y)
-            x += _width(name) + _GAP_X
-    return spots, full + 2 * _MARGIN + 18, 2 * _MARGIN + 30 + max(0, len(layers) - 1) * _GAP_Y
+            spots[name] = (x + _width(name) / 2, _MARGIN + 30 + depth * deep)
+            x += _width(name) + gap
+    return spots, full + 2 * _MARGIN + 18, 2 * _MARGIN + 30 + max(0, len(layers) - 1) * deep
 
 
 def svg(graph: Drawn) -> str:
@@ -139,7 +148,7 @@ def svg(graph: Drawn) -> str:
     names = [*graph.names, *latents]
     arrows = [(e.source, e.target) for e in graph.edges if e.kind in ("->", "--")]
     arrows += [(latent, child) for latent, children in latents.items() for child in children]
-    spots, width, height = _positions(_layers(names, arrows))
+    spots, width, height = _positions(_layers(names, arrows), len(arrows))
     hidden = [
         DrawnEdge(latent, child, 0.5, "latent") for latent, children in latents.items() for child in children
     ]

@@ -389,3 +389,15 @@ def test_comments_old_line_ends_and_other_encodings(tmp_path: Path) -> None:
         read_raw(path)
     path.write_text(f"3.5,x\n{rows}", encoding="utf-8")
     assert read_raw(path).notes == ("the first line looks like data, not like names: 3.5, x",)
+
+
+def test_values_that_were_filled_in_are_no_evidence() -> None:
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=300)
+    columns: dict[str, list[Any]] = {"a": a.tolist(), "b": (0.25 * a + rng.normal(size=300)).tolist()}
+    whole = CausalGraph().fit(columns)
+    columns["a"] = [None if k % 2 else value for k, value in enumerate(columns["a"])]
+    filled = CausalGraph(missing="impute").fit(columns)
+    assert filled.prepared_.table.worth == pytest.approx(0.5)
+    assert filled.scorer_.table.effective == pytest.approx(150)
+    assert whole.edges_[0].probability > max((e.probability for e in filled.edges_), default=0.0)

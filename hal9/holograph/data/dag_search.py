@@ -284,8 +284,9 @@ def best_of_scores(
         scorer = score_of(table)
         rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
     if table.ordered and not table.discrete:
-        table = replace(table, ordered=False, worth=row_worth(table.values, rough.adjacency))
-        if table.worth < 1.0:
+        alike = row_worth(table.values, rough.adjacency)
+        table = replace(table, ordered=False, worth=table.worth * alike)
+        if alike < 1.0:
             scorer = score_of(table)
             rough = climb(scorer, size, language=terms, starts=starts, restarts=3, seed=seed, orders=False)
     scorer = tuned(scorer, rough.adjacency)

@@ -92,7 +92,7 @@ def spread_dependence(left: FloatArray, cause: FloatArray) -> float:
 def taken_differently(given: Table, used: Table) -> list[str]:
     """What a reader should know of how a table was used otherwise than given, one sentence each."""
     notes = []
-    if used.worth < 1.0:
+    if used.worth < given.worth:
         notes.append(
             f"rows that follow each other are alike (experiments one after the other, or a series in time): "
             f"{used.rows} rows count for about {used.effective:.0f} independent ones"

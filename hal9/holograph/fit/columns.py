@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -116,7 +116,16 @@ def prepare(
     if len(used) < 2:
         raise _too_few(name, "fewer than two columns vary on their own")
     notes += _nested_notes(matrix, used)
-    return Prepared(_table(used, matrix), used, left_out, tuple(notes), dropped, int(holes.sum()), holes)
+    table = replace(_table(used, matrix), worth=_seen_together(holes))
+    return Prepared(table, used, left_out, tuple(notes), dropped, int(holes.sum()), holes)
+
+
+def _seen_together(holes: NDArray[np.bool_]) -> float:
+    """Share of the rows in which a pair of columns was seen, on average: filled-in values are no evidence."""
+    seen = (~holes).astype(np.float64)
+    pairs = seen.T @ seen / holes.shape[0]
+    size = holes.shape[1]
+    return float((pairs.sum() - np.trace(pairs)) / (size * (size - 1)))
 
 
 def _nested_notes(matrix: FloatArray, used: Sequence[Column]) -> list[str]:
