@@ -7,7 +7,7 @@ CLI 0.4x to 0.6x, OpenHands 0.x event lists. Unknown fields are ignored, records
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal9.ingest.records import Run, RunStep
@@ -55,16 +55,8 @@ class _Steps:
         index = self._open.pop(key, None)
         if index is None:
             return
-        known = self.steps[index]
-        self.steps[index] = RunStep(
-            command=known.command,
-            exit_code=exit_code if executed else None,
-            output=output,
-            executed=executed,
-            tool=known.tool,
-            arguments=known.arguments,
-            path=known.path,
-            text=known.text,
+        self.steps[index] = replace(
+            self.steps[index], exit_code=exit_code if executed else None, output=output, executed=executed
         )
 
 
@@ -162,9 +154,9 @@ def _claude_session(session: str, records: Iterable[Record]) -> Run:
         for part in content if isinstance(content, Sequence) else ():
             block = _mapping(part)
             if block.get("type") == "tool_use":
-                steps.call(
-                    str(block.get("id")), _claude_step(str(block.get("name")), _mapping(block.get("input")))
-                )
+                call_id = str(block.get("id") or "")
+                step = _claude_step(str(block.get("name")), _mapping(block.get("input")))
+                steps.call(call_id, replace(step, call_id=call_id))
             elif block.get("type") == "tool_result":
                 steps.result(str(block.get("tool_use_id")), **_claude_result(block))
             elif block.get("type") == "text" and record.get("type") == "user":
@@ -204,7 +196,8 @@ def _codex(records: Sequence[Record], name: str) -> list[Run]:
             text = text_of(payload.get("content"))
             asked = "" if text.lstrip().startswith("<") else text  # the program's own context comes first
         elif kind in ("function_call", "custom_tool_call", "local_shell_call"):
-            steps.call(str(payload.get("call_id")), _codex_step(payload))
+            call_id = str(payload.get("call_id") or "")
+            steps.call(call_id, replace(_codex_step(payload), call_id=call_id))
         elif kind in ("function_call_output", "custom_tool_call_output"):
             steps.result(str(payload.get("call_id")), **_codex_result(payload.get("output")))
     return [Run(id=session, repo=root, root=root, task=asked, agent="codex", steps=tuple(steps.steps))]

@@ -8,7 +8,7 @@ be repeated and resumed at any time.
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSet
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,7 +20,7 @@ from hal9.ingest.own_journal import JOURNAL, is_journal, journal_runs
 from hal9.ingest.records import Run, RunStep
 from hal9.memory import repository_of
 
-__all__ = ["Progress", "ReadReport", "fingerprint", "read_runs"]
+__all__ = ["Progress", "ReadReport", "fingerprint", "read_runs", "step_marks"]
 
 _MOST_OUTPUT = 20_000
 _MOST_COMMAND = 100_000
@@ -53,10 +53,24 @@ def fingerprint(run: Run) -> str:
     return made.hexdigest()[:32]
 
 
+def step_marks(run: Run) -> dict[int, str]:
+    """Marks of steps by their place, equal in every copy of a session.
+
+    Calls without an id of their own have none, nor have those that nobody has answered yet.
+    """
+    return {
+        place: hashlib.sha256(
+            f"{run.agent}\0{step.call_id}\0{step.command}".encode("utf-8", "replace")
+        ).hexdigest()[:32]
+        for place, step in enumerate(run.steps)
+        if step.call_id and (step.exit_code is not None or not step.executed)
+    }
+
+
 def read_runs(
     files: Iterable[Path],
     *,
-    known: MutableSet[str] | None = None,
+    known: set[str] | None = None,
     report: ReadReport | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Run]:
@@ -65,7 +79,7 @@ def read_runs(
     Args:
         files: files, plain or gzipped; folders are searched for ``.json``, ``.jsonl``,
                 their ``.gz``, and for journals of HAL9.
-        known: fingerprints of runs read before; what is read now is added.
+        known: fingerprints of runs, and marks of steps, that were read before; what is read now is added.
         report: counted up while reading.
         progress: called after each run.
 
@@ -83,14 +97,19 @@ def read_runs(
             if mark in known:
                 report.known += 1
                 continue
-            known.add(mark)
+            marks = step_marks(run)
+            before = frozenset(place for place, one in marks.items() if one in known)
+            if before and len(before) == len(marks):
+                report.known += 1
+                continue
+            known.update((mark, *marks.values()))
             given += 1
             report.runs += 1
-            report.steps += len(run.steps)
+            report.steps += len(run.steps) - len(before)
             report.formats[run.agent] = report.formats.get(run.agent, 0) + 1
             if progress is not None:
                 progress(str(file), given)
-            yield _at_home(run)
+            yield _at_home(replace(run, known_steps=before))
 
 
 def _expanded(files: Iterable[Path]) -> Iterator[Path]:

@@ -20,6 +20,7 @@ class RunStep:
         arguments: the tool's arguments where there are any.
         path: the file that was read or written by a tool other than the shell.
         text: what was written there.
+        call_id: the agent's own id of the call, the same in every copy of its session; may be empty.
     """
 
     command: str = ""
@@ -30,6 +31,7 @@ class RunStep:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     path: str = ""
     text: str = ""
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class Run:
         agent: the program that ran it, such as `mini-swe-agent` or `claude-code`.
         steps: in order.
         resolved: whether the task was solved, where somebody judged it.
+        known_steps: places of steps that were read before: the session has grown since, or began as a copy of
+            another one. They tell where the others begin and teach nothing again.
     """
 
     id: str
@@ -53,3 +57,4 @@ class Run:
     agent: str = ""
     steps: tuple[RunStep, ...] = ()
     resolved: bool | None = None
+    known_steps: frozenset[int] = frozenset()

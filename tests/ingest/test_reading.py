@@ -9,6 +9,7 @@ import pytest
 
 from hal9.errors.ingest import RunFileUnreadable, RunFormatUnknown
 from hal9.ingest import ReadReport, Run, mask_secrets, read_runs
+from hal9.learning.runs.run_miner import RunMiner
 
 
 def lines(path: Path, *records: Any) -> Path:
@@ -195,3 +196,45 @@ def test_secrets_are_masked_and_code_is_kept(tmp_path: Path) -> None:
     once = mask_secrets(f"api_key='{key}' and ghp_{'x' * 30}")
     assert mask_secrets(once) == once
     assert key not in once
+
+
+def session(path: Path, name: str, *calls: tuple[str, str, int | None]) -> Path:
+    """A session file of Claude Code: (id, command, exit code or None when nothing came back yet)."""
+    rows: list[Any] = []
+    for key, command, code in calls:
+        call = {"type": "tool_use", "id": key, "name": "Bash", "input": {"command": command}}
+        rows.append({"type": "assistant", "sessionId": name, "cwd": "/w", "message": {"content": [call]}})
+        if code is not None:
+            text = "fine" if code == 0 else f"Exit code {code}\nsh: {command}: command not found"
+            result = {"type": "tool_result", "tool_use_id": key, "content": text, "is_error": code != 0}
+            rows.append({"type": "user", "sessionId": name, "cwd": "/w", "message": {"content": [result]}})
+    return lines(path, *rows)
+
+
+def test_what_a_session_had_when_it_was_read_before_teaches_nothing_again(tmp_path: Path) -> None:
+    known: set[str] = set()
+    path = tmp_path / "one.jsonl"
+    session(path, "s", ("t1", "gti status", 127), ("t2", "git status", 0), ("t3", "make", None))
+    (first,) = read_runs([path], known=known)
+    assert (len(first.steps), first.known_steps) == (3, frozenset())
+
+    # Gone on with: the call that was under way has its answer now.
+    session(path, "s", ("t1", "gti status", 127), ("t2", "git status", 0), ("t3", "make", 2), ("t4", "ls", 0))
+    report = ReadReport()
+    (grown,) = read_runs([path], known=known, report=report)
+    assert (grown.known_steps, report.steps) == (frozenset({0, 1}), 2)
+    learned = [(one.step.command, one.failure is not None) for one in RunMiner().read(grown)]
+    assert learned == [("make", True), ("ls", False)]
+
+
+def test_a_fork_of_a_session_teaches_only_what_is_its_own(tmp_path: Path) -> None:
+    common = [("t1", "gti status", 127), ("t2", "git status", 0)]
+    files = [
+        session(tmp_path / "a.jsonl", "a", *common, ("t3", "make", 2)),
+        session(tmp_path / "b.jsonl", "b", *common, ("t4", "ninja", 1)),
+        session(tmp_path / "c.jsonl", "c", *common),
+    ]
+    report = ReadReport()
+    first, second = read_runs(files, report=report)
+    assert (first.known_steps, second.known_steps) == (frozenset(), frozenset({0, 1}))
+    assert (report.runs, report.steps, report.known) == (2, 4, 1), "the third has nothing of its own"

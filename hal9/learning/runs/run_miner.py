@@ -69,14 +69,15 @@ class RunMiner:
         cases: list[tuple[int, Case]] = []
         failures: list[Failure] = []
         for index, step in enumerate(run.steps):
-            features = command_features(step.command, state) if step.command else ()
-            reading = self._read(index, step, features)
-            yield reading
-            if reading.failure is not None:
-                failures.append(reading.failure)
-                case = self.case(run.repo, reading)
-                if case is not None:
-                    cases.append((index, case))
+            if index not in run.known_steps:
+                features = command_features(step.command, state) if step.command else ()
+                reading = self._read(index, step, features)
+                yield reading
+                if reading.failure is not None:
+                    failures.append(reading.failure)
+                    case = self.case(run.repo, reading)
+                    if case is not None:
+                        cases.append((index, case))
             if step.command:
                 state.after(step.command, executed=step.executed, exit_code=step.exit_code)
             elif step.path and step.executed:

@@ -66,13 +66,16 @@ class RunStore:
         )
 
     def known_runs(self) -> set[str]:
-        """Fingerprints of runs that were read."""
+        """Fingerprints of runs, and marks of their steps, that were read."""
         with self.store.reading() as connection:
-            return {row["fingerprint"] for row in connection.execute("SELECT fingerprint FROM runs_read")}
+            rows = connection.execute(
+                "SELECT fingerprint FROM runs_read UNION ALL SELECT mark FROM run_steps_read"
+            )
+            return {str(row[0]) for row in rows}
 
     def save(self, runs: Sequence[Run] = ()) -> None:
         """Write what changed, and that these runs were read: both or neither."""
-        from hal9.ingest.reading import fingerprint  # noqa: PLC0415 - hooks read no logs
+        from hal9.ingest.reading import fingerprint, step_marks  # noqa: PLC0415 - hooks read no logs
 
         evidence = self._evidence.take_changed()
         cells, levels = self._cells.take_changed(), self._levels.take_changed()
@@ -109,6 +112,10 @@ class RunStore:
                 "INSERT OR IGNORE INTO runs_read (fingerprint, at, repo, agent, steps) "
                 "VALUES (?, ?, ?, ?, ?)",
                 [(fingerprint(run), now, run.repo, run.agent, len(run.steps)) for run in runs],
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO run_steps_read (mark) VALUES (?)",
+                [(mark,) for run in runs for mark in step_marks(run).values()],
             )
 
     def refresh(self) -> None:

@@ -407,6 +407,11 @@ def _where_used(connection: Connection) -> None:
     connection.execute("ALTER TABLE uses ADD COLUMN paths TEXT NOT NULL DEFAULT '[]'")
 
 
+def _steps_read(connection: Connection) -> None:
+    """11: which steps of agents' sessions were read, since sessions grow and are copied."""
+    create_table(connection, "run_steps_read", {"mark": str})
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _memories,
     _patterns,
@@ -418,4 +423,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     _places,
     _unspaced_words,
     _where_used,
+    _steps_read,
 )
