@@ -113,6 +113,23 @@ def test_calls_know_their_receivers_class(name: str) -> None:
     assert {key: calls.get(key) for key in CALLS[name]} == CALLS[name]
 
 
+@pytest.mark.parametrize(
+    ("language", "code", "name"),
+    [
+        ("kotlin", "fun f() = load<Int>(x)\n", "load"),
+        ("kotlin", "fun f() = store.load<Int>(x)\n", "load"),
+        ("kotlin", "fun f() { launch<Int> { work() } }\n", "launch"),
+        ("go", "package p\nfunc f() { a := Map[int, string](xs) }\n", "Map"),
+        ("go", "package p\nfunc f() { a := Map[int](xs, g) }\n", "Map"),
+        ("go", "package p\nfunc f() { a := lists.Map[int](xs) }\n", "Map"),
+        ("go", "package p\nfunc f() { s.handlers[name](w) }\n", "handlers"),
+    ],
+)
+def test_a_call_with_type_arguments_is_a_call(language: str, code: str, name: str) -> None:
+    kinds = {r.name: r.kind for r in extract(language, code.encode()).references}
+    assert kinds[name] == "call"
+
+
 @pytest.mark.parametrize("name", IMPORTS)
 def test_imports(name: str) -> None:
     found = list(extracted(name).imports)

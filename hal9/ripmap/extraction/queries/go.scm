@@ -14,6 +14,11 @@
 
 (call_expression function: (identifier) @ref.call)
 (call_expression function: (selector_expression operand: (_) @receiver field: (field_identifier) @ref.call))
+; A call with type arguments, or of what a map holds, is read as a call of an index or, with one argument, as a conversion.
+(call_expression function: (index_expression operand: (identifier) @ref.call))
+(call_expression function: (index_expression operand: (selector_expression operand: (_) @receiver field: (field_identifier) @ref.call)))
+(type_conversion_expression type: (generic_type type: (type_identifier) @ref.call))
+(type_conversion_expression type: (generic_type type: (qualified_type package: (_) @receiver name: (type_identifier) @ref.call)))
 (selector_expression operand: (_) @receiver field: (field_identifier) @ref.attribute)
 (composite_literal type: (type_identifier) @ref.call)
 (type_identifier) @ref.type

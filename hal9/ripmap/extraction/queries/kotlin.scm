@@ -14,6 +14,9 @@
 
 (call_expression (identifier) @ref.call)
 (call_expression (navigation_expression (_) @receiver (identifier) @ref.call .))
+; A call with one type argument and one argument is read as two comparisons.
+(binary_expression left: (binary_expression left: (identifier) @ref.call "<" right: (identifier)) ">" right: [(parenthesized_expression) (lambda_literal)])
+(binary_expression left: (binary_expression left: (navigation_expression (_) @receiver (identifier) @ref.call .) "<" right: (identifier)) ">" right: [(parenthesized_expression) (lambda_literal)])
 (navigation_expression (_) @receiver (identifier) @ref.attribute .)
 (user_type (identifier) @ref.type)
 (value_argument (identifier) @ref.name)
