@@ -1,4 +1,4 @@
-"""A perfect model behind an OpenAI-compatible server: it knows every fix, and gives one only once the wrong line
+"""A perfect model as a server's replies: it knows every fix, and gives one only once the wrong line
 stood in its prompt. Until then it reads the file when it has heard of it, or lists the files.
 
 The style of the asker decides the form: tools of HAL9, a SEARCH/REPLACE block, one bash command.
@@ -6,10 +6,8 @@ The style of the asker decides the form: tools of HAL9, a SEARCH/REPLACE block, 
 
 import json
 import re
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
 from benchmarks.repair.faults import FAULTS, Fault
 
@@ -30,50 +28,10 @@ class Usage:
 
 @dataclass
 class Oracle:
-    """The server; use it with `with`. `line_of` tells where each wrong line stands."""
+    """Its replies; `line_of` tells where each wrong line stands."""
 
     line_of: dict[str, int]
     usage: dict[str, Usage] = field(default_factory=dict)
-    _server: ThreadingHTTPServer | None = None
-
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-
-    def __enter__(self) -> Self:
-        oracle = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                reply = oracle.reply(body)
-                stream = bool(body.get("stream"))
-                data = _streamed(reply) if stream else json.dumps(reply).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/event-stream" if stream else "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def do_GET(self) -> None:
-                data = json.dumps({"object": "list", "data": [{"id": "oracle", "object": "model"}]}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.shutdown()
-        self._server.server_close()
 
     def reply(self, body: dict[str, Any]) -> dict[str, Any]:
         messages = body["messages"]
@@ -173,14 +131,3 @@ def _call(body: dict[str, Any], name: str, arguments: dict[str, Any], at: int = 
         "index": at,
         "function": {"name": name, "arguments": json.dumps(arguments)},
     }
-
-
-def _streamed(reply: dict[str, Any]) -> bytes:
-    choice = reply["choices"][0]
-    head = {key: reply[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-    chunks = [
-        {**head, "choices": [{"index": 0, "delta": choice["message"], "finish_reason": None}]},
-        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]},
-        {**head, "choices": [], "usage": reply["usage"]},
-    ]
-    return b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in chunks) + b"data: [DONE]\n\n"

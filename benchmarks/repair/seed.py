@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.repair.faults import FAULTS, PACKAGES, Fault
 
-__all__ = ["checkout", "fetch", "passes"]
+__all__ = ["checkout", "fetch", "line_of", "passes"]
 
 
 def fetch(folder: Path) -> None:
@@ -42,6 +42,13 @@ def checkout(fault: Fault, sources: Path, target: Path, *, seeded: bool = True) 
         ["-c", "user.name=b", "-c", "user.email=b@example.org", "commit", "-qm", "release"],
     ):
         subprocess.run(["git", "-C", target, *command], check=True, capture_output=True)
+
+
+def line_of(fault: Fault, folder: Path) -> int:
+    """The number of the wrong line in its file."""
+    text = (folder / fault.path).read_text(encoding="utf-8")
+    wrong = next(at for at, line in enumerate(fault.bad.split("\n")) if line.strip() == fault.line)
+    return text[: text.index(fault.bad)].count("\n") + 1 + wrong
 
 
 def passes(fault: Fault, folder: Path, python: Path) -> bool:
