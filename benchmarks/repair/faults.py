@@ -62,9 +62,8 @@ FAULTS = (
     ),
     Fault(
         "parameterize", "inflection", "inflection/__init__.py",
-        "        string = re.sub(r'%s{2,}' % re_sep, separator, string)",
-        "        string = re.sub(r'%s{3,}' % re_sep, separator, string)",
-        "parameterize leaves two separators in a row when the text has something unwanted beside a dash.",
+        r"""    string = re.sub(r"(?i)[^a-z0-9\-_]+", separator, string)""", r"""    string = re.sub(r"(?i)[^a-z0-9\-]+", separator, string)""",
+        "parameterize('Allow_Under_Scores') turns underscores into dashes; they should stay as they are.",
     ),
     Fault(
         "underscore", "inflection", "inflection/__init__.py",
@@ -94,8 +93,8 @@ FAULTS = (
     ),
     Fault(
         "partition_all", "toolz", "toolz/itertoolz.py",
-        "                if prev[mid] is no_pad:\n                    hi = mid", "                if prev[mid] is no_pad:\n                    hi = mid - 1",
-        "partition_all on an iterator loses or pads elements of the last, shorter group.",
+        "            yield prev[:len(seq) % n]", "            yield prev[:len(seq) // n]",
+        "partition_all(3, range(5)) loses elements of the last, shorter group.",
     ),
     Fault(
         "dissoc", "toolz", "toolz/dicttoolz.py",

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from hal9.memory import Recall
 from hal9.minds.protocol import Capabilities, OnToken, Reply, Request
-from hal9.neurons.messages.excerpts import SymbolPlace
+from hal9.neurons.messages.likely_bodies import SymbolPlace
 from hal9.promptgram import Promptgram
 from hal9.signals import Grant, RoutingDecision, TaskPayload, TaskScope
 from hal9.workbench import ChangeSet

@@ -108,7 +108,12 @@ def _inlined(schema: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str
     if "$ref" in schema:
         named = definitions[schema["$ref"].rsplit("/", 1)[-1]]
         schema = {**named, **{key: value for key, value in schema.items() if key != "$ref"}}
+    kinds = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
+    if len(kinds) == 1:  # what may be null may be left out: the other kind alone says it shorter
+        schema = {**kinds[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
     plain = {key: _inlined_value(value, definitions) for key, value in schema.items() if key not in _LEFT_OUT}
+    if "default" in plain and (plain["default"] is None or plain["default"] in ("", False)):
+        del plain["default"]
     if "properties" in schema:
         required = schema.get("required", [])
         names = [*required, *(name for name in schema["properties"] if name not in required)]

@@ -138,7 +138,7 @@ class WorkspaceTools:
 
     async def edit(
         self,
-        path: Annotated[str, Field(min_length=1, description="The file to change.")],
+        path: Annotated[str, Field(min_length=1)],
         old: Annotated[str, Field(description="Exact lines that stand once in the file.")] = "",
         new: Annotated[str, Field(description="What stands there instead.")] = "",
         diff: Annotated[str, Field(description="Instead of old and new: a unified diff of this file.")] = "",
@@ -161,7 +161,7 @@ class WorkspaceTools:
 
     async def write(
         self,
-        path: Annotated[str, Field(min_length=1, description="The file to make.")],
+        path: Annotated[str, Field(min_length=1)],
         content: Annotated[str, Field(description="All of its text.")],
     ) -> Observation:
         """Make a new file, or replace one whose whole content you have read."""
@@ -182,7 +182,7 @@ class WorkspaceTools:
 
     async def undo(
         self,
-        path: Annotated[str, Field(min_length=1, description="The file to put back.")],
+        path: Annotated[str, Field(min_length=1)],
     ) -> Observation:
         """Put a file back as it was before this task, whoever changed it."""
         name = self.relative(path)

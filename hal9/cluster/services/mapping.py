@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hal9.neurons.messages.excerpts import SymbolPlace
+from hal9.neurons.messages.likely_bodies import SymbolPlace
 from hal9.processes import end_group
 from hal9.settings import RepositoryMapSettings
 

@@ -57,6 +57,7 @@ class _Acting(TurnLoop):
             self.first,
             tokens=room_tokens(turn, self.settings.shown_tokens),
             targets=infer_targets(turn.task),
+            map_tool=True,
         )
         composed = compose_tools_task(turn.promptgram, turn.task, shown=shown, recalled=recalled)
         return await self.note_opening(await with_rule_files(turn, self.bench, composed))

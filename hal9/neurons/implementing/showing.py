@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from hal9.errors.base import WorkbenchError
-from hal9.neurons.messages.excerpts import Shown, SymbolPlace, choose_excerpts
-from hal9.neurons.messages.prompting import named_files
+from hal9.neurons.messages.excerpts import Shown, choose_excerpts
+from hal9.neurons.messages.likely_bodies import SymbolPlace
+from hal9.neurons.messages.prompting import check_files, named_files
 from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport
 from hal9.workbench import Workbench
@@ -12,9 +13,10 @@ from hal9.workbench import Workbench
 __all__ = ["also_shown", "gather_shown", "room_tokens"]
 
 _CHARS_PER_TOKEN = 3.2
-_MOST_SYMBOLS = 24
-_QUERY_CHARS = 1500
+_MOST_SYMBOLS = 2000
+_QUERY_CHARS = 300
 _ONE_FILE_CHARS = 60_000
+_EVIDENCE_CHARS = 12_000
 
 
 def room_tokens(turn: Turn, wanted: int) -> int:
@@ -24,7 +26,13 @@ def room_tokens(turn: Turn, wanted: int) -> int:
 
 
 async def gather_shown(
-    turn: Turn, bench: Workbench, first: CheckReport | None, *, tokens: int, targets: tuple[str, ...]
+    turn: Turn,
+    bench: Workbench,
+    first: CheckReport | None,
+    *,
+    tokens: int,
+    targets: tuple[str, ...],
+    map_tool: bool = False,
 ) -> Shown:
     """Map, files and failing check for the first prompt.
 
@@ -34,6 +42,8 @@ async def gather_shown(
         first: how the check ended before anything was done.
         tokens: most tokens of files.
         targets: files that are to be written; shown whole when they exist and fit.
+        map_tool: whether the neuron can ask for a map itself: then none is shown beside the bodies that the
+            task or its failing check names.
     """
     if not bench.permissions.read:
         return Shown()
@@ -58,15 +68,21 @@ async def gather_shown(
             return given[path]
         return (await bench.read_bytes(path)).decode("utf-8")
 
-    excerpts = await choose_excerpts(
+    by_check = set(check_files(turn.task)) - {*given, *targets}
+    named = dict.fromkeys([*given, *targets, *named_files(turn.task)])
+    choice = await choose_excerpts(
         read,
         room=int(tokens * _CHARS_PER_TOKEN),
-        named=tuple(dict.fromkeys([*given, *targets, *named_files(turn.task)])),
-        evidence=failing,
+        named=tuple(path for path in named if path not in by_check),
+        check_named=tuple(path for path in named if path in by_check),
+        task=turn.task.objective,
+        evidence=failing[-_EVIDENCE_CHARS:],
         symbols=symbols,
         roots=(str(workspace), str(bench.snapshot.root)),
     )
-    return Shown(drawn, tuple(excerpts), failing, first is not None and first.passed)
+    if map_tool and choice.named:
+        drawn = ""
+    return Shown(drawn, choice.excerpts, failing, first is not None and first.passed)
 
 
 async def also_shown(bench: Workbench, shown: Shown, path: str) -> Shown:
@@ -76,7 +92,7 @@ async def also_shown(bench: Workbench, shown: Shown, path: str) -> Shown:
         return (await bench.read_bytes(name)).decode("utf-8")
 
     more = await choose_excerpts(read, room=_ONE_FILE_CHARS, named=(path,))
-    return replace(shown, excerpts=(*shown.excerpts, *more))
+    return replace(shown, excerpts=(*shown.excerpts, *more.excerpts))
 
 
 async def _any_exists(bench: Workbench, targets: tuple[str, ...]) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hal9.errors.base import WorkbenchError
+from hal9.neurons.messages.likely_bodies import TEST_FILE, SymbolPlace, called_in, named_in, spoken_of
 from hal9.signals import InlineFile
 
-__all__ = ["Excerpt", "Shown", "SymbolPlace", "choose_excerpts", "frames_of", "given_file"]
+__all__ = ["Choice", "Excerpt", "Shown", "choose_excerpts", "frames_of", "given_file"]
 
 _FRAMES = (
     re.compile(r'File "([^"\n]+)", line (\d+)'),  # Python
@@ -22,19 +23,14 @@ _FRAMES = (
 _BEFORE, _AFTER = 25, 15
 _WHOLE_SHARE = 0.6  # of the room, for one file that the task names
 _LONGEST_BODY = 160  # lines of one symbol
-_TESTS = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.\w+$")
+_BEGINNING = 60  # lines shown of a longer one
+_MOST_UNNAMED = 24
+_GAP = 4  # so few lines between two ranges are shown rather than left out: a heading costs as much
+_UNNAMED_SHARE = 0.25  # of the room, for bodies by rank alone beside such as are named
+_LONGEST_UNNAMED = 60  # lines of one symbol that nothing names
+_TEST_SHARE = 0.25  # of the room, for a test file that only the check names
 
 ReadText = Callable[[str], Awaitable[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolPlace:
-    """A function or class that the repository's map ranks high."""
-
-    path: str
-    name: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +48,25 @@ class Excerpt:
         """Nothing of the file is missing."""
         return self.start == 1 and self.end == self.total
 
-    def shown(self) -> str:
-        """As it stands in a prompt."""
+    def shown(self, *, further: bool = False) -> str:
+        """As it stands in a prompt; `further` after another excerpt of the same file."""
         part = "" if self.whole else f", lines {self.start}-{self.end} of {self.total} (not the whole file)"
+        head = f"lines {self.start}-{self.end} of it:" if further else f"The file {self.path} now{part}:"
         fence = "`" * max(3, _longest_fence(self.text) + 1)
-        return f"The file {self.path} now{part}:\n{fence}\n{self.text}\n{fence}"
+        return f"{head}\n{fence}\n{self.text}\n{fence}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is shown of files.
+
+    Attributes:
+        excerpts: most important first, those of one file together.
+        named: whether bodies stand there that the task or its failing check calls by their names.
+    """
+
+    excerpts: tuple[Excerpt, ...] = ()
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,14 @@ class Shown:
     def partly(self) -> bool:
         """Something is shown of which not all is shown."""
         return any(not excerpt.whole for excerpt in self.excerpts)
+
+    def files(self) -> list[str]:
+        """The excerpts, as they stand in a prompt."""
+        before = ["", *(excerpt.path for excerpt in self.excerpts)]
+        return [
+            excerpt.shown(further=excerpt.path == path)
+            for path, excerpt in zip(before, self.excerpts, strict=False)
+        ]
 
 
 def given_file(file: InlineFile) -> Excerpt:
@@ -115,12 +133,32 @@ class _Chosen:
         known = self.ranges.get(path, [])
         if any(low <= start and end <= high for low, high in known):
             return True
-        size = sum(len(line) + 1 for line in self.lines[path][start - 1 : end])
+        grown = _merged([*known, (start, end)])
+        size = self._size(path, grown) - self._size(path, known)
         if size > (self.room if most is None else min(self.room, most)):
             return False
         self.room -= size
-        self.ranges[path] = _merged([*known, (start, end)])
+        self.ranges[path] = grown
         return True
+
+    async def add_symbols(
+        self, symbols: Sequence[SymbolPlace], *, most: int | None = None, longest: int = _LONGEST_BODY
+    ) -> list[str]:
+        """Add bodies; the texts of those that stand there now."""
+        until = self.room - most if most is not None else 0
+        shown: list[str] = []
+        for symbol in symbols:
+            lines = symbol.end - symbol.start
+            if lines > longest and longest < _LONGEST_BODY:
+                continue
+            end = symbol.end if lines <= _LONGEST_BODY else symbol.start + _BEGINNING
+            if await self.add(symbol.path, symbol.start, end, most=max(self.room - until, 0)):
+                shown.append("\n".join(self.lines[symbol.path][symbol.start - 1 : end]))
+        return shown
+
+    def _size(self, path: str, ranges: Sequence[tuple[int, int]]) -> int:
+        lines = self.lines[path]
+        return sum(len(line) + 1 for start, end in ranges for line in lines[start - 1 : end])
 
     def excerpts(self) -> list[Excerpt]:
         return [
@@ -135,18 +173,22 @@ async def choose_excerpts(
     *,
     room: int,
     named: Sequence[str] = (),
+    check_named: Sequence[str] = (),
+    task: str = "",
     evidence: str = "",
     symbols: Sequence[SymbolPlace] = (),
     roots: Sequence[str] = (),
-) -> list[Excerpt]:
+) -> Choice:
     """What to show, most important first, in at most `room` characters.
 
     Args:
         read: text of a file of the workspace.
         room: characters.
         named: files that the task names; whole when they fit, else what fits of their beginning.
-        evidence: a failing check's output; the lines it points at are shown.
-        symbols: the map's best, best first; their bodies are shown.
+        check_named: files that only the check names; whole when they are short.
+        task: its words; bodies of what they name are shown before others.
+        evidence: a failing check's output; the lines it points at and the bodies it names are shown.
+        symbols: the map's, best first.
         roots: absolute folders that stand for the workspace in the evidence.
     """
     chosen = _Chosen(read, room)
@@ -155,16 +197,42 @@ async def choose_excerpts(
         whole = await chosen.add(path, 1, total, most=int(room * _WHOLE_SHARE))
         if not whole:
             await chosen.add(path, 1, min(total, 40))
+    for path in check_named:
+        share = _TEST_SHARE if TEST_FILE.search(path) else _WHOLE_SHARE
+        await chosen.add(path, 1, await chosen.total(path), most=int(room * share))
     frames = frames_of(evidence, roots)
     for path, line in frames:
-        if not _TESTS.search(path):
+        if not TEST_FILE.search(path):
             await chosen.add(path, line - _BEFORE, line + _AFTER)
-    for symbol in symbols:
-        await chosen.add(symbol.path, symbol.start, min(symbol.end, symbol.start + _LONGEST_BODY))
+    bodies = await _add_bodies(chosen, symbols, task=task, evidence=evidence)
     for path, line in frames:
-        if _TESTS.search(path):
+        if TEST_FILE.search(path) and not await _stands_in(chosen, path, line, evidence):
             await chosen.add(path, line - _BEFORE, line + _AFTER, most=room // 4)
-    return chosen.excerpts()
+    return Choice(tuple(chosen.excerpts()), named=bool(bodies))
+
+
+async def _add_bodies(
+    chosen: _Chosen, symbols: Sequence[SymbolPlace], *, task: str, evidence: str
+) -> list[str]:
+    """Add what is named, then what that calls, then what the map ranks high; the texts of what is named."""
+    bodies = await chosen.add_symbols(
+        [*named_in(task, symbols), *named_in(evidence, symbols), *spoken_of(task, symbols)]
+    )
+    called = called_in(bodies, symbols, beside=tuple(chosen.ranges))
+    await chosen.add_symbols(called, most=chosen.room // 2)
+    code = [symbol for symbol in symbols if not TEST_FILE.search(symbol.path)]
+    share = int(chosen.room * _UNNAMED_SHARE) if bodies else None
+    longest = _LONGEST_UNNAMED if bodies else _LONGEST_BODY
+    await chosen.add_symbols(code[:_MOST_UNNAMED], most=share, longest=longest)
+    return bodies
+
+
+async def _stands_in(chosen: _Chosen, path: str, line: int, evidence: str) -> bool:
+    """Whether the output shows that line of the file itself, as many test runners do."""
+    if line > await chosen.total(path):
+        return True
+    text = chosen.lines[path][line - 1].strip()
+    return bool(text) and text in evidence
 
 
 def frames_of(output: str, roots: Iterable[str] = ()) -> list[tuple[str, int]]:
@@ -188,7 +256,7 @@ def frames_of(output: str, roots: Iterable[str] = ()) -> list[tuple[str, int]]:
 def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
-        if merged and start <= merged[-1][1] + 1:
+        if merged and start <= merged[-1][1] + 1 + _GAP:
             merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:
             merged.append((start, end))

@@ -18,6 +18,7 @@ __all__ = [
     "PLAN_SCHEMA",
     "SPLIT_SCHEMA",
     "TOOLS_SCHEMA",
+    "check_files",
     "compose_agent_task",
     "compose_implementation",
     "compose_mending",
@@ -100,11 +101,7 @@ def infer_targets(task: TaskPayload) -> tuple[str, ...]:
     """Files the task is to write: those named by the user, else the one its text names (checks excluded)."""
     if task.targets:
         return tuple(task.targets)
-    named = dict.fromkeys(
-        match
-        for match in _PATH_TOKEN.findall(task.objective)
-        if match.rsplit(".", 1)[1].lower() in _SUFFIXES and not _NOT_PATHS.match(match)
-    )
+    named = dict.fromkeys(_paths_in(task.objective))
     for mentioned in _PATH_TOKEN.findall(task.check or ""):
         named.pop(mentioned, None)
     return tuple(named) if len(named) == 1 else ()
@@ -112,13 +109,21 @@ def infer_targets(task: TaskPayload) -> tuple[str, ...]:
 
 def named_files(task: TaskPayload) -> tuple[str, ...]:
     """Files that the task's text or its check names, whether they exist or not; the text's first."""
-    found = dict.fromkeys(
+    return tuple(dict.fromkeys([*_paths_in(task.objective), *check_files(task)]))[:_MOST_NAMED]
+
+
+def check_files(task: TaskPayload) -> tuple[str, ...]:
+    """Files that the task's check names and its text does not, whether they exist or not."""
+    told = _paths_in(task.objective)
+    return tuple(path for path in _paths_in(task.check or "") if path not in told)[:_MOST_NAMED]
+
+
+def _paths_in(text: str) -> list[str]:
+    return [
         match
-        for text in (task.objective, task.check or "")
         for match in _PATH_TOKEN.findall(text)
         if match.rsplit(".", 1)[1].lower() in _SUFFIXES and not _NOT_PATHS.match(match)
-    )
-    return tuple(found)[:_MOST_NAMED]
+    ]
 
 
 def compose_implementation(
@@ -196,7 +201,7 @@ def _task_parts(task: TaskPayload, shown: Shown, *, first: bool) -> list[str]:
         parts.append(f"Design:\n{task.design}")
     if shown.map:
         parts.append(f"Map of the repository:\n{shown.map}")
-    parts += [excerpt.shown() for excerpt in shown.excerpts]
+    parts += shown.files()
     if shown.check and first:
         output = _tail(shown.check, _MAX_CHECK_CHARS)
         parts.append(f"The check `{task.check}` fails now, before any change:\n```\n{output}\n```")
