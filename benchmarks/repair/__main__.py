@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the order of cases")
     parser.add_argument("--model", default="qwen2.5-coder-1.5b")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--budget", type=int, default=16_000, help="tokens for one case, prompts and replies")
+    parser.add_argument("--budget", type=int, default=8_000, help="tokens for one case, prompts and replies")
     parser.add_argument(
         "--seconds", type=float, default=300, help="most for one case; not counted when reached"
     )
@@ -112,6 +112,8 @@ def main() -> None:
     keep: Path = options.keep or RESULTS / f"repair-{options.set}.json"
     kept: dict[str, Any] = json.loads(keep.read_text()) if keep.exists() else {}
     programs = {"mini-swe-agent": options.mini, "aider": options.aider, "aider-whole": options.aider}
+    if options.set == "oracle":  # the perfect model writes no whole files
+        options.arms = [arm for arm in options.arms if arm != "aider-whole"]
     arms = [arm for arm in options.arms if arm.startswith("hal9") or programs[arm]]
     began = time.monotonic()
     with ExitStack() as stack:

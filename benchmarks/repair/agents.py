@@ -5,6 +5,7 @@ case's folder; the network stays, for the model's server.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -66,9 +67,13 @@ async def _hal9(mode: str, case: Case, folder: Path, bench: Bench) -> str:
         text = text.replace(old, new, 1)
     home.settings_file.write_text(text)
     os.environ["OPENAI_API_KEY"] = "none"
+    task = None
     async with Daemon(home), connect(home.root) as cluster:
         task_id = await cluster.submit(case.task, workspace=folder, check=case.check)
-        task = await cluster.wait(task_id, timeout_seconds=bench.seconds)
+        with contextlib.suppress(TimeoutError):  # inside, where it does not end the daemon as an error would
+            task = await cluster.wait(task_id, timeout_seconds=bench.seconds)
+    if task is None:
+        raise TimeoutError(f"not done within {bench.seconds:g} s")
     error = task.result.error if task.result else None
     return "" if task.state == "done" or error is None else f"{error.reason}: {error.message}"
 

@@ -16,7 +16,7 @@ from hal9.minds.local.server_handle import Address, LocalSettings, acquire, rele
 
 __all__ = ["Meter", "local_model"]
 
-_LONGEST_REPLY = 1024
+_LONGEST_REPLY = 512
 _CONTEXT = 16_384
 _PATIENCE = 280.0
 
