@@ -1,8 +1,9 @@
 """A command-line agent as a mind: the prompt goes in by standard input, events come out as JSON.
 
-An agent runs in a process group of its own, which is killed as a whole when time is over or the call is
-cancelled. Where a workspace's copy is given it works there, inside the sandbox where there is one; otherwise
-in an empty folder. It gets the variables it needs and no other key. Its version is asked once and logged.
+An agent runs in a process group of its own, which is killed as a whole when time is over, the call is
+cancelled, or this process is gone (by the sandbox, or by a keeper where there is none). Where a workspace's
+copy is given it works there, inside the sandbox where there is one; otherwise in an empty folder. It gets the
+variables it needs and no other key. Its version is asked once and logged.
 """
 
 import asyncio
@@ -10,14 +11,17 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
 from hal9.errors.minds import AgentFailed, AgentMissing, GrammarUnsupported, MindReplyInvalid, MindTimeout
+from hal9.minds.agents import keeper
 from hal9.minds.agents.claude import CLAUDE
 from hal9.minds.agents.codex import CODEX
 from hal9.minds.agents.gemini import GEMINI
@@ -170,33 +174,30 @@ class AgentMind:
     async def _run(
         self, arguments: Sequence[str], text: str, timeout_seconds: float, place: Workplace | None = None
     ) -> tuple[int, str, str]:
+        confined = place is not None and place.confined
         async with self._folder(place) as folder:
             argv = [self._executable, *arguments]
-            if place is not None and place.confined:
+            if place is not None and confined:
                 # A link in the user's own bin folder is not seen in there.
                 argv[0] = self._program
                 argv = await place.confine(argv, readable=self._readable(), writable=self._writable())
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=folder,
-                env=self._variables(confined=place is not None and place.confined),
-                start_new_session=True,
-            )
-            try:
-                async with asyncio.timeout(timeout_seconds):
-                    output, complaint = await _exchange(process, text)
-                    status = await process.wait()
-            except TimeoutError as error:
-                raise MindTimeout(mind=self.name, seconds=timeout_seconds) from error
-            except _TooMuch as error:
-                detail = f"it printed more than {_MAX_OUTPUT_BYTES / 1e6:.0f} MB"
-                raise AgentFailed(agent=self.name, exit_status=-1, detail=detail) from error
-            finally:
-                # Also after a good end: what the agent left running in its group must not outlive the call.
-                await end_group(process, grace_seconds=_GRACE_SECONDS)
+            with _Lifeline() as line:
+                if not confined:
+                    argv = [sys.executable, "-I", keeper.__file__, str(line.reading), *argv]
+                variables = self._variables(confined=confined)
+                process = await _start(argv, folder, variables, handed=() if confined else (line.reading,))
+                try:
+                    async with asyncio.timeout(timeout_seconds):
+                        output, complaint = await _exchange(process, text)
+                        status = await process.wait()
+                except TimeoutError as error:
+                    raise MindTimeout(mind=self.name, seconds=timeout_seconds) from error
+                except _TooMuch as error:
+                    detail = f"it printed more than {_MAX_OUTPUT_BYTES / 1e6:.0f} MB"
+                    raise AgentFailed(agent=self.name, exit_status=-1, detail=detail) from error
+                finally:
+                    # Also after a good end: what the agent left running must not outlive the call.
+                    await _end(process, line, kept=not confined)
         return status, output.decode("utf-8", "replace"), complaint.decode("utf-8", "replace")
 
     def _variables(self, *, confined: bool) -> dict[str, str]:
@@ -243,6 +244,56 @@ def _installed_at(program: Path) -> Path:
     real = Path(os.path.realpath(program))
     parts = real.parts
     return Path(*parts[: parts.index("node_modules") + 1]) if "node_modules" in parts else real
+
+
+async def _start(
+    argv: Sequence[str], folder: Path, variables: Mapping[str, str], *, handed: Sequence[int]
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=folder,
+        env=variables,
+        pass_fds=handed,
+        start_new_session=True,
+    )
+
+
+class _Lifeline:
+    """A pipe that nobody writes into: its reading end sees when this process is gone, or `cut` is called."""
+
+    def __init__(self) -> None:
+        self.reading, self._writing = os.pipe()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+        os.close(self.reading)
+
+    def cut(self) -> None:
+        """End it."""
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
+
+
+async def _end(process: asyncio.subprocess.Process, line: _Lifeline, *, kept: bool) -> None:
+    """End an agent and what it left running: politely for a moment, then for certain."""
+    if kept:
+        with contextlib.suppress(ProcessLookupError, PermissionError, TimeoutError):
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                async with asyncio.timeout(_GRACE_SECONDS):
+                    await process.wait()
+        line.cut()  # the keeper kills what is below it, also what left the group
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE_SECONDS):
+                await process.wait()
+    await end_group(process, grace_seconds=0.1 if kept else _GRACE_SECONDS)
 
 
 class _TooMuch(Exception):
