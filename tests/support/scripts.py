@@ -191,7 +191,8 @@ def _part(name: str, *files: str, **more: Any) -> dict[str, Any]:
 def _writes(request: Request, **commands: str) -> ToolCall:
     """What an implementer does that was given `Write part NAME.`"""
     name = next(one for one in commands if f"Write part {one}." in request.messages[1].content.split("\n")[0])
-    if _turn(request) == 0:
+    # A command that a crash interrupted was not carried out, and is called again.
+    if _turn(request) == 0 or request.messages[-1].content.startswith("Interrupted"):
         return _call("bash", command=commands[name])
     return _call("finish", answer=f"{name} is written")
 
