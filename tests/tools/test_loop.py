@@ -82,6 +82,8 @@ WRONG = [
     (call("read", path="gone.py"), "there is no file gone.py"),
     (call("read", path="blob"), "binary file of 4 bytes"),
     (call("read", path="a.py", start=9), "a.py has only 2 lines"),
+    (call("read", path="big"), "the limit is 67108864 (workbench.file_mb)"),
+    (call("search", pattern="a", path="blob"), "no match"),
     (call("bash", command="mkfifo pipe"), "[exit code 0]"),
     (call("read", path="pipe"), "fifo"),
     (call("write", path="a.py", content="x"), "you have not seen all of them"),
@@ -101,11 +103,30 @@ WRONG = [
 async def test_what_cannot_be_done_is_an_answer_the_mind_can_act_on(tmp_path: Path) -> None:
     ws = workspace(tmp_path)
     (ws / "blob").write_bytes(b"a\0bc")
+    with (ws / "big").open("wb") as stream:
+        stream.truncate(64 * 1024 * 1024 + 1)
     script = [*(tool_call for tool_call, _ in WRONG), call("finish", answer="x")]
     async with bench(tmp_path, script) as opened:
         assert (await opened.loop.run()).reason == "finished"
         for text, (tool_call, says) in zip(observations(opened.loop), WRONG, strict=False):
             assert says in text, tool_call
+
+
+async def test_a_line_without_end_is_cut_and_the_file_can_still_be_edited(tmp_path: Path) -> None:
+    ws = workspace(tmp_path)
+    (ws / "min.js").write_text("x=1;" * 500_000 + "\nlast\n")
+    script = [
+        call("read", path="min.js"),
+        call("edit", path="min.js", old="last", new="end"),
+        call("finish", answer="x"),
+    ]
+    async with bench(tmp_path, script) as opened:
+        await opened.loop.run()
+        read, edited = observations(opened.loop)[:2]
+        assert len(read) < 2000
+        assert "last" in read
+        assert edited.startswith("changed min.js")
+        assert (await opened.snapshot.read_bytes("min.js")).endswith(b"x=1;\nend\n")
 
 
 async def test_long_output_is_cut_and_the_rest_can_be_read(tmp_path: Path) -> None:
