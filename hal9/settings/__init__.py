@@ -107,7 +107,7 @@ class MindSettings(Section):
     prices: dict[str, PriceSettings] = Field(default_factory=dict)
     agent_model: str = ""
     agent_usd_per_call: Annotated[float, Field(ge=0)] | None = 0.5
-    agent_tokens_per_call: Positive = 100_000
+    agent_tokens_per_call: Positive = 60_000
     agent_variables: list[str] = Field(default_factory=list)
     record_to: str | None = None
     critic: str = "none"

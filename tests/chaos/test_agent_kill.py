@@ -75,7 +75,7 @@ def in_copy(home: Home, name: str) -> list[Path]:
 @pytest.mark.parametrize(
     ("name", "isolation"),
     [
-        ("codex", "auto"),
+        pytest.param("codex", "auto", marks=pytest.mark.slow),
         ("codex", "none"),
         pytest.param("claude", "none", marks=pytest.mark.slow),
         pytest.param("gemini", "none", marks=pytest.mark.slow),

@@ -35,7 +35,7 @@ class AgentSettings:
     folder: Path | None = None
     usd_per_call: float | None = None
     price: Price | None = None
-    tokens_per_call: int = 100_000
+    tokens_per_call: int = 60_000
     variables: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
