@@ -22,6 +22,7 @@ __all__ = [
     "finish",
     "insert",
     "lapsed",
+    "moved_on",
     "purge",
     "recover",
     "release",
@@ -192,6 +193,11 @@ def recover(connection: Connection, *, owner: str, end: PreviousEnd, others: Seq
         ),
     )
     return cursor.rowcount
+
+
+def moved_on(connection: Connection, signal_id: str) -> None:
+    """Work on a signal got further: it is not what the process died of, however often that was."""
+    connection.execute("UPDATE inbox SET deaths = 0, blame = '' WHERE id = ? AND deaths > 0", (signal_id,))
 
 
 def lapsed(connection: Connection, *, now: float) -> int:

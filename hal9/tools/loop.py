@@ -23,7 +23,7 @@ from hal9.text import clean_text
 from hal9.tools.action import Action, ActionContext, ActionGate, ActionOutcome, Decision, answer_action
 from hal9.tools.conversation import Conversation
 from hal9.tools.interfaces import FinishCall, Person, StepMaker, ThinkCall
-from hal9.tools.observation import Observation, OutputStore, bounded
+from hal9.tools.observation import INTERRUPTED, Observation, OutputStore, bounded
 from hal9.tools.planned_call import ASK, FINISH, PlannedCall, plan_call
 from hal9.tools.schema import Tool
 from hal9.tools.spending import tally_of
@@ -142,7 +142,7 @@ class ToolLoop:
         elif pending.call.name in self.tools and self.tools[pending.call.name].repeatable:
             return  # The copy is as it was before the call, so it is still to be done.
         else:
-            observation = Observation(text=_INTERRUPTED, ok=False, summary="interrupted")
+            observation = Observation(text=_INTERRUPTED, ok=False, summary=INTERRUPTED)
             if self.snapshot is not None:
                 # A git that was killed leaves its locks, and nothing else runs in the copy.
                 await self.snapshot.run("[ ! -d .git ] || find .git -name '*.lock' -delete")

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-__all__ = ["Observation", "OutputStore", "bounded", "fold"]
+__all__ = ["INTERRUPTED", "Observation", "OutputStore", "bounded", "fold"]
+
+INTERRUPTED = "interrupted"
+"""The summary of a call that was under way when the process ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,11 @@ class Observation:
     summary: str = ""
     seconds: float = 0.0
     ends: bool = False
+
+    @property
+    def interrupted(self) -> bool:
+        """The process ended before the call had."""
+        return self.summary == INTERRUPTED
 
     def with_reminder(self, reason: str) -> "Observation":
         """With a gate's reminder above it."""

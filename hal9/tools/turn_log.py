@@ -7,7 +7,7 @@ from typing import Any
 
 from hal9.clock import Clock
 from hal9.database import Connection
-from hal9.journal import Journal, tasks, turns
+from hal9.journal import Journal, inbox, tasks, turns
 from hal9.journal.turns import CallUnderWay, EntryKind, TurnEntry
 from hal9.minds.protocol import Message, Reply, ToolCall
 from hal9.signals import StepRecord
@@ -81,7 +81,7 @@ class TurnLog:
             "observation": body_of(observation),
             **more,
         }
-        await self._add("result", body, step=step, ends_call=True)
+        await self._add("result", body, step=step, ends_call=True, moved_on=not observation.interrupted)
 
     async def add_note(self, what: str, **body: Any) -> None:
         """Commit something that is neither: words to the model, a fold of the context."""
@@ -128,6 +128,7 @@ class TurnLog:
         step: StepRecord | None = None,
         begins: str = "",
         ends_call: bool = False,
+        moved_on: bool = False,
     ) -> None:
         steps = [*self.waiting_steps, *([step] if step is not None else [])]
         entry = TurnEntry(len(self.entries), kind, body, self.clock.now(), self.signal_id)
@@ -137,6 +138,8 @@ class TurnLog:
             tasks.insert_steps(connection, steps)
             if ends_call:
                 turns.end_call(connection, self.signal_id)
+            if moved_on:
+                inbox.moved_on(connection, self.signal_id)
             if begins:
                 turns.begin_call(connection, self.signal_id, begins, now=entry.at)
 
