@@ -84,6 +84,20 @@ async def test_a_failing_check_is_answered_from_a_fresh_prompt_with_the_evidence
     assert steps[-2].prompt.count("[assistant]") == 0
 
 
+async def test_a_file_that_the_mind_asks_for_is_shown(home: Home, workspace: Path, script: Script) -> None:
+    script("asks_for_a_file")
+    filler = "".join(f"NAME_{number} = {number}\n" for number in range(3000))
+    (workspace / "rates.py").write_text(f"{filler}RATE = 3\n")
+    (workspace / "check.py").write_text("import rates\nassert rates.RATE == 2\n")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit("Totals are too high.", workspace=workspace, check="python check.py")
+        task = await cluster.wait(task_id, timeout_seconds=60)
+        thoughts = [step for step in await cluster.steps(task_id) if step.layer == 2 and step.kind == "think"]
+    assert task.state == "done", task.result
+    assert (workspace / "rates.py").read_text() == f"{filler}RATE = 2\n"
+    assert len(thoughts) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "reason", "tries"), [("always_wrong", "check_failed", 4), ("stubborn", "repeated_step", 3)]
 )

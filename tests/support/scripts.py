@@ -90,6 +90,13 @@ def blocks(request: Request) -> str:
         time.sleep(0.2)
 
 
+def asks_for_a_file(request: Request) -> str:
+    """Wants to see a file before it says anything about it."""
+    if "RATE = 3" not in request.messages[-1].content:
+        return "That depends on rates.py, which I was not shown. Please add rates.py."
+    return "rates.py\n<<<<<<< SEARCH\nRATE = 3\n=======\nRATE = 2\n>>>>>>> REPLACE\n"
+
+
 async def unhurried(request: Request) -> str:
     """Takes two seconds."""
     await asyncio.sleep(2)

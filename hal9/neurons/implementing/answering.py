@@ -10,9 +10,9 @@ from hal9.minds.protocol import Message
 from hal9.neurons.gating import refusal, tell_outcome
 from hal9.neurons.implementing.applying import Applier
 from hal9.neurons.implementing.checking import run_check
-from hal9.neurons.implementing.showing import also_shown, gather_shown, room_tokens
+from hal9.neurons.implementing.showing import also_shown, exists_any, gather_shown, room_tokens
 from hal9.neurons.messages.excerpts import Shown, given_file
-from hal9.neurons.messages.prompting import compose_implementation, infer_targets, named_files
+from hal9.neurons.messages.prompting import compose_implementation, infer_targets, named_files, paths_in
 from hal9.neurons.messages.replies import Implementation, parse_implementation
 from hal9.neurons.rule_files import with_rule_files
 from hal9.neurons.turn import Turn
@@ -34,7 +34,7 @@ class _Try:
     check: CheckReport | None = None
     evidence: str = ""
     reason: str = ""
-    unseen: str = ""  # a file that would have been overwritten without having been shown
+    unseen: str = ""  # a file that has to be shown first: it would be overwritten, or was asked for
 
     @property
     def ok(self) -> bool:
@@ -62,6 +62,7 @@ async def answer(turn: Turn, bench: Workbench | None, first: CheckReport | None)
         shown = await gather_shown(turn, bench, first, tokens=room, targets=targets)
     last = _Try(evidence=shown.check)
     seen: dict[str, int] = {}
+    added: set[str] = set()
     chat: tuple[Message, ...] = ()
     attempt = 0
     while attempt < attempts:
@@ -85,9 +86,10 @@ async def answer(turn: Turn, bench: Workbench | None, first: CheckReport | None)
         last, text = await _attempt(turn, bench, messages, shown=shown, attempt=attempt)
         if last.ok:
             break
-        if last.unseen and bench is not None and not any(one.path == last.unseen for one in shown.excerpts):
+        if last.unseen and bench is not None and last.unseen not in added:
             # The reply was never judged: one more try, with the file in sight.
-            shown = await also_shown(bench, shown, last.unseen)
+            added.add(last.unseen)
+            shown = await also_shown(turn, bench, shown, last.unseen)
             attempts += 1
         chat = (*messages, Message("assistant", text))
         digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
@@ -122,6 +124,10 @@ async def _attempt(
         return _Try(evidence=str(error), reason="invalid_output"), reply.text
     if bench is None:
         return _Try(implementation=implementation), reply.text
+    wanted = await _asked_for(turn, bench, implementation, shown)
+    if wanted:
+        evidence = f"the reply changed nothing; {wanted}, which it names, is shown now"
+        return _Try(implementation, None, evidence, "invalid_output", wanted), reply.text
     try:
         return await _carry_out(turn, bench, implementation, shown), reply.text
     except (WorkbenchError, ReplyUnusable) as error:
@@ -129,6 +135,25 @@ async def _attempt(
         failed = _Try(implementation=implementation, evidence=str(error), reason="tool_failed")
         failed.unseen = error.path if isinstance(error, FileUnseen) else ""
         return failed, reply.text
+
+
+async def _asked_for(turn: Turn, bench: Workbench, implementation: Implementation, shown: Shown) -> str:
+    """A file that a reply talks of instead of changing anything, and that was not shown whole."""
+    one = implementation
+    if (
+        not turn.task.check
+        or shown.passed_already
+        or one.files
+        or one.replacements
+        or one.diffs
+        or one.commands
+    ):
+        return ""
+    whole = {excerpt.path for excerpt in shown.excerpts if excerpt.whole}
+    for path in paths_in(one.answer):
+        if path not in whole and await exists_any(bench, (path,)):
+            return path
+    return ""
 
 
 def _seed(task_id: str, attempt: int) -> int:

@@ -10,12 +10,12 @@ from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport
 from hal9.workbench import Workbench
 
-__all__ = ["also_shown", "gather_shown", "room_tokens"]
+__all__ = ["also_shown", "exists_any", "gather_shown", "room_tokens"]
 
 _CHARS_PER_TOKEN = 3.2
 _MOST_SYMBOLS = 2000
 _QUERY_CHARS = 300
-_ONE_FILE_CHARS = 60_000
+_ONE_FILE_TOKENS = 60_000
 _EVIDENCE_CHARS = 12_000
 
 
@@ -49,7 +49,7 @@ async def gather_shown(
         return Shown()
     failing = "" if first is None or first.passed else first.output
     workspace = bench.snapshot.workspace
-    if targets and failing and not await _any_exists(bench, targets):
+    if targets and failing and not await exists_any(bench, targets):
         failing = ""  # it only says that the file to be made is not there
     query = turn.task.objective
     if failing:
@@ -85,17 +85,21 @@ async def gather_shown(
     return Shown(drawn, choice.excerpts, failing, first is not None and first.passed)
 
 
-async def also_shown(bench: Workbench, shown: Shown, path: str) -> Shown:
-    """With one more file, whole when it is not too long."""
+async def also_shown(turn: Turn, bench: Workbench, shown: Shown, path: str) -> Shown:
+    """With one more file, whole when the window has room for it."""
 
     async def read(name: str) -> str:
         return (await bench.read_bytes(name)).decode("utf-8")
 
-    more = await choose_excerpts(read, room=_ONE_FILE_CHARS, named=(path,))
-    return replace(shown, excerpts=(*shown.excerpts, *more.excerpts))
+    room = int(room_tokens(turn, _ONE_FILE_TOKENS) * _CHARS_PER_TOKEN)
+    more = (await choose_excerpts(read, room=room, named=(path,))).excerpts
+    whole = {excerpt.path for excerpt in more if excerpt.whole}
+    kept = [excerpt for excerpt in shown.excerpts if excerpt.path not in whole]
+    return replace(shown, excerpts=(*kept, *more))
 
 
-async def _any_exists(bench: Workbench, targets: tuple[str, ...]) -> bool:
+async def exists_any(bench: Workbench, targets: tuple[str, ...]) -> bool:
+    """Whether one of these paths is there."""
     for target in targets:
         try:
             if await bench.snapshot.look(target) is not None:

@@ -28,6 +28,7 @@ __all__ = [
     "compose_tools_task",
     "infer_targets",
     "named_files",
+    "paths_in",
 ]
 
 FENCED_SCHEMA = (
@@ -101,7 +102,7 @@ def infer_targets(task: TaskPayload) -> tuple[str, ...]:
     """Files the task is to write: those named by the user, else the one its text names (checks excluded)."""
     if task.targets:
         return tuple(task.targets)
-    named = dict.fromkeys(_paths_in(task.objective))
+    named = dict.fromkeys(paths_in(task.objective))
     for mentioned in _PATH_TOKEN.findall(task.check or ""):
         named.pop(mentioned, None)
     return tuple(named) if len(named) == 1 else ()
@@ -109,16 +110,17 @@ def infer_targets(task: TaskPayload) -> tuple[str, ...]:
 
 def named_files(task: TaskPayload) -> tuple[str, ...]:
     """Files that the task's text or its check names, whether they exist or not; the text's first."""
-    return tuple(dict.fromkeys([*_paths_in(task.objective), *check_files(task)]))[:_MOST_NAMED]
+    return tuple(dict.fromkeys([*paths_in(task.objective), *check_files(task)]))[:_MOST_NAMED]
 
 
 def check_files(task: TaskPayload) -> tuple[str, ...]:
     """Files that the task's check names and its text does not, whether they exist or not."""
-    told = _paths_in(task.objective)
-    return tuple(path for path in _paths_in(task.check or "") if path not in told)[:_MOST_NAMED]
+    told = paths_in(task.objective)
+    return tuple(path for path in paths_in(task.check or "") if path not in told)[:_MOST_NAMED]
 
 
-def _paths_in(text: str) -> list[str]:
+def paths_in(text: str) -> list[str]:
+    """What looks like a path of a file in a text, in its order."""
     return [
         match
         for match in _PATH_TOKEN.findall(text)
