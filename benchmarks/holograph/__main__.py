@@ -1,9 +1,9 @@
-"""`scripts/bench holograph {compare|discovery|failures|reliability|obstruction|kernels} [arguments]`; see README.md."""
+"""`scripts/bench holograph {compare|discovery|tiers|failures|reliability|obstruction|kernels} [arguments]`; see README.md."""
 
 import importlib
 import sys
 
-MODULES = ("compare", "discovery", "failures", "reliability", "obstruction", "kernels")
+MODULES = ("compare", "discovery", "tiers", "failures", "reliability", "obstruction", "kernels")
 
 
 def main():

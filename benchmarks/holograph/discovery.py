@@ -1,8 +1,8 @@
-"""Graphs from tables alone, beside seven peers: structural models, public networks, tables that were measured.
+"""Graphs from tables alone, beside eight peers: structural models, public networks, tables that were measured.
 
     python -m benchmarks.holograph discovery [--peers PYTHON] [--real FOLDER] [--seeds 5] [--problems gauss15,…]
 
-PYTHON has causal-learn, lingam, dagma and pgmpy (README.md); networks come from its pgmpy. FOLDER: see `real`. Every fit
+PYTHON has causal-learn, lingam, dagma, gcastle and pgmpy (README.md); networks come from its pgmpy. FOLDER: see `real`. Every fit
 is stored as it comes; a second call computes only what is missing. Problems are KIND SIZE with an optional -raw
 (gauss15, curved30-raw), NETWORK@ROWS (alarm@1000), sachs853, sachs7466 and the same with -log.
 """
