@@ -177,7 +177,9 @@ def markdown(rows):
                 cells.append(f"> {missed:g} s" if isinstance(missed, float | int) else "\N{EN DASH}")
                 continue
             cell = f"{row['shd']:.1f} / {row['sid']:.0f}"
-            cells.append(cell + (f" / {row['seconds']:.2f}" if row["seconds"] else ""))
+            cell += f" / {row['seconds']:.2f}" if row["seconds"] else ""
+            fewer = row["runs"] < max(other["runs"] for other in found.values())
+            cells.append(f"{cell} ({row['runs']} runs)" if fewer else cell)
         lines.append(f"| {problem} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
