@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from hal9.errors.ripmap import ParameterInvalid
+from hal9.ripmap.files.language_groups import LANGUAGE_GROUPS
 
 __all__ = ["PARAMETERS", "Parameter", "Parameters", "parameter_table", "parameters_schema"]
 
@@ -129,12 +130,18 @@ _QUERY = (
     _extra("query_code", 0.6, 0.05, 5.0, "log", "weight of words in pasted code"),
     _extra("query_output", 0.3, 0.05, 5.0, "log", "weight of words that a program printed"),
     _extra("query_traceback", 0.4, 0.05, 5.0, "log", "weight of words in stack traces"),
+    _extra("query_diff", 0.6, 0.05, 5.0, "log", "weight of words in pasted diffs"),
+    _extra("query_configuration", 0.6, 0.05, 5.0, "log", "weight of words in pasted configuration"),
+    _extra("query_command", 0.6, 0.05, 5.0, "log", "weight of words in commands"),
     _extra("query_saturation", 1.2, 0.1, 10.0, "log", "how soon repeating a word stops adding"),
     _extra(
         "query_boilerplate", 0.0, 0.0, 1.0, "linear", "weight of words that speak of the change, not the code"
     ),
     _extra(
         "stem_weight", 0.3, 0.0, 1.0, "linear", "worth of a word with the same stem beside the word itself"
+    ),
+    _extra(
+        "abbreviation_weight", 0.0, 0.0, 1.0, "linear", "worth of an abbreviation that the repository teaches"
     ),
 )
 _WORDS = (
@@ -191,6 +198,8 @@ _WEIGHTS = (
     _extra("weight_test_names", 0.7, 0.0, 3.0, "linear", "files that define what the matching tests use"),
     _extra("test_sharpness", 4.0, 1.0, 8.0, "linear", "how much the best matching tests outweigh the others"),
     _extra("weight_imported", 0.4, 0.0, 2.0, "linear", "files imported by the best matches so far"),
+    _extra("weight_options", 0.0, 0.0, 2.0, "linear", "files that alone hold an option of the task"),
+    _extra("weight_scope", 0.0, 0.0, 2.0, "linear", "files in the folder that the title begins with"),
     _extra("weight_together", 0.5, 0.0, 5.0, "linear", "files that commits changed with the leading file"),
     _extra("weight_beside", 0.0, 0.0, 1.0, "linear", "files of the leading file's folder and role"),
     _extra(
@@ -230,12 +239,18 @@ _WEIGHTS = (
     ),
     _extra("symbol_file_share", 0.5, 0.0, 1.0, "linear", "how much a file's rank decides its symbols' rank"),
 )
+_GROUP_NAMES = ("Python", "JavaScript and TypeScript", "Go", "Rust", "Java, Kotlin and Scala", ".NET", "PHP",
+                "Ruby", "C and C++", "all other")  # fmt: skip
 _ROLES = (
     _extra("role_test", 0.3, 0.01, 1.0, "log", "score factor of tests"),
     _extra("role_docs", 0.25, 0.01, 1.0, "log", "score factor of documentation"),
     _extra("role_example", 0.3, 0.01, 1.0, "log", "score factor of examples"),
     _extra("role_generated", 0.3, 0.01, 1.0, "log", "score factor of generated files"),
     _extra("role_config", 0.3, 0.01, 1.0, "log", "score factor of configuration and deployment files"),
+    *(
+        _extra(f"role_strength_{name}", 1.0, 0.25, 4.0, "log", f"power of the roles of {told} files")
+        for name, told in zip(LANGUAGE_GROUPS, _GROUP_NAMES, strict=True)
+    ),
     _extra("role_data", 0.1, 0.01, 1.0, "log", "score factor of data and lock files"),
     _extra(
         "operations_boost",

@@ -4,8 +4,9 @@
 holds the code that writes it. A folder's name counts only where the folder stands outside of source code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from hal9.ripmap.files.declared import declared_role, declared_roles
 from hal9.ripmap.files.roles import is_test_name, path_roles
 from hal9.ripmap.records import Role
 
@@ -31,10 +32,25 @@ _MANIFESTS = frozenset(
 _SOURCE_FOLDERS = frozenset({"src", "lib", "libs", "crates", "internal", "pkg", "app", "source", "sources"})
 
 
-def placed_roles(paths: Sequence[str], languages: Sequence[str], roles: Sequence[int]) -> list[int]:
-    """The files' roles after a look at their surroundings; arguments and result run in parallel."""
-    weak = [file_index for file_index, path in enumerate(paths) if _weak_part(path) >= 0]
-    if not weak:
+def placed_roles(
+    paths: Sequence[str],
+    languages: Sequence[str],
+    roles: Sequence[int],
+    manifests: Mapping[str, str] | None = None,
+) -> list[int]:
+    """The files' roles after a look at their surroundings; the sequences and the result run in parallel.
+
+    `manifests` are the texts of build and test configuration by path (`declared.declares`).
+    """
+    declared = _trusted(declared_roles(manifests or {}), paths, roles)
+    touched = [
+        file_index
+        for file_index, path in enumerate(paths)
+        if roles[file_index] & _GIVEN
+        or _weak_part(path) >= 0
+        or (declared and declared_role(declared, path) is not None)
+    ]
+    if not touched:
         return list(roles)
     projects = {path.rpartition("/")[0] for path in paths if _is_manifest(path)}
     packages = {
@@ -43,13 +59,54 @@ def placed_roles(paths: Sequence[str], languages: Sequence[str], roles: Sequence
         if role & Role.SOURCE and not role & (Role.CONFIG | Role.DEPLOY) and _weak_part(path) < 0
     }
     found = list(roles)
-    for file_index in weak:
+    for file_index in touched:
         if roles[file_index] & Role.SOURCE:
             path = paths[file_index]
             # Anew from the path: what was found among other neighbours says nothing now.
             own = int(path_roles(path, languages[file_index])) | (roles[file_index] & Role.GENERATED)
-            found[file_index] = _placed(path, own, projects, packages)
+            found[file_index] = _declared(path, own, declared) or (
+                _placed(path, own, projects, packages) if _weak_part(path) >= 0 else own
+            )
     return found
+
+
+_TESTS_AMONG = 0.3
+_GIVEN = int(Role.TEST | Role.EXAMPLE)
+"""What configuration may have given a file when it was looked at before; it is looked at again."""
+
+
+def _trusted(declared: dict[str, Role], paths: Sequence[str], roles: Sequence[int]) -> dict[str, Role]:
+    """Without folders of tests that hold hardly a file named like one: tests in source are run as well."""
+    folders = [place for place, role in declared.items() if role is Role.TEST]
+    kept = {place: role for place, role in declared.items() if role is not Role.TEST}
+    for place in folders:
+        inside = [
+            path.rpartition("/")[2]
+            for path, role in zip(paths, roles, strict=True)
+            if role & Role.SOURCE and (path == place or path.startswith(f"{place}/"))
+        ]
+        if inside and sum(map(is_test_name, inside)) >= _TESTS_AMONG * len(inside):
+            kept[place] = Role.TEST
+    return kept
+
+
+def _declared(path: str, role: int, declared: Mapping[str, Role]) -> int:
+    """The roles of one source file where a manifest speaks of it; 0 where none does, or says no news."""
+    said = declared_role(declared, path)
+    if said is None:
+        return 0
+    place, kind = said
+    if kind is not Role.SOURCE:
+        return role | int(kind)
+    # The folder that is built is source whatever it is called; what lies below it is judged on its own.
+    parts = place.lower().split("/")
+    cleared = Role.NONE
+    for part in parts:
+        cleared |= _WEAK.get(part, Role.NONE)
+    below = path[len(place) :].lower().split("/")[:-1]
+    if not cleared or any(part in _STRONG or part in _WEAK for part in below) or _by_name(path, cleared):
+        return 0
+    return role & ~int(cleared)
 
 
 def _is_manifest(path: str) -> bool:

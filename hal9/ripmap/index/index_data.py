@@ -12,10 +12,12 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.ripmap.files.language_groups import language_group
 from hal9.ripmap.index.index import Index, Patch
 from hal9.ripmap.postings.file_postings import FACTS, FACTS_VERSION, facts_of_file
 from hal9.ripmap.postings.merge import MergedPostings, merge_postings, primary_files, rarity_of
 from hal9.ripmap.postings.module_paths import Names, PathFinder
+from hal9.ripmap.postings.role_chances import likely_roles, role_chances
 from hal9.ripmap.postings.symbols import Candidates, Symbols, find_candidates
 from hal9.ripmap.postings.words import Postings
 from hal9.ripmap.records import Role
@@ -52,7 +54,7 @@ class IndexData:
 
     Attributes:
         paths: files, in the index's order.
-        roles: their `Role` bits.
+        roles: their `Role` bits by path and place.
         postings: words.
         symbols: definitions.
         uses: references by columns: scope, name, receiver's class, times, file.
@@ -99,14 +101,24 @@ class IndexData:
         made = find_candidates(self.symbols, self.uses, self.imports, np.array(folder, np.int32))
         return pack({name: getattr(made, name) for name in made.__slots__})
 
+    @cached_property
+    def role_chances(self) -> dict[Role, Array]:
+        """Chance that each file plays each role that its path may wrongly give; results of shape (files,)."""
+        return role_chances(self.paths, self.roles, self.imports, self.postings)
+
+    @cached_property
+    def likely_roles(self) -> Ints:
+        """Role bits after a look at who imports each file, and at what it imports. Shape (files,)."""
+        return likely_roles(self.roles, self.role_chances)
+
     def role(self, role: Role) -> Bools:
-        """Which files have any of these roles."""
-        return (self.roles & int(role)) > 0
+        """Which files have any of these roles, more likely than not."""
+        return (self.likely_roles & int(role)) > 0
 
     @cached_property
     def primary(self) -> Bools:
         """Source files that are not tests, examples, generated or vendored: what evidence is scaled by."""
-        return primary_files(self.roles)
+        return primary_files(self.likely_roles)
 
     @cached_property
     def tests(self) -> Bools:
@@ -141,6 +153,11 @@ class IndexData:
         if number < 0:
             return self.by_name[:0]
         return self.by_name[self.name_start[number] : self.name_start[number + 1]]
+
+    @cached_property
+    def language_groups(self) -> Ints:
+        """Number of each file's group in `LANGUAGE_GROUPS`, by its ending. Shape (files,)."""
+        return np.array([language_group(path) for path in self.paths], np.int32)
 
     @cached_property
     def rarity(self) -> Array:

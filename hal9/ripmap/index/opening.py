@@ -213,18 +213,30 @@ def _refreshed(
             held += sum(len(payload) for _, payload in part.facts)
     if store is not None:
         store.close()
-    ordered = _placed([entries[path] for path in tree.paths])
+    ordered = _placed([entries[path] for path in tree.paths], WorkingTree(root, "").read)
     return Snapshot.of(tree, ordered, _fingerprint(entry for entry in ordered if entry.status != "binary"))
 
 
-def _placed(entries: list[Entry]) -> list[Entry]:
-    """The same entries with the roles that they have among their neighbours."""
-    from hal9.ripmap.files.placement import placed_roles  # noqa: PLC0415 - an unchanged tree keeps its roles
+_MOST_MANIFESTS = 500
+"""Read of a tree's build and test configuration, those nearest to the root."""
 
+
+def _placed(entries: list[Entry], read: Callable[[str, str], bytes | None]) -> list[Entry]:
+    """The same entries with the roles that their neighbours and the configuration give them."""
+    from hal9.ripmap.files.declared import declares  # noqa: PLC0415 - an unchanged tree keeps its roles
+    from hal9.ripmap.files.decoding import decode  # noqa: PLC0415
+    from hal9.ripmap.files.placement import placed_roles  # noqa: PLC0415
+
+    telling = [
+        e for e in entries if e.status not in {"binary", "oversized", "unreadable"} and declares(e.path)
+    ]
+    nearest = sorted(telling, key=lambda entry: entry.path.count("/"))[:_MOST_MANIFESTS]
+    manifests = {entry.path: decode(read(entry.path, entry.content_hash) or b"") for entry in nearest}
     roles = placed_roles(
         [entry.path for entry in entries],
         [entry.language for entry in entries],
         [entry.roles for entry in entries],
+        manifests,
     )
     return [
         entry if entry.roles == role else entry._replace(roles=role)
@@ -264,7 +276,8 @@ def open_revision(
     entries = [_blob_entry(item, blobs, store, opening) for item in listed]
     if store is not None:
         store.close()
-    kept = _placed(sorted((e for e in entries if e.status != "binary"), key=lambda entry: entry.path))
+    ordered = sorted((e for e in entries if e.status != "binary"), key=lambda entry: entry.path)
+    kept = _placed(ordered, origin.read)
     return Index(
         origin,
         settings,

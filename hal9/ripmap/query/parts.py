@@ -1,14 +1,14 @@
 """A task text cut into title, prose, code, output and traceback; what says nothing of the code is dropped."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from hal9.ripmap.query import patterns
 
 __all__ = ["PARTS", "Part", "TaskParts", "cut_task", "plain_trace"]
 
-Part = Literal["title", "prose", "code", "output", "traceback"]
-PARTS: tuple[Part, ...] = ("title", "prose", "code", "output", "traceback")
+Part = Literal["title", "prose", "code", "output", "traceback", "diff", "configuration", "command"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 _LONGEST_FACT = 80
 """Facts of a machine are told in short lines; what is longer is a sentence again."""
@@ -23,6 +23,9 @@ class TaskParts:
     code: list[str] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     traceback: list[str] = field(default_factory=list)
+    diff: list[str] = field(default_factory=list)
+    configuration: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
 
     def of(self, part: Part) -> str:
         return self.title if part == "title" else "\n".join(getattr(self, part))
@@ -51,22 +54,72 @@ def cut_task(text: str) -> TaskParts:
     about_machine = False
     for match in patterns.FENCE.finditer(rest):
         about_machine = _cut_plain(rest[position : match.start()], texts, about_machine)
-        if not (about_machine and patterns.MACHINE_BLOCK.match(match.group(2))):
-            _cut_block(match.group(2), texts)
+        if not (about_machine and patterns.MACHINE_BLOCK.match(match["block"])):
+            _cut_block(match["block"], texts, block_kind(match["info"], match["block"]))
         position = match.end()
     _cut_plain(rest[position:], texts, about_machine)
     return texts
 
 
-def _cut_block(block: str, texts: TaskParts) -> None:
-    """A fenced block: stack traces leave it line by line, version lists are dropped."""
+_KINDS: dict[str, Part] = {
+    **dict.fromkeys(("diff", "patch", "udiff"), "diff"),
+    **dict.fromkeys(
+        ("yaml", "yml", "toml", "ini", "cfg", "conf", "properties", "dotenv", "env"), "configuration"
+    ),
+    **dict.fromkeys(
+        ("env", "json", "jsonc", "json5", "xml", "editorconfig", "nginx", "hcl"), "configuration"
+    ),
+    **dict.fromkeys(("bash", "sh", "zsh", "shell", "fish", "console", "terminal", "powershell"), "command"),
+    **dict.fromkeys(("pwsh", "ps1", "bat", "cmd", "shell-session", "shellsession"), "command"),
+    **dict.fromkeys(("text", "txt", "log", "logs", "output", "plaintext", "none"), "output"),
+}
+
+
+def block_kind(info: str, block: str) -> Part:
+    """What a fenced block holds, by the word after its fence or, without one, by what its lines look like."""
+    word = info.strip().strip("{}").lstrip(".").partition(" ")[0].lower()
+    if word:
+        return _KINDS.get(word, "code")
+    lines = [line for line in block.split("\n") if line.strip()]
+    settings = sum(1 for line in lines if patterns.SETTING.match(line))
+    headed = any(line.lstrip().startswith("[") for line in lines[:1]) or any(": " in line for line in lines)
+    return "configuration" if headed and len(lines) > 1 and settings == len(lines) else "code"
+
+
+def is_command(line: str) -> bool:
+    """Whether a line is typed at a shell's prompt."""
+    return bool(patterns.COMMAND.match(line))
+
+
+@dataclass(slots=True)
+class Patch:
+    """Follows a unified diff, from its marks to the first line that cannot belong to it."""
+
+    always: bool = False
+    inside: bool = False
+
+    def holds(self, line: str) -> bool:
+        """Whether a line belongs to a diff."""
+        if self.always:
+            return True
+        started = bool(patterns.DIFF_START.match(line))
+        self.inside = started or (self.inside and bool(patterns.DIFF_LINE.match(line)))
+        return self.inside
+
+
+def _cut_block(block: str, texts: TaskParts, kind: Part) -> None:
+    """A fenced block: traces, diffs, output leave it line by line; version lists are dropped."""
     lines = block.split("\n")
     versions = sum(1 for line in lines if patterns.VERSION_LINE.match(line))
     if versions >= 3 and versions * 2 >= len([line for line in lines if line.strip()]):
         return
     in_trace = False
     session = _Session()
+    patch = Patch(always=kind == "diff")
     for line in lines:
+        if patch.holds(line):
+            texts.diff.append(line)
+            continue
         if _starts_trace(line):
             in_trace = True
         elif in_trace and line.strip() and not line.startswith((" ", "\t")):
@@ -76,7 +129,8 @@ def _cut_block(block: str, texts: TaskParts) -> None:
         if in_trace:
             texts.traceback.append(line)
         else:
-            (texts.output if session.answers(line) else texts.code).append(line)
+            said = "output" if session.answers(line) else "command" if is_command(line) else kind
+            getattr(texts, said).append(line)
 
 
 @dataclass(slots=True)
@@ -102,8 +156,12 @@ def _cut_plain(text: str, texts: TaskParts, about_machine: bool) -> bool:
     """Lines outside of fences; returns whether they end among facts of a machine (versions, platform)."""
     in_trace = False
     session = _Session()
+    patch = Patch()
     for line in text.split("\n"):
         said = session.answers(line)
+        if patch.holds(line):
+            texts.diff.append(line)
+            continue
         if not line.strip() or patterns.VERSION_LINE.match(line):
             continue
         headed = _heading(line)
@@ -116,14 +174,17 @@ def _cut_plain(text: str, texts: TaskParts, about_machine: bool) -> bool:
             texts.traceback.append(line)
         elif about_machine and len(line) < _LONGEST_FACT and not patterns.CODE_START.match(line):
             continue
-        elif said:
-            texts.output.append(line)
-        elif patterns.CODE_LINE.match(line):
-            texts.code.append(line)
         else:
-            about_machine = False
-            texts.prose.append(line)
+            part = "output" if said else _line_part(line)
+            about_machine = about_machine and part != "prose"
+            getattr(texts, part).append(line)
     return about_machine
+
+
+def _line_part(line: str) -> Part:
+    if is_command(line):
+        return "command"
+    return "code" if patterns.CODE_LINE.match(line) else "prose"
 
 
 def _heading(line: str) -> Literal["template", "machine", "other"] | None:

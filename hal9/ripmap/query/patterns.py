@@ -32,7 +32,20 @@ class _Pattern:
 HTML_COMMENT = _Pattern(r"<!--.*?-->", re.DOTALL)
 DETAILS_TAG = _Pattern(r"</?(?:details|summary|br|p|b|i|img|kbd|sub|sup)\b[^>]*>", re.IGNORECASE)
 URL = _Pattern(r"(?:https?|ftp)://[^\s<>()\[\]`'\"]+")
-FENCE = _Pattern(r"^[ \t]*(```+|~~~+)[^\n]*\n(.*?)(?:^[ \t]*\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
+FENCE = _Pattern(
+    r"^[ \t]*(?P<mark>```+|~~~+)(?P<info>[^\n]*)\n(?P<block>.*?)(?:^[ \t]*(?P=mark)[^\n]*$|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+DIFF_START = _Pattern(
+    r"(?:diff --git |index [0-9a-f]{7,}\.\.|--- (?:a/|/dev/null)|\+\+\+ (?:b/|/dev/null)|@@ -\d)"
+)
+DIFF_LINE = _Pattern(r"(?:[ +-]|\\ No newline|(?:new|deleted) file mode |rename |similarity )")
+DIFF_PATH = _Pattern(r"^(?:diff --git a/\S+ b/|\+\+\+ b/|--- a/)(\S+)", re.MULTILINE)
+COMMAND = _Pattern(r"[ \t]*(?:\$|%|PS [A-Z]:[^>]*>|[A-Z]:\\[^>]*>|\w+@[\w.-]+:[^$#]*[$#]) \S")
+SETTING = _Pattern(
+    r"[ \t]*(?:\[[\w.:\" -]+\][ \t]*$|[\w.-]{2,40}[ \t]*=[ \t]*(?:[\"'\[{\d]|true\b|false\b|\S+$)|[\w.-]{2,40}:(?:[ \t]*$|[ \t]+\S)|-[ \t]+[\w.-]+:|[#;])",
+    re.IGNORECASE,
+)
 INLINE = _Pattern(r"(?<!`)(`{1,3})(?!`)([^`\n]{1,200})\1(?!`)")
 PYTHON_FRAME = _Pattern(r'File "([^"\n]+)", line (\d+)(?:, in ([^\s]+))?')
 IPYTHON_FRAME = _Pattern(

@@ -65,7 +65,7 @@ class Query:
         errors: exception types and messages; (type, message), either may be "".
         phrases: quoted texts of several words.
         operations: how much the task speaks of configuration and deployment, 0 to 1.
-        title, prose: these parts as text.
+        title, prose, command: these parts as text.
     """
 
     text: str
@@ -80,6 +80,7 @@ class Query:
     operations: float = 0.0
     title: str = ""
     prose: str = ""
+    command: str = ""
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -117,6 +118,7 @@ def parse_task(text: str) -> Query:
         operations=_operations(counts),
         title=texts.title,
         prose=texts.of("prose"),
+        command=texts.of("command"),
     )
 
 
@@ -172,7 +174,7 @@ class _Mentions:
     def _read_places(self, part: Part, text: str, spans: set[str]) -> None:
         """Paths, folders, and dotted names, those that imports bring among them."""
         in_prose = part in ("title", "prose")
-        for match in patterns.PATH.finditer(text):
+        for match in (patterns.DIFF_PATH if part == "diff" else patterns.PATH).finditer(text):
             self._add_path(match.group(1), part, spans)
         for match in patterns.FOLDER.finditer(text):
             self._add("folders", match.group(1).strip("/."), part, marked=True)

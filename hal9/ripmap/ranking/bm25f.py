@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hal9.ripmap.index.index_data import IndexData
 from hal9.ripmap.parameters import Parameters
 from hal9.ripmap.query.task_query import PARTS, Query
+from hal9.ripmap.ranking.abbreviations import learned_abbreviations
 from hal9.ripmap.storage.sparse import CsrMatrix, numbered
 from hal9.ripmap.text.tokenize import BOILERPLATE
 
@@ -34,6 +35,7 @@ class TaskWords:
         columns: their columns in the vocabulary, -1 where only relatives by stem are known.
         relatives, relative_of: columns of words with the same stem, and the number of the word they stand
         for.
+        short, short_of: the same for abbreviations that the repository teaches.
         parts: (parts x words) counts.
         idf: inverse document frequency among source files.
         identifiers: which words belong to names of the task.
@@ -44,6 +46,8 @@ class TaskWords:
     columns: Ints
     relatives: Ints
     relative_of: Ints
+    short: Ints
+    short_of: Ints
     parts: Array
     idf: Array
     identifiers: NDArray[np.bool_]
@@ -109,8 +113,11 @@ def task_words(index_data: IndexData, query: Query, names: frozenset[str]) -> Ta
     kept_index = np.full(len(tokens), -1, np.intp)
     kept_index[kept] = np.arange(len(kept))
     owner = kept_index[np.array(relative_of, np.intp)] if relatives else np.zeros(0, np.intp)
+    short = _abbreviations(index_data, [tokens[index] for index in kept], parts[:, kept], idf[kept])
     return TaskWords(
         tokens=tuple(tokens[index] for index in kept),
+        short=short[:, 1],
+        short_of=short[:, 0],
         columns=found[kept],
         relatives=np.array(relatives, np.intp)[owner >= 0],
         relative_of=owner[owner >= 0],
@@ -121,13 +128,29 @@ def task_words(index_data: IndexData, query: Query, names: frozenset[str]) -> Ta
     )
 
 
+_MOST_ABBREVIATED = 40
+
+
+def _abbreviations(index_data: IndexData, tokens: list[str], parts: Array, idf: Array) -> Ints:
+    """Number of the word and column of its abbreviation, for title and prose. Shape (found, 2)."""
+    spoken = np.flatnonzero((parts[:2] > 0).any(axis=0))
+    chosen = spoken[np.argsort(-idf[spoken], kind="stable")[:_MOST_ABBREVIATED]]
+    found = [
+        (int(chosen[number]), column)
+        for number, column in learned_abbreviations(index_data.postings, [tokens[n] for n in chosen])
+        if index_data.postings.vocabulary.get(tokens[chosen[number]]) != column
+    ]
+    return np.array(found, np.intp).reshape(-1, 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """Counts of the task's words in several fields of the same rows.
 
     Attributes:
         rows, words: the entries where any field counts a word.
-        exact, related: field to counts there; of the word itself, and of words with its stem.
+        exact, related, short: field to counts there; of the word itself, of words with its stem, and of its
+        abbreviations.
         relative_length: field to row length over the mean of primary rows; fields without it are not
         discounted.
         height: how many rows there are.
@@ -137,16 +160,25 @@ class Slice:
     words: Ints
     exact: Mapping[str, Array]
     related: Mapping[str, Array]
+    short: Mapping[str, Array]
     relative_length: Mapping[str, Array]
     height: int
 
-    def saturated(self, fields: Mapping[str, float], stem_weight: float, k: float, b: float) -> Array:
+    def counts(self, field: str, kin: tuple[float, float]) -> Array:
+        """Counts of a field, with stems and abbreviations at these weights. Shape (entries,)."""
+        found = self.exact[field]
+        for weight, others in zip(kin, (self.related, self.short), strict=True):
+            if weight and others[field].any():
+                found = found + weight * others[field]
+        return found
+
+    def saturated(self, fields: Mapping[str, float], kin: tuple[float, float], k: float, b: float) -> Array:
         """BM25F's term weight at each entry, before idf and the task's weights. Shape (entries,)."""
         total = np.zeros(len(self.rows))
         for name, weight in fields.items():
             if weight == 0.0:
                 continue
-            counts = self.exact[name] + stem_weight * self.related[name] if stem_weight else self.exact[name]
+            counts = self.counts(name, kin)
             if b and name in self.relative_length:
                 counts = counts / np.maximum(1.0 - b + b * self.relative_length[name], 1e-9)[self.rows]
             total += weight * counts
@@ -170,25 +202,26 @@ def _slice(
     """Gather the task's columns; `file_of_body` adds the body's chunk rows up to files."""
     width = max(1, len(words.columns))
     keys: list[Ints] = []
-    values: list[tuple[str, bool, Array]] = []
+    values: list[tuple[str, int, Array]] = []
     for name, matrix in matrices.items():
-        for related, columns, owners in (
-            (False, words.columns[words.columns >= 0], np.flatnonzero(words.columns >= 0)),
-            (True, words.relatives, words.relative_of),
+        for kind, columns, owners in (
+            (0, words.columns[words.columns >= 0], np.flatnonzero(words.columns >= 0)),
+            (1, words.relatives, words.relative_of),
+            (2, words.short, words.short_of),
         ):
             rows, indices, counts = matrix.select(columns)
             if file_of_body is not None and name == "body":
                 rows = file_of_body[rows].astype(np.intp)
             keys.append(rows * width + owners[indices])
-            values.append((name, related, counts))
+            values.append((name, kind, counts))
     union, inverse = numbered(np.concatenate(keys)) if keys else (np.zeros(0, np.intp), np.zeros(0, np.intp))
-    tables: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
+    tables: tuple[dict[str, Array], dict[str, Array], dict[str, Array]] = ({}, {}, {})
     start = 0
-    for name, related, counts in values:
+    for name, kind, counts in values:
         end = start + len(counts)
-        tables[related][name] = np.bincount(inverse[start:end], counts, len(union)).astype(np.float64)
+        tables[kind][name] = np.bincount(inverse[start:end], counts, len(union)).astype(np.float64)
         start = end
-    return Slice(union // width, union % width, tables[0], tables[1], relative_length, height)
+    return Slice(union // width, union % width, *tables, relative_length, height)
 
 
 def _relative(length: NDArray[np.floating], primary: NDArray[np.bool_]) -> Array:
@@ -230,7 +263,8 @@ def _with_path(chunks: Slice, files: Slice, chunk_file: NDArray[np.int32], width
 
     exact = {**chunks.exact, "path": looked_up(files.exact["path"])}
     related = {**chunks.related, "path": looked_up(files.related["path"])}
-    return Slice(chunks.rows, chunks.words, exact, related, chunks.relative_length, chunks.height)
+    short = {**chunks.short, "path": looked_up(files.short["path"])}
+    return Slice(chunks.rows, chunks.words, exact, related, short, chunks.relative_length, chunks.height)
 
 
 def best_per_file(

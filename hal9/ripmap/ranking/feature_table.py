@@ -52,9 +52,10 @@ def _named(*prefixes: str) -> tuple[str, ...]:
 
 
 _QUERY = _named("query_")
-_FIELDS = ("stem_weight", "words_k", "words_b", *_named("field_"))
+_KIN = ("stem_weight", "abbreviation_weight")
+_FIELDS = (*_KIN, "words_k", "words_b", *_named("field_"))
 _FILES = (*_QUERY, *_FIELDS)
-_CHUNKS = (*_QUERY, "stem_weight", "chunk_k", "chunk_b", "chunk_head", "chunk_path")
+_CHUNKS = (*_QUERY, *_KIN, "chunk_k", "chunk_b", "chunk_head", "chunk_path")
 
 
 def _plain(name: str) -> Callable[[Parameters], float]:
@@ -84,8 +85,8 @@ FEATURES: tuple[Feature, ...] = (
     _wordy("words", lambda features: features.words, _FILES),
     _wordy("title", Features.title, ("query_saturation", "query_boilerplate", *_FIELDS)),
     _wordy("chunks", Features.chunks, (*_CHUNKS, "chunk_decay")),
-    _wordy("path", Features.path, (*_QUERY, "stem_weight", "path_k", "path_b")),
-    _wordy("heads", Features.heads, ("stem_weight",)),
+    _wordy("path", Features.path, (*_QUERY, *_KIN, "path_k", "path_b")),
+    _wordy("heads", Features.heads, _KIN),
     _wordy("pairs", Features.pairs, ("query_title", "query_prose")),
     _wordy("callees", Features.callees, (*_CHUNKS, *_named("shadow_"))),
     _wordy("identifiers", Features.identifiers, _CHUNKS),
@@ -110,6 +111,8 @@ FEATURES: tuple[Feature, ...] = (
         _odds("boost_mentioned_ident", "weight_mentions"),
     ),
     Feature("stems", lambda features, _: features.prepared.stems, _plain("stems")),
+    Feature("options", lambda features, _: features.prepared.options, _plain("options"), scaled=False),
+    Feature("scope", lambda features, _: features.prepared.scope, _plain("scope"), scaled=False),
     Feature("errors", lambda features, _: features.prepared.errors, _plain("errors")),
     Feature(
         "commits",

@@ -38,6 +38,7 @@ class Features:
         self.parameters = parameters
         self.size = len(prepared.index_data.paths)
         self._task_weights = prepared.words.idf * prepared.words.weights(parameters)
+        self._kin = (parameters["stem_weight"], parameters["abbreviation_weight"])
 
     @cached_property
     def _file_terms(self) -> Array:
@@ -49,17 +50,13 @@ class Features:
             "imports": params["field_imports"],
             "docs": params["field_docs"],
         }
-        return self.prepared.files.saturated(
-            fields, params["stem_weight"], params["words_k"], params["words_b"]
-        )
+        return self.prepared.files.saturated(fields, self._kin, params["words_k"], params["words_b"])
 
     @cached_property
     def _chunk_terms(self) -> Array:
         params = self.parameters
         fields = {"body": 1.0, "head": params["chunk_head"], "path": params["chunk_path"]}
-        return self.prepared.chunks.saturated(
-            fields, params["stem_weight"], params["chunk_k"], params["chunk_b"]
-        )
+        return self.prepared.chunks.saturated(fields, self._kin, params["chunk_k"], params["chunk_b"])
 
     @cached_property
     def chunk_scores(self) -> Array:
@@ -96,9 +93,7 @@ class Features:
         Shape (files,).
         """
         index_data, chunks, words = self.index_data, self.prepared.chunks, self.prepared.words
-        matched = np.minimum(
-            1.0, chunks.exact["head"] + self.parameters["stem_weight"] * chunks.related["head"]
-        )
+        matched = np.minimum(1.0, chunks.counts("head", self._kin))
         scores = chunks.scores(matched, np.where(words.spoken, words.idf, 0.0))
         scores = scores * np.minimum(1.0, scores / np.maximum(index_data.head_rarity, 1e-9))
         return best_per_file(scores, index_data.postings.chunk_file, self.size, 0.0, 1)
@@ -132,9 +127,7 @@ class Features:
     def path(self) -> Array:
         """Files by the words of their path. Shape (files,)."""
         params = self.parameters
-        terms = self.prepared.files.saturated(
-            {"path": 1.0}, params["stem_weight"], params["path_k"], params["path_b"]
-        )
+        terms = self.prepared.files.saturated({"path": 1.0}, self._kin, params["path_k"], params["path_b"])
         return self.prepared.files.scores(terms, self._task_weights)
 
     def traceback(self) -> Array:

@@ -16,8 +16,14 @@ _STRENGTH: dict[Part, float] = {
     "code": 0.25,
     "output": 0.0,
     "traceback": 0.0,
+    "diff": 1.0,
+    "configuration": 0.0,
+    "command": 0.25,
 }
-"""A script imports what shows the fault, not what is at fault; stack frames speak for themselves."""
+"""A script imports what shows the fault, not what is at fault; stack frames speak for themselves.
+
+A diff in a task is somebody's idea of the change: its files are named as clearly as in prose.
+"""
 _PACKAGE = 0.3
 """Who names a package means something in it, seldom its `__init__`."""
 _MOST_NAMED = 3

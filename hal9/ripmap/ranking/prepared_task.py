@@ -15,6 +15,7 @@ from hal9.ripmap.postings.module_paths import is_package_file
 from hal9.ripmap.postings.symbols import shingles_of
 from hal9.ripmap.query.task_query import Mention, Part, Query, parse_task
 from hal9.ripmap.ranking.bm25f import Slice, TaskWords, chunk_slice, file_slice, task_words
+from hal9.ripmap.ranking.clues import option_holders, scope_files
 from hal9.ripmap.ranking.commits import CommitIndex
 from hal9.ripmap.ranking.mentions import dotted_symbols, named_files
 from hal9.ripmap.records import Role
@@ -24,7 +25,16 @@ from hal9.ripmap.text.tokenize import STOP_WORDS, identifier_parts, is_code_like
 __all__ = ["PreparedTask", "Task", "prepare_query"]
 
 Array = NDArray[np.float64]
-_PART_STRENGTH: dict[Part, float] = {"title": 1.0, "prose": 0.8, "code": 0.4, "output": 0.2, "traceback": 0.3}
+_PART_STRENGTH: dict[Part, float] = {
+    "title": 1.0,
+    "prose": 0.8,
+    "code": 0.4,
+    "output": 0.2,
+    "traceback": 0.3,
+    "diff": 0.6,
+    "configuration": 0.3,
+    "command": 0.3,
+}
 _MARKED, _PLAIN = 1.0, 0.6
 _MOST_FRAMES = 40
 _MOST_STEMS = 2000
@@ -63,6 +73,8 @@ class PreparedTask:
         errors: per file, matched error texts and quotations, rare ones more.
         pairs: per file, summed rarity of the title's word pairs it holds, and of the prose's others.
         stems: per file, how rare the words of its own name are, where title or prose have them all.
+        options: per file, options of the task that it and few others hold.
+        scope: per file, whether the part of the project that the title begins with is a folder it lies in.
         chat: `file_index` of each chat file.
         focus: per file, how well it matches the focus words.
         commit_index: the history; None without git.
@@ -82,6 +94,8 @@ class PreparedTask:
     errors: Array
     pairs: tuple[Array, Array]
     stems: Array
+    options: Array
+    scope: Array
     chat: NDArray[np.intp]
     focus: Array
     commit_index: CommitIndex | None = None
@@ -116,6 +130,8 @@ def prepare_query(index_data: IndexData, task: Task, commit_index: CommitIndex |
         errors=_errors(index_data, query),
         pairs=_pairs(index_data, query),
         stems=_stems(index_data, query, by_file),
+        options=option_holders(index_data, query),
+        scope=scope_files(index_data, query),
         chat=_file_indexes(index_data, task.chat),
         focus=_focus(index_data, task.focus),
         commit_index=commit_index,

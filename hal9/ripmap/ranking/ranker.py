@@ -7,9 +7,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hal9.ripmap.files.language_groups import LANGUAGE_GROUPS
 from hal9.ripmap.index.index import Index
 from hal9.ripmap.index.index_data import index_data_of
 from hal9.ripmap.parameters import PARAMETERS, Parameters
+from hal9.ripmap.postings.role_chances import ASIDE
 from hal9.ripmap.ranking.commits import commit_index_of
 from hal9.ripmap.ranking.feature_table import Memory, weighted_features
 from hal9.ripmap.ranking.features import Features, importance, scaled
@@ -238,28 +240,35 @@ def _remembered_role(prepared: PreparedTask, parameters: Parameters, memory: Mem
 
 
 def role_factor(prepared: PreparedTask, parameters: Parameters) -> Array:
-    """Score factor of each file by its roles; several roles take the smallest. Shape (files,)."""
+    """Score factor of each file by its roles; several roles take the smallest. Shape (files,).
+
+    Of a role that only its neighbours tell, a file pays by its chance; each language has its strength.
+    """
     params, index_data = parameters, prepared.index_data
     factor = np.ones(len(index_data.paths))
     operations = params["operations_boost"] ** prepared.query.operations
     config = min(1.0, params["role_config"] * operations)
-    source = index_data.role(Role.SOURCE)
+    factor[index_data.role(Role.CONFIG | Role.DEPLOY) & ~index_data.role(Role.SOURCE)] = config
+    strength = _role_strength(prepared, params)
+    for role, name in zip(ASIDE, ("role_test", "role_docs", "role_example"), strict=True):
+        factor = np.minimum(factor, params[name] ** (strength * index_data.role_chances[role]))
     table = (
-        (Role.TEST, params["role_test"]),
-        (Role.DOCS, params["role_docs"]),
-        (Role.EXAMPLE, params["role_example"]),
         (Role.GENERATED, params["role_generated"]),
         (Role.VENDORED, params["depth_weight_vendor"] ** 0.5),
         (Role.DATA | Role.LOCK | Role.BINARY, params["role_data"]),
     )
-    settings = index_data.role(Role.CONFIG | Role.DEPLOY) & ~source
-    factor[settings] = config
     for role, value in table:
         rows = index_data.role(role)
         factor[rows] = np.minimum(factor[rows], value)
     named = prepared.named > 0.5
     factor[named] = np.maximum(factor[named], 0.8)
     return factor
+
+
+def _role_strength(prepared: PreparedTask, parameters: Parameters) -> Array:
+    """The strength of roles in each file's language. Shape (files,)."""
+    values = np.array([parameters[f"role_strength_{name}"] for name in LANGUAGE_GROUPS])
+    return np.ones(1) if (values == 1.0).all() else values[prepared.index_data.language_groups]
 
 
 def symbol_scores(prepared: PreparedTask, parameters: Parameters, file_scores: Array) -> Array:
