@@ -78,7 +78,7 @@ _GIVEN = int(Role.TEST | Role.EXAMPLE)
 def _trusted(declared: dict[str, Role], paths: Sequence[str], roles: Sequence[int]) -> dict[str, Role]:
     """Without folders of tests that hold hardly a file named like one: tests in source are run as well."""
     folders = [place for place, role in declared.items() if role is Role.TEST]
-    kept = {place: role for place, role in declared.items() if role is not Role.TEST}
+    kept: dict[str, Role] = {place: role for place, role in declared.items() if role is not Role.TEST}
     for place in folders:
         inside = [
             path.rpartition("/")[2]

@@ -42,7 +42,9 @@ def _holders(index_data: IndexData, option: str) -> NDArray[np.intp]:
     if not len(codes):
         telling = [word for word in option.split("-") if word not in STOP_WORDS]
         column = index_data.postings.vocabulary.get(telling[0]) if telling else -1
-        chunks = index_data.postings.matrices["body"].line(column)[0] if column >= 0 else []
+        if column < 0:
+            return np.zeros(0, np.intp)
+        chunks = index_data.postings.matrices["body"].line(column)[0]
         return distinct(index_data.postings.chunk_file[chunks]).astype(np.intp)
     kept: NDArray[np.intp] | None = None
     for code in codes:
