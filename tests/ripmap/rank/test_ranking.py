@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hal9.ripmap import Index
+from hal9.ripmap import Index, open_index
 from hal9.ripmap.index.index_data import build_index_data, index_data_of
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.ranking import feature_table
@@ -11,6 +11,8 @@ from hal9.ripmap.ranking.feature_table import FEATURES, Memory
 from hal9.ripmap.ranking.prepared_task import PreparedTask
 from hal9.ripmap.ranking.ranker import Task, prepare_task, rank, rank_prepared
 from hal9.ripmap.records import Role
+
+from .conftest import settings, write_tree
 
 
 def first(index: Index, task: Task | str, **changes: float) -> str:
@@ -127,7 +129,30 @@ def test_relative_imports_and_reexports_reach_the_definition(shop: Index) -> Non
     assert bool(index_data.roles[shop.file_index("tests/test_money.py")] & Role.TEST)
 
 
-def probes(shop: Index, history: Index) -> list[PreparedTask]:
+MIXED_TASK = (
+    "cache: the configuration of rounding is lost with --stepwise\n\n```diff\n+++ b/src/cache/cfg.py\n+merged\n```\n"
+    "```toml\nkept = true\nchecked = false\n```\n```sh\nloaded --all\n```\n"
+)
+MIXED = {
+    "src/cache/cfg.py": "".join(
+        f'def {verb}_cfg(path):\n    """{verb} the configuration."""\n    return path\n\n\n'
+        for verb in ("load", "merge", "keep", "check")
+    ),
+    "src/late.py": "def cfg_default():\n    return 'stepwise'\n",
+    "src/merged.py": "def merged():\n    return loaded, kept, checked\n",
+    "src/rest.py": "".join(f"def rest_{number}():\n    return {number}\n\n\n" for number in range(20)),
+    **{f"tests/rounding_test.{ending}": "rounding is kept\n"
+       for ending in ("py", "ts", "go", "rs", "java", "cs", "php", "rb", "cc", "md")},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    root = write_tree(tmp_path_factory.mktemp("mixed"), MIXED)
+    return open_index(root, settings(tmp_path_factory.mktemp("cache")))
+
+
+def probes(shop: Index, history: Index, mixed: Index) -> list[PreparedTask]:
     trace = (
         "Fix rounding and rounding of `round_amount` in shop/money.py, changes\nSum of prices, order order order\n"
         "It says 'amount must be a number of cents'\n```python\n>>> store.save_row(order)\nOrder(row, price)\n```\n```\n"
@@ -139,11 +164,12 @@ def probes(shop: Index, history: Index) -> list[PreparedTask]:
         prepare_task(shop, Task(trace, focus=("money",), chat=("shop/storage.py",))),
         prepare_task(shop, Task("deploy Dockerfile config setup build")),
         prepare_task(history, Task(trace, chat=("shop/money.py",))),
+        prepare_task(mixed, Task(MIXED_TASK)),
     ]
 
 
-def test_every_parameter_moves_some_ranking(shop: Index, history: Index) -> None:
-    cases = probes(shop, history)
+def test_every_parameter_moves_some_ranking(shop: Index, history: Index, mixed: Index) -> None:
+    cases = probes(shop, history, mixed)
     dead = []
     for name, item in PARAMETERS.items():
         base = Parameters(dict(item.with_))
@@ -179,7 +205,7 @@ def test_mixing_asks_for_all_evidence(shop: Index) -> None:
 def test_remembered_signals_are_those_computed_anew_whichever_parameter_moves(
     shop: Index, history: Index
 ) -> None:
-    for case in probes(shop, history):
+    for case in probes(shop, history, mixed):
         memory: Memory = {}
         for name, item in PARAMETERS.items():
             base = Parameters(dict(item.with_))
@@ -194,7 +220,7 @@ def test_a_forgotten_dependency_would_be_noticed(
     shop: Index, history: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Leaving a coordinate out of a signal's dependencies gives a wrong score on some of the probes."""
-    cases = probes(shop, history)
+    cases = probes(shop, history, mixed)
     unnoticed: set[str] = set()
     for feature in FEATURES:
         for name in feature.depends_on:
