@@ -203,7 +203,7 @@ def test_mixing_asks_for_all_evidence(shop: Index) -> None:
 
 
 def test_remembered_signals_are_those_computed_anew_whichever_parameter_moves(
-    shop: Index, history: Index
+    shop: Index, history: Index, mixed: Index
 ) -> None:
     for case in probes(shop, history, mixed):
         memory: Memory = {}
@@ -217,7 +217,7 @@ def test_remembered_signals_are_those_computed_anew_whichever_parameter_moves(
 
 
 def test_a_forgotten_dependency_would_be_noticed(
-    shop: Index, history: Index, monkeypatch: pytest.MonkeyPatch
+    shop: Index, history: Index, mixed: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Leaving a coordinate out of a signal's dependencies gives a wrong score on some of the probes."""
     cases = probes(shop, history, mixed)
