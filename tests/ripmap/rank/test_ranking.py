@@ -155,9 +155,11 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Index:
 def probes(shop: Index, history: Index, mixed: Index) -> list[PreparedTask]:
     trace = (
         "Fix rounding and rounding of `round_amount` in shop/money.py, changes\nSum of prices, order order order\n"
-        "It says 'amount must be a number of cents'\n```python\n>>> store.save_row(order)\nOrder(row, price)\n```\n```\n"
+        "It says 'amount must be a number of cents' to a banker\n```python\n>>> store.save_row(order, delivery)\nOrder(row, price) halves\n```\n```\n"
         'Traceback (most recent call last):\n  File "x/shop/web/views.py", line 6, in checkout\n'
-        '  File "x/shop/storage.py", line 9, in _write\nValueError: amount must be a number of cents\n```'
+        '  File "x/shop/storage.py", line 9, in _write\nValueError: amount must be a number of cents\n```\n'
+        "```diff\n+store total price, part banker\n```\n```toml\norder = 1\nlines = 'row views halves'\n```\n"
+        "```sh\ncheckout customer rounded pennies express\n```\n"
     )
     return [
         prepare_task(shop, Task(trace)),
@@ -242,4 +244,4 @@ def test_a_forgotten_dependency_would_be_noticed(
             if not wrong:
                 unnoticed.add(f"{feature.name}: {name}")
     # The probes are a few words long: pairs that would need a certain word in a certain place go unseen.
-    assert len(unnoticed) <= 12, sorted(unnoticed)
+    assert len(unnoticed) <= 14, sorted(unnoticed)
