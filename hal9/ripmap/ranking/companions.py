@@ -95,11 +95,13 @@ def _calling(index_data: IndexData, lead: int, definitions: NDArray[np.intp], to
     found = np.zeros(len(index_data.paths))
     names = np.unique(index_data.symbols.name[definitions])
     worth = np.array([1.0 / max(1, len(_definers(index_data, name))) for name in names.tolist()])
-    for row in np.argsort(-total, kind="stable")[:_BEST_FILES].tolist():
-        used = np.isin(names, _uses_of(index_data, row)[:, 1])
-        if used.any():
-            imports = lead in index_data.imports.line(row)[0]
-            found[row] = float(used.sum()) if imports else float(worth[used].sum())
+    rows = np.argsort(-total, kind="stable")[:_BEST_FILES].tolist()
+    uses = np.concatenate([_uses_of(index_data, row) for row in rows])
+    uses = uses[np.isin(uses[:, 1], names)]
+    for row in np.unique(uses[:, 4]).tolist():
+        used = np.isin(names, uses[uses[:, 4] == row, 1])
+        imports = lead in index_data.imports.line(row)[0]
+        found[row] = float(used.sum()) if imports else float(worth[used].sum())
     return found
 
 
