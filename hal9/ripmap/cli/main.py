@@ -1,5 +1,6 @@
 """The `ripmap` command: a map by default, and explain, index, cache, eval, cases, params, serve."""
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,6 +65,7 @@ def ripmap() -> None:
 
 @ripmap.command("map")
 @click.argument("path", type=click.Path(path_type=Path), default=".")
+@click.argument("words", nargs=-1, metavar="")
 @task_options
 @index_options
 @click.option("--tokens", type=click.IntRange(min=1), help="Budget of the map; never exceeded. [8192]")
@@ -84,8 +86,10 @@ def ripmap() -> None:
 )
 @click.option("--tokenizer", default="auto", help="auto, estimate, tiktoken:NAME, or a tokenizer.json.")
 @click.option("--color/--no-color", default=None, help="Colours; by default only on a terminal.")
-def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> None:
+def map_command(path: Path, words: tuple[str, ...], color: bool | None, stats: bool, **options: Any) -> None:
     """Print the map of PATH for a task (without one: by importance)."""
+    if words:
+        raise _misunderstood(path, words)
     from hal9.ripmap.rendering.budget import MapOptions  # noqa: PLC0415 - brings numpy, which --help does without
     from hal9.ripmap.text.token_count import token_counter  # noqa: PLC0415
 
@@ -113,6 +117,18 @@ def map_command(path: Path, color: bool | None, stats: bool, **options: Any) -> 
     _show(text, form=options["form"], color=color)
     if stats:
         print_stats(index)
+
+
+def _misunderstood(path: Path, words: tuple[str, ...]) -> click.UsageError:
+    """What was probably meant by more than a path: a misspelt command, or a task without its option."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only a wrong command line is compared with commands
+
+    near = get_close_matches(str(path), ("map", *_COMMANDS), n=1)
+    if near and not path.exists():
+        return click.UsageError(f"no command {path}; did you mean `ripmap {near[0]} {shlex.join(words)}`?")
+    return click.UsageError(
+        f"a task needs its option: ripmap {shlex.quote(str(path))} --task {shlex.quote(' '.join(words))}"
+    )
 
 
 def _show(text: str, *, form: str, color: bool | None) -> None:

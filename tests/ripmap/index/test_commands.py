@@ -253,3 +253,17 @@ def test_a_preset_of_the_repository_applies_its_heuristics_and_warns(
     missing = ripmap(".", "--task", TASK, "--preset", "theirs")
     assert missing.returncode != 0
     assert "ours" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("exlpain", "shop/cart.py"), "did you mean `ripmap explain shop/cart.py`?"),
+        ((".", "the cart is empty"), "ripmap . --task 'the cart is empty'"),
+    ],
+)
+def test_what_was_probably_meant_is_told(
+    ripmap: Callable[..., subprocess.CompletedProcess[str]], arguments: tuple[str, ...], hint: str
+) -> None:
+    refused = ripmap(*arguments)
+    assert (refused.returncode, hint in refused.stderr, refused.stdout) == (2, True, "")
