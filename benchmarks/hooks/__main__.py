@@ -1,6 +1,7 @@
 """How long another agent waits for `hal9 hook`: whole processes, with a daemon running and without one.
 
 Usage: scripts/bench hooks [--calls 60]. The bars: 95 of 100 within 50 ms with a daemon, 150 ms without.
+The calls find compiled bytecode, as those of an installed program do, whatever PYTHONDONTWRITEBYTECODE says.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from hal9.memory import MemoryStore
 
 BIN = Path(sys.executable).parent / "hal9"
 GUARD = "when: {program: git, subcommand: push, flag: '--force*'}\neffect: require\nsay: Never force a push."
+PLAIN = "PreToolUse that nothing stops"
 CALLS: dict[str, dict[str, object]] = {
+    PLAIN: {"tool_name": "Bash", "tool_input": {"command": "ls -la src"}},
     "PreToolUse": {"tool_name": "Bash", "tool_input": {"command": "git push --force"}},
     "PostToolUse": {
         "tool_name": "Bash",
@@ -36,16 +39,23 @@ def call(home: Home, event: str, number: int) -> float:
     body: dict[str, object] = {**CALLS[event], "session_id": f"s{number % 5}", "cwd": str(home.root)}
     begun = time.perf_counter()
     done = subprocess.run(
-        [str(BIN), "--home", str(home.root), "hook", event],
+        [str(BIN), "--home", str(home.root), "hook", event.split(maxsplit=1)[0]],
         input=json.dumps(body).encode(),
         check=True,
         capture_output=True,
+        env=_compiled(home),
     )
     seconds = time.perf_counter() - begun
     answer = json.loads(done.stdout)
     if event == "PreToolUse" and "deny" not in json.dumps(answer):
         raise SystemExit(f"the guard did not fire: {answer}; see {home.state / 'hooks.log'}")
     return seconds
+
+
+def _compiled(home: Home) -> dict[str, str]:
+    """An environment in which bytecode is kept, in a folder of its own."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(home.root.parent / "bytecode")}
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -69,6 +79,7 @@ def main() -> None:
             book = GuardStore(store)
             book.accept(book.add(parse_guard(GUARD), workspace="*", source="user", cause="b"), [], cause="b")
         for event in CALLS:
+            call(home, event, 0)  # compiles
             figures[f"{event}, no daemon"] = [call(home, event, number) for number in range(calls)]
         environ = {**os.environ, "HAL9_MODEL": "scripted:benchmarks.cluster.hal9_passes:instant"}
         process = subprocess.Popen([str(BIN), "--home", str(home.root), "up", "--log-to-stderr"], env=environ,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hal9.learning.guards.advisor import Advised
+from hal9.learning.guards.advised import Advised
 from hal9.tools.action import Action, command_action, file_action
 
 __all__ = ["AGENTS", "HookEvent", "answer", "read_event"]

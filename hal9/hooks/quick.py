@@ -10,9 +10,12 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hal9.hooks.plain_settings import guards_effect, names_database
+
+if TYPE_CHECKING:
+    from hal9.hooks.held import Held
 
 __all__ = ["answer_call", "log_hook"]
 
@@ -44,13 +47,32 @@ def _answered(state: Path, agent: str, event: str, body: Mapping[str, Any]) -> d
         return {}
     if not memory.exists():
         return {}
+    from hal9.hooks.held import read_held, write_held  # noqa: PLC0415
+
+    held = read_held(state)
+    if held is not None and _nothing_to_say(held, event, body):
+        return {}
     from hal9.hooks.session import answer_hook  # noqa: PLC0415 - only when there is a memory
     from hal9.learning.guards.advisor import ActionAdvisor  # noqa: PLC0415
     from hal9.memory.store.store import MemoryStore  # noqa: PLC0415
 
     with MemoryStore(memory) as store:
         advisor = ActionAdvisor(store, effect=guards_effect(settings))
-        return answer_hook(store, state / "hooks", agent, event, body, advisor=advisor)  # type: ignore[arg-type] # checked above
+        said = answer_hook(store, state / "hooks", agent, event, body, advisor=advisor)  # type: ignore[arg-type] # checked above
+    if read_held(state) is None:  # this very call may have written to the memory
+        write_held(state, lambda: MemoryStore(memory))
+    return said
+
+
+def _nothing_to_say(held: "Held", event: str, body: Mapping[str, Any]) -> bool:
+    """Whether no guard and no earlier run can have anything against the action that a call is about."""
+    from hal9.hooks.events import read_event  # noqa: PLC0415
+    from hal9.memory.rules.repository import repository_of  # noqa: PLC0415
+
+    known = read_event(event, body)
+    if known.moment != "before" or known.action is None:
+        return known.moment == "other"
+    return not held.may_stop(known.action, repository_of(known.folder).identity)
 
 
 def log_hook(state: Path, text: str) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from hal9.hooks.events import Agent, HookEvent, answer, read_event
-from hal9.learning.guards.advisor import ActionAdvisor, Advised, RunWatch
+from hal9.learning.guards.advised import Advised
+from hal9.learning.guards.advisor import ActionAdvisor, RunWatch
 from hal9.learning.runs.guard_miner import RunMemory
 from hal9.learning.runs.run_state import LiveView, RunState
 from hal9.memory import MemoryStore, repository_of

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["forget", "remember", "rules"]
 
+_FIRST_LINES = 6
+
 
 @click.group(invoke_without_command=True)
 @click.option("--for", "path", metavar="PATH", help="Only what holds for this file or folder.")
@@ -103,8 +105,12 @@ def _show_files(chosen: "ChosenRules", *, whole: bool) -> None:
             f"      {', '.join(chosen.shown)}: read before each task there ({chosen.tokens} tokens), never "
             "written"
         )
-    if whole and chosen.text:
-        click.echo("\n".join(f"        {line}" for line in chosen.text.split("\n")))
+    lines = chosen.text.split("\n") if chosen.text else []
+    shown = lines if whole else [line for line in lines[1:] if line][:_FIRST_LINES]
+    for line in shown:
+        click.echo(f"        {line}")
+    if len(shown) < len(lines):
+        click.echo("        … (`hal9 rules --for PATH` shows all of it)")
     for one in chosen.left_out:
         click.echo(f"      left out: {one.file}{' · ' + one.heading if one.heading else ''}: {one.why}")
 

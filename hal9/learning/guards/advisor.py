@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hal9.ingest import RunStep
+from hal9.learning.guards.advised import Advised, Effect
 from hal9.learning.guards.guard_store import GuardStore, StoredGuard
 from hal9.learning.guards.predicate import fires, rewritten
 from hal9.learning.runs.error_lines import error_line, error_signature
@@ -18,27 +19,7 @@ from hal9.tools.action import Action
 
 __all__ = ["ActionAdvisor", "Advised", "RunWatch"]
 
-Effect = Literal["allow", "remind", "refuse", "rewrite"]
 _STRENGTH: dict[Effect, int] = {"allow": 0, "remind": 1, "rewrite": 2, "refuse": 3}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advised:
-    """What to do about an action.
-
-    Attributes:
-        effect: what is to happen.
-        reason: for whoever acts.
-        source: `guard:3`, or `runs:KIND` for what earlier runs foretell; empty with `allow`.
-        action: what is done instead, for `rewrite`.
-        features: of the action, so that its outcome can be learned.
-    """
-
-    effect: Effect = "allow"
-    reason: str = ""
-    source: str = ""
-    action: Action | None = None
-    features: tuple[Feature, ...] = ()
 
 
 @dataclass(slots=True)

@@ -7,7 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from hal9.errors.base import Hal9Error
-from hal9.learning.guards.advisor import ActionAdvisor, Advised, RunWatch
+from hal9.learning.guards.advised import Advised
+from hal9.learning.guards.advisor import ActionAdvisor, RunWatch
 from hal9.learning.runs.run_state import LiveView, RunState
 from hal9.memory import repository_of
 from hal9.tools.action import Action, ActionContext, ActionOutcome, Decision
