@@ -7,6 +7,7 @@ withhold.
 
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -319,6 +320,7 @@ def hostile(text: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=2048)
 def subject_words(text: str) -> frozenset[str]:
     """What a text is about: its content words, shortened so that inflected forms agree; CJK as pairs of signs."""
     words = _words(text)
