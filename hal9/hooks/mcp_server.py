@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from hal9.memory import (
     repository_of,
     scope_of,
 )
+from hal9.memory.rules.roles import ROLES
 from hal9.tools.action import command_action
 
 __all__ = ["MemoryService", "make_server", "serve"]
@@ -46,7 +48,7 @@ class MemoryService:
 
     def recall(self, task: str, folder: str, paths: list[str]) -> dict[str, Any]:
         """Rules that hold for a task, the nearest first, and what earlier runs failed on."""
-        scope = scope_of(task, workspace=folder, paths=paths)
+        scope = replace(scope_of(task, workspace=folder, paths=paths), roles=ROLES)
         found = recall_many(self.store, task, scope, RecallPolicy(limit=_MOST))
         return {
             "rules": [{"id": one.rule_id, "rule": one.rule, "holds_for": one.scope.label()} for one in found],
@@ -74,7 +76,7 @@ class MemoryService:
     def rules(self, folder: str, path: str) -> list[dict[str, Any]]:
         """Rules in force here, for one path or all."""
         identity = repository_of(folder).identity
-        scope = scope_of("", workspace=folder, paths=[path] if path else [])
+        scope = replace(scope_of("", workspace=folder, paths=[path] if path else []), roles=ROLES)
         found = RuleStore(self.store).all(states=("admitted",))
         mine = [one for one in found if one.scope.workspace in (identity, folder, "*")]
         return [_told(one) for one in mine if not path or one.scope.covers(scope)]

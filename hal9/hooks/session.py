@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,10 @@ class HookSession:
     def _rules(self, prompt: str) -> str:
         # Tool calls, which are many, do without.
         from hal9.memory import RecallPolicy, recall_many, scope_of  # noqa: PLC0415
+        from hal9.memory.rules.roles import ROLES  # noqa: PLC0415
 
-        scope = scope_of(prompt, workspace=self.event.folder)
+        # One agent plans the task, does it, and answers for the whole.
+        scope = replace(scope_of(prompt, workspace=self.event.folder), roles=ROLES)
         found = recall_many(self.store, prompt, scope, RecallPolicy(limit=_MOST_RULES))
         return "\n".join(f"- {one.rule}" for one in found)
 

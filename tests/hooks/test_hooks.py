@@ -217,6 +217,10 @@ def test_rules_and_memories_are_given_seen_moved_and_taken_back_by_a_stranger(
     text = (project / "AGENTS.md").read_text()
     assert text.startswith("Be brief.\n")
     assert text.count("- amounts are Decimal.") == 1
+    assert "the whole project (acceptance)" in hal9("remember", "run the linter before you finish")[1]
+    assert "run the linter" in hal9("rules", "--for", "src/billing/a.py")[1]
+    assert hal9("rules", "test", "2", "mend docs/x.md")[0] == 0
+    assert hal9("forget", "2")[0] == 0
     assert hal9("forget", "1")[0] == 0
     assert "AGENTS.md: read before each task there" in hal9("rules")[1]
     assert hal9("rules", "set", "9", "--for", "x")[0] == 1

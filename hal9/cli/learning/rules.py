@@ -11,6 +11,8 @@ from hal9.cli.common import OutputFile, home_of, json_option, print_json
 from hal9.cli.learning.memory import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hal9.learning.rules.narrowing import Narrowing
     from hal9.memory import MemoryScope, MemoryStore, Rule
     from hal9.memory.rules.rule_files import ChosenRules
@@ -84,9 +86,17 @@ def _as_json(one: "Rule") -> dict[str, Any]:
 
 
 def _task_scope(path: str) -> "MemoryScope":
-    from hal9.memory import scope_of
+    return _with_roles("", [path])
 
-    return scope_of("", workspace=str(Path.cwd()), paths=[path])
+
+def _with_roles(task: str, paths: "Sequence[str]") -> "MemoryScope":
+    """The scope of a task here, for everybody who may have to do with it."""
+    from dataclasses import replace
+
+    from hal9.memory import scope_of
+    from hal9.memory.rules.roles import ROLES
+
+    return replace(scope_of(task, workspace=str(Path.cwd()), paths=paths), roles=ROLES)
 
 
 def _rule_files(path: str | None, tokens: int) -> "ChosenRules":
@@ -207,11 +217,11 @@ def keep_rule(ctx: click.Context, rule_id: int) -> None:
 @click.pass_context
 def test_rule(ctx: click.Context, rule_id: int, task: str) -> int:
     """Say whether a rule would be recalled for a TASK in words, here."""
-    from hal9.memory import RuleStore, scope_of
+    from hal9.memory import RuleStore
 
     with open_store(ctx) as store:
         one = RuleStore(store).get(rule_id)
-        scope = scope_of(task, workspace=str(Path.cwd()))
+    scope = _with_roles(task, [])
     covered = one.scope.covers(scope)
     touched = ", ".join(scope.paths) or "no file that it names"
     verdict = "reaches" if covered else "does not reach"
