@@ -1,5 +1,6 @@
 """Strategy and design look, divide by files, and merge what the parts made; the workspace changes once."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hal9.cluster import Home
 from hal9.cluster.client import Cluster
 from hal9.journal import turns
 from hal9.journal.tasks import TaskRow
+from hal9.memory import RuleStore
 from hal9.signals import StepRecord
 from hal9.workbench.patches import find_changes
 from tests.conftest import Script, edit_settings, running_cluster
@@ -86,6 +88,14 @@ async def test_a_conflict_goes_back_with_both_diffs_and_is_brought_together(
             step.prompt for step in steps if step.kind == "split" and "do not go together" in step.prompt
         ]
         logs = await daemon.journal.read(lambda c: turns.entries_of_task(c, task.id))
+        book = RuleStore(daemon.learner.store)
+        async with asyncio.timeout(60):
+            while not book.all():
+                await asyncio.sleep(0.02)
+        (lesson,) = book.all()
+    assert (lesson.rule, lesson.state, lesson.scope.work) == (
+        "Plan for this from the start: Write part together.", "candidate", "planning"
+    )  # fmt: skip
     assert task.state == "done", task.result
     assert files(workspace) == {
         "one.txt": "1\n", "two.txt": "2\n", "three.txt": "1\n2\n", "shared.txt": "ours and theirs\n"
