@@ -377,3 +377,11 @@ async def test_failures_everywhere_narrow_nothing(
     for at, (path, well) in enumerate(outcomes):
         await used(engine, files, number, task_in(shop, "Do.", path, now=1_700_000_100.0 + at), well=well)
     assert narrowing_of(store, RuleStore(store).get(number)) is None
+
+
+async def test_a_task_that_was_given_a_rule_that_is_not_kept_here_is_judged_all_the_same(
+    engine: LearningEngine, files: dict[str, Promptgram]
+) -> None:
+    task = finished()
+    await engine.examine(task, straight(task, files, recalled=[4711]))
+    assert engine.judged() == 1

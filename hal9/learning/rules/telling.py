@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from hal9.errors.memory import MemoryMissing
 from hal9.learning.detection.outcomes import TaskOutcome
 from hal9.learning.guards.offering import offer_for
 from hal9.learning.rules.narrowing import narrow
@@ -25,7 +26,10 @@ def ask_about(book: RuleStore, outcome: TaskOutcome, *, alert: Callable[[str], N
     """
     asked = KeyValueStore(book.store)
     for number in outcome.recalled:
-        one = book.get(number)
+        try:
+            one = book.get(number)
+        except MemoryMissing:
+            continue  # another machine's rule, or one that is not kept any more: nothing to ask about
         narrowed = narrow(book.store, one, cause=outcome.task_id) if outcome.passed is False else None
         if narrowed is not None:
             found, said = narrowed
