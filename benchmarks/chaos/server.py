@@ -20,7 +20,7 @@ class _Quiet(ThreadingHTTPServer):
 class CountingServer:
     """Answers every chat completion with one file, after a moment; use it with `with`."""
 
-    def __init__(self, file: str, chance: random.Random) -> None:
+    def __init__(self, file: str, chance: random.Random, *, host: str = "127.0.0.1") -> None:
         self.calls = 0
         self._lock = threading.Lock()
         self._file = file
@@ -73,8 +73,8 @@ class CountingServer:
             def log_message(self, *_: Any) -> None:
                 return
 
-        self._server = _Quiet(("127.0.0.1", 0), Handler)
-        self.spec = f"openai:http://127.0.0.1:{self._server.server_address[1]}/v1#counting"
+        self._server = _Quiet((host, 0), Handler)
+        self.spec = f"openai:http://{host}:{self._server.server_address[1]}/v1#counting"
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
         """First the file, then the end: what comes next is read from the conversation, as a model would."""

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from hal9.cluster.home import Home
 from hal9.cluster.live import live_events
-from hal9.database import Connection, change_mark, open_database
+from hal9.database import CommitWatch, Connection, change_mark, open_database
 from hal9.errors.api import StreamsExhausted
 from hal9.errors.base import BusError, Hal9Error
 from hal9.errors.cluster import DaemonNotRunning
@@ -30,6 +30,7 @@ __all__ = ["EventHub", "Progress"]
 
 _log = logging.getLogger("hal9.api.hub")
 _POLL_SECONDS = 0.03
+_LOOK_SECONDS = 1.0
 _BATCH = 500
 _QUEUE = 2000
 _RETRY_SECONDS = 2.0
@@ -206,20 +207,21 @@ class EventHub:
         if reader is None:
             return
         version = None
-        while True:
-            try:
-                async with self._lock:
-                    now = change_mark(reader)
-                if now != version:
-                    while found := await self._read(self._cursor):
-                        for event in found:
-                            self._tell(event)
-                        self._cursor = found[-1].seq
-                    version = now
-            except sqlite3.OperationalError as error:
-                _log.warning("events wait: %s", error)  # the database is away; nothing is missed
-                await asyncio.sleep(_RETRY_SECONDS)
-            await asyncio.sleep(_POLL_SECONDS)
+        async with CommitWatch(self._home.journal, pause=_POLL_SECONDS) as watch:
+            while True:
+                try:
+                    async with self._lock:
+                        now = change_mark(reader)
+                    if now != version:
+                        while found := await self._read(self._cursor):
+                            for event in found:
+                                self._tell(event)
+                            self._cursor = found[-1].seq
+                        version = now
+                except sqlite3.OperationalError as error:
+                    _log.warning("events wait: %s", error)  # the database is away; nothing is missed
+                    await asyncio.sleep(_RETRY_SECONDS)
+                await watch.wait(_LOOK_SECONDS)
 
     def _tell(self, item: Item) -> None:
         for listener in self._all:

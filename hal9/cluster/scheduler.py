@@ -11,7 +11,7 @@ from hal9.bus import Courier, Failure, Outcome
 from hal9.clock import Clock
 from hal9.cluster.directory import NeuronDirectory
 from hal9.cluster.state.hosts import HostRegistry
-from hal9.database import Connection
+from hal9.database import CommitWatch, Connection
 from hal9.errors.cluster import TaskNotQueued
 from hal9.journal import Journal, tasks, work
 from hal9.journal.tasks import RequestRow, TaskRow, TaskState
@@ -34,6 +34,7 @@ _log = logging.getLogger("hal9.cluster.scheduler")
 SCHEDULER = "book"
 RequestHandler = Callable[[RequestRow], Awaitable[str]]
 _POLL_SECONDS = 0.05
+_LOOK_SECONDS = 1.0
 _DEADLINE_SECONDS = 0.5
 _STOP_SECONDS = 1.0
 _FOLDER_SECONDS = 10.0
@@ -71,7 +72,6 @@ class TaskScheduler:
         self._settings = settings
         self._clock = clock
         self._waiters: dict[str, asyncio.Event] = {}
-        self._nudge = asyncio.Event()
         self._handlers: dict[str, RequestHandler] = {"cancel": self._cancel_request}
         self.on_finished: list[Callable[[str], None]] = []
         self.finish_writes: list[Callable[[Connection, str, float], None]] = []
@@ -113,19 +113,21 @@ class TaskScheduler:
 
     async def intake(self) -> None:
         """Take up tasks and requests that other processes put into the journal; runs for ever."""
-        while True:
-            if self._accepting and not (self._hosts and self._hosts.draining):
-                for task in await self._journal.read(tasks.queued_tasks):
-                    if await self._for_here(task):
-                        await self._start(await self._placed(task))
-            if self._hosts is None or self._hosts.leads:
-                await self._look_at_requests()
-            self._nudge.clear()
-            try:
-                async with asyncio.timeout(_POLL_SECONDS):
-                    await self._nudge.wait()
-            except TimeoutError:
-                continue
+        async with CommitWatch(self._journal.path, pause=_POLL_SECONDS) as watch:
+            while True:
+                waits = await self._take_up()
+                await watch.wait(_POLL_SECONDS if waits else _LOOK_SECONDS)
+
+    async def _take_up(self) -> bool:
+        """Look once; returns whether something waits for more than a commit."""
+        waits = False
+        if self._accepting and not (self._hosts and self._hosts.draining):
+            for task in await self._journal.read(tasks.queued_tasks):
+                if not await self._for_here(task) or not await self._start(await self._placed(task)):
+                    waits = True
+        if self._hosts is None or self._hosts.leads:
+            waits = await self._look_at_requests() or waits
+        return waits
 
     async def _for_here(self, task: TaskRow) -> bool:
         """Whether this host is to take a task up: one that changes a folder is for a host that has it.
@@ -152,21 +154,23 @@ class TaskScheduler:
             labels |= {WORKSPACE_AT: self._courier.node, WORKSPACE_IS: here} if here else {}
         return replace(task, payload=task.payload.model_copy(update={"labels": labels}))
 
-    async def _look_at_requests(self) -> None:
+    async def _look_at_requests(self) -> bool:
         waiting = await self._journal.read(tasks.open_request_kinds)
         for kind in waiting & self.delegated.keys():
             self.delegated[kind].set()
         if waiting - self.delegated.keys():
             await self._answer_own(waiting - self.delegated.keys())
+        return bool(waiting)
 
     async def _answer_own(self, kinds: Collection[str]) -> None:
         for request in await self._journal.read(lambda connection: tasks.open_requests(connection, kinds)):
             await self._answer(request)
 
-    async def _start(self, task: TaskRow) -> None:
+    async def _start(self, task: TaskRow) -> bool:
+        """Send a task on its way; False when no neuron is reachable yet (the deadline ends the wait)."""
         signal = self._root_signal(task)
         if signal is None:
-            return  # no neuron is reachable yet; the deadline ends the wait
+            return False
         now = self._clock.now()
 
         def write(connection: Connection) -> None:
@@ -179,6 +183,7 @@ class TaskScheduler:
             await self._courier.send((signal,), writes=(write,))
         except TaskNotQueued:
             _log.info("task %s was cancelled before it began", task.id)
+        return True
 
     def _root_signal(self, task: TaskRow) -> Signal | None:
         wanted = task.payload.labels.get(TO)

@@ -15,8 +15,10 @@ from hal9.database.opening import (
 )
 from hal9.database.protocol import Connection, Cursor, Migration, Place, PostgresPlace, Row
 from hal9.database.transactions import atomic
+from hal9.database.watch import CommitWatch
 
 __all__ = [
+    "CommitWatch",
     "Connection",
     "Cursor",
     "Migration",

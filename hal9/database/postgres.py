@@ -38,6 +38,13 @@ _OLDEST = 140_000  # server_version_num; 14 is the oldest that is still maintain
 _ASKS = 50
 # Connection, conflict with others, resources, locks, shutdown, the system below.
 _PASSING = ("08", "40", "53", "55", "57", "58")
+_ALIVE = {
+    # The same on this side: an answer that a broken network swallowed would be waited for for ever.
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 6000,
+}
 _SESSION = (
     # A host that is gone must not hold the writers' lock for the hours TCP would allow.
     "SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3; "
@@ -273,6 +280,7 @@ class PostgresConnection:
                 row_factory=_rows,
                 connect_timeout=10,
                 application_name="hal9",
+                **_ALIVE,
             )
         except psycopg.Error as error:
             raise _typed(error, self.place) from error

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import time
 from pathlib import Path
 
@@ -17,8 +16,11 @@ import pytest
 
 from hal9.budgets import BudgetStore
 from hal9.cluster import Home, connect, init_home
+from hal9.database import is_there, look_into
 from hal9.journal.failpoints import ENVIRONMENT_VARIABLE, FAILPOINTS
+from tests.state.test_on_postgres import home_on
 from tests.support.daemons import daemon_process, finished, movement, stop, wait_ready
+from tests.support.postgres import PostgresServer, fresh_prefix
 from tests.support.waiting import eventually_now
 
 # These need a refused or a lost signal; the courier's own kill matrix makes them happen.
@@ -58,20 +60,18 @@ async def one_task(home: Home, workspace: Path) -> str:
 
 
 def assert_exactly_once(home: Home, task_id: str, workspace: Path) -> None:
-    journal = sqlite3.connect(home.state / "journal.db")
-    try:
+    with look_into(home.journal) as journal:
         row = journal.execute("SELECT state, stop_reason FROM tasks WHERE id = ?", (task_id,)).fetchone()
-        assert row == ("done", "done")
+        assert tuple(row) == ("done", "done")
         kinds = [
             json.loads(body)["kind"] for (body,) in journal.execute("SELECT body FROM steps ORDER BY seq")
         ]
         assert sorted(kinds) == ["check", "check", "pass", "pass", "think"], kinds
-        assert journal.execute("SELECT count(*) FROM work").fetchone() == (0,)
-        assert journal.execute("SELECT count(*) FROM parts").fetchone() == (0,)
-        assert journal.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)
-        assert journal.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    finally:
-        journal.close()
+        assert journal.execute("SELECT count(*) FROM work").fetchone()[0] == 0
+        assert journal.execute("SELECT count(*) FROM parts").fetchone()[0] == 0
+        assert journal.execute("SELECT count(*) FROM dead_letters").fetchone()[0] == 0
+        if isinstance(home.journal, Path):
+            assert journal.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     assert "a + b" in (workspace / "adder.py").read_text()
     with BudgetStore(home.budgets) as book:
         spent = book.spent(task_id)
@@ -86,9 +86,14 @@ def through_the_broker(home: Home) -> None:
     home.settings_file.write_text(text.replace("everything: false ", "everything: true "))
 
 
-def kill_once(tmp_path: Path, way: str, failpoint: str, passage: int) -> bool:
+def kill_once(
+    tmp_path: Path, way: str, failpoint: str, passage: int, *, server: PostgresServer | None = None
+) -> bool:
     """Run one cell of the matrix; False when the failpoint was never reached so often."""
-    home = init_home(tmp_path / "home")
+    if server is None:
+        home = init_home(tmp_path / "home")
+    else:
+        home = home_on(server, tmp_path / "home", name=fresh_prefix())
     if way == "broker":
         through_the_broker(home)
     workspace = tmp_path / "workspace"
@@ -114,11 +119,9 @@ def kill_once(tmp_path: Path, way: str, failpoint: str, passage: int) -> bool:
 
 
 def _done(home: Home, task_id: str) -> bool:
-    if not (home.state / "journal.db").exists():
+    if not is_there(home.journal):
         return False
-    with contextlib.closing(
-        sqlite3.connect(f"file:{(home.state / 'journal.db')}?mode=ro", uri=True)
-    ) as connection:
+    with look_into(home.journal) as connection:
         row = connection.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
     return row is not None and row[0] in ("done", "failed", "cancelled")
 
@@ -148,6 +151,21 @@ def test_the_daemon_may_die_anywhere_at_any_passage_again_and_again(
         passage = 1 if failpoint in ONCE else PASSAGES[repetition % len(PASSAGES)]
         reached += kill_once(folder, way, failpoint, passage)
     assert reached >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.postgresql
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("way", "failpoint"), WAYS)
+def test_the_daemon_may_die_anywhere_on_postgresql(
+    tmp_path: Path, postgres: PostgresServer, way: str, failpoint: str
+) -> None:
+    for passage in (1,) if failpoint in ONCE else (2, 1):
+        folder = tmp_path / str(passage)
+        folder.mkdir()
+        if kill_once(folder, way, failpoint, passage, server=postgres):
+            return
+    pytest.fail(f"{failpoint} was never reached")
 
 
 def test_the_broker_may_die_at_any_moment(tmp_path: Path) -> None:

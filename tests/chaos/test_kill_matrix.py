@@ -10,29 +10,31 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from hal9.bus import EmbeddedBroker, StoreLimits, node_user
+from hal9.database import Place, look_into
 from hal9.journal.failpoints import ENVIRONMENT_VARIABLE, FAILPOINTS
+from tests.support.postgres import write_place
 
 # `answers` sends only what its handlers return, `asks` gets no signal that cannot be handled.
 NEVER_REACHED = {"asks": {"dead-lettered"}, "answers": {"outbox-before-commit", "outbox-committed"}}
 ROLES = tuple(NEVER_REACHED)
 PATIENCE = 25.0
+Places = Callable[[str], Place]
 
 
 class Node:
     """One role's process, killed and started again."""
 
-    def __init__(self, role: str, directory: Path, broker: EmbeddedBroker) -> None:
+    def __init__(self, role: str, directory: Path, place: Place, broker: EmbeddedBroker) -> None:
         self.role = role
+        self.place = place
         self.directory = directory
         self.broker = broker
         self.process: asyncio.subprocess.Process | None = None
@@ -45,6 +47,7 @@ class Node:
             "tests.chaos.worker",
             self.role,
             str(self.directory),
+            write_place(self.place),
             env={**os.environ, ENVIRONMENT_VARIABLE: failpoint},
             stdin=asyncio.subprocess.PIPE,
         )
@@ -75,28 +78,30 @@ class Node:
             self.process.kill()
 
 
-def rows(path: Path, query: str) -> list[str]:
-    with closing(sqlite3.connect(path)) as connection:
+def rows(place: Place, query: str) -> list[str]:
+    with look_into(place) as connection:
         return [str(row[0]) for row in connection.execute(query)]
 
 
-def check(directory: Path) -> int:
+def check(places: Places) -> int:
     """Compare what was accepted with what was recorded; return the number of tasks."""
-    accepted = rows(directory / "asks.db", "SELECT note FROM asked")
+    accepted = rows(places("asks"), "SELECT note FROM asked")
     assert len(set(accepted)) == len(accepted)
     for role in ROLES:
-        recorded = Counter(rows(directory / f"{role}.db", "SELECT note FROM effects"))
+        recorded = Counter(rows(places(role), "SELECT note FROM effects"))
         assert recorded == Counter(accepted), f"{role}: lost or doubled"
-        assert rows(directory / f"{role}.db", "SELECT id FROM outbox") == []
-        assert set(rows(directory / f"{role}.db", "SELECT state FROM inbox")) == {"done"}
+        assert rows(places(role), "SELECT id FROM outbox") == []
+        assert set(rows(places(role), "SELECT state FROM inbox")) == {"done"}
     poisoned = [note for note in accepted if int(note[1:]) % 40 == 7]
-    letters = rows(directory / "answers.db", "SELECT signal_id FROM dead_letters WHERE stage = 'handle'")
+    letters = rows(places("answers"), "SELECT signal_id FROM dead_letters WHERE stage = 'handle'")
     assert len(letters) == len(set(letters)) == len(poisoned)
-    assert rows(directory / "asks.db", "SELECT reason FROM dead_letters") == []
+    assert rows(places("asks"), "SELECT reason FROM dead_letters") == []
     return len(accepted)
 
 
-async def run(directory: Path, kills: dict[str, Sequence[str]], *, broker_kills: int, seed: int) -> int:
+async def run(
+    directory: Path, places: Places, kills: dict[str, Sequence[str]], *, broker_kills: int, seed: int
+) -> int:
     chance = random.Random(seed)
     async with EmbeddedBroker(
         directory / "broker",
@@ -104,7 +109,7 @@ async def run(directory: Path, kills: dict[str, Sequence[str]], *, broker_kills:
         limits=StoreLimits(ack_wait_seconds=1),
         websocket=False,
     ) as broker:
-        nodes = {role: Node(role, directory, broker) for role in ROLES}
+        nodes = {role: Node(role, directory, places(role), broker) for role in ROLES}
         try:
 
             async def torment(role: str) -> None:
@@ -134,7 +139,7 @@ async def run(directory: Path, kills: dict[str, Sequence[str]], *, broker_kills:
         finally:
             for one in nodes.values():
                 one.kill()
-    return check(directory)
+    return check(places)
 
 
 def matrix(seed: int) -> dict[str, Sequence[str]]:
@@ -151,13 +156,17 @@ def matrix(seed: int) -> dict[str, Sequence[str]]:
     return kills
 
 
-@pytest.mark.timeout(170)
-async def test_nothing_is_lost_or_doubled_whoever_is_killed_wherever(tmp_path: Path) -> None:
-    assert await run(tmp_path, matrix(1), broker_kills=2, seed=1) > 20
+# The same transitions on both; on PostgreSQL it takes longer than a quick suite has.
+@pytest.mark.timeout(250)
+@pytest.mark.parametrize(
+    "engine", ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.slow])]
+)
+async def test_nothing_is_lost_or_doubled_whoever_is_killed_wherever(tmp_path: Path, places: Places) -> None:
+    assert await run(tmp_path, places, matrix(1), broker_kills=2, seed=1) > 20
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("seed", range(100, 120))
-async def test_the_kill_matrix_again_and_again(tmp_path: Path, seed: int) -> None:
-    assert await run(tmp_path, matrix(seed), broker_kills=4, seed=seed) > 20
+async def test_the_kill_matrix_again_and_again(tmp_path: Path, places: Places, seed: int) -> None:
+    assert await run(tmp_path, places, matrix(seed), broker_kills=4, seed=seed) > 20

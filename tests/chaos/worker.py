@@ -16,6 +16,7 @@ from hal9.database import Connection
 from hal9.errors.base import MindError
 from hal9.journal import Journal
 from hal9.signals import ErrorDetail, ResultPayload, Signal, TaskPayload
+from tests.support.postgres import read_place
 
 SETTINGS = CourierSettings(
     resend_first=0.5,
@@ -99,11 +100,12 @@ async def ask(courier: Courier, journal: Journal, finish: Path) -> None:
 
 
 async def main() -> None:
-    role, directory, login = sys.argv[1], Path(sys.argv[2]), json.loads(sys.stdin.readline())
+    role, directory, place = sys.argv[1], Path(sys.argv[2]), read_place(sys.argv[3])
+    login = json.loads(sys.stdin.readline())
     address = BrokerAddress(
         host="127.0.0.1", port=login["port"], username=login["user"], password=login["password"]
     )
-    async with Journal(directory / f"{role}.db") as journal:
+    async with Journal(place) as journal:
         for table in ("effects", "asked"):
             await journal.write(table_named(table))
         bus = MqttBus(address, client_id=role, answer_timeout=3.0)

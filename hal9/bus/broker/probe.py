@@ -13,6 +13,7 @@ from hal9.signals import MAX_SIGNAL_BYTES, new_id
 __all__ = ["probe_broker"]
 
 _ANSWER_SECONDS = 5.0
+_TRIES = 3
 _PROBE = "probe"
 
 
@@ -44,12 +45,28 @@ async def probe_broker(
         await bus.wait_connected(2 * seconds)
         for what, step in steps:
             try:
-                async with asyncio.timeout(seconds):
-                    await step(bus)
+                await _tried(step, bus, times=_TRIES if len(address.nodes) > 1 else 1, seconds=seconds)
             except BrokerRefused:
                 raise
             except (TimeoutError, BrokerUnreachable) as error:
                 raise BrokerUnfit(address=str(address), detail=what) from error
+
+
+async def _tried(
+    step: Callable[[MqttBus], Awaitable[None]], bus: MqttBus, *, times: int, seconds: float
+) -> None:
+    """Take a step; a cluster of brokers that just elects a leader is silent for some seconds."""
+    for left in reversed(range(times)):
+        try:
+            async with asyncio.timeout(seconds):
+                await step(bus)
+        except BrokerRefused:
+            raise
+        except (TimeoutError, BrokerUnreachable):
+            if not left:
+                raise
+        else:
+            return
 
 
 async def _echo(bus: MqttBus, cluster: str, node: str, payload: bytes) -> None:

@@ -21,7 +21,7 @@ from hal9.cluster.home import Home
 from hal9.cluster.scheduler import SCHEDULER
 from hal9.cluster.workloads.contract import NEURONS
 from hal9.cluster.workloads.lines import LINE_BYTES, WorkloadLine, read_line
-from hal9.database import Connection
+from hal9.database import CommitWatch, Connection
 from hal9.errors.cluster import TaskInvalid, WorkloadUnreadable
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import Journal, tasks
@@ -38,6 +38,7 @@ _log = logging.getLogger("hal9.cluster.workloads.workloads")
 REFUSED = 2
 """Exit code of a workload that tells what is wrong, in place of crashing."""
 _POLL_SECONDS = 0.2
+_LOOK_SECONDS = 1.0
 _END_SECONDS = 20.0
 _ERROR_CHARACTERS = 2000
 
@@ -73,12 +74,15 @@ class WorkloadRunner:
     async def run(self) -> None:
         """Take up workload tasks, those of an earlier daemon too; runs until cancelled."""
         try:
-            async with asyncio.TaskGroup() as group:
+            async with (
+                CommitWatch(self._journal.path, pause=_POLL_SECONDS) as watch,
+                asyncio.TaskGroup() as group,
+            ):
                 while True:
                     # Those that run go on while the journal is away.
                     with contextlib.suppress(JournalUnwritable):
                         await self._take_up(group)
-                    await self._clock.sleep(_POLL_SECONDS)
+                    await watch.wait(_POLL_SECONDS if self._children else _LOOK_SECONDS)
         finally:
             self._children.clear()
             self._ending.clear()

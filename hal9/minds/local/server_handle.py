@@ -43,6 +43,7 @@ class LocalSettings:
         threads: computing threads; 0 measures the cores that are free when the server starts, less one.
         context_tokens: prompt and answer of one request.
         parallel: requests computed at once; more wait in a queue.
+        batch_tokens: most tokens computed between two looks at who still waits for an answer.
         prompt_cache_mib: memory for prompt prefixes of requests that are not running.
         memory_limit_bytes: address space of the child, None for no limit.
         start_timeout_seconds: how long loading may take.
@@ -52,6 +53,7 @@ class LocalSettings:
     threads: int = 0
     context_tokens: int = 8192
     parallel: int = 2
+    batch_tokens: int = 64
     prompt_cache_mib: int = 512
     memory_limit_bytes: int | None = None
     start_timeout_seconds: float = 180.0
@@ -141,6 +143,7 @@ class LocalServer:
                     "threads": threads,
                     "context_tokens": settings.context_tokens,
                     "parallel": settings.parallel,
+                    "batch_tokens": settings.batch_tokens,
                     "prompt_cache_mib": settings.prompt_cache_mib,
                     "memory_limit_bytes": settings.memory_limit_bytes,
                 },

@@ -62,6 +62,7 @@ def _parameters(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     parameters.model.path = settings["model"]
     parameters.n_ctx = settings["context_tokens"] * settings["parallel"]
     parameters.n_parallel = settings["parallel"]
+    parameters.n_batch = parameters.n_ubatch = settings["batch_tokens"]
     parameters.cpuparams.n_threads = settings["threads"]
     parameters.cpuparams_batch.n_threads = settings["threads"]
     parameters.cache_ram_mib = settings["prompt_cache_mib"]
