@@ -75,7 +75,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, PostgresServer() as server:
         place = PostgresPlace(server.url, "scale_memory", Path(folder) / "memory.db")
         with MemoryStore(place, embedder=Prepared(vectors)) as store:
+            begun = time.perf_counter()
             fill(store, vectors, count)
+            print(f"stored after {time.perf_counter() - begun:.0f} s", flush=True)
             begun = time.perf_counter()
             ask(store, FILTERS["none"], count, 1)  # fills the process's own table
             figures["first search in the process, s"] = time.perf_counter() - begun
@@ -84,6 +86,7 @@ def main() -> None:
             report = VectorIndexer(place, Prepared.model_id, above=count - 1).keep()
             figures["making the index, s"] = time.perf_counter() - begun
             assert report.state == "indexed", report
+            print(figures, flush=True)
         rows = []
         with MemoryStore(place, embedder=Prepared(vectors)) as store:
             begun = time.perf_counter()

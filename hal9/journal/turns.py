@@ -19,6 +19,7 @@ __all__ = [
     "add_entry",
     "add_question",
     "answer_question",
+    "begin_anew",
     "begin_call",
     "call_under_way",
     "end_call",
@@ -193,6 +194,17 @@ def begin_call(connection: Connection, signal_id: str, label: str, *, now: float
 def end_call(connection: Connection, signal_id: str) -> None:
     """The call's result is in the log (write both in one transaction)."""
     connection.execute("DELETE FROM calls_under_way WHERE signal_id = ?", (signal_id,))
+
+
+def begin_anew(connection: Connection, *, signal_id: str, task_id: str, kept: list[TurnEntry]) -> None:
+    """A turn begins anew: of its log only these entries stay, and what it asked a person is forgotten."""
+    for table in ("turn_entries", "calls_under_way", "questions"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE signal_id = ?",  # noqa: S608 - three constant names
+            (signal_id,),
+        )
+    for entry in kept:
+        add_entry(connection, signal_id=signal_id, task_id=task_id, entry=entry)
 
 
 def call_under_way(connection: Connection, signal_id: str) -> CallUnderWay | None:

@@ -1,7 +1,7 @@
 """A turn's log in the journal: each reply and result is committed before the next thing begins."""
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -82,6 +82,24 @@ class TurnLog:
             **more,
         }
         await self._add("result", body, step=step, ends_call=True, moved_on=not observation.interrupted)
+
+    @property
+    def acted(self) -> bool:
+        """Whether the mind was asked and something came of it."""
+        return any(entry.kind != "note" for entry in self.entries)
+
+    async def begin_anew(self, why: str, *, keep: Sequence[str]) -> None:
+        """Forget all but notes of these kinds: what was done is not there any more. The trace keeps it."""
+        notes = [entry.body for entry in self.entries if entry.kind == "note" and entry.body["what"] in keep]
+        notes.append({"what": "anew", "why": why})
+        now = self.clock.now()
+        kept = [TurnEntry(at, "note", body, now, self.signal_id) for at, body in enumerate(notes)]
+
+        def write(connection: Connection) -> None:
+            turns.begin_anew(connection, signal_id=self.signal_id, task_id=self.task_id, kept=kept)
+
+        await self._write(write)
+        self.entries, self.under_way = kept, None
 
     async def add_note(self, what: str, **body: Any) -> None:
         """Commit something that is neither: words to the model, a fold of the context."""

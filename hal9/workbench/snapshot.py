@@ -155,6 +155,7 @@ class Snapshot:
             self.place, workspace=self.place.workspace.resolve(), folder=self.place.folder.absolute()
         )
         self.place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.continued = False
         if (self.place.folder / "base.json").exists():
             self._reopen(stop)
             return

@@ -1,14 +1,16 @@
 """A whole cluster whose implementing neuron works with tools: submit, steps, trace, failures that keep the diff."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from hal9.cli.tasks.render import answer_panel
-from hal9.cluster import Home
+from hal9.cluster import Daemon, Home
 from hal9.journal import tasks, turns
+from hal9.journal.turns import Question
 from hal9.signals import StepRecord
 from hal9.tools.action import Action, ActionOutcome
 from tests.conftest import Script, edit_settings, running_cluster
@@ -101,6 +103,38 @@ async def test_a_question_waits_over_a_restart_and_its_answer_reaches_the_neuron
         assert task.state == "done", task.result
         assert task.deadline > question.asked_at + 3600
     assert (workspace / "total.txt").exists(), task.result
+
+
+async def test_a_turn_whose_copy_is_not_here_begins_anew(home: Home, workspace: Path, script: Script) -> None:
+    """As on a host that takes over: what the log says was written must not be taken for written."""
+    script("writes_then_asks")
+
+    async def asked(daemon: Daemon, besides: str = "") -> Question:
+        async with asyncio.timeout(120):
+            while True:
+                for one in await daemon.journal.read(turns.list_questions):
+                    if one.id != besides:
+                        return one
+                await asyncio.sleep(0.02)
+
+    async with running_cluster(home) as (daemon, cluster):
+        task_id = await cluster.submit("Write it.", workspace=workspace)
+        before = await asked(daemon)
+    shutil.rmtree(home.snapshots)
+    async with running_cluster(home) as (daemon, cluster):
+        again = await asked(daemon, besides=before.id)
+        now = again.asked_at
+        await daemon.journal.write(
+            lambda connection: turns.answer_question(connection, again.id, "total", now=now)
+        )
+        task = await cluster.wait(task_id, timeout_seconds=180)
+        steps = await cluster.steps(task_id)
+    assert task.state == "done", task.result
+    assert task.result is not None
+    assert {change.path for change in task.result.changes} == {"first.txt", "total.txt"}
+    assert (workspace / "first.txt").exists()
+    assert (workspace / "total.txt").exists()
+    assert kinds(steps).count(("tool", "write")) == 3, "what was done before stays in the trace"
 
 
 @pytest.mark.parametrize("mode", ["answer", "tools"])

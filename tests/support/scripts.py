@@ -159,6 +159,19 @@ def asks_first(request: Request) -> Any:
 
 
 @_with_tools
+def writes_then_asks(request: Request) -> Any:
+    """Writes a file, asks for a name, and writes a file of that name."""
+    if _turn(request) == 0:
+        return _call("write", path="first.txt", content="1\n")
+    if _turn(request) == 1:
+        return _call("ask", question="Which name?")
+    name = request.messages[-1].content.rsplit(" ", 1)[-1]
+    if _turn(request) == 2:
+        return _call("write", path=f"{name}.txt", content="2\n")
+    return _call("finish", answer="written")
+
+
+@_with_tools
 def finds_nothing_to_do(request: Request) -> Any:
     """Looks, and says so."""
     return (_call("bash", command="ls"), _call("finish", answer="All is well."))[_turn(request)]

@@ -1,7 +1,8 @@
 """L2: work on a task in a copy of its workspace, in one answer or step by step; hand over what passed.
 
 A turn survives its process: what it found out and decided stands in its log, and the copy of the workspace is
-continued. What is carried over into the workspace is carried over once, with the result that says so.
+continued; where that copy is not (another host took over), it begins anew. What is carried over into the
+workspace is carried over once, with the result that says so.
 """
 
 from typing import Literal
@@ -50,6 +51,9 @@ async def implement(turn: Turn) -> ResultPayload:
             note = bench.snapshot.accepted.note
             await bench.snapshot.discard()
             return ResultPayload.model_validate_json(note)
+        if mode == "tools" and log.acted and not bench.snapshot.continued:
+            # On another host, or lost: the mind must not take for done what this copy does not have.
+            await log.begin_anew("the copy it had worked in is not here", keep=("mode", "first_check"))
         first = await _first_check(turn, bench, log)
         try:
             if mode == "tools":
