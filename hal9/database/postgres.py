@@ -38,7 +38,7 @@ _OLDEST = 140_000  # server_version_num; 14 is the oldest that is still maintain
 _ASKS = 50
 # Connection, conflict with others, resources, locks, shutdown, the system below.
 _PASSING = ("08", "40", "53", "55", "57", "58")
-_ALIVE = {
+_ALIVE: dict[str, Any] = {
     # The same on this side: an answer that a broken network swallowed would be waited for for ever.
     "keepalives_idle": 3,
     "keepalives_interval": 1,

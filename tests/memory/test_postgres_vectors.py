@@ -102,6 +102,17 @@ def waiting(store: MemoryStore) -> int:
         return int(connection.execute("SELECT count(*) FROM memory_vectors_waiting").fetchone()[0])
 
 
+def walks(store: MemoryStore) -> int:
+    """How often the index was walked."""
+    with store.reading() as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        row = connection.execute(
+            "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'memory_vectors_hnsw' "
+            "AND schemaname = current_schema()"
+        ).fetchone()
+    return int(row[0])
+
+
 def nearest(vectors: Vectors, held: dict[int, int], query: int, limit: int) -> list[int]:
     """The exact answer: memories by cosine, best first."""
     scores = {key: float(vectors[number] @ vectors[query]) for key, number in held.items()}
@@ -114,7 +125,10 @@ def found(store: MemoryStore, query: int, limit: int = 10, where: SearchFilter |
     return [hit.memory.id for hit in hits]
 
 
-def test_the_index_finds_the_neighbours_of_an_exact_search(place: PostgresPlace, opened: Open) -> None:
+def test_the_index_finds_the_neighbours_of_an_exact_search(
+    place: PostgresPlace, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_vectors, "_FEW", 100)
     vectors = clustered(4_020)
     store = opened(vectors)
     held = fill(store, range(4_000))
@@ -134,6 +148,7 @@ def test_the_index_finds_the_neighbours_of_an_exact_search(place: PostgresPlace,
         for hit in hits:  # cosines are those of the exact search, not of half precision
             assert hit.score == pytest.approx(scores.get(hit.memory.id, hit.score), abs=1e-6)
     assert same >= 0.97 * total, f"{same} of {total}"
+    assert walks(store) == 20, "the index was used"
     assert "vectors" not in opened(vectors).caches, "nothing is loaded into the process"
 
 
@@ -154,6 +169,7 @@ def test_a_filter_finds_all_it_should_however_far_away(
     with store.reading() as connection:
         connection.execute("SET hnsw.max_scan_tuples = 300")
     assert [found(store, query, limit, where) for query, limit in asked] == exact
+    assert walks(store) == 2
     assert found(store, 3_600, 10, SearchFilter(scope=MemoryScope("elsewhere"))) == []
     assert len(found(store, 3_600, 400, where)) == len(far) == 300
 
@@ -173,6 +189,7 @@ def test_an_index_under_a_wide_filter_is_walked_on(
         for query in range(3_600, 3_610)
     )
     assert same >= 97
+    assert walks(store) == 10
 
 
 def test_writes_after_the_index_was_made_are_found_at_once(place: PostgresPlace, opened: Open) -> None:
