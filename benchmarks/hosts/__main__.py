@@ -186,10 +186,10 @@ def taught(hosts: Hosts, sentence: str) -> int:
 
 
 async def one_round(
-    hosts: Hosts, server: CountingServer, chance: random.Random, number: int, tasks: int
-) -> Any:
+    hosts: Hosts, server: CountingServer, chance: random.Random, number: int, tasks: int, name: str
+) -> dict[str, Any]:
+    """Give tasks, do one harm, and say what became of them."""
     began = time.monotonic()
-    name = HARMS[number % len(HARMS)]
     machine = chance.choice(hosts.machines)
     given = await persist(lambda: give(hosts, number, tasks))
     ids = list(given)
@@ -247,6 +247,14 @@ def why(hosts: Hosts, task_id: str) -> str:
     return found
 
 
+async def come_up(hosts: Hosts) -> None:
+    """Start brokers and daemons, and wait for them."""
+    await asyncio.to_thread(hosts.open)
+    await until(hosts, hosts.nats_is_up, "the NATS cluster")
+    hosts.start_daemons()
+    await until(hosts, lambda: all(one.ready for one in hosts.machines), "the first start")
+
+
 async def one_cluster(options: argparse.Namespace, first: int, ends: float) -> int:
     chance = random.Random(options.seed * 10_000 + first)
     number = first
@@ -258,12 +266,10 @@ async def one_cluster(options: argparse.Namespace, first: int, ends: float) -> i
     ):
         hosts = Hosts(Path(folder), network, database, server.spec)
         try:
-            await asyncio.to_thread(hosts.open)
-            await until(hosts, hosts.nats_is_up, "the NATS cluster")
-            hosts.start_daemons()
-            await until(hosts, lambda: all(one.ready for one in hosts.machines), "the first start")
+            await come_up(hosts)
             while number < min(first + ROUNDS_PER_CLUSTER, options.rounds) and time.monotonic() < ends:
-                row = await one_round(hosts, server, chance, number, options.tasks)
+                name = HARMS[number % len(HARMS)]
+                row = await one_round(hosts, server, chance, number, options.tasks, name)
                 number += 1
                 keep(row)
                 if "stuck" in row:

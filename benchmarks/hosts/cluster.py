@@ -19,7 +19,7 @@ from tests.support.postgres import PostgresServer, fresh_prefix
 ROOT = Path(__file__).parents[2]
 SKEWS = (0, 300, -300)
 """Seconds by which the hosts' clocks are off."""
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 _DISK = "160m"
 
 
@@ -62,7 +62,7 @@ class HostMachine:
         skew: dict[str, str] = {}
         if SKEWS[self.number]:
             skew = {
-                "LD_PRELOAD": str(_FAKETIME),
+                "LD_PRELOAD": str(FAKETIME),
                 "FAKETIME": f"{SKEWS[self.number]:+d}s",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "NO_FAKE_STAT": "1",

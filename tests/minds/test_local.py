@@ -1,12 +1,14 @@
 """The local model: a real server process, a real model where it is in the cache."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,6 +185,51 @@ async def test_a_timeout_ends_the_computing_too(local_model: Path) -> None:
             await mind.think(Request(LONG.messages, max_tokens=1500, timeout_seconds=1.0, schema=schema))
         # With room for one request only, this would wait for the long story's end.
         await mind.think(Request(ASK.messages, max_tokens=2, timeout_seconds=10))
+
+
+def _long_prompt(salt: str) -> Request:
+    words = " ".join(f"{salt}{number}" for number in range(250))
+    return Request((Message("user", words),), max_tokens=1, temperature=0.0, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+async def test_a_question_given_up_while_its_prompt_is_read_blocks_nobody(local_model: Path) -> None:
+    async with LocalMind(LocalSettings(threads=1, context_tokens=2048, parallel=1)) as mind:
+        await mind.warm()
+        short = Request((Message("user", "Say yes."),), max_tokens=1, temperature=0.0, seed=1)
+        begun = time.monotonic()
+        await mind.think(_long_prompt("alone"))
+        whole = time.monotonic() - begun
+        begun = time.monotonic()
+        await mind.think(short)
+        alone = time.monotonic() - begun
+        given_up = asyncio.create_task(mind.think(_long_prompt("other")))
+        await asyncio.sleep(whole / 10)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        begun = time.monotonic()
+        await mind.think(short)
+        # Read in one piece, nine tenths of the prompt would still stand before it.
+        assert time.monotonic() - begun - alone < whole / 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+async def test_one_answer_goes_on_while_another_prompt_is_read(local_model: Path) -> None:
+    seen: list[float] = []
+    async with LocalMind(SMALL) as mind:
+        await mind.warm()
+        telling = asyncio.create_task(mind.think(LONG, on_token=lambda _piece: seen.append(time.monotonic())))
+        while len(seen) < 3:
+            await asyncio.sleep(0.01)
+        begun = time.monotonic()
+        await mind.think(_long_prompt("beside"))
+        ended = time.monotonic()
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+    within = [begun, *(one for one in seen if begun < one < ended), ended]
+    assert max(after - before for before, after in itertools.pairwise(within)) < (ended - begun) / 2
 
 
 async def test_a_prompt_too_long_says_how_long(local_model: Path) -> None:

@@ -124,6 +124,8 @@ class Network:
         for link in self._links:
             link.kill()
             link.wait()
+            if link.stdout is not None:
+                link.stdout.close()
         self._links.clear()
         for host in self.hosts:
             with contextlib.suppress(NetworkForbidden):
