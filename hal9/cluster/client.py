@@ -348,7 +348,9 @@ class Cluster:
         started = said.get("started_at") or 0.0
         # Nobody was there to answer these; who asked hears of it here.
         late = [request_as_json(one) for one in await self.requests() if one.at < started or not one.done_at]
-        found = [asdict(one) for one in await self.read(hosts.list_hosts)]
+        now = self.now()
+        listed = await self.read(hosts.list_hosts)
+        found = [{**asdict(one), "silent_for": max(0.0, now - one.seen_at)} for one in listed]
         return {**said, "home": str(self.home.root), "tasks": states, "requests": late, "hosts": found}
 
     async def drain(self, host: str, *, drain: bool = True) -> None:

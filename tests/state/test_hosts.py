@@ -147,6 +147,8 @@ async def test_hosts_whose_clocks_differ_count_by_the_servers(two: tuple[Home, H
             assert task.finished_at is not None
             assert task.created_at - 1 <= task.started_at <= task.finished_at + 1
         assert sum(one.leads for one in found(left)) == 1
+        for cluster in (behind, ahead):
+            assert [one["silent_for"] < 60 for one in (await cluster.status())["hosts"]] == [True, True]
 
 
 async def test_a_host_is_killed_and_another_does_its_work(two: tuple[Home, Home], script: Script) -> None:

@@ -190,7 +190,7 @@ def _print_hosts(said: dict[str, Any]) -> None:
 
 
 def _host_line(host: dict[str, Any]) -> str:
-    words = [f"{host['running']} turns", f"seen {span_in_words(max(0.0, time.time() - host['seen_at']))} ago"]
+    words = [f"{host['running']} turns", f"seen {span_in_words(host['silent_for'])} ago"]
     if host["leads"]:
         words.insert(0, "leads")
     if host["draining"]:
