@@ -130,6 +130,7 @@ async def open_runtime(
             clock=clock,
             directory=directory,
             journal=journal,
+            node=plan.node,
             snapshots=plan.snapshots,
             changes=plan.home.changes,
             hidden=(plan.home.state,),

@@ -52,6 +52,7 @@ class NeuronServices:
     clock: Clock
     directory: Directory
     journal: Journal
+    node: str = ""
     snapshots: Path | None = None
     scratch: Path | None = None
     changes: Path | None = None

@@ -1,7 +1,10 @@
 """A whole cluster whose implementing neuron works with tools: submit, steps, trace, failures that keep the diff."""
 
 import asyncio
+import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,7 +108,10 @@ async def test_a_question_waits_over_a_restart_and_its_answer_reaches_the_neuron
     assert (workspace / "total.txt").exists(), task.result
 
 
-async def test_a_turn_whose_copy_is_not_here_begins_anew(home: Home, workspace: Path, script: Script) -> None:
+@pytest.mark.parametrize("copy", ["gone", "older than what another host did"])
+async def test_a_turn_whose_copy_is_not_here_begins_anew(
+    home: Home, workspace: Path, script: Script, copy: str
+) -> None:
     """As on a host that takes over: what the log says was written must not be taken for written."""
     script("writes_then_asks")
 
@@ -120,7 +126,15 @@ async def test_a_turn_whose_copy_is_not_here_begins_anew(home: Home, workspace: 
     async with running_cluster(home) as (daemon, cluster):
         task_id = await cluster.submit("Write it.", workspace=workspace)
         before = await asked(daemon)
-    shutil.rmtree(home.snapshots)
+    if copy == "gone":
+        shutil.rmtree(home.snapshots)
+    else:
+        with closing(sqlite3.connect(home.state / "journal.db")) as journal, journal:
+            other = json.dumps({"what": "mode", "mode": "tools", "why": "", "node": "daemon-of-another-host"})
+            changed = journal.execute(
+                "UPDATE turn_entries SET body = ? WHERE json_extract(body, '$.what') = 'mode'", (other,)
+            )
+            assert changed.rowcount == 1
     async with running_cluster(home) as (daemon, cluster):
         again = await asked(daemon, besides=before.id)
         now = again.asked_at

@@ -41,9 +41,9 @@ async def implement(turn: Turn) -> ResultPayload:
     if accepted:
         await remove_copy(turn)  # the process may have died before it did
         return ResultPayload.model_validate(accepted[-1].body["result"])
-    mode = await _mode(turn, log)
+    mode, here = await _mode(turn, log)
     # One answer begins anew after a crash; a turn with tools goes on at its last mark.
-    async with open_bench(turn, mark=None if mode == "tools" else "") as bench:
+    async with open_bench(turn, mark=None if mode == "tools" and here else "") as bench:
         if bench is None:
             return await answer(turn, None, None)
         if bench.snapshot.accepted is not None:
@@ -51,9 +51,10 @@ async def implement(turn: Turn) -> ResultPayload:
             note = bench.snapshot.accepted.note
             await bench.snapshot.discard()
             return ResultPayload.model_validate_json(note)
-        if mode == "tools" and log.acted and not bench.snapshot.continued:
+        if mode == "tools" and log.acted and not (here and bench.snapshot.continued):
             # On another host, or lost: the mind must not take for done what this copy does not have.
-            await log.begin_anew("the copy it had worked in is not here", keep=("mode", "first_check"))
+            await log.begin_anew("the copy it had worked in is not here", keep=("first_check",))
+            await _note_mode(turn, log, mode)
         first = await _first_check(turn, bench, log)
         try:
             if mode == "tools":
@@ -69,17 +70,26 @@ async def implement(turn: Turn) -> ResultPayload:
         return await _hand_over(turn, bench, log, result)
 
 
-async def _mode(turn: Turn, log: TurnLog) -> Mode:
-    """How this turn works; the decision and its reason stand in the log and in the trace."""
+async def _mode(turn: Turn, log: TurnLog) -> tuple[Mode, bool]:
+    """How this turn works, and whether what it did so far was done here.
+
+    The decision, its reason and the node stand in the log; a copy that is here may be older than the log.
+    """
     noted = log.notes("mode")
     mode: Mode
+    here = True
     if noted:
         mode = noted[-1].body["mode"]
+        here = noted[-1].body.get("node", turn.services.node) == turn.services.node
     else:
         mode, turn.why_mode = await _choose_mode(turn)
-        await log.add_note("mode", mode=mode, why=turn.why_mode)
+        await _note_mode(turn, log, mode)
     turn.mode = mode
-    return mode
+    return mode, here
+
+
+async def _note_mode(turn: Turn, log: TurnLog, mode: Mode) -> None:
+    await log.add_note("mode", mode=mode, why=turn.why_mode, node=turn.services.node)
 
 
 async def _choose_mode(turn: Turn) -> tuple[Mode, str]:
