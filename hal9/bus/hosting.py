@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from hal9.bus.contracts import CourierContext, Failure, Handler, Outcome
 from hal9.bus.transaction import Recorder
 from hal9.database import Connection
-from hal9.errors.base import Hal9Error
+from hal9.errors.base import Hal9Error, is_disk_full
 from hal9.errors.journal import JournalUnwritable
 from hal9.journal import inbox
 from hal9.journal.failpoints import failpoint
@@ -16,6 +16,7 @@ from hal9.signals import Signal
 
 __all__ = ["InboxRunner"]
 
+_NO_ROOM_SECONDS = 2.0
 _log = logging.getLogger("hal9.bus.courier")
 
 # More than this waits in the journal, not in memory.
@@ -225,6 +226,10 @@ class InboxRunner:
         return None
 
     async def _failed(self, signal: Signal, attempts: int, error: Exception) -> float | None:
+        if is_disk_full(error):  # nobody's fault, and trying counts for nothing until there is room
+            _log.warning("%s waits with signal %s: %s", self.name, signal.id, error)
+            await self._release(signal, delay=_NO_ROOM_SECONDS, refund=True)
+            return _NO_ROOM_SECONDS
         if isinstance(error, Hal9Error):
             _log.warning("%s could not handle signal %s: %s", self.name, signal.id, error)
         else:

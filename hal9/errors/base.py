@@ -1,5 +1,6 @@
 """Roots of the error tree: one class per room, and how every error builds its sentence."""
 
+import errno
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -10,6 +11,11 @@ DISTRIBUTION = "hal9-cluster"
 def install_hint(extra: str = "") -> str:
     """The command that installs HAL9, with an extra where one is needed."""
     return f"pip install '{DISTRIBUTION}[{extra}]'" if extra else f"pip install {DISTRIBUTION}"
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether there is no room on a disk, which passes when somebody makes some."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _rebuild(cls: "type[Hal9Error]", fields: dict[str, Any]) -> "Hal9Error":

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from hal9.errors.base import WorkbenchError
+from hal9.errors.base import WorkbenchError, is_disk_full
 from hal9.errors.neurons import TurnFailed
 from hal9.errors.workbench import (
     ChangesMissing,
@@ -160,6 +160,8 @@ async def _opened_bench(
     except (WorkspaceAway, WorkspaceMissing, WorkspaceRefused, WorkspaceTooLarge) as error:
         raise TurnFailed(reason="workspace_unreachable", detail=str(error)) from error
     except (SandboxUnavailable, WorkbenchError, OSError) as error:
+        if is_disk_full(error):
+            raise  # the turn waits for room
         raise TurnFailed(reason="tool_failed", detail=str(error)) from error
     return snapshot
 

@@ -1,6 +1,7 @@
 """The courier over the in-memory bus: what it promises when all goes well and when handlers do not."""
 
 import asyncio
+import errno
 import json
 import time
 from contextlib import aclosing
@@ -164,6 +165,29 @@ async def test_a_handler_that_fails_once_succeeds_later(tmp_path: Path) -> None:
             await a.until(lambda: len(a.results) == 10)
         assert set(tries.values()) == {2}
         assert not a.failures
+
+
+async def test_a_handler_without_room_on_its_disk_waits_for_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hal9.bus.hosting._NO_ROOM_SECONDS", 0.01)
+    tries = 0
+
+    async def full(signal: Signal) -> Outcome:
+        nonlocal tries
+        tries += 1
+        if tries <= 3 * QUICK.retry.attempts:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return await a.answer(signal)
+
+    async with node(LoopbackBroker().client("a"), tmp_path / "a.db") as a:
+        a.courier.host("book", a.collect)
+        a.courier.host("l2", full)
+        async with a.courier:
+            await a.courier.send([task("x")])
+            await a.until(lambda: len(a.results) == 1)
+        assert not a.failures
+        assert len(await a.effects()) == 2
 
 
 async def test_an_outcome_is_recorded_whole_or_not_at_all(tmp_path: Path) -> None:
