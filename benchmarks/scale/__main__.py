@@ -170,7 +170,11 @@ def used_by_children(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
     ended = (int(fields[13]) + int(fields[14])) / 100
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return spent(pid) + ended + sum(spent(int(one)) for one in children)
+    total = spent(pid) + ended
+    for one in children:
+        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+            total += spent(int(one))
+    return total
 
 
 async def neuron_memory(folder: Path, count: int) -> dict[str, float]:
