@@ -4,13 +4,22 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from hal9.belief import Evidence, Paired
+from hal9.belief import Paired
 from hal9.promptgram import MUTABLE_SECTIONS, Edit, Promptgram
 from hal9.promptgram.items import plain
 from hal9.tuning.attempts import Attempt
+from hal9.tuning.measurements import Measurements
 from hal9.tuning.proposing import ProposedEdit
 
-__all__ = ["Candidate", "Rule", "added_rules", "pareto_weights", "shared_ancestor", "without_rules"]
+__all__ = [
+    "Candidate",
+    "Rule",
+    "added_rules",
+    "causes",
+    "pareto_weights",
+    "shared_ancestor",
+    "without_rules",
+]
 
 Rule = tuple[str, str]
 """Section and item of a promptgram."""
@@ -24,7 +33,7 @@ class Candidate:
         number: in order of appearance; 0 is the prompt as it was.
         parent: the candidate it was made from.
         edits: what was done to the parent, each with the task whose failure led to it.
-        evidence: measured scores by task.
+        evidence: its answers and their scores by task.
         attempts: the latest attempt by task.
         lead: under noise, the shrunken gain over the prompt as it was, summed along the way.
         trades: whether it won some of its parent's tasks and lost others when it was measured against it.
@@ -34,7 +43,7 @@ class Candidate:
     promptgram: Promptgram
     parent: "Candidate | None" = None
     edits: tuple[ProposedEdit, ...] = ()
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: Measurements = field(default_factory=Measurements)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     lead: float = 0.0
     trades: bool = False
@@ -49,7 +58,7 @@ class Candidate:
 
     def measured(self, task: str) -> bool:
         """Whether the task was done under this prompt."""
-        return task in self.evidence.scores
+        return task in self.evidence.answers
 
     def estimate(self, task: str) -> float:
         """Mean score on a task; unmeasured it is as under the parent, or as elsewhere."""
@@ -57,7 +66,7 @@ class Candidate:
             return self.evidence.mean(task)
         if self.parent is not None:
             return self.parent.estimate(task)
-        return self.evidence.average(self.evidence.scores)
+        return self.evidence.average(self.evidence.answers)
 
     def average(self, tasks: Iterable[str]) -> float:
         """Mean estimate over tasks."""
@@ -67,7 +76,17 @@ class Candidate:
     def against(self, other: "Candidate", tasks: Iterable[str]) -> Paired:
         """Paired differences on the tasks that both really did."""
         both = [task for task in tasks if self.measured(task) and other.measured(task)]
-        return Paired.of(self.evidence, other.evidence, both)
+        return Paired({task: self.evidence.mean(task) - other.evidence.mean(task) for task in both})
+
+    def told_apart(self, other: "Candidate", tasks: Iterable[str]) -> bool | None:
+        """Whether the check says something else under the other prompt; None where its words waver."""
+        apart = False
+        for task in tasks:
+            ours, theirs = self.evidence.complaints(task), other.evidence.complaints(task)
+            if len(ours) > 1 or len(theirs) > 1 or self.evidence.draws(task) < 2:
+                return None
+            apart = apart or ours != theirs
+        return apart
 
 
 def shared_ancestor(one: Candidate, other: Candidate) -> Candidate | None:
@@ -106,3 +125,14 @@ def without_rules(promptgram: Promptgram, rules: Iterable[Rule]) -> Promptgram:
     for section, item in rules:
         promptgram = promptgram.apply(Edit(section, "delete", target=plain(item)))
     return promptgram
+
+
+def causes(rule: Rule, candidates: Iterable[Candidate]) -> tuple[str, ...]:
+    """The tasks whose failures led to a rule, by the edits that made these candidates."""
+    found = [
+        made.task
+        for one in candidates
+        for made in one.edits
+        if made.task and made.edit.content and plain(made.edit.content) in plain(rule[1])
+    ]
+    return tuple(dict.fromkeys(found))

@@ -23,10 +23,12 @@ from hal9.tuning.candidates import (
     Candidate,
     Rule,
     added_rules,
+    causes,
     pareto_weights,
     shared_ancestor,
     without_rules,
 )
+from hal9.tuning.measurements import AnswerScores, Measurements, complaint
 from hal9.tuning.niches import Niches, Specialists, find_specialists
 from hal9.tuning.noise import Noise
 from hal9.tuning.proposing import EditProposer, Failure, ProposalContext, ProposedEdit, TriedEdit
@@ -62,6 +64,8 @@ class Search:
     tried: list[TriedEdit] = field(default_factory=list)
     steps: list[SearchStep] = field(default_factory=list)
     noise: Noise = field(default_factory=Noise)
+    shared: AnswerScores = field(default_factory=AnswerScores)
+    measured: dict[int, Measurements] = field(default_factory=dict)
     _shown: dict[tuple[int, str], int] = field(default_factory=dict)
     _merged: set[tuple[int, int]] = field(default_factory=set)
     _seen: set[str] = field(default_factory=set)
@@ -92,7 +96,8 @@ class Search:
         try:
             await self._probe_noise(base)
             self._tell(
-                "measured", f"the prompt as it is, on {len(base.evidence.scores)} tasks ({self.noise.told()})"
+                "measured",
+                f"the prompt as it is, on {len(base.evidence.answers)} tasks ({self.noise.told()})",
             )
             reason = await self._improve()
             winner, removed, specialists = await self._finish(base)
@@ -132,7 +137,7 @@ class Search:
         parent: Candidate | None = None,
         edits: Sequence[ProposedEdit] = (),
     ) -> Candidate:
-        made = Candidate(self._made, promptgram, parent, tuple(edits))
+        made = Candidate(self._made, promptgram, parent, tuple(edits), Measurements(self.shared))
         self._made += 1
         self._seen.add(promptgram.render())
         return made
@@ -144,22 +149,30 @@ class Search:
             return False
         draws: dict[int, list[str]] = {}
         for name in names:
-            draws.setdefault(candidate.evidence.count(name), []).append(name)
+            draws.setdefault(candidate.evidence.draws(name), []).append(name)
         for draw, group in sorted(draws.items()):
             made = await self.attempts.run(candidate.promptgram, [self.tasks[name] for name in group], draw)
-            candidate.evidence.add({one.task: one.score for one in made}, group)
+            candidate.evidence.add(made)
             candidate.attempts.update({one.task: one for one in made})
+        self._learn_noise(candidate)
         return True
+
+    def _learn_noise(self, candidate: Candidate) -> None:
+        """Every repetition tells more of the noise; where it shows late, leads are estimated anew."""
+        self.measured[candidate.number] = candidate.evidence
+        known, self.noise = self.noise, Noise.of(self.shared, self.measured.values())
+        if self.noise.noisy and not known.noisy:
+            for one in self.pool:
+                one.lead = one.average(self.names) - self.pool[0].average(self.names)
 
     async def _probe_noise(self, base: Candidate) -> None:
         """Do a few tasks once more: how far the same prompt scores apart says what a gain is worth."""
         if self.settings.repeatable:
             return
-        order = sorted(base.evidence.scores, key=base.estimate)
+        order = sorted(base.evidence.answers, key=base.estimate)
         count = min(len(order), max(_PROBES, min(2 * _PROBES, self.settings.budget // 25)))
         probes = list(dict.fromkeys(order[: count // 2] + order[-(count // 2) :]))
-        if await self.measure(base, probes, again=True):
-            self.noise = Noise.of(base.evidence)
+        await self.measure(base, probes, again=True)
 
     # --- improving --------------------------------------------------------------------------------
 
@@ -279,9 +292,9 @@ class Search:
                 continue
             if self.noise.noisy and not await self._fails_again(parent, name):
                 continue
-            complaint = _complaint(parent.attempts[name].feedback)
-            (later if complaint in complaints else chosen).append(name)
-            complaints.add(complaint)
+            said = complaint(parent.attempts[name].feedback)
+            (later if said in complaints else chosen).append(name)
+            complaints.add(said)
         chosen += later[: self.settings.batch - len(chosen)]
         for name in chosen:
             self._shown[parent.number, name] = self._shown.get((parent.number, name), 0) + 1
@@ -369,7 +382,9 @@ class Search:
                 continue
             rules = added_rules(joined, best.promptgram)
             edits = [
-                ProposedEdit(Edit(section, "append", content=item), better[0]) for section, item in rules
+                ProposedEdit(Edit(section, "append", content=item), task)
+                for section, item in rules
+                for task in causes((section, item), other.lineage)[:1] or better[:1]
             ]
             child = self._candidate(joined, best, edits)
             shown = better[: 2 * self.settings.batch]
@@ -423,14 +438,13 @@ def _describe(child: Candidate) -> str:
 
 
 def _moved(child: Candidate, parent: Candidate, tasks: Sequence[str]) -> set[str]:
-    """Tasks that scored better than under the parent, or failed in another way."""
+    """Tasks answered differently than under the parent that scored better or failed in another way."""
     return {
         name
         for name in tasks
-        if child.attempts[name].score > parent.evidence.mean(name) + 1e-9
-        or _complaint(child.attempts[name].feedback) != _complaint(parent.attempts[name].feedback)
+        if child.attempts[name].answer != parent.attempts[name].answer
+        and (
+            child.evidence.mean(name) > parent.evidence.mean(name) + 1e-9
+            or complaint(child.attempts[name].feedback) != complaint(parent.attempts[name].feedback)
+        )
     }
-
-
-def _complaint(feedback: str) -> str:
-    return " ".join(feedback.split())[:120]

@@ -1,11 +1,11 @@
 """How much the same prompt's score on the same task varies, and what a gain is worth beside that."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from hal9.belief import Evidence
+from hal9.tuning.measurements import AnswerScores, Measurements
 
 __all__ = ["Noise"]
 
@@ -22,17 +22,35 @@ class Noise:
         return self.variance > 1e-12
 
     @classmethod
-    def of(cls, evidence: Evidence) -> Self:
-        """Pooled over the tasks that were measured more than once."""
-        variance = evidence.noise_variance()
+    def of(cls, shared: AnswerScores, measured: Iterable[Measurements]) -> Self:
+        """Pooled over all that was measured more than once.
+
+        Args:
+            shared: verdicts by answer, which tell the judge's own wavering.
+            measured: of every prompt; where one answers a task differently the second time, all that its
+                repeated answers scored counts.
+        """
+        repeated = [
+            (one.answers[task], scores)
+            for one in measured
+            for task, scores in one.scores.items()
+            if len(scores) > 1
+        ]
+        if any(len(set(answers)) > 1 for answers, _ in repeated):
+            freedom = sum(len(scores) - 1 for _, scores in repeated)
+            variance = sum(_squares(scores) for _, scores in repeated) / freedom
+        else:
+            variance = shared.variance()
         return cls(0.0 if math.isnan(variance) else max(0.0, variance))
 
-    def error_of_gain(self, ours: Evidence, theirs: Evidence, tasks: Iterable[str]) -> float:
-        """Standard error of a mean paired gain that is due to noise alone."""
+    def error_of_gain(self, ours: Measurements, theirs: Measurements, tasks: Iterable[str]) -> float:
+        """Standard error of a mean paired gain that is due to noise alone; equal answers add none."""
         both = [task for task in tasks if ours.count(task) and theirs.count(task)]
         if not both:
             return 0.0
-        parts = sum(1 / ours.count(task) + 1 / theirs.count(task) for task in both)
+        parts = sum(
+            1 / ours.count(task) + 1 / theirs.count(task) for task in both if not ours.same(theirs, [task])
+        )
         return math.sqrt(self.variance * parts) / len(both)
 
     @property
@@ -45,7 +63,7 @@ class Noise:
         flip = min(self.flip, 0.45)
         return min(0.98, max(0.02, (1 - average - flip) / (1 - 2 * flip)))
 
-    def failing_chance(self, evidence: Evidence, task: str, *, prior: float) -> float:
+    def failing_chance(self, evidence: Measurements, task: str, *, prior: float) -> float:
         """Chance that a task truly fails, given what it scored so far (Bayes' rule)."""
         flip = min(max(self.flip, 0.01), 0.45)
         count = evidence.count(task)
@@ -59,3 +77,8 @@ class Noise:
         if not self.noisy:
             return "repeated answers score the same"
         return f"repeated answers differ by {math.sqrt(self.variance):.2f}"
+
+
+def _squares(scores: Sequence[float]) -> float:
+    mean = sum(scores) / len(scores)
+    return sum((score - mean) ** 2 for score in scores)

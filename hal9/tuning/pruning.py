@@ -7,16 +7,22 @@ several times, and it stays when it gains more than the noise.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from hal9.errors.promptgram import EditError
 from hal9.promptgram import Edit, Promptgram
 from hal9.promptgram.items import plain
-from hal9.tuning.candidates import Candidate, Rule, added_rules, without_rules
+from hal9.tuning.candidates import Candidate, Rule, added_rules, causes, without_rules
 from hal9.tuning.noise import Noise
 from hal9.tuning.proposing import ProposedEdit
 
 __all__ = ["Pruner"]
+
+
+_LEAST_DRAWS = 3
+_LEAST_ERRORS = 0.25
+"""A rule that gains less than this part of the error stays only by luck."""
 
 
 class _Search(Protocol):
@@ -80,8 +86,8 @@ class Pruner:
             trial = self._without(present, [rule])
             if trial is None:
                 continue
-            lost = False
-            for name in sorted(looked, key=lambda name: name not in _cause_of(rule, winner)):
+            lost, led = False, causes(rule, [*winner.lineage, *self._search.pool])
+            for name in sorted(looked, key=lambda name: name not in led):
                 if self._search.left() <= kept_back or not await self._search.measure(trial, [name]):
                     return present, removed
                 if _lower(trial, winner, name):
@@ -93,24 +99,52 @@ class Pruner:
         return present, removed
 
     async def _prune_noisy(self, winner: Candidate, rules: list[Rule]) -> tuple[Candidate, list[Rule]]:
-        """Remove a rule when its own tasks go as well without it, over as many draws as the budget allows."""
-        per_rule = self._search.left() // (2 * len(rules))
+        """Rules go when their own tasks are answered, or judged, no worse without them."""
         useless: list[Rule] = []
+        undecided: list[_Trial] = []
         for rule in rules:
-            tasks = [name for name in _cause_of(rule, winner) if name in self._search.names]
+            tasks = [task for task in causes(rule, [*winner.lineage, *self._search.pool]) if task in self._search.names]
             trial = self._without(winner, [rule])
-            if trial is None or not tasks or per_rule < 3 * len(tasks):
+            if trial is None or not tasks:
                 continue
-            for _ in range(per_rule // len(tasks)):
-                await self._search.measure(trial, tasks, again=True)
-                await self._search.measure(winner, tasks, again=True)
-            paired = winner.against(trial, tasks)
-            if paired.gain <= 0.25 * self._search.noise.error_of_gain(winner.evidence, trial.evidence, tasks):
+            if not (await self._search.measure(trial, tasks) and await self._search.measure(winner, tasks)):
+                break
+            if trial.evidence.same(winner.evidence, tasks):
                 useless.append(rule)
+                continue
+            one = _Trial(rule, trial, tasks)
+            await self._search.measure(winner, [t for t in tasks if winner.evidence.draws(t) < 2], again=True)
+            match winner.told_apart(trial, tasks):
+                case False:
+                    if self._worth(winner, one) <= self._error(winner, one):
+                        useless.append(rule)
+                case None:
+                    undecided.append(one)
+        useless += await self._by_scores(winner, undecided)
         if not useless:
             return winner, []
         pruned = self._without(winner, useless)
         return (winner, []) if pruned is None else (pruned, useless)
+
+    async def _by_scores(self, winner: Candidate, undecided: Sequence["_Trial"]) -> list[Rule]:
+        """Rules whose tasks go as well without them, over as many draws as the budget allows."""
+        useless: list[Rule] = []
+        for number, one in enumerate(undecided):
+            draws = self._search.left() // (2 * (len(undecided) - number) * len(one.tasks))
+            if draws < _LEAST_DRAWS:
+                continue
+            for _ in range(draws):
+                await self._search.measure(one.candidate, one.tasks, again=True)
+                await self._search.measure(winner, one.tasks, again=True)
+            if self._worth(winner, one) <= _LEAST_ERRORS * self._error(winner, one):
+                useless.append(one.rule)
+        return useless
+
+    def _worth(self, winner: Candidate, one: "_Trial") -> float:
+        return winner.against(one.candidate, one.tasks).gain
+
+    def _error(self, winner: Candidate, one: "_Trial") -> float:
+        return self._search.noise.error_of_gain(winner.evidence, one.candidate.evidence, one.tasks)
 
     def _without(self, present: Candidate, gone: Sequence[Rule]) -> Candidate | None:
         try:
@@ -125,16 +159,10 @@ def _lower(trial: Candidate, winner: Candidate, name: str) -> bool:
     return trial.evidence.mean(name) < winner.estimate(name) - 1e-9
 
 
-def _cause_of(rule: Rule, winner: Candidate) -> tuple[str, ...]:
-    """The tasks whose failures led to a rule."""
-    one: Candidate | None = winner
-    while one is not None:
-        found = [
-            made.task
-            for made in one.edits
-            if made.edit.content and plain(made.edit.content) in plain(rule[1])
-        ]
-        if found:
-            return tuple(found)
-        one = one.parent
-    return ()
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A prompt without one of its rules, and the tasks that led to the rule."""
+
+    rule: Rule
+    candidate: Candidate
+    tasks: list[str]

@@ -80,7 +80,7 @@ class _InnerRuns:
             # All its runs are done by now, so that this reads them and runs nothing.
             self.known[shelved.name] = await self.workshop.measure(shelved, Parameters())
             self.best.see(self.known[shelved.name])
-        return [Attempt(name, "", measured.finals[name], "final NDCG@10") for name in names]
+        return [Attempt(name, shelved.name, measured.finals[name], "final NDCG@10") for name in names]
 
 
 @dataclass(slots=True)
