@@ -169,6 +169,7 @@ class MindProposer:
         mind: who reflects.
         store: where answers are kept, so that a resumed run asks nothing twice.
         temperature: of reflection.
+        timeout_seconds: of one proposal; a model on a busy processor may write its tokens for minutes.
     """
 
     mind: Mind
@@ -177,6 +178,7 @@ class MindProposer:
     seed: int = 0
     temperature: float = 0.7
     max_tokens: int = 1500
+    timeout_seconds: float = 900.0
     usage: Usage = field(default_factory=lambda: Usage(calls=0))
     calls: int = 0
 
@@ -208,6 +210,7 @@ class MindProposer:
                         schema=edit_schema(),
                         temperature=self.temperature,
                         max_tokens=self.max_tokens,
+                        timeout_seconds=self.timeout_seconds,
                         seed=self.seed * 7919 + seed,
                         metadata={"task_id": self.task_id},
                     )

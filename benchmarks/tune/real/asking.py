@@ -51,7 +51,7 @@ class Model:
             json.dumps(body).encode(),
             {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
         )
-        with urllib.request.urlopen(request, timeout=300) as answer:
+        with urllib.request.urlopen(request, timeout=900) as answer:
             text = str(json.load(answer)["choices"][0]["message"]["content"] or "")
         self._kept.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (key, text))
         return text
