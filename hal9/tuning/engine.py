@@ -69,6 +69,7 @@ class Search:
     _shown: dict[tuple[int, str], int] = field(default_factory=dict)
     _merged: set[tuple[int, int]] = field(default_factory=set)
     _seen: set[str] = field(default_factory=set)
+    _kept_back: int = 0
     _asked: int = 0
     _made: int = 0
 
@@ -100,6 +101,7 @@ class Search:
                 f"the prompt as it is, on {len(base.evidence.answers)} tasks ({self.noise.told()})",
             )
             reason = await self._improve()
+            self._kept_back = 0
             winner, removed, specialists = await self._finish(base)
         except LimitError as stopped:
             reason = str(stopped)
@@ -145,7 +147,7 @@ class Search:
     async def measure(self, candidate: Candidate, names: Sequence[str], *, again: bool = False) -> bool:
         """Do tasks under a prompt; known ones only when `again`. False when the budget does not allow it."""
         names = list(dict.fromkeys(names if again else [n for n in names if not candidate.measured(n)]))
-        if len(names) > self.left():
+        if len(names) > self.left() - self._kept_back:
             return False
         draws: dict[int, list[str]] = {}
         for name in names:
@@ -178,7 +180,7 @@ class Search:
 
     async def _improve(self) -> str:
         silent = 0
-        while self.left(reserve=self.settings.prune_share) > self.settings.batch:
+        while self._free() > self.settings.batch:
             if not self.noise.noisy and all(self._best().estimate(name) >= 1.0 for name in self.names):
                 return "everything passes"
             if silent >= _MOST_SILENT:
@@ -187,6 +189,15 @@ class Search:
                 continue
             silent = 0 if await self._step() else silent + 1
         return "budget"
+
+    def _free(self) -> int:
+        """Calls that improving may still use; pruning under noise takes about two a rule."""
+        free = self.left(reserve=self.settings.prune_share)
+        if self.noise.noisy:
+            rules = added_rules(self._best().promptgram, self.pool[0].promptgram)
+            self._kept_back = min(self.left() - free, 2 * len(rules))
+            free = self.left() - self._kept_back
+        return free
 
     async def _step(self) -> bool:
         """One proposal; whether a new prompt was kept."""

@@ -65,6 +65,8 @@ class Noise:
 
     def failing_chance(self, evidence: Measurements, task: str, *, prior: float) -> float:
         """Chance that a task truly fails, given what it scored so far (Bayes' rule)."""
+        if any(0.0 < score < 1.0 for score in evidence.scores[task]):
+            return 1.0  # turned over or not, a score in part is not that of a right answer
         flip = min(max(self.flip, 0.01), 0.45)
         count = evidence.count(task)
         failed = count * (1 - evidence.mean(task))

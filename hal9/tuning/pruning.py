@@ -20,6 +20,7 @@ from hal9.tuning.proposing import ProposedEdit
 __all__ = ["Pruner"]
 
 
+_LOOKED_AT = 2
 _LEAST_DRAWS = 3
 _LEAST_ERRORS = 0.25
 """A rule that gains less than this part of the error stays only by luck."""
@@ -99,11 +100,12 @@ class Pruner:
         return present, removed
 
     async def _prune_noisy(self, winner: Candidate, rules: list[Rule]) -> tuple[Candidate, list[Rule]]:
-        """Rules go when their own tasks are answered, or judged, no worse without them."""
+        """Rules go when the tasks that led to them are answered, or judged, no worse without them."""
         useless: list[Rule] = []
-        undecided: list[_Trial] = []
+        used: list[_Trial] = []
         for rule in rules:
-            tasks = [task for task in causes(rule, [*winner.lineage, *self._search.pool]) if task in self._search.names]
+            led = causes(rule, [*winner.lineage, *self._search.pool])
+            tasks = [task for task in led if task in self._search.names][:_LOOKED_AT]
             trial = self._without(winner, [rule])
             if trial is None or not tasks:
                 continue
@@ -111,15 +113,18 @@ class Pruner:
                 break
             if trial.evidence.same(winner.evidence, tasks):
                 useless.append(rule)
-                continue
-            one = _Trial(rule, trial, tasks)
-            await self._search.measure(winner, [t for t in tasks if winner.evidence.draws(t) < 2], again=True)
-            match winner.told_apart(trial, tasks):
-                case False:
-                    if self._worth(winner, one) <= self._error(winner, one):
-                        useless.append(rule)
-                case None:
-                    undecided.append(one)
+            else:
+                used.append(_Trial(rule, trial, tasks))
+        undecided: list[_Trial] = []
+        for one in used:
+            once = [task for task in one.tasks if winner.evidence.draws(task) < 2]
+            if not await self._search.measure(winner, once, again=True):
+                break
+            apart = winner.told_apart(one.candidate, one.tasks)
+            if apart is None:
+                undecided.append(one)
+            elif not apart and self._worth(winner, one) <= self._error(winner, one):
+                useless.append(one.rule)
         useless += await self._by_scores(winner, undecided)
         if not useless:
             return winner, []
