@@ -97,7 +97,7 @@ def peer(
     python: Path, script: str, world: World, setting: tuple[float, float], budgets: str, seeds: int
 ) -> dict[int, list[Run]]:
     """All runs of a peer in one world, by budget."""
-    arguments = [world.name, *(str(one) for one in (COUNT, *setting)), budgets, str(seeds)]
+    arguments = ["world", world.name, *(str(one) for one in (COUNT, *setting)), budgets, str(seeds)]
     done = subprocess.run(
         [str(python), script, *arguments],
         cwd=Path(__file__).parent,
@@ -122,8 +122,8 @@ def main(seeds: int, budgets: str, worlds: str) -> None:
     rows, figures = [], []
     for world in (WORLDS[name] for name in worlds.split(",")):
         for noise, share in SETTINGS:
-            gepa = peer(python, "gepa_tune.py", world, (noise, share), budgets, seeds)
-            mipro = peer(python, "mipro_tune.py", world, (noise, share), budgets, seeds)
+            gepa = peer(python, "gepa_arm.py", world, (noise, share), budgets, seeds)
+            mipro = peer(python, "mipro_arm.py", world, (noise, share), budgets, seeds)
             for budget in (int(one) for one in budgets.split(",")):
                 ours = [hal9(world, noise, share, budget, seed) for seed in range(seeds)]
                 drawn = [random_search(world, noise, share, budget, seed) for seed in range(seeds)]

@@ -411,7 +411,8 @@ class Search:
     async def _finish(self, base: Candidate) -> tuple[Candidate, list[Rule], Specialists | None]:
         """The best prompt by what was really measured, and specialists; without rules that add nothing."""
         order = sorted(self.pool, key=lambda one: one.average(self.names), reverse=True)
-        for contender in [base, *order[:2]]:
+        # Under noise leads decide, and what is left is for pruning.
+        for contender in [] if self.noise.noisy else [base, *order[:2]]:
             await self.measure(contender, self.names)
         winner = self._best()
         specialists = await find_specialists(self, winner) if self.settings.specialists else None

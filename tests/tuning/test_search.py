@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from hal9.belief import Evidence
 from hal9.errors.minds import MindUnreachable
 from hal9.errors.tuning import TuningBudgetTooSmall, TuningRunDiffers
 from hal9.minds import ScriptedMind
 from hal9.minds.protocol import Request
 from hal9.promptgram import Edit
 from hal9.tuning import TuneResult, TuneSettings, TuningRoles, run_tuning, tune
-from hal9.tuning.attempts import Answer
+from hal9.tuning.attempts import Answer, Attempt
 from hal9.tuning.candidates import Candidate, pareto_weights
+from hal9.tuning.measurements import AnswerScores, Measurements
+from hal9.tuning.noise import Noise
+from hal9.tuning.scoring import Scored
 from hal9.tuning.tasks import TuningTask
 from tests.tuning.toy import BASE, ToyAnswerer, ToyScorer, fluff_in, reflecting_mind, rule, solved, toy_tasks
 
@@ -104,8 +106,8 @@ async def test_the_report_shows_the_rules_and_the_curve(tmp_path: Path) -> None:
 
 def test_pareto_weights_share_ties_and_leave_out_the_dominated() -> None:
     def candidate(number: int, *scores: float) -> Candidate:
-        evidence = Evidence()
-        evidence.add({str(i): score for i, score in enumerate(scores)}, [str(i) for i in range(len(scores))])
+        evidence = Measurements()
+        evidence.add(Attempt(str(i), f"{number}", score, "") for i, score in enumerate(scores))
         return Candidate(number, BASE, evidence=evidence)
 
     pool = [candidate(0, 1, 0, 0.5), candidate(1, 0, 1, 0.5), candidate(2, 0, 0, 0.25)]
@@ -113,8 +115,8 @@ def test_pareto_weights_share_ties_and_leave_out_the_dominated() -> None:
 
 
 def test_what_is_not_measured_is_taken_to_be_as_under_the_parent() -> None:
-    evidence = Evidence()
-    evidence.add({"a": 0.25}, ["a"])
+    evidence = Measurements()
+    evidence.add([Attempt("a", "said", 0.25, "")])
     base = Candidate(0, BASE, evidence=evidence)
     child = Candidate(1, BASE.apply(Edit("Policy", "append", content=rule("amber"))), base)
     assert child.estimate("a") == 0.25 and not child.measured("a")
@@ -151,3 +153,46 @@ async def test_a_rule_that_mends_what_another_rule_spoils_is_not_pruned(tmp_path
     )
     assert found.held_out.after == 1.0
     assert {"For red say 1.", "Say 2 to everything."} <= set(found.after.items("Policy"))
+
+
+def test_equal_answers_of_two_prompts_share_their_scores() -> None:
+    """A judge that said 1 of an answer under one prompt and 0 of it under another tells nothing of the prompts."""
+    shared = AnswerScores()
+    one, other = Measurements(shared), Measurements(shared)
+    one.add([Attempt("a", "same", 1.0, ""), Attempt("b", "mine", 1.0, "")])
+    other.add([Attempt("a", "same", 0.0, ""), Attempt("b", "theirs", 0.0, "")])
+    paired = Candidate(0, BASE, evidence=one).against(Candidate(1, BASE, evidence=other), ["a", "b"])
+    assert paired.differences == {"a": 0.0, "b": 1.0}
+    noise = Noise.of(shared, [one, other])
+    assert noise.variance == 0.5
+    assert noise.error_of_gain(one, other, ["a"]) == 0.0 < noise.error_of_gain(one, other, ["b"])
+
+
+async def test_noise_that_shows_late_is_still_learnt(tmp_path: Path) -> None:
+    """Of three probes all may agree by luck; what is repeated afterwards tells."""
+
+    class Late(ToyScorer):
+        judged = 0
+
+        async def score(self, task: TuningTask, answer: str, *, draw: int) -> Scored:
+            self.judged += 1
+            found = await super().score(task, answer, draw=draw)
+            turned = self.judged > 70 and self.judged % 3 == 0
+            return Scored(1.0 - found.score, found.feedback) if turned else found
+
+    found = await run_tuning(
+        BASE,
+        toy_tasks(60),
+        TuningRoles(answerer=ToyAnswerer(), scorer=Late(), reflect=reflecting_mind(fluff=0.5)),
+        tmp_path / "run",
+        settings=TuneSettings(budget=400),
+    )
+    assert found.search.noise.noisy
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+async def test_under_noise_rules_that_change_no_answer_do_not_stay(tmp_path: Path, seed: int) -> None:
+    found = await tuned(tmp_path / "run", fluff=0.3, noise=0.3, budget=200, seed=seed)
+    assert found.search.noise.noisy
+    assert fluff_in(found.after) == 0
+    assert solved(found.after, toy_tasks(60, seed=seed)) > 0.6

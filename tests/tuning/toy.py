@@ -7,6 +7,7 @@ check says which one it misses. The reflecting mind reads that, and now and then
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import numpy as np
 
@@ -75,8 +76,8 @@ class ToyScorer:
     async def score(self, task: TuningTask, answer: str, *, draw: int) -> Scored:
         missing = [word for word in task.answers if word not in answer.split()]
         score = 0.0 if missing else 1.0
-        digest = abs(hash((self.seed, task.name, draw, answer))) % 1000 / 1000
-        if digest < self.noise:
+        digest = sha256(f"{self.seed}/{task.name}/{draw}/{answer}".encode()).digest()
+        if int.from_bytes(digest[:4]) / 2**32 < self.noise:
             score = 1.0 - score
         return Scored(score, f"missing: {missing[0]}" if missing else "something was not right")
 

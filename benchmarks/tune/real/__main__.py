@@ -101,10 +101,10 @@ def peer(script: str) -> Callable[[RealSet, int, int, Path], Run]:
 
     def run(real: RealSet, budget: int, seed: int, folder: Path) -> Run:
         python = peer_python("tune", *PEERS)
-        arguments = [real.name, str(budget), str(seed), str((folder / "kept.sqlite").resolve())]
+        arguments = ["real", real.name, str(budget), str(seed), str((folder / "kept.sqlite").resolve())]
         done = subprocess.run(
             [str(python), script, *arguments],
-            cwd=Path(__file__).parent,
+            cwd=Path(__file__).parent.parent,
             capture_output=True,
             text=True,
             check=False,
@@ -121,8 +121,8 @@ def peer(script: str) -> Callable[[RealSet, int, int, Path], Run]:
 ARMS: dict[str, Callable[[RealSet, int, int, Path], Run]] = {
     "as it is": as_it_is,
     "HAL9": hal9,
-    "GEPA": peer("gepa_real.py"),
-    "MIPROv2": peer("mipro_real.py"),
+    "GEPA": peer("gepa_arm.py"),
+    "MIPROv2": peer("mipro_arm.py"),
     "random search": random_search,
 }
 
