@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from hal9.errors.config import ConfigInvalid, ConfigMissing, ConfigProblem
 from hal9.settings import Settings
 
-__all__ = ["find_database", "load_model", "load_settings", "load_yaml", "settings_as_yaml"]
+__all__ = ["find_database", "load_model", "load_settings", "load_yaml", "problem_of", "settings_as_yaml"]
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
@@ -68,7 +68,9 @@ def load_model(path: Path, model: type[M], *, environ: Mapping[str, str] | None 
         value = model.model_validate(document.data if document.data is not None else {})
     except ValidationError as error:
         details = error.errors(include_url=False)
-        document.problems.extend(_explain(document, model, detail) for detail in details)
+        document.problems.extend(
+            problem_of(document.path, document.line(detail["loc"]), model, detail) for detail in details
+        )
     if document.problems:
         raise ConfigInvalid(problems=tuple(sorted(document.problems, key=lambda p: p.line)))
     return value
@@ -149,21 +151,26 @@ def _expand(
     return yaml.safe_load(text) if plain else text
 
 
-def _explain(document: _Document, model: type[BaseModel], detail: ErrorDetails) -> ConfigProblem:
+def problem_of(path: str, line: int, model: type[BaseModel], detail: ErrorDetails) -> ConfigProblem:
+    """What a model refused, in words, with the nearest key.
+
+    Args:
+        path: the file it stands in.
+        line: of the file.
+        model: what was to be read.
+        detail: as pydantic tells it.
+    """
     location = detail["loc"]
-    line = document.line(location)
     where = ".".join(str(part) for part in location) or "(top level)"
     if detail["type"] == "extra_forbidden":
         known = _known_keys(model, location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known) or 'none'}"
-        return ConfigProblem(path=document.path, line=line, text=f"unknown key {where!r}; {hint}")
+        return ConfigProblem(path=path, line=line, text=f"unknown key {where!r}; {hint}")
     given = detail.get("input")
     shown = f" (given {given!r})" if isinstance(given, str | int | float | bool | None) else ""
     message = detail["msg"]
-    return ConfigProblem(
-        path=document.path, line=line, text=f"{where}: {message[:1].lower()}{message[1:]}{shown}"
-    )
+    return ConfigProblem(path=path, line=line, text=f"{where}: {message[:1].lower()}{message[1:]}{shown}")
 
 
 def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

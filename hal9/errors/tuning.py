@@ -7,6 +7,7 @@ from hal9.errors.base import TuningError
 __all__ = [
     "SpecialistRouterInvalid",
     "TuningBudgetTooSmall",
+    "TuningRunBusy",
     "TuningRunDiffers",
     "TuningStopped",
     "TuningTaskInvalid",
@@ -34,8 +35,15 @@ class TuningTooFewTasks(TuningError):
     exit_code = 2
     found: int
     needed: int
+    remembered: bool = False
 
     def message(self) -> str:
+        if self.remembered:
+            return (
+                f"the cluster remembers {self.found} tasks that can be done again (with a check, and a workspace that "
+                f"is still there), and tuning takes at least {self.needed}. `hal9 submit … --check …` makes more; "
+                "or give a file of tasks"
+            )
         return (
             f"{self.found} tasks are too few: some propose changes, some choose, some judge the result, which takes "
             f"at least {self.needed}. Add tasks, or take remembered ones with --from-journal"
@@ -67,8 +75,22 @@ class TuningRunDiffers(TuningError):
 
     def message(self) -> str:
         return (
-            f"the run {self.run!r} was begun with another {self.what}. "
-            "Give it as it was then, or begin a new one with --run-name"
+            f"the run {self.run!r} was begun with different {self.what}. "
+            "Give the same as then, or begin a new one with --run-name"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class TuningRunBusy(TuningError):
+    """Another process has the run."""
+
+    exit_code = 5
+    run: str
+
+    def message(self) -> str:
+        return (
+            f"the run {self.run!r} is under way in another process. "
+            "Wait until that one ends, or begin a new one with --run-name"
         )
 
 

@@ -207,9 +207,9 @@ class Attempts:
     async def _one(self, promptgram: Promptgram, task: TuningTask, draw: int) -> Attempt:
         # What the model reads decides, not the version: an undone edit finds its old answers.
         key = f"attempt/{_text_hash(promptgram)}/{task.name}/{draw}"
-        self.calls += 1
         kept = self._store.get(key)
         if kept is not None:
+            self.calls += 1
             self.usage += Usage(**kept.pop("usage"))
             return Attempt(**kept)
         async with self._slots:
@@ -218,6 +218,7 @@ class Attempts:
         attempt = Attempt(task.name, answer.text, scored.score, scored.feedback)
         self._store.put(key, "attempt", {**asdict(attempt), "usage": asdict(answer.usage)})
         self.usage += answer.usage
+        self.calls += 1
         self.fresh += 1
         return attempt
 

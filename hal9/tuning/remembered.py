@@ -3,15 +3,20 @@
 import contextlib
 from pathlib import Path
 
+from hal9.errors.tuning import TuningTooFewTasks
 from hal9.learning.replay_cases import replay_case
 from hal9.memory import MemoryStore
-from hal9.tuning.tasks import TuningTask
+from hal9.tuning.tasks import FEWEST_TASKS, TuningTask
 
 __all__ = ["remembered_tasks"]
 
 
 def remembered_tasks(store: MemoryStore, *, most: int = 200) -> tuple[TuningTask, ...]:
-    """The latest remembered tasks whose check and workspace are still there, newest first."""
+    """The latest remembered tasks whose check and workspace are still there, newest first.
+
+    Raises:
+        TuningTooFewTasks: fewer than a run takes.
+    """
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT checks FROM tasks WHERE checks != '[]' ORDER BY created DESC LIMIT ?", (most * 4,)
@@ -31,4 +36,6 @@ def remembered_tasks(store: MemoryStore, *, most: int = 200) -> tuple[TuningTask
             found.setdefault(task.name, task)
         if len(found) == most:
             break
+    if len(found) < FEWEST_TASKS:
+        raise TuningTooFewTasks(found=len(found), needed=FEWEST_TASKS, remembered=True)
     return tuple(found.values())

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hal9.errors.base import LimitError
-from hal9.errors.tuning import TuningRunDiffers, TuningStopped
+from hal9.errors.tuning import TuningRunBusy, TuningStopped
 from hal9.minds.protocol import Message, Mind, Usage
 from hal9.neurons.messages.prompting import compose_implementation
 from hal9.promptgram import Promptgram
@@ -264,5 +264,5 @@ def _only_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TuningRunDiffers(run=folder.name, what="process, which is still running") from None
+            raise TuningRunBusy(run=folder.name) from None
         yield

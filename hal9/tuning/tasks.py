@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
-from hal9.config import load_model
+from hal9.config import load_model, problem_of
 from hal9.errors.config import ConfigInvalid, ConfigMissing, ConfigProblem
 from hal9.errors.tuning import TuningTaskInvalid, TuningTooFewTasks
 
@@ -158,8 +158,9 @@ def checked(tasks: Sequence[TuningTask], *, source: str = "tasks") -> tuple[Tuni
     seen: dict[str, int] = {}
     for number, task in enumerate(tasks, start=1):
         if task.name in seen:
-            problem = f"is named like task {seen[task.name]}; give each an `id` of its own"
-            raise TuningTaskInvalid(path=source, task=task.name, problem=problem)
+            how = "has the `id` of" if task.id else "asks the same as"
+            problem = f"{how} task {seen[task.name]}; take one of them out, or give each an `id` of its own"
+            raise TuningTaskInvalid(path=source, task=task.id or str(number), problem=problem)
         seen[task.name] = number
         if task.workspace is not None and not task.workspace.is_dir():
             raise TuningTaskInvalid(
@@ -241,9 +242,8 @@ def _jsonl(path: Path) -> list[_TaskEntry]:
         try:
             found.append(_TaskEntry.model_validate(json.loads(line)))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in first["loc"])
-            problems.append(ConfigProblem(path=str(path), line=number, text=f"{key}: {first['msg']}"))
+            details = error.errors(include_url=False)
+            problems += [problem_of(str(path), number, _TaskEntry, detail) for detail in details]
         except ValueError as error:
             problems.append(ConfigProblem(path=str(path), line=number, text=f"no JSON: {error}"))
     if not found and not problems:

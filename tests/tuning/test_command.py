@@ -153,7 +153,7 @@ def kept(record: Path) -> int:
         (["l2-nobody", "TASKS", *MINDS], None, "l2-nobody"),
         (["l2-implementer", "TASKS", *MINDS, "--run-name", "../evil"], 2, "letters"),
         (["l2-implementer", "TASKS", *MINDS, "--budget", "3"], 2, "--budget"),
-        (["l2-implementer", "--from-journal", *MINDS], 2, "too few"),
+        (["l2-implementer", "--from-journal", *MINDS], 2, "remembers 0 tasks"),
     ],
 )
 def test_wrong_input_is_one_sentence(

@@ -1,11 +1,13 @@
 """The search on a toy world whose right rules are known."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
 
+from hal9.errors.budgets import LimitExceeded
 from hal9.errors.minds import MindUnreachable
-from hal9.errors.tuning import TuningBudgetTooSmall, TuningRunDiffers
+from hal9.errors.tuning import TuningBudgetTooSmall, TuningRunBusy, TuningRunDiffers, TuningStopped
 from hal9.minds import ScriptedMind
 from hal9.minds.protocol import Request
 from hal9.promptgram import Edit
@@ -89,6 +91,25 @@ async def test_a_run_goes_on_only_with_what_it_began_with(tmp_path: Path) -> Non
     await tuned(tmp_path / "run", budget=100)
     with pytest.raises(TuningRunDiffers, match="settings"):
         await tuned(tmp_path / "run", budget=101)
+
+
+async def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TuningRunBusy, match="another process"):
+            await tuned(tmp_path / "run")
+
+
+async def test_a_call_that_was_refused_is_not_counted_as_kept(tmp_path: Path) -> None:
+    class Refused(ToyAnswerer):
+        async def answer(self, promptgram, task, *, draw):  # type: ignore[no-untyped-def]
+            if self.calls >= 7:
+                raise LimitExceeded(kind="tokens", scope="task", spent=7, reserved=0, asked=1, limit=7)
+            return await super().answer(promptgram, task, draw=draw)
+
+    with pytest.raises(TuningStopped, match=r"\(7 task calls\)"):
+        await tuned(tmp_path / "run", answerer=Refused())
 
 
 async def test_a_budget_that_measures_nothing_is_refused(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def test_other_columns_are_fields(tmp_path: Path) -> None:
         ("t.csv", "", "it has none"),
         ("t.yaml", "tasks:\n  - {input: one, expectd: a}\n", "expected"),
         ("t.jsonl", '{"input": "a"}\n{"input": \n', "t.jsonl:2"),
+        ("t.jsonl", '{"input": "a", "expectd": "b"}', "did you mean 'expected'"),
         ("t.jsonl", "\n", "no task"),
     ],
 )
