@@ -6,7 +6,6 @@ tasks that passed, and is dropped as soon as it does not pay. What is not measur
 parent. In the end rules that add nothing are removed again: rules are paid for in every later call.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,9 +15,7 @@ from hal9.belief import Paired, PromptgramSpace
 from hal9.errors.base import LimitError
 from hal9.errors.belief import BeliefMergeConflict
 from hal9.errors.promptgram import EditError
-from hal9.errors.tuning import TuningBudgetTooSmall
 from hal9.promptgram import Edit, Promptgram
-from hal9.tuning.attempts import AttemptSource
 from hal9.tuning.candidates import (
     Candidate,
     Rule,
@@ -28,22 +25,23 @@ from hal9.tuning.candidates import (
     shared_ancestor,
     without_rules,
 )
-from hal9.tuning.measurements import AnswerScores, Measurements, complaint
+from hal9.tuning.measurements import complaint
+from hal9.tuning.measuring import Measuring
 from hal9.tuning.niches import Niches, Specialists, find_specialists
-from hal9.tuning.noise import Noise
-from hal9.tuning.proposing import EditProposer, Failure, ProposalContext, ProposedEdit, TriedEdit
+from hal9.tuning.proposing import Failure, ProposalContext, ProposedEdit, TriedEdit
 from hal9.tuning.pruning import Pruner
-from hal9.tuning.story import Listener, SearchResult, SearchStep, StepKind, TuneSettings
-from hal9.tuning.tasks import TaskSplit, TuningTask
+from hal9.tuning.story import SearchResult
+from hal9.tuning.tasks import TaskSplit
 
 __all__ = ["Search"]
 
-_PROBES = 4
 _FIRST_SELECTION = 6
 _MOST_SILENT = 10
 _MOST_DRAWS = 5
 _SURE = 0.85
 _HARM = 1.5
+_RACED = 25
+"""Under noise one task more is raced for so many calls of the budget."""
 _PROGRESS = 1e-3
 """What it counts that a task fails in another way now; it only decides between equals."""
 _PRIOR_GAIN, _PRIOR_SPREAD = 0.03, 0.1
@@ -51,36 +49,13 @@ _PRIOR_GAIN, _PRIOR_SPREAD = 0.03, 0.1
 
 
 @dataclass(slots=True)
-class Search:
+class Search(Measuring):
     """One search for a better prompt."""
 
-    attempts: AttemptSource
-    proposer: EditProposer
-    settings: TuneSettings
-    listener: Listener | None = None
-    tasks: dict[str, TuningTask] = field(default_factory=dict)
-    train: list[str] = field(default_factory=list)
-    pool: list[Candidate] = field(default_factory=list)
     tried: list[TriedEdit] = field(default_factory=list)
-    steps: list[SearchStep] = field(default_factory=list)
-    noise: Noise = field(default_factory=Noise)
-    shared: AnswerScores = field(default_factory=AnswerScores)
-    measured: dict[int, Measurements] = field(default_factory=dict)
     _shown: dict[tuple[int, str], int] = field(default_factory=dict)
     _merged: set[tuple[int, int]] = field(default_factory=set)
-    _seen: set[str] = field(default_factory=set)
-    _kept_back: int = 0
     _asked: int = 0
-    _made: int = 0
-
-    @property
-    def names(self) -> list[str]:
-        """The tasks of the search, in order."""
-        return list(self.tasks)
-
-    def left(self, *, reserve: float = 0.0) -> int:
-        """Task calls still free, a share of the budget kept back."""
-        return self.settings.budget - self.attempts.calls - math.ceil(reserve * self.settings.budget)
 
     async def run(self, promptgram: Promptgram, split: TaskSplit) -> SearchResult:
         """Search until the budget is used, everything passes, or there are no more ideas.
@@ -117,64 +92,6 @@ class Search:
             reason,
             specialists,
         )
-
-    def _choose_tasks(self, split: TaskSplit) -> None:
-        """As many tasks as take a third of the budget once, train and selection in proportion."""
-        train, selection = list(split.train), list(split.selection)
-        most = max(5, round(self.settings.budget * 0.3))
-        if len(train) + len(selection) > most:
-            share = most / (len(train) + len(selection))
-            train = train[: max(3, round(len(train) * share))]
-            selection = selection[: max(2, most - len(train))]
-        probes = 0 if self.settings.repeatable else _PROBES
-        needed = len(train) + len(selection) + probes + self.settings.batch
-        if self.settings.budget < needed:
-            raise TuningBudgetTooSmall(budget=self.settings.budget, needed=needed)
-        self.tasks = {task.name: task for task in (*train, *selection)}
-        self.train = [task.name for task in train]
-
-    def _candidate(
-        self,
-        promptgram: Promptgram,
-        parent: Candidate | None = None,
-        edits: Sequence[ProposedEdit] = (),
-    ) -> Candidate:
-        made = Candidate(self._made, promptgram, parent, tuple(edits), Measurements(self.shared))
-        self._made += 1
-        self._seen.add(promptgram.render())
-        return made
-
-    async def measure(self, candidate: Candidate, names: Sequence[str], *, again: bool = False) -> bool:
-        """Do tasks under a prompt; known ones only when `again`. False when the budget does not allow it."""
-        names = list(dict.fromkeys(names if again else [n for n in names if not candidate.measured(n)]))
-        if len(names) > self.left() - self._kept_back:
-            return False
-        draws: dict[int, list[str]] = {}
-        for name in names:
-            draws.setdefault(candidate.evidence.draws(name), []).append(name)
-        for draw, group in sorted(draws.items()):
-            made = await self.attempts.run(candidate.promptgram, [self.tasks[name] for name in group], draw)
-            candidate.evidence.add(made)
-            candidate.attempts.update({one.task: one for one in made})
-        self._learn_noise(candidate)
-        return True
-
-    def _learn_noise(self, candidate: Candidate) -> None:
-        """Every repetition tells more of the noise; where it shows late, leads are estimated anew."""
-        self.measured[candidate.number] = candidate.evidence
-        known, self.noise = self.noise, Noise.of(self.shared, self.measured.values())
-        if self.noise.noisy and not known.noisy:
-            for one in self.pool:
-                one.lead = one.average(self.names) - self.pool[0].average(self.names)
-
-    async def _probe_noise(self, base: Candidate) -> None:
-        """Do a few tasks once more: how far the same prompt scores apart says what a gain is worth."""
-        if self.settings.repeatable:
-            return
-        order = sorted(base.evidence.answers, key=base.estimate)
-        count = min(len(order), max(_PROBES, min(2 * _PROBES, self.settings.budget // 25)))
-        probes = list(dict.fromkeys(order[: count // 2] + order[-(count // 2) :]))
-        await self.measure(base, probes, again=True)
 
     # --- improving --------------------------------------------------------------------------------
 
@@ -262,13 +179,6 @@ class Search:
             return self._edited(parent, left)  # another edit took its place
         return None if promptgram.render() in self._seen else self._candidate(promptgram, parent, left)
 
-    def _best(self) -> Candidate:
-        def worth(one: Candidate) -> tuple[float, int, int]:
-            value = one.lead if self.noise.noisy else one.average(self.names) + one.lead
-            return (value, -one.promptgram.token_count, -one.number)
-
-        return max(self.pool, key=worth)
-
     def _parent(self, number: int) -> Candidate:
         """Mostly the best prompt, otherwise one that is best somewhere."""
         rng = np.random.default_rng((self.settings.seed, number, 1))
@@ -329,7 +239,13 @@ class Search:
         np.random.default_rng((self.settings.seed, child.number, 3)).shuffle(passing)
         guards = max(self.settings.guards, len(passing) // 4)
         # Where answers repeat, a failure mended is proof of use and only harm is left to look for.
-        rest = failing[: 2 * self.settings.batch if self.noise.noisy else 2] + passing[:guards]
+        others = 2
+        if self.noise.noisy:
+            # A small budget buys more with further ideas than with surer figures for each.
+            raced = max(2, self.settings.budget // _RACED)
+            others = max(1, min(2 * self.settings.batch, raced * 2 // 3))
+            guards = max(1, min(guards, raced // 3))
+        rest = failing[:others] + passing[:guards]
         known = [name for name in rest if any(one.measured(name) for one in parent.lineage)]
         if not await self.measure(parent, known if self.noise.noisy else []):
             return self._dropped(child, 0.0, "the budget ended before it was judged")
@@ -434,12 +350,6 @@ class Search:
             rules = "; ".join(item.lstrip("- ")[:60] for _, item in removed)
             self._tell("pruned", f"{len(removed)} added nothing: {rules}", pruned)
         return pruned, removed
-
-    def _tell(self, kind: StepKind, text: str, candidate: Candidate | None = None) -> None:
-        step = SearchStep(kind, self.attempts.calls, self._best().average(self.names), text, candidate)
-        self.steps.append(step)
-        if self.listener is not None:
-            self.listener(step)
 
 
 def _describe(child: Candidate) -> str:
