@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from benchmarks.report import peer_python, table, write
-from benchmarks.tune.worlds import BASE, WORLDS, World, fluff, fluff_rule, random_prompt, split
+from benchmarks.tune.worlds import BASE, WORLDS, World, fluff, fluff_rule, random_prompt, split, world_named
 from hal9.minds import ScriptedMind
 from hal9.minds.protocol import Request
 from hal9.tuning import TuningTask, tune
@@ -120,7 +120,7 @@ def peer(
 def main(seeds: int, budgets: str, worlds: str) -> None:
     python = peer_python("tune", *PEERS)
     rows, figures = [], []
-    for world in (WORLDS[name] for name in worlds.split(",")):
+    for world in (world_named(name) for name in worlds.split(",")):
         for noise, share in SETTINGS:
             gepa = peer(python, "gepa_arm.py", world, (noise, share), budgets, seeds)
             mipro = peer(python, "mipro_arm.py", world, (noise, share), budgets, seeds)

@@ -16,7 +16,7 @@ import gepa
 from gepa.core.adapter import EvaluationBatch
 from real.asking import Model
 from real.sets import SETS
-from worlds import BASE, WORLDS, World, fluff, split
+from worlds import BASE, World, fluff, split, world_named
 
 REFLECTION_TOKENS = 1500
 
@@ -117,7 +117,7 @@ def main() -> None:
     count, noise, share, budgets, seeds = rest
     for budget in (int(one) for one in budgets.split(",")):
         for seed in range(int(seeds)):
-            found = on_world(WORLDS[name], int(count), float(noise), float(share), budget, seed)
+            found = on_world(world_named(name), int(count), float(noise), float(share), budget, seed)
             print(json.dumps({"budget": budget, "seed": seed, **found}), flush=True)
 
 

@@ -21,7 +21,7 @@ import dspy
 from dspy.utils.dummies import DummyLM
 from real.asking import Model
 from real.sets import SETS
-from worlds import BASE, WORLDS, World, fluff, random_prompt, split
+from worlds import BASE, World, fluff, random_prompt, split, world_named
 
 MINIBATCH, FULL_EVERY = 8, 5
 
@@ -146,7 +146,7 @@ def main() -> None:
     count, noise, share, budgets, seeds = rest
     for budget in (int(one) for one in budgets.split(",")):
         for seed in range(int(seeds)):
-            found = on_world(WORLDS[name], int(count), float(noise), float(share), budget, seed)
+            found = on_world(world_named(name), int(count), float(noise), float(share), budget, seed)
             print(json.dumps({"budget": budget, "seed": seed, **found}), flush=True)
 
 

@@ -11,7 +11,7 @@ import hashlib
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WORDS = ("amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "jasper")
 CASES = {
@@ -57,7 +57,7 @@ class World:
 
     def items(self, count: int, seed: int) -> list[Item]:
         """Tasks."""
-        rng = random.Random(f"items/{self.name}/{seed}")
+        rng = random.Random(f"items/{self.name.removesuffix('~')}/{seed}")
         return [self.make(rng, n) for n in range(count)]
 
     def score(self, item: Item, text: str, *, noise: float, draw: object) -> tuple[float, str]:
@@ -184,6 +184,23 @@ WORLDS = {
         ),
     )
 }  # fmt: skip
+
+
+_WORDING = re.compile(r" ~\d+$")
+
+
+def world_named(name: str) -> World:
+    """A world; with `~` behind its name its task model words every answer anew, so that no answer comes twice."""
+    world = WORLDS[name.removesuffix("~")]
+    if not name.endswith("~"):
+        return world
+    rng = random.Random(f"wording/{name}")
+    return replace(
+        world,
+        name=name,
+        answer=lambda prompt, item: f"{world.answer(prompt, item)} ~{rng.randrange(10**9)}",
+        judge=lambda item, text: world.judge(item, _WORDING.sub("", text)),
+    )
 
 
 def random_prompt(world: World, rng: random.Random, share: float) -> str:

@@ -16,7 +16,7 @@ from hal9.tuning.tasks import TaskSplit, TuningTask
 
 __all__ = ["Measuring"]
 
-_PROBES = 4
+_PROBES = 6
 
 
 @dataclass(slots=True)
