@@ -35,9 +35,9 @@ async def test_every_proposal_is_measured_and_the_best_promptgram_is_no_worse_th
     assert done.mean == max(measured.mean for measured in done.measured.values())
     first = pad.entries[0]
     assert (first["parent"], first["prompt_id"]) == ("inner_v001", "inner_v002")
-    assert first["delta"]["ndcg"] > 0  # the edit makes the tuner raise weight_tests, which helps here
-    # A step begins where the best one ended.
-    assert pad.entries[1]["parent"] == "inner_v002"
+    assert first["delta"]["ndcg"] < 0 < pad.entries[1]["delta"]["ndcg"]  # of the ranker: tests harm, pairs help
+    # A step begins where the best one so far ended.
+    assert [entry["parent"] for entry in pad.entries[:3]] == ["inner_v001", "inner_v001", "inner_v003"]
     runs = list((tmp_path / "run" / "inner_runs").glob("step_*/seed-*/scratchpad.json"))
     assert len(runs) <= runs_at_most(3, 2)
 
@@ -55,14 +55,14 @@ async def test_what_an_edit_was_worth_reaches_the_next_proposal(
 async def test_an_item_without_which_runs_end_as_high_is_taken_out_again(
     ground: EvaluationData, tmp_path: Path
 ) -> None:
-    idle = {**append("weight_tests")[0], "content": "Consider everything with care."}
+    idle = {**append("weight_pairs")[0], "content": "Consider everything with care."}
 
     def both(number: int) -> list[dict[str, Any]]:
-        return [*append("weight_tests"), idle] if number == 0 else append("weight_tests")
+        return [*append("weight_pairs"), idle] if number == 0 else append("weight_pairs")
 
     done, pad = await search(ground, tmp_path, outer_mind(both), steps=1)
     items = PromptRegistry(tmp_path / "prompts").load(done.best).promptgram.section("Heuristics")
-    assert "Raise weight_tests now." in items
+    assert "Raise weight_pairs now." in items
     assert "with care" not in items
     assert pad.entries[-1]["selection_mode"] == "pruned"
     assert pad.entries[-1]["delta"]["ndcg"] == pytest.approx(0.0)
