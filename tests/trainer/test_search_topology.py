@@ -35,7 +35,8 @@ async def test_every_proposal_is_measured_and_the_best_promptgram_is_no_worse_th
     assert done.mean == max(measured.mean for measured in done.measured.values())
     first = pad.entries[0]
     assert (first["parent"], first["prompt_id"]) == ("inner_v001", "inner_v002")
-    assert first["delta"]["ndcg"] < 0 < pad.entries[1]["delta"]["ndcg"]  # of the ranker: tests harm, pairs help
+    # Raising weight_tests harms these cases, weight_pairs helps.
+    assert first["delta"]["ndcg"] < 0 < pad.entries[1]["delta"]["ndcg"]
     # A step begins where the best one so far ended.
     assert [entry["parent"] for entry in pad.entries[:3]] == ["inner_v001", "inner_v001", "inner_v003"]
     runs = list((tmp_path / "run" / "inner_runs").glob("step_*/seed-*/scratchpad.json"))
