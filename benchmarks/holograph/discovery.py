@@ -179,7 +179,7 @@ def markdown(rows):
             cell = f"{row['shd']:.1f} / {row['sid']:.0f}"
             cell += f" / {row['seconds']:.2f}" if row["seconds"] else ""
             fewer = row["runs"] < max(other["runs"] for other in found.values())
-            cells.append(f"{cell} ({row['runs']} runs)" if fewer else cell)
+            cells.append(f"{cell} ({row['runs']} of the seeds)" if fewer else cell)
         lines.append(f"| {problem} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
