@@ -110,7 +110,8 @@ class _Planning:
                 recalled=await self.turn.recall(),
             )
             opening = await self.loop.note_opening(await with_rule_files(self.turn, self.bench, composed))
-        tool = tool_of(self.take, describe=_describe, permission="none", name=PLAN)
+        # It only reads what the mind gave: one that a crash cut off is taken again by itself.
+        tool = tool_of(self.take, describe=_describe, permission="none", repeatable=True, name=PLAN)
         assembled = await self.loop.assemble(opening, control=(tool,), finish=self._words, steps=steps)
         return await assembled.run()
 
