@@ -199,7 +199,7 @@ _WEIGHTS = (
     _extra("test_sharpness", 4.0, 1.0, 8.0, "linear", "how much the best matching tests outweigh the others"),
     _extra("weight_imported", 0.4, 0.0, 2.0, "linear", "files imported by the best matches so far"),
     _extra("weight_options", 0.0, 0.0, 2.0, "linear", "files that alone hold an option of the task"),
-    _extra("weight_scope", 0.0, 0.0, 2.0, "linear", "files in the folder that the title begins with"),
+    _extra("weight_scope", 0.7, 0.0, 2.0, "linear", "files in the folder that the title begins with"),
     _extra("weight_together", 0.5, 0.0, 5.0, "linear", "files that commits changed with the leading file"),
     _extra("weight_beside", 0.0, 0.0, 1.0, "linear", "files of the leading file's folder and role"),
     _extra(
