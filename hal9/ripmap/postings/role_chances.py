@@ -30,6 +30,7 @@ _USED_BY_TESTS_ALONE = 1.5
 _TEST_LIBRARY = 2.0
 _TEST_WORD = 1.5
 _SIBLINGS = 2.0
+_USUAL = 0.1
 _MOST_SIBLINGS = 200
 _LIBRARIES = frozenset(
     {"pytest", "unittest", "doctest", "nose", "hypothesis", "junit", "testng", "mockito", "assertj",
@@ -59,7 +60,8 @@ def role_chances(
     plain = source & ((roles & others) == 0)
     tests = source & ((roles & int(Role.TEST)) > 0)
     by_source, by_tests = _importers(imports, plain), _importers(imports, tests)
-    library, word = _holders(postings, "imports", _LIBRARIES), _holders(postings, "path", _WORDS)
+    library = _holders(postings, "imports", _LIBRARIES, plain)
+    word = _holders(postings, "path", _WORDS, plain)
     used = np.where(by_source > 0, _USED_BY_SOURCE + _EACH_DOUBLING * np.log2(np.maximum(1, by_source)), 0.0)
     found: dict[Role, Array] = {}
     for role in ASIDE:
@@ -94,14 +96,18 @@ def _importers(imports: CsrMatrix, readers: Bools) -> Array:
     return counted
 
 
-def _holders(postings: Postings, field: str, words: frozenset[str]) -> Bools:
-    """Files that have any of these words in a field. Shape (files,)."""
+def _holders(postings: Postings, field: str, words: frozenset[str], plain: Bools) -> Bools:
+    """Files that have any of these words in a field. Shape (files,).
+
+    A word that many plain source files have is what the project is about; in a test library it is no sign.
+    """
     matrix = postings.matrices[field]
     found = np.zeros(matrix.across, np.bool_)
     for word in sorted(words):
         column = postings.vocabulary.get(word)
-        if column >= 0:
-            found[matrix.line(column)[0]] = True
+        rows = matrix.line(column)[0] if column >= 0 else np.zeros(0, np.int32)
+        if np.count_nonzero(plain[rows]) <= max(1.0, _USUAL * np.count_nonzero(plain)):
+            found[rows] = True
     return found
 
 

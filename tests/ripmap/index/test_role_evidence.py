@@ -52,6 +52,17 @@ def test_what_nobody_doubts_stays_as_it_is(tree: Index) -> None:
     assert chance(tree, Role.TEST, "shop/order.py") == 0.0
 
 
+def test_in_a_test_library_its_own_name_is_no_sign(tmp_path: Path, settings: IndexSettings) -> None:
+    files = {
+        f"src/mock/part_{number}.py": f"from mockito.core import base\n\n\ndef part_{number}():\n    return base\n"
+        for number in range(6)
+    }
+    write_files(tmp_path / "library", {**files, "src/mockito/core.py": "def base():\n    return 1\n"})
+    index = open_index(tmp_path / "library", settings)
+    assert bool(index_data_of(index).primary.all())
+    assert {chance(index, Role.TEST, path) for path in files} == {0.0}
+
+
 def test_configuration_names_tests_and_source(tree: Index) -> None:
     assert tree.file("checks/goods.py").roles & Role.TEST
     assert not tree.file("shop/cart.py").roles & Role.TEST
