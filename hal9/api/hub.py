@@ -83,6 +83,8 @@ class EventHub:
         self._reader: Connection | None = None
         self._lock = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._live: asyncio.Task[None] | None = None
+        self._live_listeners = 0
         self._group = asyncio.TaskGroup()
         self._cursor = 0
         self._closed = False
@@ -93,10 +95,7 @@ class EventHub:
         )
         self._cursor = last_event(self._reader)
         await self._group.__aenter__()
-        self._tasks = [
-            self._group.create_task(self._follow(), name="api events"),
-            self._group.create_task(self._follow_live(), name="api signs of life"),
-        ]
+        self._tasks = [self._group.create_task(self._follow(), name="api events")]
         return self
 
     async def __aexit__(
@@ -106,7 +105,7 @@ class EventHub:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-        for task in self._tasks:
+        for task in (*self._tasks, *([self._live] if self._live is not None else ())):
             task.cancel()
         try:
             await self._group.__aexit__(exc_type, exc, traceback)
@@ -157,13 +156,24 @@ class EventHub:
         listener = _Listener(task_id, progress=progress)
         group = self._all if task_id is None else self._by_task.setdefault(task_id, set())
         group.add(listener)
+        self._count_live(progress)
         try:
             async with aclosing(self._items(listener, after)) as items:
                 yield items
         finally:
+            self._count_live(-progress)
             group.discard(listener)
             if task_id is not None and not group:
                 self._by_task.pop(task_id, None)
+
+    def _count_live(self, by: int) -> None:
+        """Signs of life come as long as somebody wants them: reading them costs a neuron's every step."""
+        self._live_listeners += by
+        if self._live_listeners and self._live is None and not self._closed:
+            self._live = self._group.create_task(self._follow_live(), name="api signs of life")
+        elif not self._live_listeners and self._live is not None:
+            self._live.cancel()
+            self._live = None
 
     async def _items(self, listener: _Listener, after: int) -> AsyncGenerator[Item | None, None]:
         # What is committed from now on arrives in the queue; what was before comes from the journal.

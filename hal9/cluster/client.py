@@ -132,6 +132,16 @@ class Cluster:
         Raises:
             TaskInvalid: nothing was accepted; says why.
         """
+        return (await self.accept(objective, task_id=task_id, **options)).id
+
+    async def accept(
+        self, objective: str, *, task_id: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> TaskRow:
+        """`submit`, for who wants to see the task as it was written down.
+
+        Raises:
+            TaskInvalid: nothing was accepted; says why.
+        """
         submission = Submission.of(options)
         if submission.to is not None:
             await asyncio.to_thread(check_addressee, self.home, submission.to)
@@ -142,16 +152,17 @@ class Cluster:
             labels = {**task.payload.labels, WORKSPACE_AT: self.home.shared_node()}
             task = replace(task, payload=task.payload.model_copy(update={"labels": labels}))
 
-        def accept_once(connection: Connection) -> counts.Counts:
-            if task_id is None or tasks.get_task(connection, task_id) is None:
+        def accept_once(connection: Connection) -> tuple[TaskRow, counts.Counts]:
+            there = None if task_id is None else tasks.get_task(connection, task_id)
+            if there is None:
                 tasks.insert_task(connection, task)
-            return counts.read_counts(connection)
+            return there or task, counts.read_counts(connection)
 
-        accepted = await self.write(accept_once)
+        row, accepted = await self.write(accept_once)
         # It is accepted, whatever comes of the record: the daemon writes it too.
         with contextlib.suppress(OSError):
             counts.write_record(self.home.journal, accepted)
-        return task.id
+        return row
 
     async def wait(self, task_id: str, *, timeout_seconds: float | None = None) -> TaskRow:
         """Wait for a task's result.
@@ -298,10 +309,14 @@ class Cluster:
         Raises:
             TaskUnknown: no such id, or not unique.
         """
-        full = await self.resolve(task_id)
-        task = await self.read(lambda connection: tasks.get_task(connection, full))
+
+        def find(connection: Connection) -> tuple[TaskRow | None, list[str]]:
+            matches = tasks.resolve_task_id(connection, task_id)
+            return tasks.get_task(connection, matches[0]) if len(matches) == 1 else None, matches
+
+        task, matches = await self.read(find)
         if task is None:
-            raise TaskUnknown(given=task_id)
+            raise TaskUnknown(given=task_id, matches=tuple(matches))
         return task
 
     async def tasks(self, *, limit: int = 20, state: TaskState | None = None) -> list[TaskRow]:

@@ -57,8 +57,11 @@ async def now(view: View) -> Shown:
     neurons = {**dict(status.get("neurons", {}))}
     for node in dict(status.get("nodes", {})).values():
         neurons.update(node.get("neurons", {}))
+    # What began before anybody looked was not heard; then nothing is said of it.
+    idle = "" if running else "idle"
     nodes = [
-        Node(name=name, layer=layer, activity=doing.get(name, ("", ""))[1]) for name, layer in neurons.items()
+        Node(name=name, layer=layer, activity=doing.get(name, ("", ""))[1], idle=idle)
+        for name, layer in neurons.items()
     ]
     return "now.html", {
         "status": status,

@@ -32,12 +32,12 @@ def sized(drawing: str, zoom: float = 1.0) -> Markup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A neuron; `activity` says what it is doing now, if anything."""
+    """A neuron; `activity` says what it is doing now, `idle` what is said where nothing is known of that."""
 
     name: str
     layer: int
     activity: str = ""
-    load: int = 0
+    idle: str = "idle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def _edge(edge: Edge, places: dict[str, tuple[float, float]]) -> str:
 def _node(node: Node, x: float, y: float) -> str:
     left, top = x - _NODE_WIDTH / 2, y - _NODE_HEIGHT / 2
     busy = " busy" if node.activity else ""
-    what = node.activity or ("idle" if not node.load else f"{node.load} waiting")
+    what = node.activity or node.idle
     name = node.name if len(node.name) <= 20 else node.name[:19] + "…"
     return (
         f'<g class="node layer{node.layer}{busy}"><title>{escape(node.name)}: {escape(what)}</title>'

@@ -9,12 +9,14 @@ from typing import Any, Self, TypeVar, cast
 
 from hal9.api.hub import EventHub, Progress
 from hal9.clock import Clock
+from hal9.errors.api import StreamsExhausted
 from hal9.journal.events import TaskEvent
 
 __all__ = ["Pulse", "change_lines"]
 
 T = TypeVar("T")
 _WINDOW_SECONDS = 60.0
+_KEPT_SECONDS = 3600.0
 _FORGET_SECONDS = 30.0
 _REMEMBERED_TASKS = 5000
 _FEWEST_SECONDS_BETWEEN = 1.5
@@ -38,6 +40,8 @@ class Pulse:
         self._changed = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._task: asyncio.Task[None] | None = None
+        self._signs: asyncio.Task[None] | None = None
+        self._looked_at = 0.0
         self._kept: dict[str, tuple[float, Any]] = {}
         self._making: dict[str, asyncio.Lock] = {}
         self._run_id = secrets.token_hex(4)
@@ -56,19 +60,38 @@ class Pulse:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, self._signs):
+            if task is not None:
+                task.cancel()
         await self._group.__aexit__(exc_type, exc, traceback)
 
     async def _run(self) -> None:
         after = self._hub.last
         while not self._hub.closed:
-            async with self._hub.listen(after=after, progress=True) as items:
+            async with self._hub.listen(after=after) as items:
                 async for item in items:
                     if isinstance(item, TaskEvent):
                         after = item.seq
-                    if item is not None:
                         self._take(item)
+
+    def look(self) -> None:
+        """Somebody looks: for a while, signs of life are listened to as well."""
+        self._looked_at = self._clock.now()
+        if self._signs is None and not self._hub.closed:
+            self._signs = self._group.create_task(self._follow_signs(), name="dashboard signs of life")
+
+    async def _follow_signs(self) -> None:
+        try:
+            async with self._hub.listen(after=self._hub.last, progress=True) as items:
+                async for item in items:
+                    if isinstance(item, Progress):
+                        self._take(item)
+                    if not self.watchers and self._clock.now() - self._looked_at > _KEPT_SECONDS:
+                        break
+        except StreamsExhausted:
+            pass  # the next look tries again
+        finally:
+            self._signs = None
 
     def _take(self, item: TaskEvent | Progress) -> None:
         now = self._clock.now()
@@ -111,7 +134,8 @@ class Pulse:
         await self._changed.wait()
 
     def doing(self) -> dict[str, tuple[str, str]]:
-        """Neuron: (task, what it is doing)."""
+        """Neuron: (task, what it is doing), as far as it was heard since somebody began to look."""
+        self.look()
         oldest = self._clock.now() - _FORGET_SECONDS
         return {name: (task, what) for name, (task, what, at) in self._doing.items() if at >= oldest}
 
@@ -143,6 +167,7 @@ async def change_lines(
     the cluster little. Ends with the server.
     """
     pulse.watchers += 1
+    pulse.look()
     try:
         yield "retry: 1500\n\n"
         while not hub.closed:

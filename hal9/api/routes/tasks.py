@@ -27,7 +27,7 @@ from hal9.errors.api import ArchiveRefused, CursorInvalid
 from hal9.errors.cluster import TaskInvalid
 from hal9.journal.events import TaskEvent
 from hal9.journal.listing import page_of_tasks
-from hal9.journal.tasks import TERMINAL
+from hal9.journal.tasks import TERMINAL, TaskRow
 from hal9.signals import StepRecord, TaskScope, new_id
 from hal9.signals.tracing import TRACEPARENT_LABEL, parse_traceparent
 
@@ -43,8 +43,9 @@ async def _submit(call: Call) -> Response:
     services, token = call.services, call.token
     workspace = services.workspace_of(body.workspace, token=token)
     task_id, known = await claimed(call)
+    task = None
     if not known:
-        await services.cluster.submit(
+        task = await services.cluster.accept(
             body.objective,
             task_id=task_id,
             workspace=workspace,
@@ -61,7 +62,7 @@ async def _submit(call: Call) -> Response:
             to=body.to,
             labels={**body.labels, **_context(call), "client": token.name},
         )
-    return await accepted(call, task_id, known=known)
+    return await accepted(call, task_id, task, known=known)
 
 
 async def claimed(call: Call) -> tuple[str, bool]:
@@ -83,11 +84,11 @@ async def claimed(call: Call) -> tuple[str, bool]:
     return task_id, bool(await _existing(call, task_id))
 
 
-async def accepted(call: Call, task_id: str, *, known: bool = False) -> Response:
-    """The answer to a request that made a task."""
-    task = await call.services.cluster.task(task_id)
+async def accepted(call: Call, task_id: str, task: TaskRow | None = None, *, known: bool = False) -> Response:
+    """The answer to a request that made a task; it is read where it is not at hand."""
+    found = task or await call.services.cluster.task(task_id)
     return Response(
-        task_view(task).model_dump_json(),
+        task_view(found).model_dump_json(),
         200 if known else 201,
         {"Location": f"/v1/tasks/{task_id}", "Cache-Control": "no-store"},
         "application/json",
@@ -159,8 +160,7 @@ async def _feedback(call: Call) -> Answer:
 
 
 async def _task_events(call: Call) -> Response:
-    task = await call.services.cluster.task(call.path("id"))
-    return await _stream(call, task_id=task.id)
+    return await _stream(call, task_id=await call.services.cluster.resolve(call.path("id")))
 
 
 async def _all_events(call: Call) -> Response:
