@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import cache, partial
 from types import TracebackType
 from typing import Self
 
@@ -69,7 +70,7 @@ def build_app(services: Services, *, more: Sequence[BaseRoute] = ()) -> ASGIApp:
         routes=[*(route_of(one, services) for one in ENDPOINTS), *more],
         exception_handlers={HTTPException: _plain_problem, Hal9Error: _known_problem, Exception: _unexpected},
     )
-    app.state.openapi = describe(ENDPOINTS)
+    app.state.openapi = cache(partial(describe, ENDPOINTS))  # made when it is asked for: it takes a while
     app.state.services = services
     return _Guard(app, services.settings)
 

@@ -2,21 +2,22 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from hal9.api.problems import status_of
 from hal9.api.services import COOKIE, Services
-from hal9.api.tokens import SCOPES, TokenScope
+from hal9.api.tokens import SCOPES, Token, TokenScope
 from hal9.dashboard import actions, pages
 from hal9.dashboard.pulse import Pulse, change_lines
-from hal9.dashboard.render import SECURITY, page_response
+from hal9.dashboard.render import SECURITY, page_response, render
 from hal9.dashboard.view import View
 from hal9.errors.api import ScopeMissing
 from hal9.errors.base import Hal9Error
@@ -55,13 +56,20 @@ def _page(services: Services, pulse: Pulse, page: Page) -> Callable[[Request], A
             if token is None or not token.allows("read"):
                 after = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
                 return RedirectResponse(f"/login?next={after}", 303, SECURITY)
-            view = View(request, services, pulse, token, pulse.mark())
-            template, values = await page(view)
+            # The script asks for the part that changes, as all do who were told of the same change.
+            if request.headers.get("x-part"):
+                key = (request.url.path, request.url.query, token.scopes)
+                text = await pulse.shared(key, partial(draw, request, token, "fragment.html"))
+            else:
+                text = await draw(request, token, "base.html")
         except Hal9Error as error:
             return _problem_page(error)
-        # The script asks for the part that changes; the whole page is for everybody else.
-        frame = "fragment.html" if request.headers.get("x-part") else "base.html"
-        return page_response(template, frame=frame, **view.frame(template.removesuffix(".html")), **values)
+        return HTMLResponse(text, headers=SECURITY)
+
+    async def draw(request: Request, token: Token, frame: str) -> str:
+        view = View(request, services, pulse, token, pulse.mark())
+        template, values = await page(view)
+        return render(template, frame=frame, **view.frame(template.removesuffix(".html")), **values)
 
     return serve
 

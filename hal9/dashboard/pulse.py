@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -15,10 +15,12 @@ from hal9.journal.events import TaskEvent
 __all__ = ["Pulse", "change_lines"]
 
 T = TypeVar("T")
+_Made = asyncio.Task[tuple[Any, Exception | None]]
 _WINDOW_SECONDS = 60.0
 _KEPT_SECONDS = 3600.0
 _FORGET_SECONDS = 30.0
 _REMEMBERED_TASKS = 5000
+_SHARED_PAGES = 64
 _FEWEST_SECONDS_BETWEEN = 1.5
 _SECONDS_PER_WATCHER = 0.025
 _IDLE_SECONDS = 20.0
@@ -48,9 +50,16 @@ class Pulse:
         self._version = 0
         self._of_task: OrderedDict[str, int] = OrderedDict()
         self.watchers = 0
+        self._ticked = asyncio.Event()
+        self._told_version, self._told_at = 0, 0.0
+        self._ticks: asyncio.Task[None] | None = None
+        self._shared: OrderedDict[Hashable, tuple[float, asyncio.Task[tuple[Any, Exception | None]]]] = (
+            OrderedDict()
+        )
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
+        self._ticks = self._group.create_task(self._tell(), name="dashboard ticks")
         self._task = self._group.create_task(self._run(), name="dashboard pulse")
         return self
 
@@ -60,7 +69,7 @@ class Pulse:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for task in (self._task, self._signs):
+        for task in (self._task, self._signs, self._ticks, *(task for _, task in self._shared.values())):
             if task is not None:
                 task.cancel()
         await self._group.__aexit__(exc_type, exc, traceback)
@@ -129,9 +138,40 @@ class Pulse:
             newest = self._of_task.get(task_id, forgotten)
         return newest > int(number)
 
-    async def change(self) -> None:
-        """Wait until something has happened."""
-        await self._changed.wait()
+    @property
+    def told(self) -> str:
+        """The mark of what watchers were told of last."""
+        return f"{self._run_id}-{self._told_version}"
+
+    async def _tell(self) -> None:
+        """After a change, tell all watchers at once; then not again for a while."""
+        while not self._hub.closed:
+            if self._version == self._told_version:
+                await self._changed.wait()
+            self._told_version, self._told_at = self._version, self._clock.monotonic()
+            self._ticked.set()
+            self._ticked = asyncio.Event()
+            await self._clock.sleep(max(_FEWEST_SECONDS_BETWEEN, self.watchers * _SECONDS_PER_WATCHER))
+
+    async def tick(self) -> None:
+        """Wait until watchers are told of changes."""
+        await self._ticked.wait()
+
+    async def shared(self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What all who were told of the same change ask for, made once for all of them.
+
+        What was begun before the last telling is made anew, so that nobody is left with an older state.
+        """
+        begun, task = self._shared.pop(key, (-1.0, None))
+        if task is None or begun < self._told_at:
+            begun, task = self._clock.monotonic(), self._group.create_task(_outcome(make), name="shared page")
+        self._shared[key] = (begun, task)
+        if len(self._shared) > _SHARED_PAGES:
+            self._shared.popitem(last=False)
+        value, error = await asyncio.shield(task)
+        if error is not None:
+            raise error
+        return cast("T", value)
 
     def doing(self) -> dict[str, tuple[str, str]]:
         """Neuron: (task, what it is doing), as far as it was heard since somebody began to look."""
@@ -158,31 +198,36 @@ class Pulse:
         return sum(tokens for _, tokens in self._spent) / _WINDOW_SECONDS
 
 
+async def _outcome(make: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T | None, Exception | None]:
+    try:
+        return await make(), None
+    except Exception as error:  # noqa: BLE001 - raised again for everybody who waits for it
+        return None, error
+
+
 async def change_lines(
     hub: EventHub, pulse: Pulse, *, seen: str, task_id: str | None = None
 ) -> AsyncIterator[str]:
     """A line whenever something has changed after a mark (to one task), as server-sent events.
 
-    At most one every so often, and more seldom the more are watching, so that a crowd of watchers costs
-    the cluster little. Ends with the server.
+    All watchers are told together, at most once every so often, and more seldom the more are watching, so
+    that a crowd of watchers costs the cluster little. Ends with the server.
     """
     pulse.watchers += 1
     pulse.look()
     try:
         yield "retry: 1500\n\n"
+        fresh = True
         while not hub.closed:
-            if pulse.changed_since(seen, task_id):
-                seen = pulse.mark()
+            if (fresh or seen != pulse.told) and pulse.changed_since(seen, task_id):
+                seen, fresh = pulse.told, False
                 yield f"id: {seen}\nevent: changed\ndata: {seen}\n\n"
-            else:
-                try:
-                    async with asyncio.timeout(_IDLE_SECONDS):
-                        await pulse.change()
-                except TimeoutError:
-                    yield ": still here\n\n"
-                    continue
-                if pulse.changed_since(seen, task_id):
-                    continue
-            await asyncio.sleep(max(_FEWEST_SECONDS_BETWEEN, pulse.watchers * _SECONDS_PER_WATCHER))
+                continue  # others may have been told of more while this was sent
+            fresh = False
+            try:
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await pulse.tick()
+            except TimeoutError:
+                yield ": still here\n\n"
     finally:
         pulse.watchers -= 1

@@ -20,7 +20,7 @@ async def _status(call: Call) -> dict[str, Any]:
 
 
 async def _schema(call: Call) -> Response:
-    return JSONResponse(call.request.app.state.openapi)
+    return JSONResponse(call.request.app.state.openapi())
 
 
 async def _whoami(call: Call) -> dict[str, Any]:
