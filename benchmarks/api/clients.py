@@ -1,7 +1,8 @@
-"""The clients' side: passes in Python, passes over HTTP, or many event streams; prints figures as JSON."""
+"""The clients' side: passes in Python or over HTTP, event streams, open pages; prints figures as JSON."""
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -77,6 +78,35 @@ async def streams(client: httpx.AsyncClient, count: int, pid: int) -> None:
     print(json.dumps({"opened": opened, "told": told, "seconds": seconds, "resident": held}))
 
 
+async def watchers(client: httpx.AsyncClient, count: int, path: str) -> None:
+    """Do what so many open pages do: follow the changes, fetch the part that changes after each; until ended."""
+    fetched, opened = 0, 0
+
+    async def watch() -> None:
+        nonlocal fetched, opened
+        async with client.stream("GET", "/ui/changes?seen=") as response:
+            async for line in response.aiter_lines():
+                if line.startswith("retry"):
+                    opened += 1
+                    if opened == count:
+                        print("watching", flush=True)
+                elif line.startswith("event: changed"):
+                    answer = await client.get(path, headers={"X-Part": "main"})
+                    if answer.status_code != 200:
+                        raise SystemExit(f"{path} answers {answer.status_code}")
+                    fetched += 1
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    tasks = [asyncio.create_task(watch()) for _ in range(count)]
+    await asyncio.wait([asyncio.create_task(stop.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if task.done():
+            task.result()
+        task.cancel()
+    print(json.dumps({"fetched": fetched}), flush=True)
+
+
 async def main(what: str, url: str, token: str, home: str, first: int, second: int) -> None:
     limits = httpx.Limits(max_connections=5000, max_keepalive_connections=200)
     headers = {"Authorization": f"Bearer {token}"}
@@ -85,6 +115,8 @@ async def main(what: str, url: str, token: str, home: str, first: int, second: i
             await python(home, first, second)
         elif what == "http":
             await http(client, first, second)
+        elif what == "watchers":
+            await watchers(client, first, "/")
         else:
             await streams(client, first, second)
 

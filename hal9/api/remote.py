@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
+from urllib.parse import quote
 
 import httpx
 
@@ -271,6 +272,18 @@ class RemoteCluster:
         """What the daemon says of itself, and how many tasks are in which state."""
         found: dict[str, Any] = json.loads(await self._call("GET", "/v1/status"))
         return found
+
+    async def drain(self, host: str, *, drain: bool = True) -> None:
+        """Ask a host to take up nothing new, or to work again; what it has begun it ends.
+
+        Raises:
+            HostUnknown: no host of this cluster has that name.
+        """
+        await self._call("POST", f"/v1/hosts/{quote(host, safe='')}/drain", body={"undo": not drain})
+
+    async def patch(self, task_id: str) -> bytes:
+        """What a task changed, as a patch that `git apply` takes."""
+        return await self._call("GET", f"/v1/tasks/{_quoted(task_id)}/diff")
 
     async def view(self, name: str, **query: Any) -> Any:
         """One of the views (ledger, rules, weights, …) as plain values."""

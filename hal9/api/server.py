@@ -28,6 +28,7 @@ from hal9.api.routes.cluster import CLUSTER_ENDPOINTS
 from hal9.api.routes.follow_ups import FOLLOW_UP_ENDPOINTS
 from hal9.api.routes.learning import LEARNING_ENDPOINTS
 from hal9.api.routes.questions import QUESTION_ENDPOINTS
+from hal9.api.routes.rules import RULE_ENDPOINTS
 from hal9.api.routes.tasks import TASK_ENDPOINTS
 from hal9.api.services import Services, reachable_from_outside
 from hal9.clock import Clock
@@ -51,6 +52,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *FOLLOW_UP_ENDPOINTS,
     *QUESTION_ENDPOINTS,
     *LEARNING_ENDPOINTS,
+    *RULE_ENDPOINTS,
     *CLUSTER_ENDPOINTS,
 )
 Extension = Callable[[Services], AbstractAsyncContextManager[Sequence[BaseRoute]]]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from hal9.api.spend import cap_as_json, read_spending
-from hal9.cluster.client import Cluster
+from hal9.cluster.client import Cluster, request_as_json
 from hal9.journal.listing import page_of_tasks
 from hal9.learning import Ledger, PromptStore, change_as_told, learning_status, versions
 from hal9.learning.detection.feedback import parse_feedback
@@ -36,6 +36,7 @@ __all__ = [
     "NoQuery",
     "NumberQuery",
     "OverviewQuery",
+    "RequestsQuery",
     "RulesQuery",
     "SearchQuery",
     "TaskQuery",
@@ -125,6 +126,12 @@ class OverviewQuery(_Query):
     """How many tasks."""
 
     tasks: Annotated[int, Field(ge=1, le=500, description="The newest so many.")] = 50
+
+
+class RequestsQuery(_Query):
+    """How many requests."""
+
+    limit: Annotated[int, Field(ge=1, le=1000, description="The newest so many.")] = 20
 
 
 class SearchQuery(_Query):
@@ -364,6 +371,10 @@ async def _overview(cluster: Cluster, query: OverviewQuery) -> dict[str, Any]:
     }
 
 
+async def _requests(cluster: Cluster, query: RequestsQuery) -> list[dict[str, Any]]:
+    return [request_as_json(one) for one in await cluster.requests(limit=query.limit)]
+
+
 async def _guards(cluster: Cluster, _query: NoQuery) -> list[dict[str, Any]]:
     def read(store: MemoryStore) -> list[dict[str, Any]]:
         return [{**asdict(one), "guard": guard_as_json(one.guard)} for one in GuardStore(store).all()]
@@ -387,6 +398,7 @@ VIEWS: dict[str, tuple[View, type[BaseModel], str]] = {
     "ledger": (_ledger, LedgerQuery, "Changes of what was learned, newest last."),
     "change": (_change, TaskQuery, "One change by its id, or a unique end of it."),
     "approvals": (_approvals, NoQuery, "Changes that wait for a person."),
+    "requests": (_requests, RequestsQuery, "What was asked of the cluster lately, and the answers."),
     "rules": (_rules, RulesQuery, "Rules, and how often each has helped."),
     "patterns": (_patterns, NoQuery, "Recurring errors, surest first."),
     "pattern": (_pattern, NumberQuery, "One recurring error, with its rules and the tasks it was seen in."),

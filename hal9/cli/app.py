@@ -104,7 +104,7 @@ HERE = frozenset(
             "model",
         ),
         *("config", "causes", "completion", "eval"),
-        *("rules", "remember", "forget", "learn", "hook", "hooks", "mcp"),
+        *("learn", "hook", "hooks", "mcp"),
     ]
 )
 """Commands that work on the machine that has the home; all others also through --url."""

@@ -22,6 +22,7 @@ __all__ = [
     "home_of",
     "json_option",
     "open_cluster",
+    "open_server",
     "print_json",
     "run",
     "view",
@@ -66,16 +67,23 @@ def home_of(ctx: click.Context) -> "Home":
 
 def open_cluster(ctx: click.Context) -> "Cluster | RemoteCluster":
     """The client for the command's home or server; use it with `async with`."""
-    from hal9.cli.server import server_of
-
-    server = server_of(ctx)
-    if server is not None:
-        from hal9.api.remote import RemoteCluster
-
-        return RemoteCluster(server.url, server.token, ca_file=server.ca_file)
+    if (far := open_server(ctx)) is not None:
+        return far
     from hal9.cluster.client import Cluster
 
     return Cluster(home_of(ctx))
+
+
+def open_server(ctx: click.Context) -> "RemoteCluster | None":
+    """The client for the server the command was pointed at, if it was; use it with `async with`."""
+    from hal9.cli.server import server_of
+
+    server = server_of(ctx)
+    if server is None:
+        return None
+    from hal9.api.remote import RemoteCluster
+
+    return RemoteCluster(server.url, server.token, ca_file=server.ca_file)
 
 
 def view(ctx: click.Context, name: str, **query: Any) -> Any:

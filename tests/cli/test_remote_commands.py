@@ -75,6 +75,15 @@ def a_day(url: str, far: Far, token: str, workspace: Path) -> None:
     assert json.loads(far("weights", "--json").stdout)
     assert far("ledger").stdout
 
+    patch = far("patch", "last").stdout
+    subprocess.run(["git", "apply", "-"], cwd=workspace, input=patch, text=True, check=True)
+    assert "def add" in (workspace / "adder.py").read_text(), "what was made far away is here"
+    assert far("diff", "last").stdout == patch
+    assert far("diff", "last", "--stat").stdout.split() == ["created", "adder.py"]
+    assert "git apply" in far("apply", "last", code=2).stderr
+    assert "feedback" in far("requests").stdout
+    assert "no difference" in far("diff", "l2-implementer").stdout
+
     unknown = far("show", "nosuch", code=7)
     assert "no task 'nosuch'" in unknown.stderr
     assert "scope 'admin'" in far("learning", "pause", code=1).stderr
@@ -82,6 +91,28 @@ def a_day(url: str, far: Far, token: str, workspace: Path) -> None:
     assert "valid token" in far("--url", url, "--token", "hal9_x_y", "status", code=1).stderr
     assert "no answer from" in far("status", "--url", "http://127.0.0.1:9", code=4).stderr
     assert "no profile 'other'" in far("status", "--profile", "other", code=3).stderr
+
+
+def test_rules_and_hosts_of_a_cluster_far_away(home: Home, tmp_path: Path) -> None:
+    with served(home, "adder") as url:
+        far = Far(tmp_path / "far")
+        far.environ |= {"HAL9_URL": url, "HAL9_TOKEN": make_token(home, "reader", "read")}
+        assert "no rules yet" in far("rules").stdout
+        assert "scope 'approve'" in far("remember", "always add type hints", code=1).stderr
+        far.environ["HAL9_TOKEN"] = make_token(home, "owner", "read", "approve")
+        told = json.loads(far("remember", "always add type hints", "--json").stdout)
+        assert "understood" in told["said"][0]
+        number = str(told["rule"])
+        assert "always add type hints" in far("rules").stdout
+        assert "out of use" in far("forget", number).stdout
+        assert "always add" not in far("rules").stdout
+        assert json.loads(far("rules", "--all", "--json").stdout)["rules"][0]["state"] == "retired"
+        assert "no rule" in far("forget", "99", code=None).stderr
+        assert "works on the machine" in far("rules", "set", number, "--for", "src", code=2).stderr
+
+        assert "scope 'admin'" in far("drain", "any", code=1).stderr
+        far.environ["HAL9_TOKEN"] = make_token(home, "admin", "read", "admin")
+        assert "'no/such host'" in far("drain", "no/such host", code=None).stderr
 
 
 def test_what_a_person_says_to_tasks_far_away(home: Home, tmp_path: Path, workspace: Path) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from hal9.api.endpoint import Call, Endpoint, read_body
 from hal9.api.hub import Progress
@@ -25,11 +26,13 @@ from hal9.api.models import (
 from hal9.api.requests import ask
 from hal9.errors.api import ArchiveRefused, CursorInvalid
 from hal9.errors.cluster import TaskInvalid
+from hal9.errors.workbench import ChangesMissing
 from hal9.journal.events import TaskEvent
 from hal9.journal.listing import page_of_tasks
 from hal9.journal.tasks import TERMINAL, TaskRow
 from hal9.signals import StepRecord, TaskScope, new_id
 from hal9.signals.tracing import TRACEPARENT_LABEL, parse_traceparent
+from hal9.workbench.patches import find_changes
 
 __all__ = ["KEY_HEADER", "TASK_ENDPOINTS", "accepted", "claimed", "event_text"]
 
@@ -140,11 +143,19 @@ async def _steps(call: Call) -> list[StepRecord]:
 
 async def _diff(call: Call) -> Response:
     task = await call.services.cluster.task(call.path("id"))
-    changes = task.result.changes if task.result else []
-    text = "".join(
-        one.diff if one.diff.endswith("\n") or not one.diff else one.diff + "\n" for one in changes
-    )
-    return PlainTextResponse(text, media_type="text/x-diff")
+    try:
+        data = await asyncio.to_thread(_patch, call.services.home.changes, task.id)
+    except ChangesMissing:
+        # Made on another host, or too long ago: what the result itself says.
+        changes = task.result.changes if task.result else []
+        ended = (one.diff if one.diff.endswith("\n") or not one.diff else one.diff + "\n" for one in changes)
+        data = "".join(ended).encode("utf-8", "surrogateescape")
+    return Response(data, media_type="text/x-diff; charset=utf-8")
+
+
+def _patch(folder: Path, task_id: str) -> bytes:
+    """The very bytes that `hal9 patch` writes."""
+    return "".join(find_changes(folder, task_id).kept.patch()).encode("utf-8", "surrogateescape")
 
 
 async def _cancel(call: Call) -> TaskView:

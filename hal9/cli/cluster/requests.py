@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, print_json, run
+from hal9.cli.common import console, json_option, print_json, view
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -22,13 +22,7 @@ def requests(ctx: click.Context, limit: int, as_json: bool) -> None:
 
     A request made while the cluster was down is answered when it comes up; answers are kept for a day.
     """
-    from hal9.cluster.client import Cluster, request_as_json
-
-    async def read() -> list[dict[str, Any]]:
-        async with Cluster(home_of(ctx)) as cluster:
-            return [request_as_json(one) for one in await cluster.requests(limit=limit)]
-
-    found = run(read())
+    found = view(ctx, "requests", limit=limit)
     if as_json:
         print_json(found)
         return

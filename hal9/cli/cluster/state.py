@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hal9.cli.common import home_of, json_option, print_json, run
+from hal9.cli.common import home_of, json_option, open_cluster, print_json, run
 
 if TYPE_CHECKING:
     from hal9.cluster.state.move import Moved
@@ -59,10 +59,9 @@ def move(ctx: click.Context, source: str, target: str, as_json: bool) -> None:
 @click.pass_context
 def drain(ctx: click.Context, host: str, undo: bool) -> None:
     """Let HOST take up nothing new; what it has begun it ends. `hal9 status` shows when it is idle."""
-    from hal9.cluster.client import Cluster
 
     async def ask() -> None:
-        async with Cluster(home_of(ctx)) as cluster:
+        async with open_cluster(ctx) as cluster:
             await cluster.drain(host, drain=not undo)
 
     run(ask())

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import OutputFile, home_of, json_option, print_json
+from hal9.cli.common import OutputFile, home_of, json_option, open_server, print_json, run, view
 from hal9.cli.learning.memory import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hal9.api.remote import RemoteCluster
     from hal9.learning.rules.narrowing import Narrowing
-    from hal9.memory import MemoryScope, MemoryStore, Rule
+    from hal9.memory import MemoryScope, Rule
     from hal9.memory.rules.rule_files import ChosenRules
 
 __all__ = ["forget", "remember", "rules"]
@@ -30,6 +31,9 @@ _FIRST_LINES = 6
 def rules(ctx: click.Context, path: str | None, everything: bool, as_json: bool) -> None:
     """List rules: what holds where, since when, why, how often it helped, and how to undo it."""
     if ctx.invoked_subcommand is not None:
+        return
+    if path is None and open_server(ctx) is not None:
+        _list_told(view(ctx, "rules"), everything=everything, as_json=as_json)
         return
     from hal9.learning.rules.narrowing import narrowing_of
     from hal9.memory import RuleStore
@@ -50,22 +54,36 @@ def rules(ctx: click.Context, path: str | None, everything: bool, as_json: bool)
     if not found and not chosen.shown and not chosen.left_out:
         click.echo('no rules yet; `hal9 remember "…" --for project` adds one, so does `hal9 feedback`.')
     for one in sorted(found, key=lambda rule: rule.id):
-        _show(one, narrower.get(one.id))
+        _show(_as_json(one), narrower.get(one.id))
     _show_files(chosen, whole=path is not None)
 
 
-def _show(one: "Rule", narrower: "Narrowing | None") -> None:
-    day = datetime.fromtimestamp(one.created).astimezone().strftime("%Y-%m-%d")
-    record = f"helped {one.helped} of {one.tried}" if one.tried else "not tried yet"
-    click.echo(f"{one.id:>4}  {one.rule}")
-    click.echo(
-        f"      holds for {one.scope.label()} · {one.state} since {day}: {one.state_reason} · {record}"
-    )
-    if one.state == "admitted":
-        click.echo(f"      hal9 rules set {one.id} --for PLACE · hal9 rules forget {one.id}")
+def _list_told(rows: list[dict[str, Any]], *, everything: bool, as_json: bool) -> None:
+    """Rules of a cluster far away; what AGENTS.md says there is read there."""
+    found = [
+        {**one, "holds_for": one["scope"]}
+        for one in rows
+        if everything or one["state"] in ("admitted", "candidate")
+    ]
+    if as_json:
+        print_json({"rules": found})
+        return
+    if not found:
+        click.echo('no rules yet; `hal9 remember "…" --for project` adds one, so does `hal9 feedback`.')
+    for one in sorted(found, key=lambda rule: int(rule["id"])):
+        _show(one, None)
+
+
+def _show(one: dict[str, Any], narrower: "Narrowing | None") -> None:
+    day = datetime.fromtimestamp(one["created"]).astimezone().strftime("%Y-%m-%d")
+    record = f"helped {one['helped']} of {one['tried']}" if one["tried"] else "not tried yet"
+    click.echo(f"{one['id']:>4}  {one['rule']}")
+    click.echo(f"      holds for {one['holds_for']} · {one['state']} since {day}: {one['why']} · {record}")
+    if one["state"] == "admitted":
+        click.echo(f"      hal9 rules set {one['id']} --for PLACE · hal9 rules forget {one['id']}")
     if narrower is not None:
         place = narrower.place.removesuffix("/**")
-        click.echo(f"      {narrower.told()}: hal9 rules set {one.id} --for {place}")
+        click.echo(f"      {narrower.told()}: hal9 rules set {one['id']} --for {place}")
 
 
 def _as_json(one: "Rule") -> dict[str, Any]:
@@ -125,14 +143,11 @@ def _show_files(chosen: "ChosenRules", *, whole: bool) -> None:
         click.echo(f"      left out: {one.file}{' · ' + one.heading if one.heading else ''}: {one.why}")
 
 
-def _place(wanted: str, current: "MemoryScope | None" = None) -> "MemoryScope":
-    from hal9.learning.rules.scope_proposal import KINDS
-    from hal9.memory import EVERYWHERE, MemoryScope, read_place, repository_of
+def _here() -> str:
+    """The repository one stands in, by what makes it the same one on every machine."""
+    from hal9.memory import repository_of
 
-    workspace = current.workspace if current is not None else repository_of(str(Path.cwd())).identity
-    if wanted.strip().lower() in KINDS:
-        return MemoryScope(workspace, place=EVERYWHERE, work=wanted.strip().lower())
-    return MemoryScope(workspace, place=read_place(wanted))
+    return repository_of(str(Path.cwd())).identity
 
 
 @rules.command("set")
@@ -147,29 +162,19 @@ def set_rule(ctx: click.Context, rule_id: int, wanted: str | None, as_json: bool
     if wanted is None:
         raise click.UsageError("say where it is to hold, for example --for project or --for src/billing.")
     from hal9.learning.gate.rule_rollback import set_rule_scope
+    from hal9.learning.rules.taught import rule_place
     from hal9.memory import RuleStore
 
     with open_store(ctx) as store:
         book = RuleStore(store)
         before = book.get(rule_id)
-        set_rule_scope(store, rule_id, _place(wanted, before.scope), cause="hal9 rules set", actor="user")
+        scope = rule_place(wanted, before.scope.workspace)
+        set_rule_scope(store, rule_id, scope, cause="hal9 rules set", actor="user")
         after = book.get(rule_id)
     if as_json:
         print_json(_as_json(after))
     else:
         click.echo(f"rule {rule_id} holds for {after.scope.label()} now (before: {before.scope.label()})")
-
-
-def _withdraw(store: "MemoryStore", rule_id: int) -> "Rule":
-    from hal9.learning.rules.withdrawing import RuleLife
-    from hal9.memory import RuleStore
-
-    book = RuleStore(store)
-    one = book.get(rule_id)
-    RuleLife(store, book).set_state(
-        one, "retired", "withdrawn by the user", cause="hal9 forget", actor="user"
-    )
-    return book.get(rule_id)
 
 
 @rules.command("forget")
@@ -178,12 +183,25 @@ def _withdraw(store: "MemoryStore", rule_id: int) -> "Rule":
 @click.pass_context
 def forget_rule(ctx: click.Context, rule_id: int, as_json: bool) -> None:
     """Take a rule back; it never returns by itself."""
-    with open_store(ctx) as store:
-        one = _withdraw(store, rule_id)
-    if as_json:
-        print_json(_as_json(one))
+    if (far := open_server(ctx)) is not None:
+        told = run(_ask(far, f"/v1/rules/{rule_id}/forget", {}))
+        told["holds_for"] = told["scope"]
     else:
-        click.echo(f"rule {rule_id} is out of use: {one.rule}\n(`hal9 rules keep {rule_id}` brings it back)")
+        from hal9.learning.rules.taught import withdraw
+
+        with open_store(ctx) as store:
+            told = _as_json(withdraw(store, rule_id, cause="hal9 forget"))
+    if as_json:
+        print_json(told)
+    else:
+        click.echo(
+            f"rule {rule_id} is out of use: {told['rule']}\n(`hal9 rules keep {rule_id}` brings it back)"
+        )
+
+
+async def _ask(far: "RemoteCluster", path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async with far as cluster:
+        return await cluster.ask(path, body)
 
 
 @click.command()
@@ -364,10 +382,15 @@ def unguard_command(ctx: click.Context, number: int) -> None:
 @click.pass_context
 def remember(ctx: click.Context, text: str, wanted: str, as_json: bool) -> int:
     """Give a rule in your own words; it holds at once."""
-    from hal9.learning.rules.taught import teach
+    if (far := open_server(ctx)) is not None:
+        body = {"text": text, "holds_for": wanted, "workspace": _here()}
+        told = run(_ask(far, "/v1/rules", body))
+        number, said = told["rule"], told["said"]
+    else:
+        from hal9.learning.rules.taught import rule_place, teach
 
-    with open_store(ctx, embedder=True) as store:
-        number, said = teach(store, text, _place(wanted), cause="hal9 remember")
+        with open_store(ctx, embedder=True) as store:
+            number, said = teach(store, text, rule_place(wanted, _here()), cause="hal9 remember")
     if as_json:
         print_json({"rule": number, "said": said})
     else:

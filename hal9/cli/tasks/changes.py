@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hal9.cli.common import console, home_of, json_option, open_cluster, print_json, run
+from hal9.cli.common import console, home_of, json_option, open_cluster, open_server, print_json, run
 
 if TYPE_CHECKING:
+    from hal9.api.remote import RemoteCluster
     from hal9.journal.tasks import TaskRow
     from hal9.workbench.patches import TaskChanges
 
@@ -47,9 +48,13 @@ def diff(ctx: click.Context, what: str, first: str, second: str, stat: bool, as_
     FIRST and SECOND are "file" (the user's file), "now" (in force), a version number, the beginning of a
     content hash, or a change's id; without them: file and now.
     """
-    if (home_of(ctx).neurons / f"{what}.md").is_file():
-        from hal9.cli.learning.learning import prompt_diff
+    from hal9.cli.learning.learning import prompt_diff
 
+    if (far := open_server(ctx)) is not None:
+        if not _diff_far(far, what, stat=stat, as_json=as_json):
+            prompt_diff(ctx, what, first, second, as_json=as_json)
+        return
+    if (home_of(ctx).neurons / f"{what}.md").is_file():
         prompt_diff(ctx, what, first, second, as_json=as_json)
         return
     _, found = _changes(ctx, what)
@@ -65,6 +70,31 @@ def diff(ctx: click.Context, what: str, first: str, second: str, stat: bool, as_
         click.echo(f"left out {path}: {reason}", err=True)
     if found.carried == "none":
         click.echo(f"not in {found.kept.root}; `hal9 apply {what}` carries it over", err=True)
+
+
+def _diff_far(far: "RemoteCluster", what: str, *, stat: bool, as_json: bool) -> bool:
+    """The same of a cluster far away; False when WHAT is a neuron that runs there."""
+
+    async def read() -> "tuple[TaskRow | None, bytes]":
+        async with far as cluster:
+            if what in (await cluster.status()).get("neurons", {}):
+                return None, b""
+            task = await cluster.task(what)
+            return task, await cluster.patch(task.id)
+
+    task, data = run(read())
+    if task is None:
+        return False
+    changes = task.result.changes if task.result else []
+    if as_json:
+        told = [one.model_dump(mode="json") for one in changes]
+        print_json({"workspace": task.payload.workspace, "changes": told})
+    elif stat:
+        for change in changes:
+            click.echo(f"{change.action:<8} {change.path}")
+    else:
+        _print_patch(data.decode("utf-8", "surrogateescape"))
+    return True
 
 
 def _as_json(found: "TaskChanges") -> dict[str, Any]:
@@ -93,6 +123,15 @@ def _print_patch(text: str) -> None:
 @click.pass_context
 def patch(ctx: click.Context, task_id: str) -> None:
     """Write what a task changed as a patch that `git apply` takes: `hal9 patch ID > file`."""
+    if (far := open_server(ctx)) is not None:
+
+        async def read() -> bytes:
+            async with far as cluster:
+                return await cluster.patch(task_id)
+
+        sys.stdout.buffer.write(run(read()))
+        sys.stdout.flush()
+        return
     _, found = _changes(ctx, task_id)
     for part in found.kept.patch():
         sys.stdout.buffer.write(part.encode("utf-8", "surrogateescape"))
@@ -116,6 +155,10 @@ def apply(
         raise click.UsageError("--branch and --undo do not go together.")
     if message is not None and branch is None:
         raise click.UsageError("--message is the message of a commit; it goes with --branch.")
+    if open_server(ctx) is not None:
+        raise click.UsageError(
+            f"the server worked on its own copy; `hal9 patch {task_id} | git apply` brings the changes here."
+        )
     task, found = _changes(ctx, task_id)
     number = sum(1 for change in found.kept.changes if "folder" not in _kinds(change))
     count = f"{number} changed file{'' if number == 1 else 's'}"

@@ -4,12 +4,41 @@ from dataclasses import replace
 
 from hal9.errors.memory import MemoryInvalid
 from hal9.learning.guards.offering import offer_for
+from hal9.learning.rules.scope_proposal import KINDS
 from hal9.learning.rules.understanding import understand
 from hal9.learning.rules.withdrawing import RuleLife
-from hal9.memory import MemoryScope, MemoryStore, NewRule, RuleStore, template_rule
+from hal9.memory import (
+    EVERYWHERE,
+    MemoryScope,
+    MemoryStore,
+    NewRule,
+    Rule,
+    RuleStore,
+    read_place,
+    template_rule,
+)
 from hal9.memory.rules.roles import ROLES, role_of
 
-__all__ = ["teach"]
+__all__ = ["rule_place", "teach", "withdraw"]
+
+
+def rule_place(wanted: str, workspace: str) -> MemoryScope:
+    """Where a person wants a rule to hold: "project", a folder, a file, a glob, or a kind of work."""
+    if wanted.strip().lower() in KINDS:
+        return MemoryScope(workspace, place=EVERYWHERE, work=wanted.strip().lower())
+    return MemoryScope(workspace, place=read_place(wanted))
+
+
+def withdraw(store: MemoryStore, rule_id: int, *, cause: str) -> Rule:
+    """Take a rule back on a person's word; it never returns by itself.
+
+    Raises:
+        MemoryMissing: there is no such rule.
+    """
+    book = RuleStore(store)
+    one = book.get(rule_id)
+    RuleLife(store, book).set_state(one, "retired", "withdrawn by the user", cause=cause, actor="user")
+    return book.get(rule_id)
 
 
 def teach(store: MemoryStore, text: str, scope: MemoryScope, *, cause: str) -> tuple[int | None, list[str]]:
