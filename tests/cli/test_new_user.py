@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from hal9.api.views import VIEWS, WeightsQuery
-from hal9.cli.app import cli, run
+from hal9.cli.app import HERE, cli, run
 from hal9.cli.tasks.render import trace_tree
 from hal9.clock import SystemClock
 from hal9.cluster import Cluster, Home
@@ -18,6 +18,7 @@ from hal9.learning.reporting.metrics import measure
 from hal9.learning.routing.weights import HandOver, WeightStore
 from hal9.memory import MemoryStore
 from hal9.signals import StepRecord, TaskPayload
+from tests.support.commands import ROOT
 
 PYTEST = """\
 >       assert add(2, 3) == 5, "2 and 3"
@@ -110,6 +111,13 @@ async def test_a_workload_that_fails_is_no_failure_of_the_neurons(home: Home) ->
         assert len(await cluster.read(lambda connection: list_tasks(connection, limit=9, state=None))) == 2
     with MemoryStore(home.memory) as store, look_into(home.journal) as journal:
         assert measure(store, journal=journal).tasks == {"queued": 1}
+
+
+def test_commands_of_the_machine_itself_are_named_in_the_docs() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    named = text[text.index("On the machine that has the home") :].partition("\n\n")[0]
+    missing = {name for name in HERE if f"`{name}`" not in named} - {"login", "completion"}
+    assert missing == set()
 
 
 async def test_everything_at_a_glance_of_a_home_without_a_history(home: Home) -> None:
