@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -67,13 +67,26 @@ def load_model(path: Path, model: type[M], *, environ: Mapping[str, str] | None 
     try:
         value = model.model_validate(document.data if document.data is not None else {})
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = _without_consequences(error.errors(include_url=False))
         document.problems.extend(
             problem_of(document.path, document.line(detail["loc"]), model, detail) for detail in details
         )
     if document.problems:
         raise ConfigInvalid(problems=tuple(sorted(document.problems, key=lambda p: p.line)))
     return value
+
+
+def _without_consequences(details: Sequence[Any]) -> list[Any]:
+    """A list is not too short when its parts are what is wrong: those are told already."""
+    return [
+        one
+        for one in details
+        if one["type"] != "too_short"
+        or not any(
+            len(other["loc"]) > len(one["loc"]) and other["loc"][: len(one["loc"])] == one["loc"]
+            for other in details
+        )
+    ]
 
 
 def load_yaml(text: str, *, path: str, environ: Mapping[str, str]) -> _Document:

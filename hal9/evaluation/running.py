@@ -24,6 +24,8 @@ __all__ = ["Attempt", "Cell", "evaluate"]
 
 _GRACE_SECONDS = 30.0
 
+_EVIDENCE_CHARS = 4000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -176,7 +178,10 @@ def _judged(task: SuiteTask, row: TaskRow) -> tuple[bool, str]:
     result = row.result
     if result is None or not result.ok:
         error = result.error if result else None
-        return False, f"{error.reason}: {error.message}" if error else row.state
+        if error is None:
+            return False, row.state
+        evidence = error.evidence.strip()[-_EVIDENCE_CHARS:]
+        return False, f"{error.reason}: {error.message}" + (f"\n{evidence}" if evidence else "")
     if task.wanted is not None:
         scored = compare(task.wanted, result.answer)
         return scored.score >= 1.0, scored.feedback

@@ -75,7 +75,6 @@ def test_a_failed_step_shows_the_error_and_not_the_last_line(evidence: str, told
     [
         ("trace", "last", "--svg"),
         ("causes", "--svg"),
-        ("eval", "suite.yaml", "--junit"),
         ("memory", "export"),
         ("rules", "export", "--agents-md"),
     ],

@@ -40,6 +40,7 @@ def test_models_are_compared_on_real_clusters_and_with_the_run_before(
     assert told["compared"] == []
     cases = ET.parse(report).getroot()
     assert [one.get("failures") for one in cases] == ["0", "0", "2", "2"]
+    assert "AssertionError" in str(cases.findtext(".//failure")), "with what the check said"
     assert not (workspace / "adder.py").exists(), "each attempt works on a copy"
     assert not (home.state / "journal.db").exists(), "the home's own tasks are not touched"
     suite_in(tmp_path, workspace, models=[GOOD])

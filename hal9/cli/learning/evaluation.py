@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hal9.cli.app import TASK_FAILED
-from hal9.cli.common import OutputFile, console, home_of, json_option, print_json, run
+from hal9.cli.common import console, home_of, json_option, print_json, run
 from hal9.text import split_lines
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["evaluation"]
 
 @click.command("eval")
 @click.argument("suite", type=click.Path(path_type=Path))
-@click.option("--junit", "junit_file", type=OutputFile(), help="Write JUnit XML here.")
+@click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option(
     "--least", type=click.FloatRange(0, 1), default=None, help="Share that every combination must pass."
 )
