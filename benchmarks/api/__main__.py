@@ -87,7 +87,7 @@ def main() -> None:
 @contextlib.contextmanager
 def watching(url: str, token: str, home: str, count: int) -> Iterator[None]:
     """So many open pages, in a process of their own."""
-    command = [sys.executable, HERE / "clients.py", "watchers", url, token, home, str(count), "0"]
+    command = [sys.executable, str(HERE / "clients.py"), "watchers", url, token, home, str(count), "0"]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environ) as process:
         try:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -207,7 +207,7 @@ async def _outcome(make: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T | None
 
 async def change_lines(
     hub: EventHub, pulse: Pulse, *, seen: str, task_id: str | None = None
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """A line whenever something has changed after a mark (to one task), as server-sent events.
 
     All watchers are told together, at most once every so often, and more seldom the more are watching, so
