@@ -13,12 +13,13 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from hal9.cluster.home import Home
 from hal9.cluster.live import live_events
-from hal9.database import CommitWatch, Connection, change_mark, open_database
+from hal9.database import CommitWatch, Connection, PostgresPlace, change_mark, open_database
 from hal9.errors.api import StreamsExhausted
 from hal9.errors.base import BusError, Hal9Error
 from hal9.errors.cluster import DaemonNotRunning
@@ -206,10 +207,11 @@ class EventHub:
         reader = self._reader
         if reader is None:
             return []
+        look = partial(events_after, reader, after, task_id=task_id, until=until, limit=_BATCH)
         async with self._lock:
-            return await asyncio.to_thread(
-                events_after, reader, after, task_id=task_id, until=until, limit=_BATCH
-            )
+            if task_id is not None and not isinstance(self._home.journal, PostgresPlace):
+                return look()  # a few rows that an index finds: a thread would cost more
+            return await asyncio.to_thread(look)
 
     async def _follow(self) -> None:
         """Tell what was committed; the question whether anything was costs a few microseconds."""

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
@@ -40,6 +41,7 @@ __all__ = ["Cluster", "connect", "request_as_json", "task_as_json"]
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
+_ID_CHARS = 36
 
 
 def connect(home: Path | str | None = None, *, clock: Clock | None = None) -> "Cluster":
@@ -145,7 +147,9 @@ class Cluster:
         submission = Submission.of(options)
         if submission.to is not None:
             await asyncio.to_thread(check_addressee, self.home, submission.to)
-        made = await asyncio.to_thread(task_of, objective, submission, settings=self.settings, now=self.now())
+        make = partial(task_of, objective, submission, settings=self.settings, now=self.now())
+        # Without a workspace or files it looks at no disk.
+        made = make() if submission.bare else await asyncio.to_thread(make)
         task = made if task_id is None else replace(made, id=task_id)
         if task.payload.workspace is not None and isinstance(self.home.journal, PostgresPlace):
             # Of several hosts this home's has the workspace.
@@ -314,7 +318,7 @@ class Cluster:
             matches = tasks.resolve_task_id(connection, task_id)
             return tasks.get_task(connection, matches[0]) if len(matches) == 1 else None, matches
 
-        task, matches = await self.read(find)
+        task, matches = await (self._look(find) if len(task_id) == _ID_CHARS else self.read(find))
         if task is None:
             raise TaskUnknown(given=task_id, matches=tuple(matches))
         return task
@@ -349,7 +353,8 @@ class Cluster:
         Raises:
             TaskUnknown: none, or several.
         """
-        matches = await self.read(lambda connection: tasks.resolve_task_id(connection, given))
+        look = self._look if len(given) == _ID_CHARS else self.read
+        matches = await look(lambda connection: tasks.resolve_task_id(connection, given))
         if len(matches) != 1:
             raise TaskUnknown(given=given, matches=tuple(matches))
         return matches[0]
@@ -384,6 +389,13 @@ class Cluster:
         """Run a reading function on the journal, in a worker thread."""
         async with self._lock:
             return await asyncio.to_thread(fn, self._open())
+
+    async def _look(self, fn: Callable[[Connection], T]) -> T:
+        """`read`, for what an index finds at once: a thread would cost more than the answer of a file."""
+        if isinstance(self.home.journal, PostgresPlace):
+            return await self.read(fn)
+        async with self._lock:
+            return fn(self._open())
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         """Run a writing function on the journal, in one transaction and a worker thread."""

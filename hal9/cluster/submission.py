@@ -93,6 +93,11 @@ class Submission:
     divide: bool = False
     to: str | None = None
 
+    @property
+    def bare(self) -> bool:
+        """Whether it names nothing on a disk, so that accepting it looks at none."""
+        return self.workspace is None and not self.files and self.workload == NEURONS
+
     @classmethod
     def of(cls, options: SubmitOptions) -> Self:
         """Settle options: strings become paths, sequences tuples.
