@@ -15,7 +15,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
-from urllib.parse import quote
 
 import httpx
 
@@ -279,7 +278,7 @@ class RemoteCluster:
         Raises:
             HostUnknown: no host of this cluster has that name.
         """
-        await self._call("POST", f"/v1/hosts/{quote(host, safe='')}/drain", body={"undo": not drain})
+        await self._call("POST", "/v1/hosts/drain", body={"host": host, "undo": not drain})
 
     async def patch(self, task_id: str) -> bytes:
         """What a task changed, as a patch that `git apply` takes."""

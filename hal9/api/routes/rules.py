@@ -43,10 +43,11 @@ class Remembered(BaseModel):
 
 
 class DrainIn(BaseModel):
-    """Whether a host is to work again."""
+    """Which host, and whether it is to work again."""
 
     model_config = ConfigDict(extra="forbid")
 
+    host: Annotated[str, Field(min_length=1, max_length=200, description="Its name, as the status has it.")]
     undo: bool = False
 
 
@@ -87,8 +88,8 @@ async def _forget(call: Call) -> dict[str, Any]:
 
 
 async def _drain(call: Call) -> dict[str, Any]:
-    await call.services.cluster.drain(call.path("name"), drain=not call.body.undo)
-    return {"host": call.path("name"), "draining": not call.body.undo}
+    await call.services.cluster.drain(call.body.host, drain=not call.body.undo)
+    return {"host": call.body.host, "draining": not call.body.undo}
 
 
 RULE_ENDPOINTS: tuple[Endpoint, ...] = (
@@ -113,7 +114,7 @@ RULE_ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         method="POST",
-        path="/v1/hosts/{name}/drain",
+        path="/v1/hosts/drain",
         scope="admin",
         handler=_drain,
         summary="Let a host take up nothing new (or work again); what it has begun it ends.",
