@@ -12,7 +12,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from hal9.api.spend import cap_as_json, read_spending
-from hal9.cluster.client import Cluster, request_as_json
+from hal9.cluster.client import Cluster
+from hal9.cluster.requests import request_as_json
 from hal9.journal.listing import page_of_tasks
 from hal9.learning import Ledger, PromptStore, change_as_told, learning_status, versions
 from hal9.learning.detection.feedback import parse_feedback

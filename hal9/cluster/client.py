@@ -19,7 +19,7 @@ from hal9.clock import Clock, SystemClock
 from hal9.cluster.addressee import check_addressee
 from hal9.cluster.following import follow_up, retried
 from hal9.cluster.home import Home, find_home
-from hal9.cluster.requests import check_request
+from hal9.cluster.requests import check_request, request_as_json
 from hal9.cluster.submission import Submission, SubmitOptions, new_task, task_of
 from hal9.cluster.supervision.journal_record import require_complete
 from hal9.cluster.supervision.process import clock_offset, read_status
@@ -37,7 +37,7 @@ from hal9.text import storable
 if TYPE_CHECKING:
     from hal9.memory import MemoryStore
 
-__all__ = ["Cluster", "connect", "request_as_json", "task_as_json"]
+__all__ = ["Cluster", "connect", "task_as_json"]
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
@@ -414,26 +414,6 @@ class Cluster:
         if self._connection is None:
             raise RuntimeError("use the cluster inside `async with`")
         return self._connection
-
-
-def request_as_json(request: RequestRow) -> dict[str, Any]:
-    """A request and its answer for `--json` and scripts; `error` is empty unless it was refused."""
-    answer: Any = None
-    if request.outcome is not None:
-        try:
-            answer = json.loads(request.outcome)
-        except ValueError:
-            answer = {"said": [request.outcome]}
-    said = answer if isinstance(answer, dict) else {}
-    return {
-        "id": request.seq,
-        "kind": request.kind,
-        "task_id": request.task_id,
-        "asked_at": request.at,
-        "answered_at": request.done_at,
-        "said": list(said.get("said", [])),
-        "error": str(said.get("error", "")),
-    }
 
 
 def task_as_json(task: TaskRow) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from hal9.cluster.home import Home
 from hal9.errors.cluster import RequestInvalid
-from hal9.journal.tasks import TERMINAL, TaskRow
+from hal9.journal.tasks import TERMINAL, RequestRow, TaskRow
 
-__all__ = ["KINDS", "LEARNING_REQUESTS", "check_request"]
+__all__ = ["KINDS", "LEARNING_REQUESTS", "check_request", "request_as_json"]
 
 LEARNING_REQUESTS = (
     "feedback",
@@ -94,3 +94,23 @@ def _check_import(body: Mapping[str, Any]) -> None:
         raise RequestInvalid(
             kind="import", problem=f"{file} is neither a pack nor an archive: {error}"
         ) from error
+
+
+def request_as_json(request: RequestRow) -> dict[str, Any]:
+    """A request and its answer for `--json` and scripts; `error` is empty unless it was refused."""
+    answer: Any = None
+    if request.outcome is not None:
+        try:
+            answer = json.loads(request.outcome)
+        except ValueError:
+            answer = {"said": [request.outcome]}
+    said = answer if isinstance(answer, dict) else {}
+    return {
+        "id": request.seq,
+        "kind": request.kind,
+        "task_id": request.task_id,
+        "asked_at": request.at,
+        "answered_at": request.done_at,
+        "said": list(said.get("said", [])),
+        "error": str(said.get("error", "")),
+    }
