@@ -13,6 +13,7 @@ __all__ = [
     "ScratchpadInvalid",
     "TrainerSettingInvalid",
     "TrainingRunExists",
+    "TrainingRunUnchanged",
     "TrainingRunUnknown",
 ]
 
@@ -53,6 +54,21 @@ class TrainingRunUnknown(TrainerError):
     def message(self) -> str:
         known = ", ".join(self.known) or "none"
         return f"There is no run {self.run!r} in {self.folder} (known: {known})."
+
+
+@dataclass(eq=False, kw_only=True)
+class TrainingRunUnchanged(TrainerError):
+    """A run that has no ledger: no step of a mind was judged in it."""
+
+    exit_code = 3
+    run: str
+    folder: str
+
+    def message(self) -> str:
+        return (
+            f"The run {self.run!r} in {self.folder} has no ledger: no step of a mind was judged in it. "
+            "--show says what it did and why it ended; --resume goes on with it."
+        )
 
 
 @dataclass(eq=False, kw_only=True)

@@ -18,6 +18,7 @@ from hal9.errors.trainer import (
     ScratchpadInvalid,
     TrainerSettingInvalid,
     TrainingRunExists,
+    TrainingRunUnchanged,
     TrainingRunUnknown,
 )
 from hal9.minds.protocol import Usage
@@ -251,6 +252,14 @@ def test_errors_are_one_sentence_and_an_exit_code(here: Path) -> None:
     done = run_process("main", "--show", "nothing", folder=here)
     assert done.returncode == 3
     assert done.stderr == "error: There is no run 'nothing' in training/runs (known: none).\n"
+
+
+def test_a_run_without_a_ledger_is_not_called_unknown(here: Path) -> None:
+    train("--strategy", "random", "--budget", "2", "--run-name", "one", "--no-test")
+    with pytest.raises(TrainingRunUnchanged, match="'one' in training/runs has no ledger"):
+        train("--ledger", "one")
+    with pytest.raises(TrainingRunUnknown, match="known: one"):
+        train("--ledger", "two")
 
 
 def test_a_run_that_never_began_blocks_no_name(here: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hal9.clock import Clock
-from hal9.errors.trainer import TrainingRunUnknown
+from hal9.errors.trainer import TrainingRunUnchanged, TrainingRunUnknown
 from hal9.learning import Adjuster, Change, Gate, KeyValueStore, Ledger, PromptStore, Rollback, Stability
 from hal9.learning.gate.gate import CHANGES, mcnemar_worse
 from hal9.learning.gate.measured import record_measured
@@ -27,7 +27,7 @@ from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.settings import Settings
 from hal9.trainer.evaluation.evaluator import Gain
 from hal9.trainer.protocol import shipped_promptgram
-from hal9.trainer.record.runs import write_trained
+from hal9.trainer.record.runs import list_runs, write_trained
 
 __all__ = [
     "RANKER",
@@ -355,12 +355,14 @@ def open_ledger(
         new: whether it may be made; otherwise it must be there.
 
     Raises:
-        TrainingRunUnknown: it is not there and may not be made.
+        TrainingRunUnknown, TrainingRunUnchanged: it is not there and may not be made.
         DatabaseDamaged, DatabaseTooNew, MemoryUnwritable: see `MemoryStore`.
     """
     path = folder / ".hal9" / "memory.db"
     if not new and not path.is_file():
-        raise TrainingRunUnknown(run=folder.name, folder=str(folder.parent), known=())
+        if folder.name in (known := list_runs(folder.parent)):
+            raise TrainingRunUnchanged(run=folder.name, folder=str(folder.parent))
+        raise TrainingRunUnknown(run=folder.name, folder=str(folder.parent), known=tuple(known))
     path.parent.mkdir(parents=True, exist_ok=True)
     _written(folder / "config" / "hal9.yaml", _SETTINGS)
     shipped = {RANKER: shipped_promptgram("l0-ranker"), TUNER: tuner or shipped_promptgram("l1-ranker-tuner")}
