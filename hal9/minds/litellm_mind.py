@@ -297,7 +297,7 @@ def _import_litellm() -> Any:
             core_helpers._FINISH_REASON_MAP.setdefault(word, meaning)  # type: ignore[arg-type] # noqa: SLF001
     if "REPEATED_STREAMING_CHUNK_LIMIT" not in os.environ:
         # A table's rule or an array of zeros is an answer; what an endless one may cost, max_tokens says.
-        litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
+        litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # type: ignore[attr-defined]
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     return litellm
