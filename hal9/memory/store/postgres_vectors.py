@@ -148,7 +148,7 @@ def _nearest(
 def stored_cosines(
     connection: Connection, query: "NDArray[np.float32]", model: str, ids: Sequence[int]
 ) -> dict[int, float]:
-    """Cosines of given memories; those that are quarantined or have no vector are left out."""
+    """Cosines with a unit vector of shape (dimension,); what is quarantined or has no vector is left out."""
     if not ids:
         return {}
     rows = connection.execute(

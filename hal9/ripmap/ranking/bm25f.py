@@ -164,21 +164,23 @@ class Slice:
     relative_length: Mapping[str, Array]
     height: int
 
-    def counts(self, field: str, kin: tuple[float, float]) -> Array:
+    def counts(self, field: str, word_weights: tuple[float, float]) -> Array:
         """Counts of a field, with stems and abbreviations at these weights. Shape (entries,)."""
         found = self.exact[field]
-        for weight, others in zip(kin, (self.related, self.short), strict=True):
+        for weight, others in zip(word_weights, (self.related, self.short), strict=True):
             if weight and others[field].any():
                 found = found + weight * others[field]
         return found
 
-    def saturated(self, fields: Mapping[str, float], kin: tuple[float, float], k: float, b: float) -> Array:
+    def saturated(
+        self, fields: Mapping[str, float], word_weights: tuple[float, float], k: float, b: float
+    ) -> Array:
         """BM25F's term weight at each entry, before idf and the task's weights. Shape (entries,)."""
         total = np.zeros(len(self.rows))
         for name, weight in fields.items():
             if weight == 0.0:
                 continue
-            counts = self.counts(name, kin)
+            counts = self.counts(name, word_weights)
             if b and name in self.relative_length:
                 counts = counts / np.maximum(1.0 - b + b * self.relative_length[name], 1e-9)[self.rows]
             total += weight * counts
