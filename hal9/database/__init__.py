@@ -4,6 +4,8 @@ SQLite in a file, or PostgreSQL by its address. Writes happen only inside `atomi
 savepoints. Migrations are numbered functions; each is recorded in the transaction that applied it.
 """
 
+from typing import TYPE_CHECKING
+
 from hal9.database.opening import (
     beside,
     change_mark,
@@ -15,7 +17,10 @@ from hal9.database.opening import (
 )
 from hal9.database.protocol import Connection, Cursor, Migration, Place, PostgresPlace, Row
 from hal9.database.transactions import atomic
-from hal9.database.watch import CommitWatch
+from hal9.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hal9.database.watch import CommitWatch
 
 __all__ = [
     "CommitWatch",
@@ -34,3 +39,5 @@ __all__ = [
     "on_postgres",
     "open_database",
 ]
+
+__getattr__ = lazy_names(__name__, {"watch": ("CommitWatch",)})

@@ -83,7 +83,7 @@ def test_a_number_is_never_used_twice(db: Connection) -> None:
 def test_a_journal_from_before_gets_its_numbers() -> None:
     db = open_database(":memory:", MIGRATIONS)
     run(db, "a")
-    for later in ("events", "hosts", "leases"):
+    for later in ("events", "hosts", "leases", "frames"):
         db.execute(f"DROP TABLE {later}")
     db.execute("DROP INDEX tasks_by_state")
     db.execute(f"PRAGMA user_version={MIGRATIONS.index(m006_events)}")

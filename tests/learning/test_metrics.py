@@ -139,8 +139,9 @@ def test_adjustments_count_once_they_are_decided(store: MemoryStore) -> None:
 
 def test_the_journal_tells_how_many_tasks_there_were(store: MemoryStore) -> None:
     journal = sqlite3.connect(":memory:")
-    journal.execute("CREATE TABLE tasks (state TEXT)")
-    journal.executemany("INSERT INTO tasks VALUES (?)", [("done",), ("done",), ("failed",)])
+    journal.execute("CREATE TABLE tasks (state TEXT, workload TEXT)")
+    rows = [("done", "neurons"), ("done", "neurons"), ("failed", "neurons"), ("failed", "ripmap-train")]
+    journal.executemany("INSERT INTO tasks VALUES (?, ?)", rows)
     assert measure(store, journal).tasks == {"done": 2, "failed": 1}
     journal.close()
 

@@ -14,7 +14,7 @@ from hal9.learning import PromptStore
 from hal9.memory import MemoryStore
 from hal9.neurons import load_neurons
 from hal9.tuning import TuneResult, TuneSettings, TuningRoles, run_tuning
-from hal9.tuning.home_routers import HomeRouters, routers_folder
+from hal9.tuning.router import HomeRouters, routers_folder
 from hal9.tuning.specialising import SpecialistPlace, promote_specialists
 from tests.tuning.conflicts import ASKED, BASE, UnitAnswerer, UnitScorer, mixed_tasks, unit_mind, unit_score
 from tests.tuning.toy import ToyAnswerer, ToyScorer, reflecting_mind, toy_tasks

@@ -117,8 +117,8 @@ async def _tune(
 ) -> "tuple[TuneResult, Promotion, Promotion, str]":
     from hal9.learning import PromptStore
     from hal9.tuning import TuneSettings, load_tasks, promote, run_tuning
-    from hal9.tuning.home_routers import routers_folder
     from hal9.tuning.remembered import remembered_tasks
+    from hal9.tuning.router import routers_folder
     from hal9.tuning.specialising import SpecialistPlace, promote_specialists
 
     settings = home.settings()

@@ -24,7 +24,7 @@ from hal9.learning.state.key_value import KeyValueStore
 from hal9.memory import MemoryStore
 from hal9.settings import Settings
 from hal9.signals import RoutingDecision, StepRecord
-from hal9.tuning.home_routers import HomeRouters, routers_folder
+from hal9.tuning.router import HomeRouters, routers_folder
 
 __all__ = ["LearnedRouter", "Routing"]
 

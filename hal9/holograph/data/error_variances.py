@@ -27,9 +27,14 @@ def ordered_by_variance(values: FloatArray) -> NDArray[np.bool_]:
         node = min(rest, key=lambda k: float(left[k, k]))
         if order:
             before = np.array(order, dtype=np.intp)
-            inverse = np.linalg.pinv(covariance[np.ix_(before, before)], hermitian=True)
-            slopes = inverse @ covariance[before, node]
-            error = np.sqrt(np.maximum(np.diag(inverse) * max(float(left[node, node]), 1e-12) / rows, 1e-300))
+            spread, axes = np.linalg.eigh(covariance[np.ix_(before, before)])
+            kept = (
+                spread > 1e-15 * len(before) * spread[-1]
+            )  # copies of one another have no spread of their own
+            spread, axes = spread[kept], axes[:, kept]
+            slopes = axes @ (axes.T @ covariance[before, node] / spread)
+            noise = max(float(left[node, node]), 1e-12) / rows
+            error = np.sqrt(np.maximum((axes**2 / spread).sum(axis=1) * noise, 1e-300))
             found[before[np.abs(slopes) > np.sqrt(2.0 * np.log(rows)) * error], node] = True
         if left[node, node] > 1e-12:
             left = left - np.outer(left[:, node], left[node]) / left[node, node]

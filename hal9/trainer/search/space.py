@@ -42,9 +42,9 @@ Life = Literal["alive", "with companions", "dead"]
 COMPANIONS: tuple[tuple[str, dict[str, float]], ...] = (
     ("shadow_", {"weight_callees": 1.0}),
     ("final_", {"weight_structure": 0.5, "hub_damping": 0.5}),
-    ("hub_damping", {"weight_structure": 0.5}),
-    ("pagerank_", {"weight_structure": 0.5}),
-    ("depth_weight_", {"weight_structure": 0.5}),
+    ("hub_damping", {"weight_structure": 1.0}),
+    ("pagerank_", {"weight_structure": 1.0}),
+    ("depth_weight_", {"weight_structure": 1.0}),
     ("git_", {"weight_history": 0.5}),
 )
 """Prefix of a name to what must be raised before it can act; the defaults keep these weights at zero."""
