@@ -8,7 +8,7 @@ from hal9.api.server import ApiServer
 from hal9.cluster import Cluster, Home
 from tests.conftest import Script, running_cluster
 from tests.support.commands import ROOT
-from tests.support.terminal import hal9_in_terminal
+from tests.support.terminal import Terminal, hal9_in_terminal
 
 _ALTERNATE, _BACK = "\x1b[?1049h", "\x1b[?1049l"
 
@@ -83,19 +83,24 @@ async def test_a_task_is_chosen_followed_and_cancelled_over_http(home: Home, scr
         await cluster.cancel(second)
 
 
+async def thinking_is_shown(terminal: Terminal, cluster: Cluster) -> None:
+    """Which neuron thinks is told by signs of life, which may be lost: tasks follow one another until one is seen."""
+    seen = asyncio.create_task(asyncio.to_thread(terminal.until, "  thinking"))
+    while not seen.done():
+        await cluster.wait(await cluster.submit("Say something slowly"), timeout_seconds=180)
+    await seen
+
+
 async def test_a_daemon_that_goes_and_comes_back_is_told_on_the_screen(home: Home, script: Script) -> None:
     script("unhurried")
     with hal9_in_terminal("--home", str(home.root), "watch", columns=100) as terminal:
         async with running_cluster(home) as (_, cluster):
             await asyncio.to_thread(terminal.until, "HAL9 ● ready")
-            await cluster.submit("Say something slowly")
-            # Which neuron thinks is told by signs of life, over the broker of this very run.
-            await asyncio.to_thread(terminal.until, "  thinking")
+            await thinking_is_shown(terminal, cluster)
         await asyncio.to_thread(terminal.until, "HAL9 ● down")
         async with running_cluster(home) as (_, cluster):
             await asyncio.to_thread(terminal.until, "HAL9 ● ready")
-            await cluster.submit("Say another thing slowly")
-            await asyncio.to_thread(terminal.until, "  thinking")
+            await thinking_is_shown(terminal, cluster)
         terminal.press("q")
         assert await asyncio.to_thread(terminal.ended) == 0
 

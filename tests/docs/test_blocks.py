@@ -37,7 +37,7 @@ class Site:
     def shell(self, script: str, *, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
-            cwd=cwd, env=self.environment, input=given, capture_output=True, text=True, timeout=170,
+            cwd=cwd, env=self.environment, input=given, capture_output=True, text=True, timeout=550,
         )  # fmt: skip
 
     def project(self, name: str) -> Path:
@@ -166,7 +166,7 @@ def test_python_runs(block: Block, site: Site, tmp_path: Path) -> None:
         "if inspect.iscoroutine(found): asyncio.run(found)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=site.environment, capture_output=True, text=True, timeout=170
+        [sys.executable, "-c", code], cwd=tmp_path, env=site.environment, capture_output=True, text=True, timeout=550
     )  # fmt: skip
     assert done.returncode == 0, f"{block}\n{done.stdout[-1500:]}\n{done.stderr[-2500:]}"
 
