@@ -58,7 +58,7 @@ _COMPANIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "depth_weight_": (("weight_structure", 1.0),),
     "git_": (("weight_history", 1.0),),
     "hub_": (("weight_structure", 1.0),),
-    "final_": (("weight_structure", 1.0),),
+    "final_": (("weight_structure", 1.0), ("hub_damping", 0.5)),
     "shadow_": (("weight_callees", 2.0),),
 }
 """Structure, history and callees are off by default beside a task; these coordinates act only with them."""

@@ -13,7 +13,6 @@ from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.trainer.evaluation.cached_scorer import CachedScorer
 
 __all__ = [
-    "COMPANIONS",
     "DIRECTIONS",
     "MAGNITUDES",
     "STEPS",
@@ -39,15 +38,6 @@ STEPS: Mapping[Magnitude, float] = {"small": 0.05, "medium": 0.15, "large": 0.35
 MOST_CHANGES = 4
 """More at once cannot be told apart afterwards."""
 Life = Literal["alive", "with companions", "dead"]
-COMPANIONS: tuple[tuple[str, dict[str, float]], ...] = (
-    ("shadow_", {"weight_callees": 1.0}),
-    ("final_", {"weight_structure": 0.5, "hub_damping": 0.5}),
-    ("hub_damping", {"weight_structure": 1.0}),
-    ("pagerank_", {"weight_structure": 1.0}),
-    ("depth_weight_", {"weight_structure": 1.0}),
-    ("git_", {"weight_history": 0.5}),
-)
-"""Prefix of a name to what must be raised before it can act; the defaults keep these weights at zero."""
 _SCALING = ("weight_", "boost_mentioned_", "role_")
 _EDGE = 1e-9
 
@@ -184,8 +174,8 @@ def liveness(
         names: what to try; None is every parameter.
 
     Returns:
-        Name to "alive" (the order of candidates changed in some case), "with companions" (only after the
-        weights in `COMPANIONS` were raised), or "dead" (these cases hold nothing it could act on).
+        Name to "alive" (the order of candidates changed in some case), "with companions" (only after what
+        `Parameter.with_` names was raised), or "dead" (these cases hold nothing it could act on).
     """
     owners = list(repositories) or [case.item.case.tree for case in cases]
     looked: list[CachedScorer] = []
@@ -206,7 +196,7 @@ def liveness(
 def _life(name: str, cases: Sequence[CachedScorer]) -> Life:
     if _moves(name, cases, Parameters()):
         return "alive"
-    companions = {**dict(PARAMETERS[name].with_), **_companions(name)}
+    companions = dict(PARAMETERS[name].with_)
     if companions and _moves(name, cases, Parameters(companions)):
         return "with companions"
     return "dead"
@@ -227,15 +217,11 @@ def why_still(name: str, life: Life) -> str:
     if life == "alive":
         return ""
     if life == "with companions":
-        needed = {**dict(PARAMETERS[name].with_), **_companions(name)}
+        needed = (other for other, _ in PARAMETERS[name].with_)
         told = " and ".join(f"{other} is above {PARAMETERS[other].default:g}" for other in needed)
         return f"acts only where {told}"
     missing = next((text for start, text in _MISSING.items() if name.startswith(start)), "")
     return missing or "these cases hold nothing it could act on"
-
-
-def _companions(name: str) -> dict[str, float]:
-    return next((values for start, values in COMPANIONS if name.startswith(start)), {})
 
 
 def _moves(name: str, cases: Sequence[CachedScorer], base: Parameters) -> bool:
