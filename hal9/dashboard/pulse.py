@@ -143,6 +143,11 @@ class Pulse:
         """The mark of what watchers were told of last."""
         return f"{self._run_id}-{self._told_version}"
 
+    def told_since(self, mark: str) -> bool:
+        """Whether watchers were told of anything after a mark; after one of another server, always."""
+        run_id, _, number = mark.partition("-")
+        return run_id != self._run_id or not number.isdigit() or self._told_version > int(number)
+
     async def _tell(self) -> None:
         """After a change, tell all watchers at once; then not again for a while."""
         while not self._hub.closed:
@@ -217,13 +222,12 @@ async def change_lines(
     pulse.look()
     try:
         yield "retry: 1500\n\n"
-        fresh = True
         while not hub.closed:
-            if (fresh or seen != pulse.told) and pulse.changed_since(seen, task_id):
-                seen, fresh = pulse.told, False
+            # A page may have been drawn after the last telling: its watcher waits for the next with the others.
+            if pulse.told_since(seen) and pulse.changed_since(seen, task_id):
+                seen = pulse.told
                 yield f"id: {seen}\nevent: changed\ndata: {seen}\n\n"
                 continue  # others may have been told of more while this was sent
-            fresh = False
             try:
                 async with asyncio.timeout(_IDLE_SECONDS):
                     await pulse.tick()

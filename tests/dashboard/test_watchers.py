@@ -46,6 +46,24 @@ async def test_all_are_told_of_a_change_and_of_what_came_meanwhile(home: Home) -
                 assert await told(late) == pulse.mark()
 
 
+async def test_a_page_drawn_after_a_telling_is_told_of_what_comes_later_only(home: Home) -> None:
+    home.make_state()
+    async with Cluster(home) as cluster, EventHub(home) as hub, Pulse(hub, clock=SystemClock()) as pulse:
+        async with asyncio.timeout(60):
+            waiting = asyncio.ensure_future(pulse.tick())
+            await cluster.submit("the first")
+            await waiting
+            while pulse.mark() == pulse.told:  # the next is not told for a while
+                await cluster.submit("drawn already")
+                await asyncio.sleep(0.01)
+            drawn = pulse.mark()
+            await cluster.submit("the last")
+            while pulse.mark() == drawn:
+                await asyncio.sleep(0.01)
+            async with aclosing(change_lines(hub, pulse, seen=drawn)) as lines:
+                assert int((await told(lines)).partition("-")[2]) > int(drawn.partition("-")[2])
+
+
 async def test_a_page_is_drawn_once_for_all_and_anew_after_the_next_telling(home: Home) -> None:
     home.make_state()
     drawn = []
