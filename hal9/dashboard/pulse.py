@@ -223,7 +223,7 @@ async def change_lines(
     try:
         yield "retry: 1500\n\n"
         while not hub.closed:
-            # A page may have been drawn after the last telling: its watcher waits for the next with the others.
+            # A page drawn after the last telling: its watcher waits for the next one with the others.
             if pulse.told_since(seen) and pulse.changed_since(seen, task_id):
                 seen = pulse.told
                 yield f"id: {seen}\nevent: changed\ndata: {seen}\n\n"
