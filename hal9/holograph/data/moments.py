@@ -15,6 +15,8 @@ _DEPENDENT = 1e-9
 """Share of a variable's variance below which others determine it: what is left is rounding."""
 _ENTRIES = 16_000_000
 """Numbers that are kept at most, 128 MB; then it starts anew."""
+_REMOVALS = 200_000
+"""Sets whose shares without a member are kept at most; then it starts anew."""
 
 Set = tuple[int, ...]
 
@@ -35,6 +37,7 @@ class Moments:
             (): (np.zeros((0, size)), np.diag(self.correlation).copy())
         }
         self._entries = 0
+        self._without: dict[tuple[int, Set], FloatArray] = {}
 
     def given(self, members: Set) -> tuple[FloatArray, FloatArray]:
         """Rows of the factor, shape (members, n), and what is left of each variance, shape (n,).
@@ -72,8 +75,21 @@ class Moments:
         # What is left of a variable that others determine is rounding; it must not decide between graphs.
         return np.asarray(np.maximum(found, 1e-6), dtype=np.float64)
 
-    def without(self, node: int, members: NDArray[np.intp]) -> FloatArray:
-        """Share of a node's variance left by the members but one, in turn; shape (members,)."""
+    def without(self, node: int, members: Set) -> FloatArray:
+        """Share of a node's variance left by the members but one, in turn; shape (members,).
+
+        Args:
+            node: the variable.
+            members: what it is explained by, in rising order.
+        """
+        found = self._without.get((node, members))
+        if found is None:
+            if len(self._without) >= _REMOVALS:
+                self._without.clear()
+            found = self._without[node, members] = self._left_without(node, np.array(members, dtype=np.intp))
+        return found
+
+    def _left_without(self, node: int, members: NDArray[np.intp]) -> FloatArray:
         inner = self.correlation[members[:, None], members] + 1e-10 * np.eye(members.size)
         outer = self.correlation[members, node]
         # One factorisation serves the slopes and their variances.

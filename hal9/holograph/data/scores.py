@@ -112,8 +112,8 @@ class GaussianScore:
         """Local term without each of the parents in turn, shape (parents,)."""
         if not parents.size:
             return np.zeros(0)
-        moments = self.moments[node]
-        left = moments.variances[node] * moments.without(node, parents)
+        moments, members = self.moments[node], as_set(parents)
+        left = moments.variances[node] * moments.without(node, members)[np.searchsorted(members, parents)]
         return self.term(node, left, parents.size - 1.0)
 
     def local(self, node: int, parents: NDArray[np.intp]) -> float:
