@@ -1,8 +1,9 @@
 """The log of turns that go step by step, and the questions they put to a person.
 
 A turn's log is the order of its model replies, results and notes: what a turn needs in order to go on after a
-crash. A call that has begun has a row of its own until its result is in the log, so that no command is run
-twice unnoticed. Functions take the connection of a running transaction (or a reader).
+crash. That a call has begun is recorded before it runs, so that no command is run twice unnoticed: in the
+reply that asks for it (`begins`) or, for a later call of the same reply, in a row of its own until its result
+is in the log. Functions take the connection of a running transaction (or a reader).
 """
 
 import json
@@ -210,7 +211,15 @@ def begin_anew(connection: Connection, *, signal_id: str, task_id: str, kept: li
 def call_under_way(connection: Connection, signal_id: str) -> CallUnderWay | None:
     """The call that was running when the process ended; None when there was none."""
     row = connection.execute("SELECT * FROM calls_under_way WHERE signal_id = ?", (signal_id,)).fetchone()
-    return None if row is None else CallUnderWay(label=row["label"], started_at=row["started_at"])
+    if row is not None:
+        return CallUnderWay(label=row["label"], started_at=row["started_at"])
+    last = connection.execute(
+        "SELECT * FROM turn_entries WHERE signal_id = ? ORDER BY position DESC LIMIT 1", (signal_id,)
+    ).fetchone()
+    if last is None or last["kind"] != "reply":
+        return None
+    label = json.loads(last["body"]).get("begins", "")
+    return CallUnderWay(label=label, started_at=last["at"]) if label else None
 
 
 # --- questions --------------------------------------------------------------------------------

@@ -358,7 +358,7 @@ class ToolLoop:
         return observation
 
     def _finished(self) -> LoopEnd | None:
-        steps = self._replies()
+        steps = self.log.replies
         for entry in reversed(self.log.entries[-2:]):
             if entry.kind == "result" and entry.body["observation"]["ends"]:
                 if entry.body["tool"] == ASK:
@@ -369,11 +369,8 @@ class ToolLoop:
                 return LoopEnd(reason="finished", answer=entry.body["answer"].strip(), steps=steps)
         return None
 
-    def _replies(self) -> int:
-        return sum(1 for entry in self.log.entries if entry.kind == "reply")
-
     def _limit(self) -> LoopEnd | None:
-        steps, limits = self._replies(), self.limits
+        steps, limits = self.log.replies, self.limits
         words = self.log.notes("words")
         silent = sum(1 for note in words if note.body.get("nudge"))
         cut = sum(1 for note in words if note.body.get("cut"))
@@ -398,7 +395,7 @@ class ToolLoop:
             return None
         if circle.stops:
             return LoopEnd(
-                reason="stuck", detail=circle.text, steps=self._replies(), answer=self._last_words()
+                reason="stuck", detail=circle.text, steps=self.log.replies, answer=self._last_words()
             )
         last = self.log.entries[-1]
         if last.kind == "result":

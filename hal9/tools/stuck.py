@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from hal9.journal.turns import TurnEntry
@@ -25,7 +26,8 @@ class Circle:
 
 def find_circle(entries: Sequence[TurnEntry]) -> Circle | None:
     """The circle that the newest result closes, if any."""
-    results = [entry for entry in entries if entry.kind == "result"][-_LOOKED_BACK:]
+    newest = islice((entry for entry in reversed(entries) if entry.kind == "result"), _LOOKED_BACK)
+    results = list(newest)[::-1]
     if not results:
         return None
     for circle in (_same_call(results), _same_state(results), _failures(results)):
@@ -79,7 +81,5 @@ def _failures(results: Sequence[TurnEntry]) -> Circle | None:
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two results are of the same call, and the same."""
-    keys = ("tool", "arguments")
-    return all(one[key] == other[key] for key in keys) and bool(
-        one["observation"]["text"] == other["observation"]["text"]
-    )
+    same = one["tool"] == other["tool"] and one["arguments"] == other["arguments"]
+    return bool(same and one["observation"]["text"] == other["observation"]["text"])

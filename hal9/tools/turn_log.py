@@ -3,7 +3,7 @@
 import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
 from hal9.clock import Clock
 from hal9.database import Connection
@@ -43,6 +43,9 @@ class TurnLog:
     entries: list[TurnEntry] = field(default_factory=list)
     under_way: CallUnderWay | None = None
     waiting_steps: list[StepRecord] = field(default_factory=list)
+    _has_row: bool = field(default=False, init=False)  # of a call that no reply began
+    _cleared: bool = field(default=False, init=False)  # earlier deaths were taken back
+    _kinds: "_Kinds" = field(default_factory=lambda: _Kinds([]), init=False)
 
     async def open(self) -> None:
         """Read the log."""
@@ -56,6 +59,7 @@ class TurnLog:
         journal, signal_id = self.journal, self.signal_id
         if journal is not None and journal.read_now(lambda connection: turns.has_log(connection, signal_id)):
             self.entries, self.under_way = await journal.read(read)
+            self._has_row = self.under_way is not None
 
     async def add_reply(self, reply: Reply, step: StepRecord, *, begins: str = "") -> None:
         """Commit what the mind said; with it, that its call of label `begins` is about to run."""
@@ -66,8 +70,9 @@ class TurnLog:
             "stop_reason": reply.stop_reason,
             "mind": reply.mind,
             "usage": body_of(reply.usage),
+            "begins": begins,
         }
-        await self._add("reply", body, step=step, begins=begins)
+        await self._add("reply", body, step=step)
 
     async def add_result(
         self, pending: PendingCall, observation: Observation, step: StepRecord, **more: Any
@@ -108,6 +113,7 @@ class TurnLog:
     async def begin(self, label: str) -> None:
         """Commit that a call is about to run."""
         now = self.clock.now()
+        self._has_row = True
         await self._write(lambda connection: turns.begin_call(connection, self.signal_id, label, now=now))
 
     def pending(self) -> list[PendingCall]:
@@ -136,7 +142,17 @@ class TurnLog:
 
     def notes(self, what: str) -> list[TurnEntry]:
         """Notes of a kind."""
-        return [entry for entry in self.entries if entry.kind == "note" and entry.body["what"] == what]
+        return list(self._by_kind().notes.get(what, ()))
+
+    @property
+    def replies(self) -> int:
+        """How many replies there are."""
+        return self._by_kind().replies
+
+    def _by_kind(self) -> "_Kinds":
+        if self._kinds.entries is not self.entries:
+            self._kinds = _Kinds(self.entries)
+        return self._kinds.brought_up()
 
     async def _add(
         self,
@@ -144,12 +160,13 @@ class TurnLog:
         body: dict[str, Any],
         *,
         step: StepRecord | None = None,
-        begins: str = "",
         ends_call: bool = False,
         moved_on: bool = False,
     ) -> None:
         steps = [*self.waiting_steps, *([step] if step is not None else [])]
         entry = TurnEntry(len(self.entries), kind, body, self.clock.now(), self.signal_id)
+        ends_call = ends_call and self._has_row
+        moved_on = moved_on and not self._cleared
 
         def write(connection: Connection) -> None:
             turns.add_entry(connection, signal_id=self.signal_id, task_id=self.task_id, entry=entry)
@@ -158,16 +175,36 @@ class TurnLog:
                 turns.end_call(connection, self.signal_id)
             if moved_on:
                 inbox.moved_on(connection, self.signal_id)
-            if begins:
-                turns.begin_call(connection, self.signal_id, begins, now=entry.at)
 
         await self._write(write)
+        self._has_row = self._has_row and not ends_call
+        self._cleared = self._cleared or moved_on
         self.waiting_steps.clear()
         self.entries.append(entry)
 
     async def _write(self, write: Callable[[Connection], None]) -> None:
         if self.journal is not None:
             await self.journal.write(write)
+
+
+@dataclass(slots=True)
+class _Kinds:
+    """What a log holds, by kind: asked for at every step, so that only new entries are looked at."""
+
+    entries: list[TurnEntry]
+    seen: int = 0
+    replies: int = 0
+    notes: dict[str, list[TurnEntry]] = field(default_factory=dict)
+
+    def brought_up(self) -> Self:
+        """With the newest entries."""
+        for entry in self.entries[self.seen :]:
+            if entry.kind == "reply":
+                self.replies += 1
+            elif entry.kind == "note":
+                self.notes.setdefault(entry.body["what"], []).append(entry)
+        self.seen = len(self.entries)
+        return self
 
 
 def body_of(part: Any) -> dict[str, Any]:

@@ -7,13 +7,18 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+from hal9.errors.workbench import SnapshotDamaged
+from hal9.workbench.changes import read_json, write_json
 from hal9.workbench.handles import Entry, FolderHandle, entry_of, write_all
 from hal9.workbench.trees import WalkLimits, is_cache
 
-__all__ = ["CopiedTree", "Pair", "TreeCopier", "digest_of"]
+__all__ = ["CopiedTree", "Pair", "TreeCopier", "digest_of", "load_base", "save_base"]
 
+_FORMAT = 1
 _FICLONE = 0x40049409
 _CHUNK = 1024 * 1024
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -51,6 +56,53 @@ class CopiedTree:
     skipped: dict[str, str] = field(default_factory=dict)
     git_roots: list[str] = field(default_factory=list)
     git: dict[str, Pair] = field(default_factory=dict)
+
+
+def save_base(folder: Path, workspace: Path, copied: CopiedTree) -> None:
+    """Write down what was copied, and how original and copy looked then."""
+    write_json(
+        folder / "base.json",
+        {
+            "format": _FORMAT,
+            "workspace": str(workspace),
+            "pairs": {path: asdict(pair) for path, pair in copied.pairs.items()},
+            "shared": copied.shared,
+            "repositories": copied.repositories,
+            "skipped": copied.skipped,
+            "git_roots": copied.git_roots,
+            "git": {path: asdict(pair) for path, pair in copied.git.items()},
+        },
+    )
+
+
+def load_base(folder: Path, workspace: Path) -> CopiedTree:
+    """Read what `save_base` wrote.
+
+    Raises:
+        FileNotFoundError: there is none.
+        SnapshotDamaged: it cannot be read, or is of another workspace.
+    """
+    stored = read_json(folder / "base.json")
+    try:
+        if (stored["format"], stored["workspace"]) != (_FORMAT, str(workspace)):
+            raise SnapshotDamaged(path=str(folder), detail="it is of another workspace or version")
+        return CopiedTree(
+            pairs=_pairs_from(stored["pairs"]),
+            shared=stored["shared"],
+            repositories=stored["repositories"],
+            skipped=stored["skipped"],
+            # A copy of an earlier version did not note them: its git folders stay as they are.
+            git_roots=stored.get("git_roots", []),
+            git=_pairs_from(stored.get("git", {})),
+        )
+    except (KeyError, TypeError) as error:
+        raise SnapshotDamaged(path=str(folder), detail=str(error)) from error
+
+
+def _pairs_from(rows: dict[str, Any]) -> dict[str, Pair]:
+    return {
+        path: Pair(Entry(*row["original"]), Entry(*row["copy"]), row["digest"]) for path, row in rows.items()
+    }
 
 
 def digest_of(data: bytes) -> str:

@@ -2,7 +2,8 @@
 
 On disk, in the snapshot's own folder: `tree/` (the copy), `base.json` (what was copied, and how it looked),
 `marks.jsonl` and `blobs/` (what changed up to each recorded step). All file work is done in worker threads,
-through directory handles: the event loop never opens a file of a workspace.
+through directory handles: the event loop never opens a file of a workspace. (Of a small copy it looks at the
+names and times after a command: most commands change nothing.)
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from hal9.settings import WorkbenchSettings
 from hal9.signals import FileChange
 from hal9.workbench.applying import apply_changes, locked, recover
 from hal9.workbench.changes import ChangeSet, load_changes, read_json
-from hal9.workbench.copying import CopiedTree, TreeCopier
+from hal9.workbench.copying import CopiedTree, TreeCopier, load_base, save_base
 from hal9.workbench.file_threads import FileThreads
 from hal9.workbench.git_state import find_git_folders, write_git_copy
 from hal9.workbench.handles import Entry, FolderHandle, names_in, parts_of, remove_all
@@ -29,7 +30,7 @@ from hal9.workbench.running.commands import CommandResult, CommandRunner
 from hal9.workbench.running.environments import Environment
 from hal9.workbench.running.sandbox import View, choose_sandbox
 from hal9.workbench.secrets import left_out_because
-from hal9.workbench.tracking import BEGUN, TreeState, load_base, save_base
+from hal9.workbench.tracking import BEGUN, TreeState
 from hal9.workbench.trees import WalkLimits, is_dependency_folder
 from hal9.workbench.upkeep import remove_snapshot
 
@@ -37,6 +38,8 @@ __all__ = ["Place", "Snapshot", "WorkbenchSettings"]
 
 # Two writes within one tick of a kernel's clock cannot be told apart by their times.
 _TICK_SECONDS = 0.02
+# So many entries are looked at sooner than a thread wakes up: most commands change nothing.
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +349,8 @@ class Snapshot:
         Returns:
             How many entries changed since the mark before.
         """
+        if note is not None and self._state.looks_unchanged(most=_AT_ONCE):
+            return 0
         changed = await self._pool.run(
             lambda stop: self._state.mark(label, self._limits(stop), note), seconds=None
         )

@@ -3,80 +3,32 @@
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hal9.errors.workbench import (
     FileTooLarge,
     NotRegularFile,
-    SnapshotDamaged,
     WorkspaceConflict,
+    WorkspaceTooLarge,
     WorkspaceUnwritable,
 )
-from hal9.workbench.changes import Change, ChangeSet, Side, keep_blob, read_json, write_json
-from hal9.workbench.copying import CopiedTree, Pair, TreeCopier, digest_of
+from hal9.workbench.changes import Change, ChangeSet, Side, keep_blob
+from hal9.workbench.copying import CopiedTree, Pair, TreeCopier, digest_of, save_base
 from hal9.workbench.handles import Entry, FolderHandle
 from hal9.workbench.marks import Known, MarkLog
 from hal9.workbench.merging import write_onto
 from hal9.workbench.trees import Walk, WalkLimits
 
-__all__ = ["BEGUN", "TreeState", "load_base", "save_base"]
+__all__ = ["BEGUN", "TreeState"]
 
 BEGUN = "begins"
 """The mark of what a copy began with, beyond its workspace."""
 
-_FORMAT = 1
 _LARGEST = 4 * 1024**3
 _CARRIED_KINDS = ("file", "link", "folder")
-
-
-def save_base(folder: Path, workspace: Path, copied: CopiedTree) -> None:
-    """Write down what was copied, and how original and copy looked then."""
-    write_json(
-        folder / "base.json",
-        {
-            "format": _FORMAT,
-            "workspace": str(workspace),
-            "pairs": {path: asdict(pair) for path, pair in copied.pairs.items()},
-            "shared": copied.shared,
-            "repositories": copied.repositories,
-            "skipped": copied.skipped,
-            "git_roots": copied.git_roots,
-            "git": {path: asdict(pair) for path, pair in copied.git.items()},
-        },
-    )
-
-
-def load_base(folder: Path, workspace: Path) -> CopiedTree:
-    """Read what `save_base` wrote.
-
-    Raises:
-        FileNotFoundError: there is none.
-        SnapshotDamaged: it cannot be read, or is of another workspace.
-    """
-    stored = read_json(folder / "base.json")
-    try:
-        if (stored["format"], stored["workspace"]) != (_FORMAT, str(workspace)):
-            raise SnapshotDamaged(path=str(folder), detail="it is of another workspace or version")
-        return CopiedTree(
-            pairs=_pairs_from(stored["pairs"]),
-            shared=stored["shared"],
-            repositories=stored["repositories"],
-            skipped=stored["skipped"],
-            # A copy of an earlier version did not note them: its git folders stay as they are.
-            git_roots=stored.get("git_roots", []),
-            git=_pairs_from(stored.get("git", {})),
-        )
-    except (KeyError, TypeError) as error:
-        raise SnapshotDamaged(path=str(folder), detail=str(error)) from error
-
-
-def _pairs_from(rows: dict[str, Any]) -> dict[str, Pair]:
-    return {
-        path: Pair(Entry(*row["original"]), Entry(*row["copy"]), row["digest"]) for path, row in rows.items()
-    }
 
 
 @dataclass(slots=True)
@@ -194,13 +146,8 @@ class TreeState:
         """
         changed: dict[str, Known | None] = {}
         found = self._walk_all(limits)
-        pairs, git, marked, foreign = self.copied.pairs, self.copied.git, self._marked, _foreign(found)
-        for path, entry in found:
-            known = marked[path] if path in marked else pairs.get(path) or git.get(path)
-            if known is not None:
-                expected = known.entry if isinstance(known, Known) else known.copy
-                if entry == expected or _same(entry, expected):
-                    continue
+        foreign = _foreign(found)
+        for path, entry in self._differing(found):
             digest = self._store(path, entry) if entry.kind == "file" and path not in foreign else ""
             changed[path] = Known(entry, digest)
         for path in self._expected_paths() - {path for path, _ in found}:
@@ -210,6 +157,32 @@ class TreeState:
         self.marks.append(label, changed, note)
         self._marked.update(changed)
         return len(changed)
+
+    def looks_unchanged(self, *, most: int) -> bool:
+        """Whether a small copy is as at the last mark; False also where that takes a longer look.
+
+        Only names and times are read, of at most `most` entries.
+        """
+        if len(self.copied.pairs) + len(self.copied.git) + len(self._marked) > most:
+            return False
+        try:
+            found = self._walk_all(WalkLimits(root=str(self.workspace), max_entries=most))
+        except (WorkspaceTooLarge, OSError):
+            return False
+        return next(self._differing(found), None) is None and self._expected_paths() == {
+            path for path, _ in found
+        }
+
+    def _differing(self, found: Sequence[tuple[str, Entry]]) -> Iterator[tuple[str, Entry]]:
+        """What is not as it was at the last mark."""
+        pairs, git, marked = self.copied.pairs, self.copied.git, self._marked
+        for path, entry in found:
+            known = marked[path] if path in marked else pairs.get(path) or git.get(path)
+            if known is not None:
+                expected = known.entry if isinstance(known, Known) else known.copy
+                if entry == expected or _same(entry, expected):
+                    continue
+            yield path, entry
 
     def _expected(self, path: str) -> Known | None:
         if path in self._marked:

@@ -503,3 +503,39 @@ async def test_a_start_finishes_what_a_kill_left_and_removes_what_is_old(
     assert tidy(tmp_path / "state", changes, before=2e9 * 2) == 0
     assert not (tmp_path / "state" / "snapshot").exists()
     assert not (changes / "task").exists()
+
+
+_LITTLE = {
+    "nothing": ("true", 0),
+    "a file of the same size": ("printf 'y = 1\\n' > a.py", 1),
+    "a file by another inode": ("cp a.py b && mv b a.py", 1),
+    "other rights": ("chmod 600 a.py", 1),
+    "a link in its place": ("ln -sf sub/rc a.py", 1),
+    "a link that leads elsewhere": ("ln -sfn nowhere link", 1),
+    "a file gone": ("rm a.py", 1),
+    "an empty folder": ("mkdir empty", 1),
+    "what a tool keeps for itself": ("mkdir __pycache__ && touch __pycache__/a.pyc", 0),
+    "git's own": ("mkdir .git && touch .git/HEAD", 2),
+    "many": ("touch $(seq 100)", 100),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "files"), [*((name, 0) for name in _LITTLE), ("nothing", 60), ("a file gone", 60)]
+)
+async def test_a_mark_sees_every_change_of_small_and_larger_copies(
+    workspace: Path, opened: OpenSnapshot, name: str, files: int
+) -> None:
+    (workspace / "link").symlink_to("sub")
+    for number in range(files):
+        (workspace / f"file{number}").write_text(f"{number}\n")
+    command, changed = _LITTLE[name]
+    async with opened() as snapshot:
+        assert (await snapshot.run(command)).ok
+        assert await snapshot.checkpoint("one", note={"says": "done"}) == changed
+        assert snapshot.note_of("one") == ({"says": "done"} if changed else None)
+        assert await snapshot.checkpoint("two", note={"says": "again"}) == 0
+        before = tree(snapshot.root)
+        (snapshot.root / "a.py").unlink(missing_ok=True)
+    async with opened() as snapshot:
+        assert tree(snapshot.root) == before

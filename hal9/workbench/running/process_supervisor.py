@@ -253,8 +253,8 @@ class _Job:
     def _kill_all(self) -> None:
         """Kill every process that the command left, whatever session it moved to."""
         if os.getpid() == 1:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(-1, signal.SIGKILL)
+            if not _kill_others() and self.status is not None:
+                return
         elif self.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -272,6 +272,17 @@ class _Job:
                 _, self.status = os.waitpid(self.pid, 0)
             except ChildProcessError:
                 break
+
+
+def _kill_others() -> bool:
+    """Kill everybody else in a namespace whose first process we are; whether there was anybody."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _take_on(limits: dict[str, Any]) -> None:
