@@ -15,7 +15,6 @@ from hal9.errors.minds import (
     MindBroken,
     MindContextExceeded,
     MindDeclined,
-    MindRefusedRequest,
     MindReplyInvalid,
     MindTimeout,
     MindUnreachable,
@@ -24,6 +23,7 @@ from hal9.errors.minds import (
 )
 from hal9.minds.chat.assembling import Answer, assembled
 from hal9.minds.chat.body import request_body, sent_body
+from hal9.minds.chat.client import learnt_from
 from hal9.minds.chat.counts import believed_dollars
 from hal9.minds.chat.endpoint import Endpoint
 from hal9.minds.chat.habits import Habits
@@ -159,8 +159,7 @@ class LiteLLMMind:
                     continue
                 found = self._typed(litellm, error, complaint, tools=bool(request.tools))
                 changes += 1
-                can_change = isinstance(found, MindRefusedRequest) and changes <= _MOST_CHANGES
-                if not (can_change and self._habits.learn(complaint, body)):
+                if changes > _MOST_CHANGES or not learnt_from(found, complaint, body, self._habits):
                     raise found from error
             else:
                 return answer, (*self._habits.notes(body), *self._dropped(litellm, sent))

@@ -2,7 +2,8 @@
 
 The tools are described at the end of the system turn, so that the prompt's beginning stays the same from step
 to step and prompt caches hit. A call is one object: a thought, the tool's name, its arguments. A server that
-refuses the native form is asked in this one from then on.
+refuses the native form, or makes no call where it must, is asked in this one from then on; where a model
+writes its calls into the text of the native form, as small ones do, they are read there.
 """
 
 import json
@@ -32,6 +33,7 @@ class ToolTranslatingMind(WrappingMind):
     def __init__(self, mind: Mind) -> None:
         super().__init__(mind)
         self._lowered: Capabilities | None = None
+        self._called = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -48,9 +50,18 @@ class ToolTranslatingMind(WrappingMind):
         except ToolsUnsupported as error:
             self._lowered = replace(self._mind.capabilities, tools=error.instead, parallel_tools=False)
             reply = await self._mind.think(self._sent(request), on_token=on_token)
-        if not request.tools or self.capabilities.tools == "native":
+        if not request.tools:
             return reply
-        return _with_calls(reply, request)
+        if self.capabilities.tools != "native":
+            return _with_calls(reply, request)
+        self._called = self._called or bool(reply.tool_calls)
+        if reply.tool_calls or request.tool_choice == "none":
+            return reply
+        read = _with_named_calls(reply, request)
+        if not (read.tool_calls or self._called or request.tool_choice == "auto"):
+            # The server takes tools, and its model never used one, not even where it had to.
+            self._lowered = replace(self._mind.capabilities, tools="constrained", parallel_tools=False)
+        return read
 
     def _sent(self, request: Request) -> Request:
         has_calls = any(message.role == "tool" or message.tool_calls for message in request.messages)
@@ -164,6 +175,15 @@ def _with_calls(reply: Reply, request: Request) -> Reply:
         for number, (name, arguments) in enumerate(named, start=1)
     )
     return replace(reply, text=thought, tool_calls=calls, stop_reason="tool_calls")
+
+
+def _with_named_calls(reply: Reply, request: Request) -> Reply:
+    """The reply with the calls that its text names, where one of them was offered; else it is words."""
+    names = {tool.name for tool in _offered(request)}
+    found = calls_in_text(reply.text, ())
+    if reply.stop_reason == "length" or isinstance(found, str) or not {name for name, _ in found[1]} & names:
+        return reply
+    return _with_calls(reply, request)
 
 
 Named = list[tuple[str, dict[str, Any]]]

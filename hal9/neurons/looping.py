@@ -132,12 +132,18 @@ class TurnLoop:
         return None if left is None else left - _MARGIN_SECONDS
 
     async def _think(
-        self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...], *, position: int
+        self,
+        messages: tuple[Message, ...],
+        tools: tuple[ToolSpec, ...],
+        *,
+        position: int,
+        must_call: bool = False,
     ) -> Reply:
         turn = self.turn
         request = Request(
             messages=messages,
             tools=tools,
+            tool_choice="required" if must_call else "auto",
             temperature=turn.meta.temperature,
             max_tokens=self._reply_tokens(),
             timeout_seconds=turn.patience(),

@@ -22,9 +22,16 @@ class ThinkCall(Protocol):
     """Asks the mind for the next step."""
 
     async def __call__(
-        self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...], *, position: int
+        self,
+        messages: tuple[Message, ...],
+        tools: tuple[ToolSpec, ...],
+        *,
+        position: int,
+        must_call: bool = False,
     ) -> Reply:
         """The reply; `position` is where it will stand in the log, and makes the call's id.
+
+        With `must_call` a tool has to be called: words alone were said before.
 
         Raises:
             TurnFailed and the like: the turn ends, its log stays.

@@ -161,6 +161,7 @@ class ToolLoop:
             self.conversation.messages(self.log.entries),
             tuple(tool.spec for tool in self.tools.values()),
             position=position,
+            must_call=self._nudged(),
         )
         failpoint("turn-thought")
         spent = tally_of(reply.usage)
@@ -198,6 +199,11 @@ class ToolLoop:
             )
         else:
             await self.log.add_note("words", text=_NUDGE, nudge=True)
+
+    def _nudged(self) -> bool:
+        """Whether the last reply called no tool and was told to."""
+        last = self.log.entries[-1] if self.log.entries else None
+        return last is not None and last.kind == "note" and bool(last.body.get("nudge"))
 
     def _worked(self) -> bool:
         """Whether anything was done since the words before: else words alone would end a turn unlooked."""

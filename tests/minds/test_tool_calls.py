@@ -250,6 +250,55 @@ async def test_a_call_that_had_to_come_and_did_not_is_asked_for_again() -> None:
     assert server.seen[0].body["tool_choice"] == "required"
 
 
+async def test_a_model_that_never_calls_is_asked_in_json_once_it_had_to_and_did_not() -> None:
+    """Servers take tools for models that cannot use them; what comes back is plain words."""
+    wanted = {"thought": "look", "tool": "bash", "arguments": {"command": "ls"}}
+    must = Request(ASK.messages, tools=ASK.tools, tool_choice="required", repairs=2)
+    words = says("I would run ls.")
+    with FakeOpenAI(words, words, says(json.dumps(wanted)), says(json.dumps(wanted))) as server:
+        settings = MindSettings(environment={}, retries=RetryPolicy(attempts=1))
+        async with open_mind(f"openai:{server.url}#m", settings=settings) as mind:
+            assert (await mind.think(ASK)).text == "I would run ls.", (
+                "words are an answer where none must come"
+            )
+            assert mind.capabilities.tools == "native"
+            replies = [await mind.think(must), await mind.think(ASK)]
+    assert [reply.tool_calls[0].arguments for reply in replies] == [{"command": "ls"}] * 2
+    assert ["tools" in one.body for one in server.seen] == [True, True, False, False]
+
+
+async def test_a_model_that_does_call_stays_with_its_own_form() -> None:
+    must = Request(ASK.messages, tools=ASK.tools, tool_choice="required", repairs=1)
+    ls = calls(call("bash", {"command": "ls"}))
+    with FakeOpenAI(ls, says("Let me think."), ls) as server:
+        settings = MindSettings(environment={}, retries=RetryPolicy(attempts=1))
+        async with open_mind(f"openai:{server.url}#m", settings=settings) as mind:
+            await mind.think(ASK)
+            assert (await mind.think(must)).tool_calls[0].name == "bash"
+            assert mind.capabilities.tools == "native"
+    assert all("tools" in one.body for one in server.seen)
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ('```json\n{"name": "bash", "arguments": {"command": "ls"}}\n```', "bash"),
+        ('I look.\n<tool_call>\n{"name": "bash", "arguments": {"command": "ls"}}\n</tool_call>', "bash"),
+        ('Such a record looks so: {"name": "alice", "parameters": {"age": 3}}', ""),
+        ("Run this:\n\n```bash\nls\n```", ""),
+        ('{"answer": "It is 4."}', ""),
+    ],
+)
+async def test_calls_in_the_text_of_the_native_form_are_read_where_they_name_a_tool(
+    said: str, named: str
+) -> None:
+    """As small models behind Ollama and the like write them; all other words stay words."""
+    with FakeOpenAI(says(said)) as server:
+        reply = await ask(server)
+    assert [call.name for call in reply.tool_calls] == ([named] if named else [])
+    assert named or reply.text == said
+
+
 async def test_one_named_tool_is_chosen() -> None:
     request = Request(ASK.messages, tools=ASK.tools, tool_choice="read")
     with FakeOpenAI(calls(call("read", {"path": "a", "first": 1}))) as server:

@@ -38,11 +38,18 @@ class Script:
 
     say: Sequence[Any] | Say
     seen: list[tuple[Message, ...]] = field(default_factory=list)
+    forced: list[bool] = field(default_factory=list)
 
     async def __call__(
-        self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...], *, position: int
+        self,
+        messages: tuple[Message, ...],
+        tools: tuple[ToolSpec, ...],
+        *,
+        position: int,
+        must_call: bool = False,
     ) -> Reply:
         self.seen.append(messages)
+        self.forced.append(must_call)
         if callable(self.say):
             said = self.say(messages, position)
         else:

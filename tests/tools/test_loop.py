@@ -328,6 +328,7 @@ async def test_words_without_a_call(tmp_path: Path) -> None:
     cut = Reply("So I will", "script", Usage(), stop_reason="length")
     async with bench(tmp_path, ["Let me think.", cut, call("read", path="a.py"), "It adds."]) as opened:
         end = await opened.loop.run()
+        assert opened.script.forced == [False, True, False, False], "after words a call has to come"
         assert (end.reason, end.answer) == ("finished", "It adds.")
         said = [message.content for message in opened.script.seen[-1] if message.role == "user"]
         assert "Call a tool" in said[1]

@@ -29,7 +29,7 @@ from hal9.minds.protocol import OnToken, Reply, Request
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ChatClient"]
+__all__ = ["ChatClient", "learnt_from"]
 
 _CONNECT_SECONDS = 10.0
 _LOADING_WAIT_SECONDS = 1.0
@@ -128,19 +128,8 @@ class ChatClient:
                 continue
             changes += 1
             error = self._error(complaint, response, tools=bool(request.tools))
-            if changes > _MOST_CHANGES or not self._can_change(error, complaint, body):
+            if changes > _MOST_CHANGES or not learnt_from(error, complaint, body, self._habits):
                 raise error
-
-    def _can_change(self, error: MindError, complaint: Complaint, body: dict[str, Any]) -> bool:
-        if is_context_complaint(complaint.detail, complaint.code):
-            return False
-        if isinstance(error, ToolsUnsupported):
-            # Some servers know tools but not every way of choosing among them.
-            forced = body.get("tool_choice", "auto") != "auto"
-            if not (forced and "tool_choice" not in self._habits.left_out):
-                return False
-            return self._habits.learn(complaint, {"tool_choice": body["tool_choice"]})
-        return isinstance(error, (MindRefusedRequest, MindBroken)) and self._habits.learn(complaint, body)
 
     async def _once(
         self,
@@ -250,6 +239,26 @@ class ChatClient:
             retry_after=response.headers.get("retry-after"),
             tools=tools,
         )
+
+
+def learnt_from(error: MindError, complaint: Complaint, body: Mapping[str, Any], habits: Habits) -> bool:
+    """Whether the server's complaint names something that the next try can leave out or write otherwise.
+
+    Args:
+        error: what the complaint means.
+        complaint: what the server said.
+        body: what was sent.
+        habits: changed when it does.
+    """
+    if is_context_complaint(complaint.detail, complaint.code):
+        return False
+    if isinstance(error, ToolsUnsupported):
+        # Some servers know tools but not every way of choosing among them.
+        forced = body.get("tool_choice", "auto") != "auto"
+        if not (forced and "tool_choice" not in habits.left_out):
+            return False
+        return habits.learn(complaint, {"tool_choice": body["tool_choice"]})
+    return isinstance(error, (MindRefusedRequest, MindBroken)) and habits.learn(complaint, body)
 
 
 def _announcing(before_sending: Callable[[], None] | None) -> dict[str, Any]:
