@@ -17,6 +17,7 @@ __all__ = [
     "Failure",
     "FailureHandler",
     "Handler",
+    "ImmediateHandler",
     "LocalInbox",
     "Outcome",
     "RetryPolicy",
@@ -61,6 +62,9 @@ class Failure:
 
 
 Handler = Callable[[Signal], Awaitable[Outcome]]
+ImmediateHandler = Callable[[Signal], Outcome | None]
+"""What follows from a signal when that takes no time and costs nothing, so that it may be found out again;
+None when the signal needs its handler."""
 FailureHandler = Callable[[Failure], Awaitable[Outcome]]
 
 
@@ -69,6 +73,10 @@ class LocalInbox(Protocol):
 
     A handler that was reserved is either begun with its signal or given back, exactly once.
     """
+
+    def at_once(self, signal: Signal) -> Outcome | None:
+        """What follows from a signal that needs no handler; None when it needs one."""
+        ...
 
     def reserve(self) -> bool:
         """Promise a handler to a signal that is about to be leased; False when it has to wait its turn."""

@@ -25,6 +25,7 @@ from hal9.bus.contracts import (
     Failure,
     FailureHandler,
     Handler,
+    ImmediateHandler,
     Outcome,
     Write,
 )
@@ -203,7 +204,15 @@ class Courier:
 
     # --- hosting ------------------------------------------------------------------------------
 
-    def host(self, name: str, handler: Handler, *, concurrency: int = 1, layer: int = 0) -> None:
+    def host(
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        concurrency: int = 1,
+        layer: int = 0,
+        at_once: ImmediateHandler | None = None,
+    ) -> None:
         """Serve an inbox on this node, from entering on; use `add` for one that joins later.
 
         Args:
@@ -211,9 +220,11 @@ class Courier:
             handler: called with each signal; may be called again for the same one after a crash.
             concurrency: how many signals are handled at once.
             layer: shown in the node's status.
+            at_once: asked first about signals from this node, before the transaction that would deliver one:
+                what it returns is recorded in that transaction, and there is nothing to deliver any more.
         """
         self._hosted[topics.check_name(name)] = InboxRunner(
-            name, handler, self._context, self._recorder, concurrency=concurrency
+            name, handler, self._context, self._recorder, concurrency=concurrency, at_once=at_once
         )
         self._layers[name] = layer
 

@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from hal9.bus.contracts import CourierContext, Failure, Handler, Outcome
+from hal9.bus.contracts import CourierContext, Failure, Handler, ImmediateHandler, Outcome
 from hal9.bus.transaction import Recorder
 from hal9.database import Connection
 from hal9.errors.base import Hal9Error, is_disk_full
@@ -34,9 +34,11 @@ class InboxRunner:
         recorder: Recorder,
         *,
         concurrency: int,
+        at_once: ImmediateHandler | None = None,
     ) -> None:
         self.name = name
         self._handler = handler
+        self._at_once = at_once
         self._concurrency = concurrency
         self._journal = context.journal
         self._recorder = recorder
@@ -55,6 +57,19 @@ class InboxRunner:
         self._reserved = 0  # handlers promised to signals whose lease is being written
         self.running: dict[str, asyncio.Task[None]] = {}
         self.accepting = True
+
+    def at_once(self, signal: Signal) -> Outcome | None:
+        """What follows from a signal that needs no handler; None when it needs one.
+
+        What cannot be told because of an error is the handler's: it is retried, and ends as a dead letter.
+        """
+        if self._at_once is None or signal.expires_at <= self._clock.now():
+            return None
+        try:
+            return self._at_once(signal)
+        except Exception:  # noqa: BLE001 - the supervisor of immediate handlers, logged with its traceback
+            _log.exception("%s could not tell at once what follows from signal %s", self.name, signal.id)
+            return None
 
     def offer(self, signals: Sequence[Signal]) -> None:
         """New signals that are already in the journal."""

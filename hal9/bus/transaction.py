@@ -3,13 +3,16 @@
 A signal for another node needs an outbox row, the broker, and a confirmation. One for a neuron of this very
 process would take the same way only to come back into the same file; with `CourierSettings.local` it goes
 there in the transaction that records why it was sent: one commit in place of four, and nothing in between
-that could be lost.
+that could be lost. What its receiver can answer at once (a task that is handed on as it is, the result of
+an only part) is not delivered at all: what follows from it is recorded in the same transaction, down to the
+first signal that somebody has to work on.
 
 The invariant, kept in `Recorder.commit` and nowhere else: nothing is published, acknowledged or begun before
 the commit that recorded it; and what was prepared for a transaction that did not happen is given back.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from hal9.bus import topics
@@ -217,6 +220,7 @@ class Recorder:
         Raises:
             SignalOversize, TopicInvalid, JournalUnwritable: nothing was recorded.
         """
+        signals, writes = self._followed(signals, writes)
         batch = self._outgoing(signals, received)
 
         def record(connection: Connection) -> bool:
@@ -279,6 +283,24 @@ class Recorder:
             except JournalUnwritable as error:
                 _log.error("%s", error)
                 await self._clock.sleep(_AGAIN_SECONDS)
+
+    def _followed(
+        self, signals: Sequence[Signal], writes: Sequence[Write]
+    ) -> tuple[list[Signal], list[Write]]:
+        """The signals that are left to deliver, and all writes, once what can be answered at once is."""
+        left, following = list[Signal](), list(writes)
+        waiting = deque(signals)
+        while waiting:
+            signal = waiting.popleft()
+            outcome = None
+            if self._is_local(signal) and signal.hops <= MAX_HOPS:
+                outcome = self._inboxes[signal.target].at_once(signal)
+            if outcome is None:
+                left.append(signal)
+                continue
+            following.extend(outcome.writes)
+            waiting.extend(outcome.send)
+        return left, following
 
     def _outgoing(
         self, signals: Sequence[Signal], received: Sequence[tuple[Signal, bytes]]

@@ -234,7 +234,7 @@ class Daemon:
         self.scheduler.delegated.update(dict.fromkeys(REQUESTS, runtime.learner.requests.wake))
         self.scheduler.on_finished.append(self.routing.finished)
         runtime.learner.engine.on_outcome.append(self.routing.judged)
-        runtime.courier.host(SCHEDULER, self.scheduler.handle, concurrency=16)
+        runtime.courier.host(SCHEDULER, self.scheduler.handle, concurrency=16, at_once=self.scheduler.at_once)
         self.workloads = WorkloadRunner(
             self.home, self.journal, runtime.courier, clock=self._clock, finish=self.scheduler.end
         )

@@ -61,7 +61,7 @@ class NodeRuntime:
         self.directory.local[name] = layer
         # Cancel signals must get through while turns are busy, others while some wait for a person.
         concurrency = self.plan.settings().cluster.concurrent_turns + WAITING_TURNS
-        self.courier.host(name, neuron.handle, concurrency=concurrency, layer=layer)
+        self.courier.host(name, neuron.handle, concurrency=concurrency, layer=layer, at_once=neuron.at_once)
 
     async def watch_nodes(self) -> None:
         """Keep the directory up to date with what other nodes say of themselves; runs for ever."""

@@ -213,7 +213,11 @@ class TaskScheduler:
     # --- results back -----------------------------------------------------------------------
 
     async def handle(self, signal: Signal) -> Outcome:
-        """Take a result; the first one ends the task, later ones change nothing.
+        """Take a result; the first one ends the task, later ones change nothing."""
+        return self.at_once(signal)
+
+    def at_once(self, signal: Signal) -> Outcome:
+        """`handle`, which waits for nothing.
 
         Only from the neuron the task was given to: whoever else may publish here cannot end it.
         """

@@ -15,7 +15,7 @@ from hal9.journal.work import Part, Work
 from hal9.neurons.definitions.definition import NeuronDefinition, neuron_meta
 from hal9.neurons.dividing.gathering import begin_part, gather
 from hal9.neurons.dividing.parts import is_staged, parts_in_force, ready_parts
-from hal9.neurons.dividing.splitting import failed_result, plan_parts
+from hal9.neurons.dividing.splitting import failed_result, pass_on, plan_parts
 from hal9.neurons.implementing.implementing import implement
 from hal9.neurons.origin import answer_to, given_to, refused_result, refused_signal
 from hal9.neurons.turn import NeuronServices, Progress, Turn
@@ -87,6 +87,42 @@ class Neuron:
             return await self._on_gradient(signal, payload)
         return Outcome()
 
+    def at_once(self, signal: Signal) -> Outcome | None:
+        """What follows from a signal without any thought: a small task is handed on, an only result goes up.
+
+        None when it takes a turn, or had better fail in one.
+        """
+        payload = signal.payload
+        if signal.task_id in self._cancelled:
+            return None
+        if isinstance(payload, TaskPayload) and self.definition.meta.layer != 2:
+            turn = self._turn(signal, payload)
+            if _is_late(turn):
+                return None
+            turn.progress = _untold  # it is over before anybody could look
+            try:
+                parts = pass_on(turn)
+            except TurnFailed:
+                return None
+            return None if parts is None else self._divided(turn, parts)
+        if isinstance(payload, ResultPayload):
+            return self._only_result(signal, payload)
+        return None
+
+    def _only_result(self, signal: Signal, result: ResultPayload) -> Outcome | None:
+        """The result of an only part goes up as it is; None when there are others, or none was asked for."""
+        part_id = signal.cause_id or ""
+        known = self._open.get(self._part_of.get(part_id, ""))
+        if known is None or len(known.parts) != 1 or not given_to(known, signal):
+            return None
+        turn = self._turn(known.signal, _task_of(known.signal))
+        if _is_late(turn):
+            return None
+        failpoint("part-recorded")
+        own = [step for step in result.steps if step.task_id == signal.task_id]
+        turn.steps.extend(own)
+        return self._answer(turn, result.model_copy(update={"steps": []}), closes=True)
+
     # --- tasks ----------------------------------------------------------------------------
 
     async def _guarded(
@@ -136,7 +172,11 @@ class Neuron:
         turn.progress("turn", {"objective": turn.task.objective[:200]})
         if turn.meta.layer == 2:
             return self._answer(turn, await implement(turn))
-        opened = Work(signal=turn.signal, neuron=self.name, open=True, parts=tuple(await plan_parts(turn)))
+        return self._divided(turn, await plan_parts(turn))
+
+    def _divided(self, turn: Turn, parts: Sequence[Part]) -> Outcome:
+        """Send the parts that can be, and remember them all."""
+        opened = Work(signal=turn.signal, neuron=self.name, open=True, parts=tuple(parts))
         signals = {part.position: self._part_signal(turn.signal, part) for part in ready_parts(opened)}
         sent = [
             replace(part, signal_id=signals[part.position].id) if part.position in signals else part
@@ -339,6 +379,16 @@ class Neuron:
         opened = self._open.pop(work_id, None)
         for part in opened.parts if opened else ():
             self._part_of.pop(part.signal_id or "", None)
+
+
+def _is_late(turn: Turn) -> bool:
+    """Whether the deadline is over, unless the task has waited for persons."""
+    left = turn.seconds_left
+    return left is not None and left <= 0
+
+
+def _untold(_event: str, _detail: dict[str, object]) -> None:
+    return
 
 
 def turn_seconds(turn: Turn) -> float:

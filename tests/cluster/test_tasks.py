@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hal9.cluster import Home
-from hal9.database import Connection
+from hal9.database import Connection, look_into
 from hal9.errors.cluster import TaskFinished, TaskInvalid, TaskUnknown
 from tests.conftest import Script, edit_settings, running_cluster
 
@@ -36,6 +36,9 @@ async def test_a_task_travels_down_and_its_answer_comes_up(
         (2, "check"),
     ]
     assert all(step.promptgram_hash and step.promptgram_version == 1 for step in steps)
+    with look_into(home.journal) as journal:
+        # What is handed on as it is, and what goes up as it came, was never delivered to anybody.
+        assert [row[0] for row in journal.execute("SELECT target FROM inbox")] == [steps[2].neuron]
 
 
 async def test_without_pass_through_every_layer_thinks(home: Home, workspace: Path, script: Script) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hal9.errors.neurons import ReplyUnusable, TurnFailed
@@ -26,7 +26,7 @@ from hal9.signals import (
 )
 from hal9.signals.labels import AFTER, DIVIDE, MENDS, PART_SIGNAL, STAGED
 
-__all__ = ["failed_result", "hand_over", "part_design", "plan_parts", "route", "task_class"]
+__all__ = ["failed_result", "hand_over", "part_design", "pass_on", "plan_parts", "route", "task_class"]
 
 _MOST_OF_WHOLE = 6000  # characters
 # What a divided task's labels say of it is not true of its parts.
@@ -48,6 +48,31 @@ async def plan_parts(turn: Turn) -> list[Part]:
     Raises:
         TurnFailed: no neuron to send to, a loop, too deep, or the mind failed.
     """
+    _descend(turn)
+    if _is_small(turn):
+        started = turn.services.clock.now()
+        return [_whole_part(turn, await route(turn), started)]
+    return await _split(turn)
+
+
+def pass_on(turn: Turn) -> list[Part] | None:
+    """What `plan_parts` decides of a small task, when somebody is there to take it; None when it has to wait.
+
+    Raises:
+        TurnFailed: a loop, or too deep.
+    """
+    if not _is_small(turn):
+        return None
+    started = turn.services.clock.now()
+    candidates = turn.services.directory.candidates(turn.meta.next, exclude=turn.definition.name)
+    if not candidates:
+        return None
+    _descend(turn)
+    return [_whole_part(turn, _choice(turn, candidates, turn.task.objective), started)]
+
+
+def _descend(turn: Turn) -> None:
+    """Note in the task that this neuron had it."""
     limits = turn.settings.cluster
     mark = f"{turn.definition.name}:{hashlib.sha256(turn.task.objective.encode()).hexdigest()[:16]}"
     if mark in turn.task.ancestry:
@@ -59,12 +84,6 @@ async def plan_parts(turn: Turn) -> list[Part]:
     turn.task = turn.task.model_copy(
         update={"depth": turn.task.depth + 1, "ancestry": [*turn.task.ancestry, mark]}
     )
-    if _is_small(turn):
-        started = turn.services.clock.now()
-        choice = await route(turn)
-        turn.record("pass", started, route=record_route(hand_over(turn, choice)))
-        return [Part(position=0, target=choice.target, payload=_as_it_is(turn.task))]
-    return await _split(turn)
 
 
 def _is_small(turn: Turn) -> bool:
@@ -118,10 +137,14 @@ async def _thought_up(turn: Turn, width: int) -> Split:
 async def _whole(turn: Turn, why: str) -> list[Part]:
     """The task as it is, when looking came to no plan; the trace says why."""
     started = turn.services.clock.now()
-    choice = await route(turn)
     told = f"{why}; the task is passed on whole"
-    turn.record("pass", started, route=record_route(hand_over(turn, choice)), evidence=told)
-    return [Part(position=0, target=choice.target, payload=_as_it_is(turn.task))]
+    return [_whole_part(turn, await route(turn), started, evidence=told)]
+
+
+def _whole_part(turn: Turn, choice: RoutingDecision, started: float, *, evidence: str = "") -> Part:
+    """The task as it is, as the only part; recorded as passed on."""
+    turn.record("pass", started, route=record_route(hand_over(turn, choice)), evidence=evidence)
+    return Part(position=0, target=choice.target, payload=_as_it_is(turn.task))
 
 
 def _as_it_is(task: TaskPayload) -> TaskPayload:
@@ -208,12 +231,16 @@ async def route(turn: Turn, objective: str = "") -> RoutingDecision:
     except TimeoutError:
         detail = f"no neuron among {', '.join(wanted)} was reachable before the task's deadline"
         raise TurnFailed(reason="no_route", detail=detail) from None
+    return _choice(turn, candidates, objective or turn.task.objective)
+
+
+def _choice(turn: Turn, candidates: Iterable[str], objective: str) -> RoutingDecision:
     return turn.services.router.choose(
         turn.definition.name,
         suited(candidates, turn.task, turn.services.purposes),
         task_class=task_class(turn.task),
         task_id=turn.signal.task_id,
-        text=objective or turn.task.objective,
+        text=objective,
     )
 
 
