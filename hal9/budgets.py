@@ -15,7 +15,6 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from types import TracebackType
 from typing import Literal, Self, get_args
 
 from hal9.clock import Clock, SystemClock
@@ -30,6 +29,7 @@ LimitPeriod = Literal["task", "hour", "day"]
 
 _WINDOW_SECONDS: dict[str, float] = {"hour": 3600.0, "day": 86400.0}
 _KEEP_SECONDS = 2 * 86400.0
+_TIME_KEPT_SECONDS = 30.0
 _Look = Callable[[str, str | int], Row | None]
 # Amounts are whole numbers in the file, so that sums are exact: tokens, calls, nano-dollars, milliseconds.
 _UNITS: dict[str, int] = {"tokens": 1, "calls": 1, "usd": 1_000_000_000, "seconds": 1000}
@@ -151,17 +151,13 @@ class BudgetStore:
         if on_postgres(self._connection):
             # A process of another host cannot be looked up; its session with the server can.
             self._connection.hold(self._owner)
+        self._kept_time: tuple[float, float] | None = None  # the book's, at which monotonic time
         self.recover()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -220,8 +216,8 @@ class BudgetStore:
             PriceUnknown: a usd limit applies and `usd` is None.
             ReservationRepeated: the call id was used before.
         """
-        asked = {"tokens": tokens, "usd": usd or 0.0, "seconds": seconds, "calls": 1}
-        units = {kind: _units(kind, amount) for kind, amount in asked.items()}
+        asked = (("tokens", tokens), ("usd", usd or 0.0), ("seconds", seconds), ("calls", 1))
+        units = {kind: _units(kind, amount) for kind, amount in asked}
         with atomic(self._connection) as connection:
             now, look = self._tick(connection), _kept_look(connection)
             for limit in self._applying(connection, task_id):
@@ -395,13 +391,14 @@ class BudgetStore:
         return owner_lives(owner, self._boot)
 
     def _tick(self, connection: Connection) -> float:
-        """Move the book's time on to now and return it."""
-        boot = self._boot
+        """Move the book's time on to now and return it; what the file knows is for other processes."""
+        kept = self._kept_time
+        if kept is not None and 0 <= (passed := self._clock.monotonic() - kept[1]) < _TIME_KEPT_SECONDS:
+            return kept[0] + passed
+        boot, wall, monotonic = self._boot, self._clock.now(), self._clock.monotonic()
         if self._server_time and on_postgres(connection):
             boot, wall = "server", connection.server_time()
             monotonic = wall
-        else:
-            wall, monotonic = self._clock.now(), self._clock.monotonic()
         row = connection.execute("SELECT * FROM book_time").fetchone()
         if row is None:
             book = 0.0
@@ -414,6 +411,8 @@ class BudgetStore:
             " book = excluded.book, wall = excluded.wall, boot = excluded.boot, monotonic = ?",
             (book, wall, boot, monotonic, monotonic),
         )
+        if not self._server_time:
+            self._kept_time = (float(book), monotonic)
         return float(book)
 
 
@@ -423,7 +422,7 @@ def _kept_look(connection: Connection) -> _Look:
 
 
 def _units(kind: str, amount: float) -> int:
-    """Whole units, rounded up: half a unit reserved is a unit reserved."""
+    """Whole units, rounded up."""
     if not (math.isfinite(amount) and amount >= 0):
         raise ValueError(f"an amount must be finite and at least 0, not {amount} {kind}")
     return math.ceil(round(amount * _UNITS[kind], 3))

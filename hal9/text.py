@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 _MAX_MATCHED_LINES = 20_000
+_CONTAINERS = (dict, list)
 
 
 def split_lines(text: str, *, keepends: bool = False) -> list[str]:
@@ -88,7 +89,7 @@ def _are_storable(values: Iterable[Any]) -> bool:
         if isinstance(value, str):
             if not value.isascii() and without_surrogates(value) is not value:
                 return False
-        elif isinstance(value, dict | list) and value and not _is_storable(value):
+        elif value and isinstance(value, _CONTAINERS) and not _is_storable(value):
             return False
     return True
 

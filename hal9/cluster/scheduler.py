@@ -99,9 +99,10 @@ class TaskScheduler:
         event = self._waiters.setdefault(task_id, asyncio.Event())
         try:
             while True:
-                task = self._journal.read_now(lambda connection: tasks.get_task(connection, task_id))
-                if task is not None and task.state in tasks.TERMINAL:
-                    return task
+                if self._journal.read_now(lambda connection: tasks.has_ended(connection, task_id)):
+                    task = self._journal.read_now(lambda connection: tasks.get_task(connection, task_id))
+                    if task is not None:
+                        return task
                 await event.wait()
                 event.clear()
         finally:

@@ -21,6 +21,7 @@ __all__ = [
     "ended_but_worked_on",
     "finish_task",
     "get_task",
+    "has_ended",
     "insert_steps",
     "insert_task",
     "list_requests",
@@ -126,6 +127,14 @@ def get_task(connection: Connection, task_id: str) -> TaskRow | None:
     """One task by its full id."""
     row = connection.execute("SELECT * FROM tasks WHERE id = ?", (task_id,)).fetchone()
     return _task(row) if row else None
+
+
+def has_ended(connection: Connection, task_id: str) -> bool:
+    """Whether a task has its result."""
+    row = connection.execute(
+        "SELECT 1 FROM tasks WHERE id = ? AND state IN ('done', 'failed', 'cancelled')", (task_id,)
+    ).fetchone()
+    return row is not None
 
 
 def resolve_task_id(connection: Connection, prefix: str) -> list[str]:

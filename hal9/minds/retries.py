@@ -91,13 +91,23 @@ class RetryingMind(WrappingMind):
         Raises:
             MindError: the last attempt's failure, unchanged.
         """
-        import tenacity  # noqa: PLC0415 - only needed once a call is made
+        try:
+            return await self._mind.think(request, on_token=on_token)
+        except MindError as error:
+            return await self._repeated(request, on_token, error)
+
+    async def _repeated(self, request: Request, on_token: OnToken | None, first: MindError) -> Reply:
+        """Go on after the first attempt has failed."""
+        import tenacity  # noqa: PLC0415 - only needed once a call has failed
 
         spent = Usage(calls=0)
+        failed: list[MindError] = [first]
 
         async def once() -> Reply:
             nonlocal spent
             try:
+                if failed:
+                    raise failed.pop()
                 return await self._mind.think(request, on_token=on_token)
             except MindError as error:
                 if error.usage is not None:

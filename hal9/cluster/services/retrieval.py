@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hal9.cluster.services.thinking import resolve_spec
@@ -73,7 +74,7 @@ class RuleRetrieval:
         return found
 
     async def _scope(self, objective: str, scope: TaskScope, paths: Sequence[str]) -> MemoryScope:
-        return await asyncio.to_thread(
+        find = partial(
             scope_of,
             objective,
             workspace=scope.workspace,
@@ -81,6 +82,8 @@ class RuleRetrieval:
             family=scope.task_family or None,
             paths=paths,
         )
+        # Only a folder is looked into; without one, another thread would cost more than the answer.
+        return find() if scope.workspace is None else await asyncio.to_thread(find)
 
     def _recall(self, objective: str, wanted: MemoryScope, neuron: str) -> Recall | None:
         memory = self._settings().memory
