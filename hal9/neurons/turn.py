@@ -25,7 +25,7 @@ from hal9.neurons.interfaces import (
 )
 from hal9.promptgram import Promptgram, estimate_tokens
 from hal9.settings import Settings
-from hal9.signals import Signal, StepRecord, Tally, TaskPayload, new_id
+from hal9.signals import ResultPayload, Signal, StepRecord, Tally, TaskPayload, new_id
 from hal9.signals.labels import PART_SIGNAL
 from hal9.tools.action import ActionGate, OpenGate
 from hal9.tools.spending import tally_of
@@ -267,6 +267,16 @@ class Turn:
             },
         )
         return step
+
+    def with_steps(self, result: ResultPayload) -> str:
+        """A result as it is kept beside the files it stands for: with the record of what was done for it."""
+        return result.model_copy(update={"steps": self.steps}).model_dump_json()
+
+    def taken_up(self, kept: str) -> ResultPayload:
+        """The result that `with_steps` kept, when this process did not live to record it."""
+        result = ResultPayload.model_validate_json(kept)
+        self.steps[:] = result.steps
+        return result.model_copy(update={"steps": []})
 
     def _told_of(self) -> list[str]:
         """Numbers of the rules in the prompt, and the files of rules."""

@@ -234,7 +234,7 @@ async def abandon_bench(turn: Turn) -> tuple[ResultPayload | None, list[FileChan
             accepted = bench.snapshot.accepted
             kept = accepted or await bench.snapshot.keep()
             await bench.snapshot.discard()
-            done = ResultPayload.model_validate_json(accepted.note) if accepted else None
+            done = turn.taken_up(accepted.note) if accepted else None
             return done, kept.shown()
     except (TurnFailed, WorkbenchError, OSError) as error:
         _log.warning("the copy of task %s's workspace is left in %s: %s", turn.signal.task_id, folder, error)

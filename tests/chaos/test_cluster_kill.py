@@ -40,15 +40,15 @@ LOCAL = (
 WAYS = [("broker", name) for name in FAILPOINTS if name not in ELSEWHERE] + [
     ("local", name) for name in LOCAL
 ]
-# A hand-over within the process is one transaction: by default the kills right before and after it. The rest
-# of a handler's way is the same as with the broker.
+# What is handed over within the process is one transaction down to L2, and one up from it: by default the kills
+# when L2's work is done and not recorded, and after that. The rest of a handler's way is as with the broker.
 SHORT_WAYS = [
     pytest.param(way, name, marks=pytest.mark.slow)
-    if way == "local" and name not in ("outcome-before-commit", "outcome-committed")
+    if way == "local" and name not in ("handler-finished", "outcome-committed")
     else (way, name)
     for way, name in WAYS
 ]
-# The first and a later passage: on the way down, in the middle, on the way up.
+# The first and a later passage: over the broker on the way down, in the middle, on the way up.
 PASSAGES = (1, 3, 5)
 
 

@@ -159,7 +159,7 @@ class _Gathering:
                 # All was carried over, and the process died before it could say so.
                 note = bench.snapshot.accepted.note
                 await bench.snapshot.discard()
-                return ResultPayload.model_validate_json(note)
+                return turn.taken_up(note)
             report = await self._check(bench)
             if report is not None and not report.passed:
                 await bench.snapshot.discard()
@@ -205,7 +205,7 @@ class _Gathering:
         result = result.model_copy(update={"changes": (await bench.snapshot.keep()).shown()})
         if labels.get(REVIEW) != "yes" and not labels.get(STAGED):
             try:
-                await bench.snapshot.accept(result.model_dump_json())
+                await bench.snapshot.accept(self.turn.with_steps(result))
             except WorkbenchError as error:
                 reason: Literal["conflict", "tool_failed"] = (
                     "conflict" if isinstance(error, WorkspaceConflict) else "tool_failed"

@@ -50,7 +50,7 @@ async def implement(turn: Turn) -> ResultPayload:
             # All was carried over, and the process died before it could say so.
             note = bench.snapshot.accepted.note
             await bench.snapshot.discard()
-            return ResultPayload.model_validate_json(note)
+            return turn.taken_up(note)
         if mode == "tools" and log.acted and not (here and bench.snapshot.continued):
             # On another host, or lost: the mind must not take for done what this copy does not have.
             await log.begin_anew("the copy it had worked in is not here", keep=("first_check",))
@@ -176,13 +176,14 @@ async def _hand_over(turn: Turn, bench: Workbench, log: TurnLog, result: ResultP
     kept_back = turn.task.labels.get(REVIEW) == "yes" or bool(turn.task.labels.get(STAGED))
     if result.ok and not kept_back:
         try:
-            await bench.snapshot.accept(result.model_dump_json())
+            await bench.snapshot.accept(turn.with_steps(result))
         except WorkbenchError as error:
             reason: Literal["conflict", "tool_failed"] = (
                 "conflict" if isinstance(error, WorkspaceConflict) else "tool_failed"
             )
             detail = ErrorDetail(reason=reason, message=str(error), neuron=turn.definition.name)
             result = result.model_copy(update={"ok": False, "error": detail})
+    log.waiting_steps.extend(turn.steps)
     await log.add_note("accepted", result=result.model_dump(mode="json", exclude={"steps"}))
     await bench.snapshot.discard()
     return result
