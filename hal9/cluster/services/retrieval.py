@@ -83,7 +83,7 @@ class RuleRetrieval:
             paths=paths,
         )
         # Only a folder is looked into; without one, another thread would cost more than the answer.
-        return find() if scope.workspace is None else await asyncio.to_thread(find)
+        return await asyncio.to_thread(find) if scope.workspace else find()
 
     def _recall(self, objective: str, wanted: MemoryScope, neuron: str) -> Recall | None:
         memory = self._settings().memory
