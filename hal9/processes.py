@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import uuid
 from pathlib import Path
 
-__all__ = ["boot_id", "close_pipes", "end_group", "owner_lives", "process_owner"]
+__all__ = ["boot_id", "close_pipes", "end_group", "owner_lives", "process_owner", "until_ended"]
+
+_ASK_SECONDS = 0.25
 
 
 async def end_group(process: asyncio.subprocess.Process, *, grace_seconds: float) -> None:
@@ -33,6 +36,28 @@ async def close_pipes(process: asyncio.subprocess.Process) -> None:
     if transport is not None:
         transport.close()
         await asyncio.sleep(0)
+
+
+async def until_ended(pid: int, *, longest: float) -> None:
+    """Until a process may have ended, or the longest time (seconds) is over.
+
+    Linux tells when it ends, whoever's child it is; elsewhere a short time passes, and the caller looks.
+    """
+    handle = -1
+    with contextlib.suppress(OSError):
+        if sys.platform == "linux":
+            handle = os.pidfd_open(pid)
+    if handle < 0:
+        return await asyncio.sleep(min(_ASK_SECONDS, longest))
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(handle, ended.set)
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest):
+                await ended.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
 
 
 _PROCESS_BOOT = uuid.uuid4().hex

@@ -57,6 +57,22 @@ async def test_what_is_committed_between_two_waits_is_not_missed(tmp_path: Path)
     reader.close()
 
 
+async def test_a_quiet_wait_is_one_awakening_and_a_database_that_comes_later_is_looked_at(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "later.db"
+    async with CommitWatch(path, pause=0.01) as watch, asyncio.timeout(60):
+        await watch.wait(LONG)  # nothing is there yet: the pause passes
+        writer = open_database(path, (table,))
+        await watch.wait(
+            LONG
+        )  # from here on it is watched; what was committed before is for the caller to see
+        await watch.wait(0.05)
+        insert(writer)
+        await watch.wait(LONG)
+        writer.close()
+
+
 async def test_many_commits_are_few_awakenings(tmp_path: Path) -> None:
     path = tmp_path / "some.db"
     writer = open_database(path, (table,))

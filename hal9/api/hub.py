@@ -31,7 +31,7 @@ __all__ = ["EventHub", "Progress"]
 
 _log = logging.getLogger("hal9.api.hub")
 _POLL_SECONDS = 0.03
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
 _BATCH = 500
 _QUEUE = 2000
 _RETRY_SECONDS = 2.0

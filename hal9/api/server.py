@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from email.utils import formatdate
 from functools import cache, partial
 from types import TracebackType
 from typing import Self
@@ -139,6 +140,7 @@ class _Guard:
                 present = {key.lower() for key, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
+                    (b"date", formatdate(usegmt=True).encode("ascii")),
                     *((key, value) for key, value in _HEADERS.items() if key not in present),
                 ]
             await send(message)
@@ -147,11 +149,24 @@ class _Guard:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to whoever runs the process."""
+    """Leaves signals to whoever runs the process, and does not look ten times a second whether to end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Uvicorn's also renews the Date header and counts requests: `_Guard` dates, nobody counts."""
+        await self._ending.wait()
+
+    def end(self) -> None:
+        """Take no more requests, finish those under way."""
+        self.should_exit = True
+        self._ending.set()
 
 
 async def _started(server: uvicorn.Server) -> None:
@@ -214,10 +229,10 @@ class ApiServer:
     ) -> None:
         await self._stack.__aexit__(exc_type, exc, traceback)
 
-    async def _end(self, server: uvicorn.Server, running: "asyncio.Task[None]") -> None:
+    async def _end(self, server: _Uvicorn, running: "asyncio.Task[None]") -> None:
         """Streams first, or the server would wait for them."""
         self.services.hub.close()
-        server.should_exit = True
+        server.end()
         await asyncio.shield(running)
 
     def _take_lock(self, stack: AsyncExitStack) -> None:
@@ -301,6 +316,7 @@ def _config(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,  # `_Guard` writes it: uvicorn wakes up every second for it
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         # Longer than clients keep a connection: closing one while a request comes is an error there.

@@ -83,6 +83,7 @@ class OutboxRelay:
 
     async def _resend_loop(self) -> None:
         while True:
+            await self._unconfirmed.wait_any()
             await self._clock.sleep(_TICK_SECONDS)
             try:
                 await self._expire()

@@ -40,6 +40,7 @@ class Unconfirmed:
         self._ready: deque[outbox.Entry] = deque()
         self._ready_event = asyncio.Event()
         self._room = asyncio.Event()
+        self._some = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -63,10 +64,17 @@ class Unconfirmed:
         except TimeoutError:
             raise OutboxFull(waiting=len(self._waiting), limit=self._limit) from None
 
+    async def wait_any(self) -> None:
+        """Until anything is unconfirmed."""
+        while not self._waiting:
+            self._some.clear()
+            await self._some.wait()
+
     def restore(self, rows: Iterable[tuple[str, float, int]]) -> None:
         """Take over (id, expires_at, attempt) of what earlier runs could not deliver; due at once."""
         for signal_id, expires_at, attempt in rows:
             self._waiting[signal_id] = _Waiting(0.0, expires_at, attempt, queued=False)
+            self._some.set()
 
     def publish(self, entries: Sequence[outbox.Entry]) -> None:
         """Have rows that are committed sent as soon as there is a session."""
@@ -74,6 +82,7 @@ class Unconfirmed:
             self._waiting[entry.id] = _Waiting(0.0, entry.expires_at, entry.attempt, queued=True)
             self._ready.append(entry)
         self._ready_event.set()
+        self._some.set()
 
     async def next_ready(self) -> outbox.Entry:
         """The first signal that is to go out and still unconfirmed; it stays first until `sent`."""

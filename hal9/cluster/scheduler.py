@@ -34,7 +34,7 @@ _log = logging.getLogger("hal9.cluster.scheduler")
 SCHEDULER = "book"
 RequestHandler = Callable[[RequestRow], Awaitable[str]]
 _POLL_SECONDS = 0.05
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
 _DEADLINE_SECONDS = 0.5
 _STOP_SECONDS = 1.0
 _FOLDER_SECONDS = 10.0
@@ -310,17 +310,19 @@ class TaskScheduler:
 
     async def watch_deadlines(self) -> None:
         """Fail tasks whose time is up and stop the neurons that work on them; runs for ever."""
-        while True:
-            now = self._clock.now()
-            late = await self._journal.read(
-                lambda connection: tasks.running_past_deadline(connection, now=now)  # noqa: B023 - used at once
-            )
-            for task_id in late:
-                result = failed_result(
-                    "timeout", "the task's deadline passed", neuron=SCHEDULER, tally=Tally()
-                )
-                await self._stop(task_id, "failed", result)
-            await self._clock.sleep(_DEADLINE_SECONDS)
+        async with CommitWatch(self._journal.path, pause=_DEADLINE_SECONDS) as watch:
+            while True:
+                look = partial(tasks.past_deadline, now=self._clock.now())
+                late, still_open = await self._journal.read(look)
+                for task_id in late:
+                    result = failed_result(
+                        "timeout", "the task's deadline passed", neuron=SCHEDULER, tally=Tally()
+                    )
+                    await self._stop(task_id, "failed", result)
+                if still_open:
+                    await self._clock.sleep(_DEADLINE_SECONDS)
+                else:
+                    await watch.wait(_LOOK_SECONDS)
 
     async def forget_old(self) -> None:
         """Remove what is older than cluster.retention_days; runs for ever."""

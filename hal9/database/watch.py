@@ -57,19 +57,20 @@ class CommitWatch:
     async def wait(self, longest: float) -> None:
         """Until something may have been committed, by whatever process, or the longest time is over."""
         if not self._watched:
+            # What was committed before it was watched has told nobody: the caller looks again in any case.
             self._watch()
-        if not self._watched:
             await asyncio.sleep(min(self._pause, longest))
             return
-        # Whoever is busy commits all the time: what comes meanwhile is one awakening.
-        self._listen(wanted=False)
-        await asyncio.sleep(min(self._pause, longest))
-        if longest <= self._pause:
-            return
-        self._stirred.clear()
+        if self._stirred.is_set() or longest <= self._pause:
+            # Whoever is busy commits all the time: what comes meanwhile is one awakening.
+            self._listen(wanted=False)
+            await asyncio.sleep(min(self._pause, longest))
+            if longest <= self._pause:
+                return
+            self._stirred.clear()
         self._listen(wanted=True)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(longest - self._pause):
+            async with asyncio.timeout(longest):
                 await self._stirred.wait()
 
     def _watch(self) -> None:

@@ -29,11 +29,11 @@ __all__ = [
     "open_request_kinds",
     "open_requests",
     "open_workloads",
+    "past_deadline",
     "purge",
     "queued_tasks",
     "request_outcome",
     "resolve_task_id",
-    "running_past_deadline",
     "start_task",
     "steps_of",
     "task_counts",
@@ -234,15 +234,20 @@ def finish_task(
     return True
 
 
-def running_past_deadline(connection: Connection, *, now: float) -> list[str]:
-    """Ids of unfinished tasks whose time is up; while a person is asked, time does not count."""
+def past_deadline(connection: Connection, *, now: float) -> tuple[list[str], bool]:
+    """Ids of unfinished tasks whose time is up, and whether any task is unfinished.
+
+    While a person is asked, time does not count.
+    """
     rows = connection.execute(
         "SELECT id FROM tasks WHERE state IN ('queued', 'running') AND deadline < ? AND NOT EXISTS"
         " (SELECT 1 FROM questions WHERE questions.task_id = tasks.id AND questions.state = 'open')"
         " ORDER BY seq",
         (now,),
     )
-    return [row[0] for row in rows]
+    late = [row[0] for row in rows]
+    some = connection.execute("SELECT 1 FROM tasks WHERE state IN ('queued', 'running') LIMIT 1").fetchone()
+    return late, some is not None
 
 
 def ended_but_worked_on(connection: Connection, owner: str) -> list[str]:

@@ -3,6 +3,8 @@
 import asyncio
 import ssl
 import subprocess
+import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpx
@@ -53,6 +55,15 @@ async def test_without_the_right_token_nothing_is_told(served: Served) -> None:
             if kind != "unscoped":
                 assert answer.headers["www-authenticate"].startswith("Bearer")
                 assert answer.json()["detail"].startswith("this needs a valid token")
+
+
+async def test_every_answer_says_when_it_was_given(served: Served) -> None:
+    async with served.client() as stranger:
+        for http, path in ((served.http, "/v1/tasks"), (stranger, "/v1/tasks"), (stranger, "/nowhere")):
+            before = int(time.time())
+            answer = await http.get(path)
+            assert before <= parsedate_to_datetime(answer.headers["date"]).timestamp() <= time.time()
+            assert len(answer.headers.get_list("date")) == 1
 
 
 async def test_a_revoked_token_ends_at_once_also_when_another_process_revokes_it(served: Served) -> None:

@@ -35,6 +35,7 @@ from hal9.bus.protocol import BrokerAddress
 from hal9.clock import Clock, SystemClock
 from hal9.errors.base import BusError
 from hal9.errors.bus import BrokerFailed, BrokerRefused, BrokerStoreInUse
+from hal9.processes import until_ended
 
 __all__ = ["EmbeddedBroker"]
 
@@ -43,7 +44,7 @@ _log = logging.getLogger("hal9.bus.broker.embedded")
 ADMIN = "hal9-admin"
 _START_SECONDS = 10.0
 _RELEASE_SECONDS = 3.0
-_POLL_SECONDS = 0.25
+_LOOK_SECONDS = 5.0
 _MESSAGE_STREAM = "$MQTT_msgs"
 
 
@@ -256,8 +257,8 @@ class EmbeddedBroker:
         failures = 0
         while True:
             began = self._clock.monotonic()
-            while self._alive():
-                await self._clock.sleep(_POLL_SECONDS)
+            while self._pid is not None and self._alive():
+                await until_ended(self._pid, longest=_LOOK_SECONDS)
             _log.warning("the embedded broker (process %s) is gone, starting it again", self._pid)
             failures = 0 if self._clock.monotonic() - began > _START_SECONDS else failures + 1
             await self._clock.sleep(min(10.0, 0.1 * 2**failures) if failures else 0.0)

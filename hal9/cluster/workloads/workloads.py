@@ -38,7 +38,7 @@ _log = logging.getLogger("hal9.cluster.workloads.workloads")
 REFUSED = 2
 """Exit code of a workload that tells what is wrong, in place of crashing."""
 _POLL_SECONDS = 0.2
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
 _END_SECONDS = 20.0
 _ERROR_CHARACTERS = 2000
 
