@@ -19,6 +19,7 @@ from hal9.memory.rules.rule_files import (
 from hal9.minds.protocol import Message
 from hal9.neurons.messages.prompting import infer_targets, named_files
 from hal9.neurons.turn import Turn
+from hal9.ripmap.files.git_ignored import ignores_folder
 from hal9.tools.action import Action, ActionContext, ActionGate, ActionOutcome, Decision
 from hal9.workbench import Workbench
 from hal9.workbench.handles import FolderHandle
@@ -60,17 +61,21 @@ class FolderRules:
         self._gate = gate
         self._turn = turn
         self._bench = bench
-        self._repository = repository_of(turn.task.workspace or "")
-        self._told = set(rule_file_names(_paths(self._repository, _touched(turn))))
+        self._told: set[str] | None = None
+        self._repository = Repository("", "")
 
     async def before(self, action: Action, context: ActionContext) -> Decision:
         """What the other gate says, and the rules of folders that were not told yet."""
         decision = await self._gate.before(action, context)
         if decision.verdict not in ("allow", "remind") or action.kind not in ("read", "edit", "write"):
             return decision
+        if self._told is None:
+            self._repository = await asyncio.to_thread(_repository, Path(context.workspace))
+            self._told = set(rule_file_names(_paths(self._repository, _touched(self._turn))))
         seen_at = f"{self._bench.snapshot.seen_at}/"
         touched = [path.removeprefix(seen_at) for path in action.paths]
-        new = [name for name in rule_file_names(_paths(self._repository, touched)) if name not in self._told]
+        named = rule_file_names(_paths(self._repository, touched))
+        new = [name for name in named if name not in self._told]
         most = _room(self._turn) // _SHARE_OF_FOLDER
         if not new or most <= 0:
             return decision
@@ -118,6 +123,17 @@ def _touched(turn: Turn) -> list[str]:
     return [*infer_targets(turn.task), *turn.task.scope.paths, *named_files(turn.task)]
 
 
+def _repository(workspace: Path) -> Repository:
+    """The repository whose rules hold in a workspace; the workspace itself where git ignores it.
+
+    Scratch and build folders, and projects below a home folder under git, are no part of what surrounds them.
+    """
+    around = repository_of(str(workspace))
+    if around.inside and ignores_folder(Path(around.root), around.inside):
+        return Repository(str(workspace), str(workspace))
+    return around
+
+
 def _paths(repository: Repository, touched: Sequence[str]) -> list[str]:
     """As the repository names them, with the workspace itself where it is a folder of the repository."""
     inside = [f"{repository.inside}/"] if repository.inside else []
@@ -131,11 +147,12 @@ def read_rule_files(workspace: Path, touched: Sequence[str], *, copy: Path | Non
     """Files of rules that speak for what a task touches, the nearest first; links are not followed.
 
     Args:
-        workspace: a folder, in a repository or not; what lies above it, up to the repository's root, counts.
+        workspace: a folder, in a repository or not; what lies above it, up to the repository's root, counts,
+            unless the repository ignores it.
         touched: paths as the workspace names them; folders end with a slash.
         copy: a copy of the workspace, to be read in its place.
     """
-    repository = repository_of(str(workspace))
+    repository = _repository(workspace)
     inside = f"{repository.inside}/" if repository.inside else ""
     found = []
     for name in rule_file_names(_paths(repository, touched)):

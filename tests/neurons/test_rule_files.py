@@ -1,6 +1,7 @@
 """Files of rules are read by handle from a task's folders and stand before the task in the prompt."""
 
 import os
+import subprocess
 from pathlib import Path
 
 from hal9.cluster import Home
@@ -38,6 +39,19 @@ def test_a_copy_is_read_in_place_of_the_workspace(tmp_path: Path) -> None:
     write(tmp_path, {"copy/AGENTS.md": "- new\n"})
     found = read_rule_files(tmp_path / "repo" / "src", [], copy=tmp_path / "copy")
     assert [one.text for one in found] == ["- new\n", "- root\n"]
+
+
+def test_a_workspace_that_the_repository_ignores_has_rules_of_its_own_only(tmp_path: Path) -> None:
+    """The rules of a checkout say nothing of a scratch folder in it, nor a home folder's of a project there."""
+    root = tmp_path / "repo"
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    write(root, {".gitignore": "build/\n", "AGENTS.md": "- root\n", "src/a.py": ""})
+    write(root, {"build/sample/deep/AGENTS.md": "- deep\n"})
+    read = {name: read_rule_files(root / name, ["deep/x.py"]) for name in ("build/sample", "src")}
+    assert {name: [one.text for one in found] for name, found in read.items()} == {
+        "build/sample": ["- deep\n"],
+        "src": ["- root\n"],
+    }
 
 
 async def test_a_turn_is_told_and_its_steps_name_the_files(

@@ -9,7 +9,7 @@ from pathlib import Path
 from hal9.errors.ripmap import GitFailed
 from hal9.ripmap.history.git_command import run_git
 
-__all__ = ["Ignored", "ask_git", "ignore_sources"]
+__all__ = ["Ignored", "ask_git", "ignore_sources", "ignores_folder"]
 
 _META = re.compile(r"([\\*?\[\]{}!])")
 
@@ -52,6 +52,20 @@ def ask_git(folder: Path) -> Ignored:
         folders=frozenset(name[:-1] for name in names if name.endswith("/")),
         asked=True,
     )
+
+
+def ignores_folder(root: Path, inside: str) -> bool:
+    """Whether a repository ignores one of its folders; False where git cannot be asked.
+
+    Args:
+        root: the repository's root.
+        inside: the folder, as the repository names it.
+    """
+    try:
+        return bool(run_git(root, "check-ignore", "--", f"{inside}/"))
+    except GitFailed:
+        # Not ignored (git says so by its exit status), no git, or a repository that it will not touch.
+        return False
 
 
 def ignore_sources(root: Path) -> list[Path]:
