@@ -16,6 +16,7 @@ from hal9.cli.server import with_server_options
 
 if TYPE_CHECKING:
     from hal9.errors.cluster import HomeUnwritable
+    from hal9.errors.config import PathUnusable
 
 __all__ = ["HERE", "TASK_FAILED", "LazyGroup", "cli", "main"]
 
@@ -174,6 +175,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return int(error.exit_code)
     except click.ClickException as error:
+        _place_options(error)
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -186,6 +188,33 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the one place where anything becomes a sentence
         return _explain(error, arguments)
     return value if isinstance(value, int) else 0
+
+
+def _place_options(error: click.ClickException) -> None:
+    """Say where `--home` and `--debug` stand, to whom puts them behind the command."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return
+    name, first = error.option_name, error.ctx.find_root()
+    of_all = {option for parameter in first.command.params for option in parameter.opts}
+    if first.command is cli and error.ctx is not first and name in of_all:
+        error.possibilities = None
+        error.message = f"{name} stands before the command: `hal9 {name} … {error.ctx.info_name}`."
+
+
+def _named_path(error: OSError, given: list[str]) -> "PathUnusable | None":
+    """What the system says of a path that was given on the command line, or of one in or above it."""
+    from pathlib import Path
+
+    from hal9.errors.config import PathUnusable
+
+    if not isinstance(error.filename, str) or not error.strerror:
+        return None
+    found = Path(error.filename).absolute()
+    for one in given:
+        named = Path(one.rpartition("=")[2] if one.startswith("-") else one).expanduser().absolute()
+        if found == named or (len(named.parts) > 1 and (named in found.parents or found in named.parents)):
+            return PathUnusable(path=error.filename, detail=error.strerror)
+    return None
 
 
 def _unwritable_home(error: OSError) -> "HomeUnwritable | None":
@@ -219,8 +248,11 @@ def _explain(error: Exception, arguments: list[str] | None) -> int:
     if isinstance(inner, OSError) and (unwritable := _unwritable_home(inner)) is not None:
         click.echo(f"hal9: {unwritable}", err=True)
         return unwritable.exit_code
+    if isinstance(inner, OSError) and (named := _named_path(inner, given)) is not None:
+        click.echo(f"hal9: {named}", err=True)
+        return named.exit_code
     click.echo(
-        f"hal9: unexpected {type(inner).__name__}: {inner}\nRun again with --debug for the traceback.",
+        f"hal9: unexpected {type(inner).__name__}: {inner}\nRun again as `hal9 --debug …` for the traceback.",
         err=True,
     )
     return 1

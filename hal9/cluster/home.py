@@ -189,5 +189,14 @@ def init_home(target: Path | str) -> Home:
     source = shipped_data()
     for name in _DATA_FOLDERS:
         shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    (target / ".gitignore").write_text(".hal9/\nuploads/\n", encoding="utf-8")
+    _ignore_state(target / ".gitignore")
     return Home(target)
+
+
+def _ignore_state(file: Path) -> None:
+    """Add what git is to ignore of a home; what stood in the file stays as it is."""
+    before = file.read_bytes() if file.exists() else b""
+    known = {line.strip() for line in before.split(b"\n")}
+    new = b"".join(name + b"\n" for name in (b".hal9/", b"uploads/") if name not in known)
+    if new:
+        file.write_bytes(before + b"\n" * (bool(before) and not before.endswith(b"\n")) + new)

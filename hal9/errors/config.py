@@ -8,6 +8,7 @@ __all__ = [
     "ConfigInvalid",
     "ConfigMissing",
     "ConfigProblem",
+    "PathUnusable",
 ]
 
 
@@ -45,3 +46,14 @@ class ConfigMissing(ConfigError):
         return (
             f"{self.path} does not exist. `hal9 init DIR` writes a fresh home; --home DIR names another one."
         )
+
+
+@dataclass(eq=False, kw_only=True)
+class PathUnusable(ConfigError):
+    """The system refuses a path that was named on the command line."""
+
+    path: str
+    detail: str
+
+    def message(self) -> str:
+        return f"{self.path}: {self.detail}. Name another path, or make this one usable for this user."

@@ -1,6 +1,8 @@
 """What somebody stumbles over who has never seen the commands."""
 
 import asyncio
+import json
+import shlex
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hal9.api.views import VIEWS, WeightsQuery
 from hal9.cli.app import HERE, cli, run
 from hal9.cli.tasks.render import trace_tree
 from hal9.clock import SystemClock
-from hal9.cluster import Cluster, Home
+from hal9.cluster import Cluster, Home, init_home
 from hal9.database import look_into
 from hal9.journal.tasks import TaskRow, list_tasks
 from hal9.learning.reporting.metrics import measure
@@ -125,3 +127,57 @@ async def test_everything_at_a_glance_of_a_home_without_a_history(home: Home) ->
         found = await view(cluster, query())
     assert found["status"]["state"] == "down"
     assert (found["tasks"], found["spent"], found["questions"], found["approvals"]) == ([], None, 0, 0)
+
+
+def test_what_git_ignored_in_a_project_stays_when_it_becomes_a_home(tmp_path: Path) -> None:
+    ignored = tmp_path / ".gitignore"
+    ignored.write_text("*.pyc\n.hal9/\nsecrets.env")
+    init_home(tmp_path)
+    assert ignored.read_text() == "*.pyc\n.hal9/\nsecrets.env\nuploads/\n"
+
+
+@pytest.mark.parametrize(("where", "told"), [("file", "File exists"), ("file/below", "Not a directory")])
+def test_a_path_that_the_system_refuses_is_named_and_no_fault_of_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, told: str
+) -> None:
+    (tmp_path / "file").write_text("x")
+    assert run(cli, ["init", str(tmp_path / where)]) == 3
+    said = capsys.readouterr().err
+    assert told in said
+    assert "unexpected" not in said
+    assert "Name another path" in said
+
+
+def test_a_command_that_is_printed_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "my homé"
+    assert run(cli, ["init", str(root)]) == 0
+    command = capsys.readouterr().out.partition("then `")[2].partition("`")[0]
+    assert shlex.split(command) == ["hal9", "--home", str(root), "up", "--detach"]
+
+
+@pytest.mark.parametrize("option", ["--home", "--debug"])
+def test_options_of_all_commands_say_where_they_stand(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert run(cli, ["status", option]) == 2
+    said = capsys.readouterr().err
+    assert f"{option} stands before the command" in said
+    assert "Did you mean" not in said
+
+
+def test_a_task_for_a_cluster_that_is_down_says_that_it_waits(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(cli, ["--home", str(home.root), "submit", "say hello", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["state"] == "queued"
+    assert "`hal9 up --detach`" in err
+    assert str(home.root) in err
+
+
+def test_a_folder_without_runs_says_so(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "none").mkdir()
+    assert run(cli, ["--home", str(home.root), "learn", str(tmp_path / "none")]) == 0
+    assert "no runs of a known kind" in capsys.readouterr().out

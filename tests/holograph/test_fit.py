@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hal9.errors.holograph import KnowledgeContradictory, NotFitted, TableInvalid, UnknownVariable
+from hal9.errors.holograph import KnowledgeContradictory, NotFitted, TableInvalid, TooFewRows, UnknownVariable
 from hal9.errors.minds import UnknownMind
 from hal9.holograph.__main__ import main
 from hal9.holograph.data.edge_probabilities import EdgeLeads, probabilities
@@ -119,6 +119,16 @@ def test_what_is_no_number_is_no_number() -> None:
         assert not isinstance(read_raw(table)["a"][1], float)
 
 
+def test_a_table_of_three_rows_is_too_short_and_its_columns_are_not_blamed() -> None:
+    short: dict[str, list[Any]] = {
+        "size": [1.5, 1.7, 2.5],
+        "weight": [3.0, 3.5, 4.9],
+        "town": ["a", "b", "a"],
+    }
+    with pytest.raises(TooFewRows, match="has 3 rows"):
+        prepare(read_raw(short))
+
+
 def test_missing_values_are_dropped_filled_in_or_refused() -> None:
     raw = read_raw(patients())
     filled = prepare(raw, missing="impute")
@@ -144,7 +154,7 @@ def test_missing_values_are_dropped_filled_in_or_refused() -> None:
         ("a,b\n1,2\n1,2,3\n", "3 cells under 2 columns"),
         ("1,2\n3,4\n", "numbers, not names"),
         ("a,b\n1,\x00\n", "no text"),
-        ("a,b\n1,1\n1,1\n", "fewer than two columns can be used"),
+        ("a,b\n" + 12 * "1,1\n", "fewer than two columns can be used"),
     ],
 )
 def test_what_is_no_table_is_refused_in_plain_words(tmp_path: Path, text: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """`hal9 init` and `hal9 config`."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ def init(directory: Path) -> None:
 
     home = init_home(directory)
     click.echo(f"{home.root} is a HAL9 home now.")
-    click.echo(f"Next: edit {home.settings_file}, then `hal9 --home {home.root} up --detach`.")
+    named = shlex.quote(str(home.root))
+    click.echo(f"Next: edit {home.settings_file}, then `hal9 --home {named} up --detach`.")
 
 
 @click.group()

@@ -85,6 +85,8 @@ def _causes(costs: Counter[tuple[str, ...]]) -> list[dict[str, Any]]:
 def _tell(
     report: "ReadReport", costs: Counter[tuple[str, ...]], foretold: int, told: dict[str, list[str]]
 ) -> None:
+    if not report.runs and not report.known:
+        click.echo("no runs of a known kind in these files; `hal9 learn --help` says which kinds are known")
     click.echo(f"{report.runs} runs with {report.steps} steps read, {report.known} known before")
     if report.bad_lines:
         click.echo(f"{report.bad_lines} lines could not be read (a session that still runs ends in mid-line)")

@@ -11,11 +11,14 @@ from hal9.cli.app import TASK_FAILED
 from hal9.cli.common import OutputFile, console, goes_on, json_option, open_cluster, print_json, run
 
 if TYPE_CHECKING:
+    from hal9.api.remote import RemoteCluster
+    from hal9.cluster.client import Cluster
     from hal9.journal.tasks import TaskRow
     from hal9.journal.turns import TurnEntry
 
 __all__ = ["cancel", "result", "show", "submit", "tasks", "trace", "watch"]
 
+_SILENT_SECONDS = 60.0  # a host that said nothing for so long does not take up a task
 _STATES = click.Choice(["queued", "running", "done", "failed", "cancelled"])
 
 
@@ -66,6 +69,7 @@ def submit(ctx: click.Context, /, objective: str | None, wait: bool, as_json: bo
                 workspace=str(workspace.absolute()) if workspace else "", task_family=family
             )
             task_id = await cluster.submit(objective or "", **options)
+            await _tell_when_down(cluster)
             if not wait:
                 return await cluster.task(task_id)
             if not as_json:
@@ -90,6 +94,17 @@ def _print_task(task: "TaskRow") -> None:
     from hal9.cluster.client import task_as_json
 
     print_json(task_as_json(task))
+
+
+async def _tell_when_down(cluster: "Cluster | RemoteCluster") -> None:
+    """Say that nobody is there to do the task: it waits, and so would whoever waits for it."""
+    status = await cluster.status()
+    elsewhere = any(host["silent_for"] < _SILENT_SECONDS for host in status.get("hosts", ()))
+    if status.get("state") == "down" and not elsewhere:
+        click.echo(
+            f"no cluster runs on {status.get('home')}: the task waits until `hal9 up --detach` starts one",
+            err=True,
+        )
 
 
 def _finish(task: "TaskRow", *, as_json: bool) -> int:

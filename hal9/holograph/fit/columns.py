@@ -20,6 +20,7 @@ __all__ = ["Column", "Missing", "Prepared", "impute", "prepare"]
 Missing = Literal["drop", "impute", "refuse"]
 Kind = Literal["number", "category"]
 _DATE = re.compile(r"^\d{4}-\d\d?-\d\d?([ T].*)?$|^\d\d?[./]\d\d?[./]\d{2,4}$|^\d\d?:\d\d(:\d\d)?$")
+_FEWEST_ROWS = 10
 _MOST_LEVELS = 12
 _BOOLEAN = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
@@ -101,14 +102,14 @@ def prepare(
             continue
         kept.append(found)
         values.append(coded)
+    if chosen:
+        _check_length(name, len(raw[chosen[0]]), 0)
     if len(kept) < 2:
         listed = "; ".join(f"{n}: {why}" for n, why in list(left_out.items())[:6])
         raise _too_few(name, f"fewer than two columns can be used ({listed})")
     matrix = np.column_stack(values)
     matrix, holes, dropped = _complete(matrix, kept, missing, name, seed)
-    needed = max(10, 2 * len(kept))
-    if matrix.shape[0] < needed:
-        raise TooFewRows(path=name, rows=matrix.shape[0], needed=needed)
+    _check_length(name, matrix.shape[0], len(kept))
     keep, notes = _independent(matrix, kept, left_out)
     notes = [*raw.notes, *notes]
     matrix, holes = matrix[:, keep], holes[:, keep]
@@ -145,6 +146,12 @@ def _table(used: tuple[Column, ...], matrix: FloatArray) -> Table:
 
 def _too_few(name: str, problem: str) -> TableInvalid:
     return TableInvalid(path=name, line=0, column="", problem=problem, remedy="Name others with --columns")
+
+
+def _check_length(name: str, rows: int, columns: int) -> None:
+    needed = max(_FEWEST_ROWS, 2 * columns)
+    if rows < needed:
+        raise TooFewRows(path=name, rows=rows, needed=needed)
 
 
 def _useless(given: Sequence[Any], absent: int) -> str:

@@ -85,7 +85,8 @@ def as_text(model: CausalGraph, name: str) -> str:
         raise NotFitted
     rows = _edge_rows(model.edges_)
     widths = [max((len(row[k]) for row in rows), default=0) for k in range(4)]
-    lines = [f"{name}: {len(rows)} edges among {model.n_features_in_} columns, {_rows_used(model.prepared_)}"]
+    edges = "1 edge" if len(rows) == 1 else f"{len(rows)} edges"
+    lines = [f"{name}: {edges} among {model.n_features_in_} columns, {_rows_used(model.prepared_)}"]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width]
         lines.append(("  " + "  ".join(cells)).rstrip())

@@ -70,6 +70,7 @@ def ripmap() -> None:
 @index_options
 @click.option("--tokens", type=click.IntRange(min=1), help="Budget of the map; never exceeded. [8192]")
 @click.option("--format", "form", type=click.Choice(["map", "paths", "json", "md"]), default="map")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--detail", type=click.Choice(["auto", "low", "medium", "high"]), default="auto")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many files.")
 @click.option("--calls", is_flag=True, help="Show who calls what.")
@@ -90,6 +91,7 @@ def map_command(path: Path, words: tuple[str, ...], color: bool | None, stats: b
     """Print the map of PATH for a task (without one: by importance)."""
     if words:
         raise _misunderstood(path, words)
+    form = "json" if options["as_json"] else options["form"]
     from hal9.ripmap.rendering.budget import MapOptions  # noqa: PLC0415 - brings numpy, which --help does without
     from hal9.ripmap.text.token_count import token_counter  # noqa: PLC0415
 
@@ -111,10 +113,16 @@ def map_command(path: Path, words: tuple[str, ...], color: bool | None, stats: b
             why=options["why"],
             limit=options["limit"],
         ),
-        form=options["form"],
+        form=form,
         counter=token_counter(options["tokenizer"]),
     )
-    _show(text, form=options["form"], color=color)
+    _show(text, form=form, color=color)
+    if not index.entries:
+        click.echo(
+            f"ripmap: {index.root} has no file that counts: it is empty, or ignore files, --ext, or settings "
+            "leave none over",
+            err=True,
+        )
     if stats:
         print_stats(index)
 

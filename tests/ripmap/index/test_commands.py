@@ -44,6 +44,16 @@ def ripmap(shop: Path, environment: dict[str, str]) -> Callable[..., subprocess.
     return run
 
 
+def test_an_empty_map_says_so_and_json_is_asked_for_as_everywhere(
+    ripmap: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    said = ripmap(str(tmp_path / "empty"), "--json")
+    assert json.loads(said.stdout)["files"] == []
+    assert "has no file that counts" in said.stderr
+    assert json.loads(ripmap(".", "--task", TASK, "--json").stdout)["files"]
+
+
 def test_map_formats(ripmap: Callable[..., Any], shop: Path, environment: dict[str, str]) -> None:
     plain = ripmap(".", "--task", TASK, "--why", "--stats", "--tokens", "500")
     assert plain.returncode == 0, plain.stderr
