@@ -1,11 +1,12 @@
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from hal9.errors.database import DatabaseTooNew
-from hal9.memory import MemoryScope, MemoryStore, RuleStore, audit, recall, search
+from hal9.memory import MemoryScope, MemoryStore, NewMemory, RuleStore, audit, recall, search
 from hal9.memory.embedding.hashing import HashingEmbedder
 from hal9.memory.store.migrations import MIGRATIONS
 
@@ -43,6 +44,17 @@ def test_old_files_open_with_all_they_held(tmp_path: Path, version: int) -> None
             found = recall(store, "In module billing, write x.", MemoryScope("w", "billing", "x"))
             assert found is not None
             assert RuleStore(store).get(found.rule_id).helped == 2
+
+
+def test_words_with_vowel_signs_are_found_in_a_file_from_before(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    with MemoryStore(path) as store:
+        store.remember_many([NewMemory(kind="task", content=text) for text in ("कौन आया", "कान में दर्द")])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM memory_pairs")
+        connection.execute("PRAGMA user_version = 11")
+    with MemoryStore(path) as store:
+        assert search(store, "कान", limit=1)[0].memory.content == "कान में दर्द"
 
 
 def test_a_fresh_and_a_migrated_file_have_one_schema(tmp_path: Path) -> None:

@@ -244,6 +244,10 @@ TEXTS = (
     "로그인 시간이 초과되었습니다",
     "ล็อกอินไม่สำเร็จเพราะหมดเวลา",
     "clear the cache before the tests run",
+    "कौन आया यह लॉग में है",
+    "कान में दर्द",
+    "காடு பெரியது",
+    "கூடு சிறியது",
 )
 
 
@@ -263,6 +267,11 @@ TEXTS = (
         ("หมดเวลา", 5),
         ("库", 1),
         ("败", 0),
+        ("कौन", 7),
+        ("कान", 8),
+        ("காடு", 9),
+        ("கூடு", 10),
+        ("किताब", None),
     ],
 )
 def test_words_of_scripts_without_spaces_find(
@@ -284,6 +293,15 @@ def test_words_of_scripts_without_spaces_find(
             "SELECT count(*) FROM memory_pairs WHERE memory_id = ?", (ids[found],)
         ).fetchone()[0]
         assert left == 0
+
+
+def test_words_that_differ_in_vowel_signs_are_told_apart(tmp_path: Path) -> None:
+    with MemoryStore(tmp_path / "memory.db") as store:
+        ids = store.remember_many([NewMemory(kind="task", content=text) for text in TEXTS])
+        for asked, found in (("कौन", 7), ("कान", 8), ("காடு", 9), ("கூடு", 10)):
+            best, *others = search(store, asked)
+            assert best.memory.id == ids[found]
+            assert all(other.score < best.score / 2 for other in others)
 
 
 def test_texts_with_spaces_have_no_pairs(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from hal9.memory.retrieval.vector_matrix import VectorMatrix
 from hal9.memory.store.postgres_vectors import best_by_index, has_index, stored_cosines
 from hal9.memory.store.postgres_words import best_by_words
 from hal9.memory.store.store import MemoryStore
-from hal9.memory.store.unspaced_words import best_by_pairs
+from hal9.memory.store.unspaced_words import best_by_pairs, without_vowel_signs
 from hal9.text import clean_text
 
 __all__ = ["Fusion", "Hit", "SearchFilter", "escape_match", "search", "telling_words"]
@@ -116,8 +116,12 @@ def escape_match(words: Sequence[str]) -> str:
 
 
 def plain_words(words: Sequence[str]) -> list[str]:
-    """Words reduced to letters, digits and underscores, in lower case; the first 48 different ones."""
-    plain = dict.fromkeys(part.lower() for word in words for part in _TERM.findall(clean_text(word)))
+    """Words reduced to letters, digits and underscores, in lower case; the first 48 different ones.
+
+    Without those of scripts with vowel signs: their consonants alone would find other words.
+    """
+    kept = (without_vowel_signs(clean_text(word)) for word in words)
+    plain = dict.fromkeys(part.lower() for text in kept for part in _TERM.findall(text))
     return list(plain)[:_MAX_TERMS]
 
 

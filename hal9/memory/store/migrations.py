@@ -9,7 +9,7 @@ from typing import Any
 from hal9.database import Connection, Migration, on_postgres
 from hal9.memory.store.creation import create_table, sqlite_tables
 from hal9.memory.store.postgres_words import index_words
-from hal9.memory.store.unspaced_words import create_pairs
+from hal9.memory.store.unspaced_words import create_pairs, index_vowel_signs
 
 __all__ = ["MIGRATIONS"]
 
@@ -412,6 +412,11 @@ def _steps_read(connection: Connection) -> None:
     create_table(connection, "run_steps_read", {"mark": str})
 
 
+def _vowel_signs(connection: Connection) -> None:
+    """12: words of scripts with vowel signs."""
+    index_vowel_signs(connection)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _memories,
     _patterns,
@@ -424,4 +429,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     _unspaced_words,
     _where_used,
     _steps_read,
+    _vowel_signs,
 )

@@ -1,9 +1,10 @@
-"""Words of scripts that write none apart (Chinese, Japanese, Korean, Thai), found by pairs of signs.
+"""Words of scripts that the engines cannot tell apart (Chinese, Thai, Hindi), found by pairs of signs.
 
-FTS5's unicode61 takes a whole Chinese sentence for one word, so nothing in it is ever found. Every two signs
-that stand together are kept here as one entry, which is how search engines index such scripts without a
-dictionary; the last sign of a run stands alone, so that a single sign finds too. A plain table serves SQLite
-and PostgreSQL alike. Texts in other scripts have no entries and cost nothing.
+FTS5's unicode61 takes a whole Chinese sentence for one word, so nothing in it is ever found, and takes Hindi
+words apart at every vowel sign, so that one fits all words with its consonants. Every two signs that stand
+together are kept here as one entry, which is how search engines index such scripts without a dictionary; the
+last sign of a run stands alone, so that a single sign finds too. A plain table serves SQLite and PostgreSQL
+alike. Texts in other scripts have no entries and cost nothing.
 """
 
 import math
@@ -15,10 +16,21 @@ from typing import Any
 
 from hal9.database import Connection
 
-__all__ = ["best_by_pairs", "create_pairs", "forget_pairs", "index_pairs", "pairs_of"]
+__all__ = [
+    "best_by_pairs",
+    "create_pairs",
+    "forget_pairs",
+    "index_pairs",
+    "index_vowel_signs",
+    "pairs_of",
+    "without_vowel_signs",
+]
 
+# Scripts whose vowel signs are no letters: those of India and Sri Lanka, Thai, Lao, Burmese, Khmer.
+_SIGNED = "\u0900-\u0eff\u1000-\u109f\u1780-\u17ff"
+_SIGNED_RUN = re.compile(f"[{_SIGNED}]+")
 _RUN = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
+    f"[{_SIGNED}\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
 _MOST_ASKED = 96
@@ -36,6 +48,19 @@ def create_pairs(connection: Connection) -> None:
     connection.execute("CREATE INDEX memory_pairs_memory ON memory_pairs (memory_id)")
     for row in connection.execute("SELECT id, content FROM memories").fetchall():
         index_pairs(connection, int(row[0]), str(row[1]))
+
+
+def index_vowel_signs(connection: Connection) -> None:
+    """The entries of memories in scripts with vowel signs, some of which had none at first."""
+    for row in connection.execute("SELECT id, content FROM memories").fetchall():
+        if _SIGNED_RUN.search(str(row[1])):
+            forget_pairs(connection, int(row[0]))
+            index_pairs(connection, int(row[0]), str(row[1]))
+
+
+def without_vowel_signs(text: str) -> str:
+    """A text without its words in scripts with vowel signs, which only pairs can tell apart."""
+    return _SIGNED_RUN.sub(" ", text)
 
 
 def pairs_of(text: str, *, asked: bool = False) -> Counter[str]:
