@@ -191,6 +191,8 @@ _PAGES: dict[str, Page] = {
     "/inbox": pages.inbox,
     "/workloads": pages.workloads,
     "/workloads/causes": pages.causes,
+    "/workloads/training": pages.training,
+    "/workloads/tuning": pages.tuning,
     "/workloads/{id}": pages.workload,
 }
 _ACTIONS: dict[str, tuple[TokenScope, Action]] = {

@@ -29,6 +29,8 @@ __all__ = [
     "now",
     "task",
     "tasks",
+    "training",
+    "tuning",
     "workload",
     "workloads",
 ]
@@ -211,19 +213,23 @@ async def inbox(view: View) -> Shown:
 
 
 async def workloads(view: View) -> Shown:
-    """Long workloads and what they have told, and causal graphs."""
+    """Long workloads and what they have told, runs of the bare commands, and causal graphs."""
     from hal9.dashboard.causes_data import causal_runs  # noqa: PLC0415 - only this page needs it
+    from hal9.dashboard.training_data import bare_training_runs  # noqa: PLC0415 - likewise
+    from hal9.dashboard.tuning_data import tuning_runs  # noqa: PLC0415 - likewise
     from hal9.dashboard.workload_data import workload_runs  # noqa: PLC0415 - likewise
 
-    runs = await view.services.cluster.read(workload_runs)
+    home = view.services.home
     return "workloads.html", {
-        "runs": runs,
-        "graphs": await asyncio.to_thread(causal_runs, view.services.home),
+        "runs": await view.services.cluster.read(workload_runs),
+        "tunings": await asyncio.to_thread(tuning_runs, home),
+        "trainings": await asyncio.to_thread(bare_training_runs, home),
+        "graphs": await asyncio.to_thread(causal_runs, home),
     }
 
 
 async def workload(view: View) -> Shown:
-    """One run of the trainer: proposals with reasons, and who descends from whom."""
+    """One run of the trainer that was a task: proposals with reasons, and who descends from whom."""
     from hal9.dashboard.training_data import training_run  # noqa: PLC0415 - only this page needs it
     from hal9.dashboard.workload_data import workload_run  # noqa: PLC0415 - likewise
 
@@ -232,6 +238,24 @@ async def workload(view: View) -> Shown:
     told = await cluster.read(lambda connection: workload_run(connection, found))
     record = await asyncio.to_thread(training_run, view.services.home, found)
     return "workload.html", {"run": told, "record": record}
+
+
+async def training(view: View) -> Shown:
+    """One run of the bare `ripmap-train` or `ripmap-train-outer`, as one that was a task is shown."""
+    from hal9.dashboard.training_data import bare_training_run  # noqa: PLC0415 - only this page needs it
+
+    name = view.request.query_params.get("run", "")
+    record = await asyncio.to_thread(bare_training_run, view.services.home, name)
+    run = {"task": None, "best": record["best"], "curve": record["curve"]}
+    return "workload.html", {"run": run, "record": record}
+
+
+async def tuning(view: View) -> Shown:
+    """One run of `hal9 tune`."""
+    from hal9.dashboard.tuning_data import tuning_run  # noqa: PLC0415 - only this page needs it
+
+    name = view.request.query_params.get("run", "")
+    return "tuning.html", {"run": await asyncio.to_thread(tuning_run, view.services.home, name)}
 
 
 async def causes(view: View) -> Shown:

@@ -9,13 +9,18 @@ from typing import Any
 import yaml
 
 from hal9.cluster.home import Home
+from hal9.dashboard.workload_data import best_curve
 from hal9.errors.base import Hal9Error
+from hal9.errors.trainer import TrainingRunUnknown
 from hal9.journal.tasks import TaskRow
 from hal9.trainer.record.run_log import RunLog
 
-__all__ = ["training_run"]
+__all__ = ["bare_training_run", "bare_training_runs", "training_run"]
 
 _SHOWN = 60
+_RUNS = 12
+_BARE = (Path("training") / "runs", Path("training-outer") / "runs")
+"""Where the bare commands write, when they are run in the home's folder."""
 _NOTHING: dict[str, Any] = {
     "problem": "", "entries": 0, "settings": {}, "verdict": "", "reason": "", "folder": "",
     "proposals": (), "edits": (), "family": (), "picture": "", "happened": (),
@@ -24,14 +29,84 @@ _RECORDS = ("outer_scratchpad.json", "scratchpad.json")
 
 
 def training_run(home: Home, task: TaskRow) -> dict[str, Any]:
-    """A run's record as plain values; `problem` says why there is none."""
+    """A task's run as plain values; `problem` says why there is none."""
     path = _record(home, task)
     if path is None:
         return _NOTHING | {"problem": "It has recorded nothing yet."}
+    return _told(path)
+
+
+def bare_training_runs(home: Home) -> list[dict[str, Any]]:
+    """The newest runs of `ripmap-train` and `ripmap-train-outer` that no task began, each in a line."""
+    found = sorted(_bare(home).values(), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [_line(home, path) for path in found[:_RUNS]]
+
+
+def bare_training_run(home: Home, name: str) -> dict[str, Any]:
+    """One of them, whole; its name is its folder below the home.
+
+    Raises:
+        TrainingRunUnknown: there is none.
+    """
+    known = _bare(home)
+    if name not in known:
+        raise TrainingRunUnknown(run=name, folder=str(home.root), known=tuple(sorted(known)))
+    return _told(known[name]) | _line(home, known[name])
+
+
+def _bare(home: Home) -> dict[str, Path]:
+    """Records by the run's folder below the home."""
+    return {
+        path.parent.relative_to(home.root).as_posix(): path
+        for place in _BARE
+        for record in _RECORDS
+        for path in (home.root / place).glob(f"*/{record}")
+    }
+
+
+def _line(home: Home, path: Path) -> dict[str, Any]:
+    """A run in a line: what it is, how far it is, how its figure went."""
+    line = {
+        "name": path.parent.relative_to(home.root).as_posix(),
+        "kind": "",
+        "what": "",
+        "state": "unfinished",
+        "changed_at": path.stat().st_mtime,
+        "verdict": "",
+        "problem": "",
+        "best": None,
+        "episodes": 0,
+        "curve": "",
+    }
     try:
         log = _read(path, path.stat().st_mtime_ns)
-        told = path.parent / "results.json"
-        results = json.loads(told.read_text("utf-8")) if told.is_file() else {}
+        results = _results(path)
+    except (Hal9Error, OSError, ValueError) as error:
+        return line | {"state": "failed", "problem": str(error)}
+    settings = log.settings
+    best = [float(one["best_ndcg"]) for one in log.entries if "best_ndcg" in one]
+    return line | {
+        "kind": log.kind,
+        "what": settings.get("mind") or settings.get("strategy") or settings.get("mind_inner") or "",
+        "state": "done" if results else "unfinished",
+        "verdict": results.get("verdict", ""),
+        "best": best[-1] if best else None,
+        "episodes": len(log.entries),
+        "curve": best_curve(best),
+    }
+
+
+def _results(path: Path) -> dict[str, Any]:
+    """What a run said in the end; empty while it has not ended."""
+    told = path.parent / "results.json"
+    return dict(json.loads(told.read_text("utf-8"))) if told.is_file() else {}
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """A record as plain values."""
+    try:
+        log = _read(path, path.stat().st_mtime_ns)
+        results = _results(path)
     except (Hal9Error, OSError, ValueError) as error:
         return _NOTHING | {"problem": str(error)}
     entries = log.entries

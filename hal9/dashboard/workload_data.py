@@ -1,6 +1,7 @@
 """Long workloads as the dashboard shows them: their tasks, their last lines, how their figure went."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from hal9.dashboard.pictures import curve
@@ -8,7 +9,7 @@ from hal9.database import Connection
 from hal9.journal import tasks
 from hal9.journal.tasks import TaskRow
 
-__all__ = ["workload_run", "workload_runs"]
+__all__ = ["best_curve", "workload_run", "workload_runs"]
 
 _RUNS = 12
 _LINES = 400
@@ -38,11 +39,12 @@ def workload_run(connection: Connection, task: TaskRow) -> dict[str, Any]:
         "lines": lines[-_SHOWN_LINES:],
         "told": len(lines),
         "best": best[-1] if best else None,
-        "curve": _figure(best),
+        "curve": best_curve(best),
     }
 
 
-def _figure(best: list[float]) -> Any:
+def best_curve(best: Sequence[float]) -> Any:
+    """A run's best NDCG over its episodes; nothing while there are fewer than two."""
     if len(best) < 2:
         return ""
     low, high = min(best), max(best)

@@ -9,6 +9,7 @@ __all__ = [
     "TuningBudgetTooSmall",
     "TuningRunBusy",
     "TuningRunDiffers",
+    "TuningRunUnknown",
     "TuningStopped",
     "TuningTaskInvalid",
     "TuningTooFewTasks",
@@ -123,3 +124,17 @@ class TuningStopped(TuningError):
             f"the run {self.run!r} ended before its prompts could be compared: {self.why.rstrip('.')}. What was asked so far "
             f"is kept ({self.kept} task calls); the same command with a higher limit goes on"
         )
+
+
+@dataclass(eq=False, kw_only=True)
+class TuningRunUnknown(TuningError):
+    """There is no such tuning run."""
+
+    exit_code = 3
+    run: str
+    folder: str
+    known: tuple[str, ...] = ()
+
+    def message(self) -> str:
+        known = ", ".join(self.known) or "none"
+        return f"there is no tuning run {self.run!r} in {self.folder} (known: {known})"

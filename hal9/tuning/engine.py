@@ -318,7 +318,7 @@ class Search(Measuring):
             if not (await self.measure(best, shown) and await self.measure(child, shown)):
                 return False
             if await self._race(child, best, shown):
-                self._tell("merged", f"prompts {best.number} and {other.number}")
+                self._tell("merged", f"prompts {best.number} and {other.number}", child)
             return True
         return False
 
@@ -331,6 +331,8 @@ class Search(Measuring):
         for contender in [] if self.noise.noisy else [base, *order[:2]]:
             await self.measure(contender, self.names)
         winner = self._best()
+        if winner is not base and not self.noise.noisy and all(map(winner.measured, self.names)):
+            self._tell("measured", f"the best prompt, on all {len(self.names)} tasks of the search", winner)
         specialists = await find_specialists(self, winner) if self.settings.specialists else None
         if specialists is None:
             pruned, removed = await self._pruned(winner, base)

@@ -125,7 +125,9 @@ class Measuring:
         return max(self.pool, key=worth)
 
     def _tell(self, kind: StepKind, text: str, candidate: Candidate | None = None) -> None:
-        step = SearchStep(kind, self.attempts.calls, self._best().average(self.names), text, candidate)
+        best = self._best().average(self.names)
+        own = None if candidate is None else candidate.average(self.names)
+        step = SearchStep(kind, self.attempts.calls, best, text, candidate, own)
         self.steps.append(step)
         if self.listener is not None:
             self.listener(step)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from hal9.errors.base import LimitError
 from hal9.errors.tuning import TuningRunBusy, TuningStopped
@@ -19,10 +20,11 @@ from hal9.tuning.attempts import Answer, Answerer, Attempts, MindAnswerer, RunSt
 from hal9.tuning.engine import Search
 from hal9.tuning.judging import HeldOut, RoutedHeldOut, judge_held_out, judge_specialists
 from hal9.tuning.proposing import MindProposer
+from hal9.tuning.record import StoryKeeper
 from hal9.tuning.report import write_report
 from hal9.tuning.scoring import AnswerScorer, Scored, Scorer
 from hal9.tuning.story import Listener, SearchResult, TuneSettings
-from hal9.tuning.tasks import TuningTask, checked, split_tasks
+from hal9.tuning.tasks import TaskSplit, TuningTask, checked, split_tasks
 
 __all__ = [
     "FunctionAnswerer",
@@ -158,7 +160,9 @@ async def run_tuning(
     with _only_writer(folder), RunStore(folder / "run.sqlite", facts) as store:
         attempts = Attempts(roles.answerer, roles.scorer, store, concurrency=settings.concurrency)
         proposer = MindProposer(roles.reflect, store, task_id=roles.task_id, seed=settings.seed)
-        search = Search(attempts, proposer, settings, listener)
+        keeper = StoryKeeper(store, listener)
+        keeper.begin(_about(promptgram, split, roles, settings))
+        search = Search(attempts, proposer, settings, keeper)
         last, seed, routed = split.held_out, settings.seed, None
         try:
             found = await search.run(promptgram, split)
@@ -169,6 +173,7 @@ async def run_tuning(
         except LimitError as stopped:
             # Before the first measurement, or with nothing left for the verdict: there is nothing to report.
             raise TuningStopped(run=folder.name, kept=attempts.calls, why=str(stopped)) from stopped
+        keeper.end(found, held_out, routed)
         result = TuneResult(
             before=promptgram,
             after=after,
@@ -182,6 +187,22 @@ async def run_tuning(
         )
     _leave_behind(result, promptgram.id)
     return result
+
+
+def _about(
+    promptgram: Promptgram, split: TaskSplit, roles: TuningRoles, settings: TuneSettings
+) -> dict[str, Any]:
+    """What a page says a run is about."""
+    return {
+        "neuron": promptgram.id,
+        "version": promptgram.version,
+        "proposing": len(split.train),
+        "choosing": len(split.selection),
+        "held_out": len(split.held_out),
+        "budget": settings.budget,
+        "seed": settings.seed,
+        "reflecting": roles.reflect.name,
+    }
 
 
 def _leave_behind(result: TuneResult, name: str) -> None:

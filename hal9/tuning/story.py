@@ -49,6 +49,7 @@ class SearchStep:
         calls: task calls so far.
         score: estimated mean score of the best prompt on the tasks of the search.
         candidate: the prompt it is about, where it is about one.
+        own: that prompt's own estimated mean score.
     """
 
     kind: StepKind
@@ -56,6 +57,7 @@ class SearchStep:
     score: float
     text: str
     candidate: Candidate | None = None
+    own: float | None = None
 
 
 Listener = Callable[[SearchStep], None]

@@ -1,6 +1,7 @@
 """Records of long workloads as they lie in a home."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from hal9.holograph.runs.inquiry import DiscoveryState, Settings
 from hal9.holograph.runs.store import RunStore
 from hal9.holograph.spec import Problem, Variable
 from hal9.trainer.record.run_log import RunLog
+from hal9.tuning import TuneResult, TuneSettings, TuningRoles, run_tuning
+from tests.tuning.toy import BASE, ToyAnswerer, ToyScorer, reflecting_mind, toy_tasks
 
-__all__ = ["episode", "garden", "recorded"]
+__all__ = ["bare", "episode", "garden", "recorded", "tuned"]
 
 
 async def recorded(home: Home, kind: str, entries: Sequence[dict[str, Any]], options: str = "") -> str:
@@ -27,6 +30,27 @@ async def recorded(home: Home, kind: str, entries: Sequence[dict[str, Any]], opt
         log.append(entry)
     async with Cluster(home) as cluster:
         return await cluster.submit(f"run_name: mine{options}", workload="ripmap-train")
+
+
+def bare(home: Home, kind: str, entries: Sequence[dict[str, Any]], name: str = "mine") -> Path:
+    """A run of a bare command in the home's folder; where it lies."""
+    place, record = ("training-outer", "outer_") if kind == "outer" else ("training", "")
+    folder = home.root / place / "runs" / name
+    log = RunLog.create(folder / f"{record}scratchpad.json", kind, {"strategy": "tpe"})
+    for entry in entries:
+        log.append(entry)
+    return folder
+
+
+async def tuned(home: Home, *, name: str) -> TuneResult:
+    """A run of `hal9 tune` whose neuron learns what its tasks need, with one idea that is dropped."""
+    return await run_tuning(
+        BASE,
+        toy_tasks(24),
+        TuningRoles(answerer=ToyAnswerer(), scorer=ToyScorer(), reflect=reflecting_mind(fluff=0.7, seed=1)),
+        home.state / "tuning" / name,
+        settings=TuneSettings(budget=100),
+    )
 
 
 def episode(number: int, **more: Any) -> dict[str, Any]:

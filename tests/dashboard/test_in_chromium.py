@@ -27,7 +27,7 @@ from hal9.learning.guards.predicate import Conditions, Guard
 from hal9.memory import ANY, MemoryStore
 from hal9.promptgram import Edit, Promptgram
 from tests.dashboard.browser import chromium, show
-from tests.dashboard.runs import garden
+from tests.dashboard.runs import bare, episode, garden, tuned
 from tests.support.commands import run_hal9
 
 # A page that is drawn anew while it is looked at.
@@ -43,6 +43,8 @@ PAGES = (
     "/inbox",
     "/workloads",
     "/workloads/causes?run=garden",
+    "/workloads/tuning?run=first",
+    "/workloads/training?run=training/runs/mine",
 )
 RULE = "always add type hints to public functions"
 
@@ -120,6 +122,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     seed_waiting_change(home)
     seed_guard(home)
     asyncio.run(garden(home, name="garden"))
+    asyncio.run(tuned(home, name="first"))
+    bare(home, "strategy", [episode(0, candidate={"weight_path": 1.25}, ndcg=0.4, gain=-0.1, error=0.03)])
     hal9(home, "up", "--detach")
     try:
         hal9(home, "submit", "Write add(a, b) in adder.py", "--wait", "--json")
@@ -141,6 +145,8 @@ def test_every_page_shows_its_matter_without_an_error(site: Site) -> None:
         "/learning/ledger": ("RULE", RULE),
         "/workloads": ("Causal graphs", "garden"),
         "/workloads/causes?run=garden": ("rain", "probability"),
+        "/workloads/tuning?run=first": ("Descent", "the winner"),
+        "/workloads/training?run=training/runs/mine": ("Proposals", "0.1000"),
         "/inbox": ("prompt of l2-implementer", "+- Say what was assumed.", "Approve"),
     }
     for path in PAGES:

@@ -13,8 +13,10 @@ from hal9.api.server import ApiServer
 from hal9.belief.synthetic_problems import peaks
 from hal9.cluster import Cluster, Home
 from hal9.dashboard.app import dashboard
+from hal9.database import open_database
+from hal9.trainer.record.run_log import write_json
 from tests.belief.support import run_on
-from tests.dashboard.runs import episode, garden, recorded
+from tests.dashboard.runs import bare, episode, garden, recorded, tuned
 
 
 @asynccontextmanager
@@ -97,6 +99,71 @@ async def test_a_run_without_a_record_and_one_with_a_damaged_one_say_so(home: Ho
         assert "recorded nothing yet" in (await client.get(f"/workloads/{fresh}")).text
         assert "was altered" in (await client.get(f"/workloads/{task_id}")).text
         assert (await client.get("/workloads/nosuchtask")).status_code == 404
+
+
+async def test_runs_of_the_bare_commands_are_shown_as_those_that_were_tasks(home: Home) -> None:
+    points = [
+        episode(number, candidate={"weight_path": 1.25}, ndcg=0.4, gain=-0.1, error=0.03)
+        | {"best_ndcg": best}
+        for number, best in enumerate((0.5, 0.62))
+    ]
+    folder = bare(home, "strategy", points, name="a & b")
+    bare(home, "outer", [], name="a & b")
+    async with pages(home) as client:
+        page = (await client.get("/workloads")).text
+        assert "/workloads/training?run=training/runs/a%20%26%20b" in page
+        assert "/workloads/training?run=training-outer/runs/a%20%26%20b" in page
+        assert "0.6200" in page
+        assert "unfinished" in page
+        write_json(folder / "results.json", {"verdict": "no difference <beyond> noise", "reason": "budget"})
+        page = (await client.get("/workloads/training", params={"run": "training/runs/a & b"})).text
+        for words in ("-0.1000 ± 0.0300", "no difference &lt;beyond&gt; noise", "best NDCG over 2 episodes"):
+            assert words in page, words
+        for name in ("training/runs/none", "../training/runs/a & b", "/etc", ""):
+            answer = await client.get("/workloads/training", params={"run": name})
+            assert answer.status_code == 404, name
+        (folder / "scratchpad.json").write_text("{")
+        assert "scratchpad.json" in (await client.get("/workloads")).text, "a damaged record hides no other"
+
+
+async def test_a_tuned_prompt_is_shown_with_its_descent_its_ideas_and_its_verdict(home: Home) -> None:
+    async with pages(home) as client:
+        assert "No prompt was tuned" in (await client.get("/workloads")).text
+        result = await tuned(home, name="first")
+        page = (await client.get("/workloads")).text
+        assert "/workloads/tuning?run=first" in page
+        assert result.held_out.told() in page
+        page = (await client.get("/workloads/tuning", params={"run": "first"})).text
+        assert result.held_out.told() in page
+        kept = [one.number for one in result.search.pool]
+        drawing = page[page.index('<svg class="drawing"') : page.index('<ul class="tree">')]
+        assert len(kept) > 2
+        for number in kept:
+            assert f">prompt {number}</text>" in drawing
+        winner = f"prompt {result.search.winner.number} (the winner)"
+        assert winner in page
+        tree = page[page.index('<ul class="tree">') : page.index(winner)]
+        assert tree.count('<ul class="tree">') - tree.count("</ul>") == len(result.search.winner.lineage)
+        assert "Dropped, newest first" in page
+        assert "no gain on the failures it was made for" in page
+        assert "Always name" in page[page.index("What the winner changed") : page.index("Descent")]
+        assert (await client.get("/workloads/tuning", params={"run": "none"})).status_code == 404
+        assert (await client.get("/workloads/tuning", params={"run": "../tuning/first"})).status_code == 404
+
+
+async def test_a_damaged_and_an_older_tuning_run_say_so(home: Home) -> None:
+    for name in ("damaged", "older"):
+        await tuned(home, name=name)
+    (home.state / "tuning" / "damaged" / "run.sqlite").write_bytes(b"no database at all" * 100)
+    connection = open_database(home.state / "tuning" / "older" / "run.sqlite")
+    connection.execute("DELETE FROM kept WHERE kind IN ('about', 'step', 'result')")
+    connection.close()
+    async with pages(home) as client:
+        page = (await client.get("/workloads")).text
+        assert "damaged" in page
+        assert "made by an earlier version" in page
+        assert (await client.get("/workloads/tuning", params={"run": "older"})).status_code == 200
+        assert "is damaged" in (await client.get("/workloads/tuning", params={"run": "damaged"})).text
 
 
 async def test_a_causal_graph_is_drawn_as_large_as_is_asked_for(home: Home) -> None:

@@ -117,6 +117,7 @@ async def _tune(
 ) -> "tuple[TuneResult, Promotion, Promotion, str]":
     from hal9.learning import PromptStore
     from hal9.tuning import TuneSettings, load_tasks, promote, run_tuning
+    from hal9.tuning.record import keep_outcome
     from hal9.tuning.remembered import remembered_tasks
     from hal9.tuning.router import routers_folder
     from hal9.tuning.specialising import SpecialistPlace, promote_specialists
@@ -165,6 +166,7 @@ async def _tune(
             settings=settings,
             wanted=options["promote"],
         )
+    keep_outcome(folder, (promotion.told, shared.told if result.routed is not None else ""))
     return result, promotion, shared, name
 
 
