@@ -131,7 +131,7 @@ def _in_words(edit: Mapping[str, Any]) -> str:
 def _family(made: Mapping[int, Mapping[str, Any]], result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Prompts as a tree, each below the one it was made from."""
     nodes: dict[int, dict[str, Any]] = {}
-    roots = []
+    roots: list[dict[str, Any]] = []
     for number, one in made.items():
         marks = ["the winner"] if number == result.get("winner") else []
         marks += ["a specialist"] if number in result.get("specialists", ()) else []
