@@ -8,9 +8,9 @@ from hal9.api.server import ApiServer
 from hal9.cluster import Cluster, Home
 from tests.conftest import Script, running_cluster
 from tests.support.commands import ROOT
-from tests.support.terminal import Terminal, hal9_in_terminal
+from tests.support.terminal import Terminal, hal9_in_terminal, shell_in_terminal
 
-_ALTERNATE, _BACK = "\x1b[?1049h", "\x1b[?1049l"
+_ALTERNATE, _BACK, _CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
 
 
 async def test_ctrl_c_ends_the_view_and_says_that_the_task_goes_on(home: Home) -> None:
@@ -47,6 +47,52 @@ def test_a_screen_of_nothing_says_what_it_waits_for(home: Home) -> None:
         assert _ALTERNATE in terminal.written
         assert _BACK in terminal.written.rpartition(_ALTERNATE)[2], "the screen from before did not come back"
         assert "Traceback" not in terminal.written
+
+
+def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(home: Home) -> None:
+    with shell_in_terminal(columns=60) as shell:
+        shell.press(f"hal9 --home {home.root} watch\n")
+        shell.until("this waits for the first")
+        for _ in range(2):
+            shown = len(shell.written)
+            shell.press("\x1a")
+            shell.until(lambda _, shown=shown: "Stopped" in shell.written[shown:])
+            given_back = shell.written[shown:].partition("Stopped")[0]
+            assert _BACK in given_back, "the alternate screen is left before the shell is there again"
+            assert _CURSOR in given_back
+            assert _ALTERNATE not in given_back.rpartition(_BACK)[2]
+            shown = len(shell.written)
+            shell.press("fg\n")
+            shell.until(lambda _, shown=shown: "this waits for" in shell.written[shown:])
+            assert _ALTERNATE in shell.written[shown:]
+        shell.press("q")
+        shell.until(lambda _: shell.written.count(_BACK) == 3)
+        shell.press("exit\n")
+        assert shell.ended() == 0
+        assert "Traceback" not in shell.written
+        assert shell.written.count(_ALTERNATE) == shell.written.count(_BACK) == 3
+
+
+async def test_ctrl_z_while_a_task_is_followed_leaves_a_cursor_and_the_task_alone(home: Home) -> None:
+    async with Cluster(home) as cluster:
+        task_id = await cluster.submit("Nobody is there yet")
+
+        def watch() -> None:
+            with shell_in_terminal() as shell:
+                shell.press(f"hal9 --home {home.root} watch {task_id}\n")
+                shell.until("Nobody is there")
+                shown = len(shell.written)
+                shell.press("\x1a")
+                shell.until(lambda _: "Stopped" in shell.written[shown:])
+                assert _CURSOR in shell.written[shown:].partition("Stopped")[0]
+                shown = len(shell.written)
+                shell.press("fg\n")
+                shell.until(lambda _: "Nobody is there" in shell.written[shown:])
+                shell.press("\x03")
+                shell.until(lambda _: "The task goes on" in shell.written[shown:])
+
+        await asyncio.to_thread(watch)
+        assert (await cluster.task(task_id)).state == "queued"
 
 
 async def test_a_task_is_chosen_followed_and_cancelled_over_http(home: Home, script: Script) -> None:

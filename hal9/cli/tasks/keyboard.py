@@ -8,8 +8,10 @@ import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["keyboard"]
+__all__ = ["Keyboard", "keyboard"]
 
 _NAMES = {
     "\x1b[A": "up", "\x1bOA": "up", "k": "up", "\x1b[B": "down", "\x1bOB": "down", "j": "down",
@@ -21,13 +23,33 @@ _NAMES = {
 _ONE = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]|\x1bO.|.", re.DOTALL)
 
 
-@contextmanager
-def keyboard() -> Iterator[asyncio.Queue[str]]:
-    """Read standard input key by key, without echo; the terminal is given back as it was.
+@dataclass(frozen=True, slots=True)
+class Keyboard:
+    """A terminal's keys.
 
-    Yields:
-        Names of keys ("up", "enter", "back", or the character itself); "closed" when the terminal has gone.
+    Attributes:
+        pressed: names of keys ("up", "enter", "back", or the character itself); "closed" when the terminal
+            has gone.
+        descriptor: the terminal.
+        before: its settings as they were.
     """
+
+    pressed: asyncio.Queue[str]
+    descriptor: int
+    before: list[Any]
+
+    def take(self) -> None:
+        """From now on each key is told at once, without echo."""
+        tty.setcbreak(self.descriptor)
+
+    def give_back(self) -> None:
+        """The terminal is as it was."""
+        termios.tcsetattr(self.descriptor, termios.TCSADRAIN, self.before)
+
+
+@contextmanager
+def keyboard() -> Iterator[Keyboard]:
+    """Read standard input key by key, without echo; the terminal is given back as it was."""
     descriptor = sys.stdin.fileno()
     pressed: asyncio.Queue[str] = asyncio.Queue()
 
@@ -43,11 +65,11 @@ def keyboard() -> Iterator[asyncio.Queue[str]]:
             pressed.put_nowait(_NAMES.get(one, one))
 
     loop = asyncio.get_running_loop()
-    before = termios.tcgetattr(descriptor)
-    tty.setcbreak(descriptor)
+    keys = Keyboard(pressed, descriptor, termios.tcgetattr(descriptor))
+    keys.take()
     loop.add_reader(descriptor, read)
     try:
-        yield pressed
+        yield keys
     finally:
         loop.remove_reader(descriptor)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        keys.give_back()

@@ -10,6 +10,7 @@ from rich.live import Live
 
 from hal9.cli.common import console, goes_on
 from hal9.cli.tasks.render import trace_tree
+from hal9.cli.tasks.suspending import suspending
 from hal9.errors.base import BusError
 from hal9.errors.cluster import DaemonNotRunning
 from hal9.journal.tasks import TERMINAL
@@ -61,7 +62,10 @@ async def _draw(cluster: "Cluster | RemoteCluster", task_id: str) -> None:
     now = Now()
     async with asyncio.TaskGroup() as group:
         listener = group.create_task(_listen(cluster, task_id, now), name="listen for progress")
-        with Live(console=console(), refresh_per_second=10, transient=False) as live:
+        with (
+            Live(console=console(), refresh_per_second=10, transient=False) as live,
+            suspending(live.stop, live.start),
+        ):
             while True:
                 task = await cluster.task(task_id)
                 finished = task.state in TERMINAL

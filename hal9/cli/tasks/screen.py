@@ -17,6 +17,7 @@ from hal9.cli.tasks.board import Board, board_lines
 from hal9.cli.tasks.keyboard import keyboard
 from hal9.cli.tasks.live import Now, signs_of_life
 from hal9.cli.tasks.render import answer_panel, event_line, short_id, trace_tree
+from hal9.cli.tasks.suspending import suspending
 from hal9.errors.base import Hal9Error
 from hal9.journal.tasks import TERMINAL
 
@@ -61,8 +62,18 @@ async def watch_screen(cluster: "Cluster | RemoteCluster", *, where: str, out: C
     await screen.look()
     async with asyncio.TaskGroup() as group:
         keeping = group.create_task(screen.keep_fresh(group), name="fresh figures")
-        with keyboard() as pressed, Live(console=out, screen=True, auto_refresh=False) as live:
-            await screen.show(live, pressed)
+        with keyboard() as keys, Live(console=out, screen=True, auto_refresh=False) as live:
+
+            def leave() -> None:
+                live.stop()
+                keys.give_back()
+
+            def enter() -> None:
+                keys.take()
+                live.start(refresh=True)
+
+            with suspending(leave, enter):
+                await screen.show(live, keys.pressed)
         keeping.cancel()
         screen.stop_listening()
 
