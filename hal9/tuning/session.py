@@ -150,13 +150,7 @@ async def run_tuning(
     """
     settings = settings or TuneSettings()
     split = split_tasks(checked(tasks), seed=settings.seed)
-    facts = {
-        "prompt": promptgram.content_hash,
-        "tasks": hashlib.sha256(repr([task.model_dump(mode="json") for task in tasks]).encode()).hexdigest(),
-        "settings": {name: value for name, value in asdict(settings).items() if name not in _NOT_OF_A_COMMAND}
-        | {"concurrency": 0},
-        "reflecting mind": roles.reflect.name,
-    }
+    facts = _facts(promptgram, tasks, roles, settings)
     with _only_writer(folder), RunStore(folder / "run.sqlite", facts) as store:
         attempts = Attempts(roles.answerer, roles.scorer, store, concurrency=settings.concurrency)
         proposer = MindProposer(roles.reflect, store, task_id=roles.task_id, seed=settings.seed)
@@ -187,6 +181,19 @@ async def run_tuning(
         )
     _leave_behind(result, promptgram.id)
     return result
+
+
+def _facts(
+    promptgram: Promptgram, tasks: Sequence[TuningTask], roles: TuningRoles, settings: TuneSettings
+) -> dict[str, Any]:
+    """What must be the same when a run goes on."""
+    chosen = {name: value for name, value in asdict(settings).items() if name not in _NOT_OF_A_COMMAND}
+    return {
+        "prompt": promptgram.content_hash,
+        "tasks": hashlib.sha256(repr([task.model_dump(mode="json") for task in tasks]).encode()).hexdigest(),
+        "settings": chosen | {"concurrency": 0},
+        "reflecting mind": roles.reflect.name,
+    }
 
 
 def _about(

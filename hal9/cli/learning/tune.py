@@ -140,7 +140,7 @@ async def _tune(
                     roles,
                     folder,
                     settings=TuneSettings(
-                        budget=options["budget"], seed=options["seed"], concurrency=options["concurrency"]
+                        **{name: options[name] for name in ("budget", "seed", "concurrency")}
                     ),
                     listener=None if options["as_json"] else _show,
                 )
