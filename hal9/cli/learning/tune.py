@@ -133,15 +133,14 @@ async def _tune(
             if not options["as_json"]:
                 _tell_before(given, options, name, told)
             folder = home.state / "tuning" / name
+            chosen = TuneSettings(**{key: options[key] for key in ("budget", "seed", "concurrency")})
             try:
                 result = await run_tuning(
                     base,
                     given,
                     roles,
                     folder,
-                    settings=TuneSettings(
-                        **{name: options[name] for name in ("budget", "seed", "concurrency")}
-                    ),
+                    settings=chosen,
                     listener=None if options["as_json"] else _show,
                 )
             except asyncio.CancelledError:
