@@ -43,8 +43,10 @@ async def run(folder: Path, steps: int) -> dict[str, Any]:
     clock, at = SystemClock(), list[float]()
     place = Place(workspace=workspace, folder=folder / "snapshot", hidden=())
 
-    async def think(messages: tuple[Message, ...], tools: tuple[ToolSpec, ...], *, position: int) -> Reply:
-        del tools
+    async def think(
+        messages: tuple[Message, ...], tools: tuple[ToolSpec, ...], *, position: int, must_call: bool = False
+    ) -> Reply:
+        del tools, must_call
         at.append(time.perf_counter())
         number = sum(1 for message in messages if message.role == "assistant")
         # Each command is another one, else the loop would say that it goes round in circles.
