@@ -180,6 +180,30 @@ async def test_file_size_disk_and_processes_are_limited(opened: OpenSnapshot) ->
         assert not done.ok
 
 
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ({"LANG": "C.UTF-8"}, {"LC_CTYPE": "C.UTF-8"}),
+        ({"LANG": "de_DE.UTF-8"}, {"LANG": "de_DE.UTF-8"}),
+        ({"LANG": "C.UTF-8", "LC_ALL": "C"}, {"LC_CTYPE": "C.UTF-8", "LC_ALL": "C"}),
+        ({"LANG": "C.UTF-8", "LC_CTYPE": "C"}, {"LC_CTYPE": "C"}),
+        ({}, {}),
+    ],
+)
+async def test_commands_have_the_users_language_and_a_shell(
+    opened: OpenSnapshot, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], seen: dict[str, str]
+) -> None:
+    for name in ("LANG", "LC_ALL", "LC_CTYPE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    async with opened() as snapshot:
+        done = await snapshot.run(["/usr/bin/env"])
+        shown = dict(line.split("=", 1) for line in done.output.splitlines())
+        assert {name: shown[name] for name in shown if name.startswith(("LANG", "LC_"))} == seen
+        assert shown["SHELL"] == "/bin/bash"
+
+
 async def test_secrets_of_the_environment_stay_outside(
     opened: OpenSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,7 +53,7 @@ class LocalSettings:
     threads: int = 0
     context_tokens: int = 8192
     parallel: int = 2
-    batch_tokens: int = 64
+    batch_tokens: int = 32
     prompt_cache_mib: int = 512
     memory_limit_bytes: int | None = None
     start_timeout_seconds: float = 180.0

@@ -207,8 +207,12 @@ def command_environment(
     # HAL9's own programs come last: `python` is found on a machine that has none by this name, and a
     # project's environment is never shadowed.
     search = [*path, own] if own not in path else path
+    if passed.get("LANG") == "C.UTF-8":
+        # Only its characters differ from C: named so, each program opens one file instead of twelve.
+        passed = {"LC_CTYPE": passed.pop("LANG"), **passed}
     variables = {
         "HOME": str(Path.home()),
+        "SHELL": "/bin/bash",  # else each bash asks the user database which one it is
         **passed,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
