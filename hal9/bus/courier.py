@@ -224,7 +224,13 @@ class Courier:
                 what it returns is recorded in that transaction, and there is nothing to deliver any more.
         """
         self._hosted[topics.check_name(name)] = InboxRunner(
-            name, handler, self._context, self._recorder, concurrency=concurrency, at_once=at_once
+            name,
+            handler,
+            self._context,
+            self._recorder,
+            concurrency=concurrency,
+            at_once=at_once,
+            ended=self._progress.ended,
         )
         self._layers[name] = layer
 

@@ -24,7 +24,7 @@ _IN_MEMORY = 1024
 
 
 class InboxRunner:
-    """Runs at most `concurrency` handlers of one name at a time."""
+    """Runs at most `concurrency` handlers of one name at a time; `ended` is told name and task of each."""
 
     def __init__(
         self,
@@ -35,10 +35,12 @@ class InboxRunner:
         *,
         concurrency: int,
         at_once: ImmediateHandler | None = None,
+        ended: Callable[[str, str], None] | None = None,
     ) -> None:
         self.name = name
         self._handler = handler
         self._at_once = at_once
+        self._ended = ended
         self._concurrency = concurrency
         self._journal = context.journal
         self._recorder = recorder
@@ -281,6 +283,8 @@ class InboxRunner:
         )
         if not recorded:
             self._lost_lease(signal)
+        elif self._ended is not None:
+            self._ended(self.name, signal.task_id)
 
     def _finishing(self, signal: Signal) -> Callable[[Connection], bool]:
         """Mark the signal as done; nothing of it is recorded when its lease was lost."""

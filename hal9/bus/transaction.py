@@ -5,7 +5,7 @@ process would take the same way only to come back into the same file; with `Cour
 there in the transaction that records why it was sent: one commit in place of four, and nothing in between
 that could be lost. What its receiver can answer at once (a task that is handed on as it is, the result of
 an only part) is not delivered at all: what follows from it is recorded in the same transaction, down to the
-first signal that somebody has to work on.
+first signal that somebody has to work on. Of a signal from another node its id is kept too, as of every one.
 
 The invariant, kept in `Recorder.commit` and nowhere else: nothing is published, acknowledged or begun before
 the commit that recorded it; and what was prepared for a transaction that did not happen is given back.
@@ -13,13 +13,15 @@ the commit that recorded it; and what was prepared for a transaction that did no
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from hal9.bus import topics
 from hal9.bus.contracts import CourierContext, Failure, FailureHandler, LocalInbox, Outcome, Write
 from hal9.bus.unconfirmed import Unconfirmed
 from hal9.database import Connection
+from hal9.errors.bus import TopicInvalid
 from hal9.errors.journal import JournalUnwritable
+from hal9.errors.signals import SignalRefused
 from hal9.journal import dead_letters, inbox, outbox
 from hal9.journal.failpoints import failpoint
 from hal9.signals import MAX_HOPS, Signal, encode
@@ -64,6 +66,7 @@ class LocalDeliveries:
         self._owner = owner
         self._lease_until = lease_until
         self._signals: dict[str, Signal] = {}
+        self._done: list[inbox.Arrival] = []
         self._waiting: list[inbox.Arrival] = []
         self._leased: list[inbox.Arrival] = []
         self._fresh: set[str] = set()
@@ -82,8 +85,15 @@ class LocalDeliveries:
         free = self._hosted[signal.target].reserve()
         (self._leased if free else self._waiting).append(arrival)
 
+    def add_done(self, signal: Signal, *, now: float) -> None:
+        """Take in a signal that is new, and whose outcome the same transaction records."""
+        self._done.append(
+            inbox.Arrival(signal.id, signal.source, signal.target, signal.kind, signal.task_id, b"", now)
+        )
+
     def write(self, connection: Connection) -> None:
         """In the transaction."""
+        inbox.insert_done(connection, self._done)
         self._fresh = inbox.insert(connection, self._waiting)
         self._fresh |= inbox.insert(
             connection, self._leased, owner=self._owner, lease_until=self._lease_until
@@ -220,14 +230,13 @@ class Recorder:
         Raises:
             SignalOversize, TopicInvalid, JournalUnwritable: nothing was recorded.
         """
-        signals, writes = self._followed(signals, writes)
-        batch = self._outgoing(signals, received)
+        batch, all_writes = self._prepared(signals, writes, received)
 
         def record(connection: Connection) -> bool:
             if when is not None and not when(connection):
                 return False
             batch.write(connection)
-            for write in writes:
+            for write in all_writes:
                 write(connection)
             if letters:
                 dead_letters.insert(connection, letters)
@@ -284,12 +293,43 @@ class Recorder:
                 _log.error("%s", error)
                 await self._clock.sleep(_AGAIN_SECONDS)
 
+    def _prepared(
+        self, signals: Sequence[Signal], writes: Sequence[Write], received: Sequence[tuple[Signal, bytes]]
+    ) -> tuple["OutgoingBatch", Sequence[Write]]:
+        """What is left to send and deliver once all is answered that can be at once, and all writes."""
+        new = self._arrived_first(received)
+        if new or any(map(self._is_local, signals)):
+            try:
+                return self._followed(signals, writes, received, new)
+            except (SignalRefused, TopicInvalid):
+                pass  # what follows cannot be sent: its handler is asked, and that ends as a dead letter
+        return self._outgoing(signals, received), writes
+
+    def _arrived_first(self, received: Sequence[tuple[Signal, bytes]]) -> set[str]:
+        """Which of the received signals nobody has seen before; on a shared journal nobody can say so yet."""
+        if not received or self._journal.shared:
+            return set()
+        ids = [signal.id for signal, _ in received]
+        return set(ids) - self._journal.read_now(lambda connection: inbox.seen(connection, ids))
+
     def _followed(
-        self, signals: Sequence[Signal], writes: Sequence[Write]
-    ) -> tuple[list[Signal], list[Write]]:
-        """The signals that are left to deliver, and all writes, once what can be answered at once is."""
+        self,
+        signals: Sequence[Signal],
+        writes: Sequence[Write],
+        received: Sequence[tuple[Signal, bytes]],
+        new: Collection[str],
+    ) -> tuple["OutgoingBatch", Sequence[Write]]:
         left, following = list[Signal](), list(writes)
+        done, undone = list[Signal](), list[tuple[Signal, bytes]]()
         waiting = deque(signals)
+        for signal, body in received:
+            outcome = self._inboxes[signal.target].at_once(signal) if signal.id in new else None
+            if outcome is None:
+                undone.append((signal, body))
+                continue
+            done.append(signal)
+            following.extend(outcome.writes)
+            waiting.extend(outcome.send)
         while waiting:
             signal = waiting.popleft()
             outcome = None
@@ -300,10 +340,13 @@ class Recorder:
                 continue
             following.extend(outcome.writes)
             waiting.extend(outcome.send)
-        return left, following
+        return self._outgoing(left, undone, done), following
 
     def _outgoing(
-        self, signals: Sequence[Signal], received: Sequence[tuple[Signal, bytes]]
+        self,
+        signals: Sequence[Signal],
+        received: Sequence[tuple[Signal, bytes]],
+        done: Sequence[Signal] = (),
     ) -> "OutgoingBatch":
         now = self._clock.now()
         deliveries = LocalDeliveries(
@@ -312,6 +355,8 @@ class Recorder:
         batch = OutgoingBatch(
             signals, deliveries, is_local=self._is_local, now=now, publish=self._unconfirmed.publish
         )
+        for signal in done:
+            deliveries.add_done(signal, now=now)
         for signal, body in received:
             deliveries.add(signal, body, now=now)
         return batch

@@ -14,6 +14,8 @@ from hal9.signals import ProgressPayload, Signal, StatusPayload, decode, encode
 __all__ = ["BEAT_SECONDS", "ProgressWriter", "StatusBoard", "Watchers"]
 
 _QUEUE_LIMIT = 1000
+_FIRST_SECONDS = 0.05
+_LOOK_SECONDS = 0.02
 BEAT_SECONDS = 5.0
 """A node says its status anew this often: one that is cut off goes silent long before the broker notices."""
 # Retained messages have no age of their own; whoever reads one looks at its created_at.
@@ -21,7 +23,10 @@ _RETAINED_SECONDS = 10 * 365 * 86_400.0
 
 
 class ProgressWriter:
-    """Publishes progress at QoS 0, at most so often per task and source; the latest event wins."""
+    """Publishes progress at QoS 0, at most so often per task and source; the latest event wins.
+
+    The first one waits a moment too: of work that is over by then (`ended`) nobody needs a sign of life.
+    """
 
     def __init__(self, bus: Bus, *, cluster: str, clock: Clock, per_second: float) -> None:
         self._bus = bus
@@ -29,13 +34,22 @@ class ProgressWriter:
         self._clock = clock
         self._gap = 1.0 / per_second
         self._latest: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+        self._due: dict[tuple[str, str], float] = {}
         self._last_sent: dict[tuple[str, str], float] = {}
         self._wake = asyncio.Event()
 
     def emit(self, source: str, task_id: str, event: str, detail: dict[str, Any]) -> None:
         """Note an event; a newer one replaces it if it has not gone out yet."""
-        self._latest[source, topics.check_name(task_id)] = (event, detail)
+        key = source, topics.check_name(task_id)
+        if key not in self._latest:
+            due = self._clock.monotonic() + _FIRST_SECONDS
+            self._due[key] = max(due, self._last_sent.get(key, 0.0) + self._gap)
+        self._latest[key] = (event, detail)
         self._wake.set()
+
+    def ended(self, source: str, task_id: str) -> None:
+        """What the source did for the task is recorded; what has not gone out yet need not."""
+        self._latest.pop((source, task_id), None)
 
     async def run(self) -> None:
         """Publish for ever."""
@@ -43,18 +57,16 @@ class ProgressWriter:
             while not self._latest:
                 self._wake.clear()
                 await self._wake.wait()
+            # One look for all that falls due within this time: looking costs more than being a little late.
+            await self._clock.sleep(_LOOK_SECONDS)
             now = self._clock.monotonic()
-            next_at = now + self._gap
-            for key in list(self._latest):
-                allowed = self._last_sent.get(key, 0.0) + self._gap
-                if allowed <= now:
+            for key in [key for key, due in self._due.items() if due <= now]:
+                del self._due[key]
+                told = self._latest.pop(key, None)
+                if told is not None:
                     self._last_sent[key] = now
-                    await self._publish(key, *self._latest.pop(key))
-                else:
-                    next_at = min(next_at, allowed)
+                    await self._publish(key, *told)
             self._last_sent = {key: at for key, at in self._last_sent.items() if at + self._gap > now}
-            if self._latest:
-                await self._clock.sleep(max(0.001, next_at - now))
 
     async def _publish(self, key: tuple[str, str], event: str, detail: dict[str, Any]) -> None:
         source, task_id = key

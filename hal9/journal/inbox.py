@@ -21,12 +21,14 @@ __all__ = [
     "counts",
     "finish",
     "insert",
+    "insert_done",
     "lapsed",
     "moved_on",
     "purge",
     "recover",
     "release",
     "renew",
+    "seen",
     "take",
 ]
 
@@ -110,6 +112,40 @@ def insert(
         )
         fresh.update(str(row[0]) for row in rows)
     return fresh
+
+
+def insert_done(connection: Connection, arrivals: Sequence[Arrival]) -> None:
+    """Record arrivals whose outcome is recorded in this very transaction; none may be a duplicate."""
+    for start in range(0, len(arrivals), _CHUNK):
+        chunk = arrivals[start : start + _CHUNK]
+        marks = ", ".join(["(?, ?, ?, ?, ?, NULL, ?, 'done', 1, ?)"] * len(chunk))
+        connection.execute(
+            f"INSERT INTO inbox ({_COLUMNS}, state, attempts, finished_at) VALUES {marks}",  # noqa: S608 - fixed text
+            [
+                value
+                for one in chunk
+                for value in (
+                    one.id,
+                    one.source,
+                    one.target,
+                    one.kind,
+                    one.task_id,
+                    one.received_at,
+                    one.received_at,
+                )
+            ],
+        )
+
+
+def seen(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of the ids that have arrived before."""
+    found: set[str] = set()
+    for start in range(0, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
+        marks = ", ".join("?" * len(chunk))
+        rows = connection.execute(f"SELECT id FROM inbox WHERE id IN ({marks})", chunk)  # noqa: S608 - fixed text
+        found.update(str(row[0]) for row in rows)
+    return found
 
 
 def claim(connection: Connection, ids: Sequence[str], *, owner: str, lease_until: float) -> dict[str, Claim]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hal9.bus import LoopbackBroker, Outcome
+from hal9.bus import LoopbackBroker, Outcome, topics
 from hal9.database import Connection
 from hal9.journal import inbox
-from hal9.signals import MAX_HOPS, Signal
+from hal9.signals import MAX_HOPS, Signal, TaskPayload, encode
 from tests.bus.nodes import QUICK, Node, node, recording, task
 
 LOCAL = replace(QUICK, local=True)
@@ -142,18 +142,62 @@ async def test_a_signal_that_is_late_or_went_too_far_is_not_answered_at_once(tmp
             assert not [one for one in await a.effects() if one.startswith("at once")]
 
 
-async def test_a_signal_from_another_node_goes_to_the_handler(tmp_path: Path) -> None:
+async def test_a_signal_from_another_node_is_recorded_as_done_with_what_follows(tmp_path: Path) -> None:
     broker = LoopbackBroker()
     async with (
         node(broker.client("a"), tmp_path / "a.db", name="a", settings=LOCAL) as a,
         node(broker.client("b"), tmp_path / "b.db", name="b", settings=LOCAL) as b,
     ):
         a.courier.host("book", a.collect)
-        b.courier.host("l2", b.answer, at_once=collecting)
+        b.courier.host("l3", b.answer, at_once=handing_on("l2"))
+        b.courier.host("l2", b.answer)
         async with a.courier, b.courier:
+            first = replace_target(task("one"), "l3")
+            await a.courier.send([first])
+            await a.until(lambda: a.courier.unconfirmed == 0)
+            await worked_off(b, 2)
+            assert (await b.effects())[0] == "l3 task"
+            assert await b.journal.read(lambda c: inbox.seen(c, [first.id, "another"])) == {first.id}
+
+
+async def test_a_copy_of_what_was_answered_at_once_changes_nothing(tmp_path: Path) -> None:
+    broker = LoopbackBroker()
+    async with (
+        node(broker.client("b"), tmp_path / "b.db", name="b", settings=LOCAL) as b,
+        broker.client("a") as a,
+    ):
+        b.courier.host("l2", b.answer, at_once=collecting)
+        async with b.courier:
+            await a.wait_connected(5)
+            await b.courier.wait_connected(5)
+            one, other = task("one"), task("other")
+            for signal in (one, one, other, one):
+                await a.publish(topics.inbox("test", "l2", "task", "book"), encode(signal), qos=1)
+            await worked_off(b, 2)
+        assert await b.effects() == ["at once t-one", "at once t-other"]
+
+
+@pytest.mark.parametrize("travels", [False, True])
+async def test_what_follows_and_cannot_be_sent_is_the_handlers(tmp_path: Path, travels: bool) -> None:
+    def too_much(signal: Signal) -> Outcome:
+        large = Signal.create(
+            TaskPayload(objective="x" * 300_000),
+            task_id=signal.task_id,
+            source=signal.target,
+            target="book",
+            now=time.time(),
+            cause=signal,
+        )
+        return Outcome(send=(large,), writes=(recording("never"),))
+
+    settings = replace(LOCAL, local=not travels)
+    async with node(LoopbackBroker().client("a"), tmp_path / "a.db", settings=settings) as a:
+        a.courier.host("book", a.collect)
+        a.courier.host("l2", a.answer, at_once=too_much)
+        async with a.courier:
             await a.courier.send([task("one")])
             await a.until(lambda: len(a.results) == 1)
-        assert [one.split()[0] for one in await b.effects()] == ["handled"]
+            assert "never" not in await a.effects()
 
 
 async def test_what_came_of_a_lost_lease_is_not_recorded_either(tmp_path: Path) -> None:

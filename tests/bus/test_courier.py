@@ -439,6 +439,29 @@ async def test_watchers_see_status_first_and_progress_thinned_out(tmp_path: Path
     assert len(numbers) <= 10 * took + 3
 
 
+async def test_no_sign_of_life_of_work_that_is_over(tmp_path: Path) -> None:
+    broker = LoopbackBroker()
+    async with node(broker.client("a"), tmp_path / "a.db", name="a") as a:
+
+        async def quick(signal: Signal) -> Outcome:
+            a.courier.emit_progress(signal.task_id, {"n": 0}, source="l2")
+            return await a.answer(signal)
+
+        a.courier.host("book", a.collect)
+        a.courier.host("l2", quick)
+        async with a.courier:
+            await a.courier.wait_connected(5)
+            async with aclosing(a.courier.watch(status=False)) as events:
+                told = asyncio.ensure_future(anext(events))
+                await asyncio.sleep(0.05)
+                await a.courier.send([task("quick")])
+                await a.until(lambda: len(a.results) == 1)
+                a.courier.emit_progress("t-slow", {"n": 1}, source="l2")
+                async with asyncio.timeout(60):
+                    first = await told
+    assert first.task_id == "t-slow"
+
+
 async def test_a_node_that_breaks_off_is_shown_as_offline(tmp_path: Path) -> None:
     broker = LoopbackBroker()
     async with (
