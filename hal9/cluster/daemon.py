@@ -232,7 +232,10 @@ class Daemon:
         )
         self.scheduler.finish_writes.append(ask_to_learn)
         self.scheduler.delegated.update(dict.fromkeys(REQUESTS, runtime.learner.requests.wake))
-        self.scheduler.on_finished.append(self.routing.finished)
+        self.scheduler.on_finished += [
+            self.routing.finished,
+            lambda _task: runtime.learner.requests.wake.set(),
+        ]
         runtime.learner.engine.on_outcome.append(self.routing.judged)
         runtime.courier.host(SCHEDULER, self.scheduler.handle, concurrency=16, at_once=self.scheduler.at_once)
         self.workloads = WorkloadRunner(

@@ -114,9 +114,15 @@ class TaskScheduler:
 
     async def intake(self) -> None:
         """Take up tasks and requests that other processes put into the journal; runs for ever."""
+        waits, looked = True, 0.0
         async with CommitWatch(self._journal.path, pause=_POLL_SECONDS) as watch:
             while True:
-                waits = await self._take_up()
+                now = self._clock.monotonic()
+                # What this process commits itself it knows of (`on_finished`).
+                changed = self._journal.changed_elsewhere()
+                if changed or waits or now - looked >= _LOOK_SECONDS:
+                    looked = now
+                    waits = await self._take_up()
                 await watch.wait(_POLL_SECONDS if waits else _LOOK_SECONDS)
 
     async def _take_up(self) -> bool:
@@ -161,7 +167,7 @@ class TaskScheduler:
             self.delegated[kind].set()
         if waiting - self.delegated.keys():
             await self._answer_own(waiting - self.delegated.keys())
-        return bool(waiting)
+        return bool(waiting - self.delegated.keys())
 
     async def _answer_own(self, kinds: Collection[str]) -> None:
         for request in await self._journal.read(lambda connection: tasks.open_requests(connection, kinds)):

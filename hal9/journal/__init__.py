@@ -6,8 +6,9 @@ plain functions over a connection, to be called from inside `Journal.write` or `
 
 from hal9.journal import counts, dead_letters, failpoints, inbox, outbox
 from hal9.journal.inbox import PreviousEnd
-from hal9.journal.journal import Journal, typed_error
+from hal9.journal.journal import Journal
 from hal9.journal.migrations import MIGRATIONS
+from hal9.journal.write_errors import typed_error
 
 __all__ = [
     "MIGRATIONS",

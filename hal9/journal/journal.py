@@ -23,12 +23,12 @@ from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeVar
 
 from hal9.database import Connection, Migration, Place, PostgresPlace, atomic, beside, open_database
-from hal9.errors.database import DatabaseDamaged
-from hal9.errors.journal import JournalClosed, JournalInUse, JournalUnwritable
+from hal9.errors.journal import JournalClosed, JournalInUse
 from hal9.journal.inbox import PreviousEnd
 from hal9.journal.migrations import MIGRATIONS
+from hal9.journal.write_errors import typed_error
 
-__all__ = ["Journal", "typed_error"]
+__all__ = ["Journal"]
 
 T = TypeVar("T")
 Write = Callable[[Connection], Any]
@@ -44,28 +44,6 @@ _INLINE_LIMIT = 16
 _BUSY_MILLISECONDS = 10_000
 # SQLite's own default is every 1000 pages, at whoever happens to commit; ours is the writer thread.
 _CHECKPOINT_BYTES, _LOG_BYTES, _LOOK_COMMITS = 6 << 20, 2 << 20, 16
-_UNWRITABLE = (
-    "PostgreSQL",
-    "SQLITE_FULL",
-    "SQLITE_IOERR",
-    "SQLITE_READONLY",
-    "SQLITE_CANTOPEN",
-    "SQLITE_BUSY",
-)
-
-
-def typed_error(error: BaseException, path: Place) -> BaseException:
-    """What the database's error means for who wanted to write; other errors as they are."""
-    # When SQLite itself gave the transaction up, rolling back fails too and hides the cause.
-    while isinstance(error, sqlite3.Error) and isinstance(error.__context__, sqlite3.Error):
-        error = error.__context__
-    if isinstance(error, sqlite3.Error):
-        name = getattr(error, "sqlite_errorname", "") or ""
-        if name.startswith(_UNWRITABLE):
-            return JournalUnwritable(path=str(path), detail=f"{name}: {error}")
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            return DatabaseDamaged(path=str(path), detail=f"{name}: {error}")
-    return error
 
 
 class _Occupied(Exception):
@@ -118,6 +96,7 @@ class Journal:
         self._readers: ThreadPoolExecutor | None = None
         self._lock: IO[bytes] | None = None
         self._callbacks: list[Callable[[], None]] = []
+        self._seen_version: int | None = None
         self.commits = 0
         self.writes = 0
 
@@ -187,6 +166,20 @@ class Journal:
             return False
         _settle(*done)
         return True
+
+    def changed_elsewhere(self) -> bool:
+        """Whether anybody but this journal has committed to its file since this was asked last.
+
+        Always so where that cannot be told: on PostgreSQL, and while the writer thread is at it.
+        """
+        connection = self._write_connection
+        if connection is None or self.shared or self._handed_over:
+            return True
+        before, self._seen_version = (
+            self._seen_version,
+            connection.execute("PRAGMA data_version").fetchone()[0],
+        )
+        return before != self._seen_version
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """From inside a write: have `callback` called in the event loop once that write is committed.

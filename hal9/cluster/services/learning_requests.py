@@ -22,7 +22,7 @@ __all__ = ["REQUESTS", "LearningRequests", "ask_to_learn"]
 
 _log = logging.getLogger("hal9.cluster.services.learning_requests")
 REQUESTS = ("learn", *LEARNING_REQUESTS)
-_GAP_SECONDS = 0.05
+_GAP_SECONDS = 0.2
 _GRADIENT_PATIENCE = 10.0
 
 

@@ -26,6 +26,8 @@ from hal9.signals import TaskScope
 
 __all__ = ["RuleRetrieval"]
 
+_LONG = 4000  # characters
+
 
 class RuleRetrieval:
     """The `MemoryRetriever` of a home.
@@ -82,8 +84,9 @@ class RuleRetrieval:
             family=scope.task_family or None,
             paths=paths,
         )
-        # Only a folder is looked into; without one, another thread would cost more than the answer.
-        return await asyncio.to_thread(find) if scope.workspace else find()
+        # A folder is looked into, a long text searched; else another thread would cost more than the answer.
+        elsewhere = scope.workspace or len(objective) > _LONG
+        return await asyncio.to_thread(find) if elsewhere else find()
 
     def _recall(self, objective: str, wanted: MemoryScope, neuron: str) -> Recall | None:
         memory = self._settings().memory

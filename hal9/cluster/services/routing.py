@@ -36,7 +36,7 @@ _PROMPTS_SEEN = "routing_prompts_seen"
 _OVERLAP_SECONDS = 5.0
 _BATCH = 256
 _AGAIN_SECONDS = 0.05
-_GATHER_SECONDS = 0.05
+_GAP_SECONDS = 0.2
 _RETRY_SECONDS = 2.0
 
 
@@ -146,10 +146,12 @@ class Routing:
         """Count finished tasks, also those that finished while nobody was looking; runs for ever."""
         for missed in await self._missed():
             self._finished.put_nowait(missed)
+        counted = -_GAP_SECONDS
         while True:
             batch = [await self._finished.get()]
             # Tasks finish in swarms, and counting many costs little more than counting one.
-            await self._clock.sleep(_GATHER_SECONDS)
+            await self._clock.sleep(max(counted + _GAP_SECONDS - self._clock.monotonic(), 0.0))
+            counted = self._clock.monotonic()
             while not self._finished.empty() and len(batch) < _BATCH:
                 batch.append(self._finished.get_nowait())
             try:

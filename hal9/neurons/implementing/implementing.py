@@ -83,7 +83,8 @@ async def _mode(turn: Turn, log: TurnLog) -> tuple[Mode, bool]:
         here = noted[-1].body.get("node", turn.services.node) == turn.services.node
     else:
         mode, turn.why_mode = await _choose_mode(turn)
-        await _note_mode(turn, log, mode)
+        if mode != "answer" or turn.task.workspace is not None:  # one answer begins anew after a crash
+            await _note_mode(turn, log, mode)
     turn.mode = mode
     return mode, here
 
