@@ -160,8 +160,8 @@ def _as_text(message: Message, request: Request) -> Message:
 
 def _with_calls(reply: Reply, request: Request) -> Reply:
     """The reply with the calls that stand in its text; a reply without any is an answer in words."""
-    if reply.stop_reason == "length":
-        return reply  # half a call must not be taken for a whole one
+    if _is_cut(reply):
+        return reply
     offered = _offered(request)
     taken = sum(len(message.tool_calls) for message in request.messages)
     found = calls_in_text(reply.text, offered)
@@ -181,9 +181,19 @@ def _with_named_calls(reply: Reply, request: Request) -> Reply:
     """The reply with the calls that its text names, where one of them was offered; else it is words."""
     names = {tool.name for tool in _offered(request)}
     found = calls_in_text(reply.text, ())
-    if reply.stop_reason == "length" or isinstance(found, str) or not {name for name, _ in found[1]} & names:
+    if _is_cut(reply) or isinstance(found, str) or not {name for name, _ in found[1]} & names:
         return reply
     return _with_calls(reply, request)
+
+
+def _is_cut(reply: Reply) -> bool:
+    """Whether the reply may hold half a call, which must not be taken for a whole one.
+
+    Small models write a call and then empty lines until the limit: that call is whole.
+    """
+    whole = reply.text.rstrip("` \r\n\t")
+    blank = reply.text != reply.text.rstrip()
+    return reply.stop_reason == "length" and not (blank and whole.endswith(("}", "</tool_call>")))
 
 
 Named = list[tuple[str, dict[str, Any]]]

@@ -358,6 +358,18 @@ async def test_half_a_call_is_no_call() -> None:
     assert (await mind.think(ASK)).tool_calls == ()
 
 
+async def test_a_call_before_empty_lines_without_end_is_whole() -> None:
+    from hal9.minds.tool_translation import ToolTranslatingMind
+
+    text = '```json\n{"tool": "bash", "arguments": {"command": "ls"}}\n```' + "\n" * 500
+    mind = ToolTranslatingMind(
+        ScriptedMind([Reply(text, "m", Usage(), stop_reason="length")], capabilities=TEXT).unvalidated()
+    )
+    reply = await mind.think(ASK)
+    assert [call.arguments for call in reply.tool_calls] == [{"command": "ls"}]
+    assert reply.stop_reason == "tool_calls"
+
+
 async def test_a_script_can_call_tools() -> None:
     mind = ScriptedMind([ToolCall("1", "bash", {"command": "ls"}), (ToolCall("2", "bash", {}),)])
     one, two = await mind.think(ASK), await mind.think(ASK)
