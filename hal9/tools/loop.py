@@ -207,7 +207,7 @@ class ToolLoop:
 
     def _worked(self) -> bool:
         """Whether anything was done since the words before: else words alone would end a turn unlooked."""
-        return any(entry.kind == "result" for entry in self.log.entries)
+        return self.log.has_results
 
     async def _plan(self, pending: PendingCall, number: int) -> PlannedCall:
         return await plan_call(pending, self.tools, self.gate, replace(self.context, step=number))

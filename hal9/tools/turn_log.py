@@ -93,6 +93,11 @@ class TurnLog:
         """Whether the mind was asked and something came of it."""
         return any(entry.kind != "note" for entry in self.entries)
 
+    @property
+    def has_results(self) -> bool:
+        """Whether any call was carried out."""
+        return any(entry.kind == "result" for entry in self.entries)
+
     async def begin_anew(self, why: str, *, keep: Sequence[str]) -> None:
         """Forget all but notes of these kinds: what was done is not there any more. The trace keeps it."""
         notes = [entry.body for entry in self.entries if entry.kind == "note" and entry.body["what"] in keep]

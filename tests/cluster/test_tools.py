@@ -17,6 +17,7 @@ from hal9.journal.turns import Question
 from hal9.signals import StepRecord
 from hal9.tools.action import Action, ActionOutcome
 from tests.conftest import Script, edit_settings, running_cluster
+from tests.minds.fake_openai import FakeOpenAI, Handler, says
 
 OBJECTIVE = "add(2, 3) gives a wrong result; repair it."
 CHECK = "python check.py"
@@ -50,6 +51,43 @@ async def test_a_fault_is_found_and_repaired_step_by_step(
     assert task.result.tally.calls == 3
     assert [entry.kind for entry in log].count("reply") == 3
     assert not list(home.snapshots.iterdir())
+
+
+async def test_a_mind_that_takes_tools_and_calls_none_answers_at_once(
+    home: Home, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a small model behind Ollama or the like does: the server takes the tools, the model writes words."""
+    (workspace / "adder.py").write_text("def add(a, b):\n    return a - b\n")
+    call = {"thought": "t", "tool": "bash", "arguments": {"command": "ls"}}
+
+    def behave(handler: Handler) -> None:
+        body = handler.server.seen[-1].body
+        as_json = "bash" in json.dumps(body.get("response_format", {}))
+        words = "The two must be added, not subtracted."
+        good = "Here it is.\n\n`adder.py`\n```python\ndef add(a, b):\n    return a + b\n```"
+        says(words if "tools" in body else json.dumps(call) if as_json else good)(handler)
+
+    with FakeOpenAI(behave) as server:
+        monkeypatch.setenv("HAL9_MODEL", f"openai:{server.url}#small")
+        async with running_cluster(home) as (_, cluster):
+            tasks_done = []
+            for _ in range(2):
+                task_id = await cluster.submit(f"In adder.py {OBJECTIVE}", workspace=workspace, check=CHECK)
+                tasks_done.append(await cluster.wait(task_id, timeout_seconds=180))
+                steps = await cluster.steps(task_id)
+                (workspace / "adder.py").write_text("def add(a, b):\n    return a - b\n")
+                thoughts = [
+                    (step.mode, step.outcome) for step in steps if step.kind == "think" and step.layer == 2
+                ]
+                if len(tasks_done) == 1:
+                    assert thoughts == [("tools", "ok"), ("tools", "failed"), ("answer", "ok")]
+                    told = next(step.evidence for step in steps if step.mode == "answer")
+                    assert told == "the mind takes tools and calls none"
+    assert [task.state for task in tasks_done] == ["done", "done"]
+    assert [["tools" in one.body for one in server.seen]] == [[True, True, False, False, False]]
+    first, second = (task.result for task in tasks_done)
+    assert first is not None and second is not None
+    assert (first.tally.calls, second.tally.calls) == (4, 1), "all that was paid for is in the tally"
 
 
 async def test_a_turn_that_reaches_its_limit_keeps_its_diff(

@@ -1,28 +1,35 @@
 """Step by step: a neuron's turn with tools, put together from its parts."""
 
-from hal9.minds.protocol import Message
+from hal9.errors.neurons import TurnFailed
+from hal9.minds.protocol import Message, Reply, ToolSpec
 from hal9.neurons.implementing.checking import run_check
 from hal9.neurons.implementing.showing import gather_shown, room_tokens
 from hal9.neurons.looping import TurnLoop
 from hal9.neurons.messages.prompting import compose_tools_task, infer_targets
 from hal9.neurons.rule_files import with_rule_files
-from hal9.neurons.turn import Turn
+from hal9.neurons.turn import Turn, capabilities_of
 from hal9.signals import CheckReport, ErrorDetail, ResultPayload
 from hal9.tools.loop import LoopEnd, ToolLoop
 from hal9.tools.observation import Observation, bounded
+from hal9.tools.spending import tally_of
 from hal9.tools.toolbox import control_tools
 from hal9.tools.turn_log import TurnLog
 from hal9.workbench import Workbench
 
-__all__ = ["act"]
+__all__ = ["NoToolsUsed", "act"]
 
 _SEEN_OF_CHECK = 6000
+
+
+class NoToolsUsed(TurnFailed):
+    """The mind takes tools and calls none, and nothing was done yet: the turn can go on another way."""
 
 
 async def act(turn: Turn, bench: Workbench, log: TurnLog, first: CheckReport | None) -> ResultPayload:
     """Work with tools until the mind finishes and the check passes, or a limit says stop.
 
     Raises:
+        NoToolsUsed: the mode was chosen for what the mind can do, and it turned out that it cannot.
         TurnFailed: the mind failed or the budget is used up; the log and the copy stay.
     """
     acting = _Acting(turn, bench, log, first)
@@ -46,6 +53,27 @@ class _Acting(TurnLoop):
             finish=self._finish,
             steps=self.settings.steps,
         )
+
+    async def _think(
+        self,
+        messages: tuple[Message, ...],
+        tools: tuple[ToolSpec, ...],
+        *,
+        position: int,
+        must_call: bool = False,
+    ) -> Reply:
+        started = self.turn.services.clock.now()
+        reply = await super()._think(messages, tools, position=position, must_call=must_call)
+        gives_way = must_call and self.turn.meta.mode == "auto" and not self.log.has_results
+        if gives_way and (await capabilities_of(self.turn)).tools != "native":
+            # Its call came only when asked for as JSON. A model that small answers better at once.
+            detail = "the mind takes tools and calls none"
+            paid = self._step(
+                "think", started, tally=tally_of(reply.usage), outcome="failed", evidence=detail
+            )
+            self.log.waiting_steps.append(paid)
+            raise NoToolsUsed(reason="invalid_output", detail=detail)
+        return reply
 
     async def _opening(self) -> tuple[Message, ...]:
         """System message and task."""

@@ -11,7 +11,7 @@ from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import TurnFailed
 from hal9.errors.workbench import WorkspaceConflict
 from hal9.neurons.gating import refusal
-from hal9.neurons.implementing.acting import act
+from hal9.neurons.implementing.acting import NoToolsUsed, act
 from hal9.neurons.implementing.answering import answer
 from hal9.neurons.implementing.checking import run_check
 from hal9.neurons.implementing.delegating import delegate
@@ -57,17 +57,25 @@ async def implement(turn: Turn) -> ResultPayload:
             await _note_mode(turn, log, mode)
         first = await _first_check(turn, bench, log)
         try:
-            if mode == "tools":
-                result = await act(turn, bench, log, first)
-            elif mode == "agent":
-                result = await delegate(turn, bench)
-            else:
-                result = await answer(turn, bench, first)
+            result = await _worked_on(turn, bench, log, first)
         except TurnFailed as error:
-            if not log.entries or mode != "tools":
+            if not log.entries or turn.mode != "tools":
                 raise
             result = _failure(turn, error)
         return await _hand_over(turn, bench, log, result)
+
+
+async def _worked_on(turn: Turn, bench: Workbench, log: TurnLog, first: CheckReport | None) -> ResultPayload:
+    """What the turn's way of working comes to."""
+    if turn.mode == "agent":
+        return await delegate(turn, bench)
+    if turn.mode == "tools":
+        try:
+            return await act(turn, bench, log, first)
+        except NoToolsUsed as error:
+            turn.mode, turn.why_mode = "answer", error.detail
+            await _note_mode(turn, log, "answer")
+    return await answer(turn, bench, first)
 
 
 async def _mode(turn: Turn, log: TurnLog) -> tuple[Mode, bool]:
