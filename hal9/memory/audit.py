@@ -12,7 +12,7 @@ import numpy as np
 
 from hal9.database import Connection, on_postgres
 from hal9.errors.database import DatabaseDamaged
-from hal9.memory.records import MemoryScope, SolvedExample
+from hal9.memory.rules.rule_rows import rule_of
 from hal9.memory.rules.rules import RuleStore, rule_hash
 from hal9.memory.store.store import MemoryStore, content_hash
 
@@ -171,16 +171,13 @@ def _vector_sound(blob: bytes | None, dimension: int | None) -> bool:
 def _tampered_rules(connection: Connection) -> list[int]:
     wrong = list[int]()
     for row in connection.execute("SELECT * FROM mitigations ORDER BY id"):
-        example = None
-        if row["example_task"] is not None and row["example_answer"] is not None:
-            example = SolvedExample(row["example_task"], row["example_answer"])
-        scope = MemoryScope(row["workspace"], row["module"], row["task_family"])
+        one = rule_of(row)
         adds_up = (
-            row["tried"] == row["helped"] + row["failed"] + row["hurt"]
-            and min(row["helped"], row["failed"], row["hurt"], row["unjudged"]) >= 0
+            one.tried == one.helped + one.failed + one.hurt
+            and min(one.helped, one.failed, one.hurt, one.unjudged) >= 0
         )
-        if not adds_up or rule_hash(row["rule"], example, scope) != row["content_hash"]:
-            wrong.append(int(row["id"]))
+        if not adds_up or rule_hash(one.rule, one.example, one.scope) != one.content_hash:
+            wrong.append(one.id)
     return wrong
 
 

@@ -203,6 +203,19 @@ def test_audit_finds_and_quarantines_what_was_tampered_with(tmp_path: Path, stor
     assert [hit.memory.meta["mitigation_id"] for hit in left[1:]] == [texts[2]]
 
 
+@pytest.mark.parametrize(("place", "work"), [("**", ""), ("src/a.py", ""), ("**", "planning")])
+def test_a_rule_that_holds_for_a_place_is_sound(store: MemoryStore, place: str, work: str) -> None:
+    book = RuleStore(store)
+    scope = MemoryScope("repo", place=place, work=work)
+    number = book.propose(NewRule(rule="r", scope=scope, source="user", trusted_by="user"))
+    book.set_state(number, "admitted", "test")
+    assert audit(store, repair=True).sound
+    assert book.get(number).state == "admitted"
+    with store.writing() as tables:
+        tables.conn.execute("UPDATE mitigations SET place = 'elsewhere/**'")
+    assert audit(store).tampered == (f"rule {number}",)
+
+
 def test_scope_is_part_of_what_a_hash_guards(store: MemoryStore) -> None:
     book = RuleStore(store)
     number = book.propose(NewRule(rule="r", scope=LEDGER, source="user", trusted_by="user"))

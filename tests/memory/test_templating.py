@@ -71,3 +71,15 @@ def test_any_feedback_gives_a_bounded_rule_or_a_refusal(note: str, corrected: st
     assert "ledger" in rule.lower()
     assert len(rule) < 1_500
     rule.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("note", "rule"),
+    [
+        ("use UTC", "use UTC."),
+        ("日付は ISO 形式で書くこと", "日付は ISO 形式で書くこと。"),
+        ("禁止です。", "禁止です。"),
+    ],
+)
+def test_a_sentence_ends_as_its_language_ends_it(note: str, rule: str) -> None:
+    assert template_rule(scope=MemoryScope("repo", place="**"), note=note) == rule

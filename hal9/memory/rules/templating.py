@@ -15,6 +15,7 @@ from hal9.text import clean_text
 
 __all__ = ["code_of", "facts_of_correction", "template_rule"]
 
+_ENDS = ".!?…。！？؟।"  # noqa: RUF001 - as the languages write them
 _MAX_NOTE = 600
 _MAX_FACTS = 5
 _MAX_LITERAL = 60
@@ -41,7 +42,7 @@ def template_rule(
     sentences = list[str]()
     words = _SPACE.sub(" ", clean_text(note)).strip()[:_MAX_NOTE].strip()
     if words:
-        sentences.append(words if words[-1] in ".!?" else words + ".")
+        sentences.append(words if words[-1] in _ENDS else words + _full_stop(words[-1]))
     facts = facts_of_correction(corrected=corrected, rejected=rejected, known=f"{task}\n{words}")
     sentences.extend(facts)
     if not sentences and corrected.strip():
@@ -55,6 +56,10 @@ def template_rule(
     if module and module != ANY and module.lower() not in rule.lower():
         rule = f"In module {module}: {rule}"
     return rule
+
+
+def _full_stop(last: str) -> str:
+    return "。" if "\u3040" <= last <= "\u9fff" else "."
 
 
 def facts_of_correction(*, corrected: str, rejected: str = "", known: str = "") -> list[str]:
