@@ -41,6 +41,20 @@ async def test_a_task_travels_down_and_its_answer_comes_up(
         assert [row[0] for row in journal.execute("SELECT target FROM inbox")] == [steps[2].neuron]
 
 
+@pytest.mark.parametrize(("more", "when"), [("", 0), (" in plain Python" + 9 * " with care and", 1)])
+async def test_the_check_s_file_is_kept_for_a_second_try_where_the_task_explains_itself(
+    home: Home, workspace: Path, script: Script, more: str, when: int
+) -> None:
+    """Small models that see the check beside such a task write the check again in place of the new file."""
+    script("learns_from_evidence")
+    async with running_cluster(home) as (_, cluster):
+        task_id = await cluster.submit(OBJECTIVE + more, workspace=workspace, check=CHECK)
+        task = await cluster.wait(task_id, timeout_seconds=180)
+        prompts = [step.prompt for step in await cluster.steps(task_id) if step.kind == "think"]
+    assert task.state == "done", task.result
+    assert ["The file check.py now" in prompt for prompt in prompts] == [when == 0, True]
+
+
 async def test_without_pass_through_every_layer_thinks(home: Home, workspace: Path, script: Script) -> None:
     script("adder")
     edit_settings(home, "enabled: true               # strategy", "enabled: false               # strategy")

@@ -6,11 +6,18 @@ from dataclasses import dataclass
 from hal9.errors.base import WorkbenchError
 from hal9.errors.neurons import ReplyUnusable
 from hal9.errors.tools import FileUnseen
+from hal9.memory import Recall
 from hal9.minds.protocol import Message
 from hal9.neurons.gating import refusal, tell_outcome
 from hal9.neurons.implementing.applying import Applier
 from hal9.neurons.implementing.checking import run_check
-from hal9.neurons.implementing.showing import also_shown, exists_any, gather_shown, room_tokens
+from hal9.neurons.implementing.showing import (
+    also_shown,
+    exists_any,
+    explains_itself,
+    gather_shown,
+    room_tokens,
+)
 from hal9.neurons.messages.excerpts import Shown, given_file
 from hal9.neurons.messages.prompting import compose_implementation, infer_targets, named_files, paths_in
 from hal9.neurons.messages.replies import Implementation, parse_implementation
@@ -57,9 +64,13 @@ async def answer(turn: Turn, bench: Workbench | None, first: CheckReport | None)
     policy = turn.settings.neurons.implementer
     attempts = policy.attempts if turn.task.check else 1
     shown = Shown(excerpts=tuple(given_file(file) for file in turn.task.files))
+    room, later = 0, False
     if bench is not None:
         room = room_tokens(turn, policy.shown_tokens)
-        shown = await gather_shown(turn, bench, first, tokens=room, targets=targets)
+        later = attempts > 1 and await explains_itself(turn, bench, targets)
+        shown = await gather_shown(
+            turn, bench, first, tokens=room, targets=targets, check_files_too=not later
+        )
     last = _Try(evidence=shown.check)
     seen: dict[str, int] = {}
     added: set[str] = set()
@@ -69,20 +80,16 @@ async def answer(turn: Turn, bench: Workbench | None, first: CheckReport | None)
         attempt += 1
         if attempt > 1 and bench is not None:
             await bench.snapshot.restore()
+            if attempt == 2 and later and not added:
+                shown = await gather_shown(turn, bench, first, tokens=room, targets=targets)
         if chat and policy.retry_prompt == "append":
             messages = (*chat, Message("user", f"That failed:\n{last.evidence}\nCorrect it."))
         else:
             resampled = attempt > 1 and policy.retry_prompt == "resample"
-            composed = compose_implementation(
-                turn.promptgram,
-                turn.task,
-                output=turn.meta.output,
-                shown=shown,
-                recalled=recalled,
-                evidence="" if attempt == 1 or resampled else last.evidence,
-                first=attempt == 1 or resampled,
+            evidence = "" if attempt == 1 or resampled else last.evidence
+            messages = await _prompt(
+                turn, bench, shown, recalled, evidence=evidence, first=attempt == 1 or resampled
             )
-            messages = await with_rule_files(turn, bench, composed)
         last, text = await _attempt(turn, bench, messages, shown=shown, attempt=attempt)
         if last.ok:
             break
@@ -98,6 +105,21 @@ async def answer(turn: Turn, bench: Workbench | None, first: CheckReport | None)
             last.reason = "repeated_step"
             break
     return _result(turn, last)
+
+
+async def _prompt(
+    turn: Turn, bench: Workbench | None, shown: Shown, recalled: Recall | None, *, evidence: str, first: bool
+) -> tuple[Message, ...]:
+    composed = compose_implementation(
+        turn.promptgram,
+        turn.task,
+        output=turn.meta.output,
+        shown=shown,
+        recalled=recalled,
+        evidence=evidence,
+        first=first,
+    )
+    return await with_rule_files(turn, bench, composed)
 
 
 async def _attempt(

@@ -10,12 +10,13 @@ from hal9.neurons.turn import Turn
 from hal9.signals import CheckReport
 from hal9.workbench import Workbench
 
-__all__ = ["also_shown", "exists_any", "gather_shown", "room_tokens"]
+__all__ = ["also_shown", "exists_any", "explains_itself", "gather_shown", "room_tokens"]
 
 _CHARS_PER_TOKEN = 3.2
 _MOST_SYMBOLS = 2000
 _QUERY_CHARS = 300
 _ONE_FILE_TOKENS = 60_000
+_ENOUGH_WORDS = 20
 _EVIDENCE_CHARS = 12_000
 
 
@@ -33,6 +34,7 @@ async def gather_shown(
     tokens: int,
     targets: tuple[str, ...],
     map_tool: bool = False,
+    check_files_too: bool = True,
 ) -> Shown:
     """Map, files and failing check for the first prompt.
 
@@ -44,6 +46,7 @@ async def gather_shown(
         targets: files that are to be written; shown whole when they exist and fit.
         map_tool: whether the neuron can ask for a map itself: then none is shown beside the bodies that the
             task or its failing check names.
+        check_files_too: whether files that only the check names are shown.
     """
     if not bench.permissions.read:
         return Shown()
@@ -74,7 +77,7 @@ async def gather_shown(
         read,
         room=int(tokens * _CHARS_PER_TOKEN),
         named=tuple(path for path in named if path not in by_check),
-        check_named=tuple(path for path in named if path in by_check),
+        check_named=tuple(path for path in named if path in by_check and check_files_too),
         task=turn.task.objective,
         evidence=failing[-_EVIDENCE_CHARS:],
         symbols=symbols,
@@ -96,6 +99,16 @@ async def also_shown(turn: Turn, bench: Workbench, shown: Shown, path: str) -> S
     whole = {excerpt.path for excerpt in more if excerpt.whole}
     kept = [excerpt for excerpt in shown.excerpts if excerpt.path not in whole]
     return replace(shown, excerpts=(*kept, *more))
+
+
+async def explains_itself(turn: Turn, bench: Workbench, targets: tuple[str, ...]) -> bool:
+    """Whether a task is to make a file that is not there yet, and says in its own words what goes into it.
+
+    A small model that is shown the check's file beside such a task writes the check once more in place of the
+    file (measured with the 0.5B on five tasks and two neurons: 3 of 10 right with it, 7 of 10 without).
+    """
+    told = len(turn.task.objective.split()) >= _ENOUGH_WORDS
+    return told and bool(targets) and not await exists_any(bench, targets)
 
 
 async def exists_any(bench: Workbench, targets: tuple[str, ...]) -> bool:
