@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 
 from hal9.api.server import ApiServer
 from hal9.cluster import Cluster, Home
@@ -49,6 +50,10 @@ def test_a_screen_of_nothing_says_what_it_waits_for(home: Home) -> None:
         assert "Traceback" not in terminal.written
 
 
+def written_since(terminal: Terminal, start: int, words: str) -> Callable[[list[str]], bool]:
+    return lambda _: words in terminal.written[start:]
+
+
 def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(home: Home) -> None:
     with shell_in_terminal(columns=60) as shell:
         shell.press(f"hal9 --home {home.root} watch\n")
@@ -56,14 +61,14 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(home: Home) -> Non
         for _ in range(2):
             shown = len(shell.written)
             shell.press("\x1a")
-            shell.until(lambda _, shown=shown: "Stopped" in shell.written[shown:])
+            shell.until(written_since(shell, shown, "Stopped"))
             given_back = shell.written[shown:].partition("Stopped")[0]
             assert _BACK in given_back, "the alternate screen is left before the shell is there again"
             assert _CURSOR in given_back
             assert _ALTERNATE not in given_back.rpartition(_BACK)[2]
             shown = len(shell.written)
             shell.press("fg\n")
-            shell.until(lambda _, shown=shown: "this waits for" in shell.written[shown:])
+            shell.until(written_since(shell, shown, "this waits for"))
             assert _ALTERNATE in shell.written[shown:]
         shell.press("q")
         shell.until(lambda _: shell.written.count(_BACK) == 3)

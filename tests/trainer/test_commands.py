@@ -367,3 +367,29 @@ def test_a_preset_for_user_queries_prepares_issue_like_cases(corpus: Corpus) -> 
     both = replace(corpus, queries="both").prepare("train")
     assert len(both) == 2 * len(corpus.cases["train"])
     assert len({item.case.text for item in both}) > len(corpus.cases["train"])
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("hal9.trainer.cli.main", ("--strategy", "tpe", "--run-name", "first")),
+        ("hal9.trainer.cli.outer", ("first", "--dry")),
+    ],
+)
+def test_the_first_line_comes_before_anything_heavy_is_loaded(
+    tmp_path: Path, module: str, arguments: tuple[str, ...]
+) -> None:
+    told_first = (
+        "import sys, click\n"
+        "def first(line, **_):\n"
+        "    print(line, [name for name in ('numpy', 'pydantic', 'asyncio') if name in sys.modules])\n"
+        "    sys.exit(0)\n"
+        "click.echo = first\n"
+        f"import {module} as program\n"
+        f"sys.argv = ['program', *{arguments!r}]\n"
+        "program.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told_first], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "run first []", done.stderr

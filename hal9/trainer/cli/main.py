@@ -201,6 +201,8 @@ def _options(values: dict[str, Any]) -> Any:
 
 
 def _train(values: dict[str, Any]) -> None:
+    # Before all that is imported below: a busy machine takes seconds for it.
+    click.echo(f"run {values['run_name']}")
     import asyncio  # noqa: PLC0415
 
     from hal9.errors.trainer import TrainingRunUnknown  # noqa: PLC0415
@@ -209,7 +211,6 @@ def _train(values: dict[str, Any]) -> None:
     from hal9.trainer.reporting.views import episode_line, verdict_lines  # noqa: PLC0415
     from hal9.trainer.stopping import RunStop  # noqa: PLC0415
 
-    click.echo(f"run {values['run_name']}")
     options = _options(values)
     if values["resume"] and not options.mind and not options.strategy:
         raise TrainingRunUnknown(

@@ -104,17 +104,18 @@ def outer_command(**values: Any) -> None:
     \b
     ripmap-train-outer my_l2_run --steps-outer 10 --episodes-inner 5 --agent-outer gemini --agent-inner claude
     """  # noqa: D301 - click reads \b
+    ledger, why, revert = (values.pop(name) for name in ("ledger", "why", "revert"))
+    if ledger or why or revert:
+        ledger_views(values["root"] / "runs" / values["run_name"], why, revert)
+        return
+    # Before all that is imported below: a busy machine takes seconds for it.
+    click.echo(f"run {values['run_name']}")
     import asyncio  # noqa: PLC0415 - --help does without
 
     from hal9.trainer.outer_session import OuterOptions, as_begun, dry_run, train_outer  # noqa: PLC0415
     from hal9.trainer.reporting.views import episode_line, verdict_lines  # noqa: PLC0415
     from hal9.trainer.stopping import RunStop  # noqa: PLC0415
 
-    ledger, why, revert = (values.pop(name) for name in ("ledger", "why", "revert"))
-    if ledger or why or revert:
-        ledger_views(values["root"] / "runs" / values["run_name"], why, revert)
-        return
-    click.echo(f"run {values['run_name']}")
     dry, no_test, limits = values.pop("dry"), values.pop("no_test"), limits_of(values)
     for kind in ("tokens", "usd", "seconds", "calls"):
         values.pop(f"limit_{kind}")
