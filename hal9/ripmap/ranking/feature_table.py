@@ -13,15 +13,20 @@ from numpy.typing import NDArray
 
 from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.ranking.companions import beside, calls, together
-from hal9.ripmap.ranking.features import Features, cochange, scaled, similar_commits
+from hal9.ripmap.ranking.features import (
+    CHUNK_COORDINATES,
+    Features,
+    Memory,
+    cochange,
+    scaled,
+    similar_commits,
+)
 from hal9.ripmap.ranking.focus import spread_focus
 from hal9.ripmap.ranking.prepared_task import PreparedTask
 
 __all__ = ["FEATURES", "Feature", "Memory", "weighted_features"]
 
 Array = NDArray[np.float64]
-Memory = dict[str, tuple[tuple[float, ...], Array | None]]
-"""By signal: the coordinates it was computed under, and its values (None: it is silent)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ _QUERY = _named("query_")
 _KIN = ("stem_weight", "abbreviation_weight")
 _FIELDS = (*_KIN, "words_k", "words_b", *_named("field_"))
 _FILES = (*_QUERY, *_FIELDS)
-_CHUNKS = (*_QUERY, *_KIN, "chunk_k", "chunk_b", "chunk_head", "chunk_path")
+_CHUNKS = CHUNK_COORDINATES
 
 
 def _plain(name: str) -> Callable[[Parameters], float]:
@@ -164,7 +169,7 @@ def weighted_features(
         parameters: the coordinates.
         memory: keeps signals for the next call on the same prepared task.
     """
-    features = Features(prepared, parameters)
+    features = Features(prepared, parameters, memory)
     found: dict[str, Array] = {}
     for feature in FEATURES:
         weight = feature.weight(parameters)

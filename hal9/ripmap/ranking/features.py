@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal9.ripmap.index.index_data import IndexData
-from hal9.ripmap.parameters import Parameters
+from hal9.ripmap.parameters import PARAMETERS, Parameters
 from hal9.ripmap.postings.symbols import resolve
 from hal9.ripmap.ranking.bm25f import best_per_file
 from hal9.ripmap.ranking.prepared_task import PreparedTask
@@ -20,9 +20,25 @@ from hal9.ripmap.storage.sparse import CsrMatrix, csr_matrix, distinct, numbered
 if TYPE_CHECKING:
     from hal9.passing import Graph
 
-__all__ = ["Features", "cochange", "file_graph", "importance", "scaled", "similar_commits"]
+__all__ = [
+    "CHUNK_COORDINATES",
+    "Features",
+    "Memory",
+    "cochange",
+    "file_graph",
+    "importance",
+    "scaled",
+    "similar_commits",
+]
 
 Array = NDArray[np.float64]
+Memory = dict[str, tuple[tuple[float, ...], Array | None]]
+"""By signal: the coordinates it was computed under, and its values (None: it is silent)."""
+CHUNK_COORDINATES = (
+    *(name for name in PARAMETERS if name.startswith("query_")),
+    *("stem_weight", "abbreviation_weight", "chunk_k", "chunk_b", "chunk_head", "chunk_path"),
+)
+"""What changes how definitions match the task."""
 _BEST_TESTS = 12
 _BEST_TEST_CHUNKS = 20
 _BEST_SOURCES = 10
@@ -30,9 +46,14 @@ _TOLERANCE = 1e-6
 
 
 class Features:
-    """Features of one task under one parameter set; each is computed when first asked for."""
+    """Features of one task under one parameter set; each is computed when first asked for.
 
-    def __init__(self, prepared: PreparedTask, parameters: Parameters) -> None:
+    With a memory, definitions' scores are kept for the next parameter set that leaves them as they are:
+    signals that follow others need them each time.
+    """
+
+    def __init__(self, prepared: PreparedTask, parameters: Parameters, memory: Memory | None = None) -> None:
+        self._memory = memory
         self.prepared = prepared
         self.index_data = prepared.index_data
         self.parameters = parameters
@@ -61,7 +82,14 @@ class Features:
     @cached_property
     def chunk_scores(self) -> Array:
         """Definitions by all words, shape (chunks,)."""
-        return self.prepared.chunks.scores(self._chunk_terms, self._task_weights)
+        key = tuple(self.parameters[name] for name in CHUNK_COORDINATES)
+        known = None if self._memory is None else self._memory.get("(chunks)")
+        if known is not None and known[0] == key and known[1] is not None:
+            return known[1]
+        made = self.prepared.chunks.scores(self._chunk_terms, self._task_weights)
+        if self._memory is not None:
+            self._memory["(chunks)"] = (key, made)
+        return made
 
     @cached_property
     def words(self) -> Array:
