@@ -136,4 +136,9 @@ def console(*, stderr: bool = False) -> "Console":
     """The terminal; plain text when it is a pipe."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    class _Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            """The reader (head, less) has seen enough; rich would call that a failure."""
+            raise BrokenPipeError
+
+    return _Terminal(stderr=stderr, highlight=False, soft_wrap=False)

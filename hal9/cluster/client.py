@@ -366,8 +366,12 @@ class Cluster:
         states = await self.read(tasks.task_counts)
         said = read_status(self.home)
         started = said.get("started_at") or 0.0
-        # Nobody was there to answer these; who asked hears of it here.
-        late = [request_as_json(one) for one in await self.requests() if one.at < started or not one.done_at]
+        # Nobody was there to answer these at once; who asked hears of it here.
+        late = [
+            request_as_json(one)
+            for one in await self.requests()
+            if not one.done_at or one.at < started <= one.done_at
+        ]
         now = self.now()
         listed = await self.read(hosts.list_hosts)
         found = [{**asdict(one), "silent_for": max(0.0, now - one.seen_at)} for one in listed]

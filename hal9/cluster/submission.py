@@ -257,8 +257,10 @@ def given_files(submission: Submission, workspace: Path | None) -> tuple[list[In
         path = given.expanduser().absolute()
         try:
             content = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise TaskInvalid(problem=f"file {given}: {error}") from error
+        except OSError as error:
+            raise TaskInvalid(problem=f"file {given} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise TaskInvalid(problem=f"file {given} is no UTF-8 text") from error
         inside = workspace is not None and path.resolve().is_relative_to(workspace.resolve())
         name = (
             path.resolve().relative_to(workspace.resolve()).as_posix() if inside and workspace else path.name

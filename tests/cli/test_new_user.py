@@ -1,6 +1,7 @@
 """What somebody stumbles over who has never seen the commands."""
 
 import asyncio
+import io
 import json
 import shlex
 import time
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from hal9.api.views import VIEWS, WeightsQuery
 from hal9.cli.app import HERE, cli, run
+from hal9.cli.common import console
 from hal9.cli.tasks.render import trace_tree
 from hal9.clock import SystemClock
 from hal9.cluster import Cluster, Home, init_home
@@ -181,3 +183,51 @@ def test_a_folder_without_runs_says_so(
     (tmp_path / "none").mkdir()
     assert run(cli, ["--home", str(home.root), "learn", str(tmp_path / "none")]) == 0
     assert "no runs of a known kind" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), (b"\xff\xfe\x00", "is no UTF-8 text")])
+def test_a_file_that_cannot_be_given_is_told_in_words(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, told: str
+) -> None:
+    given = tmp_path / "given"
+    if content is not None:
+        given.write_bytes(content)
+    assert run(cli, ["--home", str(home.root), "submit", "--file", str(given), "x"]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert "Errno" not in said
+    assert "codec" not in said
+
+
+def test_a_check_that_failed_before_the_work_is_no_success(home: Home) -> None:
+    step = StepRecord(
+        id="s", task_id="t", signal_id="g", neuron="l2", layer=2, kind="check", outcome="ok", mode="first",
+        started_at=1.0, ended_at=1.1, evidence="before anything was done it failed\nImportError: words",
+    )  # fmt: skip
+    task = TaskRow(id="t", payload=TaskPayload(objective="add"), state="done", created_at=1.0, deadline=9.0)
+    out = Console(width=200, record=True)
+    out.print(trace_tree(task, [step]))
+    shown = out.export_text()
+    assert "check before anything was done: failed" in shown
+    assert "✔ check" not in shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    with pytest.raises(BrokenPipeError):
+        console().print("more than is read")
+
+
+def test_the_dashboard_s_address_is_printed_where_no_browser_opens(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`xdg-open` without a browser complains by itself and is not told as a failure."""
+    opened = list[str]()
+    monkeypatch.setattr("hal9.api.place.served_at", lambda _: "http://127.0.0.1:1")
+    monkeypatch.setattr("click.launch", lambda address: opened.append(address) or 0)
+    assert run(cli, ["--home", str(home.root), "dashboard"]) == 0
+    assert capsys.readouterr().out.split() == opened

@@ -71,3 +71,7 @@ async def test_answers_to_what_was_asked_while_it_was_down_are_shown(home: Home,
         await eventually(answered, "the daemon answers")
         assert [one["kind"] for one in (await cluster.status())["requests"]] == ["pause"]
         assert [one.kind for one in await cluster.requests()] == ["resume", "pause"]
+    async with running_cluster(home) as (daemon, cluster):
+        daemon.status.write()
+        assert (await cluster.status())["requests"] == [], "what the last daemon answered is no news"
+        assert [one.kind for one in await cluster.requests()] == ["resume", "pause"]

@@ -98,8 +98,9 @@ def dashboard_command(ctx: click.Context, only_print: bool) -> None:
         raise DaemonNotRunning(home=f"{home.root} (`hal9 serve` serves the dashboard alone)")
     with _store(ctx) as store:
         address = f"{url}/login?code={store.new_code()}"
-    if only_print or click.launch(address) != 0:
-        click.echo(address)
+    click.echo(address)  # a browser that cannot be opened is not always told to us
+    if not only_print:
+        click.launch(address)
 
 
 @click.group()

@@ -136,6 +136,9 @@ def _step_line(step: StepRecord) -> RenderableType:
     details = [_seconds(step.ended_at - step.started_at)]
     if step.kind == "workload":
         return f"{mark} {escape(step.evidence)}"
+    if step.kind == "check" and step.mode == "first":
+        ended = step.evidence.partition("\n")[0].removeprefix("before anything was done it ")
+        return f"[dim]·[/] check before anything was done: {escape(ended)} [dim]{details[0]}[/]"
     if step.kind == "pass":
         targets = ", ".join(route.target for route in step.routes)
         policy = next((route.policy for route in step.routes), "") if "to" in step.route else "split"
