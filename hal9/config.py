@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hal9.errors.config import ConfigInvalid, ConfigMissing, ConfigProblem
 from hal9.settings import Settings
 
-__all__ = ["find_database", "load_model", "load_settings", "load_yaml", "problem_of", "settings_as_yaml"]
+__all__ = [
+    "find_database",
+    "load_model",
+    "load_settings",
+    "load_yaml",
+    "problem_of",
+    "settings_as_yaml",
+    "unreadable",
+]
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
@@ -62,7 +70,7 @@ def load_model(path: Path, model: type[M], *, environ: Mapping[str, str] | None 
     except FileNotFoundError:
         raise ConfigMissing(path=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text=str(error)),)) from error
+        raise unreadable(path, error) from error
     document = load_yaml(text, path=str(path), environ=os.environ if environ is None else environ)
     try:
         value = model.model_validate(document.data if document.data is not None else {})
@@ -74,6 +82,12 @@ def load_model(path: Path, model: type[M], *, environ: Mapping[str, str] | None 
     if document.problems:
         raise ConfigInvalid(problems=tuple(sorted(document.problems, key=lambda p: p.line)))
     return value
+
+
+def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> ConfigInvalid:
+    """What is wrong with a file that cannot be read as text, without the words of the system's calls."""
+    told = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else "is no UTF-8 text"
+    return ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text=told),))
 
 
 def _without_consequences(details: Sequence[Any]) -> list[Any]:
@@ -180,6 +194,10 @@ def problem_of(path: str, line: int, model: type[BaseModel], detail: ErrorDetail
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known) or 'none'}"
         return ConfigProblem(path=path, line=line, text=f"unknown key {where!r}; {hint}")
+    if detail["type"] == "model_type":
+        known = _known_keys(model, location)
+        text = f"{where}: keys with values are wanted here (known keys: {', '.join(known) or 'none'})"
+        return ConfigProblem(path=path, line=line, text=text)
     given = detail.get("input")
     shown = f" (given {given!r})" if isinstance(given, str | int | float | bool | None) else ""
     message = detail["msg"]
@@ -190,6 +208,9 @@ def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list
     """Keys that would be right at a location."""
     current: Any = model
     for part in location:
+        if isinstance(part, int):  # of a list, also where the list is the whole file
+            current = _inner_model(_root_of(current))
+            continue
         if not (isinstance(current, type) and issubclass(current, BaseModel)):
             current = _inner_model(current)
             continue
@@ -199,6 +220,12 @@ def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list
         current = info.annotation
     current = _inner_model(current)
     return sorted(current.model_fields) if current is not None else []
+
+
+def _root_of(annotation: Any) -> Any:
+    """What a model of a whole list is a list of; anything else as it is."""
+    whole = isinstance(annotation, type) and issubclass(annotation, RootModel)
+    return annotation.model_fields["root"].annotation if whole else annotation
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
-from hal9.config import load_settings, settings_as_yaml
+from hal9.config import load_model, load_settings, settings_as_yaml
 from hal9.errors.config import ConfigInvalid, ConfigMissing
 from hal9.settings import Settings
 
@@ -123,3 +123,42 @@ def test_settings_print_as_yaml_that_loads_again(tmp_path: Path) -> None:
 
 def test_the_ten_percent_limit_cannot_be_raised(tmp_path: Path) -> None:
     assert "less than or equal to 0.1" in problems(tmp_path, "safety:\n  max_adjustment: 0.5\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, "cannot be read: Is a directory"), (b"\xff\xfe\x00", "is no UTF-8 text")]
+)
+def test_what_cannot_be_read_is_told_without_the_system_s_words(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    path = tmp_path / "hal9.yaml"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ConfigInvalid) as caught:
+        load_settings(path)
+    assert [problem.text for problem in caught.value.problems] == [told]
+
+
+def test_a_list_in_place_of_keys_names_the_keys(tmp_path: Path) -> None:
+    told = problems(tmp_path, "- minds\n")
+    assert len(told) == 1
+    assert told[0].startswith("1: (top level): keys with values are wanted here (known keys: api, ")
+
+
+def test_unknown_keys_of_a_file_that_is_a_list_are_measured_by_its_entries(tmp_path: Path) -> None:
+    class Entry(BaseModel, extra="forbid"):
+        input: str = ""
+        expected: str = ""
+
+    class Entries(RootModel[list[Entry]]):
+        pass
+
+    path = write(tmp_path, "- expect: 1\n- other: 2\n")
+    with pytest.raises(ConfigInvalid) as caught:
+        load_model(path, Entries)
+    assert [problem.text for problem in caught.value.problems] == [
+        "unknown key '0.expect'; did you mean 'expected'?",
+        "unknown key '1.other'; known keys: expected, input",
+    ]

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
-from hal9.config import load_model, problem_of
+from hal9.config import load_model, load_yaml, problem_of, unreadable
 from hal9.errors.config import ConfigInvalid, ConfigMissing, ConfigProblem
 from hal9.errors.tuning import TuningTaskInvalid, TuningTooFewTasks
 
@@ -193,6 +194,7 @@ def _given(path: Path) -> _TaskFile:
     if _LIST.match(text):
         return _TaskFile(tasks=load_model(path, _TaskList).root)
     if not _KEY.search(text):
+        load_yaml(text, path=str(path), environ=os.environ)  # what is no YAML is told as that
         told = "holds no tasks: write `tasks:` and below it a list, each with `input` and `expected`"
         raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text=told),))
     return load_model(path, _TaskFile)
@@ -204,7 +206,7 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         raise ConfigMissing(path=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(problems=(ConfigProblem(path=str(path), line=1, text=str(error)),)) from error
+        raise unreadable(path, error) from error
 
 
 def _table(path: Path) -> list[_TaskEntry]:

@@ -136,3 +136,10 @@ async def test_a_check_of_written_files_runs_in_a_copy(tmp_path: Path) -> None:
     answer = "`m.py`\n```python\nx = 3\n```\n"
     assert (await AnswerScorer(WorkbenchSettings()).score(task, answer, draw=0)).score == 1.0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["keep.txt"]
+
+
+def test_a_file_that_is_no_yaml_is_told_as_that_and_not_as_one_without_tasks(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.yaml"
+    path.write_text("input: [\n")
+    with pytest.raises(ConfigInvalid, match="not valid YAML"):
+        load_tasks(path)
