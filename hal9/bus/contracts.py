@@ -139,7 +139,7 @@ class CourierSettings:
     producer_patience: float = 30.0
     resend_first: float = 5.0
     resend_last: float = 300.0
-    ack_delay: float = 0.005
+    ack_delay: float = 0.05
     lease: float = 60.0
     broker_max_age: float = 24 * 3600.0
     retention: float = 72 * 3600.0
