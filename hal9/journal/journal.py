@@ -22,7 +22,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeVar
 
-from hal9.database import Connection, Migration, Place, PostgresPlace, atomic, beside, open_database
+from hal9.database import (
+    Connection,
+    Migration,
+    Place,
+    PostgresPlace,
+    atomic,
+    beside,
+    change_mark,
+    open_database,
+)
 from hal9.errors.journal import JournalClosed, JournalInUse
 from hal9.journal.inbox import PreviousEnd
 from hal9.journal.migrations import MIGRATIONS
@@ -96,7 +105,7 @@ class Journal:
         self._readers: ThreadPoolExecutor | None = None
         self._lock: IO[bytes] | None = None
         self._callbacks: list[Callable[[], None]] = []
-        self._seen_version: int | None = None
+        self._seen_mark: int | None = None
         self.commits = 0
         self.writes = 0
 
@@ -175,11 +184,8 @@ class Journal:
         connection = self._write_connection
         if connection is None or self.shared or self._handed_over:
             return True
-        before, self._seen_version = (
-            self._seen_version,
-            connection.execute("PRAGMA data_version").fetchone()[0],
-        )
-        return before != self._seen_version
+        before, self._seen_mark = self._seen_mark, change_mark(connection)
+        return before != self._seen_mark
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """From inside a write: have `callback` called in the event loop once that write is committed.

@@ -198,6 +198,21 @@ async def test_another_process_that_writes_is_waited_for_without_holding_the_loo
     assert await numbers(journal) == [0, 1, 2, 3, 4]
 
 
+async def test_what_others_commit_is_told_from_its_own(tmp_path: Path) -> None:
+    async with Journal(tmp_path / "journal.db") as journal:
+        await journal.write(lambda c: c.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
+        assert journal.changed_elsewhere()  # nobody knows what there was before
+        await journal.write(adding(1))
+        assert not journal.changed_elsewhere()
+        await asyncio.gather(*(journal.write(adding(n)) for n in range(100, 200)))  # in the writer thread
+        assert not journal.changed_elsewhere()
+        other = open_database(journal.path)
+        other.execute("INSERT INTO t VALUES (2)")
+        other.close()
+        assert journal.changed_elsewhere()
+        assert not journal.changed_elsewhere()
+
+
 async def test_order_holds_between_writes_in_the_loop_and_in_the_thread(journal: Journal) -> None:
     order: list[int] = []
 
