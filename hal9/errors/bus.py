@@ -21,6 +21,7 @@ __all__ = [
     "CourierClosed",
     "ExchangeUnanswered",
     "FrameNotStored",
+    "JetStreamRefused",
     "NotHosted",
     "OutboxFull",
     "RetentionTooShort",
@@ -178,6 +179,16 @@ class BrokerFailed(BusError):
 
     def message(self) -> str:
         return f"The embedded broker failed: {self.detail}. Its log is {self.log}."
+
+
+@dataclass(eq=False, kw_only=True)
+class JetStreamRefused(BusError):
+    """The broker's store did not take a request."""
+
+    detail: str
+
+    def message(self) -> str:
+        return f"The broker's store did not take a request: {self.detail}."
 
 
 @dataclass(eq=False, kw_only=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from hal9.bus.broker.jetstream import JetStream
 from hal9.bus.broker.nats_config import Ports, StoreLimits, find_server, render
 from hal9.bus.broker.permissions import BrokerUser
 from hal9.bus.broker.server_process import (
@@ -34,7 +35,7 @@ from hal9.bus.crew import BackgroundTasks
 from hal9.bus.protocol import BrokerAddress
 from hal9.clock import Clock, SystemClock
 from hal9.errors.base import BusError
-from hal9.errors.bus import BrokerFailed, BrokerRefused, BrokerStoreInUse
+from hal9.errors.bus import BrokerFailed, BrokerRefused, BrokerStoreInUse, JetStreamRefused
 from hal9.processes import until_ended
 
 __all__ = ["EmbeddedBroker"]
@@ -378,28 +379,13 @@ class EmbeddedBroker:
 
         The stream exists from the first MQTT connection on, so it is changed rather than declared.
         """
-        import nats  # noqa: PLC0415 - only needed here
-        from nats.js.api import DiscardPolicy  # noqa: PLC0415
-
-        state = self._require_state()
+        state, limits = self._require_state(), self.limits
         try:
-            client = await nats.connect(
-                f"nats://127.0.0.1:{state.ports.nats}",
-                user=ADMIN,
-                password=state.passwords[ADMIN],
-                connect_timeout=5,
-                allow_reconnect=False,
-            )
-            try:
-                context = client.jetstream(timeout=5)
-                config = (await context.stream_info(_MESSAGE_STREAM)).config
-                config.max_bytes = self.limits.max_bytes
-                config.max_age = self.limits.max_age_seconds
-                config.discard = DiscardPolicy.OLD
-                await context.update_stream(config)
-            finally:
-                await client.close()
-        except (nats.errors.Error, OSError) as error:
+            async with JetStream(state.ports.nats, user=ADMIN, password=state.passwords[ADMIN]) as store:
+                await store.limit_stream(
+                    _MESSAGE_STREAM, max_bytes=limits.max_bytes, max_age_seconds=limits.max_age_seconds
+                )
+        except (JetStreamRefused, OSError) as error:
             raise BrokerFailed(
                 detail=f"its store could not be capped: {error}", log=str(self.log_path)
             ) from error
