@@ -11,6 +11,7 @@ __all__ = [
     "CasesUnwritable",
     "FileNotIndexed",
     "GitFailed",
+    "GitMissing",
     "NotARepository",
     "OutsideRoots",
     "ParameterInvalid",
@@ -156,6 +157,17 @@ class GitFailed(RipmapError):
 
     def message(self) -> str:
         return f"git {self.command} failed in {self.root}: {self.detail}. Use --no-git to go without history."
+
+
+@dataclass(eq=False, kw_only=True)
+class GitMissing(GitFailed):
+    """There is no git to ask."""
+
+    command: str = ""
+    detail: str = "there is no git on PATH"
+
+    def message(self) -> str:
+        return f"{self.root} has a history that cannot be read: {self.detail}. Use --no-git to go without."
 
 
 @dataclass(eq=False, kw_only=True)

@@ -191,7 +191,8 @@ async def test_what_was_rolled_back_stays_out_when_a_pattern_forms(
 @pytest.mark.parametrize(
     "words",
     ["no, wrong", "wrong!", "bad", "falsch", "nein, falsch", "c'est faux", "no, está mal", "sbagliato", "errado",
-     "fout", "źle", "неверно", "不对", "違います", "again please", "..."],
+     "fout", "źle", "неверно", "不对", "違います", "again please", "...", "because wrong", "weil falsch",
+     "this does not work", "funktioniert nicht", "weil es nicht geht", "間違っています", "no funciona"],
 )  # fmt: skip
 async def test_a_reason_without_content_makes_no_rule(
     engine: LearningEngine, store: MemoryStore, words: str

@@ -25,16 +25,16 @@ __all__ = [
 _CONTENTLESS = """
 no nope not wrong bad false incorrect again terrible awful ugh meh hmm please really still just it this that
 is was was's all answer result code output very so completely totally right good enough try fix redo undo
-what why nein falsch schlecht nicht nochmal wieder leider das ist stimmt so richtig gut völlig
-non faux mauvais mal encore pas bon c'est ça incorrecte
-incorrecto falso otra vez está esta mal malo
+what why because since does doesn't didn't do don't work works worked broken nein falsch schlecht nicht nochmal wieder leider das ist stimmt so richtig gut völlig weil denn da es sie funktioniert klappt geht kaputt
+non faux mauvais mal encore pas bon c'est ça incorrecte parce que ne marche fonctionne
+incorrecto falso otra vez está esta mal malo porque no funciona
 sbagliato errato no ancora è
 não nao errado errada ruim de novo está
 nee fout slecht opnieuw dit
 nie źle zle błąd błędnie znowu jest to
 нет неверно неправильно плохо опять снова это не так
 不 不对 错 错了 不行 不好 重来 再来 不是
-だめ 駄目 違う 違います 間違い いいえ ダメ もう一度
+だめ 駄目 違う 違います 間違い いいえ ダメ もう一度 間違いです 間違ってる 間違っています 動かない 動きません
 아니 아니요 틀렸어 틀렸습니다 잘못
 لا خطأ غلط नहीं गलत hayır yanlış
 """

@@ -117,6 +117,8 @@ def map_command(path: Path, words: tuple[str, ...], color: bool | None, stats: b
         counter=token_counter(options["tokenizer"]),
     )
     _show(text, form=form, color=color)
+    if index.entries and not ranking.by_task and ranking.prepared.task.text.strip():
+        click.echo("ripmap: nothing in the task speaks for a file; they are in order of importance", err=True)
     if not index.entries:
         click.echo(
             f"ripmap: {index.root} has no file that counts: it is empty, or ignore files, --ext, or settings "

@@ -5,7 +5,7 @@ import re
 from hashlib import blake2b
 from pathlib import Path
 
-from hal9.errors.ripmap import GitFailed
+from hal9.errors.ripmap import GitFailed, GitMissing
 from hal9.text import split_lines
 
 __all__ = ["GIT_SECONDS", "git_environment", "git_line", "head_commit", "run_git", "shallow_stamp"]
@@ -70,6 +70,8 @@ def run_git(root: Path, *arguments: str, given: bytes | None = None) -> bytes:
             check=False,
             env=git_environment(),
         )
+    except FileNotFoundError as error:
+        raise GitMissing(root=str(root)) from error
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         # ValueError: a NUL among the arguments.
         raise GitFailed(root=str(root), command=said, detail=str(error)) from error

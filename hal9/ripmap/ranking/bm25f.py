@@ -93,6 +93,8 @@ def task_words(index_data: IndexData, query: Query, names: frozenset[str]) -> Ta
         relative_of.extend([len(tokens)] * len(kin))
         tokens.append(token)
         columns.append(column)
+    if spoken.issuperset(tokens):
+        spoken = frozenset()  # nothing else is said: "add" alone is the name of something
     found = np.array(columns, np.intp)
     counts = np.where(found >= 0, postings.document_count[np.maximum(found, 0)] if len(found) else 0.0, 0.0)
     kin_counts = (

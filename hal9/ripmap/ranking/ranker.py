@@ -53,14 +53,19 @@ class RankedSymbol:
 
 
 class Ranking:
-    """Files and symbols of a repository in order of their use for a task."""
+    """Files and symbols of a repository in order of their use for a task.
+
+    Attributes:
+        by_task: whether anything in the task speaks for a file; else they are in order of importance.
+    """
 
     def __init__(self, prepared: PreparedTask, parameters: Parameters, memory: Memory | None = None) -> None:
         self.prepared = prepared
         self.index_data = prepared.index_data
         self.parameters = parameters
         self._signals = weighted_features(prepared, parameters, memory)
-        self._signals |= _structure(prepared, parameters, alone=not prepared.asks)
+        self.by_task = prepared.asks and any(values.any() for values in self._signals.values())
+        self._signals |= _structure(prepared, parameters, alone=not self.by_task)
         self._sum = (
             np.sum(list(self._signals.values()), axis=0)
             if self._signals

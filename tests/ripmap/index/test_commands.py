@@ -54,6 +54,29 @@ def test_an_empty_map_says_so_and_json_is_asked_for_as_everywhere(
     assert json.loads(ripmap(".", "--task", TASK, "--json").stdout)["files"]
 
 
+def test_a_task_of_everyday_words_and_one_of_unknown_words(ripmap: Callable[..., Any], shop: Path) -> None:
+    write_files(shop, {"add.py": "def add(a, b):\n    return a + b\n"})
+    assert ripmap(".", "--task", "add", "--format", "paths").stdout.split()[0] == "add.py"
+    unknown = ripmap(".", "--task", "zzzz qqqq", "--format", "paths")
+    assert "shop/cart.py" in unknown.stdout
+    assert "nothing in the task speaks for a file" in unknown.stderr
+
+
+def test_without_git_the_map_says_so_in_words(
+    shop: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (shop / ".git").mkdir(exist_ok=True)
+    (shop / ".git" / "HEAD").write_text(40 * "1" + "\n")
+    said = subprocess.run(
+        [*RIPMAP, ".", "--task", TASK, "--format", "paths"],
+        capture_output=True, text=True, cwd=shop, env=environment | {"PATH": str(tmp_path / "bin")}, timeout=60,
+    )  # fmt: skip
+    assert said.stdout.split()[0] == "shop/cart.py"
+    assert "there is no git on PATH" in said.stderr
+    assert "Errno" not in said.stderr
+
+
 def test_map_formats(ripmap: Callable[..., Any], shop: Path, environment: dict[str, str]) -> None:
     plain = ripmap(".", "--task", TASK, "--why", "--stats", "--tokens", "500")
     assert plain.returncode == 0, plain.stderr
