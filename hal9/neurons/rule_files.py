@@ -2,18 +2,22 @@
 
 import asyncio
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hal9.errors.base import WorkbenchError
 from hal9.memory import repository_of
 from hal9.memory.rules.place import Repository
 from hal9.memory.rules.rule_files import (
+    IMPORTING,
     MOST_BYTES,
+    MOST_HOPS,
     RULE_FILES,
     ChosenRules,
     RuleFile,
     choose_rules,
+    imported_files,
     rule_file_names,
 )
 from hal9.minds.protocol import Message
@@ -28,6 +32,8 @@ __all__ = ["FolderRules", "read_rule_files", "with_rule_files"]
 
 _SHARE_OF_WINDOW = 8
 _SHARE_OF_FOLDER = 3
+_MOST_IMPORTED = 20
+"""Files that one file of rules may import, those imported by others included."""
 
 
 async def with_rule_files(
@@ -84,7 +90,7 @@ class FolderRules:
             read_rule_files, Path(context.workspace), touched, copy=self._bench.snapshot.root
         )
         chosen = choose_rules(
-            [one for one in found if one.file in new], tokens=most, task=self._turn.task.objective
+            [one for one in found if (one.by or one.file) in new], tokens=most, task=self._turn.task.objective
         )
         if not chosen.text:
             return decision
@@ -144,7 +150,9 @@ def _paths(repository: Repository, touched: Sequence[str]) -> list[str]:
 
 
 def read_rule_files(workspace: Path, touched: Sequence[str], *, copy: Path | None = None) -> list[RuleFile]:
-    """Files of rules that speak for what a task touches, the nearest first; links are not followed.
+    """Files of rules that speak for what a task touches, the nearest first, each before what it imports.
+
+    Links are not followed. Imports stay inside the repository.
 
     Args:
         workspace: a folder, in a repository or not; what lies above it, up to the repository's root, counts,
@@ -154,14 +162,43 @@ def read_rule_files(workspace: Path, touched: Sequence[str], *, copy: Path | Non
     """
     repository = _repository(workspace)
     inside = f"{repository.inside}/" if repository.inside else ""
-    found = []
-    for name in rule_file_names(_paths(repository, touched)):
+
+    def read(name: str) -> RuleFile | None:
         here = name.startswith(inside)
         root = copy if here and copy is not None else Path(repository.root)
         told = name.removeprefix(inside) if here and copy is not None else name
-        one = _read(root, told, name)
-        if one is not None:
-            found.append(one)
+        return _read(root, told, name)
+
+    names = rule_file_names(_paths(repository, touched))
+    known = {name: one for name in names if (one := read(name)) is not None}
+    found: dict[str, RuleFile] = {}
+    for name, one in known.items():
+        found.setdefault(name, one)
+        if posixpath.basename(name) == IMPORTING:
+            for more in _imports(one, known, read):
+                found.setdefault(more.file, more)
+    return list(found.values())
+
+
+def _imports(
+    rules: RuleFile, known: Mapping[str, RuleFile], read: Callable[[str], RuleFile | None]
+) -> list[RuleFile]:
+    """What a file of rules imports, and what that imports, each once, without what is known already."""
+    seen, found = {rules.file}, list[RuleFile]()
+    level = [rules]
+    for _ in range(MOST_HOPS):
+        named = [path for one in level for path in imported_files(one.file, one.text)]
+        level = []
+        for path in dict.fromkeys(named):
+            if path in seen or len(found) == _MOST_IMPORTED:
+                continue
+            seen.add(path)
+            if path in known:
+                level.append(known[path])
+                continue
+            one = read(path) or RuleFile(path, problem="is imported, and is not there")
+            level.append(replace(one, by=rules.file))
+            found.append(level[-1])
     return found
 
 

@@ -34,6 +34,51 @@ def test_they_are_read_up_to_the_repository_s_root_and_links_are_not_followed(tm
     }
 
 
+def test_imports_are_followed_inside_the_repository(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    write(
+        root,
+        {
+            ".git/config": "",
+            "CLAUDE.md": "@AGENTS.md\n@docs/style.md\n@docs/link.md\n@../outside.md\n@docs/none.md\n",
+            "AGENTS.md": "- root\n@docs/more.md\n",
+            "docs/style.md": "- style\n\nSee @CLAUDE.md and @../CLAUDE.md and @names.md\n",
+            "docs/names.md": "- names\n",
+            "docs/more.md": "- more\n",
+            "src/AGENTS.md": "@../docs/alone.md\n",
+            "docs/alone.md": "- of a file whose format has no imports\n",
+        },
+    )
+    write(tmp_path, {"outside.md": "- outside\n"})
+    (root / "docs" / "link.md").symlink_to(tmp_path / "outside.md")
+    found = read_rule_files(root, ["src/a.py"])
+    assert {one.file: one.by for one in found} == {
+        "src/AGENTS.md": "",
+        "AGENTS.md": "",
+        "CLAUDE.md": "",
+        **dict.fromkeys(
+            (
+                "docs/style.md",
+                "docs/link.md",
+                "docs/none.md",
+                "docs/more.md",
+                "docs/CLAUDE.md",
+                "docs/names.md",
+            ),
+            "CLAUDE.md",
+        ),
+    }
+    assert {one.file for one in found if one.problem} == {"docs/link.md", "docs/none.md", "docs/CLAUDE.md"}
+    assert "- outside" not in "".join(one.text for one in found)
+
+
+def test_imports_end_after_five_hops_and_a_circle_is_read_once(tmp_path: Path) -> None:
+    chain = {f"f{n}.md": f"- rule {n}\n@f{n + 1}.md\n@CLAUDE.md\n" for n in range(9)}
+    write(tmp_path, {".git/config": "", "CLAUDE.md": "@f0.md\n", **chain})
+    read = [one.file for one in read_rule_files(tmp_path, [])]
+    assert read == ["CLAUDE.md", "f0.md", "f1.md", "f2.md", "f3.md", "f4.md"]
+
+
 def test_a_copy_is_read_in_place_of_the_workspace(tmp_path: Path) -> None:
     write(tmp_path, {"repo/.git/config": "", "repo/AGENTS.md": "- root\n", "repo/src/AGENTS.md": "- old\n"})
     write(tmp_path, {"copy/AGENTS.md": "- new\n"})

@@ -22,11 +22,16 @@ __all__ = [
     "RuleFile",
     "as_markdown",
     "choose_rules",
+    "imported_files",
     "rule_file_names",
     "with_section",
 ]
 
 RULE_FILES = ("AGENTS.md", "CLAUDE.md")
+IMPORTING = "CLAUDE.md"
+"""The file whose format knows imports; what it imports may import further."""
+MOST_HOPS = 5
+"""How far imports of imports are followed, as that format says."""
 MOST_BYTES = 200_000
 """Longest file of rules that is read at all."""
 _BEGIN = "<!-- hal9 rules: begin (written by `hal9 rules export`) -->"
@@ -35,6 +40,10 @@ _HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*$")
 _ITEM = re.compile(r"(?:[-*+]|\d+[.)])\s+")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _IMPORT = re.compile(r"@(\S+)$")
+_MENTION = re.compile(r"(?:^|(?<=[\s(]))@([^\s()`]+)")
+_CODE_SPAN = re.compile(r"(`+).+?\1")
+_TEXTS = (".md", ".mdc", ".markdown", ".rst", ".txt")
+"""Endings of files that hold words for people; no other is put into a prompt."""
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _OPENING = "The repository's files of rules, the nearest first; where two disagree, the first holds."
 _UNSEEN = re.compile("[\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
@@ -49,11 +58,13 @@ class RuleFile:
         file: its path in the repository; it speaks for its folder and all below.
         text: what it says.
         problem: why it could not be read; then there is no text.
+        by: the file of rules that imports it, directly or by others; empty where it is one itself.
     """
 
     file: str
     text: str = ""
     problem: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,30 @@ def rule_file_names(touched: Iterable[str]) -> list[str]:
     return [posixpath.join(folder, name) for folder in ordered for name in RULE_FILES]
 
 
+def imported_files(file: str, text: str) -> list[str]:
+    """Paths in the repository that a file of rules imports as `@path`, in order; code imports nothing.
+
+    Paths are relative to the file's folder. What lies outside the repository, in a home folder or at the root
+    of the machine is none of its rules; neither is what is no text.
+    """
+    found = []
+    for block in _blocks(text):
+        plain = _CODE_SPAN.sub("", "" if _FENCE.match(block.text) else block.text)
+        for named in _MENTION.finditer(plain):
+            path = _imported(file, named.group(1))
+            if path and path.endswith(_TEXTS):
+                found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def _imported(file: str, named: str) -> str:
+    """The path in the repository that an import names; empty where it leads out of it."""
+    if named.startswith(("/", "~")):
+        return ""
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(file), named.rstrip(".,;:!?")))
+    return "" if path.startswith("..") else path
+
+
 def choose_rules(files: Sequence[RuleFile], *, tokens: int, task: str = "") -> ChosenRules:
     """What of the files goes into a prompt: whole files where they fit, else what is nearest to the task.
 
@@ -124,7 +159,7 @@ def choose_rules(files: Sequence[RuleFile], *, tokens: int, task: str = "") -> C
             left.append(LeftOut(file.file, "", file.problem))
             continue
         blocks = [block for block in _blocks(file.text) if _normal(block.text) not in said]
-        blocks, refused = _without_harm(file, blocks)
+        blocks, refused = _without_harm(file, blocks, {one.file for one in files})
         left += refused
         if not blocks:
             continue
@@ -158,11 +193,13 @@ def _normal(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
-def _without_harm(file: RuleFile, blocks: Sequence[_Block]) -> tuple[list[_Block], list[LeftOut]]:
+def _without_harm(
+    file: RuleFile, blocks: Sequence[_Block], read: set[str]
+) -> tuple[list[_Block], list[LeftOut]]:
     kept, left = list[_Block](), list[LeftOut]()
     for block in blocks:
         if named := _IMPORT.match(block.text.strip()):
-            if posixpath.basename(named.group(1)) not in RULE_FILES:
+            if _imported(file.file, named.group(1)) not in read:
                 left.append(LeftOut(file.file, block.heading, f"{named.group(0)} is not followed"))
         elif _UNSEEN.search(block.heading + block.text):
             left.append(LeftOut(file.file, "", "holds characters that nobody sees"))
