@@ -175,9 +175,9 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return int(error.exit_code)
     except click.ClickException as error:
-        _place_options(error)
-        error.show()
-        return error.exit_code
+        told = _placed(error)
+        told.show()
+        return told.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return _INTERRUPTED
@@ -190,15 +190,17 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _place_options(error: click.ClickException) -> None:
-    """Say where `--home` and `--debug` stand, to whom puts them behind the command."""
+def _placed(error: click.ClickException) -> click.ClickException:
+    """The error, which says where `--home` and `--debug` stand to whom puts them behind the command."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
-        return
+        return error
     name, first = error.option_name, error.ctx.find_root()
     of_all = {option for parameter in first.command.params for option in parameter.opts}
-    if first.command is cli and error.ctx is not first and name in of_all:
-        error.possibilities = None
-        error.message = f"{name} stands before the command: `hal9 {name} … {error.ctx.info_name}`."
+    if first.command is not cli or error.ctx is first or name not in of_all:
+        return error
+    return click.UsageError(
+        f"{name} stands before the command: `hal9 {name} … {error.ctx.info_name}`.", error.ctx
+    )
 
 
 def _named_path(error: OSError, given: list[str]) -> "PathUnusable | None":

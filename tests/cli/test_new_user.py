@@ -227,7 +227,12 @@ def test_the_dashboard_s_address_is_printed_where_no_browser_opens(
 ) -> None:
     """`xdg-open` without a browser complains by itself and is not told as a failure."""
     opened = list[str]()
+
+    def launch(address: str) -> int:
+        opened.append(address)
+        return 0
+
     monkeypatch.setattr("hal9.api.place.served_at", lambda _: "http://127.0.0.1:1")
-    monkeypatch.setattr("click.launch", lambda address: opened.append(address) or 0)
+    monkeypatch.setattr("click.launch", launch)
     assert run(cli, ["--home", str(home.root), "dashboard"]) == 0
     assert capsys.readouterr().out.split() == opened

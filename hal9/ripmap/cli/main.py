@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from hal9.ripmap.cli.common import (
     print_stats,
     task_options,
 )
+
+if TYPE_CHECKING:
+    from hal9.ripmap.rendering.render import Format
 
 __all__ = ["main", "ripmap"]
 
@@ -91,7 +94,7 @@ def map_command(path: Path, words: tuple[str, ...], color: bool | None, stats: b
     """Print the map of PATH for a task (without one: by importance)."""
     if words:
         raise _misunderstood(path, words)
-    form = "json" if options["as_json"] else options["form"]
+    form: Format = "json" if options["as_json"] else options["form"]
     from hal9.ripmap.rendering.budget import MapOptions  # noqa: PLC0415 - brings numpy, which --help does without
     from hal9.ripmap.text.token_count import token_counter  # noqa: PLC0415
 
