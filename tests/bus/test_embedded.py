@@ -77,6 +77,28 @@ async def test_its_store_is_capped_and_its_files_are_private(tmp_path: Path) -> 
         assert not is_our_server(pid, directory)
 
 
+async def test_a_broker_that_dies_while_its_store_is_capped_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cap = EmbeddedBroker._cap_store
+
+    async def dying(self: EmbeddedBroker) -> None:
+        if self.restarts == 1 and self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        await cap(self)
+
+    monkeypatch.setattr(EmbeddedBroker, "_cap_store", dying)
+    async with EmbeddedBroker(tmp_path / "broker", users=[node_user("test", "a")]) as broker:
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while broker.restarts < 2:
+                await asyncio.sleep(0.02)
+            async with MqttBus(broker.address("a"), client_id="a") as bus:
+                await bus.wait_connected(60)
+
+
 async def test_two_cannot_use_one_store(tmp_path: Path) -> None:
     async with EmbeddedBroker(tmp_path / "broker", users=USERS):
         with pytest.raises(BrokerStoreInUse):
