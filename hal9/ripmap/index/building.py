@@ -21,7 +21,7 @@ from hal9.ripmap.files.roles import path_roles
 from hal9.ripmap.index.entries import Entry, artifact_key, blob_id, extraction_key, record_of
 from hal9.ripmap.postings.file_postings import FACTS, FACTS_VERSION, facts_of_file
 from hal9.ripmap.records import Extraction, Role
-from hal9.ripmap.storage.cache import ContentStore
+from hal9.ripmap.storage.cache import ContentStore, usable_store
 from hal9.ripmap.storage.record_codec import pack_extraction, unpack_extraction
 
 __all__ = [
@@ -150,7 +150,7 @@ _worker_store: ContentStore | None = None
 
 def _start_worker(folder: Path | None) -> None:
     global _worker_store  # noqa: PLW0603 - a process pool has no other place for what each process opens once
-    _worker_store = ContentStore(folder, _unheard) if folder is not None else None
+    _worker_store = usable_store(folder, _unheard) if folder is not None else None
 
 
 def worker_store() -> ContentStore | None:

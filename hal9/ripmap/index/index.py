@@ -23,7 +23,13 @@ from hal9.ripmap.index.entries import (
 from hal9.ripmap.index.source import IndexStats, Origin, WorkingTree
 from hal9.ripmap.records import Extraction, FileRecord, Role
 from hal9.ripmap.settings import IndexSettings
-from hal9.ripmap.storage.cache import ContentStore, read_sealed_file, remove_stale, write_sealed_file
+from hal9.ripmap.storage.cache import (
+    ContentStore,
+    read_sealed_file,
+    remove_stale,
+    usable_store,
+    write_sealed_file,
+)
 from hal9.ripmap.storage.record_codec import outline_bytes, pack_extraction, unpack_extraction, unpack_outline
 
 if TYPE_CHECKING:
@@ -316,7 +322,7 @@ class Index:
 
     @cached_property
     def _store(self) -> ContentStore | None:
-        return ContentStore(self.settings.folder, self._notify) if self.folder is not None else None
+        return usable_store(self.settings.folder, self._notify) if self.folder is not None else None
 
     def _stored(self, keys: list[str]) -> dict[str, bytes]:
         found = {key: self._packed[key] for key in keys if key in self._packed}

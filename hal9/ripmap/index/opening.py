@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from hal9.errors.ripmap import CacheUnusable, NotARepository
+from hal9.errors.ripmap import NotARepository
 from hal9.ripmap.files.discovery import Signature, Tree, digest_of, recheck, walk
 from hal9.ripmap.files.selection import Selection
 from hal9.ripmap.history.blobs import BlobReader, blob_sizes
@@ -19,7 +19,7 @@ from hal9.ripmap.index.snapshot import Snapshot, load_snapshot, save_snapshot
 from hal9.ripmap.index.source import CommitTree, IndexStats, WorkingTree
 from hal9.ripmap.records import EXTRACTOR_VERSION, Extraction
 from hal9.ripmap.settings import IndexSettings, load_settings
-from hal9.ripmap.storage.cache import ContentStore
+from hal9.ripmap.storage.cache import ContentStore, usable_store
 
 __all__ = ["open_index", "open_revision", "still_current"]
 
@@ -53,11 +53,7 @@ class _Opening:
         """The content store; None when the cache is off, or cannot be used (which is told)."""
         if not self.settings.use_cache:
             return None
-        try:
-            return ContentStore(self.settings.folder, self.notify)
-        except CacheUnusable as error:
-            self.notify(str(error))
-            return None
+        return usable_store(self.settings.folder, self.notify)
 
     def stats(self, entries: list[Entry], skipped_binary: int) -> IndexStats:
         """Everything counted so far."""

@@ -20,7 +20,7 @@ from hal9.ripmap.storage.record_codec import FORMAT
 if TYPE_CHECKING:
     from hal9.database import Connection, Migration
 
-__all__ = ["ContentStore", "read_sealed_file", "remove_stale", "write_sealed_file"]
+__all__ = ["ContentStore", "read_sealed_file", "remove_stale", "usable_store", "write_sealed_file"]
 
 _T = TypeVar("_T")
 _BATCH = 400
@@ -36,6 +36,15 @@ def _create(connection: "Connection") -> None:
 
 
 _MIGRATIONS: "tuple[Migration, ...]" = (_create,)
+
+
+def usable_store(folder: Path, notify: Callable[[str], None]) -> "ContentStore | None":
+    """The content store of a cache folder; None when it cannot be used, which is told."""
+    try:
+        return ContentStore(folder, notify)
+    except CacheUnusable as error:
+        notify(str(error))
+        return None
 
 
 class ContentStore:
@@ -133,7 +142,8 @@ class ContentStore:
             detail = error.detail if isinstance(error, DatabaseDamaged) else "written by a newer version"
             return self._rebuild(detail)
         except (OSError, sqlite3.OperationalError) as error:
-            raise CacheUnusable(path=str(self._path.parent), detail=str(error)) from error
+            detail = (isinstance(error, OSError) and error.strerror) or str(error)
+            raise CacheUnusable(path=str(self._path.parent), detail=detail) from error
 
     def _rebuild(self, detail: str) -> "Connection":
         from hal9.database import open_database  # noqa: PLC0415

@@ -62,6 +62,17 @@ def test_a_task_of_everyday_words_and_one_of_unknown_words(ripmap: Callable[...,
     assert "nothing in the task speaks for a file" in unknown.stderr
 
 
+def test_a_cache_that_cannot_be_written_is_told_and_the_map_is_drawn(
+    ripmap: Callable[..., Any], tmp_path: Path
+) -> None:
+    """As in a container or a job whose home is read-only."""
+    (tmp_path / "file").write_text("")
+    said = ripmap(".", "--task", TASK, "--format", "paths", "--cache-dir", str(tmp_path / "file" / "below"))
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.split()[0] == "shop/cart.py"
+    assert said.stderr.count("The cache folder") == 1
+
+
 def test_without_git_the_map_says_so_in_words(
     shop: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
