@@ -246,3 +246,12 @@ async def test_a_mind_is_used_inside_its_block() -> None:
     mind = open_mind("openai:http://127.0.0.1:9/v1#m", settings=MindSettings(environment={}))
     with pytest.raises(MindClosed, match="async with"):
         await mind.think(ASK)
+
+
+@pytest.mark.parametrize("status", [400, 401, 500])
+async def test_a_key_that_a_server_says_back_is_shown_and_kept_nowhere(status: int) -> None:
+    with FakeOpenAI(fails(status, "Incorrect API key provided: sk-test.")) as server:
+        with pytest.raises(MindError) as caught:
+            await ask(server)
+    assert "sk-test" not in str(caught.value)
+    assert "[the key]" in str(caught.value)

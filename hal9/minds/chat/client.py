@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -232,6 +233,9 @@ class ChatClient:
         return data
 
     def _error(self, complaint: Complaint, response: "httpx.Response", *, tools: bool) -> MindError:
+        if self.endpoint.key:
+            # Some servers say the key back to whoever gives a wrong one; what they say is shown and kept.
+            complaint = replace(complaint, detail=complaint.detail.replace(self.endpoint.key, "[the key]"))
         return typed(
             complaint,
             mind=self.endpoint.mind,
