@@ -63,11 +63,11 @@ def calls(features: Features, total: Array) -> Array:
         return np.zeros(features.size)
     best = _best_definitions(features, lead)
     found = np.zeros(features.size)
-    for values in (
-        _called(features.index_data, lead, best),
-        _calling(features.index_data, lead, best, total),
-    ):
-        values[lead] = 0.0
+    # Weights seldom change who leads and what of it the task means, so what that calls stays as it is.
+    key = (float(lead), *best.astype(np.float64).tolist())
+    called = features.remembered("(called)", key, lambda: _called(features.index_data, lead, best))
+    for made in (called, _calling(features.index_data, lead, best, total)):
+        values = np.where(np.arange(features.size) == lead, 0.0, made)
         highest = float(values.max())
         if highest > 0:
             found += 0.5 * values / highest

@@ -3,6 +3,7 @@
 Every signal is scaled to at most 1 over the primary source files, so that weights compare.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -83,12 +84,18 @@ class Features:
     def chunk_scores(self) -> Array:
         """Definitions by all words, shape (chunks,)."""
         key = tuple(self.parameters[name] for name in CHUNK_COORDINATES)
-        known = None if self._memory is None else self._memory.get("(chunks)")
+        return self.remembered(
+            "(chunks)", key, lambda: self.prepared.chunks.scores(self._chunk_terms, self._task_weights)
+        )
+
+    def remembered(self, name: str, key: tuple[float, ...], make: Callable[[], Array]) -> Array:
+        """What was made under this key last, where there is a memory; else made now. Nobody changes it."""
+        known = None if self._memory is None else self._memory.get(name)
         if known is not None and known[0] == key and known[1] is not None:
             return known[1]
-        made = self.prepared.chunks.scores(self._chunk_terms, self._task_weights)
+        made = make()
         if self._memory is not None:
-            self._memory["(chunks)"] = (key, made)
+            self._memory[name] = (key, made)
         return made
 
     @cached_property
