@@ -76,6 +76,10 @@ class LiteLLMMind:
         return f"litellm:{self._model}"
 
     @property
+    def _key_variable(self) -> str:
+        return f"{self._model.split('/', maxsplit=1)[0].upper().replace('-', '_')}_API_KEY"
+
+    @property
     def capabilities(self) -> Capabilities:
         return Capabilities(tools="native", parallel_tools=True, announces=True)
 
@@ -153,7 +157,7 @@ class LiteLLMMind:
             except litellm.exceptions.Timeout:
                 raise
             except tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES) as error:
-                complaint = _complaint(error)
+                complaint = _complaint(error, self._key or os.environ.get(self._key_variable))
                 if complaint.loading:
                     await asyncio.sleep(_LOADING_WAIT_SECONDS)
                     continue
@@ -266,21 +270,23 @@ class LiteLLMMind:
         if isinstance(error, known.APIConnectionError):
             return MindUnreachable(mind=self.name, detail=complaint.detail)
         headers = getattr(error, "litellm_response_headers", None)
-        provider = self._model.split("/", maxsplit=1)[0].upper().replace("-", "_")
         return typed(
             complaint,
             mind=self.name,
-            key_variable=f"{provider}_API_KEY",
+            key_variable=self._key_variable,
             retry_after=headers.get("retry-after") if headers is not None else None,
             tools=tools,
         )
 
 
-def _complaint(error: Any) -> Complaint:
+def _complaint(error: Any, key: str | None) -> Complaint:
     body = getattr(error, "body", None)
     fields = body if isinstance(body, dict) else {}
     # Some of its messages carry a whole traceback of its own.
-    detail = first_line(str(error))[:300] or type(error).__name__
+    detail = first_line(str(error)) or type(error).__name__
+    if key:
+        detail = detail.replace(key, "[the key]")  # some servers say a wrong one back
+    detail = detail[:300]
     return Complaint(int(getattr(error, "status_code", 0) or 0), detail, fields)
 
 

@@ -126,3 +126,12 @@ async def test_our_loop_retries_and_honours_retry_after() -> None:
     assert reply.text == "now"
     assert len(server.seen) == 3
     assert server.seen[1].at - server.seen[0].at >= 1.0
+
+
+async def test_a_key_that_a_server_says_back_is_shown_nowhere() -> None:
+    with FakeOpenAI(fails(401, "Incorrect API key provided: sk-test.")) as server:
+        async with _mind(server) as mind:
+            with pytest.raises(MindError) as caught:
+                await mind.think(Request((Message("user", "Hello?"),), timeout_seconds=60, repairs=0))
+    assert "sk-test" not in str(caught.value)
+    assert "[the key]" in str(caught.value)
