@@ -136,20 +136,27 @@ class HomeRouters:
         self._known: dict[Path, tuple[int, str, SpecialistRouter]] = {}
         self._embedder: Embedder = task_embedder()
 
-    def narrowed(self, candidates: Sequence[str], text: str) -> tuple[str, ...]:
-        """The candidates without the specialists, and the general neuron, that a task is not for.
+    def members(self, candidates: Sequence[str], text: str) -> dict[str, str]:
+        """By neuron with specialists: the one of them, among the candidates, that a task is for.
 
         Raises:
             SpecialistRouterInvalid: a router cannot be read; says which.
         """
-        left = tuple(candidates)
+        chosen = {}
         for neuron, router in self._routers():
-            here = [name for name in router.names if name in left]
-            if not here or not text:
-                continue
-            chosen = router.among([TuningTask(input=text, judge="-")], self._embedder, here)[0]
-            left = tuple(name for name in left if name == chosen or name not in (neuron, *router.names))
-        return left
+            here = [name for name in router.names if name in candidates]
+            if here and text:
+                task = TuningTask(input=text, judge="-")
+                chosen[neuron] = router.among([task], self._embedder, here)[0]
+        return chosen
+
+    def owners(self) -> dict[str, str]:
+        """By specialist: the neuron whose tasks it takes.
+
+        Raises:
+            SpecialistRouterInvalid: as `members`.
+        """
+        return {name: neuron for neuron, router in self._routers() for name in router.names}
 
     def _routers(self) -> list[tuple[str, SpecialistRouter]]:
         found = []
@@ -168,6 +175,10 @@ class HomeRouters:
                     raise SpecialistRouterInvalid(path=str(path), detail=repr(error)) from error
                 if router.model_id != self._embedder.model_id:
                     detail = f"it was made with {router.model_id}, this version has {self._embedder.model_id}"
+                    raise SpecialistRouterInvalid(path=str(path), detail=detail)
+                rows = len(self._embedder.embed(["-"])[0]) + len(router.fields) + 1
+                if len(router.router.weights) != rows:
+                    detail = f"it has weights for {len(router.router.weights)} features, not {rows}"
                     raise SpecialistRouterInvalid(path=str(path), detail=detail)
                 self._known[path] = (stamp, neuron, router)
             found.append(self._known[path][1:])

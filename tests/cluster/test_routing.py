@@ -5,11 +5,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from hal9.belief import ItemRouter, RouterQuality
 from hal9.cluster import Daemon, Home
 from hal9.cluster.scheduler import SCHEDULER
 from hal9.promptgram import Edit
+from hal9.tuning.router import SpecialistRouter, routers_folder, task_embedder
+from hal9.tuning.specialising import save_router
 from tests.conftest import Script, edit_settings, running_cluster
 
 OBJECTIVE = "Write add(a, b) in adder.py"
@@ -62,6 +66,26 @@ async def test_finished_tasks_teach_the_edges_they_took_and_a_user_corrects_it(
         assert counts(daemon) == dict.fromkeys(taken, (0, 1))
         event = daemon.router.weights.events("l3-designer", route["to"])[0]
         assert (event["usd"], event["odds"]) == (0.5, route["odds"][route["to"]])
+
+
+async def test_a_specialists_outcome_counts_for_the_neuron_whose_tasks_it_takes(
+    home: Home, script: Script
+) -> None:
+    script("adder")
+    quality = RouterQuality(1.0, 0.5, 1.0)
+    weights = np.zeros((len(task_embedder().embed(["x"])[0]) + 1, 1))
+    router = SpecialistRouter(ItemRouter((SECOND,), weights, quality), (), task_embedder().model_id)
+    save_router(routers_folder(home.state) / "l2-implementer.json", "l2-implementer", [SECOND], router)
+    (home.neurons / "l2-craftsman.md").unlink()
+    async with running_cluster(home) as (daemon, cluster):
+        task_id = await cluster.submit("Say hello")
+        await cluster.wait(task_id, timeout_seconds=180)
+        steps = await cluster.steps(task_id)
+        assert next(step.route for step in steps if step.neuron == "l3-designer")["to"] == SECOND
+        await learned(
+            daemon,
+            dict.fromkeys([("l4-strategist", "l3-designer"), ("l3-designer", "l2-implementer")], (1, 0)),
+        )
 
 
 async def test_a_users_verdict_travels_to_the_weights(home: Home, script: Script) -> None:

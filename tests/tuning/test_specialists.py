@@ -2,20 +2,23 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from hal9.belief import ItemRouter, RouterQuality
 from hal9.cli.app import cli
 from hal9.clock import SystemClock
 from hal9.cluster import Home
 from hal9.cluster.services.routing import LearnedRouter
 from hal9.errors.tuning import SpecialistRouterInvalid
 from hal9.learning import PromptStore
+from hal9.learning.routing.weights import HandOver
 from hal9.memory import MemoryStore
 from hal9.neurons import load_neurons
 from hal9.tuning import TuneResult, TuneSettings, TuningRoles, run_tuning
-from hal9.tuning.router import HomeRouters, routers_folder
-from hal9.tuning.specialising import SpecialistPlace, promote_specialists
+from hal9.tuning.router import HomeRouters, SpecialistRouter, routers_folder, task_embedder
+from hal9.tuning.specialising import SpecialistPlace, promote_specialists, save_router
 from tests.tuning.conflicts import ASKED, BASE, UnitAnswerer, UnitScorer, mixed_tasks, unit_mind, unit_score
 from tests.tuning.toy import ToyAnswerer, ToyScorer, reflecting_mind, toy_tasks
 
@@ -91,6 +94,17 @@ async def test_specialists_become_neurons_that_the_cluster_routes_to(tmp_path: P
                 text=text.format("glass"),
             )
             assert chosen.target == f"l2-implementer-{wanted}"
+        # A specialist has no history of its own: what its neuron did stands for it beside other neurons.
+        for number in range(14):
+            for target in ("l2-implementer", "l2-craftsman"):
+                won = HandOver(source="l3-designer", target=target, task_class="x", success=True)
+                router.learned.observe(f"{target}-{number}", [won])
+        names = ("l2-craftsman", "l2-implementer", "l2-implementer-a", "l2-implementer-b")
+        text = ASKED["metres"].format("glass")
+        odds = router.choose("l3-designer", names, task_class="x", task_id="u", text=text).probabilities
+        assert set(odds) == {"l2-craftsman", f"l2-implementer-{metres}"}
+        assert odds[f"l2-implementer-{metres}"] == pytest.approx(0.5, abs=0.1)
+        assert router.owners() == {f"l2-implementer-{one}": "l2-implementer" for one in "ab"}
         unreachable = router.choose(
             "l3-designer", ("l2-implementer",), task_class="x", task_id="t", text="anything"
         )
@@ -100,4 +114,14 @@ async def test_specialists_become_neurons_that_the_cluster_routes_to(tmp_path: P
 def test_a_damaged_router_is_named(tmp_path: Path) -> None:
     (tmp_path / "l2-x.json").write_text('{"neuron": "l2-x"}')
     with pytest.raises(SpecialistRouterInvalid, match="l2-x.json"):
-        HomeRouters(tmp_path).narrowed(("a", "b"), "text")
+        HomeRouters(tmp_path).members(("a", "b"), "text")
+
+
+def test_a_router_with_weights_for_other_features_is_named(tmp_path: Path) -> None:
+    """Else every task of the cluster ends with an error of matrices."""
+    router = SpecialistRouter(
+        ItemRouter(("b",), np.zeros((3, 1)), RouterQuality(1.0, 0.5, 1.0)), (), task_embedder().model_id
+    )
+    save_router(tmp_path / "a.json", "a", ["b"], router)
+    with pytest.raises(SpecialistRouterInvalid, match="3 features"):
+        HomeRouters(tmp_path).members(("a", "b"), "text")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -79,22 +80,30 @@ class LearnedRouter:
     def choose(
         self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str, text: str = ""
     ) -> RoutingDecision:
-        candidates = self._for_task(candidates, text)
-        decision = self.weights.choose(source, candidates, task_class=task_class, task_id=task_id)
-        if source == SCHEDULER and len(candidates) > 1:
+        members = self._asked(lambda: self._specialists.members(candidates, text))
+        owners = self.owners() if members else {}
+        # A specialist takes one kind of its neuron's tasks, so what is known of the neuron is known of it.
+        among = tuple(dict.fromkeys(owners[one] if owners.get(one) in members else one for one in candidates))
+        decision = self.weights.choose(source, among, task_class=task_class, task_id=task_id)
+        if source == SCHEDULER and len(among) > 1:
             # Neurons record their choices as steps; where a task enters is recorded nowhere else.
             self.weights.decided(decision, source, task_class=task_class, task_id=task_id)
-        return decision
+        odds = {members.get(name, name): share for name, share in decision.probabilities.items()}
+        return replace(decision, target=members.get(decision.target, decision.target), probabilities=odds)
 
-    def _for_task(self, candidates: Sequence[str], text: str) -> Sequence[str]:
-        """The candidates without specialists of other tasks; a router nobody can read is told of, once."""
+    def owners(self) -> dict[str, str]:
+        """By specialist: the neuron whose tasks it takes, and whose edges its outcomes count for."""
+        return self._asked(self._specialists.owners)
+
+    def _asked(self, routers: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """What the specialists' routers say; one that nobody can read is told of, once, and left alone."""
         try:
-            return self._specialists.narrowed(candidates, text)
+            return routers()
         except SpecialistRouterInvalid as error:
             if str(error) not in self._told:
                 self._told.add(str(error))
                 _log.error("%s", error)
-            return candidates
+            return {}
 
 
 class Routing:
@@ -261,6 +270,8 @@ class Routing:
         judged = hand_overs(steps, success=success, reason=reason, culprit=error.neuron if error else "")
         if success or judged:
             judged += self._entry(task.id, success=success)
+        owners = self._router.owners()
+        judged = [replace(one, target=owners.get(one.target, one.target)) for one in judged]
         frozen = self._key_values.frozen | frozenset(self._settings().safety.frozen_neurons)
         spent = task.result.tally.usd if usd is None and task.result else usd or 0.0
         return task.id, [one for one in judged if one.source not in frozen], spent
