@@ -89,7 +89,10 @@ class Features:
         )
 
     def remembered(self, name: str, key: tuple[float, ...], make: Callable[[], Array]) -> Array:
-        """What was made under this key last, where there is a memory; else made now. Nobody changes it."""
+        """What was made under this key last, where there is a memory; else made now. Nobody changes it.
+
+        An array of whatever shape `make` gives.
+        """
         known = None if self._memory is None else self._memory.get(name)
         if known is not None and known[0] == key and known[1] is not None:
             return known[1]
