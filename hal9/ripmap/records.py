@@ -24,7 +24,7 @@ __all__ = [
     "StringLiteral",
 ]
 
-EXTRACTOR_VERSION = 8
+EXTRACTOR_VERSION = 9
 """Raised whenever the same bytes would give other records.
 
 Cached extractions of other versions are ignored.

@@ -255,12 +255,12 @@ def _without_comments(node: "Node", head: bytes) -> bytes:
 def _signature(head: bytes, kind: str, docs: str, *, whole: bool) -> str:
     """The head on one line; of a definition without a body (`whole`) only its first line is taken."""
     text = head[: 4 * _SIGNATURE_LIMIT].decode("utf-8", "replace")
+    if text.startswith("@"):  # on lines of their own they would be all that is shown
+        text = _ANNOTATIONS.sub("", text)
     if whole and kind in _BRACED:
         text = _before_body(text)
     if whole or docs == "hash":
         text = text.partition("\n")[0]
-    if text.startswith("@"):
-        text = _ANNOTATIONS.sub("", text)
     text = " ".join(text.split()).rstrip("{:=;").rstrip()
     text = _BRACKET_CLOSES.sub(r"\1", _BRACKET_OPENS.sub(r"\1", text))
     return text if len(text) <= _SIGNATURE_LIMIT else text[: _SIGNATURE_LIMIT - 1] + "…"

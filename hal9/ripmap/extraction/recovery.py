@@ -13,7 +13,7 @@ from hal9.ripmap.extraction.parsing import TimeLimit, parse_within
 from hal9.ripmap.files.languages import LoadedLanguage
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, QueryCursor, Tree
+    from tree_sitter import Node, Point, QueryCursor, Tree
 
 __all__ = ["DEEPEST", "Match", "Recovered", "cursor_of", "recover"]
 
@@ -26,7 +26,11 @@ _MOST_BYTES = 20_000_000
 """Bytes parsed again per file; a file that is all errors is not worth more."""
 _SHARE = 0.3
 """Of a file's time; what an error hides is worth less than the rest of the repository."""
-_LAST = 0xFFFFFFFF
+_END = 0xFFFFFFFF
+"""Of a piece that goes on to the end of the file."""
+_OPENS = re.compile(rb"[^{};]*?\{(?=[ \t]*\r?$)", re.MULTILINE)
+_INDENT = re.compile(rb"[ \t]*")
+_LONGEST_HEAD = 2000
 
 _MODIFIERS = (
     rb"(?:(?:@[\w.:]+(?:\([^()\n]*\))?|\[[^\[\]\n]*\]|pub(?:\([^()\n]*\))?"
@@ -38,7 +42,7 @@ _MODIFIERS = (
 )
 _TYPED = rb"(?:[\w.<>\[\]?,&*:]+[ \t]+)+[*&]*\w+[ \t]*[({]"
 _HEADS = {
-    "kotlin": _MODIFIERS + rb"(?:fun|class|interface|object|typealias)\b(?! *[({])",
+    "kotlin": _MODIFIERS + rb"(?:enum[ \t]+)?(?:fun|class|interface|object|typealias)\b(?! *[({])",
     "csharp": rb"(?:" + _MODIFIERS + rb"(?:class|interface|struct|enum|record|delegate|namespace)[ \t]+\w"
     rb"|(?:public|private|protected|internal|static)[ \t]+" + _TYPED + rb")",
     "java": rb"(?:" + _MODIFIERS + rb"(?:class|interface|enum|record|@interface)[ \t]+\w"
@@ -100,9 +104,15 @@ def recover(loaded: LoadedLanguage, source: bytes, tree: "Tree", limit: TimeLimi
         start, row = lost[0]
         tried, parsed = tried + 1, parsed + len(source) - start
         position = start + 1
-        again = _parsed_from(loaded, source, start, row, limit)
+        again = _parsed_from(loaded, source, row, [(start, _END)], limit)
         if row in _rows(loaded, again):
             matches = [match for match in matches if _start(match) < start] + again
+            continue
+        body = _body_of(source, start)
+        if body is not None:
+            # Its members are found one by one; the error lies among them, so the head is read without them.
+            alone = _parsed_from(loaded, source, row, [(start, body[0]), body[1]], limit)
+            matches += [match for match in alone if _begins(loaded, match) == row]
     return Recovered(matches, sum(row not in found for _, row in heads), cut=bool(lost) and limit.over())
 
 
@@ -156,15 +166,48 @@ def _start(match: Match) -> int:
     return min(node.start_byte for nodes in match[1].values() for node in nodes)
 
 
+def _begins(loaded: LoadedLanguage, match: Match) -> int:
+    """Row on which what a match defines begins; -1 for one that defines nothing."""
+    pattern, captured = match
+    kind = loaded.kinds[pattern]
+    return captured[kind][0].start_point.row if kind.startswith("def.") or kind == "scope" else -1
+
+
+def _body_of(source: bytes, start: int) -> tuple[int, tuple[int, int]] | None:
+    """Where the head that begins at `start` ends, behind its brace; and the brace that closes it.
+
+    That one is the first that stands as far in as the head; None where there are no such two.
+    """
+    opening = _OPENS.search(source, start, start + _LONGEST_HEAD)
+    if opening is None or b"}" in opening.group():
+        return None
+    indent = _INDENT.match(source, start).group()  # type: ignore[union-attr] # it matches nothing, too
+    closing = re.compile(rb"^" + re.escape(indent) + rb"\}", re.MULTILINE).search(source, opening.end())
+    return None if closing is None else (opening.end(), (closing.end() - 1, closing.end()))
+
+
 def _parsed_from(
-    loaded: LoadedLanguage, source: bytes, start: int, row: int, limit: TimeLimit
+    loaded: LoadedLanguage, source: bytes, row: int, pieces: list[tuple[int, int]], limit: TimeLimit
 ) -> list[Match]:
-    from tree_sitter import Point, Range  # noqa: PLC0415 - as above
+    """Matches of pieces of the file alone, the first of which begins row `row`."""
+    from tree_sitter import Range  # noqa: PLC0415 - as above
 
     parser = loaded.parser
-    parser.included_ranges = [Range(Point(row, 0), Point(_LAST, _LAST), start, _LAST)]
+    parser.included_ranges = [
+        Range(_point(source, first, row, pieces[0][0]), _point(source, last, row, pieces[0][0]), first, last)
+        for first, last in pieces
+    ]
     try:
         tree = parse_within(loaded, source, limit)
         return [] if tree is None else cursor_of(loaded).matches(tree.root_node)
     finally:
         del parser.included_ranges
+
+
+def _point(source: bytes, byte: int, row: int, start: int) -> "Point":
+    """Row and column of a byte, counted from `start`, which begins row `row`."""
+    from tree_sitter import Point  # noqa: PLC0415 - as above
+
+    if byte == _END:
+        return Point(_END, _END)
+    return Point(row + source.count(b"\n", start, byte), byte - (source.rfind(b"\n", 0, byte) + 1))

@@ -173,3 +173,58 @@ def test_a_file_that_takes_too_long_gives_what_was_found(
     assert "overtime 1" in told
     assert "1 files took more time" in told
     assert "took more time" in explain_text(index, rank(index, "what comes before"), "slow.kt")
+
+
+def test_a_class_is_found_when_an_error_among_its_members_hides_its_head() -> None:
+    """As in a JSON reader of a hundred members, one of which the grammar cannot read: all of it is one error."""
+    members = "".join(
+        f"""
+  /** Reads number {number}. */
+  @Throws(IOException::class)
+  public fun read{number}(): Any? {{
+    return when (peek()) {{
+      Token.A -> buildMap {{ put(nextName(), {number}) }}
+      else -> throw IllegalStateException("at " + peek())
+    }}
+  }}
+"""
+        for number in range(12)
+    )
+    constructor = """
+  public class Options
+  private constructor(
+    internal val strings: Array<out String>,
+  ) {
+    public fun strings(): List<String> = strings.toList()
+  }
+"""
+    head = "package a\n\npublic sealed class Reader : Closeable {\n  protected constructor() {\n    depth = 0\n  }\n"
+    token = "\n  public enum class Token {\n    A,\n    B,\n  }\n"
+    source = f"{head}{members}{constructor}{token}}}\n\nclass After\n".encode()
+    found = {one.name: one for one in extract("kotlin", source).definitions}
+    reader, last = found["Reader"], source.count(b"\n")
+    assert (reader.kind, reader.line, reader.end_line) == ("class", 3, last - 2)
+    assert reader.signature == "public sealed class Reader : Closeable"
+    assert {(found[f"read{number}"].kind, found[f"read{number}"].parent) for number in range(12)} == {
+        ("method", "Reader")
+    }
+    assert (found["Token"].parent, found["B"].parent, found["After"].parent) == ("Reader", "Reader.Token", "")
+    assert lost_definitions("kotlin", source) == 0
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "signature"),
+    [
+        (
+            "kotlin",
+            '@Composable\n@Suppress("X")\nfun Screen(name: String) {\n}\n',
+            "fun Screen(name: String)",
+        ),
+        ("kotlin", "@Check\npublic fun peek(): Int = 1\n", "public fun peek(): Int = 1"),
+        ("java", "class A {\n  @Override\n  public int f(int a) {\n  }\n}\n", "public int f(int a)"),
+    ],
+)
+def test_annotations_on_lines_of_their_own_are_not_the_signature(
+    language: str, source: str, signature: str
+) -> None:
+    assert extract(language, source.encode()).definitions[-1].signature == signature
