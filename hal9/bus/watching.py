@@ -49,7 +49,9 @@ class ProgressWriter:
 
     def ended(self, source: str, task_id: str) -> None:
         """What the source did for the task is recorded; what has not gone out yet need not."""
-        self._latest.pop((source, task_id), None)
+        event, _ = self._latest.get((source, task_id), ("step", {}))
+        if event != "step":
+            del self._latest[source, task_id]
 
     async def run(self) -> None:
         """Publish for ever."""

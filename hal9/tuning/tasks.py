@@ -1,5 +1,6 @@
-"""The tasks a prompt is tuned on: read from YAML or JSONL, checked whole, split into three."""
+"""The tasks a prompt is tuned on: read from YAML or JSONL, or remembered by the cluster; split into three."""
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -17,8 +18,18 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, m
 from hal9.config import load_model, load_yaml, problem_of, unreadable
 from hal9.errors.config import ConfigInvalid, ConfigMissing, ConfigProblem
 from hal9.errors.tuning import TuningTaskInvalid, TuningTooFewTasks
+from hal9.learning.replay_cases import replay_case
+from hal9.memory import MemoryStore
 
-__all__ = ["FEWEST_TASKS", "Match", "TaskSplit", "TuningTask", "load_tasks", "split_tasks"]
+__all__ = [
+    "FEWEST_TASKS",
+    "Match",
+    "TaskSplit",
+    "TuningTask",
+    "load_tasks",
+    "remembered_tasks",
+    "split_tasks",
+]
 
 Match = Literal["text", "exact", "contains", "regex", "number", "json"]
 FEWEST_TASKS = 6
@@ -253,3 +264,33 @@ def _jsonl(path: Path) -> list[_TaskEntry]:
     if problems:
         raise ConfigInvalid(problems=tuple(problems))
     return found
+
+
+def remembered_tasks(store: MemoryStore, *, most: int = 200) -> tuple[TuningTask, ...]:
+    """The latest remembered tasks whose check and workspace are still there, newest first.
+
+    Raises:
+        TuningTooFewTasks: fewer than a run takes.
+    """
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT checks FROM tasks WHERE checks != '[]' ORDER BY created DESC LIMIT ?", (most * 4,)
+        ).fetchall()
+    found: dict[str, TuningTask] = {}
+    for row in rows:
+        with contextlib.suppress(ValueError, KeyError, IndexError):  # written by an older version
+            payload = replay_case(row["checks"]).payload
+            if payload.check is None or payload.workspace is None or not Path(payload.workspace).is_dir():
+                continue
+            task = TuningTask(
+                input=payload.objective,
+                check=payload.check,
+                workspace=Path(payload.workspace),
+                targets=tuple(payload.targets),
+            )
+            found.setdefault(task.name, task)
+        if len(found) == most:
+            break
+    if len(found) < FEWEST_TASKS:
+        raise TuningTooFewTasks(found=len(found), needed=FEWEST_TASKS, remembered=True)
+    return tuple(found.values())

@@ -13,9 +13,9 @@ from tests.conftest import edit_settings
 from tests.support.daemons import start, stop, wait_ready
 
 MIND = "scripted:tests.learning.scripts:obeys_rules"
-# Passages 1 to 6 of a handler carry the task down and its result up; 7, 8, 9 are the gradient at L2, L3, L4.
-AT_GRADIENTS = (7, 8, 9)
-MIDDLE_FIRST = (pytest.param(7, marks=pytest.mark.slow), 8, pytest.param(9, marks=pytest.mark.slow))
+# The first passage of a handler is L2's turn; 2, 3, 4 are the gradient at L2, L3, L4.
+AT_GRADIENTS = (2, 3, 4)
+MIDDLE_FIRST = (pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow))
 CHECK = "from dates import invoice_date as f\n\ndef check():\n    assert f(3, 4, 2026) == 1\n\ncheck()\n"
 
 

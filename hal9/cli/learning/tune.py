@@ -118,9 +118,9 @@ async def _tune(
     from hal9.learning import PromptStore
     from hal9.tuning import TuneSettings, load_tasks, promote, run_tuning
     from hal9.tuning.record import keep_outcome
-    from hal9.tuning.remembered import remembered_tasks
     from hal9.tuning.router import routers_folder
     from hal9.tuning.specialising import SpecialistPlace, promote_specialists
+    from hal9.tuning.tasks import remembered_tasks
 
     settings = home.settings()
     files = {name: one.promptgram for name, one in definitions.items()}
