@@ -7,7 +7,7 @@ from typing import Literal
 from hal9.ingest import RunStep
 from hal9.learning.guards.advised import Advised, Effect
 from hal9.learning.guards.guard_store import GuardStore, StoredGuard
-from hal9.learning.guards.predicate import fires, rewritten
+from hal9.learning.guards.predicate import rewritten
 from hal9.learning.runs.error_lines import error_line, error_signature
 from hal9.learning.runs.features import Feature, command_features
 from hal9.learning.runs.guard_miner import ExpectedFailure, RunMemory
@@ -61,11 +61,10 @@ class ActionAdvisor:
             self.runs.refresh()
             features = command_features(action.text, watch.state) if action.kind == "command" else ()
             best = Advised(features=features)
-            for one in self.guards.in_force([watch.repo]):
-                if fires(one.guard, action):
-                    found = self._of_guard(one, action, watch, features)
-                    if _STRENGTH[found.effect] > _STRENGTH[best.effect]:
-                        best = found
+            for one in self.guards.firing([watch.repo], action):
+                found = self._of_guard(one, action, watch, features)
+                if _STRENGTH[found.effect] > _STRENGTH[best.effect]:
+                    best = found
             if best.effect != "refuse" and self.effect != "off":
                 self._miner().guards.begin(watch.repo, watch.memory)
                 expected = self._miner().guards.judge(features)

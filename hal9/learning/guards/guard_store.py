@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from hal9.database import Row
 from hal9.errors.learning import GuardUnknown
-from hal9.learning.guards.predicate import Guard, fires, guard_as_json, guard_of
+from hal9.learning.guards.predicate import Guard, commands_of, fires, guard_as_json, guard_of
 from hal9.memory import ANY, MemoryStore
 from hal9.tools.action import Action
 
@@ -109,14 +110,22 @@ class GuardStore:
 
     def in_force(self, workspaces: Iterable[str]) -> list[StoredGuard]:
         """Guards that hold or remind in one of these workspaces."""
+        return [_stored(row) for row in self._rows_in_force(workspaces)]
+
+    def firing(self, workspaces: Iterable[str], action: Action) -> list[StoredGuard]:
+        """Those of the guards in force that fire on an action."""
+        commands = commands_of(action)
+        rows = self._rows_in_force(workspaces)
+        return [_stored(row) for row in rows if fires(_guard(row["content"]), action, commands)]
+
+    def _rows_in_force(self, workspaces: Iterable[str]) -> list[Row]:
         names = json.dumps([*workspaces, ANY])
         with self.store.reading() as connection:
-            rows = connection.execute(
+            return connection.execute(
                 "SELECT * FROM guards WHERE workspace IN (SELECT value FROM json_each(?)) "
                 "AND state IN ('holds', 'reminds') ORDER BY id",
                 (names,),
             ).fetchall()
-        return [_stored(row) for row in rows]
 
     def count(
         self, number: int, *, heeded: int = 0, overridden: int = 0, wrong: int = 0, fired: int = 0
@@ -160,12 +169,17 @@ class GuardStore:
         )
 
 
+@lru_cache(maxsize=16_384)
+def _guard(content: str) -> Guard:
+    return guard_of(json.loads(content))  # it is asked for before every action, and never changes
+
+
 def _stored(row: Row) -> StoredGuard:
     return StoredGuard(
         id=int(row["id"]),
         rule_id=row["mitigation_id"],
         workspace=row["workspace"],
-        guard=guard_of(json.loads(row["content"])),
+        guard=_guard(row["content"]),
         state=row["state"],
         state_reason=row["state_reason"],
         fired=int(row["fired"]),

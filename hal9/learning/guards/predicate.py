@@ -6,14 +6,24 @@
 import fnmatch
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from hal9.tools.action import Action
 from hal9.tools.shell import SimpleCommand, parse_command
 
-__all__ = ["SAFE_FLAGS", "Conditions", "Guard", "fires", "guard_as_json", "guard_of", "rewritten"]
+__all__ = [
+    "SAFE_FLAGS",
+    "Conditions",
+    "Guard",
+    "commands_of",
+    "fires",
+    "guard_as_json",
+    "guard_of",
+    "rewritten",
+]
 
 SAFE_FLAGS = frozenset(
     {"-q", "--quiet", "--no-pager", "--no-color", "--dry-run", "--check", "--maxfail=1", "-x", "--no-input"}
@@ -21,6 +31,7 @@ SAFE_FLAGS = frozenset(
 """What a guard may add to a command: flags that show less or do less. Nothing else is ever rewritten."""
 
 _MOST_TEXT = 20_000
+_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +103,21 @@ def _given(asked: Conditions) -> dict[str, Any]:
     return {name: value if isinstance(value, str) else list(value) for name, value in pairs if value}
 
 
-def fires(guard: Guard, action: Action) -> bool:
-    """Whether a guard fires on an action."""
-    commands = parse_command(action.text) if action.kind == "command" else ()
+def commands_of(action: Action) -> Sequence[SimpleCommand]:
+    """The commands that an action is made of; none when it is no command."""
+    return parse_command(action.text) if action.kind == "command" else ()
+
+
+def fires(guard: Guard, action: Action, commands: Sequence[SimpleCommand] | None = None) -> bool:
+    """Whether a guard fires on an action.
+
+    Args:
+        guard: the guard.
+        action: what is about to be done.
+        commands: what `commands_of` gives, for whoever asks many guards.
+    """
+    if commands is None:
+        commands = commands_of(action)
     if not _hold(guard.when, action, commands):
         return False
     return guard.unless.empty or not _hold(guard.unless, action, commands)
@@ -127,12 +150,22 @@ def _command_fits(asked: Conditions, one: SimpleCommand) -> bool:
 
 
 def _any(patterns: Sequence[str], words: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(word, pattern) for pattern in patterns for word in words if word)
+    return any(_fits(pattern, word) for pattern in patterns for word in words if word)
+
+
+def _fits(pattern: str, word: str) -> bool:
+    # fnmatch keeps 256 patterns compiled on some Pythons, which a few hundred guards throw out at every turn.
+    return _compiled(pattern)(word) is not None if _GLOB.search(pattern) else pattern == word
+
+
+@lru_cache(maxsize=16_384)
+def _compiled(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    return re.compile(fnmatch.translate(pattern)).match
 
 
 def rewritten(guard: Guard, action: Action) -> Action | None:
     """The action with the guard's flag; None when it is not one plain command, or has the flag already."""
-    commands = parse_command(action.text) if action.kind == "command" else ()
+    commands = commands_of(action)
     if len(commands) != 1 or not guard.add_flag or guard.add_flag in commands[0].arguments:
         return None
     one = commands[0]

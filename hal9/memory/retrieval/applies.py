@@ -9,6 +9,8 @@ import math
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import mul
 from typing import Literal
 
 from hal9.memory.records import EVERYWHERE, MemoryScope, Rule, covers_place
@@ -72,7 +74,7 @@ class Signs:
             float(self.named),
             float(self.like),
         )
-        total = sum(weight * number for weight, number in zip(weights, numbers, strict=True))
+        total = sum(map(mul, weights, numbers))
         return round(1 / (1 + math.exp(-total)), 6)  # rounded, so that no order hangs on a last bit
 
 
@@ -101,6 +103,8 @@ _GENERIC = frozenset({"src", "lib", "app", "apps", "core", "main", "code", "test
 
 def _named(place: str, task: str) -> bool:
     """Whether the last folder (or the file's stem) of a place is a word of the task; in the plural too."""
+    if place == EVERYWHERE:
+        return False
     name = posixpath.splitext(posixpath.basename(place.removesuffix("/**")))[0].lower()
     if len(name) < _LEAST_NAME or name in _GENERIC or "*" in name:
         return False
@@ -112,11 +116,8 @@ def signs_of(
     rule: Rule, task: str, scope: MemoryScope, *, taught: float | None = None, said: float | None = None
 ) -> Signs:
     """What speaks for a rule's applying to a task."""
-    of_rule = value_subjects(rule.rule)
-    names = " ".join(posixpath.splitext(posixpath.basename(path))[0] for path in scope.paths)
-    of_task = value_subjects(f"{task[:4_000]} {names}")
-    words = subject_words(task[:4_000])
-    known = subject_words(f"{rule.rule} {rule.taught_on[:2_000]}")
+    of_task, words = _said_by_task(task[:4_000], scope.paths)
+    of_rule, known, style, of_taught = _said_by_rule(rule.rule, rule.taught_on[:2_000])
     overlap = len(words & known) / max(1, min(len(words), len(known)))
     return Signs(
         reach=reach_of(rule, scope),
@@ -126,7 +127,26 @@ def signs_of(
         other=bool(of_rule) and bool(of_task) and not of_rule & of_task,
         silent=bool(of_rule) and not of_task,
         overlap=overlap,
-        style=about_style(rule.rule),
+        style=style,
         named=_named(rule.scope.place, task),
-        like=bool(value_subjects(rule.taught_on[:2_000]) & of_task),
+        like=bool(of_taught & of_task),
+    )
+
+
+# A task is weighed against many rules, and a rule against many tasks: what either says is found out once.
+@lru_cache(maxsize=16)
+def _said_by_task(task: str, paths: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Kinds of values that a task speaks of, with the names of its files; its words."""
+    names = " ".join(posixpath.splitext(posixpath.basename(path))[0] for path in paths)
+    return value_subjects(f"{task} {names}"), frozenset(subject_words(task))
+
+
+@lru_cache(maxsize=16_384)
+def _said_by_rule(rule: str, taught_on: str) -> tuple[frozenset[str], frozenset[str], bool, frozenset[str]]:
+    """Kinds of values a rule speaks of, its words, whether it is about style; kinds in what taught it."""
+    return (
+        value_subjects(rule),
+        frozenset(subject_words(f"{rule} {taught_on}")),
+        about_style(rule),
+        value_subjects(taught_on),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hal9.memory.records import ANY, EVERYWHERE, MemoryScope, Rule, RuleState, SolvedExample
 from hal9.memory.retrieval.applies import Signs, signs_of
@@ -139,7 +139,7 @@ def recall_many(
     if not scope.paths and vector is not None:
         candidates = _nearest_by_words(book, candidates, vector)
     similarities = {} if vector is None else _similarities(book, candidates, vector)
-    weighed = []
+    weighed, plain = [], _plain(store)
     for one in candidates:
         similarity = similarities.get(one.id)
         if not one.scope.place:
@@ -147,18 +147,27 @@ def recall_many(
                 overlap = signs_of(one, task, scope).overlap
                 weighed.append((one, similarity, overlap, _NO_SIGNS))
             continue
-        said = None if vector is None or _plain(store) else _said(store, one.rule, vector)
+        said = None if vector is None or plain else _said(store, one.rule, vector)
         signs = signs_of(one, task, scope, taught=similarity, said=said)
-        probability = signs.probability(meaning=not _plain(store))
+        probability = signs.probability(meaning=not plain)
         least = policy.words_probability if signs.reach == "words" else policy.min_probability
         if probability >= least or not policy.scope_gate:
             weighed.append((one, similarity, probability, signs))
     ranked = [
-        _explained(one, similarity, probability, (book.lower_bound(one), len(candidates)), policy)
+        _Ranked(one, similarity, probability, book.lower_bound(one))
         for one, similarity, probability, _ in _without_strangers(weighed)
     ]
-    ranked.sort(key=lambda found: (-_worth(found, policy), -nearness(found.scope.place), -found.rule_id))
-    return _within_budget(ranked, policy)
+    ranked.sort(key=lambda found: (-_worth(found, policy), -nearness(found.rule.scope.place), -found.rule.id))
+    return [_explained(found, len(candidates), policy) for found in _within_budget(ranked, policy)]
+
+
+class _Ranked(NamedTuple):
+    """A rule that applies, what it was ranked by; words for people are made of the chosen ones alone."""
+
+    rule: Rule
+    similarity: float | None
+    probability: float
+    lower_bound: float
 
 
 def _candidates(store: MemoryStore, book: RuleStore, scope: MemoryScope, policy: RecallPolicy) -> list[Rule]:
@@ -214,22 +223,23 @@ def _without_strangers(weighed: Sequence[_Weighed]) -> list[_Weighed]:
     return [found for found in kept if found not in by_words or found[2] >= sure]
 
 
-def _worth(found: Recall, policy: RecallPolicy) -> float:
-    if not found.scope.place:
-        return found.score + _OVERLAP * found.probability
-    nearer = _NEARER * min(2, nearness(found.scope.place) and 1 + int(not found.scope.place.endswith("/**")))
-    return found.probability + policy.success_weight * found.lower_bound + nearer
+def _worth(found: _Ranked, policy: RecallPolicy) -> float:
+    place, proven = found.rule.scope.place, policy.success_weight * found.lower_bound
+    if not place:
+        return (found.similarity or 0.0) + proven + _OVERLAP * found.probability
+    nearer = _NEARER * min(2, nearness(place) and 1 + int(not place.endswith("/**")))
+    return found.probability + proven + nearer
 
 
-def _within_budget(ranked: Sequence[Recall], policy: RecallPolicy) -> list[Recall]:
-    chosen, spent = list[Recall](), 0
+def _within_budget(ranked: Sequence[_Ranked], policy: RecallPolicy) -> list[_Ranked]:
+    chosen, spent = list[_Ranked](), 0
     unplaced = 0
     for found in ranked:
-        if not found.scope.place:  # only its wording ties it to the task
+        if not found.rule.scope.place:  # only its wording ties it to the task
             if unplaced >= policy.unplaced:
                 continue
             unplaced += 1
-        cost = len(found.rule) // _SIGNS_PER_TOKEN
+        cost = len(found.rule.rule) // _SIGNS_PER_TOKEN
         if len(chosen) == policy.limit:
             break
         if chosen and spent + cost > policy.tokens:
@@ -289,10 +299,8 @@ def _similarities(
     return {key: round(float(np.dot(one, vector)), 6) for key, one in vectors.items()}
 
 
-def _explained(
-    one: Rule, similarity: float | None, probability: float, record: tuple[float, int], policy: RecallPolicy
-) -> Recall:
-    bound, candidates = record
+def _explained(found: _Ranked, candidates: int, policy: RecallPolicy) -> Recall:
+    one, similarity, probability, bound = found
     near = "no similarity known" if similarity is None else f"similarity {similarity:.2f}"
     applies = f"; applies with probability {probability:.2f}" if one.scope.place else ""
     why = (

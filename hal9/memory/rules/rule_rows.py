@@ -31,5 +31,5 @@ def rule_of(row: Row) -> Rule:
         created=float(row["created"]),
         last_used=row["last_used"],
         content_hash=row["content_hash"],
-        provenance=json.loads(row["provenance"]),
+        provenance={} if row["provenance"] == "{}" else json.loads(row["provenance"]),
     )
