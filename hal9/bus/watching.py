@@ -25,7 +25,8 @@ _RETAINED_SECONDS = 10 * 365 * 86_400.0
 class ProgressWriter:
     """Publishes progress at QoS 0, at most so often per task and source; the latest event wins.
 
-    The first one waits a moment too: of work that is over by then (`ended`) nobody needs a sign of life.
+    The first one waits a moment too: of work that is over by then (`ended`) nobody needs a sign of life; what
+    was done is told all the same.
     """
 
     def __init__(self, bus: Bus, *, cluster: str, clock: Clock, per_second: float) -> None:
@@ -48,9 +49,9 @@ class ProgressWriter:
         self._wake.set()
 
     def ended(self, source: str, task_id: str) -> None:
-        """What the source did for the task is recorded; what has not gone out yet need not."""
-        event, _ = self._latest.get((source, task_id), ("step", {}))
-        if event != "step":
+        """What the source did for the task is recorded; a sign of life that has not gone out yet need not."""
+        told = self._latest.get((source, task_id))
+        if told is not None and told[0] != "step":
             del self._latest[source, task_id]
 
     async def run(self) -> None:

@@ -128,15 +128,15 @@ class Pulse:
 
     def changed_since(self, mark: str, task_id: str | None = None) -> bool:
         """Whether anything happened after a mark (to one task); after one of another server, always."""
-        run_id, _, number = mark.partition("-")
-        if run_id != self._run_id or not number.isdigit():
+        seen = self._version_of(mark)
+        if seen is None:
             return True
         newest = self._version
         if task_id is not None:
             full = len(self._of_task) >= _REMEMBERED_TASKS
             forgotten = next(iter(self._of_task.values())) if full else 0
             newest = self._of_task.get(task_id, forgotten)
-        return newest > int(number)
+        return newest > seen
 
     @property
     def told(self) -> str:
@@ -145,8 +145,13 @@ class Pulse:
 
     def told_since(self, mark: str) -> bool:
         """Whether watchers were told of anything after a mark; after one of another server, always."""
+        seen = self._version_of(mark)
+        return seen is None or self._told_version > seen
+
+    def _version_of(self, mark: str) -> int | None:
+        """The number in a mark; None for one of another server."""
         run_id, _, number = mark.partition("-")
-        return run_id != self._run_id or not number.isdigit() or self._told_version > int(number)
+        return int(number) if run_id == self._run_id and number.isdigit() else None
 
     async def _tell(self) -> None:
         """After a change, tell all watchers at once; then not again for a while."""
