@@ -47,9 +47,10 @@ class Held:
         own = [content for workspace, content in self.guards if workspace in (_ANYWHERE, repository)]
         if not own:
             return False
-        from hal9.learning.guards.predicate import fires, guard_of  # noqa: PLC0415 - only where there are any
+        from hal9.learning.guards.predicate import commands_of, fires, guard_of  # noqa: PLC0415 - only where there are any
 
-        return any(fires(guard_of(content), action) for content in own)
+        commands = commands_of(action)
+        return any(fires(guard_of(content), action, commands) for content in own)
 
 
 def _stamp(memory: Path) -> Stamp:

@@ -150,13 +150,19 @@ class TurnLoop:
         )
         started = turn.services.clock.now()
         try:
-            return await turn.call(request, call_id=f"step-{position}")
+            reply = await turn.call(request, call_id=f"step-{position}")
         except TurnFailed as error:
             failed = turn.record(
                 self.kind, started, tally=paid_for(error), outcome="failed", evidence=error.detail
             )
             self.log.waiting_steps.append(failed)
             raise
+        if must_call:
+            await self._called(reply, started)
+        return reply
+
+    async def _called(self, reply: Reply, started: float) -> None:
+        """The mind called a tool where it had to; who has another way to go on may raise `TurnFailed`."""
 
     def _reply_tokens(self) -> int:
         window = self.turn.services.models.window(self.turn.meta.model)

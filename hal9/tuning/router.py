@@ -136,25 +136,26 @@ class HomeRouters:
         self._known: dict[Path, tuple[int, str, SpecialistRouter]] = {}
         self._embedder: Embedder = task_embedder()
 
-    def members(self, candidates: Sequence[str], text: str) -> dict[str, str]:
-        """By neuron with specialists: the one of them, among the candidates, that a task is for.
+    def families(self, candidates: Sequence[str], text: str) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The candidates with each specialist replaced by its neuron; by such a neuron, the one for the task.
 
         Raises:
             SpecialistRouterInvalid: a router cannot be read; says which.
         """
-        chosen = {}
+        among, chosen = tuple(candidates), dict[str, str]()
         for neuron, router in self._routers():
-            here = [name for name in router.names if name in candidates]
+            here = [name for name in router.names if name in among]
             if here and text:
                 task = TuningTask(input=text, judge="-")
                 chosen[neuron] = router.among([task], self._embedder, here)[0]
-        return chosen
+                among = tuple(dict.fromkeys(neuron if name in here else name for name in among))
+        return among, chosen
 
     def owners(self) -> dict[str, str]:
         """By specialist: the neuron whose tasks it takes.
 
         Raises:
-            SpecialistRouterInvalid: as `members`.
+            SpecialistRouterInvalid: as `families`.
         """
         return {name: neuron for neuron, router in self._routers() for name in router.names}
 

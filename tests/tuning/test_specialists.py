@@ -114,7 +114,7 @@ async def test_specialists_become_neurons_that_the_cluster_routes_to(tmp_path: P
 def test_a_damaged_router_is_named(tmp_path: Path) -> None:
     (tmp_path / "l2-x.json").write_text('{"neuron": "l2-x"}')
     with pytest.raises(SpecialistRouterInvalid, match="l2-x.json"):
-        HomeRouters(tmp_path).members(("a", "b"), "text")
+        HomeRouters(tmp_path).families(("a", "b"), "text")
 
 
 def test_a_router_with_weights_for_other_features_is_named(tmp_path: Path) -> None:
@@ -124,4 +124,4 @@ def test_a_router_with_weights_for_other_features_is_named(tmp_path: Path) -> No
     )
     save_router(tmp_path / "a.json", "a", ["b"], router)
     with pytest.raises(SpecialistRouterInvalid, match="3 features"):
-        HomeRouters(tmp_path).members(("a", "b"), "text")
+        HomeRouters(tmp_path).families(("a", "b"), "text")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from hal9.clock import Clock
 from hal9.cluster.home import Home
@@ -29,6 +29,7 @@ from hal9.tuning.router import HomeRouters, routers_folder
 
 __all__ = ["LearnedRouter", "Routing"]
 
+T = TypeVar("T")
 _log = logging.getLogger("hal9.cluster.services.routing")
 
 _MARK = "routing_mark"
@@ -80,10 +81,10 @@ class LearnedRouter:
     def choose(
         self, source: str, candidates: Sequence[str], *, task_class: str, task_id: str, text: str = ""
     ) -> RoutingDecision:
-        members = self._asked(lambda: self._specialists.members(candidates, text))
-        owners = self.owners() if members else {}
         # A specialist takes one kind of its neuron's tasks, so what is known of the neuron is known of it.
-        among = tuple(dict.fromkeys(owners[one] if owners.get(one) in members else one for one in candidates))
+        among, members = self._asked(
+            lambda: self._specialists.families(candidates, text), (tuple(candidates), dict[str, str]())
+        )
         decision = self.weights.choose(source, among, task_class=task_class, task_id=task_id)
         if source == SCHEDULER and len(among) > 1:
             # Neurons record their choices as steps; where a task enters is recorded nowhere else.
@@ -93,9 +94,9 @@ class LearnedRouter:
 
     def owners(self) -> dict[str, str]:
         """By specialist: the neuron whose tasks it takes, and whose edges its outcomes count for."""
-        return self._asked(self._specialists.owners)
+        return self._asked(self._specialists.owners, {})
 
-    def _asked(self, routers: Callable[[], dict[str, str]]) -> dict[str, str]:
+    def _asked(self, routers: Callable[[], T], otherwise: T) -> T:
         """What the specialists' routers say; one that nobody can read is told of, once, and left alone."""
         try:
             return routers()
@@ -103,7 +104,7 @@ class LearnedRouter:
             if str(error) not in self._told:
                 self._told.add(str(error))
                 _log.error("%s", error)
-            return {}
+            return otherwise
 
 
 class Routing:

@@ -1,7 +1,7 @@
 """Step by step: a neuron's turn with tools, put together from its parts."""
 
 from hal9.errors.neurons import TurnFailed
-from hal9.minds.protocol import Message, Reply, ToolSpec
+from hal9.minds.protocol import Message, Reply
 from hal9.neurons.implementing.checking import run_check
 from hal9.neurons.implementing.showing import gather_shown, room_tokens
 from hal9.neurons.looping import TurnLoop
@@ -54,26 +54,14 @@ class _Acting(TurnLoop):
             steps=self.settings.steps,
         )
 
-    async def _think(
-        self,
-        messages: tuple[Message, ...],
-        tools: tuple[ToolSpec, ...],
-        *,
-        position: int,
-        must_call: bool = False,
-    ) -> Reply:
-        started = self.turn.services.clock.now()
-        reply = await super()._think(messages, tools, position=position, must_call=must_call)
-        gives_way = must_call and self.turn.meta.mode == "auto" and not self.log.has_results
+    async def _called(self, reply: Reply, started: float) -> None:
+        gives_way = self.turn.meta.mode == "auto" and not self.log.has_results
         if gives_way and (await capabilities_of(self.turn)).tools != "native":
             # Its call came only when asked for as JSON. A model that small answers better at once.
-            detail = "the mind takes tools and calls none"
-            paid = self._step(
-                "think", started, tally=tally_of(reply.usage), outcome="failed", evidence=detail
-            )
+            detail, tally = "the mind takes tools and calls none", tally_of(reply.usage)
+            paid = self._step("think", started, tally=tally, outcome="failed", evidence=detail)
             self.log.waiting_steps.append(paid)
             raise NoToolsUsed(reason="invalid_output", detail=detail)
-        return reply
 
     async def _opening(self) -> tuple[Message, ...]:
         """System message and task."""
